@@ -1,0 +1,3 @@
+//! camera-agent: a camera that answers when you call it.
+
+pub mod wire;

@@ -1,0 +1,471 @@
+//! The messages of the chat signaling protocol (*webrtc-from-chat*), as text
+//! frames of one JSON object each.
+//!
+//! This is the device's and the page's side of the protocol: a closed set of
+//! messages, parsed strictly where the device acts on them and leniently where
+//! it does not. The server relays objects it does not understand and so works
+//! on raw JSON instead; see [`crate::room`].
+//!
+//! No IO, no clock, no policy.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+/// The WebSocket subprotocol both originals insist on.
+pub const SUBPROTOCOL: &str = "json";
+
+/// The port the original server listens on and the original page connects to.
+pub const DEFAULT_PORT: u16 = 6503;
+
+/// Largest text frame, in bytes, this project sends or, as a server, accepts.
+/// The original server closes with 1009 over 1 MiB.
+pub const MAX_FRAME_BYTES: usize = 64 * 1024;
+
+/// Longest username in bytes that is accepted from the wire.
+pub const MAX_NAME_BYTES: usize = 64;
+
+/// Why a frame could not be taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// The frame is longer than the limit.
+    #[error("frame of {0} bytes is over the limit of {1}")]
+    TooLong(usize, usize),
+    /// The frame is not one JSON object.
+    #[error("not a JSON object: {0}")]
+    NotAnObject(String),
+    /// The object has no `type` text.
+    #[error("no \"type\" text in the object")]
+    NoType,
+    /// A field that this message type needs is missing or of the wrong kind.
+    #[error("\"{kind}\" without a usable \"{field}\"")]
+    Field {
+        /// The message's `type`.
+        kind: &'static str,
+        /// The field at fault.
+        field: &'static str,
+    },
+}
+
+/// A username: 1 to [`MAX_NAME_BYTES`] bytes, no control characters, no spaces
+/// at either end.
+///
+/// The original server checks nothing, so a name proves nothing about who sent
+/// it; it is only a key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct UserName(String);
+
+impl UserName {
+    /// Takes `text` as it is, or says in words what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("a username cannot be empty".into());
+        }
+        if text.len() > MAX_NAME_BYTES {
+            return Err(format!(
+                "a username cannot be longer than {MAX_NAME_BYTES} bytes"
+            ));
+        }
+        if text.trim() != text {
+            return Err("a username cannot begin or end with a space".into());
+        }
+        if text.chars().any(|c| c.is_control() || is_invisible(c)) {
+            return Err("a username cannot hold control or invisible characters".into());
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for UserName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Characters that change how a name is drawn without being seen: two names
+/// that look alike must not differ only in these.
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{00AD}' | '\u{061C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
+        | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}')
+}
+
+/// The number by which the server knows one connection. Kept as it came, since
+/// the original server looks it up unguarded and dies of one it never gave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientId(pub serde_json::Number);
+
+/// An ICE candidate as browsers put it on the wire
+/// (`RTCIceCandidateInit`, W3C WebRTC §4.8.2).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Candidate {
+    /// The `candidate:…` line; empty for end-of-candidates.
+    #[serde(default)]
+    pub candidate: String,
+    /// The media section's mid.
+    #[serde(rename = "sdpMid", default, skip_serializing_if = "Option::is_none")]
+    pub sdp_mid: Option<String>,
+    /// The media section's index.
+    #[serde(
+        rename = "sdpMLineIndex",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub sdp_mline_index: Option<u16>,
+    /// The ICE username fragment of the generation this candidate belongs to.
+    #[serde(
+        rename = "usernameFragment",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub username_fragment: Option<String>,
+}
+
+impl Candidate {
+    /// The username fragment, from its own field or from the `ufrag` extension
+    /// in the candidate line (RFC 8839 §5.1).
+    pub fn ufrag(&self) -> Option<&str> {
+        if let Some(ufrag) = self.username_fragment.as_deref().filter(|u| !u.is_empty()) {
+            return Some(ufrag);
+        }
+        let mut words = self.candidate.split_ascii_whitespace();
+        words.find(|w| *w == "ufrag")?;
+        words.next()
+    }
+
+    /// True for the mark that no more candidates follow (RFC 8838 §14).
+    pub fn is_end(&self) -> bool {
+        self.candidate.is_empty()
+    }
+}
+
+/// What a client receives.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Incoming {
+    /// The server's first frame: the number of this connection.
+    Id(ClientId),
+    /// The claimed name was taken; `name` is in force instead.
+    RejectUsername {
+        /// The name given.
+        name: UserName,
+    },
+    /// Everybody's names; entries that are no usable name are left out.
+    UserList(Vec<UserName>),
+    /// A chat line.
+    Chat {
+        /// Who wrote it, where the server says so.
+        name: Option<String>,
+        /// The line.
+        text: String,
+    },
+    /// Somebody calls.
+    VideoOffer {
+        /// The caller.
+        name: UserName,
+        /// The offer, SDP text.
+        sdp: String,
+    },
+    /// Somebody answers a call of ours (the device never calls).
+    VideoAnswer {
+        /// The callee.
+        name: UserName,
+        /// The answer, SDP text.
+        sdp: String,
+    },
+    /// A candidate; the original names no sender, our server adds one.
+    NewIceCandidate {
+        /// The sender, where the server says so.
+        name: Option<UserName>,
+        /// The candidate; `None` is the end of candidates.
+        candidate: Option<Candidate>,
+    },
+    /// Somebody ended a call; sent to everyone by the original page.
+    HangUp {
+        /// Who hung up.
+        name: UserName,
+        /// To whom; the original page sends `null`.
+        target: Option<String>,
+    },
+    /// A message type this side has no use for.
+    Other(String),
+}
+
+impl Incoming {
+    /// Parses one text frame. Unknown fields are ignored.
+    pub fn parse(text: &str) -> Result<Self, WireError> {
+        let value: Value =
+            serde_json::from_str(text).map_err(|e| WireError::NotAnObject(e.to_string()))?;
+        let Value::Object(mut object) = value else {
+            return Err(WireError::NotAnObject("another JSON value".into()));
+        };
+        let Some(Value::String(kind)) = object.remove("type") else {
+            return Err(WireError::NoType);
+        };
+        match kind.as_str() {
+            "id" => match object.remove("id") {
+                Some(Value::Number(id)) => Ok(Self::Id(ClientId(id))),
+                _ => Err(field("id", "id")),
+            },
+            "rejectusername" => Ok(Self::RejectUsername {
+                name: name_of(&object, "rejectusername")?,
+            }),
+            "userlist" => match object.remove("users") {
+                Some(Value::Array(users)) => Ok(Self::UserList(
+                    users
+                        .iter()
+                        .filter_map(|u| UserName::parse(u.as_str()?).ok())
+                        .collect(),
+                )),
+                _ => Err(field("userlist", "users")),
+            },
+            "message" => match object.remove("text") {
+                Some(Value::String(text)) => Ok(Self::Chat {
+                    name: text_of(&object, "name"),
+                    text,
+                }),
+                _ => Err(field("message", "text")),
+            },
+            "video-offer" => Ok(Self::VideoOffer {
+                name: name_of(&object, "video-offer")?,
+                sdp: sdp_of(&mut object, "video-offer", "offer")?,
+            }),
+            "video-answer" => Ok(Self::VideoAnswer {
+                name: name_of(&object, "video-answer")?,
+                sdp: sdp_of(&mut object, "video-answer", "answer")?,
+            }),
+            "new-ice-candidate" => {
+                let name = name_of(&object, "new-ice-candidate").ok();
+                let candidate = match object.remove("candidate") {
+                    None | Some(Value::Null) => None,
+                    Some(value) => Some(
+                        serde_json::from_value(value)
+                            .map_err(|_| field("new-ice-candidate", "candidate"))?,
+                    ),
+                };
+                Ok(Self::NewIceCandidate { name, candidate })
+            }
+            "hang-up" => Ok(Self::HangUp {
+                name: name_of(&object, "hang-up")?,
+                target: text_of(&object, "target").filter(|t| !t.is_empty()),
+            }),
+            _ => Ok(Self::Other(kind)),
+        }
+    }
+}
+
+fn field(kind: &'static str, field: &'static str) -> WireError {
+    WireError::Field { kind, field }
+}
+
+fn text_of(object: &Map<String, Value>, key: &str) -> Option<String> {
+    object.get(key)?.as_str().map(str::to_owned)
+}
+
+fn name_of(object: &Map<String, Value>, kind: &'static str) -> Result<UserName, WireError> {
+    object
+        .get("name")
+        .and_then(Value::as_str)
+        .and_then(|n| UserName::parse(n).ok())
+        .ok_or(field(kind, "name"))
+}
+
+fn sdp_of(
+    object: &mut Map<String, Value>,
+    kind: &'static str,
+    expected: &str,
+) -> Result<String, WireError> {
+    let Some(Value::Object(mut description)) = object.remove("sdp") else {
+        return Err(field(kind, "sdp"));
+    };
+    if description.get("type").and_then(Value::as_str) != Some(expected) {
+        return Err(field(kind, "sdp.type"));
+    }
+    match description.remove("sdp") {
+        Some(Value::String(sdp)) => Ok(sdp),
+        _ => Err(field(kind, "sdp.sdp")),
+    }
+}
+
+/// What the device sends. There is no way to build a frame from these that the
+/// original server cannot take: `Username` needs the id that the server gave on
+/// this very connection, and everything has a `target`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outgoing {
+    /// Claims or changes this connection's name.
+    Username {
+        /// The server's number for this connection.
+        id: ClientId,
+        /// The name wanted.
+        name: UserName,
+    },
+    /// Answers a call.
+    VideoAnswer {
+        /// This side's name.
+        name: UserName,
+        /// The caller.
+        target: UserName,
+        /// The answer, SDP text.
+        sdp: String,
+    },
+    /// One candidate of this side.
+    NewIceCandidate {
+        /// This side's name (an extension; the originals ignore it).
+        name: UserName,
+        /// The caller.
+        target: UserName,
+        /// The candidate.
+        candidate: Candidate,
+    },
+    /// Ends or refuses a call.
+    HangUp {
+        /// This side's name.
+        name: UserName,
+        /// The caller.
+        target: UserName,
+        /// Why, in words for a person (an extension; the originals ignore it).
+        reason: String,
+    },
+}
+
+impl Outgoing {
+    /// The frame's text. `date` is the wall clock in ms since 1970.
+    pub fn to_text(&self, date: u64) -> String {
+        match self {
+            Self::Username { id, name } => {
+                json!({"type": "username", "name": name, "id": id, "date": date})
+            }
+            Self::VideoAnswer { name, target, sdp } => json!({
+                "type": "video-answer", "name": name, "target": target,
+                "sdp": {"type": "answer", "sdp": sdp},
+            }),
+            Self::NewIceCandidate {
+                name,
+                target,
+                candidate,
+            } => json!({
+                "type": "new-ice-candidate", "name": name, "target": target,
+                "candidate": candidate,
+            }),
+            Self::HangUp {
+                name,
+                target,
+                reason,
+            } => json!({
+                "type": "hang-up", "name": name, "target": target, "reason": reason,
+            }),
+        }
+        .to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_taken_or_refused_in_words() {
+        assert!(UserName::parse("front door").is_ok());
+        assert!(UserName::parse("Tür 3").is_ok());
+        for bad in ["", " a", "a ", "a\nb", "a\u{202e}b", &"x".repeat(65)] {
+            assert!(UserName::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn ufrag_is_found_in_the_field_or_in_the_line() {
+        let mut c = Candidate {
+            candidate:
+                "candidate:1 1 udp 2 192.0.2.1 9 typ host generation 0 ufrag AbCd network-cost 999"
+                    .into(),
+            ..Default::default()
+        };
+        assert_eq!(c.ufrag(), Some("AbCd"));
+        c.username_fragment = Some("WxYz".into());
+        assert_eq!(c.ufrag(), Some("WxYz"));
+        c = Candidate::default();
+        assert_eq!(c.ufrag(), None);
+        assert!(c.is_end());
+    }
+
+    #[test]
+    fn a_user_list_keeps_what_is_a_name() {
+        let text = r#"{"type":"userlist","users":["alice",null,"","alice",7,"bob"]}"#;
+        let Incoming::UserList(users) = Incoming::parse(text).unwrap() else {
+            panic!("not a user list")
+        };
+        let users: Vec<_> = users.iter().map(UserName::as_str).collect();
+        assert_eq!(users, ["alice", "alice", "bob"]);
+    }
+
+    #[test]
+    fn end_of_candidates_comes_as_null_or_as_an_empty_line() {
+        for text in [
+            r#"{"type":"new-ice-candidate","target":"cam","candidate":null}"#,
+            r#"{"type":"new-ice-candidate","target":"cam"}"#,
+        ] {
+            assert_eq!(
+                Incoming::parse(text),
+                Ok(Incoming::NewIceCandidate {
+                    name: None,
+                    candidate: None
+                })
+            );
+        }
+        let text = r#"{"type":"new-ice-candidate","candidate":{"candidate":"","sdpMid":"0","usernameFragment":null}}"#;
+        let Ok(Incoming::NewIceCandidate {
+            candidate: Some(c), ..
+        }) = Incoming::parse(text)
+        else {
+            panic!("not a candidate")
+        };
+        assert!(c.is_end() && c.ufrag().is_none());
+    }
+
+    #[test]
+    fn bad_frames_name_what_is_wrong() {
+        let error = |text: &str| Incoming::parse(text).unwrap_err().to_string();
+        assert!(error("[1]").contains("JSON object"));
+        assert!(error("{").contains("JSON object"));
+        assert_eq!(error("{}"), "no \"type\" text in the object");
+        assert_eq!(
+            error(r#"{"type":"video-offer","name":"a","sdp":"v=0"}"#),
+            "\"video-offer\" without a usable \"sdp\""
+        );
+        assert_eq!(
+            error(r#"{"type":"video-offer","name":"a","sdp":{"type":"answer","sdp":"v=0"}}"#),
+            "\"video-offer\" without a usable \"sdp.type\""
+        );
+    }
+
+    #[test]
+    fn a_broadcast_hang_up_has_no_target() {
+        let text = r#"{"name":"alice","target":null,"type":"hang-up"}"#;
+        let Ok(Incoming::HangUp { name, target }) = Incoming::parse(text) else {
+            panic!("not a hang-up")
+        };
+        assert_eq!((name.as_str(), target), ("alice", None));
+    }
+
+    #[test]
+    fn outgoing_frames_read_back() {
+        let name = UserName::parse("cam").unwrap();
+        let target = UserName::parse("alice").unwrap();
+        let text = Outgoing::VideoAnswer {
+            name: name.clone(),
+            target,
+            sdp: "v=0\r\n".into(),
+        }
+        .to_text(0);
+        assert_eq!(
+            Incoming::parse(&text),
+            Ok(Incoming::VideoAnswer {
+                name,
+                sdp: "v=0\r\n".into()
+            })
+        );
+    }
+}
