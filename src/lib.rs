@@ -1,3 +1,5 @@
 //! camera-agent: a camera that answers when you call it.
 
+pub mod agent;
+pub mod sdp;
 pub mod wire;

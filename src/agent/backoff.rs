@@ -1,0 +1,66 @@
+//! How long to wait before the next try: exponential, with jitter.
+
+use std::time::Duration;
+
+/// First wait of a series.
+const FIRST: Duration = Duration::from_secs(1);
+/// No wait is longer.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// A series of growing waits from 1 s to 60 s, each spread by ±50 % so that a
+/// thousand devices do not come back in the same second.
+#[derive(Debug, Clone)]
+pub struct Backoff {
+    failures: u32,
+    rng: fastrand::Rng,
+}
+
+impl Backoff {
+    /// A series whose jitter follows from `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            failures: 0,
+            rng: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    /// The wait before the next try.
+    pub fn next_delay(&mut self) -> Duration {
+        let base = FIRST
+            .saturating_mul(1 << self.failures.min(6))
+            .min(LONGEST)
+            .as_secs_f64();
+        self.failures = self.failures.saturating_add(1);
+        let spread = 0.5 + self.rng.f64();
+        Duration::from_secs_f64(base * spread).clamp(FIRST / 2, LONGEST)
+    }
+
+    /// Begins the series anew: the last try was a success that lasted.
+    pub fn reset(&mut self) {
+        self.failures = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_from_one_second_to_sixty_and_begin_anew() {
+        for seed in 0..100 {
+            let mut backoff = Backoff::new(seed);
+            let waits: Vec<_> = (0..12).map(|_| backoff.next_delay()).collect();
+            assert!(waits[0] >= FIRST / 2 && waits[0] <= FIRST * 3 / 2);
+            assert!(waits[9..].iter().all(|w| *w >= LONGEST / 2));
+            assert!(waits.iter().all(|w| *w <= LONGEST));
+            backoff.reset();
+            assert!(backoff.next_delay() <= FIRST * 3 / 2);
+        }
+    }
+
+    #[test]
+    fn two_devices_do_not_wait_alike() {
+        let (mut a, mut b) = (Backoff::new(1), Backoff::new(2));
+        assert!((0..4).any(|_| a.next_delay() != b.next_delay()));
+    }
+}

@@ -1,0 +1,184 @@
+//! Which name the device has on the chat server, and how it gets it back.
+
+use std::time::{Duration, Instant};
+
+use crate::agent::backoff::Backoff;
+use crate::wire::{ClientId, Outgoing, UserName};
+
+/// A server that has not given an id by then is hung up on.
+const ID_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection that lived this long was a success: the backoff begins anew.
+const STABLE: Duration = Duration::from_secs(30);
+/// At the most one claim of our own name in this time.
+const CLAIM_INTERVAL: Duration = Duration::from_secs(2);
+
+#[derive(Debug)]
+enum State {
+    Waiting {
+        until: Instant,
+    },
+    Connecting,
+    AwaitingId {
+        until: Instant,
+    },
+    Named {
+        id: ClientId,
+        name: UserName,
+        since: Instant,
+        next_claim: Instant,
+        /// Our own name is free and to be claimed at `next_claim`.
+        claim: bool,
+    },
+    Stopped,
+}
+
+/// What the login wants done.
+#[derive(Debug, PartialEq)]
+pub(super) enum Step {
+    /// Open the WebSocket.
+    Connect,
+    /// Close the WebSocket: the server does not speak.
+    Disconnect,
+    /// Send a frame.
+    Send(Outgoing),
+}
+
+/// The login's state machine.
+#[derive(Debug)]
+pub(super) struct Login {
+    wanted: UserName,
+    backoff: Backoff,
+    state: State,
+}
+
+impl Login {
+    pub fn new(wanted: UserName, seed: u64, now: Instant) -> Self {
+        Self {
+            wanted,
+            backoff: Backoff::new(seed),
+            state: State::Waiting { until: now },
+        }
+    }
+
+    /// The name in force, while there is one.
+    pub fn name(&self) -> Option<&UserName> {
+        match &self.state {
+            State::Named { name, .. } => Some(name),
+            State::Waiting { .. }
+            | State::Connecting
+            | State::AwaitingId { .. }
+            | State::Stopped => None,
+        }
+    }
+
+    pub fn opened(&mut self, now: Instant) {
+        if matches!(self.state, State::Connecting) {
+            self.state = State::AwaitingId {
+                until: now + ID_TIMEOUT,
+            };
+        }
+    }
+
+    /// The connection is gone or was not made. Says how long the wait is.
+    pub fn closed(&mut self, now: Instant) -> Option<Duration> {
+        match self.state {
+            State::Stopped | State::Waiting { .. } => return None,
+            State::Named { since, .. } if now.saturating_duration_since(since) >= STABLE => {
+                self.backoff.reset();
+            }
+            State::Connecting | State::AwaitingId { .. } | State::Named { .. } => {}
+        }
+        let delay = self.backoff.next_delay();
+        self.state = State::Waiting { until: now + delay };
+        Some(delay)
+    }
+
+    /// The server's number for us: claim our name under it.
+    pub fn id(&mut self, id: ClientId, now: Instant) -> Option<Step> {
+        match self.state {
+            State::AwaitingId { .. } | State::Named { .. } => {}
+            State::Waiting { .. } | State::Connecting | State::Stopped => return None,
+        }
+        self.state = State::Named {
+            id: id.clone(),
+            name: self.wanted.clone(),
+            since: now,
+            next_claim: now + CLAIM_INTERVAL,
+            claim: false,
+        };
+        Some(Step::Send(Outgoing::Username {
+            id,
+            name: self.wanted.clone(),
+        }))
+    }
+
+    /// The server gave us another name; returns true where that is news.
+    pub fn renamed(&mut self, given: UserName) -> bool {
+        match &mut self.state {
+            State::Named { name, claim, .. } => {
+                *claim = false;
+                let news = *name != given;
+                *name = given;
+                news
+            }
+            State::Waiting { .. }
+            | State::Connecting
+            | State::AwaitingId { .. }
+            | State::Stopped => false,
+        }
+    }
+
+    /// The user list: if our own name is free, it is time to claim it. A claim
+    /// while it is taken would only get us yet another name.
+    pub fn users(&mut self, users: &[UserName]) {
+        if let State::Named { name, claim, .. } = &mut self.state {
+            *claim = *name != self.wanted && !users.contains(&self.wanted);
+        }
+    }
+
+    pub fn stop(&mut self) {
+        self.state = State::Stopped;
+    }
+
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match &self.state {
+            State::Waiting { until } | State::AwaitingId { until } => Some(*until),
+            State::Named {
+                claim: true,
+                next_claim,
+                ..
+            } => Some(*next_claim),
+            State::Named { claim: false, .. } | State::Connecting | State::Stopped => None,
+        }
+    }
+
+    pub fn timeout(&mut self, now: Instant) -> Option<Step> {
+        match &mut self.state {
+            State::Waiting { until } if now >= *until => {
+                self.state = State::Connecting;
+                Some(Step::Connect)
+            }
+            State::AwaitingId { until } if now >= *until => Some(Step::Disconnect),
+            State::Named {
+                id,
+                name,
+                next_claim,
+                claim: claim @ true,
+                ..
+            } if now >= *next_claim => {
+                *claim = false;
+                *next_claim = now + CLAIM_INTERVAL;
+                *name = self.wanted.clone();
+                Some(Step::Send(Outgoing::Username {
+                    id: id.clone(),
+                    name: self.wanted.clone(),
+                }))
+            }
+            State::Waiting { .. }
+            | State::AwaitingId { .. }
+            | State::Named { .. }
+            | State::Connecting
+            | State::Stopped => None,
+        }
+    }
+}

@@ -1,0 +1,463 @@
+//! The device's behaviour on the chat server, without the chat server: a pure
+//! state machine that answers calls.
+//!
+//! # Contract
+//!
+//! Feed it [`Event`]s through [`Agent::handle`] with the time they happened,
+//! and after each drain [`Agent::next_command`] until it is `None`. Come back
+//! with [`Event::Timeout`] at [`Agent::poll_timeout`]. There is no clock, no
+//! socket and no WebRTC here; the [`daemon`](crate::daemon) has those.
+//!
+//! # What it promises
+//!
+//! * A session belongs to the name in the offer that opened it. Nothing that
+//!   another name sends ends it or reaches it.
+//! * Every session that is opened is closed exactly once, and a
+//!   [`SessionId`] is never used again: a late event of a closed session finds
+//!   nothing.
+//! * Everything a stranger can grow is bounded: sessions, offers a second,
+//!   candidates held and candidates taken.
+
+mod backoff;
+mod candidates;
+mod limits;
+mod login;
+mod session;
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use tracing::{debug, info, warn};
+
+use crate::sdp::Offer;
+use crate::wire::{Candidate, Incoming, Outgoing, UserName};
+use candidates::HeldCandidates;
+use limits::{OfferLimits, Verdict};
+use login::{Login, Step};
+pub use session::SessionId;
+use session::{Session, Sessions};
+
+/// A viewer whose media path is up but who sends no RTCP for this long is gone.
+pub const RTCP_TIMEOUT: Duration = Duration::from_secs(15);
+/// The same once the viewer's name has left the user list: his page is closed,
+/// or only its chat socket is, and then RTCP still comes.
+const ABSENT_RTCP_TIMEOUT: Duration = Duration::from_secs(5);
+/// An offer whose media path is not up by then is given up.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Candidates taken for one ICE generation of a session; a browser has about 20.
+const CANDIDATES_PER_GENERATION: u32 = 100;
+
+/// What the agent has to know about its device.
+#[derive(Debug, Clone)]
+pub struct AgentConfig {
+    /// The name to register.
+    pub name: UserName,
+    /// Sessions at the same time, at least 1.
+    pub max_viewers: usize,
+    /// Seeds the jitter of reconnects.
+    pub seed: u64,
+}
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Event {
+    /// The WebSocket is open.
+    SignalingOpen,
+    /// The WebSocket could not be opened, or closed.
+    SignalingClosed,
+    /// A frame came.
+    Message(Incoming),
+    /// A peer connection reports.
+    Peer(SessionId, PeerEvent),
+    /// [`Agent::poll_timeout`] passed.
+    Timeout,
+    /// Say goodbye to everybody.
+    Shutdown,
+}
+
+/// What a peer connection reports of itself.
+#[derive(Debug)]
+pub enum PeerEvent {
+    /// The answer to the last offer.
+    Answered {
+        /// SDP text.
+        sdp: String,
+    },
+    /// A candidate of ours, with its real mid.
+    Candidate(Candidate),
+    /// The media path is up.
+    Connected,
+    /// RTCP came from the viewer.
+    Rtcp,
+    /// It failed, and why in words.
+    Failed(String),
+}
+
+/// Something to do.
+#[derive(Debug, PartialEq)]
+pub enum Command {
+    /// Open the WebSocket.
+    Connect,
+    /// Close the WebSocket.
+    Disconnect,
+    /// Send a frame.
+    Send(Outgoing),
+    /// Make a peer connection for this offer and report its answer.
+    Open {
+        /// Its session.
+        session: SessionId,
+        /// Who calls.
+        caller: UserName,
+        /// The offer.
+        offer: Box<Offer>,
+    },
+    /// Answer a new offer on the peer connection that is there.
+    Renegotiate {
+        /// Its session.
+        session: SessionId,
+        /// The offer.
+        offer: Box<Offer>,
+    },
+    /// Give a candidate to a peer connection.
+    AddCandidate {
+        /// Its session.
+        session: SessionId,
+        /// The candidate; an empty line is the end of candidates.
+        candidate: Candidate,
+    },
+    /// Close a peer connection.
+    Close {
+        /// Its session; nothing more is said of it.
+        session: SessionId,
+    },
+    /// Everybody is told; end the process.
+    Quit,
+}
+
+/// The state machine. See the [module](self) for how to drive it.
+#[derive(Debug)]
+pub struct Agent {
+    config: AgentConfig,
+    login: Login,
+    sessions: Sessions,
+    held: HeldCandidates,
+    limits: OfferLimits,
+    commands: VecDeque<Command>,
+    stopping: bool,
+}
+
+impl Agent {
+    /// An agent that wants to connect at once.
+    pub fn new(config: AgentConfig, now: Instant) -> Self {
+        Self {
+            login: Login::new(config.name.clone(), config.seed, now),
+            sessions: Sessions::default(),
+            held: HeldCandidates::default(),
+            limits: OfferLimits::new(now),
+            commands: VecDeque::new(),
+            stopping: false,
+            config,
+        }
+    }
+
+    /// Takes one event that happened at `now`.
+    pub fn handle(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::SignalingOpen => self.login.opened(now),
+            Event::SignalingClosed => {
+                if let Some(delay) = self.login.closed(now) {
+                    info!(
+                        viewers = self.sessions.len(),
+                        "chat server is away; next try in {:.1} s",
+                        delay.as_secs_f64()
+                    );
+                }
+            }
+            Event::Message(message) => self.message(message, now),
+            Event::Peer(session, event) => self.peer(session, event, now),
+            Event::Timeout => self.timeout(now),
+            Event::Shutdown => self.shutdown(),
+        }
+    }
+
+    /// The next thing to do, oldest first.
+    pub fn next_command(&mut self) -> Option<Command> {
+        self.commands.pop_front()
+    }
+
+    /// When to come back with [`Event::Timeout`], if nothing happens before.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        [
+            self.login.poll_timeout(),
+            self.sessions.poll_timeout(),
+            self.held.poll_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// How many sessions there are.
+    pub fn viewers(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// The name in force on the chat server, while there is one.
+    pub fn name(&self) -> Option<&UserName> {
+        self.login.name()
+    }
+
+    fn message(&mut self, message: Incoming, now: Instant) {
+        match message {
+            Incoming::Id(id) => {
+                let step = self.login.id(id, now);
+                self.step(step);
+            }
+            Incoming::RejectUsername { name } => {
+                if self.login.renamed(name.clone()) {
+                    warn!(
+                        given = %name, wanted = %self.config.name,
+                        "the chat server gave us another name; ours is claimed as soon as it is free"
+                    );
+                }
+            }
+            Incoming::UserList(users) => {
+                self.login.users(&users);
+                self.sessions.users(&users, now);
+            }
+            Incoming::VideoOffer { name, sdp } => self.offer(name, &sdp, now),
+            Incoming::NewIceCandidate { name, candidate } => {
+                if let Some(candidate) = candidate {
+                    self.candidate(name, candidate, now);
+                }
+            }
+            Incoming::HangUp { name, target } => {
+                if let Some(session) = self.sessions.of_caller(&name) {
+                    let id = session.id;
+                    info!(caller = %name, broadcast = target.is_none(), "hung up");
+                    self.close(id);
+                }
+            }
+            Incoming::VideoAnswer { name, .. } => {
+                debug!(%name, "an answer, but this device never calls; ignored");
+            }
+            Incoming::Chat { .. } => {}
+            Incoming::Other(kind) => debug!(%kind, "message type ignored"),
+        }
+    }
+
+    fn offer(&mut self, caller: UserName, sdp: &str, now: Instant) {
+        if self.stopping {
+            return;
+        }
+        match self.limits.offer(&caller, now) {
+            Verdict::Take => {}
+            Verdict::FirstRefusal => {
+                warn!(%caller, "too many offers; more are dropped until they slow down");
+                self.refuse(
+                    &caller,
+                    "too many calls in a short time; try again in a moment",
+                );
+                return;
+            }
+            Verdict::Refuse => return,
+        }
+        let offer = match Offer::parse(sdp) {
+            Ok(offer) => Box::new(offer),
+            Err(error) => {
+                warn!(%caller, %error, "call refused");
+                self.refuse(&caller, &error.to_string());
+                return;
+            }
+        };
+
+        if let Some(session) = self.sessions.of_caller_mut(&caller) {
+            if session.is_same_peer(&offer) {
+                let id = session.id;
+                debug!(%caller, session = %id, "renegotiation");
+                session.renegotiated(&offer, now);
+                let held = self.held.take(&caller, &offer.ufrags);
+                self.commands
+                    .push_back(Command::Renegotiate { session: id, offer });
+                self.add_candidates(id, held);
+                return;
+            }
+            let id = session.id;
+            info!(%caller, session = %id, "replaced by a new call from the same name");
+            // No hang-up: it would end the caller's new call.
+            self.close(id);
+        }
+
+        if self.sessions.len() >= self.config.max_viewers {
+            warn!(%caller, limit = self.config.max_viewers, "call refused: viewer limit");
+            self.refuse(
+                &caller,
+                "the camera has as many viewers as it can serve; try again later",
+            );
+            return;
+        }
+
+        let id = self
+            .sessions
+            .open(caller.clone(), &offer, now + CONNECT_TIMEOUT);
+        info!(%caller, session = %id, codec = %offer.video.codec, "call");
+        let held = self.held.take(&caller, &offer.ufrags);
+        self.commands.push_back(Command::Open {
+            session: id,
+            caller,
+            offer,
+        });
+        self.add_candidates(id, held);
+    }
+
+    fn candidate(&mut self, name: Option<UserName>, candidate: Candidate, now: Instant) {
+        let found = match (&name, candidate.ufrag()) {
+            // Our own server says who sent it. The ufrag must fit all the
+            // same, for it may belong to a session that was just replaced.
+            (Some(name), Some(ufrag)) => {
+                self.sessions.of_caller(name).filter(|s| s.has_ufrag(ufrag))
+            }
+            (Some(name), None) => self.sessions.of_caller(name),
+            (None, Some(ufrag)) => self.sessions.of_ufrag(ufrag),
+            (None, None) => self.sessions.only(),
+        };
+        if let Some(session) = found {
+            let id = session.id;
+            self.add_candidates(id, vec![candidate]);
+        } else if candidate.ufrag().is_some() {
+            self.held.hold(name, candidate, now);
+        } else {
+            debug!("a candidate that belongs to no call was dropped");
+        }
+    }
+
+    fn add_candidates(&mut self, id: SessionId, candidates: Vec<Candidate>) {
+        for candidate in candidates {
+            let Some(session) = self.sessions.get_mut(id) else {
+                return;
+            };
+            session.candidates = session.candidates.saturating_add(1);
+            if session.candidates > CANDIDATES_PER_GENERATION {
+                if session.candidates == CANDIDATES_PER_GENERATION + 1 {
+                    warn!(
+                        caller = %session.caller, session = %id, limit = CANDIDATES_PER_GENERATION,
+                        "too many candidates; the rest are dropped"
+                    );
+                }
+                return;
+            }
+            self.commands.push_back(Command::AddCandidate {
+                session: id,
+                candidate,
+            });
+        }
+    }
+
+    fn peer(&mut self, id: SessionId, event: PeerEvent, now: Instant) {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        let target = session.caller.clone();
+        match event {
+            PeerEvent::Answered { sdp } => {
+                let candidates = session.answered();
+                let Some(name) = self.login.name().cloned() else {
+                    debug!(session = %id, "the chat server went away before the answer was sent");
+                    return;
+                };
+                self.send(Outgoing::VideoAnswer {
+                    name: name.clone(),
+                    target: target.clone(),
+                    sdp,
+                });
+                for candidate in candidates {
+                    self.send(Outgoing::NewIceCandidate {
+                        name: name.clone(),
+                        target: target.clone(),
+                        candidate,
+                    });
+                }
+            }
+            PeerEvent::Candidate(candidate) => {
+                let Some(candidate) = session.local_candidate(candidate) else {
+                    return;
+                };
+                if let Some(name) = self.login.name().cloned() {
+                    self.send(Outgoing::NewIceCandidate {
+                        name,
+                        target,
+                        candidate,
+                    });
+                }
+            }
+            PeerEvent::Connected => {
+                if session.connected(now) {
+                    info!(caller = %target, session = %id, "connected");
+                }
+            }
+            PeerEvent::Rtcp => session.rtcp(now),
+            PeerEvent::Failed(reason) => {
+                info!(caller = %target, session = %id, %reason, "call failed");
+                self.refuse(&target, &reason);
+                self.close(id);
+            }
+        }
+    }
+
+    fn timeout(&mut self, now: Instant) {
+        let step = self.login.timeout(now);
+        self.step(step);
+        self.held.expire(now);
+        for (id, caller, reason) in self.sessions.expired(now) {
+            info!(%caller, session = %id, reason, "call ended");
+            self.refuse(&caller, reason);
+            self.close(id);
+        }
+    }
+
+    fn shutdown(&mut self) {
+        if std::mem::replace(&mut self.stopping, true) {
+            return;
+        }
+        for (id, caller) in self.sessions.all() {
+            self.refuse(&caller, "the camera is shutting down");
+            self.close(id);
+        }
+        self.login.stop();
+        self.commands.push_back(Command::Quit);
+    }
+
+    /// Tells a caller that there is no call, or no more; while there is no
+    /// chat server there is nobody to tell.
+    fn refuse(&mut self, target: &UserName, reason: &str) {
+        if let Some(name) = self.login.name().cloned() {
+            self.send(Outgoing::HangUp {
+                name,
+                target: target.clone(),
+                reason: reason.to_owned(),
+            });
+        }
+    }
+
+    fn close(&mut self, id: SessionId) {
+        if self.sessions.remove(id).is_some() {
+            self.commands.push_back(Command::Close { session: id });
+        }
+    }
+
+    fn send(&mut self, frame: Outgoing) {
+        self.commands.push_back(Command::Send(frame));
+    }
+
+    fn step(&mut self, step: Option<Step>) {
+        let Some(step) = step else { return };
+        self.commands.push_back(match step {
+            Step::Connect => Command::Connect,
+            Step::Disconnect => {
+                warn!("the chat server gave no id; is it a webrtc-from-chat server?");
+                Command::Disconnect
+            }
+            Step::Send(frame) => Command::Send(frame),
+        });
+    }
+}
