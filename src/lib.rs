@@ -1,5 +1,6 @@
 //! camera-agent: a camera that answers when you call it.
 
 pub mod agent;
+pub mod config;
 pub mod sdp;
 pub mod wire;

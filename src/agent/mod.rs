@@ -35,7 +35,7 @@ use candidates::HeldCandidates;
 use limits::{OfferLimits, Verdict};
 use login::{Login, Step};
 pub use session::SessionId;
-use session::{Session, Sessions};
+use session::Sessions;
 
 /// A viewer whose media path is up but who sends no RTCP for this long is gone.
 pub const RTCP_TIMEOUT: Duration = Duration::from_secs(15);

@@ -1,0 +1,469 @@
+//! The configuration file: one TOML file, unknown keys refused.
+//!
+//! Every key, with its default, is documented in `systemd/camera-agent.toml`;
+//! a test holds the two together. Secrets are never in the file: it names
+//! files that hold them.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::wire::UserName;
+
+/// Why a configuration cannot be used. Each names the key or the file, and
+/// what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {path}: {error}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The file is not TOML of this shape; the text has line and column.
+    #[error("{path}: {message}")]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// With the line, as the TOML parser draws it.
+        message: String,
+    },
+    /// A value is out of range or does not fit another.
+    #[error("configuration: {key}: {problem}")]
+    Value {
+        /// The key, dotted.
+        key: &'static str,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+    /// A secret's file cannot be read or is empty.
+    #[error("configuration: {key}: cannot use the secret in {path}: {problem}")]
+    Secret {
+        /// The key, dotted.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+/// The whole file.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where and as whom to register.
+    pub server: ServerConfig,
+    /// The picture.
+    pub video: VideoConfig,
+    /// The sound.
+    pub audio: AudioConfig,
+    /// Who may watch.
+    pub viewers: ViewersConfig,
+    /// The way to the viewers.
+    pub ice: IceConfig,
+    /// The log.
+    pub log: LogConfig,
+}
+
+/// `[server]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerConfig {
+    /// `ws://` or `wss://` address of the chat server.
+    pub url: String,
+    /// The name that people click.
+    pub name: String,
+    /// PEM file with a certificate authority to trust besides the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            url: format!("ws://localhost:{}/", crate::wire::DEFAULT_PORT),
+            name: "camera".into(),
+            ca_file: None,
+        }
+    }
+}
+
+/// Where the picture comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VideoSource {
+    /// A camera through Video4Linux.
+    V4l2,
+    /// A generated picture with a running clock and a frame counter.
+    Test,
+    /// A GStreamer description of yours.
+    Custom,
+}
+
+/// `[video]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct VideoConfig {
+    /// Which of the three.
+    pub source: VideoSource,
+    /// The camera's node; `auto` takes the first that can capture.
+    pub device: String,
+    /// For `custom`: elements that end in raw video.
+    pub pipeline: Option<String>,
+    /// Picture width in pixels, even, 160 to 3840.
+    pub width: u32,
+    /// Picture height in pixels, even, 120 to 2160.
+    pub height: u32,
+    /// Frames a second, 1 to 60.
+    pub fps: u32,
+    /// Encoder target, 100 to 20000 kbit/s.
+    pub bitrate_kbps: u32,
+    /// Id of a row of the encoder table, or `auto`.
+    pub encoder: String,
+}
+
+impl Default for VideoConfig {
+    fn default() -> Self {
+        Self {
+            source: VideoSource::V4l2,
+            device: "auto".into(),
+            pipeline: None,
+            width: 1280,
+            height: 720,
+            fps: 30,
+            bitrate_kbps: 2000,
+            encoder: "auto".into(),
+        }
+    }
+}
+
+/// Where the sound comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AudioSource {
+    /// A microphone through ALSA.
+    Alsa,
+    /// A soft tone.
+    Test,
+    /// A GStreamer description of yours.
+    Custom,
+    /// No sound.
+    None,
+}
+
+/// `[audio]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AudioConfig {
+    /// Which of the four.
+    pub source: AudioSource,
+    /// The ALSA PCM; `auto` takes the first that can capture.
+    pub device: String,
+    /// For `custom`: elements that end in raw audio.
+    pub pipeline: Option<String>,
+    /// Opus target, 6 to 256 kbit/s.
+    pub bitrate_kbps: u32,
+}
+
+impl Default for AudioConfig {
+    fn default() -> Self {
+        Self {
+            source: AudioSource::Alsa,
+            device: "auto".into(),
+            pipeline: None,
+            bitrate_kbps: 40,
+        }
+    }
+}
+
+/// `[viewers]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ViewersConfig {
+    /// At the same time, 1 to 100; the next one is refused with a reason.
+    pub max: usize,
+}
+
+impl Default for ViewersConfig {
+    fn default() -> Self {
+        Self { max: 8 }
+    }
+}
+
+/// `[ice]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct IceConfig {
+    /// STUN and TURN servers.
+    pub servers: Vec<IceServerConfig>,
+    /// Offer loopback addresses too, for a browser on this very machine.
+    pub loopback: bool,
+}
+
+/// `[[ice.servers]]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IceServerConfig {
+    /// `stun:host:port` or `turn:host:port?transport=udp`.
+    pub urls: Vec<String>,
+    /// TURN user, for static credentials.
+    pub username: Option<String>,
+    /// File with that user's password.
+    pub credential_file: Option<PathBuf>,
+    /// File with the secret shared with the TURN server (coturn's
+    /// `static-auth-secret`), for credentials that expire.
+    pub secret_file: Option<PathBuf>,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a tracing filter.
+    pub level: String,
+    /// How lines look.
+    pub format: LogFormat,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            level: "info".into(),
+            format: LogFormat::Human,
+        }
+    }
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
+            path: path.to_owned(),
+            error,
+        })?;
+        Self::parse(&text, path)
+    }
+
+    /// Reads and checks text; `path` is for messages.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text).map_err(|error| ConfigError::Syntax {
+            path: path.to_owned(),
+            message: error.to_string().trim_end().to_owned(),
+        })?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Checks what the types cannot.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let bad = |key, problem: String| Err(ConfigError::Value { key, problem });
+        let range = |key, value: u32, low: u32, high: u32| {
+            if (low..=high).contains(&value) {
+                Ok(())
+            } else {
+                Err(ConfigError::Value {
+                    key,
+                    problem: format!("{value} is not between {low} and {high}"),
+                })
+            }
+        };
+        self.name()?;
+        if !(self.server.url.starts_with("ws://") || self.server.url.starts_with("wss://")) {
+            return bad(
+                "server.url",
+                format!(
+                    "\"{}\" is not a chat server's address, which begins with ws:// or wss://",
+                    self.server.url
+                ),
+            );
+        }
+        let video = &self.video;
+        range("video.width", video.width, 160, 3840)?;
+        range("video.height", video.height, 120, 2160)?;
+        if video.width % 2 != 0 || video.height % 2 != 0 {
+            return bad(
+                "video.width",
+                "width and height must be even numbers".into(),
+            );
+        }
+        range("video.fps", video.fps, 1, 60)?;
+        range("video.bitrate_kbps", video.bitrate_kbps, 100, 20_000)?;
+        range("audio.bitrate_kbps", self.audio.bitrate_kbps, 6, 256)?;
+        let viewers = u32::try_from(self.viewers.max).unwrap_or(u32::MAX);
+        range("viewers.max", viewers, 1, 100)?;
+        custom(
+            "video.pipeline",
+            video.source == VideoSource::Custom,
+            video.pipeline.as_deref(),
+        )?;
+        custom(
+            "audio.pipeline",
+            self.audio.source == AudioSource::Custom,
+            self.audio.pipeline.as_deref(),
+        )?;
+        for server in &self.ice.servers {
+            server.validate()?;
+        }
+        Ok(())
+    }
+
+    /// The device's name.
+    pub fn name(&self) -> Result<UserName, ConfigError> {
+        UserName::parse(&self.server.name).map_err(|problem| ConfigError::Value {
+            key: "server.name",
+            problem,
+        })
+    }
+}
+
+impl IceServerConfig {
+    fn validate(&self) -> Result<(), ConfigError> {
+        let bad = |problem: String| {
+            Err(ConfigError::Value {
+                key: "ice.servers",
+                problem,
+            })
+        };
+        if self.urls.is_empty() {
+            return bad("a server needs at least one address in urls".into());
+        }
+        let scheme = |url: &str, scheme: &str| url.starts_with(&format!("{scheme}:"));
+        for url in &self.urls {
+            if !["stun", "turn", "turns"].iter().any(|s| scheme(url, s)) {
+                return bad(format!(
+                    "\"{url}\" does not begin with stun:, turn: or turns:"
+                ));
+            }
+        }
+        let turn = self.urls.iter().any(|u| !scheme(u, "stun"));
+        match (&self.username, &self.credential_file, &self.secret_file) {
+            (None, None, Some(_)) if turn => Ok(()),
+            (Some(_), Some(_), None) if turn => Ok(()),
+            (None, None, None) if !turn => Ok(()),
+            _ if turn => bad(format!(
+                "{}: TURN needs either username and credential_file, or secret_file",
+                self.urls[0]
+            )),
+            _ => bad(format!("{}: STUN takes no credentials", self.urls[0])),
+        }
+    }
+}
+
+fn custom(key: &'static str, wanted: bool, pipeline: Option<&str>) -> Result<(), ConfigError> {
+    let problem = match (wanted, pipeline) {
+        (true, None | Some("")) => "source = \"custom\" needs a GStreamer description here",
+        (false, Some(_)) => "is only used with source = \"custom\"; set that or remove this key",
+        _ => return Ok(()),
+    };
+    Err(ConfigError::Value {
+        key,
+        problem: problem.into(),
+    })
+}
+
+/// Reads a secret: the file's text without the line break at its end.
+pub fn read_secret(key: &'static str, path: &Path) -> Result<String, ConfigError> {
+    let failed = |problem: String| ConfigError::Secret {
+        key,
+        path: path.to_owned(),
+        problem,
+    };
+    let text = std::fs::read_to_string(path).map_err(|e| failed(e.to_string()))?;
+    let secret = text.trim_end_matches(['\r', '\n']);
+    if secret.is_empty() {
+        return Err(failed("the file is empty".into()));
+    }
+    Ok(secret.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCUMENTED: &str = include_str!("../systemd/camera-agent.toml");
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(text, Path::new("test.toml")).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn the_documented_file_holds_the_defaults() {
+        assert_eq!(parse(DOCUMENTED), Ok(Config::default()));
+    }
+
+    /// Every key of the structs, as serde itself names them in its refusal.
+    #[test]
+    fn every_key_is_documented() {
+        for section in ["", "server", "video", "audio", "viewers", "ice", "log"] {
+            let text = match section {
+                "" => "no_such_key = 1".to_owned(),
+                s => format!("[{s}]\nno_such_key = 1"),
+            };
+            let message = parse(&text).expect_err("an unknown key is refused");
+            let expected = message.split("expected").nth(1).expect("serde lists keys");
+            let keys = expected.split('`').skip(1).step_by(2);
+            for key in keys {
+                let shown = DOCUMENTED.lines().any(|line| {
+                    let line = line.trim_start_matches(['#', ':', ' ']);
+                    line.starts_with(&format!("{key} ="))
+                        || line == format!("[{key}]")
+                        || line == format!("[[{section}.{key}]]")
+                });
+                assert!(shown, "{section}.{key} is not in systemd/camera-agent.toml");
+            }
+        }
+    }
+
+    #[test]
+    fn every_documented_example_is_valid() {
+        let uncommented: String = DOCUMENTED
+            .lines()
+            .map(|l| match l.strip_prefix("#:") {
+                Some(example) => format!("{example}\n"),
+                None => format!("{l}\n"),
+            })
+            .collect();
+        assert!(uncommented.contains("[[ice.servers]]"));
+        parse(&uncommented).expect("examples parse");
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line() {
+        let message = parse("[video]\nwidht = 1280\n").expect_err("refused");
+        assert!(
+            message.contains("line 2") && message.contains("widht"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn bad_values_name_the_key() {
+        for (text, key) in [
+            ("[server]\nurl = \"http://x\"", "server.url"),
+            ("[server]\nname = \"\"", "server.name"),
+            ("[video]\nwidth = 1281", "video.width"),
+            ("[video]\nfps = 0", "video.fps"),
+            ("[video]\nsource = \"custom\"", "video.pipeline"),
+            ("[video]\npipeline = \"x\"", "video.pipeline"),
+            ("[viewers]\nmax = 0", "viewers.max"),
+            ("[[ice.servers]]\nurls = []", "ice.servers"),
+            ("[[ice.servers]]\nurls = [\"turn:x\"]", "ice.servers"),
+            ("[[ice.servers]]\nurls = [\"http:x\"]", "ice.servers"),
+        ] {
+            let message = parse(text).expect_err(text);
+            assert!(message.contains(key), "{text}: {message}");
+        }
+    }
+}
