@@ -2,5 +2,6 @@
 
 pub mod agent;
 pub mod config;
+pub mod media;
 pub mod sdp;
 pub mod wire;

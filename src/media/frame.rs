@@ -1,0 +1,173 @@
+//! From an access unit to RTP payloads, once for all viewers.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rtc::rtp::codec::h264::H264Payloader;
+use rtc::rtp::codec::vp8::Vp8Payloader;
+use rtc::rtp::packetizer::Payloader;
+
+use super::Stream;
+use crate::sdp::{ProfileLevelId, VideoCodec};
+
+/// Largest RTP payload in bytes. With SRTP, header extensions, RTX's two bytes
+/// and a TURN header it stays within the 1280-byte packet of IPv6.
+pub const MAX_PAYLOAD: usize = 1180;
+
+/// One encoded picture, or one packet of sound.
+#[derive(Debug, Clone)]
+pub struct AccessUnit {
+    /// H.264 as byte-stream with SPS and PPS before each IDR; VP8 and Opus as
+    /// they are.
+    pub data: Bytes,
+    /// Decodable without what came before.
+    pub key: bool,
+    /// When it was captured, on the clock that all streams share.
+    pub running_time: Duration,
+    /// When it left the encoder.
+    pub encoded_at: Instant,
+}
+
+/// An access unit, ready to be sent.
+#[derive(Debug)]
+pub struct Frame {
+    /// RTP payloads in order; the last one carries the marker.
+    pub payloads: Vec<Bytes>,
+    /// In units of [`Stream::clock_rate`], from zero at running time zero.
+    pub rtp_time: u32,
+    /// Decodable without what came before.
+    pub key: bool,
+    /// When it left the encoder.
+    pub encoded_at: Instant,
+}
+
+/// Payloads the access units of one stream.
+#[derive(Debug)]
+pub struct Packetizer {
+    stream: Stream,
+    payloader: Option<Box<dyn Payloader>>,
+}
+
+impl Packetizer {
+    /// A packetizer for one run of `stream`.
+    pub fn new(stream: Stream) -> Self {
+        let payloader: Option<Box<dyn Payloader>> = match stream {
+            Stream::Video(VideoCodec::H264) => Some(Box::<H264Payloader>::default()),
+            Stream::Video(VideoCodec::Vp8) => {
+                let mut payloader = Box::<Vp8Payloader>::default();
+                payloader.enable_picture_id = true;
+                Some(payloader)
+            }
+            // RFC 7587 §4.2: one Opus packet is one payload.
+            Stream::Audio => None,
+        };
+        Self { stream, payloader }
+    }
+
+    /// The frame, or `None` for an access unit with nothing to send.
+    pub fn packetize(&mut self, unit: AccessUnit) -> Option<Frame> {
+        let payloads = match &mut self.payloader {
+            Some(payloader) => payloader.payload(MAX_PAYLOAD, &unit.data).ok()?,
+            None => vec![unit.data],
+        };
+        if payloads.iter().all(Bytes::is_empty) {
+            return None;
+        }
+        Some(Frame {
+            payloads,
+            rtp_time: rtp_time(unit.running_time, self.stream.clock_rate()),
+            key: unit.key,
+            encoded_at: unit.encoded_at,
+        })
+    }
+}
+
+/// Running time in ticks, modulo 2³². Never summed from durations: 1/30 s is
+/// no whole number of nanoseconds.
+fn rtp_time(running_time: Duration, clock_rate: u32) -> u32 {
+    let ticks = running_time.as_nanos() * u128::from(clock_rate) / 1_000_000_000;
+    (ticks % (1 << 32)) as u32
+}
+
+/// The `profile-level-id` in the first SPS of a byte-stream access unit
+/// (ITU-T H.264 §7.3.2.1.1: the three bytes after the NAL header).
+pub fn profile_level_id(access_unit: &[u8]) -> Option<ProfileLevelId> {
+    let mut rest = access_unit;
+    loop {
+        let start = rest.windows(3).position(|w| w == [0, 0, 1])?;
+        rest = &rest[start + 3..];
+        if let [header, profile, constraints, level, ..] = rest
+            && header & 0x1f == 7
+        {
+            return Some(ProfileLevelId([*profile, *constraints, *level]));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unit(data: &[u8], running_time: Duration) -> AccessUnit {
+        AccessUnit {
+            data: Bytes::copy_from_slice(data),
+            key: true,
+            running_time,
+            encoded_at: Instant::now(),
+        }
+    }
+
+    #[test]
+    fn an_hour_of_thirtieths_is_an_hour_of_ticks() {
+        let frame = Duration::from_nanos(33_333_333);
+        let nth = |n: u64| Duration::from_nanos(n * 1_000_000_000 / 30);
+        assert_eq!(rtp_time(nth(30 * 3600), 90_000), 3600 * 90_000);
+        // What summing the duration would have given.
+        assert_eq!(rtp_time(frame, 90_000), 2_999);
+    }
+
+    #[test]
+    fn ticks_wrap_after_thirteen_hours() {
+        let day = Duration::from_secs(86_400);
+        assert_eq!(
+            rtp_time(day, 90_000),
+            ((86_400_u64 * 90_000) % (1 << 32)) as u32
+        );
+    }
+
+    #[test]
+    fn the_profile_is_read_from_the_sps_wherever_it_stands() {
+        let au = [
+            0, 0, 0, 1, 9, 0x10, 0, 0, 1, 0x67, 0x42, 0xc0, 0x1f, 0xd9, 0, 0, 1, 0x68, 1,
+        ];
+        assert_eq!(
+            profile_level_id(&au).map(|p| p.to_string()).as_deref(),
+            Some("42c01f")
+        );
+        assert_eq!(profile_level_id(&[0, 0, 1, 0x65, 1, 2, 3]), None);
+        assert_eq!(profile_level_id(&[0, 0, 1, 0x67]), None);
+        assert_eq!(profile_level_id(&[]), None);
+    }
+
+    #[test]
+    fn a_large_key_frame_is_cut_to_payloads_that_fit() {
+        let mut data = vec![0, 0, 0, 1, 0x67, 0x42, 0xc0, 0x1f, 0, 0, 0, 1, 0x68, 1];
+        data.extend([0, 0, 0, 1, 0x65]);
+        data.extend(vec![0xab; 10_000]);
+        let mut packetizer = Packetizer::new(Stream::Video(VideoCodec::H264));
+        let frame = packetizer
+            .packetize(unit(&data, Duration::from_secs(1)))
+            .expect("a frame");
+        assert_eq!(frame.rtp_time, 90_000);
+        assert!(frame.payloads.len() >= 10);
+        assert!(frame.payloads.iter().all(|p| p.len() <= MAX_PAYLOAD));
+    }
+
+    #[test]
+    fn an_empty_access_unit_is_nothing_to_send() {
+        for stream in Stream::ALL {
+            let mut packetizer = Packetizer::new(stream);
+            assert!(packetizer.packetize(unit(&[], Duration::ZERO)).is_none());
+        }
+    }
+}

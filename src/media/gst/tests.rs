@@ -1,0 +1,149 @@
+//! Real GStreamer, with the test picture.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::broadcast::Receiver;
+use tokio::time::timeout;
+
+use super::*;
+use crate::media::{Frame, Hub};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn config() -> (VideoConfig, AudioConfig) {
+    let video = VideoConfig {
+        source: VideoSource::Test,
+        width: 320,
+        height: 180,
+        ..Default::default()
+    };
+    let audio = AudioConfig {
+        source: AudioSource::Test,
+        ..Default::default()
+    };
+    (video, audio)
+}
+
+fn hub() -> (Hub, crate::media::hub::HubThread) {
+    init().expect("GStreamer is installed");
+    let (video, audio) = config();
+    let check = check_encoder(&video).expect("x264enc is installed");
+    assert_eq!(check.encoder.id, "x264");
+    let profile = check.profile.expect("an SPS").to_string();
+    assert!(profile.starts_with("42c0"), "{profile}");
+    Hub::start(
+        Box::new(GstSource::new(video, audio, check.encoder)),
+        check.profile,
+    )
+}
+
+async fn next(frames: &mut Receiver<Arc<Frame>>) -> Arc<Frame> {
+    loop {
+        match timeout(LIMIT, frames.recv())
+            .await
+            .expect("a frame in time")
+        {
+            Ok(frame) => return frame,
+            Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
+            Err(e) => panic!("{e}"),
+        }
+    }
+}
+
+async fn next_key(frames: &mut Receiver<Arc<Frame>>) -> Arc<Frame> {
+    loop {
+        let frame = next(frames).await;
+        if frame.key {
+            return frame;
+        }
+    }
+}
+
+#[tokio::test]
+async fn picture_and_sound_run_on_one_clock() {
+    let (hub, thread) = hub();
+    let video = hub.watch(Stream::Video(VideoCodec::H264));
+    let audio = hub.watch(Stream::Audio);
+    let (mut pictures, mut sounds) = (video.frames(), audio.frames());
+    assert!(
+        next(&mut pictures).await.key,
+        "the first frame is a key frame"
+    );
+    for _ in 0..20 {
+        next(&mut pictures).await;
+        next(&mut sounds).await;
+    }
+    let picture = f64::from(next(&mut pictures).await.rtp_time) / 90_000.0;
+    let sound = f64::from(next(&mut sounds).await.rtp_time) / 48_000.0;
+    assert!((picture - sound).abs() < 1.0, "{picture} {sound}");
+    thread.stop();
+}
+
+#[tokio::test]
+async fn a_key_frame_comes_when_it_is_asked_for() {
+    let (hub, thread) = hub();
+    let stream = Stream::Video(VideoCodec::H264);
+    let watch = hub.watch(stream);
+    let mut frames = watch.frames();
+    next(&mut frames).await;
+    hub.request_key_frame(stream);
+    // Ten seconds is the distance without a request; it comes in three frames.
+    let mut waited = 0;
+    while !next(&mut frames).await.key {
+        waited += 1;
+        assert!(waited < 30, "no key frame");
+    }
+    thread.stop();
+}
+
+#[tokio::test]
+async fn vp8_is_encoded_beside_h264_only_while_it_is_watched() {
+    let (hub, thread) = hub();
+    let h264 = hub.watch(Stream::Video(VideoCodec::H264));
+    let mut h264 = h264.frames();
+    next(&mut h264).await;
+    let vp8_watch = hub.watch(Stream::Video(VideoCodec::Vp8));
+    let mut vp8 = vp8_watch.frames();
+    next_key(&mut vp8).await;
+    drop(vp8_watch);
+    // The grace ends the VP8 branch; H.264 goes on through it.
+    let ended = async { while timeout(Duration::from_secs(1), vp8.recv()).await.is_ok() {} };
+    timeout(LIMIT, ended).await.expect("VP8 ends");
+    let mut fresh = h264.resubscribe();
+    for _ in 0..5 {
+        next(&mut fresh).await;
+    }
+    thread.stop();
+}
+
+#[tokio::test]
+async fn a_source_that_fails_is_tried_again_and_does_not_stop_the_other() {
+    init().expect("GStreamer is installed");
+    let (mut video, audio) = config();
+    video.source = VideoSource::V4l2;
+    video.device = "/dev/no-such-camera".into();
+    let encoder = check_encoder(&video).expect("x264enc").encoder;
+    let (hub, thread) = Hub::start(Box::new(GstSource::new(video, audio, encoder)), None);
+    let _video = hub.watch(Stream::Video(VideoCodec::H264));
+    let audio = hub.watch(Stream::Audio);
+    let mut sounds = audio.frames();
+    for _ in 0..10 {
+        next(&mut sounds).await;
+    }
+    thread.stop();
+}
+
+#[test]
+fn an_unknown_encoder_and_a_bad_description_are_named() {
+    init().expect("GStreamer is installed");
+    let (mut video, mut audio) = config();
+    video.encoder = "magic".into();
+    let error = check_encoder(&video).expect_err("unknown").to_string();
+    assert!(error.contains("magic") && error.contains("x264"), "{error}");
+    audio.pipeline = Some("nosuchelement".into());
+    let error = check_descriptions(&video, &audio)
+        .expect_err("unknown")
+        .to_string();
+    assert!(error.contains("audio.pipeline") && error.contains("nosuchelement"));
+}

@@ -1,0 +1,160 @@
+//! Picture and sound, made once for all viewers.
+//!
+//! * [`Source`] makes access units: GStreamer ([`gst`]) or a recording
+//!   ([`replay`]).
+//! * [`Hub`] starts a source with its first viewer, stops it
+//!   [some seconds](hub::GRACE) after the last, payloads every access unit
+//!   once and gives the [`Frame`] to every viewer.
+//! * [`encoder`] and [`plan`] are pure: which encoder, and the GStreamer
+//!   description around it.
+//!
+//! Nothing here knows WebRTC; the viewers' side is [`crate::peer`].
+
+pub mod devices;
+pub mod encoder;
+pub mod frame;
+pub mod gst;
+pub mod hub;
+mod keyframes;
+mod picture;
+pub mod plan;
+pub mod replay;
+
+use std::fmt;
+
+pub use frame::{AccessUnit, Frame};
+pub use hub::{Hub, Watch};
+
+use crate::sdp::VideoCodec;
+
+/// One encoded stream, shared by all who watch it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Stream {
+    /// The picture in this codec.
+    Video(VideoCodec),
+    /// The sound, in Opus.
+    Audio,
+}
+
+impl Stream {
+    /// All there are.
+    pub const ALL: [Stream; 3] = [
+        Stream::Video(VideoCodec::H264),
+        Stream::Video(VideoCodec::Vp8),
+        Stream::Audio,
+    ];
+
+    /// RTP clock rate in Hz (RFC 6184 §5.1, RFC 7741 §4.1, RFC 7587 §4.1).
+    pub fn clock_rate(self) -> u32 {
+        match self {
+            Self::Video(_) => 90_000,
+            Self::Audio => 48_000,
+        }
+    }
+
+    fn index(self) -> usize {
+        match self {
+            Self::Video(VideoCodec::H264) => 0,
+            Self::Video(VideoCodec::Vp8) => 1,
+            Self::Audio => 2,
+        }
+    }
+}
+
+impl fmt::Display for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Video(codec) => write!(f, "{codec}"),
+            Self::Audio => f.write_str("Opus"),
+        }
+    }
+}
+
+/// Why there is no picture or no sound. Each names the device or element and
+/// what to do.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum MediaError {
+    /// GStreamer itself does not work.
+    #[error("GStreamer does not start: {0}")]
+    Init(String),
+    /// An element's plug-in is not installed.
+    #[error("GStreamer has no element \"{element}\"; install the Debian package {package}")]
+    MissingElement {
+        /// The element.
+        element: String,
+        /// Who ships it.
+        package: &'static str,
+    },
+    /// No row of the encoder table works here.
+    #[error("no encoder for {codec} works here: {reasons}")]
+    NoEncoder {
+        /// The codec.
+        codec: VideoCodec,
+        /// What was tried, and why not.
+        reasons: String,
+    },
+    /// The configuration asks for an encoder that is not in the table.
+    #[error("video.encoder: there is no encoder \"{wanted}\"; known are {known}")]
+    UnknownEncoder {
+        /// What was asked for.
+        wanted: String,
+        /// The table's ids.
+        known: String,
+    },
+    /// No camera.
+    #[error(
+        "no camera was found; plug one in, name its node in video.device, or set video.source = \"test\""
+    )]
+    NoCamera,
+    /// A camera that cannot be used.
+    #[error("camera {device}: {problem}")]
+    Camera {
+        /// Its node.
+        device: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// No microphone.
+    #[error(
+        "no microphone was found; plug one in, name its PCM in audio.device, or set audio.source = \"none\""
+    )]
+    NoMicrophone,
+    /// The description in the configuration does not parse.
+    #[error("{key}: GStreamer does not take this description: {problem}")]
+    Description {
+        /// The configuration key.
+        key: &'static str,
+        /// GStreamer's words.
+        problem: String,
+    },
+    /// A pipeline did not start, or failed while running.
+    #[error("{what} stopped: {problem}")]
+    Pipeline {
+        /// Picture or sound, and from where.
+        what: String,
+        /// GStreamer's words, with a remedy where one is known.
+        problem: String,
+    },
+}
+
+/// Makes access units while somebody watches. Called from one thread of its
+/// own, so its methods may block.
+pub trait Source: Send {
+    /// Begins `stream`; access units and failures go to `output`.
+    ///
+    /// A source that fails later says so through [`Output::failed`] and is
+    /// then asked to `stop` and, some time later, to `start` again.
+    fn start(&mut self, stream: Stream, output: Output) -> Result<(), MediaError>;
+
+    /// Ends `stream`. When no stream is left, every device is closed.
+    fn stop(&mut self, stream: Stream);
+
+    /// Makes the next access unit of a video stream a key frame.
+    fn force_key_frame(&mut self, stream: Stream);
+
+    /// Makes ready what can be made ready without opening a device.
+    fn prepare(&mut self) {}
+}
+
+/// Where a source puts what it makes. Never blocks.
+pub use hub::Output;

@@ -1,0 +1,186 @@
+//! From configuration and what was found to GStreamer descriptions, as text.
+//! Pure: a test can hold every description against the one it expects.
+
+use super::encoder::{Encoder, KEY_FRAME_INTERVAL};
+use crate::config::{AudioConfig, AudioSource, VideoConfig, VideoSource};
+
+/// A queue that keeps the newest buffer: an encoder that is too slow costs
+/// frames, not latency.
+const NEWEST: &str = "queue max-size-buffers=1 max-size-bytes=0 max-size-time=0 leaky=downstream";
+
+/// What a camera is told to deliver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CameraMode {
+    /// The node.
+    pub device: String,
+    /// What comes out of it.
+    pub format: CameraFormat,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Frames a second, as numerator and denominator.
+    pub rate: (u32, u32),
+}
+
+/// What comes out of a camera.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CameraFormat {
+    /// Raw, by GStreamer's name.
+    Raw(&'static str),
+    /// Motion JPEG.
+    Jpeg,
+}
+
+/// The picture up to the tee that encoders hang on. `camera` is there where
+/// the source is one.
+pub fn video_source(config: &VideoConfig, camera: Option<&CameraMode>) -> String {
+    let tee = "tee name=tee allow-not-linked=true";
+    let size = format!("width={},height={}", config.width, config.height);
+    match (config.source, camera) {
+        (VideoSource::V4l2, Some(camera)) => {
+            let CameraMode { width, height, .. } = camera;
+            let size = format!(
+                "width={width},height={height},framerate={}/{}",
+                camera.rate.0, camera.rate.1
+            );
+            let (caps, decode) = match camera.format {
+                CameraFormat::Raw(format) => (format!("video/x-raw,format={format}"), ""),
+                CameraFormat::Jpeg => ("image/jpeg".to_owned(), "jpegdec ! "),
+            };
+            format!(
+                "v4l2src name=device device={} ! {caps},{size} ! {NEWEST} ! {decode}\
+                 videoconvert ! video/x-raw,format=I420,width={width},height={height} ! {tee}",
+                quoted(&camera.device),
+            )
+        }
+        (VideoSource::V4l2 | VideoSource::Test, _) => format!(
+            "videotestsrc name=picture is-live=true pattern=smpte75 ! \
+             video/x-raw,format=I420,{size},framerate={}/1 ! {tee}",
+            config.fps
+        ),
+        (VideoSource::Custom, _) => format!(
+            "{} ! {NEWEST} ! videoconvert ! videoscale ! video/x-raw,format=I420,{size} ! {tee}",
+            config.pipeline.as_deref().unwrap_or_default()
+        ),
+    }
+}
+
+/// One encoder and the sink behind it, to hang on the tee.
+pub fn video_branch(encoder: &Encoder, config: &VideoConfig) -> String {
+    let mut element = format!(
+        "{} name=encoder {}={} {}={}",
+        encoder.factory,
+        encoder.gop,
+        config.fps * KEY_FRAME_INTERVAL,
+        encoder.rate,
+        encoder.rate_value(config.bitrate_kbps.saturating_mul(1000)),
+    );
+    for (key, value) in encoder.properties {
+        element.push_str(&format!(" {key}={value}"));
+    }
+    let parser = match encoder.parser {
+        "" => String::new(),
+        parser => format!(" ! {parser}"),
+    };
+    format!("{NEWEST} ! {element} ! {}{parser} ! {SINK}", encoder.caps)
+}
+
+/// The sound; `None` where there is to be none. `device` is there where the
+/// source is a microphone.
+pub fn audio(config: &AudioConfig, device: Option<&str>) -> Option<String> {
+    let source = match (config.source, device) {
+        (AudioSource::None, _) => return None,
+        // The default buffer of 200 ms is latency; the clock is the system's,
+        // shared with the picture.
+        (AudioSource::Alsa, Some(device)) => format!(
+            "alsasrc name=device device={} buffer-time=60000 latency-time=10000 \
+             provide-clock=false ! queue max-size-time=100000000 leaky=downstream",
+            quoted(device)
+        ),
+        (AudioSource::Alsa | AudioSource::Test, _) => {
+            "audiotestsrc is-live=true wave=sine freq=440 volume=0.1 samplesperbuffer=480"
+                .to_owned()
+        }
+        (AudioSource::Custom, _) => config.pipeline.clone().unwrap_or_default(),
+    };
+    Some(format!(
+        "{source} ! audioconvert ! audioresample ! \
+         audio/x-raw,format=S16LE,rate=48000,channels=1 ! \
+         opusenc audio-type=voice frame-size=20 inband-fec=true packet-loss-percentage=10 \
+         perfect-timestamp=true bitrate={} ! {SINK}",
+        config.bitrate_kbps.saturating_mul(1000)
+    ))
+}
+
+const SINK: &str = "appsink name=out sync=false async=false drop=false max-buffers=8";
+
+/// A value for a GStreamer description.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::encoder::TABLE;
+
+    #[test]
+    fn a_jpeg_camera_is_decoded_to_420_behind_a_leaky_queue() {
+        let camera = CameraMode {
+            device: "/dev/v4l/by-id/usb-x".into(),
+            format: CameraFormat::Jpeg,
+            width: 1280,
+            height: 720,
+            rate: (30, 1),
+        };
+        assert_eq!(
+            video_source(&VideoConfig::default(), Some(&camera)),
+            "v4l2src name=device device=\"/dev/v4l/by-id/usb-x\" ! \
+             image/jpeg,width=1280,height=720,framerate=30/1 ! \
+             queue max-size-buffers=1 max-size-bytes=0 max-size-time=0 leaky=downstream ! \
+             jpegdec ! videoconvert ! video/x-raw,format=I420,width=1280,height=720 ! \
+             tee name=tee allow-not-linked=true"
+        );
+    }
+
+    #[test]
+    fn a_raw_camera_is_not_decoded() {
+        let camera = CameraMode {
+            device: "/dev/video0".into(),
+            format: CameraFormat::Raw("YUY2"),
+            width: 640,
+            height: 360,
+            rate: (25, 2),
+        };
+        let text = video_source(&VideoConfig::default(), Some(&camera));
+        assert!(text.contains("video/x-raw,format=YUY2,width=640,height=360,framerate=25/2"));
+        assert!(!text.contains("jpegdec"));
+    }
+
+    #[test]
+    fn x264_makes_one_slice_a_frame_at_the_configured_rate() {
+        let text = video_branch(&TABLE[0], &VideoConfig::default());
+        for part in [
+            "x264enc name=encoder key-int-max=300 bitrate=2000 ",
+            " threads=1 ",
+            " sliced-threads=false ",
+            "profile=constrained-baseline",
+            "h264parse config-interval=-1",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+
+    #[test]
+    fn no_sound_is_no_pipeline_and_a_device_is_quoted() {
+        let mut config = AudioConfig {
+            source: AudioSource::None,
+            ..Default::default()
+        };
+        assert_eq!(audio(&config, None), None);
+        config.source = AudioSource::Alsa;
+        let text = audio(&config, Some("plughw:CARD=\"x")).expect("a pipeline");
+        assert!(text.starts_with("alsasrc name=device device=\"plughw:CARD=\\\"x\" "));
+    }
+}
