@@ -2,6 +2,11 @@
 
 pub mod agent;
 pub mod config;
+pub mod daemon;
+pub mod ice;
+pub mod logging;
 pub mod media;
+pub mod peer;
 pub mod sdp;
+pub mod signaling;
 pub mod wire;

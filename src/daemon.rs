@@ -1,0 +1,279 @@
+//! The device's one loop: events in, commands out, until told to stop.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tracing::{debug, info, warn};
+
+use crate::agent::{Agent, AgentConfig, Command, Event, PeerEvent, SessionId};
+use crate::config::{AudioSource, Config, ConfigError, VideoSource};
+use crate::ice::IceServers;
+use crate::media::gst::{self, GstSource};
+use crate::media::hub::HubThread;
+use crate::media::{Hub, MediaError, Source, devices};
+use crate::peer::{Peer, PeerError, Peers};
+use crate::sdp::ProfileLevelId;
+use crate::signaling::{Link, Server, SignalingError, SignalingEvent};
+
+/// Events that wait for the loop.
+const EVENTS: usize = 1024;
+/// Goodbyes have this long; systemd and people expect less than 2 s.
+const SHUTDOWN: Duration = Duration::from_millis(1_500);
+
+/// Why the device cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The chat server's address or certificates.
+    #[error(transparent)]
+    Signaling(#[from] SignalingError),
+    /// Picture or sound.
+    #[error(transparent)]
+    Media(#[from] MediaError),
+    /// WebRTC.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+}
+
+/// Checks all that can be checked without a camera and without a network.
+pub fn check(config: &Config) -> Result<(), StartError> {
+    config.validate()?;
+    IceServers::load(&config.ice)?;
+    Server::new(&config.server.url, config.server.ca_file.as_ref())?;
+    gst::init()?;
+    gst::check_descriptions(&config.video, &config.audio)?;
+    gst::check_encoder(&config.video)?;
+    Ok(())
+}
+
+/// A device, ready to run.
+pub struct Daemon {
+    agent: Agent,
+    server: Server,
+    peers: Arc<Peers>,
+    media: HubThread,
+    events: mpsc::Receiver<(SessionId, PeerEvent)>,
+}
+
+impl Daemon {
+    /// Makes everything ready ahead of the first call: the encoder is tried,
+    /// the certificate made.
+    pub fn new(config: &Config) -> Result<Self, StartError> {
+        config.validate()?;
+        gst::init()?;
+        gst::check_descriptions(&config.video, &config.audio)?;
+        let check = gst::check_encoder(&config.video)?;
+        info!(
+            encoder = check.encoder.id, hardware = check.encoder.hardware,
+            profile = %check.profile.map(|p| p.to_string()).unwrap_or_default(),
+            "encoder"
+        );
+        if config.video.source == VideoSource::V4l2
+            && let Err(error) = devices::camera(&config.video)
+        {
+            warn!(%error, "callers will see no picture until this is mended");
+        }
+        let source = GstSource::new(config.video.clone(), config.audio.clone(), check.encoder);
+        Self::with_source(config, Box::new(source), check.profile)
+    }
+
+    /// The same over another source, for tests and benches.
+    pub fn with_source(
+        config: &Config,
+        source: Box<dyn Source>,
+        profile: Option<ProfileLevelId>,
+    ) -> Result<Self, StartError> {
+        let name = config.name()?;
+        let server = Server::new(&config.server.url, config.server.ca_file.as_ref())?;
+        let ice = IceServers::load(&config.ice)?;
+        let (hub, media) = Hub::start(source, profile);
+        let (tell, events) = mpsc::channel(EVENTS);
+        let with_audio = config.audio.source != AudioSource::None;
+        let peers = Peers::new(hub, with_audio, ice, config.ice.loopback, tell)?;
+        let agent = Agent::new(
+            AgentConfig {
+                name,
+                max_viewers: config.viewers.max,
+                seed: fastrand::u64(..),
+            },
+            Instant::now(),
+        );
+        Ok(Self {
+            agent,
+            server,
+            peers: Arc::new(peers),
+            media,
+            events,
+        })
+    }
+
+    /// Runs until `shutdown` is ready, then says goodbye to every viewer,
+    /// closes every device and returns, all within 2 s.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let Self {
+            agent,
+            server,
+            peers,
+            media,
+            events,
+        } = self;
+        let mut running = Running {
+            agent,
+            server,
+            peers,
+            live: HashMap::new(),
+            closing: JoinSet::new(),
+            link: None,
+            generation: 0,
+            away: false,
+        };
+        running.until_quit(events, shutdown).await;
+        let goodbye = async {
+            if let Some(link) = running.link.take() {
+                link.close().await;
+            }
+            while running.closing.join_next().await.is_some() {}
+        };
+        if tokio::time::timeout(SHUTDOWN, goodbye).await.is_err() {
+            warn!("some viewers could not be told goodbye in time");
+        }
+        // A camera's driver that hangs must not keep the process.
+        let stopped = tokio::task::spawn_blocking(move || media.stop());
+        if tokio::time::timeout(SHUTDOWN / 4, stopped).await.is_err() {
+            warn!("the camera or the microphone did not close in time");
+        }
+        info!("stopped");
+    }
+}
+
+struct Running {
+    agent: Agent,
+    server: Server,
+    peers: Arc<Peers>,
+    live: HashMap<SessionId, Peer>,
+    closing: JoinSet<()>,
+    link: Option<Link>,
+    generation: u64,
+    /// The chat server's absence was logged.
+    away: bool,
+}
+
+impl Running {
+    async fn until_quit(
+        &mut self,
+        mut peer_events: mpsc::Receiver<(SessionId, PeerEvent)>,
+        shutdown: impl Future<Output = ()>,
+    ) {
+        let (tell, mut frames) = mpsc::channel(EVENTS);
+        tokio::pin!(shutdown);
+        let mut stopping = false;
+        loop {
+            let timeout = async {
+                match self.agent.poll_timeout() {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let event = tokio::select! {
+                () = &mut shutdown, if !stopping => {
+                    stopping = true;
+                    info!("stopping");
+                    Some(Event::Shutdown)
+                }
+                Some((session, event)) = peer_events.recv() => Some(Event::Peer(session, event)),
+                Some((generation, event)) = frames.recv() => self.signaling(generation, event),
+                Some(_) = self.closing.join_next() => None,
+                () = timeout => Some(Event::Timeout),
+            };
+            if let Some(event) = event {
+                self.agent.handle(event, Instant::now());
+            }
+            while let Some(command) = self.agent.next_command() {
+                if !self.obey(command, &tell) {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn signaling(&mut self, generation: u64, event: SignalingEvent) -> Option<Event> {
+        if generation != self.generation {
+            return None;
+        }
+        Some(match event {
+            SignalingEvent::Open => {
+                self.away = false;
+                info!(server = self.server.url(), "connected to the chat server");
+                Event::SignalingOpen
+            }
+            SignalingEvent::Frame(frame) => Event::Message(frame),
+            SignalingEvent::Closed(reason) => {
+                self.link = None;
+                // Once when it goes away; each further try would repeat it.
+                if std::mem::replace(&mut self.away, true) {
+                    debug!(%reason, "the chat server is still away");
+                } else {
+                    warn!(server = self.server.url(), %reason, "no chat server");
+                }
+                Event::SignalingClosed
+            }
+        })
+    }
+
+    /// Carries a command out; false for the one that ends the loop.
+    fn obey(
+        &mut self,
+        command: Command,
+        frames: &mpsc::Sender<(u64, SignalingEvent)>,
+    ) -> bool {
+        match command {
+            Command::Connect => {
+                self.generation += 1;
+                self.link = Some(self.server.connect(self.generation, frames.clone()));
+            }
+            Command::Disconnect => {
+                if let Some(link) = self.link.take() {
+                    link.abort();
+                }
+                self.generation += 1;
+                self.agent.handle(Event::SignalingClosed, Instant::now());
+            }
+            Command::Send(frame) => {
+                if let Some(link) = &self.link {
+                    link.send(frame);
+                }
+            }
+            Command::Open {
+                session,
+                caller,
+                offer,
+            } => {
+                let peer = self.peers.open(session, &caller, offer);
+                self.live.insert(session, peer);
+            }
+            Command::Renegotiate { session, offer } => {
+                if let Some(peer) = self.live.get(&session) {
+                    peer.renegotiate(offer);
+                }
+            }
+            Command::AddCandidate { session, candidate } => {
+                if let Some(peer) = self.live.get(&session) {
+                    peer.add_candidate(candidate);
+                }
+            }
+            Command::Close { session } => {
+                if let Some(peer) = self.live.remove(&session) {
+                    self.closing.spawn(peer.close());
+                }
+            }
+            Command::Quit => return false,
+        }
+        true
+    }
+}

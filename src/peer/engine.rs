@@ -1,0 +1,126 @@
+//! The codecs, header extensions and interceptors of one viewer's connection,
+//! made for the formats of his offer.
+
+use rtc::interceptor::{SenderReportBuilder, Slot, TwccSenderBuilder};
+use rtc::peer_connection::configuration::media_engine::{
+    MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8,
+};
+use rtc::rtp_transceiver::rtp_sender::{
+    RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability,
+    RtpCodecKind,
+};
+use rtc::sdp::extmap::TRANSPORT_CC_URI;
+use webrtc::error::Result;
+use webrtc::peer_connection::{MediaEngine, Registry};
+
+use super::feedback::Feedback;
+use super::numbering::Numbering;
+use super::repair::Repair;
+use crate::sdp::{Offer, VideoCodec};
+
+/// Asks the receiver for a jitter buffer of no more than it needs
+/// (<http://www.webrtc.org/experiments/rtp-hdrext/playout-delay>).
+pub(super) const PLAYOUT_DELAY_URI: &str =
+    "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay";
+
+/// Between the pacer's slot and the NACK responder's: behind everything that
+/// reads RTCP for congestion control.
+const FEEDBACK_SLOT: usize = 3_500;
+
+/// The codec of the video track, as the offer writes it.
+pub(super) fn video_codec(offer: &Offer) -> RTCRtpCodec {
+    let feedback = |typ: &str, parameter: &str| RTCPFeedback {
+        typ: typ.to_owned(),
+        parameter: parameter.to_owned(),
+    };
+    RTCRtpCodec {
+        mime_type: match offer.video.codec {
+            VideoCodec::H264 => MIME_TYPE_H264,
+            VideoCodec::Vp8 => MIME_TYPE_VP8,
+        }
+        .to_owned(),
+        clock_rate: 90_000,
+        channels: 0,
+        sdp_fmtp_line: offer.video.fmtp.clone(),
+        rtcp_feedback: vec![
+            feedback("ccm", "fir"),
+            feedback("nack", ""),
+            feedback("nack", "pli"),
+            feedback("transport-cc", ""),
+        ],
+    }
+}
+
+/// The codec of the audio track.
+pub(super) fn audio_codec() -> RTCRtpCodec {
+    RTCRtpCodec {
+        mime_type: MIME_TYPE_OPUS.to_owned(),
+        clock_rate: 48_000,
+        channels: 2,
+        sdp_fmtp_line: "minptime=10;useinbandfec=1".to_owned(),
+        rtcp_feedback: vec![RTCPFeedback {
+            typ: "transport-cc".to_owned(),
+            parameter: String::new(),
+        }],
+    }
+}
+
+/// Codecs and header extensions, with the offerer's payload types.
+pub(super) fn media_engine(offer: &Offer) -> Result<MediaEngine> {
+    let mut engine = MediaEngine::default();
+    engine.register_codec(
+        RTCRtpCodecParameters {
+            rtp_codec: video_codec(offer),
+            payload_type: offer.video.payload_type,
+        },
+        RtpCodecKind::Video,
+    )?;
+    if let Some(rtx) = offer.video.rtx {
+        engine.register_codec(
+            RTCRtpCodecParameters {
+                rtp_codec: RTCRtpCodec {
+                    mime_type: MIME_TYPE_RTX.to_owned(),
+                    clock_rate: 90_000,
+                    channels: 0,
+                    sdp_fmtp_line: format!("apt={}", offer.video.payload_type),
+                    rtcp_feedback: vec![],
+                },
+                payload_type: rtx,
+            },
+            RtpCodecKind::Video,
+        )?;
+    }
+    if let Some(opus) = offer.opus {
+        engine.register_codec(
+            RTCRtpCodecParameters {
+                rtp_codec: audio_codec(),
+                payload_type: opus,
+            },
+            RtpCodecKind::Audio,
+        )?;
+    }
+    for (uri, kind) in [
+        (TRANSPORT_CC_URI, RtpCodecKind::Video),
+        (TRANSPORT_CC_URI, RtpCodecKind::Audio),
+        (PLAYOUT_DELAY_URI, RtpCodecKind::Video),
+    ] {
+        let extension = RTCRtpHeaderExtensionCapability {
+            uri: uri.to_owned(),
+        };
+        engine.register_header_extension(extension, kind, None)?;
+    }
+    Ok(engine)
+}
+
+/// What stands between the tracks and the wire. The crate's own pacer is not
+/// among them: it starts at 1 Mbit/s and freezes a picture under loss.
+pub(super) fn interceptors(feedback: Feedback) -> Registry {
+    Registry::new()
+        .with(
+            Slot::TwccSender,
+            Numbering::new(TwccSenderBuilder::new().build()),
+        )
+        .with(Slot::from(FEEDBACK_SLOT), feedback)
+        .with(Slot::NackResponder, Repair::default())
+        .with(Slot::SenderReport, SenderReportBuilder::new().build())
+}

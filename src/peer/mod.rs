@@ -1,0 +1,601 @@
+//! One viewer's WebRTC connection, over webrtc-rs.
+//!
+//! A [`Peer`] is a task that owns the connection: it answers offers, takes
+//! candidates and reports what happens as [`PeerEvent`]s. It decides nothing:
+//! that is the [agent](crate::agent)'s part.
+//!
+//! The crate's event handlers run on the task that drives ICE, DTLS and SRTP,
+//! so they only put what they hear into a channel.
+
+mod engine;
+mod feedback;
+mod numbering;
+mod repair;
+mod sender;
+
+use std::net::UdpSocket;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use rtc::ice::mdns::MulticastDnsMode;
+use rtc::media_stream::MediaStreamTrack;
+use rtc::peer_connection::transport::RTCIceServer;
+use rtc::rtp_transceiver::rtp_sender::{
+    RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RTCRtpRtxParameters,
+    RtpCodecKind,
+};
+use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinHandle};
+use tracing::{Instrument, debug, info_span, warn};
+use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
+use webrtc::peer_connection::{
+    MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler,
+    RTCCertificate, RTCConfigurationBuilder, RTCIceCandidateInit, RTCPeerConnectionIceEvent,
+    RTCPeerConnectionState, RTCSessionDescription, SettingEngineBuilder, SrtpProtectionProfile,
+    crypto,
+};
+use webrtc::rtp_transceiver::RtpSender;
+use webrtc::runtime::{Runtime, TokioRuntime};
+
+use crate::agent::{PeerEvent, SessionId};
+use crate::ice::IceServers;
+use crate::media::{Hub, Stream, Watch};
+use crate::sdp::{self, Offer};
+use crate::wire::{Candidate, UserName};
+use engine::PLAYOUT_DELAY_URI;
+use feedback::{Feedback, Listener};
+use sender::Parameters;
+
+/// Offers and candidates that wait for a connection.
+const COMMANDS: usize = 256;
+/// What a connection's handlers have heard and its task not yet taken.
+const HEARD: usize = 256;
+/// The stream id of both tracks: the original page shows the stream of the
+/// last track it is told of.
+const STREAM_ID: &str = "camera";
+/// Between our own ends 40 ms connects several times as fast as the default
+/// 200 ms, and costs a few small packets.
+const ICE_CHECK_INTERVAL: Duration = Duration::from_millis(40);
+/// Checks of a pair before it is given up; 6 s at the interval above.
+const ICE_CHECKS: u16 = 150;
+
+/// Why a connection could not be made or a description not be applied.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerError {
+    /// The DTLS certificate could not be made.
+    #[error("cannot make a DTLS certificate: {0}")]
+    Certificate(String),
+    /// webrtc-rs refused.
+    #[error("{doing}: {error}")]
+    Webrtc {
+        /// What was being done.
+        doing: &'static str,
+        /// The crate's words.
+        error: String,
+    },
+}
+
+fn while_doing<E: std::fmt::Display>(doing: &'static str) -> impl FnOnce(E) -> PeerError {
+    move |error| PeerError::Webrtc {
+        doing,
+        error: error.to_string(),
+    }
+}
+
+/// What every connection shares.
+pub struct Peers {
+    hub: Hub,
+    with_audio: bool,
+    certificate: RTCCertificate,
+    ice: IceServers,
+    addresses: Vec<String>,
+    runtime: Arc<dyn Runtime>,
+    events: mpsc::Sender<(SessionId, PeerEvent)>,
+}
+
+/// A viewer's connection; it closes when this is dropped.
+pub struct Peer {
+    commands: mpsc::Sender<PeerCommand>,
+    task: JoinHandle<()>,
+}
+
+enum PeerCommand {
+    Offer(Box<Offer>),
+    Candidate(Candidate),
+}
+
+impl Peers {
+    /// Makes the certificate, which takes seconds on a weak board, ahead of
+    /// the first call. Events of all connections go to `events`.
+    pub fn new(
+        hub: Hub,
+        with_audio: bool,
+        ice: IceServers,
+        loopback: bool,
+        events: mpsc::Sender<(SessionId, PeerEvent)>,
+    ) -> Result<Self, PeerError> {
+        let provider =
+            crypto::default_provider().map_err(|e| PeerError::Certificate(e.to_string()))?;
+        let certificate = certificate(provider.crypto())
+            .map_err(|e| PeerError::Certificate(e.to_string()))?;
+        // One socket for each address of the family, made anew for each call,
+        // so that a change of network is followed.
+        let mut addresses = vec!["0.0.0.0:0".to_owned()];
+        if UdpSocket::bind("[::]:0").is_ok() {
+            addresses.push("[::]:0".to_owned());
+        }
+        if loopback {
+            addresses.push("127.0.0.1:0".to_owned());
+        }
+        Ok(Self {
+            hub,
+            with_audio,
+            certificate,
+            ice,
+            addresses,
+            runtime: Arc::new(TokioRuntime),
+            events,
+        })
+    }
+
+    /// Starts a connection that answers `offer`.
+    pub fn open(self: &Arc<Self>, session: SessionId, caller: &UserName, offer: Box<Offer>) -> Peer {
+        let (commands, inbox) = mpsc::channel(COMMANDS);
+        let shared = self.clone();
+        let span = info_span!("viewer", %caller, %session);
+        let user = caller.to_string();
+        let run = async move {
+            let failed = match Connection::open(&shared, session, &user, offer).await {
+                Ok(connection) => connection.run(inbox).await,
+                Err(error) => Some(error.to_string()),
+            };
+            if let Some(reason) = failed {
+                let _ = shared
+                    .events
+                    .send((session, PeerEvent::Failed(reason)))
+                    .await;
+            }
+        };
+        Peer {
+            commands,
+            task: tokio::spawn(run.instrument(span)),
+        }
+    }
+}
+
+fn certificate(crypto: &dyn crypto::RTCCrypto) -> webrtc::error::Result<RTCCertificate> {
+    // P-256: half the handshake time of RSA, and what browsers use.
+    RTCCertificate::generate(
+        crypto,
+        crypto::SignatureScheme::EcdsaP256Sha256,
+        Default::default(),
+    )
+}
+
+impl Peer {
+    /// Answers another offer on this connection.
+    pub fn renegotiate(&self, offer: Box<Offer>) {
+        self.command(PeerCommand::Offer(offer));
+    }
+
+    /// Gives the connection a candidate of the viewer.
+    pub fn add_candidate(&self, candidate: Candidate) {
+        self.command(PeerCommand::Candidate(candidate));
+    }
+
+    fn command(&self, command: PeerCommand) {
+        if self.commands.try_send(command).is_err() {
+            debug!("a connection is over or does not keep up; a message to it was dropped");
+        }
+    }
+
+    /// Ends the connection and waits until its sockets are closed.
+    pub async fn close(self) {
+        drop(self.commands);
+        if self.task.await.is_err() {
+            warn!("a viewer's task panicked");
+        }
+    }
+}
+
+/// What a connection's handlers hear.
+enum Heard {
+    Candidate(RTCIceCandidateInit),
+    State(RTCPeerConnectionState),
+}
+
+struct Handler(mpsc::Sender<Heard>);
+
+#[async_trait::async_trait]
+impl PeerConnectionEventHandler for Handler {
+    async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
+        if let Ok(candidate) = event.candidate.to_json() {
+            let _ = self.0.try_send(Heard::Candidate(candidate));
+        }
+    }
+
+    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
+        let _ = self.0.try_send(Heard::State(state));
+    }
+}
+
+/// What a viewer says by RTCP goes to the agent and to the encoder.
+struct ToAgentAndEncoder {
+    session: SessionId,
+    events: mpsc::Sender<(SessionId, PeerEvent)>,
+    hub: Hub,
+    video: Stream,
+}
+
+impl Listener for ToAgentAndEncoder {
+    fn alive(&self) {
+        let _ = self.events.try_send((self.session, PeerEvent::Rtcp));
+    }
+
+    fn key_frame(&self) {
+        debug!(session = %self.session, "the viewer asks for a key frame");
+        self.hub.request_key_frame(self.video);
+    }
+}
+
+struct Outlet {
+    stream: Stream,
+    track: Arc<TrackLocalStaticRTP>,
+    sender: Arc<dyn RtpSender>,
+    ssrc: u32,
+    watch: Watch,
+    task: Option<AbortHandle>,
+}
+
+struct Connection {
+    shared: Arc<Peers>,
+    session: SessionId,
+    connection: Box<dyn PeerConnection>,
+    heard: mpsc::Receiver<Heard>,
+    outlets: Vec<Outlet>,
+    mid: String,
+}
+
+impl Connection {
+    async fn open(
+        shared: &Arc<Peers>,
+        session: SessionId,
+        user: &str,
+        offer: Box<Offer>,
+    ) -> Result<Self, PeerError> {
+        let started = Instant::now();
+        let video = Stream::Video(offer.video.codec);
+        // The encoder starts while ICE and DTLS are under way.
+        let mut watches = vec![(video, shared.hub.watch(video))];
+        if shared.with_audio && offer.opus.is_some() {
+            watches.push((Stream::Audio, shared.hub.watch(Stream::Audio)));
+        }
+
+        let (tell, heard) = mpsc::channel(HEARD);
+        let engine = engine::media_engine(&offer).map_err(while_doing("preparing the codecs"))?;
+        let listener = || ToAgentAndEncoder {
+            session,
+            events: shared.events.clone(),
+            hub: shared.hub.clone(),
+            video,
+        };
+        let connection = match build(
+            shared,
+            user,
+            engine.clone(),
+            Feedback::new(Box::new(listener())),
+            tell.clone(),
+            MulticastDnsMode::QueryOnly,
+        )
+        .await
+        {
+            Ok(connection) => connection,
+            // A machine without a multicast route: names ending in .local
+            // cannot be resolved, everything else can.
+            Err(error) => {
+                debug!(%error, "no multicast DNS here");
+                build(
+                    shared,
+                    user,
+                    engine,
+                    Feedback::new(Box::new(listener())),
+                    tell,
+                    MulticastDnsMode::Disabled,
+                )
+                .await
+                .map_err(while_doing("opening the connection's sockets"))?
+            }
+        };
+
+        let mut outlets = Vec::new();
+        for (stream, watch) in watches {
+            let outlet = add_track(&*connection, stream, watch, &offer)
+                .await
+                .map_err(while_doing("adding a track"))?;
+            outlets.push(outlet);
+        }
+        let mut this = Self {
+            shared: shared.clone(),
+            session,
+            connection,
+            heard,
+            outlets,
+            mid: offer.mids.first().cloned().unwrap_or_default(),
+        };
+        debug!("connection made in {:?}", started.elapsed());
+        this.answer(&offer).await?;
+        debug!("answered {:?} after the offer", started.elapsed());
+        Ok(this)
+    }
+
+    async fn answer(&mut self, offer: &Offer) -> Result<(), PeerError> {
+        let connection = &self.connection;
+        let description = RTCSessionDescription::offer(offer.sdp.clone())
+            .map_err(while_doing("reading the offer"))?;
+        connection
+            .set_remote_description(description)
+            .await
+            .map_err(while_doing("applying the offer"))?;
+        self.decline_the_rest().await;
+        let connection = &self.connection;
+        let answer = connection
+            .create_answer(None)
+            .await
+            .map_err(while_doing("making the answer"))?;
+        let text = sdp::finish_answer(&answer.sdp, offer, self.shared.hub.profile_level_id());
+        connection
+            .set_local_description(answer)
+            .await
+            .map_err(while_doing("applying the answer"))?;
+        self.tell(PeerEvent::Answered { sdp: text }).await;
+        Ok(())
+    }
+
+    /// The caller's own camera and microphone are not wanted: sections that
+    /// carry none of our tracks are answered as inactive.
+    async fn decline_the_rest(&self) {
+        for transceiver in self.connection.get_transceivers().await {
+            let ours = match transceiver.sender().await {
+                Ok(Some(sender)) => self.outlets.iter().any(|o| o.sender.id() == sender.id()),
+                _ => false,
+            };
+            if !ours
+                && let Err(error) = transceiver
+                    .set_direction(RTCRtpTransceiverDirection::Inactive)
+                    .await
+            {
+                debug!(%error, "a media section could not be declined");
+            }
+        }
+    }
+
+    async fn tell(&self, event: PeerEvent) {
+        let _ = self.shared.events.send((self.session, event)).await;
+    }
+
+    /// Runs until the agent lets go of it, or it fails; then says why.
+    async fn run(mut self, mut inbox: mpsc::Receiver<PeerCommand>) -> Option<String> {
+        let reason = loop {
+            let result = tokio::select! {
+                command = inbox.recv() => match command {
+                    None => break None,
+                    Some(PeerCommand::Offer(offer)) => self.answer(&offer).await,
+                    Some(PeerCommand::Candidate(candidate)) => {
+                        self.add_candidate(candidate).await;
+                        Ok(())
+                    }
+                },
+                heard = self.heard.recv() => match heard {
+                    None => break Some("the connection ended by itself".to_owned()),
+                    Some(Heard::Candidate(candidate)) => {
+                        self.local_candidate(candidate).await;
+                        Ok(())
+                    }
+                    Some(Heard::State(state)) => match self.state(state).await {
+                        Some(reason) => break Some(reason),
+                        None => Ok(()),
+                    },
+                },
+            };
+            if let Err(error) = result {
+                break Some(error.to_string());
+            }
+        };
+        for outlet in &mut self.outlets {
+            if let Some(task) = outlet.task.take() {
+                task.abort();
+            }
+        }
+        if let Err(error) = self.connection.close().await {
+            debug!(%error, "closing");
+        }
+        reason
+    }
+
+    async fn add_candidate(&self, candidate: Candidate) {
+        if candidate.is_end() {
+            return;
+        }
+        let candidate = RTCIceCandidateInit {
+            candidate: candidate.candidate,
+            sdp_mid: candidate.sdp_mid,
+            sdp_mline_index: candidate.sdp_mline_index,
+            username_fragment: candidate.username_fragment,
+            url: None,
+        };
+        if let Err(error) = self.connection.add_ice_candidate(candidate).await {
+            debug!(%error, "a candidate of the viewer was not taken");
+        }
+    }
+
+    async fn local_candidate(&self, candidate: RTCIceCandidateInit) {
+        // With everything bundled each candidate belongs to the first section.
+        let candidate = Candidate {
+            candidate: candidate.candidate,
+            sdp_mid: Some(self.mid.clone()),
+            sdp_mline_index: Some(0),
+            username_fragment: candidate.username_fragment.filter(|u| !u.is_empty()),
+        };
+        self.tell(PeerEvent::Candidate(candidate)).await;
+    }
+
+    async fn state(&mut self, state: RTCPeerConnectionState) -> Option<String> {
+        debug!(%state, "connection");
+        match state {
+            RTCPeerConnectionState::Connected => {
+                self.tell(PeerEvent::Connected).await;
+                self.start_sending().await;
+                None
+            }
+            RTCPeerConnectionState::Failed => Some("the media path was lost".to_owned()),
+            RTCPeerConnectionState::Closed => Some("the viewer closed the connection".to_owned()),
+            _ => None,
+        }
+    }
+
+    async fn start_sending(&mut self) {
+        for outlet in &mut self.outlets {
+            if outlet.task.is_some() {
+                continue;
+            }
+            let Ok(negotiated) = outlet.sender.get_parameters().await else {
+                continue;
+            };
+            let negotiated = negotiated.rtp_parameters;
+            let Some(codec) = negotiated
+                .codecs
+                .iter()
+                .find(|c| !c.rtp_codec.mime_type.to_ascii_lowercase().ends_with("/rtx"))
+            else {
+                warn!(stream = %outlet.stream, "the viewer's page took none of our codecs");
+                continue;
+            };
+            let parameters = Parameters {
+                ssrc: outlet.ssrc,
+                payload_type: codec.payload_type,
+                playout_delay: negotiated
+                    .header_extensions
+                    .iter()
+                    .find(|e| e.uri == PLAYOUT_DELAY_URI && outlet.stream != Stream::Audio)
+                    .and_then(|e| u8::try_from(e.id).ok()),
+            };
+            let send = sender::send(
+                outlet.track.clone(),
+                parameters,
+                outlet.stream,
+                outlet.watch.frames(),
+                self.shared.hub.clone(),
+            );
+            outlet.task = Some(tokio::spawn(send.in_current_span()).abort_handle());
+        }
+    }
+}
+
+async fn build(
+    shared: &Peers,
+    user: &str,
+    engine: MediaEngine,
+    feedback: Feedback,
+    tell: mpsc::Sender<Heard>,
+    mdns: MulticastDnsMode,
+) -> webrtc::error::Result<Box<dyn PeerConnection>> {
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    let servers = shared
+        .ice
+        .at(now, user)
+        .into_iter()
+        .map(|s| RTCIceServer {
+            urls: s.urls,
+            username: s.username,
+            credential: s.credential,
+        })
+        .collect();
+    let configuration = RTCConfigurationBuilder::new()
+        .with_ice_servers(servers)
+        .with_certificates(vec![shared.certificate.clone()])
+        .build();
+    let settings = SettingEngineBuilder::new()
+        .with_multicast_dns_mode(mdns)
+        .with_include_loopback_candidate(true)
+        .with_ice_connection_attempts(Some(ICE_CHECK_INTERVAL), Some(ICE_CHECKS))
+        .with_host_acceptance_min_wait(None)
+        .with_srflx_acceptance_min_wait(None)
+        .with_prflx_acceptance_min_wait(None)
+        // AES-GCM goes through ring, which uses what the CPU has.
+        .with_srtp_protection_profiles(vec![
+            SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
+            SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
+        ])
+        .build();
+    let connection = PeerConnectionBuilder::new()
+        .with_configuration(configuration)
+        .with_setting_engine(settings)
+        .with_media_engine(engine)
+        .with_interceptor_registry(engine::interceptors(feedback))
+        .with_handler(Arc::new(Handler(tell)))
+        .with_runtime(shared.runtime.clone())
+        .with_udp_addrs(shared.addresses.clone())
+        .build()
+        .await?;
+    Ok(Box::new(connection))
+}
+
+async fn add_track(
+    connection: &dyn PeerConnection,
+    stream: Stream,
+    watch: Watch,
+    offer: &Offer,
+) -> webrtc::error::Result<Outlet> {
+    let (kind, codec, rtx, label): (_, RTCRtpCodec, _, _) = match stream {
+        Stream::Video(_) => (
+            RtpCodecKind::Video,
+            engine::video_codec(offer),
+            offer.video.rtx.map(|_| RTCRtpRtxParameters {
+                ssrc: fastrand::u32(1..),
+            }),
+            "video",
+        ),
+        Stream::Audio => (RtpCodecKind::Audio, engine::audio_codec(), None, "audio"),
+    };
+    let ssrc = fastrand::u32(1..);
+    let track = Arc::new(TrackLocalStaticRTP::new(MediaStreamTrack::new(
+        STREAM_ID.to_owned(),
+        format!("{STREAM_ID}-{label}"),
+        label.to_owned(),
+        kind,
+        vec![RTCRtpEncodingParameters {
+            rtp_coding_parameters: RTCRtpCodingParameters {
+                ssrc: Some(ssrc),
+                rtx,
+                ..Default::default()
+            },
+            codec,
+            ..Default::default()
+        }],
+    )));
+    let transceiver = connection
+        .add_transceiver_from_track(
+            track.clone(),
+            Some(RTCRtpTransceiverInit {
+                direction: RTCRtpTransceiverDirection::Sendonly,
+                streams: vec![STREAM_ID.to_owned()],
+                ..Default::default()
+            }),
+        )
+        .await?;
+    let sender = transceiver
+        .sender()
+        .await?
+        .ok_or(webrtc::error::Error::ErrRTPSenderNotExisted)?;
+    Ok(Outlet {
+        stream,
+        track,
+        sender,
+        ssrc,
+        watch,
+        task: None,
+    })
+}

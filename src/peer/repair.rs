@@ -1,0 +1,330 @@
+//! Answers NACK with retransmissions, within a budget.
+//!
+//! RTX (RFC 4588) where the viewer offered it. The crate's own responder has
+//! no budget, so a viewer on a bad path can double what is sent to him and
+//! make the path worse; and it repeats a packet as often as it is asked, also
+//! while the last repetition is still on its way.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use rtc::interceptor::{
+    Attribute, AttributedPacket, Interceptor, Packet, StreamInfo, TaggedPacket,
+};
+use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
+use rtc::rtp;
+use rtc::sansio::Protocol;
+use rtc::shared::TransportContext;
+use rtc::shared::error::Error;
+
+/// Packets kept for each stream: over a second at 4 Mbit/s. A power of two.
+const KEPT: usize = 512;
+/// A packet this old is late for any picture.
+const TOO_OLD: Duration = Duration::from_secs(1);
+/// The same packet is not repeated sooner.
+const REPEAT: Duration = Duration::from_millis(20);
+/// Retransmitted bytes for each byte of media.
+const SHARE: f64 = 0.30;
+/// Bytes that can be repeated at once, so that the burst of a key frame can be
+/// repaired: about 50 packets.
+const BURST: f64 = 60_000.0;
+
+/// Bytes that may be repeated.
+#[derive(Debug)]
+struct Budget(f64);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(BURST)
+    }
+}
+
+impl Budget {
+    fn earn(&mut self, sent: usize) {
+        self.0 = (self.0 + sent as f64 * SHARE).min(BURST);
+    }
+
+    fn spend(&mut self, bytes: usize) -> bool {
+        let enough = self.0 >= bytes as f64;
+        if enough {
+            self.0 -= bytes as f64;
+        }
+        enough
+    }
+}
+
+struct Kept {
+    packet: rtp::Packet,
+    sent: Instant,
+    repeated: Option<Instant>,
+}
+
+struct Stream {
+    kept: VecDeque<Kept>,
+    /// SSRC and payload type of RTX.
+    rtx: Option<(u32, u8)>,
+    rtx_sequence: u16,
+}
+
+impl Stream {
+    fn keep(&mut self, packet: rtp::Packet, now: Instant) {
+        if self.kept.len() == KEPT {
+            self.kept.pop_front();
+        }
+        self.kept.push_back(Kept {
+            packet,
+            sent: now,
+            repeated: None,
+        });
+    }
+
+    fn find(&mut self, sequence: u16) -> Option<&mut Kept> {
+        let first = self.kept.front()?.packet.header.sequence_number;
+        let kept = self
+            .kept
+            .get_mut(usize::from(sequence.wrapping_sub(first)))?;
+        (kept.packet.header.sequence_number == sequence).then_some(kept)
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Repair {
+    streams: HashMap<u32, Stream>,
+    budget: Budget,
+    reads: VecDeque<TaggedPacket>,
+    writes: VecDeque<TaggedPacket>,
+}
+
+impl Repair {
+    fn nack(&mut self, now: Instant, nack: &TransportLayerNack) {
+        let Some(stream) = self.streams.get_mut(&nack.media_ssrc) else {
+            return;
+        };
+        for sequence in nack.nacks.iter().flat_map(|pair| pair.packet_list()) {
+            let rtx = stream.rtx;
+            let Some(kept) = stream.find(sequence) else {
+                continue;
+            };
+            let on_its_way = kept
+                .repeated
+                .is_some_and(|at| now.saturating_duration_since(at) < REPEAT);
+            if on_its_way || now.saturating_duration_since(kept.sent) > TOO_OLD {
+                continue;
+            }
+            if !self.budget.spend(kept.packet.payload.len()) {
+                return;
+            }
+            kept.repeated = Some(now);
+            let original = kept.packet.clone();
+            let packet = match rtx {
+                None => original,
+                Some((ssrc, payload_type)) => {
+                    stream.rtx_sequence = stream.rtx_sequence.wrapping_add(1);
+                    as_rtx(&original, ssrc, payload_type, stream.rtx_sequence)
+                }
+            };
+            self.writes.push_back(TaggedPacket {
+                now,
+                transport: TransportContext::default(),
+                message: AttributedPacket::new(Packet::Rtp(packet)).with(Attribute::Retransmission),
+            });
+        }
+    }
+}
+
+/// RFC 4588 §4: the original sequence number, then the original payload.
+fn as_rtx(original: &rtp::Packet, ssrc: u32, payload_type: u8, sequence: u16) -> rtp::Packet {
+    let mut payload = Vec::with_capacity(2 + original.payload.len());
+    payload.extend_from_slice(&original.header.sequence_number.to_be_bytes());
+    payload.extend_from_slice(&original.payload);
+    rtp::Packet {
+        header: rtp::header::Header {
+            version: 2,
+            ssrc,
+            payload_type,
+            sequence_number: sequence,
+            timestamp: original.header.timestamp,
+            marker: original.header.marker,
+            ..Default::default()
+        },
+        payload: payload.into(),
+    }
+}
+
+impl Protocol<TaggedPacket, TaggedPacket, ()> for Repair {
+    type Rout = TaggedPacket;
+    type Wout = TaggedPacket;
+    type Eout = ();
+    type Error = Error;
+    type Time = Instant;
+
+    fn handle_read(&mut self, packet: TaggedPacket) -> Result<(), Error> {
+        if let Packet::Rtcp(parts) = &packet.message.packet {
+            for part in parts {
+                if let Some(nack) = part.as_any().downcast_ref() {
+                    self.nack(packet.now, nack);
+                }
+            }
+        }
+        self.reads.push_back(packet);
+        Ok(())
+    }
+
+    fn poll_read(&mut self) -> Option<TaggedPacket> {
+        self.reads.pop_front()
+    }
+
+    fn handle_write(&mut self, packet: TaggedPacket) -> Result<(), Error> {
+        if let Packet::Rtp(rtp) = &packet.message.packet {
+            self.budget.earn(rtp.payload.len());
+            if let Some(stream) = self.streams.get_mut(&rtp.header.ssrc) {
+                stream.keep(rtp.clone(), packet.now);
+            }
+        }
+        self.writes.push_back(packet);
+        Ok(())
+    }
+
+    fn poll_write(&mut self) -> Option<TaggedPacket> {
+        self.writes.pop_front()
+    }
+}
+
+impl Interceptor for Repair {
+    fn bind_local_stream(&mut self, info: &StreamInfo) {
+        let repaired = info
+            .rtcp_feedback
+            .iter()
+            .any(|f| f.typ == "nack" && f.parameter.is_empty());
+        if repaired {
+            self.streams.insert(
+                info.ssrc,
+                Stream {
+                    kept: VecDeque::with_capacity(KEPT),
+                    rtx: info.ssrc_rtx.zip(info.payload_type_rtx),
+                    rtx_sequence: fastrand::u16(..),
+                },
+            );
+        }
+    }
+
+    fn unbind_local_stream(&mut self, info: &StreamInfo) {
+        self.streams.remove(&info.ssrc);
+    }
+
+    fn bind_remote_stream(&mut self, _: &StreamInfo) {}
+    fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rtc::interceptor::RTCPFeedback;
+    use rtc::rtcp::transport_feedbacks::transport_layer_nack::NackPair;
+
+    const SSRC: u32 = 7;
+
+    fn tagged(now: Instant, packet: Packet) -> TaggedPacket {
+        TaggedPacket {
+            now,
+            transport: TransportContext::default(),
+            message: AttributedPacket::new(packet),
+        }
+    }
+
+    fn repair() -> Repair {
+        let mut repair = Repair::default();
+        repair.bind_local_stream(&StreamInfo {
+            ssrc: SSRC,
+            ssrc_rtx: Some(8),
+            payload_type_rtx: Some(97),
+            rtcp_feedback: vec![RTCPFeedback {
+                typ: "nack".into(),
+                parameter: String::new(),
+            }],
+            ..Default::default()
+        });
+        repair
+    }
+
+    fn send(repair: &mut Repair, sequence: u16, now: Instant) {
+        let packet = rtp::Packet {
+            header: rtp::header::Header {
+                ssrc: SSRC,
+                sequence_number: sequence,
+                ..Default::default()
+            },
+            payload: vec![sequence as u8; 1000].into(),
+        };
+        repair
+            .handle_write(tagged(now, Packet::Rtp(packet)))
+            .expect("it takes everything");
+        while repair.poll_write().is_some() {}
+    }
+
+    fn nack(repair: &mut Repair, sequence: u16, now: Instant) -> Vec<rtp::Packet> {
+        let nack = TransportLayerNack {
+            media_ssrc: SSRC,
+            nacks: vec![NackPair {
+                packet_id: sequence,
+                lost_packets: 0,
+            }],
+            ..Default::default()
+        };
+        repair
+            .handle_read(tagged(now, Packet::Rtcp(vec![Box::new(nack)])))
+            .expect("it takes everything");
+        std::iter::from_fn(|| repair.poll_write())
+            .filter_map(|p| match p.message.packet {
+                Packet::Rtp(rtp) => Some(rtp),
+                _ => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_lost_packet_is_repeated_as_rtx_across_the_wrap() {
+        let mut repair = repair();
+        let now = Instant::now();
+        for sequence in [65_534, 65_535, 0, 1] {
+            send(&mut repair, sequence, now);
+        }
+        let repeated = nack(&mut repair, 0, now);
+        assert_eq!(repeated.len(), 1);
+        let (header, payload) = (&repeated[0].header, &repeated[0].payload);
+        assert_eq!(
+            (header.version, header.ssrc, header.payload_type),
+            (2, 8, 97)
+        );
+        assert_eq!((&payload[..2], payload.len()), (&[0_u8, 0][..], 1002));
+    }
+
+    #[test]
+    fn what_is_on_its_way_late_or_unknown_is_not_repeated() {
+        let mut repair = repair();
+        let now = Instant::now();
+        send(&mut repair, 5, now);
+        assert_eq!(nack(&mut repair, 5, now).len(), 1);
+        assert_eq!(nack(&mut repair, 5, now + REPEAT / 2).len(), 0);
+        assert_eq!(nack(&mut repair, 5, now + REPEAT).len(), 1);
+        assert_eq!(nack(&mut repair, 5, now + TOO_OLD * 2).len(), 0);
+        assert_eq!(nack(&mut repair, 6, now).len(), 0);
+    }
+
+    #[test]
+    fn a_viewer_who_asks_for_everything_gets_no_more_than_his_budget() {
+        let mut repair = repair();
+        let mut now = Instant::now();
+        let mut repeated = 0;
+        for sequence in 0..2_000_u16 {
+            send(&mut repair, sequence, now);
+            now += REPEAT;
+            for back in 0..4 {
+                repeated += nack(&mut repair, sequence.wrapping_sub(back), now).len();
+            }
+        }
+        let limit = BURST / 1000.0 + 2_000.0 * SHARE;
+        assert!((repeated as f64) <= limit, "{repeated}");
+        assert!((repeated as f64) > limit * 0.9, "{repeated}");
+    }
+}
