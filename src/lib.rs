@@ -1,6 +1,7 @@
 //! camera-agent: a camera that answers when you call it.
 
 pub mod agent;
+pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod ice;
