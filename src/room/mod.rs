@@ -54,7 +54,8 @@ pub struct Limits {
     /// Connections at once.
     pub connections: usize,
     /// Frames a connection may send at once. A small frame costs one, a big or
-    /// a costly one more. Trickle ICE sends tens of candidates in a burst.
+    /// a costly one more. A call is some twenty frames of trickle ICE, and a
+    /// camera may answer many callers in the same second.
     pub burst: u32,
     /// Frames a second a connection earns back.
     pub per_second: u32,
@@ -67,8 +68,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 256,
-            burst: 100,
-            per_second: 30,
+            burst: 400,
+            per_second: 60,
             abuse: 200,
         }
     }
