@@ -25,6 +25,7 @@
 
 mod limiter;
 mod names;
+mod tags;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -36,6 +37,7 @@ use tracing::{debug, info};
 
 use crate::wire::{MAX_FRAME_BYTES, UserName};
 use limiter::{Limiter, Verdict};
+use tags::without_tags;
 
 /// Close code for a peer that breaks the rules (RFC 6455 §7.4.1).
 pub const CLOSE_POLICY: u16 = 1008;
@@ -412,23 +414,6 @@ enum Refused {
 /// A frame's price: one, and one more for every 2 KiB. An SDP costs about five.
 fn frame_cost(text: &str) -> u32 {
     1 + u32::try_from(text.len() / 2048).unwrap_or(u32::MAX - 1)
-}
-
-/// `text` without `<…>`, as the original's `/(<([^>]+)>)/ig` leaves it.
-fn without_tags(text: &str) -> String {
-    let mut kept = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(open) = rest.find('<') {
-        let Some(length) = rest[open..].find('>') else {
-            break;
-        };
-        let end = open + length + 1;
-        // "<>" holds nothing and stays.
-        kept.push_str(&rest[..if length == 1 { end } else { open }]);
-        rest = &rest[end..];
-    }
-    kept.push_str(rest);
-    kept
 }
 
 #[cfg(test)]

@@ -211,15 +211,6 @@ fn tags_are_stripped_from_chat_lines() {
         (&line["text"], &line["name"]),
         (&json!("hi 1 < 2"), &json!("alice"))
     );
-    for (text, kept) in [
-        ("a<>b", "a<>b"),
-        ("<<b>>", ">"),
-        ("ü<é>ü", "üü"),
-        ("<\n>", ""),
-        ("<", "<"),
-    ] {
-        assert_eq!(without_tags(text), kept);
-    }
 }
 
 #[test]

@@ -103,7 +103,7 @@ export class Ui {
       row.disabled = this.#peer !== null;
       const current = this.#peer === name;
       if (current) row.setAttribute("aria-current", "true");
-      row.append(text("do", current ? "In call" : device ? "Watch" : "Call"));
+      row.append(text("do", current ? "This call" : device ? "Watch" : "Call"));
     }
     item.append(row);
     return item;
