@@ -297,3 +297,25 @@ async fn who_leaves_while_calling_is_missed() {
     alice.says("bob is not there any more").await;
     alice.state("idle").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_who_call_each_other_at_once_end_up_in_one_call() {
+    let chat = Chat::start().await;
+    let (alice, bob) = two(&chat, Person::default(), Person::default()).await;
+    tokio::join!(alice.call("bob"), bob.call("alice"));
+    // Mostly the calls cross; when one was late it rings instead.
+    support::until("one call", support::SOON, || async {
+        for person in [&alice, &bob] {
+            if person.js("cameraAgent.state").await == "ringing" {
+                person.click("#accept").await;
+            }
+        }
+        let connected = alice.js("cameraAgent.state").await == "connected"
+            && bob.js("cameraAgent.state").await == "connected";
+        connected.then_some(())
+    })
+    .await;
+    tokio::join!(alice.frames_rise(5), bob.frames_rise(5));
+    alice.click("#hangup").await;
+    tokio::join!(alice.state("idle"), bob.state("idle"));
+}
