@@ -95,7 +95,7 @@ impl Run {
 /// `camera-agent chat`
 #[derive(Debug, Args)]
 pub struct Chat {
-    /// Address and port; [::]:6503 is every address of this machine.
+    /// Address and port; `[::]:6503` is every address of this machine.
     #[arg(long, value_name = "ADDR:PORT", default_value = "[::]:6503")]
     pub listen: SocketAddr,
     /// Certificate with its chain (PEM), for https and wss. Browsers give a
@@ -116,7 +116,7 @@ pub struct Chat {
     /// static-auth-secret).
     #[arg(long, value_name = "FILE", requires = "turn")]
     pub turn_secret_file: Option<PathBuf>,
-    /// Web origin (https://example.org) whose pages may connect besides this
+    /// Web origin (`https://example.org`) whose pages may connect besides this
     /// server's own; "*" for any; may be repeated.
     #[arg(long, value_name = "ORIGIN")]
     pub allow_origin: Vec<String>,

@@ -292,7 +292,7 @@ impl Config {
         let video = &self.video;
         range("video.width", video.width, 160, 3840)?;
         range("video.height", video.height, 120, 2160)?;
-        if video.width % 2 != 0 || video.height % 2 != 0 {
+        if !video.width.is_multiple_of(2) || !video.height.is_multiple_of(2) {
             return bad(
                 "video.width",
                 "width and height must be even numbers".into(),

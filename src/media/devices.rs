@@ -162,7 +162,7 @@ fn best(
     };
     modes
         .iter()
-        .filter(|m| m.width % 2 == 0 && m.height % 2 == 0)
+        .filter(|m| m.width.is_multiple_of(2) && m.height.is_multiple_of(2))
         .min_by_key(|m| cost(m))
         .cloned()
         .ok_or_else(|| MediaError::Camera {

@@ -142,7 +142,7 @@ pub enum MediaError {
 pub trait Source: Send {
     /// Begins `stream`; access units and failures go to `output`.
     ///
-    /// A source that fails later says so through [`Output::failed`] and is
+    /// A source that fails later says so through [`Output::failure`] and is
     /// then asked to `stop` and, some time later, to `start` again.
     fn start(&mut self, stream: Stream, output: Output) -> Result<(), MediaError>;
 

@@ -1,0 +1,79 @@
+# Everything a newcomer types. `make demo` shows it, `make test` proves it;
+# both install what they need from Debian by package name.
+
+BUILD_PACKAGES := gcc libc6-dev pkg-config libclang-dev libasound2-dev \
+	libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
+MEDIA_PACKAGES := gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
+	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-alsa
+TEST_PACKAGES := gstreamer1.0-tools chromium chromium-driver coturn procps
+
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+
+# Installs those of the packages $(1) that are missing.
+define install
+	@missing=$$(for p in $(1); do \
+		dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; \
+	done); \
+	if [ -n "$$missing" ]; then \
+		echo "installing:" $$missing; \
+		$(SUDO) apt-get update -qq && \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive \
+			apt-get install -y -qq --no-install-recommends $$missing; \
+	fi
+endef
+
+.PHONY: help
+help:
+	@echo "make demo     build, and show this machine's camera on http://localhost:6503/"
+	@echo "make test     every check and test that needs no virtual machine"
+	@echo "make test-vm  the same agent on a real kernel camera, in a virtual machine"
+	@echo "make bench    cost and latency of calls, beside a bare webrtc sender"
+	@echo "make fuzz     a minute for each fuzz target (nightly Rust and cargo-fuzz)"
+
+.PHONY: demo
+demo: build-packages
+	cargo run --release --locked -- demo $(ARGS)
+
+.PHONY: build-packages
+build-packages:
+	$(call install,$(BUILD_PACKAGES) $(MEDIA_PACKAGES))
+
+.PHONY: test-packages
+test-packages:
+	$(call install,$(BUILD_PACKAGES) $(MEDIA_PACKAGES) $(TEST_PACKAGES))
+
+.PHONY: test
+test: test-packages lint
+	@if cargo nextest --version >/dev/null 2>&1; then \
+		set -x; cargo nextest run --locked --no-fail-fast; \
+	else \
+		set -x; RUST_TEST_THREADS=1 cargo test --locked --no-fail-fast --lib --bins --tests; \
+	fi
+	cargo test --locked --doc
+
+.PHONY: lint
+lint: build-packages
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+	@if cargo deny --version >/dev/null 2>&1; then \
+		set -x; cargo deny --offline check bans licenses sources; \
+	else \
+		echo "cargo-deny is not installed; licences and sources were not checked"; \
+	fi
+
+.PHONY: test-vm
+test-vm: test-packages
+	tests/lab/run.sh
+
+.PHONY: bench
+bench: build-packages
+	cargo bench --locked --bench calls
+
+FUZZ_SECONDS := 60
+
+.PHONY: fuzz
+fuzz: build-packages
+	for target in wire offer room agent; do \
+		cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
+	done
