@@ -342,7 +342,7 @@ impl Connection {
             .set_remote_description(description)
             .await
             .map_err(while_doing("applying the offer"))?;
-        self.decline_the_rest().await;
+        self.only_send().await;
         let connection = &self.connection;
         let answer = connection
             .create_answer(None)
@@ -357,20 +357,21 @@ impl Connection {
         Ok(())
     }
 
-    /// The caller's own camera and microphone are not wanted: sections that
-    /// carry none of our tracks are answered as inactive.
-    async fn decline_the_rest(&self) {
+    /// The caller's own camera and microphone are not wanted: our tracks are
+    /// only sent, and sections that carry none of them are inactive.
+    ///
+    /// It has to be done after each offer. The crate gives a section that the
+    /// caller sends on only to a transceiver that receives too.
+    async fn only_send(&self) {
         for transceiver in self.connection.get_transceivers().await {
-            let ours = match transceiver.sender().await {
-                Ok(Some(sender)) => self.outlets.iter().any(|o| o.sender.id() == sender.id()),
-                _ => false,
+            let direction = match transceiver.sender().await {
+                Ok(Some(sender)) if self.outlets.iter().any(|o| o.sender.id() == sender.id()) => {
+                    RTCRtpTransceiverDirection::Sendonly
+                }
+                _ => RTCRtpTransceiverDirection::Inactive,
             };
-            if !ours
-                && let Err(error) = transceiver
-                    .set_direction(RTCRtpTransceiverDirection::Inactive)
-                    .await
-            {
-                debug!(%error, "a media section could not be declined");
+            if let Err(error) = transceiver.set_direction(direction).await {
+                debug!(%error, %direction, "a media section kept its direction");
             }
         }
     }
@@ -585,7 +586,7 @@ async fn add_track(
         .add_transceiver_from_track(
             track.clone(),
             Some(RTCRtpTransceiverInit {
-                direction: RTCRtpTransceiverDirection::Sendonly,
+                direction: RTCRtpTransceiverDirection::Sendrecv,
                 streams: vec![STREAM_ID.to_owned()],
                 ..Default::default()
             }),

@@ -3,7 +3,9 @@
 #![allow(dead_code, reason = "each test binary uses its part of it")]
 
 pub mod browser;
+pub mod desk;
 pub mod device;
+pub mod original;
 
 use std::future::Future;
 use std::net::SocketAddr;
