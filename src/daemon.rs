@@ -227,11 +227,7 @@ impl Running {
     }
 
     /// Carries a command out; false for the one that ends the loop.
-    fn obey(
-        &mut self,
-        command: Command,
-        frames: &mpsc::Sender<(u64, SignalingEvent)>,
-    ) -> bool {
+    fn obey(&mut self, command: Command, frames: &mpsc::Sender<(u64, SignalingEvent)>) -> bool {
         match command {
             Command::Connect => {
                 self.generation += 1;

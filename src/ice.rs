@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
 use sha1::Sha1;
 
@@ -17,10 +17,15 @@ pub const CREDENTIAL_LIFETIME: Duration = Duration::from_secs(12 * 3600);
 #[derive(Clone)]
 enum Credentials {
     None,
-    Fixed { username: String, password: String },
+    Fixed {
+        username: String,
+        password: String,
+    },
     /// TURN REST API (draft-uberti-behave-turn-rest-00), coturn's
     /// `use-auth-secret`.
-    Shared { secret: String },
+    Shared {
+        secret: String,
+    },
 }
 
 #[derive(Clone)]

@@ -1,12 +1,38 @@
 //! camera-agent: a camera that answers when you call it.
+//!
+//! A daemon for single-board computers. It registers as a username on a chat
+//! server (the public *webrtc-from-chat* protocol), answers every video call by
+//! itself, and streams picture and sound to the caller's browser.
+//!
+//! # Layers
+//!
+//! Each depends only on those under it.
+//!
+//! | layer | modules |
+//! |---|---|
+//! | the process | [`cli`], [`logging`], `main` |
+//! | the device's one loop: events in, commands out | [`daemon`] |
+//! | shells, each the owner of one kind of socket or device | [`signaling`], [`media`], [`peer`], [`chat`] |
+//! | pure: no IO, no clock, no runtime | [`agent`], [`room`], [`sdp`], [`wire`], [`config`], [`ice`] |
+//!
+//! # A call
+//!
+//! An offer comes through [`signaling`] to the [`agent`], which decides whether
+//! it is a new call, a reload or a renegotiation, and tells the [`daemon`] to
+//! open a [`peer`]. The peer asks the [`media`] hub for the streams that the
+//! offer takes, answers, and sends frames once its path is up. Everything that
+//! ends a call goes through the agent.
 
 pub mod agent;
+pub mod chat;
+pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod ice;
 pub mod logging;
 pub mod media;
 pub mod peer;
+pub mod room;
 pub mod sdp;
 pub mod signaling;
 pub mod wire;

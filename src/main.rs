@@ -1,25 +1,152 @@
-//! The command line.
+//! The process: parse, log, run, exit code.
 
-use camera_agent::config::{AudioSource, Config, VideoSource};
-use camera_agent::daemon::Daemon;
-use camera_agent::logging;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::SystemTime;
 
-fn main() {
+use anyhow::Context;
+use clap::Parser;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use camera_agent::cli::{self, Cli, Command};
+use camera_agent::config::{AudioSource, Config, LogConfig, VideoSource};
+use camera_agent::daemon::{self, Daemon};
+use camera_agent::ice::{self, IceServers};
+use camera_agent::media::devices;
+use camera_agent::{chat, logging};
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(arguments) => run(&arguments),
+        Command::Chat(arguments) => chat(&arguments),
+        Command::Demo(arguments) => demo(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line, whether or not logging has started.
+            eprintln!("camera-agent: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &cli::Run) -> anyhow::Result<()> {
+    let config = arguments.configuration()?;
+    if arguments.check {
+        daemon::check(&config)?;
+        println!("the configuration is valid");
+        return Ok(());
+    }
+    logging::start(&config.log)?;
+    runtime()?.block_on(async {
+        let shutdown = shutdown()?;
+        Daemon::new(&config)?.run(shutdown.cancelled()).await;
+        Ok(())
+    })
+}
+
+fn chat(arguments: &cli::Chat) -> anyhow::Result<()> {
+    logging::start(&LogConfig {
+        format: arguments.log_format,
+        ..Default::default()
+    })?;
+    let ice = IceServers::load(&arguments.ice()?)?;
+    let mut options = chat::Options::new(arguments.listen);
+    options.tls = arguments
+        .cert
+        .clone()
+        .zip(arguments.key.clone())
+        .map(|(cert, key)| chat::Tls { cert, key });
+    options.allowed_origins.clone_from(&arguments.allow_origin);
+    options.ice_servers = Arc::new(move || {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        ice::to_json(&ice.at(now.unwrap_or_default(), "page"))
+    });
+    let scheme = if options.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    runtime()?.block_on(async {
+        let shutdown = shutdown()?;
+        let server = chat::Server::bind(options).await?;
+        info!("the page is at {scheme}://{}/", server.local_addr());
+        server.run(shutdown).await;
+        Ok(())
+    })
+}
+
+fn demo(arguments: &cli::Demo) -> anyhow::Result<()> {
     let mut config = Config::default();
-    config.video.source = VideoSource::Test;
-    config.audio.source = AudioSource::Test;
+    config.server.name.clone_from(&arguments.name);
+    // The browser is on this very machine.
     config.ice.loopback = true;
-    logging::start(&config.log).unwrap();
-    let rt = tokio::runtime::Builder::new_current_thread()
+    logging::start(&config.log)?;
+    if arguments.test || devices::camera(&config.video).is_err() {
+        config.video.source = VideoSource::Test;
+    }
+    if arguments.test || devices::microphone().is_err() {
+        config.audio.source = AudioSource::Test;
+    }
+    runtime()?.block_on(async {
+        let shutdown = shutdown()?;
+        let server = chat::Server::bind(chat::Options::new(arguments.listen)).await?;
+        let address = server.local_addr();
+        config.server.url = format!("ws://{address}/");
+        let server = tokio::spawn(server.run(shutdown.child_token()));
+        let device = Daemon::new(&config)?;
+        println!(
+            "Open http://{}/ in a browser and click \"{}\". Ctrl-C ends the demo.",
+            page_address(address),
+            config.server.name
+        );
+        device.run(shutdown.cancelled()).await;
+        server.await.context("the chat server")?;
+        Ok(())
+    })
+}
+
+/// Browsers treat `localhost` as secure, and people can read it.
+fn page_address(address: std::net::SocketAddr) -> String {
+    if address.ip().is_loopback() {
+        format!("localhost:{}", address.port())
+    } else {
+        address.to_string()
+    }
+}
+
+/// One thread: the encoder has threads of its own, and frames of all viewers
+/// leave in the order in which they came.
+fn runtime() -> anyhow::Result<Runtime> {
+    Builder::new_current_thread()
         .enable_all()
         .build()
-        .unwrap();
-    rt.block_on(async {
-        Daemon::new(&config)
-            .unwrap()
-            .run(async {
-                let _ = tokio::signal::ctrl_c().await;
-            })
-            .await
+        .context("starting the asynchronous runtime")
+}
+
+/// Cancelled by the first SIGTERM or SIGINT; the second ends the process at
+/// once.
+fn shutdown() -> anyhow::Result<CancellationToken> {
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    let token = CancellationToken::new();
+    let first = token.clone();
+    tokio::spawn(async move {
+        let mut next = async || {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        next().await;
+        first.cancel();
+        next().await;
+        error!("ended by a second signal");
+        std::process::exit(1);
     });
+    Ok(token)
 }

@@ -18,7 +18,9 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
+use tokio_tungstenite::{
+    Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
+};
 use tracing::{debug, trace, warn};
 
 use crate::wire::{Incoming, MAX_FRAME_BYTES, Outgoing, SUBPROTOCOL};
@@ -103,17 +105,17 @@ impl Server {
 
     /// Begins to connect. `generation` comes back with every event, so that
     /// those of an older connection can be told apart.
-    pub fn connect(
-        &self,
-        generation: u64,
-        events: mpsc::Sender<(u64, SignalingEvent)>,
-    ) -> Link {
+    pub fn connect(&self, generation: u64, events: mpsc::Sender<(u64, SignalingEvent)>) -> Link {
         let (frames, outbox) = mpsc::channel(QUEUE);
         let server = self.clone();
         let task = tokio::spawn(async move {
             let reason = match server.open().await {
                 Ok(socket) => {
-                    if events.send((generation, SignalingEvent::Open)).await.is_err() {
+                    if events
+                        .send((generation, SignalingEvent::Open))
+                        .await
+                        .is_err()
+                    {
                         return;
                     }
                     carry(socket, outbox, generation, &events).await
@@ -145,8 +147,7 @@ impl Server {
             Some(tls) => Connector::Rustls(tls.clone()),
             None => Connector::Plain,
         };
-        let connect =
-            connect_async_tls_with_config(request, Some(limits), true, Some(connector));
+        let connect = connect_async_tls_with_config(request, Some(limits), true, Some(connector));
         match timeout(CONNECT_TIMEOUT, connect).await {
             Ok(Ok((socket, _))) => Ok(socket),
             Ok(Err(error)) => Err(words(&error)),

@@ -30,8 +30,8 @@ use tokio::task::{AbortHandle, JoinHandle};
 use tracing::{Instrument, debug, info_span, warn};
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::peer_connection::{
-    MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler,
-    RTCCertificate, RTCConfigurationBuilder, RTCIceCandidateInit, RTCPeerConnectionIceEvent,
+    MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCCertificate,
+    RTCConfigurationBuilder, RTCIceCandidateInit, RTCPeerConnectionIceEvent,
     RTCPeerConnectionState, RTCSessionDescription, SettingEngineBuilder, SrtpProtectionProfile,
     crypto,
 };
@@ -117,8 +117,8 @@ impl Peers {
     ) -> Result<Self, PeerError> {
         let provider =
             crypto::default_provider().map_err(|e| PeerError::Certificate(e.to_string()))?;
-        let certificate = certificate(provider.crypto())
-            .map_err(|e| PeerError::Certificate(e.to_string()))?;
+        let certificate =
+            certificate(provider.crypto()).map_err(|e| PeerError::Certificate(e.to_string()))?;
         // One socket for each address of the family, made anew for each call,
         // so that a change of network is followed.
         let mut addresses = vec!["0.0.0.0:0".to_owned()];
@@ -140,7 +140,12 @@ impl Peers {
     }
 
     /// Starts a connection that answers `offer`.
-    pub fn open(self: &Arc<Self>, session: SessionId, caller: &UserName, offer: Box<Offer>) -> Peer {
+    pub fn open(
+        self: &Arc<Self>,
+        session: SessionId,
+        caller: &UserName,
+        offer: Box<Offer>,
+    ) -> Peer {
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let shared = self.clone();
         let span = info_span!("viewer", %caller, %session);

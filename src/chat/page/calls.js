@@ -1,0 +1,283 @@
+// Who is in a call with whom: at most one call, made or taken, and everything
+// that can come across it.
+//
+// `ui` shows; `signaling` carries. The state is one of idle, calling, ringing,
+// connecting, connected, interrupted.
+
+import { Call } from "./call.js";
+import { close, openOwnMedia } from "./media.js";
+import { hangUpWords, words } from "./words.js";
+
+const DEVICE_ANSWERS_MS = 10_000;
+const PERSON_ANSWERS_MS = 60_000;
+const ABSENT_MS = 3_000;
+const MAX_HELD_CANDIDATES = 100;
+
+export class Calls {
+  #signaling;
+  #ui;
+  #iceServers = [];
+  #devices = new Set();
+  /** Raised by each call and each end: late results of an earlier one are void. */
+  #turn = 0;
+  #call = null;
+  /** An incoming call that rings: {peer, offer, candidates}. */
+  #incoming = null;
+  #own = null;
+  #unanswered = 0;
+  #absent = 0;
+  /** Whom we are about to call, while the person is asked for the camera. */
+  #peer = null;
+  state = "idle";
+
+  constructor(signaling, ui) {
+    this.#signaling = signaling;
+    this.#ui = ui;
+    signaling.mayRename = (wanted) => this.state === "idle" || this.#call?.me === wanted;
+    this.refreshIceServers();
+  }
+
+  get pc() {
+    return this.#call?.pc ?? null;
+  }
+
+  /** Ahead of the call, so that the click need not wait for them. */
+  async refreshIceServers() {
+    try {
+      const answer = await fetch("/ice-servers.json");
+      const servers = answer.ok ? await answer.json() : [];
+      if (Array.isArray(servers)) this.#iceServers = servers;
+    } catch {
+      // The server is away; the ones of before still serve.
+    }
+  }
+
+  async start(peer) {
+    if (this.state !== "idle") return;
+    if (!this.#signaling.online) return this.#ui.say(words.notOnline, "problem");
+    const device = this.#devices.has(peer);
+    this.#begin(peer);
+    if (device) {
+      // No question, no wait: the picture is to come at once.
+      const call = this.#open(peer, "caller", device);
+      this.#enter("calling", words.opening(peer));
+      this.#answerWithin(DEVICE_ANSWERS_MS);
+      await call.offer(null);
+      return;
+    }
+    const turn = this.#turn;
+    this.#enter("calling", words.asking(peer));
+    const stream = await this.#openOwn(turn);
+    if (turn !== this.#turn) return;
+    const call = this.#open(peer, "caller", device);
+    this.#enter("calling", words.calling(peer));
+    this.#answerWithin(PERSON_ANSWERS_MS);
+    await call.offer(stream);
+  }
+
+  async accept() {
+    const incoming = this.#incoming;
+    if (!incoming) return;
+    const turn = this.#turn;
+    this.#incoming = null;
+    clearTimeout(this.#unanswered);
+    this.#ui.ring(null);
+    const { peer } = incoming;
+    // The connection exists from here on, so that nothing of the peer is lost
+    // while the person is asked for the camera.
+    const call = this.#open(peer, "callee", this.#devices.has(peer));
+    this.#enter("connecting", words.connecting(peer));
+    const stream = await this.#openOwn(turn);
+    if (turn !== this.#turn) return;
+    await call.answer(incoming.offer, stream);
+    for (const candidate of incoming.candidates) call.candidate(candidate);
+  }
+
+  decline() {
+    if (!this.#incoming) return;
+    const { peer } = this.#incoming;
+    this.#refuse(peer, "declined");
+    this.#finish(words.youDeclined(peer));
+  }
+
+  hangUp() {
+    if (this.#incoming) return this.decline();
+    if (this.state === "idle") return;
+    this.#call?.hangUp();
+    this.#finish(words.ended);
+  }
+
+  /** The page goes away. */
+  leave() {
+    if (this.#incoming) this.#refuse(this.#incoming.peer, "declined");
+    this.#call?.hangUp();
+    if (this.state !== "idle") this.#finish(words.ended);
+  }
+
+  users(users, devices) {
+    this.#devices = devices;
+    // A server that just restarted lists people one by one; so wait a little.
+    // Media that flows needs no server and is left alone.
+    const waiting = this.state === "calling" || this.state === "ringing";
+    if (!waiting || users.includes(this.#peer)) {
+      clearTimeout(this.#absent);
+      this.#absent = 0;
+    } else if (!this.#absent) {
+      const peer = this.#peer;
+      this.#absent = setTimeout(() => {
+        this.#call?.close();
+        this.#finish(words.gone(peer), "problem");
+      }, ABSENT_MS);
+    }
+  }
+
+  receive(frame) {
+    const from = frame.name;
+    switch (frame.type) {
+      case "video-offer":
+        if (typeof from === "string" && typeof frame.sdp?.sdp === "string") this.#offered(from, frame.sdp);
+        break;
+      case "video-answer":
+        if (this.#call?.peer === from && frame.sdp) {
+          clearTimeout(this.#unanswered);
+          this.#call.answered(frame.sdp);
+        }
+        break;
+      case "new-ice-candidate":
+        // Original servers do not say who sent it.
+        if (from !== undefined && from !== this.#peer) break;
+        if (this.#call) this.#call.candidate(frame.candidate);
+        else if (this.#incoming && this.#incoming.candidates.length < MAX_HELD_CANDIDATES) {
+          this.#incoming.candidates.push(frame.candidate);
+        }
+        break;
+      case "hang-up":
+        // Original pages send it to everyone: only the peer's own counts.
+        if (this.state !== "idle" && from === this.#peer) this.#hungUp(frame.reason);
+        break;
+    }
+  }
+
+  #offered(from, offer) {
+    if (from === this.#signaling.name) return;
+    if (from !== this.#peer || this.state === "idle") {
+      if (this.state === "idle") this.#ring(from, offer);
+      else this.#refuse(from, "busy");
+      return;
+    }
+    if (this.#incoming) {
+      // The caller reloaded the page and calls again.
+      this.#incoming = { peer: from, offer, candidates: [] };
+    } else if (this.#call?.isFrom(offer)) {
+      this.#call.answer(offer, null);
+    } else if (this.state === "calling") {
+      // Both call each other at once: the one whose name sorts first calls.
+      if (this.#signaling.name < from) return;
+      this.#call?.close();
+      this.#ring(from, offer);
+      this.accept();
+    } else {
+      this.#call?.close();
+      this.#finish(words.left(from));
+      this.#ring(from, offer);
+    }
+  }
+
+  #ring(peer, offer) {
+    this.#begin(peer);
+    this.#incoming = { peer, offer, candidates: [] };
+    this.#ui.ring(peer);
+    this.#enter("ringing", words.ringing(peer));
+    this.#unanswered = setTimeout(() => {
+      this.#refuse(peer, "no answer");
+      this.#finish(words.gaveUp(peer));
+    }, PERSON_ANSWERS_MS);
+  }
+
+  #hungUp(reason) {
+    const text = this.#incoming ? words.gaveUp(this.#peer) : hangUpWords(this.#peer, reason);
+    this.#call?.close();
+    this.#finish(text, reason ? "problem" : "plain");
+  }
+
+  #begin(peer) {
+    this.#turn += 1;
+    this.#peer = peer;
+    this.#call = null;
+    this.#ui.notice(null);
+    clearTimeout(this.#unanswered);
+  }
+
+  #open(peer, role, device) {
+    const call = new Call({
+      peer,
+      me: this.#signaling.name,
+      device,
+      role,
+      iceServers: this.#iceServers,
+      send: (frame) => this.#signaling.send(frame),
+      on: {
+        state: (state, text) => this.#enter(state, text),
+        end: (text) => {
+          call.hangUp();
+          this.#finish(text, "problem");
+        },
+      },
+    });
+    this.#call = call;
+    this.#ui.remote(call.remote);
+    return call;
+  }
+
+  async #openOwn(turn) {
+    // A call that crossed ours may have opened it already.
+    if (this.#own) return this.#own;
+    const { stream, problem } = await openOwnMedia();
+    if (turn !== this.#turn) {
+      close(stream);
+      return null;
+    }
+    this.#own = stream;
+    this.#ui.own(stream);
+    this.#ui.notice(problem);
+    return stream;
+  }
+
+  #answerWithin(limit) {
+    const peer = this.#peer;
+    this.#unanswered = setTimeout(() => {
+      this.#call?.hangUp();
+      this.#finish(words.noAnswer(peer), "problem");
+    }, limit);
+  }
+
+  #refuse(target, reason) {
+    this.#signaling.send({ type: "hang-up", name: this.#signaling.name, target, reason });
+  }
+
+  #enter(state, text) {
+    this.state = state;
+    this.#ui.state(state, this.#peer);
+    this.#ui.say(text, state === "interrupted" ? "problem" : "plain");
+  }
+
+  #finish(text, kind = "plain") {
+    this.#turn += 1;
+    clearTimeout(this.#unanswered);
+    clearTimeout(this.#absent);
+    this.#absent = 0;
+    this.#call = null;
+    this.#incoming = null;
+    this.#peer = null;
+    close(this.#own);
+    this.#own = null;
+    this.#ui.ring(null);
+    this.#ui.remote(null);
+    this.#ui.own(null);
+    this.#ui.notice(null);
+    this.#enter("idle", text);
+    this.#ui.say(text, kind);
+    this.#signaling.reclaim();
+    this.refreshIceServers();
+  }
+}

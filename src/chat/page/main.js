@@ -1,0 +1,86 @@
+// Puts the page together: signaling, calls and elements.
+
+import { Calls } from "./calls.js";
+import { Signaling } from "./signaling.js";
+import { Ui } from "./ui.js";
+import { words } from "./words.js";
+
+const ui = new Ui({
+  call: (name) => calls.start(name),
+  hangUp: () => calls.hangUp(),
+  accept: () => calls.accept(),
+  decline: () => calls.decline(),
+  rename: (name) => {
+    signaling.rename(name);
+    remember(name);
+  },
+  chat: (text) => {
+    const sent = signaling.send({
+      type: "message", text, name: signaling.name, id: signaling.id, date: Date.now(),
+    });
+    if (!sent) ui.say(words.notOnline, "problem");
+    return sent;
+  },
+});
+
+const url = new URL("/", location.href);
+url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+const signaling = new Signaling(url, firstName());
+const calls = new Calls(signaling, ui);
+
+signaling.addEventListener("open", () => {
+  ui.online(true);
+  if (calls.state === "idle") ui.say(words.online);
+  calls.refreshIceServers();
+});
+signaling.addEventListener("lost", () => {
+  ui.online(false);
+  // A call goes on without the server.
+  if (calls.state !== "connected") ui.say(words.offline, "problem");
+});
+signaling.addEventListener("name", ({ detail: { name, rejected } }) => {
+  ui.me(name);
+  if (rejected) {
+    ui.say(words.renamed(name));
+    remember(name);
+  }
+});
+signaling.addEventListener("users", ({ detail: { users, devices } }) => {
+  calls.users(users, devices);
+  ui.users(users, devices, signaling.name);
+});
+signaling.addEventListener("frame", ({ detail: { frame } }) => {
+  if (frame.type === "message") ui.chat(String(frame.name), String(frame.text), frame.name === signaling.name);
+  else calls.receive(frame);
+});
+addEventListener("pagehide", () => calls.leave());
+
+/** From the address (`?name=`), from the last visit, or made up. */
+function firstName() {
+  const asked = new URLSearchParams(location.search).get("name")?.trim();
+  if (asked) return asked;
+  try {
+    const known = localStorage.getItem("name");
+    if (known) return known;
+  } catch {
+    // Storage may be forbidden.
+  }
+  const name = `guest ${100 + Math.floor(Math.random() * 900)}`;
+  remember(name);
+  return name;
+}
+
+function remember(name) {
+  try {
+    localStorage.setItem("name", name);
+  } catch {
+    // Then the name is for this visit alone.
+  }
+}
+
+// For tests and the curious.
+globalThis.cameraAgent = {
+  get pc() { return calls.pc; },
+  get state() { return calls.state; },
+  get me() { return signaling.name; },
+};

@@ -1,0 +1,204 @@
+// The page's elements. Shows what it is told; decides nothing. Text from other
+// people goes in as text, never as markup.
+
+const MAX_CHAT_LINES = 200;
+
+const $ = (id) => document.getElementById(id);
+
+export class Ui {
+  #own = null;
+  #notice = null;
+  #said = "";
+  #peer = null;
+  #users = { users: [], devices: new Set(), me: null };
+
+  /** `on`: call(name), hangUp(), accept(), decline(), rename(name), chat(text). */
+  constructor(on) {
+    $("users").addEventListener("click", ({ target }) => {
+      const name = target.closest("button")?.dataset.name;
+      if (name !== undefined) on.call(name);
+    });
+    $("hangup").onclick = () => on.hangUp();
+    $("accept").onclick = () => on.accept();
+    $("decline").onclick = () => on.decline();
+    $("ring").oncancel = (event) => {
+      event.preventDefault();
+      on.decline();
+    };
+    $("rename").onclick = () => this.#renaming(true);
+    $("rename-cancel").onclick = () => this.#renaming(false);
+    $("rename-form").onsubmit = (event) => {
+      event.preventDefault();
+      const name = $("rename-input").value.trim();
+      this.#renaming(false);
+      if (name) on.rename(name);
+    };
+    $("chat-form").onsubmit = (event) => {
+      event.preventDefault();
+      const text = $("chat-input").value.trim();
+      if (text && on.chat(text)) $("chat-input").value = "";
+    };
+    $("mic").onclick = () => this.#toggle("mic", "audio");
+    $("cam").onclick = () => this.#toggle("cam", "video");
+    $("fullscreen").onclick = () => this.#fullScreen();
+    $("unmute").onclick = () => {
+      $("remote").muted = false;
+      $("unmute").hidden = true;
+    };
+  }
+
+  /** One sentence about what goes on; kind "problem" stands out. */
+  say(text, kind = "plain") {
+    this.#said = text;
+    $("status").dataset.kind = kind;
+    this.#showStatus();
+  }
+
+  /** What is wrong with the person's own camera, beside what goes on. */
+  notice(text) {
+    this.#notice = text;
+    this.#showStatus();
+  }
+
+  online(online) {
+    document.body.dataset.online = online;
+  }
+
+  me(name) {
+    $("me-name").textContent = name;
+    this.users(this.#users.users, this.#users.devices, name);
+  }
+
+  users(users, devices, me) {
+    this.#users = { users, devices, me };
+    const focused = document.activeElement?.dataset?.name;
+    const sorted = [...users].sort((a, b) => devices.has(b) - devices.has(a) || a.localeCompare(b));
+    $("users").replaceChildren(...sorted.map((name) => this.#user(name, devices.has(name), name === me)));
+    $("nobody").hidden = users.some((name) => name !== me);
+    if (focused !== undefined) {
+      $("users").querySelector(`button[data-name="${CSS.escape(focused)}"]`)?.focus();
+    }
+  }
+
+  #user(name, device, own) {
+    const item = document.createElement("li");
+    const row = document.createElement(own ? "div" : "button");
+    const text = (className, content) => {
+      const span = document.createElement("span");
+      span.className = className;
+      span.textContent = content;
+      return span;
+    };
+    const glyph = text("glyph", device ? "📷" : "👤");
+    glyph.ariaHidden = "true";
+    row.append(glyph, text("name", name));
+    if (own) {
+      row.className = "own";
+      row.append(text("hint", "you"));
+    } else {
+      row.type = "button";
+      row.dataset.name = name;
+      row.dataset.device = device;
+      row.ariaLabel = device ? `Watch camera ${name}` : `Call ${name}`;
+      row.disabled = this.#peer !== null;
+      if (this.#peer === name) row.setAttribute("aria-current", "true");
+      else row.append(text("do", device ? "Watch" : "Call"));
+    }
+    item.append(row);
+    return item;
+  }
+
+  state(state, peer) {
+    const before = document.body.dataset.state;
+    document.body.dataset.state = state;
+    const idle = state === "idle";
+    const called = idle ? null : peer;
+    const changed = called !== this.#peer;
+    const old = this.#peer;
+    this.#peer = called;
+    if (changed) this.users(this.#users.users, this.#users.devices, this.#users.me);
+    $("controls").hidden = idle || state === "ringing";
+    $("rename").disabled = !idle;
+    $("placeholder").hidden = state === "connected" || state === "interrupted";
+    $("placeholder").textContent = idle ? "Choose a camera or a person to call." : `${peer}…`;
+    // Whoever uses the keyboard stays where the next step is.
+    if (before === "idle" && state === "calling") $("hangup").focus();
+    if (idle && before !== "idle") {
+      if (document.fullscreenElement) document.exitFullscreen();
+      if (old) $("users").querySelector(`button[data-name="${CSS.escape(old)}"]`)?.focus();
+    }
+  }
+
+  remote(stream) {
+    const video = $("remote");
+    video.srcObject = stream;
+    video.muted = false;
+    $("unmute").hidden = true;
+    if (!stream) return;
+    video.play().catch((error) => {
+      if (error.name !== "NotAllowedError" || video.srcObject !== stream) return;
+      video.muted = true;
+      $("unmute").hidden = false;
+      video.play().catch(() => {});
+    });
+  }
+
+  own(stream) {
+    this.#own = stream;
+    const has = (kind) => stream?.getTracks().some((track) => track.kind === kind) ?? false;
+    $("local").srcObject = stream;
+    $("local").hidden = !has("video");
+    $("mic").hidden = !has("audio");
+    $("cam").hidden = !has("video");
+    for (const id of ["mic", "cam"]) $(id).ariaPressed = "false";
+  }
+
+  ring(name) {
+    const dialog = $("ring");
+    if (name === null) return dialog.close();
+    $("ring-who").textContent = name;
+    if (!dialog.open) dialog.showModal();
+  }
+
+  chat(name, text, own) {
+    const line = document.createElement("li");
+    const who = document.createElement("span");
+    who.className = "who";
+    who.textContent = own ? "You" : name;
+    line.append(who, text);
+    const log = $("chat-log");
+    const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+    log.append(line);
+    while (log.children.length > MAX_CHAT_LINES) log.firstChild.remove();
+    if (atEnd || own) log.scrollTop = log.scrollHeight;
+  }
+
+  #showStatus() {
+    const text = [this.#said, this.#notice].filter(Boolean).join(" ");
+    if ($("status").textContent !== text) $("status").textContent = text;
+  }
+
+  #renaming(open) {
+    $("rename-form").hidden = !open;
+    $("rename").hidden = open;
+    if (open) {
+      $("rename-input").value = $("me-name").textContent;
+      $("rename-input").select();
+    } else $("rename").focus();
+  }
+
+  #toggle(id, kind) {
+    const off = $(id).ariaPressed !== "true";
+    $(id).ariaPressed = String(off);
+    for (const track of this.#own?.getTracks() ?? []) {
+      if (track.kind === kind) track.enabled = !off;
+    }
+  }
+
+  #fullScreen() {
+    if (document.fullscreenElement) document.exitFullscreen();
+    else if ($("stage").requestFullscreen) $("stage").requestFullscreen().catch(() => {});
+    // Safari on phones knows full screen for the video alone.
+    else $("remote").webkitEnterFullscreen?.();
+  }
+}

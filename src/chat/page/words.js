@@ -1,0 +1,44 @@
+// What the page says, in one place.
+
+export const words = {
+  online: "Connected. Choose who to call.",
+  offline: "The connection to the server was lost. Reconnecting…",
+  notOnline: "Not connected to the server yet. Please try again in a moment.",
+  calling: (name) => `Calling ${name}…`,
+  opening: (name) => `Opening ${name}…`,
+  asking: (name) => `Please allow the camera and microphone, to call ${name}.`,
+  ringing: (name) => `${name} is calling you.`,
+  connecting: (name) => `Connecting to ${name}…`,
+  connected: (name) => `In a call with ${name}.`,
+  watching: (name) => `Watching ${name}.`,
+  interrupted: "The connection is interrupted. Trying to get it back…",
+  failed: (name) => `The call to ${name} failed: no connection between you could be made. `
+    + "A firewall may be in the way, or a TURN server is missing.",
+  lost: (name) => `The call ended: the connection to ${name} was lost.`,
+  noAnswer: (name) => `${name} does not answer.`,
+  gone: (name) => `${name} is not there any more.`,
+  ended: "You hung up.",
+  left: (name) => `${name} hung up.`,
+  gaveUp: (name) => `${name} stopped calling.`,
+  busy: (name) => `${name} is busy in another call.`,
+  declined: (name) => `${name} declined the call.`,
+  refused: (name, reason) => `${name} ended the call: ${reason}`,
+  youDeclined: (name) => `You declined the call from ${name}.`,
+  unusable: (name) => `The call to ${name} failed: the two sides do not understand each other.`,
+  renamed: (name) => `That name was taken or cannot be used, so you are ${name}.`,
+  noCamera: "No camera or microphone was found, so the other side cannot see or hear you.",
+  noVideo: "No camera was found; the other side hears you only.",
+  noAudio: "No microphone was found; the other side sees you only.",
+  denied: "This page may not use your camera and microphone, so the other side cannot see or hear you. "
+    + "You can allow it in the browser's site settings.",
+  inUse: "Your camera or microphone is in use by another program, so the other side cannot see or hear you.",
+  insecure: "Browsers allow the camera only on https pages and on localhost, so the other side cannot see or hear you.",
+};
+
+/** A hang-up's reason, said to a person. */
+export function hangUpWords(name, reason) {
+  if (reason === "busy") return words.busy(name);
+  if (reason === "declined") return words.declined(name);
+  if (typeof reason === "string" && reason) return words.refused(name, reason.slice(0, 200));
+  return words.left(name);
+}

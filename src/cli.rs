@@ -1,0 +1,208 @@
+//! The command line: what can be typed, and how it changes the configuration.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, ConfigError, IceConfig, IceServerConfig, LogFormat, VideoSource};
+
+/// Answers WebRTC video calls from a chat page with this board's camera and
+/// microphone.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The sub-commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The device: registers on the chat server, answers calls, streams.
+    Run(Run),
+    /// The chat server and its web page.
+    Chat(Chat),
+    /// Both in one process on this machine, with the first camera and
+    /// microphone found, else a test picture and a tone.
+    Demo(Demo),
+}
+
+/// `camera-agent run`
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Configuration file (TOML); without it every key has its default.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Chat server, ws:// or wss://; overrides server.url.
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+    /// Name in the user list; overrides server.name.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// "v4l2", "test", "custom", or a camera's node such as /dev/video0;
+    /// overrides video.source.
+    #[arg(long)]
+    pub source: Option<String>,
+    /// Check the configuration and what it needs, and exit.
+    #[arg(long)]
+    pub check: bool,
+    /// How log lines look; overrides log.format.
+    #[arg(long, value_enum)]
+    pub log_format: Option<LogFormat>,
+}
+
+impl Run {
+    /// The configuration file with the flags laid over it.
+    pub fn configuration(&self) -> Result<Config, ConfigError> {
+        let mut config = match &self.config {
+            Some(path) => Config::load(path)?,
+            None => Config::default(),
+        };
+        if let Some(url) = &self.server {
+            config.server.url.clone_from(url);
+        }
+        if let Some(name) = &self.name {
+            config.server.name.clone_from(name);
+        }
+        if let Some(format) = self.log_format {
+            config.log.format = format;
+        }
+        match self.source.as_deref() {
+            None => {}
+            Some("v4l2") => config.video.source = VideoSource::V4l2,
+            Some("test") => config.video.source = VideoSource::Test,
+            Some("custom") => config.video.source = VideoSource::Custom,
+            Some(node) if node.starts_with('/') => {
+                config.video.source = VideoSource::V4l2;
+                node.clone_into(&mut config.video.device);
+            }
+            Some(other) => {
+                return Err(ConfigError::Value {
+                    key: "--source",
+                    problem: format!(
+                        "\"{other}\" is none of v4l2, test, custom, or a node such as /dev/video0"
+                    ),
+                });
+            }
+        }
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+/// `camera-agent chat`
+#[derive(Debug, Args)]
+pub struct Chat {
+    /// Address and port; [::]:6503 is every address of this machine.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "[::]:6503")]
+    pub listen: SocketAddr,
+    /// Certificate with its chain (PEM), for https and wss. Browsers give a
+    /// page the camera only over https, or on localhost.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub cert: Option<PathBuf>,
+    /// The certificate's private key (PEM).
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub key: Option<PathBuf>,
+    /// STUN server for the page, stun:host:port; may be repeated.
+    #[arg(long, value_name = "URL")]
+    pub stun: Vec<String>,
+    /// TURN server for the page, turn:host:port; may be repeated. Needs
+    /// --turn-secret-file.
+    #[arg(long, value_name = "URL", requires = "turn_secret_file")]
+    pub turn: Vec<String>,
+    /// File with the secret shared with the TURN server (coturn's
+    /// static-auth-secret).
+    #[arg(long, value_name = "FILE", requires = "turn")]
+    pub turn_secret_file: Option<PathBuf>,
+    /// Web origin (https://example.org) whose pages may connect besides this
+    /// server's own; "*" for any; may be repeated.
+    #[arg(long, value_name = "ORIGIN")]
+    pub allow_origin: Vec<String>,
+    /// How log lines look.
+    #[arg(long, value_enum, default_value = "human")]
+    pub log_format: LogFormat,
+}
+
+impl Chat {
+    /// The servers that the page is told of, in the configuration's form.
+    pub fn ice(&self) -> Result<IceConfig, ConfigError> {
+        let mut config = Config::default();
+        if !self.stun.is_empty() {
+            config.ice.servers.push(IceServerConfig {
+                urls: self.stun.clone(),
+                username: None,
+                credential_file: None,
+                secret_file: None,
+            });
+        }
+        if !self.turn.is_empty() {
+            config.ice.servers.push(IceServerConfig {
+                urls: self.turn.clone(),
+                username: None,
+                credential_file: None,
+                secret_file: self.turn_secret_file.clone(),
+            });
+        }
+        config.validate()?;
+        Ok(config.ice)
+    }
+}
+
+/// `camera-agent demo`
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Address and port of the page.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:6503")]
+    pub listen: SocketAddr,
+    /// The camera's name in the user list.
+    #[arg(long, default_value = "camera")]
+    pub name: String,
+    /// Take the test picture and tone even where there is a camera.
+    #[arg(long)]
+    pub test: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn run(arguments: &[&str]) -> Result<Config, String> {
+        let cli = Cli::parse_from(["camera-agent", "run"].iter().chain(arguments));
+        match cli.command {
+            Command::Run(run) => run.configuration().map_err(|e| e.to_string()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_override_the_file() {
+        let config = run(&[
+            "--name",
+            "door",
+            "--source",
+            "/dev/video3",
+            "--server",
+            "wss://x/",
+        ])
+        .expect("valid");
+        assert_eq!(config.server.name, "door");
+        assert_eq!(config.server.url, "wss://x/");
+        assert_eq!(config.video.source, VideoSource::V4l2);
+        assert_eq!(config.video.device, "/dev/video3");
+    }
+
+    #[test]
+    fn a_flag_that_makes_no_sense_is_named() {
+        assert!(run(&["--source", "webcam"]).is_err_and(|e| e.contains("--source")));
+        assert!(run(&["--name", ""]).is_err_and(|e| e.contains("server.name")));
+        assert!(run(&["--config", "/no/such"]).is_err_and(|e| e.contains("/no/such")));
+    }
+}

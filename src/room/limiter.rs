@@ -1,0 +1,123 @@
+//! How often one connection may send: a token bucket, and a count of what went
+//! over it.
+
+use std::time::Instant;
+
+use super::Limits;
+
+/// What to do with a sender that is over the rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Drop this frame.
+    Drop,
+    /// It goes on and on: close the connection.
+    Close,
+}
+
+#[derive(Debug)]
+pub(super) struct Limiter {
+    tokens: f64,
+    burst: f64,
+    per_second: f64,
+    refused: u32,
+    abuse: u32,
+    filled_at: Instant,
+}
+
+impl Limiter {
+    pub(super) fn new(limits: &Limits, now: Instant) -> Self {
+        Self {
+            tokens: limits.burst.into(),
+            burst: limits.burst.into(),
+            per_second: limits.per_second.into(),
+            refused: 0,
+            abuse: limits.abuse,
+            filled_at: now,
+        }
+    }
+
+    /// Takes `cost` tokens, or says what to do about their lack.
+    pub(super) fn spend(&mut self, cost: u32, now: Instant) -> Result<(), Verdict> {
+        let earned = now.saturating_duration_since(self.filled_at).as_secs_f64() * self.per_second;
+        self.filled_at = self.filled_at.max(now);
+        self.tokens = (self.tokens + earned).min(self.burst);
+        if self.tokens >= self.burst {
+            self.refused = 0;
+        }
+        if self.tokens >= cost.into() {
+            self.tokens -= f64::from(cost);
+            return Ok(());
+        }
+        self.refused += 1;
+        Err(if self.refused >= self.abuse {
+            Verdict::Close
+        } else {
+            Verdict::Drop
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_burst_passes_then_the_rate_then_the_close() {
+        let limits = Limits {
+            burst: 10,
+            per_second: 2,
+            abuse: 3,
+            ..Limits::default()
+        };
+        let start = Instant::now();
+        let mut limiter = Limiter::new(&limits, start);
+        for _ in 0..10 {
+            assert_eq!(limiter.spend(1, start), Ok(()));
+        }
+        assert_eq!(limiter.spend(1, start), Err(Verdict::Drop));
+        assert_eq!(limiter.spend(1, start + Duration::from_secs(1)), Ok(()));
+        assert_eq!(
+            limiter.spend(5, start + Duration::from_secs(1)),
+            Err(Verdict::Drop)
+        );
+        assert_eq!(
+            limiter.spend(5, start + Duration::from_secs(1)),
+            Err(Verdict::Close)
+        );
+    }
+
+    #[test]
+    fn a_calm_pause_forgives() {
+        let limits = Limits {
+            burst: 1,
+            per_second: 1,
+            abuse: 2,
+            ..Limits::default()
+        };
+        let mut now = Instant::now();
+        let mut limiter = Limiter::new(&limits, now);
+        for _ in 0..5 {
+            assert_eq!(limiter.spend(1, now), Ok(()));
+            assert_eq!(limiter.spend(1, now), Err(Verdict::Drop));
+            now += Duration::from_secs(2);
+        }
+    }
+
+    #[test]
+    fn a_clock_that_stands_or_steps_back_earns_nothing() {
+        let limits = Limits {
+            burst: 1,
+            ..Limits::default()
+        };
+        let now = Instant::now() + Duration::from_secs(10);
+        let mut limiter = Limiter::new(&limits, now);
+        assert_eq!(limiter.spend(1, now), Ok(()));
+        assert_eq!(
+            limiter.spend(1, now - Duration::from_secs(5)),
+            Err(Verdict::Drop)
+        );
+        assert_eq!(limiter.spend(1, now), Err(Verdict::Drop));
+    }
+}

@@ -1,0 +1,234 @@
+//! The page in real browsers: people call each other.
+
+mod support;
+
+use serde_json::json;
+use support::browser::{Browser, Person};
+use support::{Chat, User};
+
+async fn two(chat: &Chat, first: Person, second: Person) -> (Browser, Browser) {
+    let (alice, bob) = tokio::join!(Browser::start(first), Browser::start(second));
+    tokio::join!(async { alice.open(&chat.page("alice")).await }, async {
+        bob.open(&chat.page("bob")).await
+    });
+    (alice, bob)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_people_see_and_hear_each_other_and_either_hangs_up() {
+    let chat = Chat::start().await;
+    let (alice, bob) = two(&chat, Person::default(), Person::default()).await;
+    alice.call("bob").await;
+    bob.state("ringing").await;
+    bob.click("#accept").await;
+    tokio::join!(alice.state("connected"), bob.state("connected"));
+    tokio::join!(alice.frames_rise(10), bob.frames_rise(10));
+    tokio::join!(alice.hears(), bob.hears());
+    alice.click("#hangup").await;
+    alice.says("You hung up").await;
+    bob.says("alice hung up").await;
+
+    bob.call("alice").await;
+    alice.click("#accept").await;
+    tokio::join!(alice.frames_rise(5), bob.frames_rise(5));
+    alice.click("#hangup").await;
+    bob.says("alice hung up").await;
+    tokio::join!(alice.state("idle"), bob.state("idle"));
+    alice.clean_console().await;
+    bob.clean_console().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_declined_call_is_said_in_words() {
+    let chat = Chat::start().await;
+    let (alice, bob) = two(&chat, Person::default(), Person::default()).await;
+    alice.call("bob").await;
+    bob.click("#decline").await;
+    alice.says("bob declined the call").await;
+    bob.says("You declined").await;
+    tokio::join!(alice.state("idle"), bob.state("idle"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_camera_one_calls_to_see() {
+    let chat = Chat::start().await;
+    let blind = Person {
+        camera: false,
+        ..Person::default()
+    };
+    let (alice, bob) = two(&chat, blind, Person::default()).await;
+    alice.call("bob").await;
+    bob.click("#accept").await;
+    alice.state("connected").await;
+    alice.says("No camera was found").await;
+    alice.frames_rise(10).await;
+    alice.clean_console().await;
+    bob.clean_console().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denied_camera_is_explained_and_the_call_goes_on() {
+    let chat = Chat::start().await;
+    let shy = Person {
+        allows: false,
+        ..Person::default()
+    };
+    let (alice, bob) = two(&chat, Person::default(), shy).await;
+    alice.call("bob").await;
+    bob.click("#accept").await;
+    bob.says("may not use your camera").await;
+    bob.state("connected").await;
+    bob.frames_rise(10).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_server_restart_the_page_is_back_under_its_name() {
+    let chat = Chat::start().await;
+    let addr = chat.addr;
+    let alice = Browser::start(Person::default()).await;
+    alice.open(&chat.page("alice")).await;
+    chat.stop().await;
+    alice.says("connection to the server was lost").await;
+    let mut options = support::options();
+    options.listen = addr;
+    let chat = Chat::with(options).await;
+    let mut bob = User::join(chat.addr, "bob").await;
+    bob.list_with("alice").await;
+    alice
+        .until_js("online", "document.body.dataset.online === 'true'")
+        .await;
+    assert_eq!(alice.js("cameraAgent.me").await, "alice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_needs_no_mouse() {
+    let chat = Chat::start().await;
+    let (alice, bob) = two(&chat, Person::default(), Person::default()).await;
+    alice
+        .until_js("bob", "!!document.querySelector('button[data-name=bob]')")
+        .await;
+    for _ in 0..8 {
+        if alice
+            .js("document.activeElement.dataset.name ?? null")
+            .await
+            == "bob"
+        {
+            break;
+        }
+        alice.keys("\u{e004}").await; // Tab
+    }
+    alice.keys("\u{e007}").await; // Enter
+    bob.state("ringing").await;
+    assert_eq!(bob.js("document.activeElement.id").await, "accept");
+    bob.keys("\u{e007}").await;
+    tokio::join!(alice.state("connected"), bob.state("connected"));
+    assert_eq!(alice.js("document.activeElement.id").await, "hangup");
+    alice.keys(" ").await;
+    tokio::join!(alice.state("idle"), bob.state("idle"));
+    assert_eq!(
+        alice
+            .js("document.activeElement.dataset.name ?? null")
+            .await,
+        "bob"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_is_called_without_asking_for_the_camera() {
+    let chat = Chat::start().await;
+    let mut camera = User::connect(chat.addr).await;
+    let id = camera.id.clone();
+    camera
+        .send(json!({"type": "username", "name": "porch", "id": id, "device": true}))
+        .await;
+    let alice = Browser::start(Person::default()).await;
+    alice.open(&chat.page("alice")).await;
+    alice.call("porch").await;
+    let offer = camera.frame("video-offer").await;
+    let sdp = offer["sdp"]["sdp"].as_str().unwrap();
+    assert_eq!(
+        (offer["name"].as_str(), sdp.matches("a=recvonly").count()),
+        (Some("alice"), 2)
+    );
+    assert!(camera.frame("new-ice-candidate").await["candidate"].is_object());
+    assert_eq!(
+        alice.js("document.getElementById('local').hidden").await,
+        true
+    );
+    camera
+        .send(json!({"type": "hang-up", "target": "alice", "reason": "too many viewers"}))
+        .await;
+    alice.says("porch ended the call: too many viewers").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_peers_hang_up_ends_a_call_and_a_second_caller_is_told_busy() {
+    let chat = Chat::start().await;
+    let (alice, bob) = two(&chat, Person::default(), Person::default()).await;
+    let mut eve = User::join(chat.addr, "eve").await;
+    alice.call("bob").await;
+    bob.click("#accept").await;
+    tokio::join!(alice.state("connected"), bob.state("connected"));
+    eve.send(json!({"type": "hang-up", "name": "bob", "target": null}))
+        .await;
+    eve.send(
+        json!({"type": "video-offer", "target": "alice", "sdp": {"type": "offer", "sdp": "v=0"}}),
+    )
+    .await;
+    let refusal = loop {
+        let frame = eve.frame("hang-up").await;
+        if frame["name"] == "alice" {
+            break frame;
+        }
+    };
+    assert_eq!(refusal["reason"], "busy");
+    alice.frames_rise(5).await;
+    assert_eq!(alice.js("cameraAgent.state").await, "connected");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chat_lines_and_names_are_shown_as_text() {
+    let chat = Chat::start().await;
+    let (alice, bob) = two(&chat, Person::default(), Person::default()).await;
+    let mut eve = User::join(chat.addr, "<img src=x>").await;
+    eve.send(json!({"type": "message", "text": "a < b && c"}))
+        .await;
+    alice
+        .until_js(
+            "the line and the name",
+            "document.getElementById('chat-log').textContent.includes('<img src=x>a < b && c')",
+        )
+        .await;
+    bob.click("#rename").await;
+    bob.keys("Bobby").await;
+    bob.keys("\u{e007}").await;
+    alice
+        .until_js(
+            "the new name",
+            "!!document.querySelector('button[data-name=Bobby]')",
+        )
+        .await;
+    alice.click("#chat-input").await;
+    alice.keys("hello").await;
+    alice.keys("\u{e007}").await;
+    bob.until_js(
+        "the line",
+        "document.getElementById('chat-log').textContent.includes('alicehello')",
+    )
+    .await;
+    alice.clean_console().await;
+    bob.clean_console().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_while_calling_is_missed() {
+    let chat = Chat::start().await;
+    let alice = Browser::start(Person::default()).await;
+    let bob = User::join(chat.addr, "bob").await;
+    alice.open(&chat.page("alice")).await;
+    alice.call("bob").await;
+    alice.state("calling").await;
+    drop(bob);
+    alice.says("bob is not there any more").await;
+    alice.state("idle").await;
+}
