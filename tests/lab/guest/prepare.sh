@@ -14,5 +14,5 @@ v4l2-ctl -d /dev/video0 -c horizontal_movement=4
 mkdir -p /etc/camera-agent
 sed "s/CHAT_SERVER/$1/" "$here/camera-agent.toml" >/etc/camera-agent/camera-agent.toml
 cp "$here"/*.service /etc/systemd/system/
-systemctl daemon-reload
+systemctl --quiet enable camera-agent
 systemctl start tone
