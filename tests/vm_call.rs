@@ -25,7 +25,7 @@ const TONE_HZ: f64 = 1000.0;
 
 /// The camera gives 30 frames a second; an emulated x264 keeps up with this
 /// many at least.
-const FRAMES_PER_SECOND: f64 = 20.0;
+const FRAMES_PER_SECOND: f64 = 15.0;
 /// The agent keeps devices open this long after the last viewer (src/media/hub.rs).
 const GRACE: Duration = Duration::from_secs(5);
 /// More than that, for closing the device and asking whether it is closed.
