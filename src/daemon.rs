@@ -238,7 +238,6 @@ impl Running {
                     link.abort();
                 }
                 self.generation += 1;
-                self.agent.handle(Event::SignalingClosed, Instant::now());
             }
             Command::Send(frame) => {
                 if let Some(link) = &self.link {

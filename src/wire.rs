@@ -295,7 +295,9 @@ fn sdp_of(
 /// this very connection, and everything has a `target`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outgoing {
-    /// Claims or changes this connection's name.
+    /// Claims or changes this connection's name. It goes out with
+    /// `device: true` (an extension; the originals ignore it), so that a page
+    /// can call without asking for the person's own camera.
     Username {
         /// The server's number for this connection.
         id: ClientId,
@@ -336,7 +338,7 @@ impl Outgoing {
     pub fn to_text(&self, date: u64) -> String {
         match self {
             Self::Username { id, name } => {
-                json!({"type": "username", "name": name, "id": id, "date": date})
+                json!({"type": "username", "name": name, "id": id, "date": date, "device": true})
             }
             Self::VideoAnswer { name, target, sdp } => json!({
                 "type": "video-answer", "name": name, "target": target,

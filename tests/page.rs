@@ -82,6 +82,71 @@ async fn a_denied_camera_is_explained_and_the_call_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_insecure_origin_is_explained_and_the_call_goes_on() {
+    let chat = Chat::start().await;
+    let far = Person {
+        flags: vec!["--host-resolver-rules=MAP camera.test 127.0.0.1".into()],
+        ..Person::default()
+    };
+    let (alice, bob) = tokio::join!(Browser::start(far), Browser::start(Person::default()));
+    alice
+        .open(&chat.page("alice").replace("localhost", "camera.test"))
+        .await;
+    bob.open(&chat.page("bob")).await;
+    alice.call("bob").await;
+    bob.click("#accept").await;
+    alice.state("connected").await;
+    alice.says("only on https pages").await;
+    alice.frames_rise(5).await;
+    alice.clean_console().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_ends_the_call_and_the_next_one_works() {
+    let chat = Chat::start().await;
+    let (alice, bob) = two(&chat, Person::default(), Person::default()).await;
+    alice.call("bob").await;
+    bob.click("#accept").await;
+    bob.state("connected").await;
+    alice.open(&chat.page("alice")).await;
+    bob.says("alice hung up").await;
+    assert_eq!(alice.js("cameraAgent.me").await, "alice");
+    alice.call("bob").await;
+    bob.click("#accept").await;
+    tokio::join!(alice.frames_rise(5), bob.frames_rise(5));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ice_restart_keeps_the_call() {
+    let chat = Chat::start().await;
+    let (alice, bob) = two(&chat, Person::default(), Person::default()).await;
+    alice.call("bob").await;
+    bob.click("#accept").await;
+    tokio::join!(alice.state("connected"), bob.state("connected"));
+    let ufrag = "cameraAgent.pc.remoteDescription.sdp.match(/ice-ufrag:(.*)/)[1]";
+    let before = bob.js(ufrag).await;
+    // What the page does by itself when it finds the connection failed.
+    alice
+        .js("Object.defineProperty(cameraAgent.pc, 'connectionState', {value: 'failed', configurable: true}) && cameraAgent.pc.onconnectionstatechange()")
+        .await;
+    assert_eq!(alice.js("cameraAgent.state").await, "interrupted");
+    alice.js("delete cameraAgent.pc.connectionState").await;
+    bob.until_js("a new ICE generation", &format!("{ufrag} !== {before}"))
+        .await;
+    tokio::join!(alice.frames_rise(20), bob.frames_rise(20));
+    alice.clean_console().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_the_server_never_takes_is_not_asked_for_again() {
+    let chat = Chat::start().await;
+    let alice = Browser::start(Person::default()).await;
+    alice.open(&chat.page(&"x".repeat(80))).await;
+    assert_eq!(alice.js("cameraAgent.me").await, "guest1");
+    alice.says("you are guest1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn after_a_server_restart_the_page_is_back_under_its_name() {
     let chat = Chat::start().await;
     let addr = chat.addr;
@@ -231,4 +296,26 @@ async fn who_leaves_while_calling_is_missed() {
     drop(bob);
     alice.says("bob is not there any more").await;
     alice.state("idle").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_who_call_each_other_at_once_end_up_in_one_call() {
+    let chat = Chat::start().await;
+    let (alice, bob) = two(&chat, Person::default(), Person::default()).await;
+    tokio::join!(alice.call("bob"), bob.call("alice"));
+    // Mostly the calls cross; when one was late it rings instead.
+    support::until("one call", support::SOON, || async {
+        for person in [&alice, &bob] {
+            if person.js("cameraAgent.state").await == "ringing" {
+                person.click("#accept").await;
+            }
+        }
+        let connected = alice.js("cameraAgent.state").await == "connected"
+            && bob.js("cameraAgent.state").await == "connected";
+        connected.then_some(())
+    })
+    .await;
+    tokio::join!(alice.frames_rise(5), bob.frames_rise(5));
+    alice.click("#hangup").await;
+    tokio::join!(alice.state("idle"), bob.state("idle"));
 }

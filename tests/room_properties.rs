@@ -78,7 +78,7 @@ fn step() -> impl Strategy<Value = Step> {
         12 => (who.clone(), kind(), name(), name())
             .prop_map(|(who, kind, target, name)| Step::Relay { who, kind, target, name }),
         2 => (who.clone(), "\\PC{0,40}").prop_map(|(who, text)| Step::Junk { who, text }),
-        1 => (who, 1..400usize).prop_map(|(who, frames)| Step::Flood { who, frames }),
+        1 => (who, 1..1000usize).prop_map(|(who, frames)| Step::Flood { who, frames }),
         1 => (0..5000u64).prop_map(|millis| Step::Wait { millis }),
     ]
 }

@@ -37,7 +37,8 @@ enum State {
 pub(super) enum Step {
     /// Open the WebSocket.
     Connect,
-    /// Close the WebSocket: the server does not speak.
+    /// Close the WebSocket: the server does not speak. It is tried again
+    /// later; that it closed need not be reported.
     Disconnect,
     /// Send a frame.
     Send(Outgoing),
@@ -158,7 +159,11 @@ impl Login {
                 self.state = State::Connecting;
                 Some(Step::Connect)
             }
-            State::AwaitingId { until } if now >= *until => Some(Step::Disconnect),
+            State::AwaitingId { until } if now >= *until => {
+                let delay = self.backoff.next_delay();
+                self.state = State::Waiting { until: now + delay };
+                Some(Step::Disconnect)
+            }
             State::Named {
                 id,
                 name,

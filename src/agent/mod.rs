@@ -98,7 +98,7 @@ pub enum PeerEvent {
 pub enum Command {
     /// Open the WebSocket.
     Connect,
-    /// Close the WebSocket.
+    /// Close the WebSocket; that it closed need not be reported.
     Disconnect,
     /// Send a frame.
     Send(Outgoing),

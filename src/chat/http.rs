@@ -17,7 +17,7 @@ use crate::wire::{MAX_FRAME_BYTES, SUBPROTOCOL};
 
 /// Sent with every answer. The page loads nothing from elsewhere, runs no
 /// inline script and may not be framed.
-const HEADERS: [(HeaderName, HeaderValue); 6] = [
+const HEADERS: [(HeaderName, HeaderValue); 5] = [
     (
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(
@@ -38,10 +38,6 @@ const HEADERS: [(HeaderName, HeaderValue); 6] = [
     (
         HeaderName::from_static("permissions-policy"),
         HeaderValue::from_static("camera=(self), microphone=(self), geolocation=(), payment=()"),
-    ),
-    (
-        HeaderName::from_static("cross-origin-opener-policy"),
-        HeaderValue::from_static("same-origin"),
     ),
     (
         HeaderName::from_static("cross-origin-resource-policy"),

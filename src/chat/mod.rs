@@ -2,10 +2,10 @@
 //! page, on one port.
 //!
 //! Shells only; every decision about names, routing and rates is the room's.
-//! One task owns the room ([`hub`]); each connection is a task with a bounded
-//! queue ([`connection`]), so that a slow or hostile peer costs itself alone.
-//! [`http`] answers requests and [`listener`] owns the sockets, with or
-//! without TLS ([`tls`]).
+//! One task owns the room (`hub`); each connection is a task with a bounded
+//! queue (`connection`), so that a slow or hostile peer costs itself alone.
+//! `http` answers requests and `listener` owns the sockets, with or
+//! without TLS (`tls`).
 //!
 //! ```no_run
 //! # use camera_agent::chat;

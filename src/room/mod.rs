@@ -25,6 +25,7 @@
 
 mod limiter;
 mod names;
+mod tags;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -36,6 +37,7 @@ use tracing::{debug, info};
 
 use crate::wire::{MAX_FRAME_BYTES, UserName};
 use limiter::{Limiter, Verdict};
+use tags::without_tags;
 
 /// Close code for a peer that breaks the rules (RFC 6455 §7.4.1).
 pub const CLOSE_POLICY: u16 = 1008;
@@ -54,7 +56,8 @@ pub struct Limits {
     /// Connections at once.
     pub connections: usize,
     /// Frames a connection may send at once. A small frame costs one, a big or
-    /// a costly one more. Trickle ICE sends tens of candidates in a burst.
+    /// a costly one more. A call is some twenty frames of trickle ICE, and a
+    /// camera may answer many callers in the same second.
     pub burst: u32,
     /// Frames a second a connection earns back.
     pub per_second: u32,
@@ -67,8 +70,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 256,
-            burst: 100,
-            per_second: 30,
+            burst: 400,
+            per_second: 60,
             abuse: 200,
         }
     }
@@ -411,23 +414,6 @@ enum Refused {
 /// A frame's price: one, and one more for every 2 KiB. An SDP costs about five.
 fn frame_cost(text: &str) -> u32 {
     1 + u32::try_from(text.len() / 2048).unwrap_or(u32::MAX - 1)
-}
-
-/// `text` without `<…>`, as the original's `/(<([^>]+)>)/ig` leaves it.
-fn without_tags(text: &str) -> String {
-    let mut kept = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(open) = rest.find('<') {
-        let Some(length) = rest[open..].find('>') else {
-            break;
-        };
-        let end = open + length + 1;
-        // "<>" holds nothing and stays.
-        kept.push_str(&rest[..if length == 1 { end } else { open }]);
-        rest = &rest[end..];
-    }
-    kept.push_str(rest);
-    kept
 }
 
 #[cfg(test)]

@@ -211,15 +211,6 @@ fn tags_are_stripped_from_chat_lines() {
         (&line["text"], &line["name"]),
         (&json!("hi 1 < 2"), &json!("alice"))
     );
-    for (text, kept) in [
-        ("a<>b", "a<>b"),
-        ("<<b>>", ">"),
-        ("ü<é>ü", "üü"),
-        ("<\n>", ""),
-        ("<", "<"),
-    ] {
-        assert_eq!(without_tags(text), kept);
-    }
 }
 
 #[test]
@@ -279,13 +270,13 @@ fn a_burst_of_candidates_passes() {
     let mut chat = Chat::new();
     let alice = chat.user("alice");
     chat.user("bob");
-    for _ in 0..90 {
+    for _ in 0..350 {
         chat.receive(
             alice,
             json!({"type": "new-ice-candidate", "target": "bob", "candidate": {}}),
         );
     }
-    assert_eq!(chat.sent().len(), 90);
+    assert_eq!(chat.sent().len(), 350);
 }
 
 #[test]

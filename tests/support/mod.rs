@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its part of it")]
 
 pub mod browser;
+pub mod device;
 
 use std::future::Future;
 use std::net::SocketAddr;

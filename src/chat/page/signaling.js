@@ -103,8 +103,12 @@ export class Signaling extends EventTarget {
         this.#emit("open");
         break;
       case "rejectusername": {
-        const rejected = this.#asked !== null;
         this.name = String(frame.name);
+        // A number was appended: the name may become free. Otherwise it is one
+        // that the server will never take, and to ask again would be in vain.
+        const taken = this.name.startsWith(this.#wanted)
+          && /^\d+$/.test(this.name.slice(this.#wanted.length));
+        const rejected = this.#asked !== null || !taken;
         if (rejected) this.#wanted = this.name;
         this.#asked = null;
         this.#emit("name", { name: this.name, rejected });

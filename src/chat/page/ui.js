@@ -89,7 +89,7 @@ export class Ui {
       span.textContent = content;
       return span;
     };
-    const glyph = text("glyph", device ? "📷" : "👤");
+    const glyph = text(`glyph ${device ? "camera" : "person"}`, "");
     glyph.ariaHidden = "true";
     row.append(glyph, text("name", name));
     if (own) {
@@ -101,8 +101,9 @@ export class Ui {
       row.dataset.device = device;
       row.ariaLabel = device ? `Watch camera ${name}` : `Call ${name}`;
       row.disabled = this.#peer !== null;
-      if (this.#peer === name) row.setAttribute("aria-current", "true");
-      else row.append(text("do", device ? "Watch" : "Call"));
+      const current = this.#peer === name;
+      if (current) row.setAttribute("aria-current", "true");
+      row.append(text("do", current ? "This call" : device ? "Watch" : "Call"));
     }
     item.append(row);
     return item;
@@ -117,6 +118,7 @@ export class Ui {
     const old = this.#peer;
     this.#peer = called;
     if (changed) this.users(this.#users.users, this.#users.devices, this.#users.me);
+    document.title = state === "ringing" ? `${peer} is calling` : "Camera chat";
     $("controls").hidden = idle || state === "ringing";
     $("rename").disabled = !idle;
     $("placeholder").hidden = state === "connected" || state === "interrupted";

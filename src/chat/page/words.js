@@ -38,6 +38,7 @@ export const words = {
 /** A hang-up's reason, said to a person. */
 export function hangUpWords(name, reason) {
   if (reason === "busy") return words.busy(name);
+  if (reason === "no answer") return words.noAnswer(name);
   if (reason === "declined") return words.declined(name);
   if (typeof reason === "string" && reason) return words.refused(name, reason.slice(0, 200));
   return words.left(name);

@@ -1,0 +1,200 @@
+//! The main job: a real Chromium on our page and server, the device in its
+//! own process, picture and sound.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use support::browser::{Browser, Person};
+use support::device::{Device, TEST_MEDIA};
+use support::{Chat, SOON, until};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+async fn device(chat: &Chat) -> Device {
+    let device = Device::start(chat.addr, TEST_MEDIA).await;
+    device.registered().await;
+    device
+}
+
+async fn viewer(chat: &Chat, name: &str) -> Browser {
+    let browser = Browser::start(Person::default()).await;
+    browser.open(&chat.page(name)).await;
+    browser.call("camera").await;
+    browser.state("connected").await;
+    browser.frames_rise(1).await;
+    browser
+}
+
+async fn freezes(browser: &Browser) -> f64 {
+    browser.inbound("video", "freezeCount").await.unwrap_or(0.0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_click_shows_the_picture_and_plays_the_sound_and_a_hang_up_ends_it() {
+    let chat = Chat::start().await;
+    let device = device(&chat).await;
+    let alice = viewer(&chat, "alice").await;
+    alice.hears().await;
+
+    // The first second may hold the start of the decoder.
+    tokio::time::sleep(SECOND).await;
+    let (frames, frozen) = (alice.frames_decoded().await, freezes(&alice).await);
+    let start = Instant::now();
+    tokio::time::sleep(20 * SECOND).await;
+    let rate = (alice.frames_decoded().await - frames) as f64 / start.elapsed().as_secs_f64();
+    assert!(rate >= 25.0, "{rate} frames/s");
+    assert_eq!(freezes(&alice).await, frozen);
+    assert_eq!(alice.inbound("video", "frameWidth").await, Some(640.0));
+
+    alice.click("#hangup").await;
+    let clicked = Instant::now();
+    device.logs("hung up", 1, SECOND).await;
+    alice.state("idle").await;
+    assert!(clicked.elapsed() < SECOND);
+    // The camera's grace, and then nothing runs.
+    device.logs("stopped: nobody watches", 2, SOON).await;
+    alice.clean_console().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_pages_watch_one_encode_and_a_killed_one_disturbs_nobody() {
+    let chat = Chat::start().await;
+    let device = device(&chat).await;
+    let mut viewers = Vec::new();
+    for i in 0..5 {
+        viewers.push(viewer(&chat, &format!("viewer{i}")).await);
+    }
+    assert_eq!(device.said("started"), 2, "one picture, one sound");
+
+    let killed = viewers.pop().expect("there are five");
+    let mut before = Vec::new();
+    for v in &viewers {
+        before.push((
+            freezes(v).await,
+            v.inbound("video", "keyFramesDecoded").await,
+        ));
+    }
+    drop(killed);
+    tokio::time::sleep(5 * SECOND).await;
+    for (v, (frozen, _)) in viewers.iter().zip(before) {
+        v.frames_rise(20).await;
+        assert_eq!(freezes(v).await, frozen);
+        assert_eq!(v.js("cameraAgent.state").await, "connected");
+    }
+    assert_eq!(device.said("started"), 2, "nothing was started again");
+    // The killed page said nothing; its session ends by itself.
+    device.logs("call ended", 1, SOON).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_is_stopped_says_goodbye_and_exits_within_two_seconds() {
+    let chat = Chat::start().await;
+    let mut device = device(&chat).await;
+    let alice = viewer(&chat, "alice").await;
+    device.signal("TERM").await;
+    let status = device.exits(2 * SECOND).await;
+    assert_eq!(status.code(), Some(0));
+    alice.says("the camera is shutting down").await;
+    alice.state("idle").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_without_h264_is_served_vp8() {
+    let chat = Chat::start().await;
+    let device = device(&chat).await;
+    let bob = Browser::start(Person::default()).await;
+    bob.open(&chat.page("bob")).await;
+    bob.js("(() => {
+            const add = RTCPeerConnection.prototype.addTransceiver;
+            RTCPeerConnection.prototype.addTransceiver = function (...a) {
+                const t = add.apply(this, a);
+                if (t.receiver.track.kind === 'video') {
+                    const all = RTCRtpReceiver.getCapabilities('video').codecs;
+                    t.setCodecPreferences(all.filter((c) => /VP8|rtx/.test(c.mimeType)));
+                }
+                return t;
+            };
+        })()")
+        .await;
+    bob.call("camera").await;
+    bob.state("connected").await;
+    bob.frames_rise(50).await;
+    assert_eq!(device.logged("codec\":\"VP8"), 1);
+    assert_eq!(
+        device.logged("\"stream\":\"H264\""),
+        0,
+        "no encode for nobody"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ice_restarts_and_the_call_goes_on() {
+    let chat = Chat::start().await;
+    let device = device(&chat).await;
+    let alice = viewer(&chat, "alice").await;
+    let ufrag = "/ice-ufrag:(\\S+)/.exec(cameraAgent.pc.localDescription.sdp)[1]";
+    let before = alice.js(ufrag).await;
+    // What the page does by itself when it finds the connection failed …
+    alice
+        .js("Object.defineProperty(cameraAgent.pc, 'connectionState', {value: 'failed', configurable: true}) && cameraAgent.pc.onconnectionstatechange()")
+        .await;
+    assert_eq!(alice.js("cameraAgent.state").await, "interrupted");
+    alice.js("delete cameraAgent.pc.connectionState").await;
+    let renewed = format!("{ufrag} !== {before} && cameraAgent.pc.signalingState === 'stable'");
+    alice.until_js("a new ICE generation", &renewed).await;
+    // … and when it finds it whole again.
+    alice.js("cameraAgent.pc.onconnectionstatechange()").await;
+    device.logs("renegotiation", 1, SOON).await;
+    alice.frames_rise(60).await;
+    alice.state("connected").await;
+    assert_eq!(device.said("call"), 1, "the same call");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_camera_there_is_sound_and_one_line_that_says_why() {
+    let chat = Chat::start().await;
+    let toml = TEST_MEDIA.replace(
+        "source = \"test\"\nwidth",
+        "source = \"v4l2\"\ndevice = \"/dev/no-such-camera\"\nwidth",
+    );
+    let device = Device::start(chat.addr, &toml).await;
+    device.registered().await;
+    let alice = Browser::start(Person::default()).await;
+    alice.open(&chat.page("alice")).await;
+    alice.call("camera").await;
+    alice.state("connected").await;
+    alice.hears().await;
+    assert!(device.logged("/dev/no-such-camera: is not there; is it plugged in?") >= 1);
+    let warnings = device.log().iter().filter(|l| l["level"] == "WARN").count();
+    assert_eq!(
+        warnings,
+        2,
+        "at the start and at the first call: {:?}",
+        device.log()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_of_the_page_makes_a_new_call_and_leaves_no_old_one() {
+    let chat = Chat::start().await;
+    let device = device(&chat).await;
+    let alice = viewer(&chat, "alice").await;
+    for round in 2..5 {
+        alice.open(&chat.page("alice")).await;
+        alice.call("camera").await;
+        alice.state("connected").await;
+        alice.frames_rise(5).await;
+        assert_eq!(device.said("connected"), round);
+    }
+    until("only the last call is left", SOON, async || {
+        let over = device.said("hung up") + device.logged("replaced by a new call");
+        (over == 3).then_some(())
+    })
+    .await;
+    assert_eq!(
+        device.logged("\"started\""),
+        2,
+        "the grace kept the encoder"
+    );
+}
