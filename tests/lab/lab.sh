@@ -117,6 +117,10 @@ lab_down() {
     timeout 20 ssh -F "$SSH_CONFIG" lab-vm journalctl --no-pager -o short-precise >"$LAB/logs/journal.log"
     ssh -F "$SSH_CONFIG" -O exit lab-vm 2>/dev/null
   fi
+  if [ -n "$CHAT_PID" ] && ! kill -0 "$CHAT_PID" 2>/dev/null; then
+    wait "$CHAT_PID"
+    say "the chat server had ended before, with status $?"
+  fi
   for pid in $CHAT_PID $QEMU_PID; do
     kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
   done
