@@ -19,6 +19,12 @@ use camera_agent::media::devices;
 use camera_agent::{chat, logging};
 
 fn main() -> ExitCode {
+    // GStreamer 1.22 leaks an orphaned V4L2 buffer pool, and with it the
+    // camera's open node; a drained pool is freed. Drivers that can orphan
+    // buffers (vivid, uvcvideo) are orphaned unless this is set.
+    //
+    // SAFETY: no other thread has been started yet.
+    unsafe { std::env::set_var("GST_V4L2_FORCE_DRAIN", "1") };
     let result = match Cli::parse().command {
         Command::Run(arguments) => run(&arguments),
         Command::Chat(arguments) => chat(&arguments),

@@ -1,0 +1,57 @@
+#!/bin/bash
+# The main job on real devices: a virtual machine with a V4L2 camera (the
+# kernel's vivid), a sound card (snd-aloop) and systemd runs the agent; the
+# chat server and a browser run outside of it, in a network namespace that
+# they share with the machine's network card. The assertions are in
+# tests/vm_call.rs.
+#
+#   tests/lab/run.sh            all of it
+#   AGENT=PATH tests/lab/run.sh with that binary instead of building one
+#   tests/lab/run.sh shell      the same bed, then a shell in the machine
+#
+# As root, on Debian 12, amd64. Missing packages are installed. Everything
+# made is under target/lab: the image (kept until what it is made of changes),
+# call.png (the page during the call), logs/.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+# shellcheck source=tests/lab/lab.sh
+. tests/lab/lab.sh
+
+mkdir -p "$LAB/logs"
+exec 9>"$LAB/lock"
+flock -n 9 || die "another run uses $LAB"
+
+tests/lab/packages.sh
+AGENT=${AGENT:-}
+if [ -z "$AGENT" ]; then
+  say "building the agent"
+  cargo build --release --bin camera-agent
+  AGENT=${CARGO_TARGET_DIR:-target}/release/camera-agent
+fi
+if [ "${1:-}" != shell ]; then
+  say "building the test"
+  cargo test --test vm_call --no-run
+fi
+tests/lab/image.sh
+
+trap lab_down EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+network_up
+vm_boot
+vm_put "$AGENT" /usr/local/bin/camera-agent
+vm_put tests/lab/guest/. /root/guest
+vm sh -eu /root/guest/prepare.sh "$HOST_SIDE"
+chat_up "$AGENT"
+
+if [ "${1:-}" = shell ]; then
+  say "chat server: http://$HOST_SIDE:$CHAT_PORT/ in the namespace $NAMESPACE"
+  inside ssh -t -F "$SSH_CONFIG" lab-vm || true
+  exit
+fi
+say "calling"
+CAMERA_AGENT_LAB_PAGE="http://$HOST_SIDE:$CHAT_PORT/" \
+CAMERA_AGENT_LAB_SSH_CONFIG="$SSH_CONFIG" \
+CAMERA_AGENT_LAB_OUT="$LAB" \
+  inside cargo test --offline --test vm_call -- --ignored --test-threads=1 --nocapture
+say "passed; the page during the call: $LAB/call.png"
