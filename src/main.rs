@@ -16,15 +16,14 @@ use camera_agent::config::{AudioSource, Config, LogConfig, VideoSource};
 use camera_agent::daemon::{self, Daemon};
 use camera_agent::ice::{self, IceServers};
 use camera_agent::media::devices;
-use camera_agent::{chat, logging};
+use camera_agent::{chat, environment, logging};
 
 fn main() -> ExitCode {
-    // GStreamer 1.22 leaks an orphaned V4L2 buffer pool, and with it the
-    // camera's open node; a drained pool is freed. Drivers that can orphan
-    // buffers (vivid, uvcvideo) are orphaned unless this is set.
-    //
-    // SAFETY: no other thread has been started yet.
-    unsafe { std::env::set_var("GST_V4L2_FORCE_DRAIN", "1") };
+    // SAFETY: nothing has started a thread yet.
+    #[allow(unsafe_code, reason = "the module explains itself")]
+    unsafe {
+        environment::prepare();
+    }
     let result = match Cli::parse().command {
         Command::Run(arguments) => run(&arguments),
         Command::Chat(arguments) => chat(&arguments),
