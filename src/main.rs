@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use anyhow::Context;
 use clap::Parser;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -47,7 +47,7 @@ fn run(arguments: &cli::Run) -> anyhow::Result<()> {
         return Ok(());
     }
     logging::start(&config.log)?;
-    runtime()?.block_on(async {
+    block_on(async {
         let shutdown = shutdown()?;
         Daemon::new(&config)?.run(shutdown.cancelled()).await;
         Ok(())
@@ -76,7 +76,7 @@ fn chat(arguments: &cli::Chat) -> anyhow::Result<()> {
     } else {
         "http"
     };
-    runtime()?.block_on(async {
+    block_on(async {
         let shutdown = shutdown()?;
         let server = chat::Server::bind(options).await?;
         info!("the page is at {scheme}://{}/", server.local_addr());
@@ -97,7 +97,7 @@ fn demo(arguments: &cli::Demo) -> anyhow::Result<()> {
     if arguments.test || devices::microphone().is_err() {
         config.audio.source = AudioSource::Test;
     }
-    runtime()?.block_on(async {
+    block_on(async {
         let shutdown = shutdown()?;
         let server = chat::Server::bind(chat::Options::new(arguments.listen)).await?;
         let address = server.local_addr();
@@ -126,11 +126,15 @@ fn page_address(address: std::net::SocketAddr) -> String {
 
 /// One thread: the encoder has threads of its own, and frames of all viewers
 /// leave in the order in which they came.
-fn runtime() -> anyhow::Result<Runtime> {
-    Builder::new_current_thread()
+fn block_on(run: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = Builder::new_current_thread()
         .enable_all()
         .build()
-        .context("starting the asynchronous runtime")
+        .context("starting the asynchronous runtime")?;
+    let result = runtime.block_on(run);
+    // A camera's driver that does not let go must not keep the process.
+    runtime.shutdown_background();
+    result
 }
 
 /// Cancelled by the first SIGTERM or SIGINT; the second ends the process at

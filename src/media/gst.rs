@@ -325,6 +325,8 @@ struct Running {
     pipeline: gst::Pipeline,
     what: String,
     failures: Failures,
+    /// The first problem, in an element's own words.
+    problem: Arc<Mutex<Option<String>>>,
 }
 
 impl Running {
@@ -334,6 +336,8 @@ impl Running {
         let failures = Failures::default();
         let bus = pipeline.bus().expect("a pipeline has a bus");
         let (reports, name) = (failures.clone(), what.clone());
+        let problem = Arc::<Mutex<Option<String>>>::default();
+        let first = problem.clone();
         bus.set_sync_handler(move |_, message| {
             let problem = match message.view() {
                 gst::MessageView::Error(error) => Some(words(error)),
@@ -341,6 +345,7 @@ impl Running {
                 _ => None,
             };
             if let Some(problem) = problem {
+                lock(&first).get_or_insert_with(|| problem.clone());
                 let error = MediaError::Pipeline {
                     what: name.clone(),
                     problem,
@@ -355,6 +360,7 @@ impl Running {
             pipeline,
             what,
             failures,
+            problem,
         })
     }
 
@@ -390,10 +396,9 @@ impl Running {
                 info!(source = %self.what, "open");
                 Ok(())
             }
-            // The element's own words come over the bus, before this error.
             Err(e) => Err(MediaError::Pipeline {
                 what: self.what.clone(),
-                problem: e.to_string(),
+                problem: lock(&self.problem).take().unwrap_or_else(|| e.to_string()),
             }),
         }
     }
@@ -494,14 +499,18 @@ impl Picture {
         let tee_pad = self
             .tee
             .request_pad_simple("src_%u")
-            .ok_or_else(|| failed("the tee has no more pads".into()))?;
+            .expect("a tee has any number of pads");
         let bin_pad = bin.static_pad("sink").expect("the unlinked pad is ghosted");
         // The branch runs before the first buffer comes.
-        bin.sync_state_with_parent()
-            .map_err(|e| failed(e.to_string()))?;
-        tee_pad.link(&bin_pad).map_err(|e| failed(e.to_string()))?;
+        let linked = bin
+            .sync_state_with_parent()
+            .map_err(|e| failed(e.to_string()))
+            .and_then(|()| tee_pad.link(&bin_pad).map_err(|e| failed(e.to_string())));
         self.branches.insert(stream, Branch { bin, sink, tee_pad });
-        Ok(())
+        if linked.is_err() {
+            self.remove_branch(stream);
+        }
+        linked.map(drop)
     }
 
     fn remove_branch(&mut self, stream: Stream) {

@@ -313,25 +313,40 @@ impl Connection {
             }
         };
 
-        let mut outlets = Vec::new();
-        for (stream, watch) in watches {
-            let outlet = add_track(&*connection, stream, watch, &offer)
-                .await
-                .map_err(while_doing("adding a track"))?;
-            outlets.push(outlet);
-        }
         let mut this = Self {
             shared: shared.clone(),
             session,
             connection,
             heard,
-            outlets,
+            outlets: Vec::new(),
             mid: offer.mids.first().cloned().unwrap_or_default(),
         };
         debug!("connection made in {:?}", started.elapsed());
-        this.answer(&offer).await?;
-        debug!("answered {:?} after the offer", started.elapsed());
-        Ok(this)
+        match this.first_answer(watches, &offer).await {
+            Ok(()) => {
+                debug!("answered {:?} after the offer", started.elapsed());
+                Ok(this)
+            }
+            Err(error) => {
+                // Dropped without this, its driver would keep the sockets.
+                let _ = this.connection.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn first_answer(
+        &mut self,
+        watches: Vec<(Stream, Watch)>,
+        offer: &Offer,
+    ) -> Result<(), PeerError> {
+        for (stream, watch) in watches {
+            let outlet = add_track(&*self.connection, stream, watch, offer)
+                .await
+                .map_err(while_doing("adding a track"))?;
+            self.outlets.push(outlet);
+        }
+        self.answer(offer).await
     }
 
     async fn answer(&mut self, offer: &Offer) -> Result<(), PeerError> {
