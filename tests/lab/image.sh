@@ -22,6 +22,8 @@ BOOT_MODULES=(virtio_pci virtio_blk crc32c_generic ext4)
 
 main() {
   local key started=$SECONDS
+  # A fresh machine knows no sources before its first update.
+  sources >/dev/null || apt-get update -q
   key=$(inputs | sha256sum)
   if [ "$(cat "$IMAGE/made-of" 2>/dev/null)" = "$key" ]; then
     say "image: as it was"
@@ -58,6 +60,7 @@ inputs() {
 
 # This machine's own sources for this release, as apt understood them.
 sources() {
+  # shellcheck disable=SC2016 # apt's own placeholders
   apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' \
     'Created-By: Packages' 'Origin: Debian' |
     grep -E ' bookworm(-updates|-security)? main$' | sort -u
