@@ -74,10 +74,15 @@ impl Daemon {
             profile = %check.profile.map(|p| p.to_string()).unwrap_or_default(),
             "encoder"
         );
-        if config.video.source == VideoSource::V4l2
-            && let Err(error) = devices::camera(&config.video)
-        {
-            warn!(%error, "callers will see no picture until this is mended");
+        if config.video.source == VideoSource::V4l2 {
+            match devices::camera(&config.video) {
+                Ok(mode) => info!(
+                    camera = %mode.device, format = ?mode.format,
+                    "{}×{} at {:.1} frames/s",
+                    mode.width, mode.height, f64::from(mode.rate.0) / f64::from(mode.rate.1)
+                ),
+                Err(error) => warn!(%error, "callers will see no picture until this is mended"),
+            }
         }
         let source = GstSource::new(config.video.clone(), config.audio.clone(), check.encoder);
         Self::with_source(config, Box::new(source), check.profile)

@@ -12,9 +12,10 @@
 ///
 /// Call it first in `main`, while the process has one thread.
 pub unsafe fn prepare() {
-    // GStreamer 1.22 leaks a V4L2 buffer pool that it orphans, and with it the
-    // camera's open node: the camera would stay on when nobody watches. Drivers
-    // that can orphan buffers (uvcvideo, vivid) are drained instead with this.
+    // With GStreamer 1.22 and the vivid driver the source's V4L2 buffer pool,
+    // and with it the camera's open node, outlived the pipeline: the camera
+    // stayed on when nobody watched. With this, which drains buffers where the
+    // driver could orphan them, everything is freed. tests/vm_call.rs looks.
     //
     // SAFETY: the caller has only one thread.
     unsafe { std::env::set_var("GST_V4L2_FORCE_DRAIN", "1") };

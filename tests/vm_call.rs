@@ -24,7 +24,7 @@ const CAMERA: &str = "/dev/video0";
 const TONE_HZ: f64 = 1000.0;
 
 /// The camera gives 30 frames a second. So many come through emulation when the
-/// two real processors have nothing else to do, 18 to 20 when they do.
+/// two real processors have nothing else to do, about 20 when they do.
 const FRAMES_PER_SECOND: f64 = 15.0;
 /// The agent keeps devices open this long after the last viewer (src/media/hub.rs).
 const GRACE: Duration = Duration::from_secs(5);

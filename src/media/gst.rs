@@ -15,7 +15,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
-use tracing::{debug, info};
+use tracing::debug;
 
 use super::encoder::Encoder;
 use super::frame::profile_level_id;
@@ -393,7 +393,7 @@ impl Running {
         self.pipeline.set_base_time(base_time);
         match self.pipeline.set_state(gst::State::Playing) {
             Ok(_) => {
-                info!(source = %self.what, "open");
+                debug!(source = %self.what, "open");
                 Ok(())
             }
             Err(e) => Err(MediaError::Pipeline {
@@ -459,7 +459,7 @@ impl Picture {
             (None, _) => "test picture".to_owned(),
         };
         if let Some(c) = &camera {
-            info!(
+            debug!(
                 camera = %c.device, format = ?c.format,
                 "mode {}×{} at {:.1} frames/s",
                 c.width, c.height, f64::from(c.rate.0) / f64::from(c.rate.1)

@@ -36,6 +36,8 @@ enum Request {
     Unwatch(Stream),
     KeyFrame(Stream),
     KeyFrameCame(Stream),
+    /// The first access unit of a run.
+    Flowing(Stream, u64),
     Failed(Stream, u64, MediaError),
     Stop,
 }
@@ -168,6 +170,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 pub struct Output {
     stream: Stream,
     run: u64,
+    flowing: bool,
     packetizer: Packetizer,
     requests: mpsc::Sender<Request>,
     shared: Arc<Shared>,
@@ -176,6 +179,9 @@ pub struct Output {
 impl Output {
     /// Hands an access unit to every viewer.
     pub fn access_unit(&mut self, unit: AccessUnit) {
+        if !std::mem::replace(&mut self.flowing, true) {
+            let _ = self.requests.send(Request::Flowing(self.stream, self.run));
+        }
         if unit.key
             && let Stream::Video(codec) = self.stream
         {
@@ -306,6 +312,7 @@ impl Thread {
                     s.keys.came();
                 }
             }
+            Request::Flowing(stream, run) => self.flowing(stream, run),
             Request::Failed(stream, run, error) => self.failed(stream, run, &error, now),
             Request::Stop => {}
         }
@@ -359,6 +366,7 @@ impl Thread {
         let output = Output {
             stream,
             run,
+            flowing: false,
             packetizer: Packetizer::new(stream),
             requests: self.requests.clone(),
             shared: self.shared.clone(),
@@ -368,9 +376,20 @@ impl Thread {
             return;
         };
         s.phase = Phase::Running { run, since: now };
-        match result {
-            Ok(()) => info!(%stream, "started"),
-            Err(error) => self.failed(stream, run, &error, now),
+        if let Err(error) = result {
+            self.failed(stream, run, &error, now);
+        }
+    }
+
+    fn flowing(&mut self, stream: Stream, flowing: u64) {
+        if let Some(s) = self.streams.get(&stream)
+            && let Phase::Running { run, .. } | Phase::Idle { run, .. } = s.phase
+            && run == flowing
+        {
+            match s.failures {
+                0 => info!(%stream, "started"),
+                failures => info!(%stream, failures, "works again"),
+            }
         }
     }
 
