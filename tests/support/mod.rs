@@ -3,6 +3,9 @@
 #![allow(dead_code, reason = "each test binary uses its part of it")]
 
 pub mod browser;
+pub mod cuttable;
+pub mod meter;
+pub mod viewer;
 
 use std::future::Future;
 use std::net::SocketAddr;
