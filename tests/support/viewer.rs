@@ -141,10 +141,11 @@ impl Viewer {
         viewer
     }
 
-    /// Calls, with a new connection. A call that was there is forgotten as a
-    /// page does it on reload: its connection just closes.
+    /// Calls, with a new connection. A call that was there is gone without a
+    /// word, as by a reload of the page.
     pub async fn call(&mut self) {
-        self.leave().await;
+        self.tasks.cut();
+        lock(&self.shared.tracks).clear();
         *lock(&self.shared.received) = Received::default();
         {
             let mut heard = lock(&self.shared.heard);
@@ -165,10 +166,7 @@ impl Viewer {
         let registry = Registry::new()
             .with(Slot::TwccReceiver, TwccReceiverBuilder::new().build())
             .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
-            .with(
-                Slot::from(20_000),
-                Meter::new(self.shared.received.clone()),
-            );
+            .with(Slot::from(20_000), Meter::new(self.shared.received.clone()));
         let handler = Handler {
             name: self.name.clone(),
             camera: self.camera.clone(),
@@ -226,8 +224,10 @@ impl Viewer {
 
     /// Sends any text as an offer.
     pub fn send_offer(&self, sdp: &str) {
-        self.send(json!({"type": "video-offer", "name": self.name, "target": self.camera,
-            "sdp": {"type": "offer", "sdp": sdp}}));
+        self.send(
+            json!({"type": "video-offer", "name": self.name, "target": self.camera,
+            "sdp": {"type": "offer", "sdp": sdp}}),
+        );
     }
 
     /// Sends any frame.
@@ -315,10 +315,7 @@ impl Viewer {
     ) -> T {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
-            if let Some(found) = probe(
-                &lock(&self.shared.heard),
-                &lock(&self.shared.received),
-            ) {
+            if let Some(found) = probe(&lock(&self.shared.heard), &lock(&self.shared.received)) {
                 return found;
             }
             assert!(
