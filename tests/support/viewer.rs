@@ -445,10 +445,15 @@ impl PeerConnectionEventHandler for Handler {
     }
 }
 
-fn media_engine() -> webrtc::error::Result<MediaEngine> {
-    let feedback = |typ: &str, parameter: &str| RTCPFeedback {
-        typ: typ.to_owned(),
-        parameter: parameter.to_owned(),
+/// What is offered: payload type, codec, kind.
+pub fn codecs() -> [(u8, RTCRtpCodec, RtpCodecKind); 3] {
+    let feedback = |list: &[(&str, &str)]| {
+        list.iter()
+            .map(|(typ, parameter)| RTCPFeedback {
+                typ: (*typ).to_owned(),
+                parameter: (*parameter).to_owned(),
+            })
+            .collect()
     };
     let codec = |mime: &str, clock_rate, channels, fmtp: &str, rtcp_feedback| RTCRtpCodec {
         mime_type: mime.to_owned(),
@@ -458,41 +463,38 @@ fn media_engine() -> webrtc::error::Result<MediaEngine> {
         rtcp_feedback,
     };
     let h264 = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f";
-    let mut engine = MediaEngine::default();
-    for (payload_type, rtp_codec, kind) in [
+    let video = feedback(&[
+        ("transport-cc", ""),
+        ("ccm", "fir"),
+        ("nack", ""),
+        ("nack", "pli"),
+    ]);
+    let audio = feedback(&[("transport-cc", "")]);
+    let rtx = format!("apt={H264}");
+    let opus = "minptime=10;useinbandfec=1";
+    [
         (
             H264,
-            codec(
-                MIME_TYPE_H264,
-                90_000,
-                0,
-                h264,
-                vec![
-                    feedback("transport-cc", ""),
-                    feedback("ccm", "fir"),
-                    feedback("nack", ""),
-                    feedback("nack", "pli"),
-                ],
-            ),
+            codec(MIME_TYPE_H264, 90_000, 0, h264, video),
             RtpCodecKind::Video,
         ),
         (
             RTX,
-            codec(MIME_TYPE_RTX, 90_000, 0, &format!("apt={H264}"), vec![]),
+            codec(MIME_TYPE_RTX, 90_000, 0, &rtx, vec![]),
             RtpCodecKind::Video,
         ),
         (
             OPUS,
-            codec(
-                MIME_TYPE_OPUS,
-                48_000,
-                2,
-                "minptime=10;useinbandfec=1",
-                vec![feedback("transport-cc", "")],
-            ),
+            codec(MIME_TYPE_OPUS, 48_000, 2, opus, audio),
             RtpCodecKind::Audio,
         ),
-    ] {
+    ]
+}
+
+/// [`codecs`], with transport-wide congestion control.
+pub fn media_engine() -> webrtc::error::Result<MediaEngine> {
+    let mut engine = MediaEngine::default();
+    for (payload_type, rtp_codec, kind) in codecs() {
         let parameters = RTCRtpCodecParameters {
             rtp_codec,
             payload_type,
