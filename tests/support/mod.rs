@@ -3,9 +3,12 @@
 #![allow(dead_code, reason = "each test binary uses its part of it")]
 
 pub mod browser;
+pub mod cuttable;
 pub mod desk;
 pub mod device;
+pub mod meter;
 pub mod original;
+pub mod viewer;
 
 use std::future::Future;
 use std::net::SocketAddr;

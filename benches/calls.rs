@@ -1,0 +1,199 @@
+//! The whole process under 1, 4 and 16 viewers, and a bare `webrtc` sender
+//! under the same, in one run: `cargo bench --bench calls`.
+//!
+//! The chat server is in this process; the sender and the viewers are two
+//! more, which are this program again with a role as its argument. Clip:
+//! 720p30 at 2 Mbit/s, encoded ahead, so that what is measured is the way to
+//! the viewers; "live" is the device with a real encoder.
+
+#[path = "calls/bare.rs"]
+mod bare;
+#[path = "calls/clip.rs"]
+mod clip;
+#[path = "../tests/support/cuttable.rs"]
+#[allow(dead_code, reason = "shared with the tests")]
+mod cuttable;
+#[path = "calls/device.rs"]
+mod device;
+#[path = "../tests/support/meter.rs"]
+#[allow(dead_code, reason = "shared with the tests")]
+mod meter;
+#[path = "calls/process.rs"]
+mod process;
+#[path = "../tests/support/viewer.rs"]
+#[allow(dead_code, reason = "shared with the tests")]
+mod viewer;
+#[path = "calls/viewers.rs"]
+mod viewers;
+
+use std::path::Path;
+use std::time::Duration;
+
+use camera_agent::chat::{Options, Server};
+use process::{Child, Usage};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+const VIEWERS: [usize; 3] = [1, 4, 16];
+/// Calls of which a median is made.
+const CALLS: usize = 11;
+/// How long CPU time is counted.
+const WINDOW: Duration = Duration::from_secs(10);
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    match arguments.get(1).map(String::as_str) {
+        Some("device") => runtime.block_on(device::clip(&arguments[2], &arguments[3])),
+        Some("live") => runtime.block_on(device::live(&arguments[2])),
+        Some("watch") => device::watch(&arguments[2]),
+        Some("bare") => runtime.block_on(bare::run(&arguments[2], &arguments[3])),
+        Some("viewers") => runtime.block_on(viewers::run(&arguments[2], &arguments[3])),
+        _ => runtime.block_on(all()),
+    }
+}
+
+async fn all() {
+    let clip = tempfile::NamedTempFile::new().expect("a file");
+    clip::make(clip.path());
+    let watch = watch(clip.path()).await;
+    println!(
+        "playing the clip to nobody: {:.3} CPU-s a minute, RSS {:.1} MB\n",
+        watch.cpu_a_minute, watch.after.rss_mb
+    );
+    println!(
+        "{:8} {:>7} | {:>10} {:>7} {:>7} | {:>9} {:>9} | {:>8} {:>8} | gaps",
+        "sender",
+        "viewers",
+        "CPU-s/v-min",
+        "RSS MB",
+        "PSS MB",
+        "answer",
+        "1st frame",
+        "sent p50",
+        "p95"
+    );
+    let mut rows = Vec::new();
+    for sender in ["device", "bare"] {
+        for viewers in VIEWERS {
+            let row = measure(sender, viewers, Some(clip.path()), watch.cpu_a_minute).await;
+            print(&row);
+            rows.push(row);
+        }
+    }
+    for viewers in [1, 4] {
+        let row = measure("live", viewers, None, 0.0).await;
+        print(&row);
+        rows.push(row);
+    }
+    println!("\ndevice / bare:");
+    let mut ratios = Vec::new();
+    for (ours, theirs) in rows[..3].iter().zip(&rows[3..6]) {
+        let ratio = |key: &str| number(ours, key) / number(theirs, key).max(1e-9);
+        let line = json!({"viewers": ours["viewers"], "cpu": ratio("cpu"), "rss": ratio("rss_mb"),
+            "answer": ratio("answer_ms"), "first_frame": ratio("first_frame_ms"),
+            "sent_p95": ratio("sent_p95_ms")});
+        println!(
+            "{:>16} | CPU {:.2}  RSS {:.2}  answer {:.2}  first frame {:.2}  sent p95 {:.2}",
+            line["viewers"],
+            number(&line, "cpu"),
+            number(&line, "rss"),
+            number(&line, "answer"),
+            number(&line, "first_frame"),
+            number(&line, "sent_p95"),
+        );
+        ratios.push(line);
+    }
+    println!(
+        "{}",
+        json!({"bench": "calls", "rows": rows, "ratios": ratios})
+    );
+}
+
+fn number(row: &Value, key: &str) -> f64 {
+    row[key].as_f64().unwrap_or(f64::NAN)
+}
+
+fn print(row: &Value) {
+    println!(
+        "{:8} {:>7} | {:>10.3} {:>7.1} {:>7.1} | {:>6.1} ms {:>6.1} ms | {:>5.2} ms {:>5.2} ms | {}",
+        row["sender"].as_str().unwrap_or_default(),
+        row["viewers"],
+        number(row, "cpu"),
+        number(row, "rss_mb"),
+        number(row, "pss_mb"),
+        number(row, "answer_ms"),
+        number(row, "first_frame_ms"),
+        number(row, "sent_p50_ms"),
+        number(row, "sent_p95_ms"),
+        row["gaps"],
+    );
+    if let Some(idle) = row["idle_first_frame_ms"].as_f64() {
+        println!(
+            "{:>16} | from idle: first frame {idle:.0} ms after the offer",
+            ""
+        );
+    }
+}
+
+struct Watched {
+    cpu_a_minute: f64,
+    after: Usage,
+}
+
+/// CPU over [`WINDOW`], as seconds a minute.
+async fn count(child: &Child) -> Watched {
+    let before = child.usage();
+    tokio::time::sleep(WINDOW).await;
+    let after = child.usage();
+    Watched {
+        cpu_a_minute: (after.cpu - before.cpu).as_secs_f64() * 60.0 / WINDOW.as_secs_f64(),
+        after,
+    }
+}
+
+async fn watch(clip: &Path) -> Watched {
+    let child = Child::start(&["watch", &clip.display().to_string()]);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    count(&child).await
+}
+
+async fn measure(sender: &str, viewers: usize, clip: Option<&Path>, encode: f64) -> Value {
+    let mut options = Options::new(([127, 0, 0, 1], 0).into());
+    options.limits.burst = 100_000;
+    let server = Server::bind(options).await.expect("a port is free");
+    let url = format!("ws://{}/", server.local_addr());
+    let stop = CancellationToken::new();
+    let server = tokio::spawn(server.run(stop.clone()));
+
+    let clip = clip.map(|c| c.display().to_string());
+    let mut arguments = vec![sender, &url];
+    arguments.extend(clip.as_deref());
+    let device = Child::start(&arguments);
+    let mut audience = Child::start(&["viewers", &url, &viewers.to_string()]);
+    if sender == "live" && viewers == 1 {
+        audience.say("from idle");
+    } else {
+        audience.say("go");
+    }
+    // All are connected and see the picture.
+    let times = audience.line().await;
+    let watched = count(&device).await;
+    audience.say("stop");
+    let sent = audience.line().await;
+    drop((audience, device));
+    stop.cancel();
+    server.await.expect("the server ends");
+    let cpu = (watched.cpu_a_minute - encode) / viewers as f64;
+    json!({
+        "sender": sender, "viewers": viewers, "cpu": cpu,
+        "rss_mb": watched.after.rss_mb, "pss_mb": watched.after.pss_mb,
+        "threads": watched.after.threads,
+        "answer_ms": times["answer_ms"], "first_frame_ms": times["first_frame_ms"],
+        "idle_first_frame_ms": times["idle_first_frame_ms"],
+        "sent_p50_ms": sent["p50_ms"], "sent_p95_ms": sent["p95_ms"], "gaps": sent["gaps"],
+    })
+}

@@ -1,0 +1,220 @@
+//! What a viewer counts: an interceptor behind all others that sees every
+//! RTP packet after decryption, and lets none through to be queued.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
+use rtc::rtp;
+use rtc::sansio::Protocol;
+use rtc::shared::error::Error;
+
+use super::viewer::{H264, OPUS, RTX};
+
+/// One stream.
+#[derive(Debug, Clone, Default)]
+pub struct Track {
+    pub ssrc: u32,
+    pub packets: u64,
+    /// Pictures that came whole, by their marker; sound: packets.
+    pub frames: u64,
+    pub key_frames: u64,
+    /// Times at which a sequence number did not follow on the one before.
+    pub gaps: u64,
+    pub first_key: Option<Instant>,
+    pub last: Option<Instant>,
+    pub sequence: Option<u16>,
+    key: bool,
+    whole: bool,
+}
+
+/// A retransmission (RFC 4588).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repeat {
+    pub ssrc: u32,
+    pub payload_type: u8,
+    /// The sequence number of the packet that is repeated.
+    pub original: u16,
+}
+
+/// What came.
+#[derive(Debug, Default)]
+pub struct Received {
+    pub video: Track,
+    pub audio: Track,
+    pub repeats: Vec<Repeat>,
+    /// Video packets that shall get lost.
+    pub lose: u32,
+    /// Those that did.
+    pub lost: Vec<u16>,
+    /// Payload types that were not offered.
+    pub strangers: u64,
+    /// From the stamp at a frame's end to the kernel's receive time of its
+    /// last packet; on one machine, when its sender was done.
+    pub delays: Vec<Duration>,
+    /// When the kernel had each marker packet, by SSRC and sequence number.
+    pub arrivals: HashMap<(u32, u16), Duration>,
+}
+
+/// At the end of an access unit: the mark, then the ns since 1970 at which it
+/// left the encoder.
+pub const STAMP: [u8; 8] = *b"\x80stamp\x80\x80";
+
+impl Track {
+    fn take(&mut self, packet: &rtp::Packet, now: Instant) {
+        let header = &packet.header;
+        self.ssrc = header.ssrc;
+        self.packets += 1;
+        let follows = self
+            .sequence
+            .is_none_or(|s| s.wrapping_add(1) == header.sequence_number);
+        if !follows {
+            self.gaps += 1;
+            self.whole = false;
+        }
+        self.sequence = Some(header.sequence_number);
+        self.last = Some(now);
+        if header.payload_type == OPUS {
+            self.frames += 1;
+            return;
+        }
+        match begins_key_frame(&packet.payload) {
+            Some(key) if self.packets == 1 || key => {
+                self.key = key;
+                self.whole |= key;
+            }
+            _ => {}
+        }
+        if header.marker {
+            self.frames += u64::from(self.whole);
+            if self.whole && self.key {
+                self.key_frames += 1;
+                self.first_key.get_or_insert(now);
+            }
+            self.whole = self.first_key.is_some();
+            self.key = false;
+        }
+    }
+}
+
+/// RFC 6184 §5.4, §5.7.1, §5.8: an SPS or the first part of an IDR slice.
+fn begins_key_frame(payload: &[u8]) -> Option<bool> {
+    let kind = |byte: u8| byte & 0x1f;
+    Some(match kind(*payload.first()?) {
+        24 => matches!(kind(*payload.get(3)?), 5 | 7),
+        28 => payload.get(1)? & 0x80 != 0 && kind(payload[1]) == 5,
+        other => matches!(other, 5 | 7),
+    })
+}
+
+impl Received {
+    fn stamp(&mut self, packet: &rtp::Packet) {
+        let key = (packet.header.ssrc, packet.header.sequence_number);
+        let Some(arrived) = self.arrivals.remove(&key) else {
+            return;
+        };
+        if let Some(stamp) = packet.payload.last_chunk::<16>()
+            && let Some(time) = stamp.strip_prefix(&STAMP)
+        {
+            let encoded = u64::from_be_bytes(time.try_into().expect("8 bytes"));
+            let encoded = Duration::from_nanos(encoded);
+            self.delays.push(arrived.saturating_sub(encoded));
+        }
+    }
+}
+
+/// The interceptor.
+pub struct Meter {
+    received: Arc<Mutex<Received>>,
+    reads: VecDeque<TaggedPacket>,
+    writes: VecDeque<TaggedPacket>,
+}
+
+impl Meter {
+    pub fn new(received: Arc<Mutex<Received>>) -> Self {
+        Self {
+            received,
+            reads: VecDeque::new(),
+            writes: VecDeque::new(),
+        }
+    }
+
+    /// Returns true for the first packets of a stream, from which the
+    /// connection makes its tracks.
+    fn count(&mut self, packet: &rtp::Packet) -> bool {
+        let mut received = self.received.lock().expect("nobody panics with it");
+        let now = Instant::now();
+        match packet.header.payload_type {
+            H264 => {
+                if received.lose > 0 && received.video.packets > 0 {
+                    received.lose -= 1;
+                    received.lost.push(packet.header.sequence_number);
+                    return false;
+                }
+                received.video.take(packet, now);
+                if packet.header.marker {
+                    received.stamp(packet);
+                }
+                received.video.packets < 3
+            }
+            OPUS => {
+                received.audio.take(packet, now);
+                received.audio.packets < 3
+            }
+            RTX => {
+                if let [high, low, ..] = packet.payload[..] {
+                    received.repeats.push(Repeat {
+                        ssrc: packet.header.ssrc,
+                        payload_type: packet.header.payload_type,
+                        original: u16::from_be_bytes([high, low]),
+                    });
+                }
+                false
+            }
+            _ => {
+                received.strangers += 1;
+                false
+            }
+        }
+    }
+}
+
+impl Protocol<TaggedPacket, TaggedPacket, ()> for Meter {
+    type Rout = TaggedPacket;
+    type Wout = TaggedPacket;
+    type Eout = ();
+    type Error = Error;
+    type Time = Instant;
+
+    fn handle_read(&mut self, packet: TaggedPacket) -> Result<(), Error> {
+        let pass = match &packet.message.packet {
+            Packet::Rtp(rtp) => self.count(rtp),
+            _ => true,
+        };
+        if pass {
+            self.reads.push_back(packet);
+        }
+        Ok(())
+    }
+
+    fn poll_read(&mut self) -> Option<TaggedPacket> {
+        self.reads.pop_front()
+    }
+
+    fn handle_write(&mut self, packet: TaggedPacket) -> Result<(), Error> {
+        self.writes.push_back(packet);
+        Ok(())
+    }
+
+    fn poll_write(&mut self) -> Option<TaggedPacket> {
+        self.writes.pop_front()
+    }
+}
+
+impl Interceptor for Meter {
+    fn bind_local_stream(&mut self, _: &StreamInfo) {}
+    fn unbind_local_stream(&mut self, _: &StreamInfo) {}
+    fn bind_remote_stream(&mut self, _: &StreamInfo) {}
+    fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
+}

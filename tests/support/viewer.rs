@@ -1,0 +1,511 @@
+//! A viewer that is no browser: calls a device through a chat server and
+//! counts what comes. It decodes nothing, so that many fit in one process.
+//!
+//! It stands alone: the bench includes this file by its path.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use futures_util::{SinkExt, StreamExt};
+use rtc::interceptor::{ReceiverReportBuilder, Slot, TwccReceiverBuilder};
+use rtc::peer_connection::configuration::RTCOfferOptions;
+use rtc::peer_connection::configuration::media_engine::{
+    MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX,
+};
+use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use rtc::rtcp::transport_feedbacks::transport_layer_nack::{NackPair, TransportLayerNack};
+use rtc::rtp_transceiver::rtp_sender::{
+    RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
+};
+use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use webrtc::media_stream::track_remote::TrackRemote;
+use webrtc::peer_connection::{
+    MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler,
+    RTCIceCandidateInit, RTCPeerConnectionIceEvent, RTCPeerConnectionState, RTCSessionDescription,
+    Registry, SettingEngineBuilder,
+};
+
+use super::cuttable::Cuttable;
+use super::meter::{Meter, Received};
+
+/// Payload types of the offer.
+pub const H264: u8 = 102;
+pub const RTX: u8 = 103;
+pub const OPUS: u8 = 111;
+
+/// When the steps of the last call happened.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Times {
+    pub offered: Option<Instant>,
+    pub answered: Option<Instant>,
+    pub connected: Option<Instant>,
+}
+
+/// What was heard from the chat server and the connection.
+#[derive(Debug, Default)]
+pub struct Heard {
+    pub users: Vec<String>,
+    pub id: Option<Value>,
+    /// Answers to this connection's offers, SDP text, oldest first.
+    pub answers: Vec<String>,
+    /// Candidates as they stood on the wire.
+    pub candidates: Vec<Value>,
+    /// The reason of a hang-up.
+    pub hung_up: Option<String>,
+    pub state: Option<RTCPeerConnectionState>,
+    pub times: Times,
+    /// Candidates that came before their answer.
+    early: VecDeque<RTCIceCandidateInit>,
+}
+
+#[derive(Default)]
+struct Shared {
+    heard: Mutex<Heard>,
+    received: Arc<Mutex<Received>>,
+    connection: Mutex<Option<Arc<dyn PeerConnection>>>,
+    tracks: Mutex<Vec<Arc<dyn TrackRemote>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("nobody panics with it")
+}
+
+/// A person at a page.
+pub struct Viewer {
+    pub name: String,
+    camera: String,
+    frames: mpsc::UnboundedSender<Value>,
+    shared: Arc<Shared>,
+    socket: JoinHandle<()>,
+    tasks: Arc<Cuttable>,
+}
+
+impl Viewer {
+    /// Connects to the chat server at `url`, registers, and waits until
+    /// `camera` is in the user list.
+    pub async fn join(url: &str, name: &str, camera: &str) -> Self {
+        let mut request = url.into_client_request().expect("an address");
+        let protocol = "json".parse().expect("a header");
+        request
+            .headers_mut()
+            .insert("Sec-WebSocket-Protocol", protocol);
+        let (mut socket, _) = tokio_tungstenite::connect_async(request)
+            .await
+            .expect("a chat server");
+        let shared = Arc::new(Shared::default());
+        let (frames, mut outbox) = mpsc::unbounded_channel::<Value>();
+        let (own, its) = (name.to_owned(), shared.clone());
+        let socket = tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    frame = outbox.recv() => {
+                        let Some(frame) = frame else { return };
+                        if socket.send(Message::text(frame.to_string())).await.is_err() { return }
+                    }
+                    message = socket.next() => match message {
+                        Some(Ok(Message::Text(text))) => {
+                            let frame: Value = serde_json::from_str(&text).expect("JSON");
+                            if frame["type"] == "id" {
+                                let claim = json!({"type": "username", "name": own,
+                                    "id": frame["id"], "date": 0});
+                                if socket.send(Message::text(claim.to_string())).await.is_err() { return }
+                            }
+                            hear(&its, &own, frame).await;
+                        }
+                        Some(Ok(_)) => {}
+                        None | Some(Err(_)) => return,
+                    }
+                }
+            }
+        });
+        let viewer = Self {
+            name: name.to_owned(),
+            camera: camera.to_owned(),
+            frames,
+            shared,
+            socket,
+            tasks: Arc::new(Cuttable::default()),
+        };
+        viewer
+            .wait("the camera is in the list", |heard, _| {
+                let has = |n: &str| heard.users.iter().any(|u| u == n);
+                (has(camera) && has(name)).then_some(())
+            })
+            .await;
+        viewer
+    }
+
+    /// Calls, with a new connection. A call that was there is gone without a
+    /// word, as by a reload of the page.
+    pub async fn call(&mut self) {
+        self.tasks.cut();
+        lock(&self.shared.tracks).clear();
+        *lock(&self.shared.received) = Received::default();
+        {
+            let mut heard = lock(&self.shared.heard);
+            let (users, id) = (std::mem::take(&mut heard.users), heard.id.take());
+            *heard = Heard {
+                users,
+                id,
+                ..Heard::default()
+            };
+        }
+        self.tasks = Arc::new(Cuttable::new(self.shared.received.clone()));
+        let connection = self.connection().await.expect("a connection");
+        *lock(&self.shared.connection) = Some(connection);
+        self.offer(None).await;
+    }
+
+    async fn connection(&self) -> webrtc::error::Result<Arc<dyn PeerConnection>> {
+        let registry = Registry::new()
+            .with(Slot::TwccReceiver, TwccReceiverBuilder::new().build())
+            .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
+            .with(Slot::from(20_000), Meter::new(self.shared.received.clone()));
+        let handler = Handler {
+            name: self.name.clone(),
+            camera: self.camera.clone(),
+            frames: self.frames.clone(),
+            shared: Arc::downgrade(&self.shared),
+        };
+        let connection = PeerConnectionBuilder::new()
+            .with_media_engine(media_engine()?)
+            .with_interceptor_registry(registry)
+            .with_setting_engine(
+                SettingEngineBuilder::new()
+                    .with_include_loopback_candidate(true)
+                    .with_ice_connection_attempts(Some(Duration::from_millis(40)), Some(150))
+                    .with_host_acceptance_min_wait(None)
+                    .build(),
+            )
+            .with_handler(Arc::new(handler))
+            .with_runtime(self.tasks.clone())
+            .with_udp_addrs(vec!["127.0.0.1:0".to_owned()])
+            .build()
+            .await?;
+        for kind in [RtpCodecKind::Audio, RtpCodecKind::Video] {
+            let receive = RTCRtpTransceiverInit {
+                direction: RTCRtpTransceiverDirection::Recvonly,
+                ..Default::default()
+            };
+            connection
+                .add_transceiver_from_kind(kind, Some(receive))
+                .await?;
+        }
+        Ok(Arc::new(connection))
+    }
+
+    /// Offers again on the same connection.
+    pub async fn renegotiate(&self) {
+        self.offer(None).await;
+    }
+
+    /// The same with new ICE credentials.
+    pub async fn restart_ice(&self) {
+        self.offer(Some(RTCOfferOptions { ice_restart: true }))
+            .await;
+    }
+
+    async fn offer(&self, options: Option<RTCOfferOptions>) {
+        let connection = self.present().expect("a call");
+        let offer = connection.create_offer(options).await.expect("an offer");
+        lock(&self.shared.heard).times.offered = Some(Instant::now());
+        self.send_offer(&offer.sdp);
+        connection
+            .set_local_description(offer)
+            .await
+            .expect("the offer is our own");
+    }
+
+    /// Sends any text as an offer.
+    pub fn send_offer(&self, sdp: &str) {
+        self.send(
+            json!({"type": "video-offer", "name": self.name, "target": self.camera,
+            "sdp": {"type": "offer", "sdp": sdp}}),
+        );
+    }
+
+    /// Sends any frame.
+    pub fn send(&self, frame: Value) {
+        let _ = self.frames.send(frame);
+    }
+
+    fn present(&self) -> Option<Arc<dyn PeerConnection>> {
+        lock(&self.shared.connection).clone()
+    }
+
+    async fn leave(&self) {
+        lock(&self.shared.tracks).clear();
+        let connection = lock(&self.shared.connection).take();
+        if let Some(connection) = connection {
+            let _ = connection.close().await;
+        }
+    }
+
+    /// Ends the call, as a page does it: a word, then the connection.
+    pub async fn hang_up(&self) {
+        self.send(json!({"type": "hang-up", "name": self.name, "target": self.camera}));
+        self.leave().await;
+    }
+
+    /// Sockets and tasks are gone at once; nobody is told.
+    pub fn vanish(&self) {
+        self.socket.abort();
+        self.tasks.cut();
+    }
+
+    async fn rtcp(&self, packet: impl FnOnce(u32) -> Box<dyn rtc::rtcp::Packet>) {
+        let ssrc = lock(&self.shared.received).video.ssrc;
+        let tracks = lock(&self.shared.tracks).clone();
+        for track in tracks {
+            if track.ssrcs().await.contains(&ssrc) {
+                let _ = track.write_rtcp(vec![packet(ssrc)]).await;
+                return;
+            }
+        }
+        panic!("no video track");
+    }
+
+    /// Sends a PLI.
+    pub async fn ask_for_key_frame(&self) {
+        self.rtcp(|media_ssrc| {
+            Box::new(PictureLossIndication {
+                media_ssrc,
+                ..Default::default()
+            })
+        })
+        .await;
+    }
+
+    /// Says that a video packet did not come.
+    pub async fn nack(&self, sequence: u16) {
+        self.rtcp(|media_ssrc| {
+            Box::new(TransportLayerNack {
+                media_ssrc,
+                nacks: vec![NackPair {
+                    packet_id: sequence,
+                    lost_packets: 0,
+                }],
+                ..Default::default()
+            })
+        })
+        .await;
+    }
+
+    /// Looks at, or changes, what came.
+    pub fn received<T>(&self, look: impl FnOnce(&mut Received) -> T) -> T {
+        look(&mut lock(&self.shared.received))
+    }
+
+    /// Looks at what was said.
+    pub fn heard<T>(&self, look: impl FnOnce(&Heard) -> T) -> T {
+        look(&lock(&self.shared.heard))
+    }
+
+    /// Waits until `probe` gives something; panics after half a minute.
+    pub async fn wait<T>(
+        &self,
+        what: &str,
+        mut probe: impl FnMut(&Heard, &Received) -> Option<T>,
+    ) -> T {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            if let Some(found) = probe(&lock(&self.shared.heard), &lock(&self.shared.received)) {
+                return found;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{}: not in time: {what}; {:?} {:?}",
+                self.name,
+                lock(&self.shared.heard),
+                lock(&self.shared.received).video,
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Waits for `frames` more whole pictures than there are now.
+    pub async fn watch(&self, frames: u64) {
+        let goal = self.received(|r| r.video.frames) + frames;
+        let what = format!("{frames} more frames");
+        self.wait(&what, |_, r| (r.video.frames >= goal).then_some(()))
+            .await;
+    }
+
+    /// Waits until the device hangs up; its reason.
+    pub async fn refusal(&self) -> String {
+        self.wait("a hang-up", |heard, _| heard.hung_up.clone())
+            .await
+    }
+}
+
+impl Drop for Viewer {
+    fn drop(&mut self) {
+        self.vanish();
+    }
+}
+
+async fn hear(shared: &Shared, name: &str, mut frame: Value) {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    match frame["type"].as_str() {
+        Some("id") => lock(&shared.heard).id = Some(frame["id"].take()),
+        Some("userlist") => {
+            let users = frame["users"].as_array().cloned().unwrap_or_default();
+            lock(&shared.heard).users = users.iter().map(text).collect();
+        }
+        Some("hang-up") if frame["target"] == name => {
+            lock(&shared.heard).hung_up = Some(text(&frame["reason"]));
+        }
+        Some("video-answer") => {
+            let sdp = text(&frame["sdp"]["sdp"]);
+            let early = {
+                let mut heard = lock(&shared.heard);
+                heard.times.answered = Some(Instant::now());
+                heard.answers.push(sdp.clone());
+                std::mem::take(&mut heard.early)
+            };
+            let connection = lock(&shared.connection).clone();
+            if let Some(connection) = connection {
+                let answer = RTCSessionDescription::answer(sdp).expect("an answer");
+                connection
+                    .set_remote_description(answer)
+                    .await
+                    .expect("the answer fits");
+                for candidate in early {
+                    let _ = connection.add_ice_candidate(candidate).await;
+                }
+            }
+        }
+        Some("new-ice-candidate") => {
+            let value = frame["candidate"].take();
+            let candidate = RTCIceCandidateInit {
+                candidate: text(&value["candidate"]),
+                sdp_mid: value["sdpMid"].as_str().map(str::to_owned),
+                sdp_mline_index: value["sdpMLineIndex"].as_u64().map(|i| i as u16),
+                username_fragment: value["usernameFragment"].as_str().map(str::to_owned),
+                url: None,
+            };
+            let answered = {
+                let mut heard = lock(&shared.heard);
+                heard.candidates.push(value);
+                if heard.answers.is_empty() {
+                    heard.early.push_back(candidate.clone());
+                }
+                !heard.answers.is_empty()
+            };
+            let connection = lock(&shared.connection).clone();
+            if let Some(connection) = connection.filter(|_| answered) {
+                let _ = connection.add_ice_candidate(candidate).await;
+            }
+        }
+        _ => {}
+    }
+}
+
+struct Handler {
+    name: String,
+    camera: String,
+    frames: mpsc::UnboundedSender<Value>,
+    /// The connection, which owns this, is in there.
+    shared: std::sync::Weak<Shared>,
+}
+
+#[async_trait::async_trait]
+impl PeerConnectionEventHandler for Handler {
+    async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
+        let Ok(candidate) = event.candidate.to_json() else {
+            return;
+        };
+        let _ = self.frames.send(json!({
+            "type": "new-ice-candidate", "name": self.name, "target": self.camera,
+            "candidate": {"candidate": candidate.candidate, "sdpMid": "0", "sdpMLineIndex": 0,
+                "usernameFragment": candidate.username_fragment},
+        }));
+    }
+
+    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
+        if let Some(shared) = self.shared.upgrade() {
+            let mut heard = lock(&shared.heard);
+            heard.state = Some(state);
+            if state == RTCPeerConnectionState::Connected {
+                heard.times.connected.get_or_insert_with(Instant::now);
+            }
+        }
+    }
+
+    async fn on_track(&self, track: Arc<dyn TrackRemote>) {
+        if let Some(shared) = self.shared.upgrade() {
+            lock(&shared.tracks).push(track);
+        }
+    }
+}
+
+/// What is offered: payload type, codec, kind.
+pub fn codecs() -> [(u8, RTCRtpCodec, RtpCodecKind); 3] {
+    let feedback = |list: &[(&str, &str)]| {
+        list.iter()
+            .map(|(typ, parameter)| RTCPFeedback {
+                typ: (*typ).to_owned(),
+                parameter: (*parameter).to_owned(),
+            })
+            .collect()
+    };
+    let codec = |mime: &str, clock_rate, channels, fmtp: &str, rtcp_feedback| RTCRtpCodec {
+        mime_type: mime.to_owned(),
+        clock_rate,
+        channels,
+        sdp_fmtp_line: fmtp.to_owned(),
+        rtcp_feedback,
+    };
+    let h264 = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f";
+    let video = feedback(&[
+        ("transport-cc", ""),
+        ("ccm", "fir"),
+        ("nack", ""),
+        ("nack", "pli"),
+    ]);
+    let audio = feedback(&[("transport-cc", "")]);
+    let rtx = format!("apt={H264}");
+    let opus = "minptime=10;useinbandfec=1";
+    [
+        (
+            H264,
+            codec(MIME_TYPE_H264, 90_000, 0, h264, video),
+            RtpCodecKind::Video,
+        ),
+        (
+            RTX,
+            codec(MIME_TYPE_RTX, 90_000, 0, &rtx, vec![]),
+            RtpCodecKind::Video,
+        ),
+        (
+            OPUS,
+            codec(MIME_TYPE_OPUS, 48_000, 2, opus, audio),
+            RtpCodecKind::Audio,
+        ),
+    ]
+}
+
+/// [`codecs`], with transport-wide congestion control.
+pub fn media_engine() -> webrtc::error::Result<MediaEngine> {
+    let mut engine = MediaEngine::default();
+    for (payload_type, rtp_codec, kind) in codecs() {
+        let parameters = RTCRtpCodecParameters {
+            rtp_codec,
+            payload_type,
+        };
+        engine.register_codec(parameters, kind)?;
+    }
+    for kind in [RtpCodecKind::Audio, RtpCodecKind::Video] {
+        let extension = RTCRtpHeaderExtensionCapability {
+            uri: rtc::sdp::extmap::TRANSPORT_CC_URI.to_owned(),
+        };
+        engine.register_header_extension(extension, kind, None)?;
+    }
+    Ok(engine)
+}
