@@ -67,8 +67,9 @@ test-vm: test-packages
 	tests/lab/run.sh
 
 .PHONY: bench
-bench: build-packages
+bench: test-packages
 	cargo bench --locked --bench calls
+	cargo bench --locked --bench page
 
 FUZZ_SECONDS := 60
 

@@ -40,7 +40,7 @@ async fn frame(server: &Original, kind: &str, target: &str, count: usize) -> Val
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_is_what_the_original_page_needs() {
+async fn points_3_and_5_both_tracks_are_in_one_stream_and_the_caller_s_own_are_declined() {
     let server = Original::start().await;
     let device = Device::start(server.addr, TEST_MEDIA).await;
     named(&server, &["camera"]).await;
@@ -60,6 +60,16 @@ async fn an_answer_is_what_the_original_page_needs() {
     assert_eq!(lines("a=sendonly").len(), 2, "{answer}");
     assert!(lines("a=sendrecv").is_empty() && lines("a=recvonly").is_empty());
     assert_eq!(lines("a=setup:active").len(), 2);
+    for line in [
+        "a=rtcp-fb:108 nack",
+        "a=rtcp-fb:108 nack pli",
+        "a=rtcp-fb:108 ccm fir",
+        "a=rtcp-fb:108 transport-cc",
+        "a=rtpmap:109 rtx/90000",
+        "a=extmap:5 http://www.webrtc.org/experiments/rtp-hdrext/playout-delay",
+    ] {
+        assert!(lines(line).contains(&line), "{line}: {answer}");
+    }
     // 640×360 at 30 is level 3.0: the stream's own, not the offer's.
     assert!(answer.contains("profile-level-id=42c01e"), "{answer}");
 

@@ -103,7 +103,7 @@ pub fn unit(stream: Stream, units: &[Bytes], number: usize, at: Duration) -> Acc
     let (data, key) = match stream {
         Stream::Video(_) => (
             stamped(&units[number % units.len()]),
-            number % units.len() == 0,
+            number.is_multiple_of(units.len()),
         ),
         Stream::Audio => (Bytes::from_static(&OPUS), true),
     };

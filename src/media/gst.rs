@@ -180,7 +180,8 @@ fn words(error: &gst::message::Error) -> String {
 pub fn check_descriptions(video: &VideoConfig, audio: &AudioConfig) -> Result<(), MediaError> {
     let check = |key, description: Option<&str>| match description {
         None => Ok(()),
-        Some(text) => gst::parse::bin_from_description(text, true)
+        // Followed by something, as it will be: it may end in caps.
+        Some(text) => gst::parse::bin_from_description(&format!("{text} ! identity"), true)
             .map(drop)
             .map_err(|e| MediaError::Description {
                 key,

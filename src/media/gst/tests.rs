@@ -7,7 +7,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::time::timeout;
 
 use super::*;
-use crate::media::{Frame, Hub};
+use crate::media::{Frame, Hub, Watch};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -114,6 +114,33 @@ async fn vp8_is_encoded_beside_h264_only_while_it_is_watched() {
     for _ in 0..5 {
         next(&mut fresh).await;
     }
+    thread.stop();
+}
+
+#[tokio::test]
+async fn custom_descriptions_are_scaled_and_encoded_like_any_other_source() {
+    init().expect("GStreamer is installed");
+    let (mut video, mut audio) = config();
+    video.source = VideoSource::Custom;
+    video.pipeline = Some(
+        "videotestsrc is-live=true pattern=ball ! video/x-raw,format=YUY2,width=640,height=480"
+            .into(),
+    );
+    audio.source = AudioSource::Custom;
+    audio.pipeline = Some("audiotestsrc is-live=true wave=ticks".into());
+    check_descriptions(&video, &audio).expect("they parse");
+    let encoder = check_encoder(&video).expect("x264enc").encoder;
+    let (hub, thread) = Hub::start(Box::new(GstSource::new(video, audio, encoder)), None);
+    let watches = [
+        hub.watch(Stream::Video(VideoCodec::H264)),
+        hub.watch(Stream::Audio),
+    ];
+    let [mut pictures, mut sounds] = watches.each_ref().map(Watch::frames);
+    next_key(&mut pictures).await;
+    next(&mut sounds).await;
+    // 320×180 at 30 frames/s fits level 1.3; 640×480 would not.
+    let profile = hub.profile_level_id().expect("an SPS");
+    assert!(profile.0[2] <= 13, "{profile}");
     thread.stop();
 }
 
