@@ -357,6 +357,10 @@ async fn offers_nobody_can_answer_are_refused_with_a_reason() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let device = Device::start(format!("ws://{}/", listener.local_addr().unwrap()), 8);
     let (stream, _) = listener.accept().await.unwrap();
+    #[expect(
+        clippy::result_large_err,
+        reason = "the callback's type is the crate's"
+    )]
     let with_protocol = |_: &Request, mut response: Response| {
         let json = "json".parse().unwrap();
         response

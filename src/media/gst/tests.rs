@@ -138,9 +138,9 @@ async fn custom_descriptions_are_scaled_and_encoded_like_any_other_source() {
     let [mut pictures, mut sounds] = watches.each_ref().map(Watch::frames);
     next_key(&mut pictures).await;
     next(&mut sounds).await;
-    // 320×180 at 30 frames/s fits level 1.3; 640×480 would not.
+    // 320×180 at 30 frames/s and 2 Mbit/s is level 2.0, 640×480 would be 3.0.
     let profile = hub.profile_level_id().expect("an SPS");
-    assert!(profile.0[2] <= 13, "{profile}");
+    assert_eq!(profile.0[2], 20, "{profile}");
     thread.stop();
 }
 
