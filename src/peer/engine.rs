@@ -12,6 +12,7 @@ use rtc::sdp::extmap::TRANSPORT_CC_URI;
 use webrtc::error::Result;
 use webrtc::peer_connection::{MediaEngine, Registry};
 
+use super::burst::{Burst, Waiting};
 use super::feedback::Feedback;
 use super::numbering::Numbering;
 use super::repair::Repair;
@@ -25,6 +26,8 @@ pub(super) const PLAYOUT_DELAY_URI: &str =
 /// Between the pacer's slot and the NACK responder's: behind everything that
 /// reads RTCP for congestion control.
 const FEEDBACK_SLOT: usize = 3_500;
+/// Before everything else that a packet meets on its way out.
+const BURST_SLOT: usize = 20_000;
 
 /// The codec of the video track, as the offer writes it.
 pub(super) fn video_codec(offer: &Offer) -> RTCRtpCodec {
@@ -113,7 +116,7 @@ pub(super) fn media_engine(offer: &Offer) -> Result<MediaEngine> {
 
 /// What stands between the tracks and the wire. The crate's own pacer is not
 /// among them: it starts at 1 Mbit/s and freezes a picture under loss.
-pub(super) fn interceptors(feedback: Feedback) -> Registry {
+pub(super) fn interceptors(feedback: Feedback, waiting: Waiting) -> Registry {
     Registry::new()
         .with(
             Slot::TwccSender,
@@ -122,4 +125,5 @@ pub(super) fn interceptors(feedback: Feedback) -> Registry {
         .with(Slot::from(FEEDBACK_SLOT), feedback)
         .with(Slot::NackResponder, Repair::default())
         .with(Slot::SenderReport, SenderReportBuilder::new().build())
+        .with(Slot::from(BURST_SLOT), Burst::new(waiting))
 }

@@ -7,6 +7,7 @@
 //! The crate's event handlers run on the task that drives ICE, DTLS and SRTP,
 //! so they only put what they hear into a channel.
 
+mod burst;
 mod engine;
 mod feedback;
 mod numbering;
@@ -32,8 +33,8 @@ use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::peer_connection::{
     MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCCertificate,
     RTCConfigurationBuilder, RTCIceCandidateInit, RTCPeerConnectionIceEvent,
-    RTCPeerConnectionState, RTCSessionDescription, SettingEngineBuilder, SrtpProtectionProfile,
-    crypto,
+    RTCPeerConnectionState, RTCSessionDescription, Registry, SettingEngineBuilder,
+    SrtpProtectionProfile, crypto,
 };
 use webrtc::rtp_transceiver::RtpSender;
 use webrtc::runtime::{Runtime, TokioRuntime};
@@ -43,6 +44,7 @@ use crate::ice::IceServers;
 use crate::media::{Hub, Stream, Watch};
 use crate::sdp::{self, Offer};
 use crate::wire::{Candidate, UserName};
+use burst::Waiting;
 use engine::PLAYOUT_DELAY_URI;
 use feedback::{Feedback, Listener};
 use sender::Parameters;
@@ -259,6 +261,7 @@ struct Connection {
     connection: Box<dyn PeerConnection>,
     heard: mpsc::Receiver<Heard>,
     outlets: Vec<Outlet>,
+    waiting: Waiting,
     mid: String,
 }
 
@@ -278,6 +281,7 @@ impl Connection {
         }
 
         let (tell, heard) = mpsc::channel(HEARD);
+        let waiting = Waiting::default();
         let engine = engine::media_engine(&offer).map_err(while_doing("preparing the codecs"))?;
         let listener = || ToAgentAndEncoder {
             session,
@@ -289,7 +293,7 @@ impl Connection {
             shared,
             user,
             engine.clone(),
-            Feedback::new(Box::new(listener())),
+            engine::interceptors(Feedback::new(Box::new(listener())), waiting.clone()),
             tell.clone(),
             MulticastDnsMode::QueryOnly,
         )
@@ -304,7 +308,7 @@ impl Connection {
                     shared,
                     user,
                     engine,
-                    Feedback::new(Box::new(listener())),
+                    engine::interceptors(Feedback::new(Box::new(listener())), waiting.clone()),
                     tell,
                     MulticastDnsMode::Disabled,
                 )
@@ -319,6 +323,7 @@ impl Connection {
             connection,
             heard,
             outlets: Vec::new(),
+            waiting,
             mid: offer.mids.first().cloned().unwrap_or_default(),
         };
         debug!("connection made in {:?}", started.elapsed());
@@ -506,6 +511,7 @@ impl Connection {
                 parameters,
                 outlet.stream,
                 outlet.watch.frames(),
+                self.waiting.clone(),
                 self.shared.hub.clone(),
             );
             outlet.task = Some(tokio::spawn(send.in_current_span()).abort_handle());
@@ -517,7 +523,7 @@ async fn build(
     shared: &Peers,
     user: &str,
     engine: MediaEngine,
-    feedback: Feedback,
+    interceptors: Registry,
     tell: mpsc::Sender<Heard>,
     mdns: MulticastDnsMode,
 ) -> webrtc::error::Result<Box<dyn PeerConnection>> {
@@ -555,7 +561,7 @@ async fn build(
         .with_configuration(configuration)
         .with_setting_engine(settings)
         .with_media_engine(engine)
-        .with_interceptor_registry(engine::interceptors(feedback))
+        .with_interceptor_registry(interceptors)
         .with_handler(Arc::new(Handler(tell)))
         .with_runtime(shared.runtime.clone())
         .with_udp_addrs(shared.addresses.clone())

@@ -11,6 +11,7 @@ use tracing::debug;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 
+use super::burst::Waiting;
 use crate::media::{Frame, Hub, Stream};
 
 /// A key frame that was asked for and did not come is asked for again.
@@ -18,6 +19,8 @@ const KEY_FRAME_PATIENCE: Duration = Duration::from_millis(700);
 /// Frames that carry the playout delay after the start, until surely one
 /// arrived; later ones carry it on key frames.
 const DELAY_FRAMES: u32 = 60;
+/// Packets that may wait for a viewer's connection: a second of 2 Mbit/s.
+const BACKLOG: usize = 250;
 /// Minimum and maximum playout delay of zero, in units of 10 ms, 12 bits each.
 const NO_DELAY: Bytes = Bytes::from_static(&[0, 0, 0]);
 
@@ -37,6 +40,7 @@ pub(super) async fn send(
     parameters: Parameters,
     stream: Stream,
     mut frames: Receiver<Arc<Frame>>,
+    waiting: Waiting,
     hub: Hub,
 ) {
     let mut header = rtp::header::Header {
@@ -75,6 +79,14 @@ pub(super) async fn send(
             }
             continue;
         }
+        if waiting.backlog() > BACKLOG {
+            debug!(%stream, "the viewer's connection does not keep up; skipping to the next key frame");
+            if stream != Stream::Audio {
+                hub.request_key_frame(stream);
+                key_wanted = Some(Instant::now());
+            }
+            continue;
+        }
         key_wanted = None;
 
         header.timestamp = frame.rtp_time.wrapping_add(offset);
@@ -82,23 +94,31 @@ pub(super) async fn send(
             .playout_delay
             .filter(|_| delay_frames > 0 || frame.key);
         delay_frames = delay_frames.saturating_sub(1);
+        header.extensions.clear();
+        header.extension = false;
+        if let Some(id) = delay
+            && header.set_extension(id, NO_DELAY).is_err()
+        {
+            debug!(id, "the playout-delay extension has an id we cannot write");
+        }
         let last = frame.payloads.len() - 1;
-        for (i, payload) in frame.payloads.iter().enumerate() {
+        let packets = frame.payloads.iter().enumerate().map(|(i, payload)| {
             let mut packet = rtp::Packet {
                 header: header.clone(),
                 payload: payload.clone(),
             };
             // RFC 6184 §5.1, RFC 7741 §4.1: the last packet of a picture.
             packet.header.marker = i == last && stream != Stream::Audio;
-            if let Some(id) = delay
-                && packet.header.set_extension(id, NO_DELAY).is_err()
-            {
-                debug!(id, "the playout-delay extension has an id we cannot write");
-            }
             header.sequence_number = header.sequence_number.wrapping_add(1);
-            if track.write_rtp(packet).await.is_err() {
-                return;
-            }
+            packet
+        });
+        waiting.extend(packets);
+        let signal = rtp::Packet {
+            header: header.clone(),
+            payload: Bytes::new(),
+        };
+        if track.write_rtp(signal).await.is_err() {
+            return;
         }
     }
 }

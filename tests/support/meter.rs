@@ -22,6 +22,8 @@ pub struct Track {
     pub key_frames: u64,
     /// Times at which a sequence number did not follow on the one before.
     pub gaps: u64,
+    /// Sequence numbers that were passed over.
+    pub missing: u64,
     pub first_key: Option<Instant>,
     pub last: Option<Instant>,
     pub sequence: Option<u16>,
@@ -66,11 +68,12 @@ impl Track {
         let header = &packet.header;
         self.ssrc = header.ssrc;
         self.packets += 1;
-        let follows = self
-            .sequence
-            .is_none_or(|s| s.wrapping_add(1) == header.sequence_number);
-        if !follows {
+        let skipped = self.sequence.map_or(0, |last| {
+            header.sequence_number.wrapping_sub(last).wrapping_sub(1)
+        });
+        if skipped > 0 {
             self.gaps += 1;
+            self.missing += u64::from(skipped);
             self.whole = false;
         }
         self.sequence = Some(header.sequence_number);
