@@ -161,7 +161,7 @@ async fn garbage_from_strangers_costs_one_line_each_and_the_rest_goes_on() {
     }
     call(&server, "camera", "alice", &offer("AAAA", 'a'));
     frame(&server, "video-answer", "alice", 1).await;
-    let warnings = device.log().iter().filter(|l| l["level"] == "WARN").count();
+    let warnings = device.warnings();
     // The megabyte, the first bad frame, nine unusable offers, the flood.
     assert!(warnings <= 14, "{warnings} lines: {:#?}", device.log());
     assert_eq!(server.violations(), [] as [String; 0]);

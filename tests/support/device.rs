@@ -42,7 +42,7 @@ impl Device {
         let mut child = Command::new(env!("CARGO_BIN_EXE_camera-agent"))
             .args(["run", "--log-format", "json", "--config"])
             .arg(&config)
-            .env("RUST_LOG", "camera_agent=debug")
+            .env("RUST_LOG", "camera_agent=debug,rtc_ice=debug")
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
             .kill_on_drop(true)
@@ -86,6 +86,19 @@ impl Device {
         self.log()
             .iter()
             .filter(|l| l["message"] == message)
+            .count()
+    }
+
+    /// How many warnings of its own, not of the crates under it.
+    pub fn warnings(&self) -> usize {
+        self.log()
+            .iter()
+            .filter(|l| l["level"] == "WARN")
+            .filter(|l| {
+                l["target"]
+                    .as_str()
+                    .is_some_and(|t| t.starts_with("camera_agent"))
+            })
             .count()
     }
 
