@@ -4,7 +4,9 @@
 //! The chat server is in this process; the sender and the viewers are two
 //! more, which are this program again with a role as its argument. Clip:
 //! 720p30 at 2 Mbit/s, encoded ahead, so that what is measured is the way to
-//! the viewers; "live" is the device with a real encoder.
+//! the viewers; "live" is the device with a real encoder. On a busy machine the
+//! 95th percentile of one run can be ten times that of the next: to compare
+//! two builds, run them in turn, and look at the ratios to the bare sender.
 
 #[path = "calls/bare.rs"]
 mod bare;
