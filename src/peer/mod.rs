@@ -32,7 +32,7 @@ use tracing::{Instrument, debug, info_span, warn};
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::peer_connection::{
     MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCCertificate,
-    RTCConfigurationBuilder, RTCIceCandidateInit, RTCPeerConnectionIceEvent,
+    RTCConfigurationBuilder, RTCIceCandidateInit, RTCIceConnectionState, RTCPeerConnectionIceEvent,
     RTCPeerConnectionState, RTCSessionDescription, Registry, SettingEngineBuilder,
     SrtpProtectionProfile, crypto,
 };
@@ -210,6 +210,8 @@ impl Peer {
 enum Heard {
     Candidate(RTCIceCandidateInit),
     State(RTCPeerConnectionState),
+    /// ICE has a pair; DTLS is next.
+    Paired,
 }
 
 struct Handler(mpsc::Sender<Heard>);
@@ -219,6 +221,12 @@ impl PeerConnectionEventHandler for Handler {
     async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
         if let Ok(candidate) = event.candidate.to_json() {
             let _ = self.0.try_send(Heard::Candidate(candidate));
+        }
+    }
+
+    async fn on_ice_connection_state_change(&self, state: RTCIceConnectionState) {
+        if state == RTCIceConnectionState::Connected {
+            let _ = self.0.try_send(Heard::Paired);
         }
     }
 
@@ -418,6 +426,10 @@ impl Connection {
                         self.local_candidate(candidate).await;
                         Ok(())
                     }
+                    Some(Heard::Paired) => {
+                        self.nudge().await;
+                        Ok(())
+                    }
                     Some(Heard::State(state)) => match self.state(state).await {
                         Some(reason) => break Some(reason),
                         None => Ok(()),
@@ -452,6 +464,18 @@ impl Connection {
         };
         if let Err(error) = self.connection.add_ice_candidate(candidate).await {
             debug!(%error, "a candidate of the viewer was not taken");
+        }
+        self.nudge().await;
+    }
+
+    /// Wakes the crate's driver, which otherwise sleeps on what it has just
+    /// been given until its next timer: the first check of a new candidate, and
+    /// DTLS's first flight once ICE has a pair. Together they cost a call some
+    /// 40 ms. There is no call for it; this one changes nothing and does.
+    async fn nudge(&self) {
+        let configuration = self.connection.get_configuration().await;
+        if let Err(error) = self.connection.set_configuration(configuration).await {
+            debug!(%error, "the driver was not woken");
         }
     }
 
