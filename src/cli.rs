@@ -1,11 +1,12 @@
 //! The command line: what can be typed, and how it changes the configuration.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, ConfigError, IceConfig, IceServerConfig, LogFormat, VideoSource};
+use crate::wire::DEFAULT_PORT;
 
 /// Answers WebRTC video calls from a chat page with this board's camera and
 /// microphone.
@@ -71,11 +72,11 @@ impl Run {
         }
         match self.source.as_deref() {
             None => {}
-            Some("v4l2") => config.video.source = VideoSource::V4l2,
-            Some("test") => config.video.source = VideoSource::Test,
+            Some("v4l2") => config.video.take(VideoSource::V4l2),
+            Some("test") => config.video.take(VideoSource::Test),
             Some("custom") => config.video.source = VideoSource::Custom,
             Some(node) if node.starts_with('/') => {
-                config.video.source = VideoSource::V4l2;
+                config.video.take(VideoSource::V4l2);
                 node.clone_into(&mut config.video.device);
             }
             Some(other) => {
@@ -95,9 +96,9 @@ impl Run {
 /// `camera-agent chat`
 #[derive(Debug, Args)]
 pub struct Chat {
-    /// Address and port; `[::]:6503` is every address of this machine.
-    #[arg(long, value_name = "ADDR:PORT", default_value = "[::]:6503")]
-    pub listen: SocketAddr,
+    /// Address and port; without it port 6503 of every address of this machine.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<SocketAddr>,
     /// Certificate with its chain (PEM), for https and wss. Browsers give a
     /// page the camera only over https, or on localhost.
     #[arg(long, value_name = "FILE", requires = "key")]
@@ -126,6 +127,18 @@ pub struct Chat {
 }
 
 impl Chat {
+    /// Where to listen: by default all addresses, of IPv4 alone where the
+    /// machine has no IPv6.
+    pub fn listen(&self) -> SocketAddr {
+        self.listen.unwrap_or_else(|| {
+            let address: IpAddr = match UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)) {
+                Ok(_) => Ipv6Addr::UNSPECIFIED.into(),
+                Err(_) => Ipv4Addr::UNSPECIFIED.into(),
+            };
+            (address, DEFAULT_PORT).into()
+        })
+    }
+
     /// The servers that the page is told of, in the configuration's form.
     pub fn ice(&self) -> Result<IceConfig, ConfigError> {
         let mut config = Config::default();
@@ -197,6 +210,19 @@ mod tests {
         assert_eq!(config.server.url, "wss://x/");
         assert_eq!(config.video.source, VideoSource::V4l2);
         assert_eq!(config.video.device, "/dev/video3");
+    }
+
+    #[test]
+    fn another_source_does_not_mind_the_file_s_description() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(
+            file.path(),
+            "[video]\nsource = \"custom\"\npipeline = \"videotestsrc\"",
+        )
+        .expect("written");
+        let path = file.path().to_str().expect("text");
+        let config = run(&["--config", path, "--source", "test"]).expect("valid");
+        assert_eq!(config.video.source, VideoSource::Test);
     }
 
     #[test]

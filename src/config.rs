@@ -22,12 +22,14 @@ pub enum ConfigError {
         /// Why.
         error: std::io::Error,
     },
-    /// The file is not TOML of this shape; the text has line and column.
-    #[error("{path}: {message}")]
+    /// The file is not TOML of this shape.
+    #[error("{path}, line {line}: {message}")]
     Syntax {
         /// The file.
         path: PathBuf,
-        /// With the line, as the TOML parser draws it.
+        /// The line, from 1.
+        line: usize,
+        /// The parser's words.
         message: String,
     },
     /// A value is out of range or does not fit another.
@@ -135,6 +137,16 @@ impl Default for VideoConfig {
             fps: 30,
             bitrate_kbps: 2000,
             encoder: "auto".into(),
+        }
+    }
+}
+
+impl VideoConfig {
+    /// Takes another source than the file's; a description goes with its own.
+    pub fn take(&mut self, source: VideoSource) {
+        self.source = source;
+        if source != VideoSource::Custom {
+            self.pipeline = None;
         }
     }
 }
@@ -258,9 +270,17 @@ impl Config {
 
     /// Reads and checks text; `path` is for messages.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let config: Self = toml::from_str(text).map_err(|error| ConfigError::Syntax {
-            path: path.to_owned(),
-            message: error.to_string().trim_end().to_owned(),
+        let config: Self = toml::from_str(text).map_err(|error| {
+            let start = error.span().map_or(0, |span| span.start.min(text.len()));
+            ConfigError::Syntax {
+                path: path.to_owned(),
+                line: text.as_bytes()[..start]
+                    .iter()
+                    .filter(|b| **b == b'\n')
+                    .count()
+                    + 1,
+                message: error.message().replace('\n', " "),
+            }
         })?;
         config.validate()?;
         Ok(config)

@@ -60,7 +60,7 @@ fn chat(arguments: &cli::Chat) -> anyhow::Result<()> {
         ..Default::default()
     })?;
     let ice = IceServers::load(&arguments.ice()?)?;
-    let mut options = chat::Options::new(arguments.listen);
+    let mut options = chat::Options::new(arguments.listen());
     options.tls = arguments
         .cert
         .clone()
@@ -79,7 +79,10 @@ fn chat(arguments: &cli::Chat) -> anyhow::Result<()> {
     block_on(async {
         let shutdown = shutdown()?;
         let server = chat::Server::bind(options).await?;
-        info!("the page is at {scheme}://{}/", server.local_addr());
+        info!(
+            "the page is at {scheme}://{}/",
+            page_address(server.local_addr())
+        );
         server.run(shutdown).await;
         Ok(())
     })
@@ -117,7 +120,7 @@ fn demo(arguments: &cli::Demo) -> anyhow::Result<()> {
 
 /// Browsers treat `localhost` as secure, and people can read it.
 fn page_address(address: std::net::SocketAddr) -> String {
-    if address.ip().is_loopback() {
+    if address.ip().is_loopback() || address.ip().is_unspecified() {
         format!("localhost:{}", address.port())
     } else {
         address.to_string()

@@ -232,10 +232,15 @@ pub fn finish_answer(answer: &str, offer: &Offer, stream: Option<ProfileLevelId>
                 let Some(offered) = offered.and_then(ProfileLevelId::parse) else {
                     return line.to_owned();
                 };
+                // A level above the offered one needs leave.
+                let level = match parameter(parameters, "level-asymmetry-allowed") {
+                    Some("1") => stream.0[2],
+                    _ => stream.0[2].min(offered.0[2]),
+                };
                 let ours = if offered.is_constrained_baseline() {
-                    stream
+                    ProfileLevelId([stream.0[0], stream.0[1], level])
                 } else {
-                    ProfileLevelId([offered.0[0], offered.0[1], stream.0[2]])
+                    ProfileLevelId([offered.0[0], offered.0[1], level])
                 };
                 let rest: Vec<String> = parameters
                     .split(';')
@@ -305,11 +310,9 @@ fn choose_video(media: &MediaDescription) -> Option<VideoFormat> {
         .filter(|f| f.name.eq_ignore_ascii_case("H264"))
         .filter(|f| parameter(f.fmtp, "packetization-mode") == Some("1"))
         .filter_map(|f| {
-            // RFC 6184 §8.1: without the parameter, baseline level 1.
-            let id = match parameter(f.fmtp, "profile-level-id") {
-                Some(text) => ProfileLevelId::parse(text)?,
-                None => return None,
-            };
+            // Without the parameter it is baseline level 1 (RFC 6184 §8.1),
+            // too small for any picture here.
+            let id = ProfileLevelId::parse(parameter(f.fmtp, "profile-level-id")?)?;
             Some((id.rank()?, f))
         })
         .min_by_key(|(rank, _)| *rank)
@@ -413,8 +416,19 @@ mod tests {
     fn another_profile_keeps_its_name_and_takes_our_level() {
         let mut offer = Offer::parse(CHROMIUM).expect("a good offer");
         offer.video.payload_type = 102;
-        let answer = "a=fmtp:102 profile-level-id=640c1f;packetization-mode=1\r\n";
+        let answer =
+            "a=fmtp:102 level-asymmetry-allowed=1;profile-level-id=640c1f;packetization-mode=1\r\n";
         let finished = finish_answer(answer, &offer, ProfileLevelId::parse("42c028"));
         assert!(finished.contains("profile-level-id=640c28"), "{finished}");
+    }
+
+    #[test]
+    fn without_leave_the_level_is_not_above_the_offered_one() {
+        let offer = Offer::parse(CHROMIUM).expect("a good offer");
+        let answer = "a=fmtp:108 packetization-mode=1;profile-level-id=42e01f\r\n";
+        for (stream, level) in [("42c028", "42c01f"), ("42c01e", "42c01e")] {
+            let finished = finish_answer(answer, &offer, ProfileLevelId::parse(stream));
+            assert!(finished.contains(level), "{finished}");
+        }
     }
 }

@@ -251,8 +251,10 @@ async fn carry(
                     continue;
                 }
                 trace!(%text, "sent");
-                if let Err(error) = socket.send(Message::text(text)).await {
-                    return words(&error);
+                match timeout(SILENCE, socket.send(Message::text(text))).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => return words(&error),
+                    Err(_) => return "it takes no data".into(),
                 }
             }
             message = socket.next() => {

@@ -137,6 +137,12 @@ impl Candidate {
         words.next()
     }
 
+    /// Longer than any real one; kept for an offer to come, they would add up.
+    fn is_short(&self) -> bool {
+        let short = |text: &Option<String>| text.as_ref().is_none_or(|t| t.len() <= 256);
+        self.candidate.len() <= 1024 && short(&self.sdp_mid) && short(&self.username_fragment)
+    }
+
     /// True for the mark that no more candidates follow (RFC 8838 §14).
     pub fn is_end(&self) -> bool {
         self.candidate.is_empty()
@@ -150,6 +156,8 @@ pub enum Incoming {
     Id(ClientId),
     /// The claimed name was taken; `name` is in force instead.
     RejectUsername {
+        /// Whose claim was rejected.
+        id: Option<ClientId>,
         /// The name given.
         name: UserName,
     },
@@ -211,6 +219,10 @@ impl Incoming {
                 _ => Err(field("id", "id")),
             },
             "rejectusername" => Ok(Self::RejectUsername {
+                id: match object.get("id") {
+                    Some(Value::Number(id)) => Some(ClientId(id.clone())),
+                    _ => None,
+                },
                 name: name_of(&object, "rejectusername")?,
             }),
             "userlist" => match object.remove("users") {
@@ -243,7 +255,9 @@ impl Incoming {
                     None | Some(Value::Null) => None,
                     Some(value) => Some(
                         serde_json::from_value(value)
-                            .map_err(|_| field("new-ice-candidate", "candidate"))?,
+                            .ok()
+                            .filter(Candidate::is_short)
+                            .ok_or(field("new-ice-candidate", "candidate"))?,
                     ),
                 };
                 Ok(Self::NewIceCandidate { name, candidate })
@@ -441,6 +455,17 @@ mod tests {
             error(r#"{"type":"video-offer","name":"a","sdp":{"type":"answer","sdp":"v=0"}}"#),
             "\"video-offer\" without a usable \"sdp.type\""
         );
+    }
+
+    #[test]
+    fn a_candidate_too_long_to_be_one_is_refused() {
+        let candidate = |length: usize| {
+            let line = "x".repeat(length);
+            let text = json!({"type": "new-ice-candidate", "candidate": {"candidate": line}});
+            Incoming::parse(&text.to_string())
+        };
+        assert!(candidate(1024).is_ok());
+        assert!(candidate(1025).is_err());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use camera_agent::agent::{Command, Event, PeerEvent, SessionId};
 use camera_agent::room::{Limits, Output, Room};
-use camera_agent::wire::{Candidate, Incoming, Outgoing};
+use camera_agent::wire::{Candidate, ClientId, Incoming, Outgoing};
 use desk::*;
 use proptest::prelude::*;
 
@@ -39,10 +39,9 @@ enum Step {
     },
     Users(Vec<usize>),
     Renamed(usize),
-    Id,
+    Id(u64),
     Junk(String),
-    Open,
-    Closed,
+    Reconnect(u64),
     Peer {
         session: u64,
         event: usize,
@@ -62,11 +61,10 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(from, target)| Step::HangUp { from, target }),
         2 => proptest::collection::vec(who.clone(), 0..6).prop_map(Step::Users),
         1 => who.prop_map(Step::Renamed),
-        1 => Just(Step::Id),
+        1 => (0..5_u64).prop_map(Step::Id),
         1 => ".{0,60}".prop_map(Step::Junk),
-        1 => Just(Step::Open),
-        1 => Just(Step::Closed),
-        6 => (1..20_u64, 0..5_usize).prop_map(|(session, event)| Step::Peer { session, event }),
+        1 => (5..9_u64).prop_map(Step::Reconnect),
+        6 => (1..20_u64, 0..6_usize).prop_map(|(session, event)| Step::Peer { session, event }),
         3 => (0..20_000_u64).prop_map(Step::Wait),
     ]
 }
@@ -76,6 +74,9 @@ fn step() -> impl Strategy<Value = Step> {
 struct Ledger {
     open: BTreeMap<SessionId, String>,
     ever: BTreeSet<SessionId>,
+    hung_up: Vec<String>,
+    /// Numbers that names were claimed under.
+    ids: BTreeSet<String>,
     quit: bool,
 }
 
@@ -105,6 +106,13 @@ impl Ledger {
                     assert!(self.open.contains_key(session));
                 }
                 Command::Send(frame) => {
+                    if let Outgoing::Username { id, .. } = frame {
+                        self.ids.insert(id.0.to_string());
+                    }
+                    // Whoever is hung up on has no session left.
+                    if let Outgoing::HangUp { target, .. } = frame {
+                        self.hung_up.push(target.to_string());
+                    }
                     let text = frame.to_text(1);
                     assert!(text.len() < camera_agent::wire::MAX_FRAME_BYTES);
                     Incoming::parse(&text).expect("what we send can be read");
@@ -112,6 +120,9 @@ impl Ledger {
                 Command::Quit => self.quit = true,
                 Command::Connect | Command::Disconnect => {}
             }
+        }
+        for target in self.hung_up.drain(..) {
+            assert!(!self.open.values().any(|caller| *caller == target));
         }
         assert!(self.open.len() <= MAX_VIEWERS);
     }
@@ -140,23 +151,31 @@ fn play(desk: &mut Desk, ledger: &mut Ledger, step: Step) {
         }
         Step::Renamed(to) => (
             desk.message(Incoming::RejectUsername {
+                id: Some(id()),
                 name: name(NAMES[to]),
             }),
             None,
         ),
-        Step::Id => (desk.message(Incoming::Id(id())), None),
+        Step::Id(number) => (desk.message(Incoming::Id(ClientId(number.into()))), None),
         Step::Junk(text) => match Incoming::parse(&text) {
             Ok(message) => (desk.message(message), None),
             Err(_) => return,
         },
-        Step::Open => (desk.fire(Event::SignalingOpen), None),
-        Step::Closed => (desk.fire(Event::SignalingClosed), None),
+        Step::Reconnect(number) => {
+            let mut commands = desk.fire(Event::SignalingClosed);
+            commands.extend(desk.wait(Duration::from_secs(61)));
+            desk.fire(Event::SignalingOpen);
+            let claims = desk.message(Incoming::Id(ClientId(number.into())));
+            commands.extend(claims);
+            (commands, None)
+        }
         Step::Peer { session, event } => {
             let event = match event {
                 0 => PeerEvent::Answered { sdp: "v=0".into() },
                 1 => PeerEvent::Candidate(Candidate::default()),
                 2 => PeerEvent::Connected,
                 3 => PeerEvent::Rtcp,
+                4 => PeerEvent::Left,
                 _ => PeerEvent::Failed("lost".into()),
             };
             (desk.peer(SessionId::new(session), event), None)
@@ -181,6 +200,9 @@ proptest! {
         let commands = desk.wait(Duration::from_secs(60));
         ledger.post(&commands, None);
         prop_assert!(ledger.open.is_empty(), "{:?} leaked", ledger.open);
+        // The server's numbers are 5 and more here; smaller ones are forged.
+        let forged = |id: &String| id.parse::<u64>().is_ok_and(|id| id < 5);
+        prop_assert!(!ledger.ids.iter().any(forged), "{:?}", ledger.ids);
         prop_assert_eq!(desk.agent.viewers(), 0);
     }
 

@@ -204,7 +204,11 @@ async fn a_frame_over_the_limit_closes_with_1009() {
         sending.abort();
     }
     let limit = "x".repeat(MAX_FRAME_BYTES - 100);
-    alice.send(json!({"type": "big", "x": limit})).await;
+    // Up to the limit to one, but not to everyone.
+    alice.send(json!({"type": "loud", "x": limit})).await;
+    alice
+        .send(json!({"type": "big", "x": limit, "target": "alice"}))
+        .await;
     alice.frame("big").await;
 }
 

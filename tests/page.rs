@@ -85,12 +85,12 @@ async fn a_denied_camera_is_explained_and_the_call_goes_on() {
 async fn an_insecure_origin_is_explained_and_the_call_goes_on() {
     let chat = Chat::start().await;
     let far = Person {
-        flags: vec!["--host-resolver-rules=MAP camera.test 127.0.0.1".into()],
+        flags: vec!["--host-resolver-rules=MAP camera.lan 127.0.0.1".into()],
         ..Person::default()
     };
     let (alice, bob) = tokio::join!(Browser::start(far), Browser::start(Person::default()));
     alice
-        .open(&chat.page("alice").replace("localhost", "camera.test"))
+        .open(&chat.page("alice").replace("localhost", "camera.lan"))
         .await;
     bob.open(&chat.page("bob")).await;
     alice.call("bob").await;

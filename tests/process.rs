@@ -27,7 +27,9 @@ async fn agent(arguments: &[&str]) -> Output {
 async fn refusal(arguments: &[&str]) -> String {
     let output = agent(arguments).await;
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    String::from_utf8(output.stderr).expect("text")
+    let text = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    text
 }
 
 fn file(text: &str) -> tempfile::NamedTempFile {

@@ -26,6 +26,7 @@ enum Step {
     Answered(u8),
     Connected(u8),
     Rtcp(u8),
+    Left(u8),
     Failed(u8),
     Wait(u16),
 }
@@ -64,6 +65,7 @@ fn event(step: Step) -> Option<Event> {
         Step::Answered(i) => Event::Peer(session(i), PeerEvent::Answered { sdp: String::new() }),
         Step::Connected(i) => Event::Peer(session(i), PeerEvent::Connected),
         Step::Rtcp(i) => Event::Peer(session(i), PeerEvent::Rtcp),
+        Step::Left(i) => Event::Peer(session(i), PeerEvent::Left),
         Step::Failed(i) => Event::Peer(session(i), PeerEvent::Failed("lost".into())),
         Step::Wait(_) => return None,
     })

@@ -91,14 +91,15 @@ impl OfferLimits {
         }
     }
 
-    /// Asks for one offer from `name`.
-    pub fn offer(&mut self, name: &UserName, now: Instant) -> Verdict {
+    /// Asks for one offer from `name`. One who has a call (`live`) answers for
+    /// himself alone: what others send must not keep him from an ICE restart.
+    pub fn offer(&mut self, name: &UserName, live: bool, now: Instant) -> Verdict {
         if self.names.len() >= NAMES && !self.names.contains_key(name) {
             self.names.retain(|_, bucket| {
                 bucket.refill(PER_NAME, now);
                 bucket.tokens < PER_NAME.burst
             });
-            if self.names.len() >= NAMES {
+            if self.names.len() >= NAMES && !live {
                 return self.total.take(TOTAL, now);
             }
         }
@@ -107,7 +108,8 @@ impl OfferLimits {
             .entry(name.clone())
             .or_insert_with(|| Bucket::new(PER_NAME, now));
         match bucket.take(PER_NAME, now) {
-            Verdict::Take => self.total.take(TOTAL, now),
+            Verdict::Take if !live => self.total.take(TOTAL, now),
+            Verdict::Take => Verdict::Take,
             refusal => refusal,
         }
     }
@@ -126,13 +128,15 @@ mod tests {
     fn a_flood_from_one_name_is_refused_and_named_once_and_others_are_served() {
         let now = Instant::now();
         let mut limits = OfferLimits::new(now);
-        let verdicts: Vec<_> = (0..100).map(|_| limits.offer(&name("m"), now)).collect();
+        let verdicts: Vec<_> = (0..100)
+            .map(|_| limits.offer(&name("m"), false, now))
+            .collect();
         let count = |v| verdicts.iter().filter(|x| **x == v).count();
         assert_eq!(count(Verdict::Take), 10);
         assert_eq!(count(Verdict::FirstRefusal), 1);
-        assert_eq!(limits.offer(&name("alice"), now), Verdict::Take);
+        assert_eq!(limits.offer(&name("alice"), false, now), Verdict::Take);
         let later = now + Duration::from_secs(1);
-        assert_eq!(limits.offer(&name("m"), later), Verdict::Take);
+        assert_eq!(limits.offer(&name("m"), false, later), Verdict::Take);
     }
 
     #[test]
@@ -140,9 +144,11 @@ mod tests {
         let now = Instant::now();
         let mut limits = OfferLimits::new(now);
         let taken = (0..10_000)
-            .filter(|i| limits.offer(&name(&format!("n{i}")), now) == Verdict::Take)
+            .filter(|i| limits.offer(&name(&format!("n{i}")), false, now) == Verdict::Take)
             .count();
         assert_eq!(taken, 40);
-        assert!(limits.names.len() <= NAMES);
+        let restart = limits.offer(&name("alice"), true, now);
+        assert_eq!(restart, Verdict::Take, "she has a call");
+        assert!(limits.names.len() <= NAMES + 1);
     }
 }

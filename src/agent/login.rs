@@ -95,10 +95,16 @@ impl Login {
     }
 
     /// The server's number for us: claim our name under it.
+    ///
+    /// It is the first frame of a connection and never comes again. A later
+    /// one was written by another client and relayed; to use that number would
+    /// kill the original server, or rename somebody else.
     pub fn id(&mut self, id: ClientId, now: Instant) -> Option<Step> {
         match self.state {
-            State::AwaitingId { .. } | State::Named { .. } => {}
-            State::Waiting { .. } | State::Connecting | State::Stopped => return None,
+            State::AwaitingId { .. } => {}
+            State::Named { .. } | State::Waiting { .. } | State::Connecting | State::Stopped => {
+                return None;
+            }
         }
         self.state = State::Named {
             id: id.clone(),
@@ -113,9 +119,11 @@ impl Login {
         }))
     }
 
-    /// The server gave us another name; returns true where that is news.
-    pub fn renamed(&mut self, given: UserName) -> bool {
+    /// The server gave us, if `to` is our number, another name; returns true
+    /// where that is news.
+    pub fn renamed(&mut self, to: Option<&ClientId>, given: UserName) -> bool {
         match &mut self.state {
+            State::Named { id, .. } if to.is_some_and(|to| to != id) => false,
             State::Named { name, claim, .. } => {
                 *claim = false;
                 let news = *name != given;

@@ -89,6 +89,8 @@ pub enum PeerEvent {
     Connected,
     /// RTCP came from the viewer.
     Rtcp,
+    /// The viewer closed it.
+    Left,
     /// It failed, and why in words.
     Failed(String),
 }
@@ -213,8 +215,8 @@ impl Agent {
                 let step = self.login.id(id, now);
                 self.step(step);
             }
-            Incoming::RejectUsername { name } => {
-                if self.login.renamed(name.clone()) {
+            Incoming::RejectUsername { id, name } => {
+                if self.login.renamed(id.as_ref(), name.clone()) {
                     warn!(
                         given = %name, wanted = %self.config.name,
                         "the chat server gave us another name; ours is claimed as soon as it is free"
@@ -250,14 +252,18 @@ impl Agent {
         if self.stopping {
             return;
         }
-        match self.limits.offer(&caller, now) {
+        let live = self.sessions.of_caller(&caller).map(|s| s.id);
+        match self.limits.offer(&caller, live.is_some(), now) {
             Verdict::Take => {}
             Verdict::FirstRefusal => {
                 warn!(%caller, "too many offers; more are dropped until they slow down");
-                self.refuse(
-                    &caller,
-                    "too many calls in a short time; try again in a moment",
-                );
+                // A hang-up would end the call that the caller has.
+                if live.is_none() {
+                    self.refuse(
+                        &caller,
+                        "too many calls in a short time; try again in a moment",
+                    );
+                }
                 return;
             }
             Verdict::Refuse => return,
@@ -267,6 +273,10 @@ impl Agent {
             Err(error) => {
                 warn!(%caller, %error, "call refused");
                 self.refuse(&caller, &error.to_string());
+                // The hang-up ends on the caller's side what he had.
+                if let Some(id) = live {
+                    self.close(id);
+                }
                 return;
             }
         };
@@ -396,6 +406,11 @@ impl Agent {
                 }
             }
             PeerEvent::Rtcp => session.rtcp(now),
+            PeerEvent::Left => {
+                info!(caller = %target, session = %id, "the viewer closed the connection");
+                // No hang-up: he knows, and may be calling again already.
+                self.close(id);
+            }
             PeerEvent::Failed(reason) => {
                 info!(caller = %target, session = %id, %reason, "call failed");
                 self.refuse(&target, &reason);

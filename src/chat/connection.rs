@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::future::Future;
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -111,8 +111,12 @@ impl Peer<'_> {
                     match message {
                         Some(Ok(Message::Text(text))) => self.hub.frame(self.conn, text).await,
                         Some(Ok(Message::Close(_))) | None => return End::Gone,
-                        // Answered by the library, or of no use.
-                        Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Binary(_))) => {}
+                        // Answered by the library, or of no use; but they
+                        // cost, and the room counts junk.
+                        Some(Ok(Message::Ping(_) | Message::Binary(_))) => {
+                            self.hub.frame(self.conn, Utf8Bytes::from_static("")).await;
+                        }
+                        Some(Ok(Message::Pong(_))) => {}
                         Some(Err(error)) => return unreadable(self.conn, error),
                     }
                 }

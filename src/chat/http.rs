@@ -1,5 +1,7 @@
 //! Answers requests: the page, the ICE servers, and upgrades to WebSocket.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use axum::body::Body;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, Request};
@@ -7,7 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::response::{IntoResponse, Response};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::connection::{self, Pulse};
 use super::hub::Hub;
@@ -22,7 +24,7 @@ const HEADERS: [(HeaderName, HeaderValue); 5] = [
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-             media-src 'self' blob: mediastream:; connect-src 'self' ws: wss:; \
+             media-src 'self' blob: mediastream:; connect-src 'self'; \
              base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
              require-trusted-types-for 'script'; trusted-types 'none'",
         ),
@@ -51,6 +53,7 @@ pub(super) struct App {
     pulse: Pulse,
     ice_servers: IceServers,
     allowed_origins: Vec<String>,
+    origin_refused: AtomicBool,
     tasks: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -70,6 +73,7 @@ impl App {
             },
             ice_servers: options.ice_servers.clone(),
             allowed_origins: options.allowed_origins.clone(),
+            origin_refused: AtomicBool::new(false),
             tasks,
             shutdown,
         }
@@ -128,7 +132,16 @@ impl App {
     async fn upgrade(&self, request: Request) -> Response {
         let (mut parts, _): (_, Body) = request.into_parts();
         if !self.allows_origin(&parts.headers) {
-            debug!("refused a page of another origin");
+            let origin = parts.headers.get(header::ORIGIN);
+            // Once: a page tries again and again.
+            if self.origin_refused.swap(true, Ordering::Relaxed) {
+                debug!(?origin, "refused a page of another origin");
+            } else {
+                warn!(
+                    ?origin,
+                    "refused a page of another origin; --allow-origin lets it connect"
+                );
+            }
             return (
                 StatusCode::FORBIDDEN,
                 "pages of this origin may not connect; add it to the server's allowed origins\n",
@@ -164,6 +177,11 @@ impl App {
 
     /// Keeps other web sites from calling a camera through a visitor's
     /// browser. Ports do not count: the original page comes from another one.
+    ///
+    /// That a page's own host is this one proves nothing where its owner can
+    /// let the name point here after the page was loaded (DNS rebinding). Over
+    /// https he lacks the certificate; over http only names count that nobody
+    /// outside this network can own.
     fn allows_origin(&self, headers: &HeaderMap) -> bool {
         let text = |name| headers.get(name).and_then(|v| v.to_str().ok());
         if !headers.contains_key(header::ORIGIN) {
@@ -175,7 +193,8 @@ impl App {
             .zip(text(header::HOST))
             .is_some_and(|((_, origin), host)| {
                 without_port(origin).eq_ignore_ascii_case(without_port(host))
-            });
+            })
+            && (origin.starts_with("https://") || is_of_this_network(origin));
         own || self
             .allowed_origins
             .iter()
@@ -187,6 +206,20 @@ fn wants_websocket(headers: &HeaderMap) -> bool {
     headers
         .get(header::UPGRADE)
         .is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+/// An address, or a name that the public DNS does not give away.
+fn is_of_this_network(origin: &str) -> bool {
+    let host = origin.split_once("://").map_or(origin, |(_, host)| host);
+    let host = without_port(host)
+        .trim_end_matches('.')
+        .to_ascii_lowercase();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    address.parse::<std::net::IpAddr>().is_ok()
+        || !host.contains('.')
+        || [".local", ".localhost", ".lan", ".internal", ".home.arpa"]
+            .iter()
+            .any(|end| host.ends_with(end))
 }
 
 fn without_port(authority: &str) -> &str {

@@ -351,8 +351,11 @@ impl Running {
                     what: name.clone(),
                     problem,
                 };
-                for failure in lock(&reports).values() {
-                    failure.report(error.clone());
+                let owner = message.src().and_then(branch_of);
+                for (stream, failure) in &*lock(&reports) {
+                    if owner.is_none_or(|owner| owner == *stream) {
+                        failure.report(error.clone());
+                    }
                 }
             }
             gst::BusSyncReply::Drop
@@ -413,6 +416,25 @@ impl Drop for Running {
             bus.unset_sync_handler();
         }
     }
+}
+
+/// The bin's name by which [`branch_of`] knows it.
+fn branch_name(stream: Stream) -> String {
+    format!("branch-{stream}")
+}
+
+/// The stream whose branch `object` is in; an encoder that fails is no matter
+/// of the other encoders.
+fn branch_of(object: &gst::Object) -> Option<Stream> {
+    let mut object = Some(object.clone());
+    while let Some(this) = object {
+        let name = this.name();
+        if let Some(stream) = Stream::ALL.into_iter().find(|s| branch_name(*s) == name) {
+            return Some(stream);
+        }
+        object = this.parent();
+    }
+    None
 }
 
 fn access_unit(sample: &gst::Sample, stream: Stream) -> Option<AccessUnit> {
@@ -494,6 +516,7 @@ impl Picture {
         debug!(%stream, description, "encoder");
         let bin = gst::parse::bin_from_description(description, true)
             .map_err(|e| failed(e.to_string()))?;
+        bin.set_property("name", branch_name(stream));
         let sink = self.running.deliver(&bin, stream, output)?;
         let pipeline = &self.running.pipeline;
         pipeline.add(&bin).map_err(|e| failed(e.to_string()))?;
@@ -536,7 +559,14 @@ impl Picture {
                 gst::PadProbeReturn::Remove
             });
         if unlinked.recv_timeout(UNLINK).is_err() {
-            debug!(%stream, "the streaming thread did not let go of a branch in time");
+            // Stopped while it is linked it would stop the rest, and silently.
+            let error = MediaError::Pipeline {
+                what: self.running.what.clone(),
+                problem: format!("the branch for {stream} could not be taken off"),
+            };
+            for failure in lock(&self.running.failures).values() {
+                failure.report(error.clone());
+            }
         }
         let _ = branch.bin.set_state(gst::State::Null);
         let _ = self.running.pipeline.remove(&branch.bin);

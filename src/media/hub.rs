@@ -5,6 +5,7 @@
 //! payloads each access unit and hands the frame to all viewers at once.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -31,6 +32,10 @@ const AUDIO_LAG: usize = 32;
 /// First and longest wait before a source that failed is started again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
+/// A running source that makes nothing for so long has failed, though it said
+/// nothing: cameras do that. The first frame may take as long.
+const STALL: Duration = Duration::from_secs(8);
+
 enum Request {
     Watch(Stream),
     Unwatch(Stream),
@@ -45,6 +50,9 @@ enum Request {
 struct Shared {
     frames: [broadcast::Sender<Arc<Frame>>; 3],
     profile: Mutex<Option<ProfileLevelId>>,
+    /// A key frame request is on its way to the thread; viewers may ask as
+    /// often as they like.
+    key_frame_asked: [AtomicBool; 3],
 }
 
 /// A handle on the hub; clones are cheap.
@@ -94,6 +102,7 @@ impl Hub {
                 .0
             }),
             profile: Mutex::new(profile),
+            key_frame_asked: Default::default(),
         });
         let mut thread = Thread {
             source,
@@ -129,7 +138,9 @@ impl Hub {
 
     /// Asks for a key frame; requests are coalesced to two a second.
     pub fn request_key_frame(&self, stream: Stream) {
-        let _ = self.requests.send(Request::KeyFrame(stream));
+        if !self.shared.key_frame_asked[stream.index()].swap(true, Ordering::AcqRel) {
+            let _ = self.requests.send(Request::KeyFrame(stream));
+        }
     }
 
     /// What the newest SPS says of the H.264 stream.
@@ -171,6 +182,7 @@ pub struct Output {
     stream: Stream,
     run: u64,
     flowing: bool,
+    pulse: Arc<AtomicBool>,
     packetizer: Packetizer,
     requests: mpsc::Sender<Request>,
     shared: Arc<Shared>,
@@ -179,6 +191,7 @@ pub struct Output {
 impl Output {
     /// Hands an access unit to every viewer.
     pub fn access_unit(&mut self, unit: AccessUnit) {
+        self.pulse.store(true, Ordering::Relaxed);
         if !std::mem::replace(&mut self.flowing, true) {
             let _ = self.requests.send(Request::Flowing(self.stream, self.run));
         }
@@ -248,6 +261,9 @@ struct Running {
     phase: Phase,
     failures: u32,
     keys: KeyFrames,
+    /// Set by each access unit of the present run, looked at `check_at`.
+    pulse: Arc<AtomicBool>,
+    check_at: Instant,
 }
 
 struct Thread {
@@ -289,7 +305,11 @@ impl Thread {
                     Phase::Running { .. } => None,
                     Phase::Idle { until, .. } => Some(until),
                 };
-                [phase, s.keys.poll_timeout()]
+                let check = match s.phase {
+                    Phase::Retrying { .. } => None,
+                    Phase::Running { .. } | Phase::Idle { .. } => Some(s.check_at),
+                };
+                [phase, s.keys.poll_timeout(), check]
             })
             .flatten()
             .min()
@@ -301,6 +321,7 @@ impl Thread {
             Request::Watch(stream) => self.watch(stream, now),
             Request::Unwatch(stream) => self.unwatch(stream, now),
             Request::KeyFrame(stream) => {
+                self.shared.key_frame_asked[stream.index()].store(false, Ordering::Release);
                 if let Some(s) = self.streams.get_mut(&stream)
                     && s.keys.request(now)
                 {
@@ -333,6 +354,8 @@ impl Thread {
                 phase: Phase::Retrying { at: now },
                 failures: 0,
                 keys: KeyFrames::default(),
+                pulse: Arc::default(),
+                check_at: now,
             },
         );
         self.try_start(stream, now);
@@ -363,10 +386,12 @@ impl Thread {
     fn try_start(&mut self, stream: Stream, now: Instant) {
         self.runs += 1;
         let run = self.runs;
+        let pulse = Arc::<AtomicBool>::default();
         let output = Output {
             stream,
             run,
             flowing: false,
+            pulse: pulse.clone(),
             packetizer: Packetizer::new(stream),
             requests: self.requests.clone(),
             shared: self.shared.clone(),
@@ -376,6 +401,9 @@ impl Thread {
             return;
         };
         s.phase = Phase::Running { run, since: now };
+        s.pulse = pulse;
+        // Opening it may have taken a while.
+        s.check_at = Instant::now() + STALL;
         if let Err(error) = result {
             self.failed(stream, run, &error, now);
         }
@@ -434,6 +462,13 @@ impl Thread {
                     self.streams.remove(&stream);
                     self.source.stop(stream);
                     info!(%stream, "stopped: nobody watches");
+                }
+                Phase::Running { run, .. } | Phase::Idle { run, .. } if now >= s.check_at => {
+                    s.check_at = now + STALL;
+                    if !s.pulse.swap(false, Ordering::Relaxed) {
+                        let error = MediaError::Stalled(STALL);
+                        self.failed(stream, run, &error, now);
+                    }
                 }
                 Phase::Retrying { .. } | Phase::Idle { .. } | Phase::Running { .. } => {}
             }

@@ -127,6 +127,9 @@ pub enum MediaError {
         /// GStreamer's words.
         problem: String,
     },
+    /// It runs, and nothing comes out.
+    #[error("nothing came for {} s, and no error either; unplug the device and plug it in again if this goes on", .0.as_secs())]
+    Stalled(std::time::Duration),
     /// A pipeline did not start, or failed while running.
     #[error("{what} stopped: {problem}")]
     Pipeline {

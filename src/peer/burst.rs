@@ -29,6 +29,11 @@ impl Waiting {
         self.lock().len()
     }
 
+    /// Drops what waits; to the viewer it is lost.
+    pub fn clear(&self) {
+        self.lock().clear();
+    }
+
     fn lock(&self) -> MutexGuard<'_, VecDeque<rtp::Packet>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -136,6 +141,9 @@ mod tests {
         assert_eq!(waiting.backlog(), 5);
         assert_eq!(written(&mut burst, 3), [1, 2, 3, 4, 5]);
         assert_eq!(waiting.backlog(), 0);
+        waiting.extend([6, 7].map(packet).into_iter());
+        waiting.clear();
+        assert_eq!(written(&mut burst, 7), [] as [u16; 0]);
         assert_eq!(written(&mut burst, 5), [] as [u16; 0]);
     }
 }

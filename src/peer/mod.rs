@@ -153,15 +153,12 @@ impl Peers {
         let span = info_span!("viewer", %caller, %session);
         let user = caller.to_string();
         let run = async move {
-            let failed = match Connection::open(&shared, session, &user, offer).await {
+            let end = match Connection::open(&shared, session, &user, offer).await {
                 Ok(connection) => connection.run(inbox).await,
-                Err(error) => Some(error.to_string()),
+                Err(error) => Some(PeerEvent::Failed(error.to_string())),
             };
-            if let Some(reason) = failed {
-                let _ = shared
-                    .events
-                    .send((session, PeerEvent::Failed(reason)))
-                    .await;
+            if let Some(end) = end {
+                let _ = shared.events.send((session, end)).await;
             }
         };
         Peer {
@@ -408,9 +405,9 @@ impl Connection {
         let _ = self.shared.events.send((self.session, event)).await;
     }
 
-    /// Runs until the agent lets go of it, or it fails; then says why.
-    async fn run(mut self, mut inbox: mpsc::Receiver<PeerCommand>) -> Option<String> {
-        let reason = loop {
+    /// Runs until the agent lets go of it, or it ends by itself; then says how.
+    async fn run(mut self, mut inbox: mpsc::Receiver<PeerCommand>) -> Option<PeerEvent> {
+        let end = loop {
             let result = tokio::select! {
                 command = inbox.recv() => match command {
                     None => break None,
@@ -421,7 +418,7 @@ impl Connection {
                     }
                 },
                 heard = self.heard.recv() => match heard {
-                    None => break Some("the connection ended by itself".to_owned()),
+                    None => break Some(PeerEvent::Failed("the connection ended by itself".into())),
                     Some(Heard::Candidate(candidate)) => {
                         self.local_candidate(candidate).await;
                         Ok(())
@@ -431,13 +428,13 @@ impl Connection {
                         Ok(())
                     }
                     Some(Heard::State(state)) => match self.state(state).await {
-                        Some(reason) => break Some(reason),
+                        Some(end) => break Some(end),
                         None => Ok(()),
                     },
                 },
             };
             if let Err(error) = result {
-                break Some(error.to_string());
+                break Some(PeerEvent::Failed(error.to_string()));
             }
         };
         for outlet in &mut self.outlets {
@@ -448,7 +445,7 @@ impl Connection {
         if let Err(error) = self.connection.close().await {
             debug!(%error, "closing");
         }
-        reason
+        end
     }
 
     async fn add_candidate(&self, candidate: Candidate) {
@@ -490,7 +487,7 @@ impl Connection {
         self.tell(PeerEvent::Candidate(candidate)).await;
     }
 
-    async fn state(&mut self, state: RTCPeerConnectionState) -> Option<String> {
+    async fn state(&mut self, state: RTCPeerConnectionState) -> Option<PeerEvent> {
         debug!(%state, "connection");
         match state {
             RTCPeerConnectionState::Connected => {
@@ -498,8 +495,10 @@ impl Connection {
                 self.start_sending().await;
                 None
             }
-            RTCPeerConnectionState::Failed => Some("the media path was lost".to_owned()),
-            RTCPeerConnectionState::Closed => Some("the viewer closed the connection".to_owned()),
+            RTCPeerConnectionState::Failed => {
+                Some(PeerEvent::Failed("the media path was lost".to_owned()))
+            }
+            RTCPeerConnectionState::Closed => Some(PeerEvent::Left),
             _ => None,
         }
     }

@@ -80,6 +80,7 @@ pub(super) async fn send(
             continue;
         }
         if waiting.backlog() > BACKLOG {
+            waiting.clear();
             debug!(%stream, "the viewer's connection does not keep up; skipping to the next key frame");
             if stream != Stream::Audio {
                 hub.request_key_frame(stream);

@@ -46,6 +46,10 @@ pub const CLOSE_POLICY: u16 = 1008;
 /// price of its bytes.
 const COSTLY: u32 = 4;
 
+/// Longest frame that goes to everyone: a chat line or a hang-up. Larger ones,
+/// times all clients, would fill the queues of those who read slowly.
+const MAX_BROADCAST_BYTES: usize = 8 * 1024;
+
 /// Frames of this type come from the server alone; one that a client sends is
 /// not relayed, or it could rename or blind another client.
 const SERVER_ONLY: [&str; 3] = ["id", "rejectusername", "userlist"];
@@ -337,7 +341,11 @@ impl Room {
             }
             None => {
                 client.limiter.spend(COSTLY, now).map_err(Refused::Rate)?;
-                self.send_to_all(Value::Object(frame).to_string().into());
+                let text = Value::Object(frame).to_string();
+                if text.len() > MAX_BROADCAST_BYTES {
+                    return Err(Refused::Ignored("too long a message for everyone"));
+                }
+                self.send_to_all(text.into());
             }
         }
         Ok(())

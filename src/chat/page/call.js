@@ -92,6 +92,7 @@ export class Call {
     if (this.pc.signalingState !== "have-local-offer") return;
     try {
       await this.pc.setRemoteDescription(answer);
+      if (this.closed) return;
       if (!this.#wasConnected) this.#on.state("connecting", words.connecting(this.peer));
       await this.#addPending();
     } catch {
