@@ -62,7 +62,7 @@ fn modes(device: &str) -> Result<Vec<CameraMode>, MediaError> {
             std::io::ErrorKind::PermissionDenied => {
                 "permission denied; add this user to the group \"video\"".into()
             }
-            _ if e.raw_os_error() == Some(libc_ebusy()) => busy(device),
+            _ if e.raw_os_error() == Some(libc::EBUSY) => busy(device),
             _ => e.to_string(),
         })
     })?;
@@ -115,11 +115,6 @@ fn modes(device: &str) -> Result<Vec<CameraMode>, MediaError> {
 
 fn busy(device: &str) -> String {
     format!("is in use by another program; \"fuser -v {device}\" names it")
-}
-
-/// EBUSY on every Linux architecture this runs on (asm-generic/errno-base.h).
-fn libc_ebusy() -> i32 {
-    16
 }
 
 fn sizes(size: &FrameSizeEnum) -> Vec<(u32, u32)> {
