@@ -43,6 +43,13 @@ const CALLS: usize = 11;
 const WINDOW: Duration = Duration::from_secs(10);
 
 fn main() {
+    // As the device's own main does; the memory figures depend on it.
+    //
+    // SAFETY: nothing has started a thread yet.
+    #[allow(unsafe_code, reason = "the module explains itself")]
+    unsafe {
+        camera_agent::environment::prepare();
+    }
     let arguments: Vec<String> = std::env::args().collect();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -86,6 +93,7 @@ async fn all() {
             rows.push(row);
         }
     }
+    println!("live: the picture encoded by x264 meanwhile; its CPU holds the encode");
     for viewers in [1, 4] {
         let row = measure("live", viewers, None, 0.0).await;
         print(&row);
@@ -119,18 +127,25 @@ fn number(row: &Value, key: &str) -> f64 {
     row[key].as_f64().unwrap_or(f64::NAN)
 }
 
+/// For the table; what was not measured is a dash.
+fn cell(row: &Value, key: &str, digits: usize) -> String {
+    row[key]
+        .as_f64()
+        .map_or("–".into(), |n| format!("{n:.digits$}"))
+}
+
 fn print(row: &Value) {
     println!(
-        "{:8} {:>7} | {:>10.3} {:>7.1} {:>7.1} | {:>6.1} ms {:>6.1} ms | {:>5.2} ms {:>5.2} ms | {}",
+        "{:8} {:>7} | {:>11} {:>7} {:>7} | {:>6} ms {:>6} ms | {:>5} ms {:>5} ms | {}",
         row["sender"].as_str().unwrap_or_default(),
         row["viewers"],
-        number(row, "cpu"),
-        number(row, "rss_mb"),
-        number(row, "pss_mb"),
-        number(row, "answer_ms"),
-        number(row, "first_frame_ms"),
-        number(row, "sent_p50_ms"),
-        number(row, "sent_p95_ms"),
+        cell(row, "cpu", 3),
+        cell(row, "rss_mb", 1),
+        cell(row, "pss_mb", 1),
+        cell(row, "answer_ms", 1),
+        cell(row, "first_frame_ms", 1),
+        cell(row, "sent_p50_ms", 2),
+        cell(row, "sent_p95_ms", 2),
         row["gaps"],
     );
     if let Some(idle) = row["idle_first_frame_ms"].as_f64() {
