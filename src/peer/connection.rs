@@ -1,0 +1,493 @@
+//! The connection itself: made for an offer, it answers, trickles, and sends
+//! once its path is up.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use rtc::ice::mdns::MulticastDnsMode;
+use rtc::media_stream::MediaStreamTrack;
+use rtc::peer_connection::transport::RTCIceServer;
+use rtc::rtp_transceiver::rtp_sender::{
+    RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RTCRtpRtxParameters,
+    RtpCodecKind,
+};
+use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tracing::{Instrument, debug, warn};
+use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
+use webrtc::peer_connection::{
+    MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler,
+    RTCConfigurationBuilder, RTCIceCandidateInit, RTCIceConnectionState, RTCPeerConnectionIceEvent,
+    RTCPeerConnectionState, RTCSessionDescription, Registry, SettingEngineBuilder,
+    SrtpProtectionProfile,
+};
+use webrtc::rtp_transceiver::RtpSender;
+
+use super::burst::Waiting;
+use super::engine::{self, PLAYOUT_DELAY_URI};
+use super::feedback::{Feedback, Listener};
+use super::sender::{self, Parameters};
+use super::{PeerCommand, PeerError, Peers, while_doing};
+use crate::agent::{PeerEvent, SessionId};
+use crate::media::{Hub, Stream, Watch};
+use crate::sdp::{self, Offer};
+use crate::wire::Candidate;
+
+/// What a connection's handlers have heard and its task not yet taken.
+const HEARD: usize = 256;
+/// The stream id of both tracks: the original page shows the stream of the
+/// last track it is told of.
+const STREAM_ID: &str = "camera";
+/// Between our own ends 40 ms connects several times as fast as the default
+/// 200 ms, and costs a few small packets.
+const ICE_CHECK_INTERVAL: Duration = Duration::from_millis(40);
+/// Checks of a pair before it is given up; 6 s at the interval above.
+const ICE_CHECKS: u16 = 150;
+
+/// What a connection's handlers hear.
+enum Heard {
+    Candidate(RTCIceCandidateInit),
+    State(RTCPeerConnectionState),
+    /// ICE has a pair; DTLS is next.
+    Paired,
+}
+
+struct Handler(mpsc::Sender<Heard>);
+
+#[async_trait::async_trait]
+impl PeerConnectionEventHandler for Handler {
+    async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
+        if let Ok(candidate) = event.candidate.to_json() {
+            let _ = self.0.try_send(Heard::Candidate(candidate));
+        }
+    }
+
+    async fn on_ice_connection_state_change(&self, state: RTCIceConnectionState) {
+        if state == RTCIceConnectionState::Connected {
+            let _ = self.0.try_send(Heard::Paired);
+        }
+    }
+
+    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
+        let _ = self.0.try_send(Heard::State(state));
+    }
+}
+
+/// What a viewer says by RTCP goes to the agent and to the encoder.
+struct ToAgentAndEncoder {
+    session: SessionId,
+    events: mpsc::Sender<(SessionId, PeerEvent)>,
+    hub: Hub,
+    video: Stream,
+}
+
+impl Listener for ToAgentAndEncoder {
+    fn alive(&self) {
+        let _ = self.events.try_send((self.session, PeerEvent::Rtcp));
+    }
+
+    fn key_frame(&self) {
+        debug!(session = %self.session, "the viewer asks for a key frame");
+        self.hub.request_key_frame(self.video);
+    }
+}
+
+struct Outlet {
+    stream: Stream,
+    track: Arc<TrackLocalStaticRTP>,
+    sender: Arc<dyn RtpSender>,
+    ssrc: u32,
+    watch: Watch,
+    task: Option<AbortHandle>,
+}
+
+pub(super) struct Connection {
+    shared: Arc<Peers>,
+    session: SessionId,
+    connection: Box<dyn PeerConnection>,
+    heard: mpsc::Receiver<Heard>,
+    outlets: Vec<Outlet>,
+    waiting: Waiting,
+    mid: String,
+}
+
+impl Connection {
+    pub async fn open(
+        shared: &Arc<Peers>,
+        session: SessionId,
+        user: &str,
+        offer: Box<Offer>,
+    ) -> Result<Self, PeerError> {
+        let started = Instant::now();
+        let video = Stream::Video(offer.video.codec);
+        // The encoder starts while ICE and DTLS are under way.
+        let mut watches = vec![(video, shared.hub.watch(video))];
+        if shared.with_audio && offer.opus.is_some() {
+            watches.push((Stream::Audio, shared.hub.watch(Stream::Audio)));
+        }
+
+        let (tell, heard) = mpsc::channel(HEARD);
+        let waiting = Waiting::default();
+        let engine = engine::media_engine(&offer).map_err(while_doing("preparing the codecs"))?;
+        let listener = || ToAgentAndEncoder {
+            session,
+            events: shared.events.clone(),
+            hub: shared.hub.clone(),
+            video,
+        };
+        let connection = match build(
+            shared,
+            user,
+            engine.clone(),
+            engine::interceptors(Feedback::new(Box::new(listener())), waiting.clone()),
+            tell.clone(),
+            MulticastDnsMode::QueryOnly,
+        )
+        .await
+        {
+            Ok(connection) => connection,
+            // A machine without a multicast route: names ending in .local
+            // cannot be resolved, everything else can.
+            Err(error) => {
+                debug!(%error, "no multicast DNS here");
+                build(
+                    shared,
+                    user,
+                    engine,
+                    engine::interceptors(Feedback::new(Box::new(listener())), waiting.clone()),
+                    tell,
+                    MulticastDnsMode::Disabled,
+                )
+                .await
+                .map_err(while_doing("opening the connection's sockets"))?
+            }
+        };
+
+        let mut this = Self {
+            shared: shared.clone(),
+            session,
+            connection,
+            heard,
+            outlets: Vec::new(),
+            waiting,
+            mid: offer.mids.first().cloned().unwrap_or_default(),
+        };
+        debug!("connection made in {:?}", started.elapsed());
+        match this.first_answer(watches, &offer).await {
+            Ok(()) => {
+                debug!("answered {:?} after the offer", started.elapsed());
+                Ok(this)
+            }
+            Err(error) => {
+                // Dropped without this, its driver would keep the sockets.
+                let _ = this.connection.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn first_answer(
+        &mut self,
+        watches: Vec<(Stream, Watch)>,
+        offer: &Offer,
+    ) -> Result<(), PeerError> {
+        for (stream, watch) in watches {
+            let outlet = add_track(&*self.connection, stream, watch, offer)
+                .await
+                .map_err(while_doing("adding a track"))?;
+            self.outlets.push(outlet);
+        }
+        self.answer(offer).await
+    }
+
+    async fn answer(&mut self, offer: &Offer) -> Result<(), PeerError> {
+        let connection = &self.connection;
+        let description = RTCSessionDescription::offer(offer.sdp.clone())
+            .map_err(while_doing("reading the offer"))?;
+        connection
+            .set_remote_description(description)
+            .await
+            .map_err(while_doing("applying the offer"))?;
+        self.only_send().await;
+        let connection = &self.connection;
+        let answer = connection
+            .create_answer(None)
+            .await
+            .map_err(while_doing("making the answer"))?;
+        let text = sdp::finish_answer(&answer.sdp, offer, self.shared.hub.profile_level_id());
+        connection
+            .set_local_description(answer)
+            .await
+            .map_err(while_doing("applying the answer"))?;
+        self.tell(PeerEvent::Answered { sdp: text }).await;
+        Ok(())
+    }
+
+    /// The caller's own camera and microphone are not wanted: our tracks are
+    /// only sent, and sections that carry none of them are inactive.
+    ///
+    /// It has to be done after each offer. The crate gives a section that the
+    /// caller sends on only to a transceiver that receives too.
+    async fn only_send(&self) {
+        for transceiver in self.connection.get_transceivers().await {
+            let direction = match transceiver.sender().await {
+                Ok(Some(sender)) if self.outlets.iter().any(|o| o.sender.id() == sender.id()) => {
+                    RTCRtpTransceiverDirection::Sendonly
+                }
+                _ => RTCRtpTransceiverDirection::Inactive,
+            };
+            if let Err(error) = transceiver.set_direction(direction).await {
+                debug!(%error, %direction, "a media section kept its direction");
+            }
+        }
+    }
+
+    async fn tell(&self, event: PeerEvent) {
+        let _ = self.shared.events.send((self.session, event)).await;
+    }
+
+    /// Runs until the agent lets go of it, or it ends by itself; then says how.
+    pub async fn run(mut self, mut inbox: mpsc::Receiver<PeerCommand>) -> Option<PeerEvent> {
+        let end = loop {
+            let result = tokio::select! {
+                command = inbox.recv() => match command {
+                    None => break None,
+                    Some(PeerCommand::Offer(offer)) => self.answer(&offer).await,
+                    Some(PeerCommand::Candidate(candidate)) => {
+                        self.add_candidate(candidate).await;
+                        Ok(())
+                    }
+                },
+                heard = self.heard.recv() => match heard {
+                    None => break Some(PeerEvent::Failed("the connection ended by itself".into())),
+                    Some(Heard::Candidate(candidate)) => {
+                        self.local_candidate(candidate).await;
+                        Ok(())
+                    }
+                    Some(Heard::Paired) => {
+                        self.nudge().await;
+                        Ok(())
+                    }
+                    Some(Heard::State(state)) => match self.state(state).await {
+                        Some(end) => break Some(end),
+                        None => Ok(()),
+                    },
+                },
+            };
+            if let Err(error) = result {
+                break Some(PeerEvent::Failed(error.to_string()));
+            }
+        };
+        for outlet in &mut self.outlets {
+            if let Some(task) = outlet.task.take() {
+                task.abort();
+            }
+        }
+        if let Err(error) = self.connection.close().await {
+            debug!(%error, "closing");
+        }
+        end
+    }
+
+    async fn add_candidate(&self, candidate: Candidate) {
+        if candidate.is_end() {
+            return;
+        }
+        let candidate = RTCIceCandidateInit {
+            candidate: candidate.candidate,
+            sdp_mid: candidate.sdp_mid,
+            sdp_mline_index: candidate.sdp_mline_index,
+            username_fragment: candidate.username_fragment,
+            url: None,
+        };
+        if let Err(error) = self.connection.add_ice_candidate(candidate).await {
+            debug!(%error, "a candidate of the viewer was not taken");
+        }
+        self.nudge().await;
+    }
+
+    /// Wakes the crate's driver, which otherwise sleeps on what it has just
+    /// been given until its next timer: the first check of a new candidate, and
+    /// DTLS's first flight once ICE has a pair. Together they cost a call some
+    /// 40 ms. There is no call for it; this one changes nothing and does.
+    async fn nudge(&self) {
+        let configuration = self.connection.get_configuration().await;
+        if let Err(error) = self.connection.set_configuration(configuration).await {
+            debug!(%error, "the driver was not woken");
+        }
+    }
+
+    async fn local_candidate(&self, candidate: RTCIceCandidateInit) {
+        // With everything bundled each candidate belongs to the first section.
+        let candidate = Candidate {
+            candidate: candidate.candidate,
+            sdp_mid: Some(self.mid.clone()),
+            sdp_mline_index: Some(0),
+            username_fragment: candidate.username_fragment.filter(|u| !u.is_empty()),
+        };
+        self.tell(PeerEvent::Candidate(candidate)).await;
+    }
+
+    async fn state(&mut self, state: RTCPeerConnectionState) -> Option<PeerEvent> {
+        debug!(%state, "connection");
+        match state {
+            RTCPeerConnectionState::Connected => {
+                self.tell(PeerEvent::Connected).await;
+                self.start_sending().await;
+                None
+            }
+            RTCPeerConnectionState::Failed => {
+                Some(PeerEvent::Failed("the media path was lost".to_owned()))
+            }
+            RTCPeerConnectionState::Closed => Some(PeerEvent::Left),
+            _ => None,
+        }
+    }
+
+    async fn start_sending(&mut self) {
+        for outlet in &mut self.outlets {
+            if outlet.task.is_some() {
+                continue;
+            }
+            let Ok(negotiated) = outlet.sender.get_parameters().await else {
+                continue;
+            };
+            let negotiated = negotiated.rtp_parameters;
+            let Some(codec) = negotiated
+                .codecs
+                .iter()
+                .find(|c| !c.rtp_codec.mime_type.to_ascii_lowercase().ends_with("/rtx"))
+            else {
+                warn!(stream = %outlet.stream, "the viewer's page took none of our codecs");
+                continue;
+            };
+            let parameters = Parameters {
+                ssrc: outlet.ssrc,
+                payload_type: codec.payload_type,
+                playout_delay: negotiated
+                    .header_extensions
+                    .iter()
+                    .find(|e| e.uri == PLAYOUT_DELAY_URI && outlet.stream != Stream::Audio)
+                    .and_then(|e| u8::try_from(e.id).ok()),
+            };
+            let send = sender::send(
+                outlet.track.clone(),
+                parameters,
+                outlet.stream,
+                outlet.watch.frames(),
+                self.waiting.clone(),
+                self.shared.hub.clone(),
+            );
+            outlet.task = Some(tokio::spawn(send.in_current_span()).abort_handle());
+        }
+    }
+}
+
+async fn build(
+    shared: &Peers,
+    user: &str,
+    engine: MediaEngine,
+    interceptors: Registry,
+    tell: mpsc::Sender<Heard>,
+    mdns: MulticastDnsMode,
+) -> webrtc::error::Result<Box<dyn PeerConnection>> {
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    let servers = shared
+        .ice
+        .at(now, user)
+        .into_iter()
+        .map(|s| RTCIceServer {
+            urls: s.urls,
+            username: s.username,
+            credential: s.credential,
+        })
+        .collect();
+    let configuration = RTCConfigurationBuilder::new()
+        .with_ice_servers(servers)
+        .with_certificates(vec![shared.certificate.clone()])
+        .build();
+    let settings = SettingEngineBuilder::new()
+        .with_multicast_dns_mode(mdns)
+        .with_include_loopback_candidate(true)
+        .with_ice_connection_attempts(Some(ICE_CHECK_INTERVAL), Some(ICE_CHECKS))
+        .with_host_acceptance_min_wait(None)
+        .with_srflx_acceptance_min_wait(None)
+        .with_prflx_acceptance_min_wait(None)
+        // AES-GCM goes through ring, which uses what the CPU has.
+        .with_srtp_protection_profiles(vec![
+            SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
+            SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
+        ])
+        .build();
+    let connection = PeerConnectionBuilder::new()
+        .with_configuration(configuration)
+        .with_setting_engine(settings)
+        .with_media_engine(engine)
+        .with_interceptor_registry(interceptors)
+        .with_handler(Arc::new(Handler(tell)))
+        .with_runtime(shared.runtime.clone())
+        .with_udp_addrs(shared.addresses.clone())
+        .build()
+        .await?;
+    Ok(Box::new(connection))
+}
+
+async fn add_track(
+    connection: &dyn PeerConnection,
+    stream: Stream,
+    watch: Watch,
+    offer: &Offer,
+) -> webrtc::error::Result<Outlet> {
+    let (kind, codec, rtx, label): (_, RTCRtpCodec, _, _) = match stream {
+        Stream::Video(_) => (
+            RtpCodecKind::Video,
+            engine::video_codec(offer),
+            offer.video.rtx.map(|_| RTCRtpRtxParameters {
+                ssrc: fastrand::u32(1..),
+            }),
+            "video",
+        ),
+        Stream::Audio => (RtpCodecKind::Audio, engine::audio_codec(), None, "audio"),
+    };
+    let ssrc = fastrand::u32(1..);
+    let track = Arc::new(TrackLocalStaticRTP::new(MediaStreamTrack::new(
+        STREAM_ID.to_owned(),
+        format!("{STREAM_ID}-{label}"),
+        label.to_owned(),
+        kind,
+        vec![RTCRtpEncodingParameters {
+            rtp_coding_parameters: RTCRtpCodingParameters {
+                ssrc: Some(ssrc),
+                rtx,
+                ..Default::default()
+            },
+            codec,
+            ..Default::default()
+        }],
+    )));
+    let transceiver = connection
+        .add_transceiver_from_track(
+            track.clone(),
+            Some(RTCRtpTransceiverInit {
+                direction: RTCRtpTransceiverDirection::Sendrecv,
+                streams: vec![STREAM_ID.to_owned()],
+                ..Default::default()
+            }),
+        )
+        .await?;
+    let sender = transceiver
+        .sender()
+        .await?
+        .ok_or(webrtc::error::Error::ErrRTPSenderNotExisted)?;
+    Ok(Outlet {
+        stream,
+        track,
+        sender,
+        ssrc,
+        watch,
+        task: None,
+    })
+}
