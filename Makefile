@@ -1,7 +1,7 @@
 # Everything a newcomer types. `make demo` shows it, `make test` proves it;
 # both install what they need from Debian by package name.
 
-BUILD_PACKAGES := gcc libc6-dev pkg-config libclang-dev libasound2-dev \
+BUILD_PACKAGES := gcc libc6-dev pkg-config libclang-dev libasound2-dev libudev-dev \
 	libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
 MEDIA_PACKAGES := gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
 	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-alsa

@@ -11,6 +11,7 @@
 //! Nothing here knows WebRTC; the viewers' side is [`crate::peer`].
 
 pub mod devices;
+pub mod discovery;
 pub mod encoder;
 pub mod frame;
 pub mod gst;
@@ -19,6 +20,7 @@ mod keyframes;
 mod picture;
 pub mod plan;
 pub mod replay;
+pub mod status;
 
 use std::fmt;
 

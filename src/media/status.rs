@@ -1,0 +1,43 @@
+//! What viewers and the log are told of picture and sound.
+//!
+//! The JSON form is part of the data channel's protocol, which README
+//! describes: fields may be added, none changes its meaning.
+
+use serde::Serialize;
+
+/// Picture and sound.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct MediaStatus {
+    /// The picture.
+    pub video: StreamStatus,
+    /// The sound.
+    pub audio: StreamStatus,
+}
+
+/// One of the two.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct StreamStatus {
+    /// How it is.
+    pub state: State,
+    /// For people: what is missing and what is being done about it. Empty when
+    /// there is nothing to say.
+    pub text: String,
+}
+
+/// How a stream is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Nobody watches.
+    #[default]
+    Idle,
+    /// The device is being opened; nothing came yet.
+    Starting,
+    /// It flows.
+    Live,
+    /// The device is gone or silent and is tried again until it works. Viewers
+    /// see a slate.
+    Lost,
+    /// There is none by configuration.
+    Off,
+}
