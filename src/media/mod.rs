@@ -19,6 +19,8 @@ pub mod hub;
 mod keyframes;
 mod picture;
 pub mod plan;
+mod pulse;
+pub mod recovery;
 pub mod replay;
 pub mod status;
 
