@@ -50,6 +50,9 @@ mod tests {
         let later = first + Duration::from_millis(40);
         assert!(!pulse.beat(later));
         let last = pulse.last().expect("it beat");
-        assert!(later - last < Duration::from_micros(2), "to the microsecond");
+        assert!(
+            later - last < Duration::from_micros(2),
+            "to the microsecond"
+        );
     }
 }

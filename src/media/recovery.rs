@@ -194,7 +194,10 @@ impl Recovery {
             }
             (Camera::Opening { .. } | Camera::Lost { .. }, _, _) => (
                 State::Lost,
-                format!("The camera is lost and is being waited for: {}.", self.reason),
+                format!(
+                    "The camera is lost and is being waited for: {}.",
+                    self.reason
+                ),
             ),
             (Camera::Live { .. }, _, Some(fault)) => (
                 State::Lost,

@@ -186,7 +186,10 @@ fn tries_grow_apart_up_to_half_a_minute_and_never_stop() {
     }
     assert!(waits[0] < ms(700), "{waits:?}");
     assert!(waits[11] > Duration::from_secs(20), "{waits:?}");
-    assert!(waits.iter().all(|w| *w < Duration::from_secs(39)), "{waits:?}");
+    assert!(
+        waits.iter().all(|w| *w < Duration::from_secs(39)),
+        "{waits:?}"
+    );
 }
 
 #[test]
