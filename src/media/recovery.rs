@@ -114,8 +114,8 @@ enum Camera {
 #[derive(Debug)]
 struct Encoder {
     started: Instant,
-    /// Something came out since.
-    flows: bool,
+    /// It failed and was not started again yet; it may say so twice.
+    down: bool,
     faults: VecDeque<Instant>,
     /// A fault is being mended: its words.
     fault: Option<String>,
@@ -299,7 +299,6 @@ impl Recovery {
             return;
         }
         if let Some(at) = encoded.filter(|at| *at >= encoder.started) {
-            encoder.flows = true;
             encoder.fault = None;
             if fed && now.saturating_duration_since(at) >= silence {
                 let reason = format!("nothing came out for {:.1} s", silence.as_secs_f64());
@@ -376,13 +375,13 @@ impl Recovery {
     fn encoder_started(&mut self, codec: VideoCodec, now: Instant) {
         let encoder = self.encoders.entry(codec).or_insert_with(|| Encoder {
             started: now,
-            flows: false,
+            down: false,
             faults: VecDeque::new(),
             fault: None,
             restart_at: None,
         });
         encoder.started = now;
-        encoder.flows = false;
+        encoder.down = false;
     }
 
     fn encoder_failed(&mut self, codec: VideoCodec, reason: String, now: Instant) {
@@ -390,7 +389,7 @@ impl Recovery {
         let Some(encoder) = self.encoders.get_mut(&codec) else {
             return;
         };
-        if encoder.restart_at.is_some() {
+        if std::mem::replace(&mut encoder.down, true) {
             return;
         }
         while encoder

@@ -228,6 +228,19 @@ fn an_encoder_that_stalls_is_started_again_and_then_replaced() {
 }
 
 #[test]
+fn an_encoder_that_says_twice_that_it_failed_has_failed_once() {
+    let mut bench = Bench::watched();
+    bench.pass(Duration::from_secs(5));
+    for reason in ["an error", "it ended"] {
+        let event = Event::EncoderFailed(H264, reason.to_owned());
+        bench.recovery.handle(event, bench.now);
+    }
+    bench.act();
+    assert_eq!(bench.count(Action::RestartEncoder(H264)), 1);
+    assert_eq!(bench.row, 0);
+}
+
+#[test]
 fn a_fault_a_day_replaces_no_encoder() {
     let mut bench = Bench::watched();
     for _ in 0..10 {
