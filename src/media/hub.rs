@@ -596,10 +596,20 @@ impl Thread {
             (_, None, Some(_)) => State::Lost,
             (_, _, None) => State::Starting,
         };
-        let text = match (state, &s.problem) {
-            (State::Lost, Some(problem)) => format!("The {stream} is being waited for: {problem}."),
-            _ => String::new(),
+        let (text, reason) = match (state, &s.problem) {
+            (State::Lost, Some(problem)) => (
+                match stream {
+                    Stream::Audio => "There is no sound. It goes on when the microphone is back.",
+                    Stream::Video(_) => "There is no picture. It goes on when the camera is back.",
+                },
+                problem.as_str(),
+            ),
+            _ => ("", ""),
         };
-        StreamStatus { state, text }
+        StreamStatus {
+            state,
+            text: text.to_owned(),
+            reason: reason.to_owned(),
+        }
     }
 }

@@ -186,26 +186,29 @@ impl Recovery {
     /// What viewers are told.
     pub fn status(&self) -> StreamStatus {
         let fault = self.encoders.values().find_map(|e| e.fault.as_deref());
-        let (state, text) = match (self.camera, self.shown, fault) {
-            (Camera::Closed, _, _) => (State::Idle, String::new()),
-            (Camera::Opening { .. }, Shown::Nothing, _) => (State::Starting, String::new()),
+        let (state, text, reason) = match (self.camera, self.shown, fault) {
+            (Camera::Closed, _, _) => (State::Idle, "", ""),
+            (Camera::Opening { .. }, Shown::Nothing, _) => (State::Starting, "", ""),
             (Camera::Opening { .. }, _, _) if self.reason.is_empty() => {
-                (State::Starting, "The camera is starting.".to_owned())
+                (State::Starting, "The camera is starting.", "")
             }
             (Camera::Opening { .. } | Camera::Lost { .. }, _, _) => (
                 State::Lost,
-                format!(
-                    "The camera is lost and is being waited for: {}.",
-                    self.reason
-                ),
+                "The camera is lost. The picture goes on when it is back.",
+                self.reason.as_str(),
             ),
             (Camera::Live { .. }, _, Some(fault)) => (
                 State::Lost,
-                format!("The encoder is being started again: {fault}."),
+                "The picture has stopped and is being started again.",
+                fault,
             ),
-            (Camera::Live { .. }, _, None) => (State::Live, String::new()),
+            (Camera::Live { .. }, _, None) => (State::Live, "", ""),
         };
-        StreamStatus { state, text }
+        StreamStatus {
+            state,
+            text: text.to_owned(),
+            reason: reason.to_owned(),
+        }
     }
 
     /// The camera's picture flows.

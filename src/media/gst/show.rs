@@ -334,8 +334,8 @@ impl Show {
     }
 
     fn log_encoder(&self, codec: VideoCodec, what: &str) {
-        let status = self.recovery.status().text;
-        warn!(stream = %codec, reason = %status, "the encoder failed and is {what}");
+        let status = self.recovery.status();
+        warn!(stream = %codec, reason = %status.reason, "the encoder failed and is {what}");
     }
 
     fn open_camera(&mut self, now: Instant) {
