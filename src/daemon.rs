@@ -14,9 +14,11 @@ use crate::config::{AudioSource, Config, ConfigError, VideoSource};
 use crate::ice::IceServers;
 use crate::media::gst::{self, GstSource};
 use crate::media::hub::HubThread;
+use crate::media::probe::cache::Cache;
+use crate::media::probe::{Encoders, Prober};
 use crate::media::{Hub, MediaError, Source, devices};
 use crate::peer::{Peer, PeerError, Peers};
-use crate::sdp::ProfileLevelId;
+use crate::sdp::{ProfileLevelId, VideoCodec};
 use crate::signaling::{Link, Server, SignalingError, SignalingEvent};
 
 /// Events that wait for the loop.
@@ -48,8 +50,13 @@ pub fn check(config: &Config) -> Result<(), StartError> {
     Server::new(&config.server.url, config.server.ca_file.as_ref())?;
     gst::init()?;
     gst::check_descriptions(&config.video, &config.audio)?;
-    gst::check_encoder(&config.video)?;
+    encoders(config)?.best(VideoCodec::H264)?;
     Ok(())
+}
+
+/// The encoders of this machine, each to be tried by a child of this program.
+fn encoders(config: &Config) -> Result<Encoders, MediaError> {
+    Encoders::new(config, Prober::this_program()?, Cache::standard())
 }
 
 /// A device, ready to run.
@@ -68,10 +75,11 @@ impl Daemon {
         config.validate()?;
         gst::init()?;
         gst::check_descriptions(&config.video, &config.audio)?;
-        let check = gst::check_encoder(&config.video)?;
+        let found = encoders(config)?.best(VideoCodec::H264)?;
+        let profile = found.report.profile();
         info!(
-            encoder = check.encoder.id, hardware = check.encoder.hardware,
-            profile = %check.profile.map(|p| p.to_string()).unwrap_or_default(),
+            encoder = %found.encoder.id, hardware = found.encoder.hardware,
+            profile = %profile.map(|p| p.to_string()).unwrap_or_default(),
             "encoder"
         );
         if config.video.source == VideoSource::V4l2 {
@@ -84,8 +92,8 @@ impl Daemon {
                 Err(error) => warn!(%error, "callers will see no picture until this is mended"),
             }
         }
-        let source = GstSource::new(config.video.clone(), config.audio.clone(), check.encoder);
-        Self::with_source(config, Box::new(source), check.profile)
+        let source = GstSource::new(config.video.clone(), config.audio.clone(), found.encoder);
+        Self::with_source(config, Box::new(source), profile)
     }
 
     /// The same over another source, for tests and benches.

@@ -5,9 +5,10 @@
 //! picture's encoders hang on a tee, one branch a codec, added and removed
 //! while it runs: the camera's node can be opened only once.
 
+pub mod control;
 mod pipeline;
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -16,107 +17,22 @@ use gstreamer_video as gst_video;
 use tracing::debug;
 
 use super::encoder::Encoder;
-use super::frame::profile_level_id;
 use super::{MediaError, Output, Source, Stream, devices, plan};
 use crate::config::{AudioConfig, AudioSource, VideoConfig, VideoSource};
-use crate::sdp::{ProfileLevelId, VideoCodec};
+use crate::sdp::VideoCodec;
 use pipeline::{Picture, Running};
-
-/// A trial encode that takes longer has failed.
-const TRIAL: Duration = Duration::from_secs(5);
-
-/// What the encoder check found.
-#[derive(Debug, Clone, Copy)]
-pub struct EncoderCheck {
-    /// The row that works.
-    pub encoder: &'static Encoder,
-    /// What its SPS says.
-    pub profile: Option<ProfileLevelId>,
-}
 
 /// Starts GStreamer.
 pub fn init() -> Result<(), MediaError> {
     gst::init().map_err(|e| MediaError::Init(e.to_string()))
 }
 
-/// Encodes a frame with each candidate until one works: a factory that exists
-/// is not an encoder that works.
-pub fn check_encoder(config: &VideoConfig) -> Result<EncoderCheck, MediaError> {
-    let codec = VideoCodec::H264;
-    let candidates = Encoder::candidates(codec, &config.encoder);
-    if candidates.is_empty() {
-        let known: Vec<_> = Encoder::candidates(codec, "auto")
-            .iter()
-            .map(|e| e.id)
-            .collect();
-        return Err(MediaError::UnknownEncoder {
-            wanted: config.encoder.clone(),
-            known: known.join(", "),
-        });
-    }
-    let mut reasons = Vec::new();
-    for encoder in candidates {
-        match trial(encoder, config) {
-            Ok(profile) => return Ok(EncoderCheck { encoder, profile }),
-            Err(reason) => reasons.push(format!("{}: {reason}", encoder.id)),
-        }
-    }
-    Err(MediaError::NoEncoder {
-        codec,
-        reasons: reasons.join("; "),
-    })
-}
-
-fn trial(
-    encoder: &'static Encoder,
-    config: &VideoConfig,
-) -> Result<Option<ProfileLevelId>, MediaError> {
-    require(encoder.factory, encoder.package)?;
-    let description = format!(
-        "videotestsrc num-buffers=2 pattern=black ! \
-         video/x-raw,format={},width={},height={},framerate={}/1 ! {}",
-        encoder.formats[0],
-        config.width,
-        config.height,
-        config.fps,
-        plan::video_branch(encoder, config)
-    );
-    let what = format!("trial of {}", encoder.id);
-    let pipeline = parse(&description, &what)?;
-    let stopped = StopOnDrop(pipeline.clone());
-    let sink = sink(&pipeline, &what)?;
-    stopped.0.set_state(gst::State::Playing).map_err(|e| {
-        let problem = first_error(&pipeline).unwrap_or_else(|| e.to_string());
-        MediaError::Pipeline {
-            what: what.clone(),
-            problem,
-        }
-    })?;
-    let limit = gst::ClockTime::from_mseconds(TRIAL.as_millis() as u64);
-    let sample = sink
-        .try_pull_sample(limit)
-        .ok_or_else(|| MediaError::Pipeline {
-            what: what.clone(),
-            problem: first_error(&pipeline).unwrap_or_else(|| "no frame came out".into()),
-        })?;
-    let map = sample.buffer().and_then(|b| b.map_readable().ok());
-    Ok(map.and_then(|m| profile_level_id(&m)))
-}
-
-struct StopOnDrop(gst::Pipeline);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        let _ = self.0.set_state(gst::State::Null);
-    }
-}
-
-fn require(factory: &str, package: &'static str) -> Result<(), MediaError> {
+fn require(factory: &str, package: &str) -> Result<(), MediaError> {
     match gst::ElementFactory::find(factory) {
         Some(_) => Ok(()),
         None => Err(MediaError::MissingElement {
             element: factory.to_owned(),
-            package,
+            package: package.to_owned(),
         }),
     }
 }
@@ -143,16 +59,6 @@ fn sink(bin: &impl IsA<gst::Bin>, what: &str) -> Result<gst_app::AppSink, MediaE
             what: what.to_owned(),
             problem: "its description has no sink".into(),
         })
-}
-
-/// The first error on the bus, in words.
-fn first_error(pipeline: &gst::Pipeline) -> Option<String> {
-    let bus = pipeline.bus()?;
-    let message = bus.pop_filtered(&[gst::MessageType::Error])?;
-    match message.view() {
-        gst::MessageView::Error(error) => Some(words(error)),
-        _ => None,
-    }
 }
 
 fn words(error: &gst::message::Error) -> String {
@@ -191,7 +97,7 @@ pub fn check_descriptions(video: &VideoConfig, audio: &AudioConfig) -> Result<()
 pub struct GstSource {
     video: VideoConfig,
     audio: AudioConfig,
-    encoder: &'static Encoder,
+    encoder: Arc<Encoder>,
     clock: gst::Clock,
     base_time: gst::ClockTime,
     picture: Option<Picture>,
@@ -201,8 +107,8 @@ pub struct GstSource {
 }
 
 impl GstSource {
-    /// A source for this configuration with the encoder that was checked.
-    pub fn new(video: VideoConfig, audio: AudioConfig, encoder: &'static Encoder) -> Self {
+    /// A source for this configuration with the encoder that was found to work.
+    pub fn new(video: VideoConfig, audio: AudioConfig, encoder: Arc<Encoder>) -> Self {
         let clock = gst::SystemClock::obtain();
         let base_time = clock.time();
         Self {
@@ -217,23 +123,23 @@ impl GstSource {
         }
     }
 
-    fn encoder(&self, codec: VideoCodec) -> Result<&'static Encoder, MediaError> {
+    fn encoder(&self, codec: VideoCodec) -> Result<Arc<Encoder>, MediaError> {
         if codec == self.encoder.codec {
-            return Ok(self.encoder);
+            return Ok(self.encoder.clone());
         }
-        let candidates = Encoder::candidates(codec, "auto");
-        let Some(encoder) = candidates.first() else {
+        let rows = Encoder::all(&[]);
+        let Some(encoder) = rows.into_iter().find(|row| row.codec == codec) else {
             return Err(MediaError::NoEncoder {
                 codec,
                 reasons: "the table has no row for it".into(),
             });
         };
-        require(encoder.factory, encoder.package)?;
+        require(&encoder.factory, &encoder.package)?;
         Ok(encoder)
     }
 
     fn start_video(&mut self, codec: VideoCodec, output: Output) -> Result<(), MediaError> {
-        let branch = plan::video_branch(self.encoder(codec)?, &self.video);
+        let branch = plan::video_branch(&*self.encoder(codec)?, &self.video);
         let stream = Stream::Video(codec);
         if let Some(picture) = &mut self.picture {
             return picture.add_branch(stream, &branch, output);

@@ -19,6 +19,7 @@ pub mod hub;
 mod keyframes;
 mod picture;
 pub mod plan;
+pub mod probe;
 pub mod replay;
 pub mod status;
 
@@ -80,12 +81,12 @@ pub enum MediaError {
     #[error("GStreamer does not start: {0}")]
     Init(String),
     /// An element's plug-in is not installed.
-    #[error("GStreamer has no element \"{element}\"; install the Debian package {package}")]
+    #[error("GStreamer has no element \"{element}\"; install the package {package}")]
     MissingElement {
         /// The element.
         element: String,
         /// Who ships it.
-        package: &'static str,
+        package: String,
     },
     /// No row of the encoder table works here.
     #[error("no encoder for {codec} works here: {reasons}")]
