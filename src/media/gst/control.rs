@@ -94,19 +94,23 @@ pub(in crate::media) fn value_for(
             spec.value_type()
         )
     })?;
-    match out_of_range(&spec, &value) {
+    match misfit(&spec, &value, text) {
         Some(range) => Err(format!("its property \"{name}\" takes {range}, not {text}")),
         None => Ok(value),
     }
 }
 
-/// The range of a number's property, where `value` is outside of it.
-fn out_of_range(spec: &glib::ParamSpec, value: &glib::Value) -> Option<String> {
+/// What a property takes, where `value`, read from `text`, is none of it:
+/// setting it would be a panic.
+fn misfit(spec: &glib::ParamSpec, value: &glib::Value, text: &str) -> Option<String> {
+    // GStreamer reads a negative number as a large one where there is no sign.
+    let negative = text.trim_start().starts_with('-');
     macro_rules! check {
         ($($spec:ty => $number:ty),*) => {$(
             if let (Some(spec), Ok(value)) = (spec.downcast_ref::<$spec>(), value.get::<$number>()) {
                 let (low, high) = (spec.minimum(), spec.maximum());
-                return (value < low || value > high).then(|| format!("{low} to {high}"));
+                let wrapped = negative && low >= 0 as $number;
+                return (value < low || value > high || wrapped).then(|| format!("{low} to {high}"));
             }
         )*};
     }
@@ -118,7 +122,27 @@ fn out_of_range(spec: &glib::ParamSpec, value: &glib::Value) -> Option<String> {
         glib::ParamSpecFloat => f32,
         glib::ParamSpecDouble => f64
     );
-    None
+    let type_ = spec.value_type();
+    if let Some(class) = glib::EnumClass::with_type(type_) {
+        let number = value.transform::<i32>().ok().and_then(|v| v.get().ok());
+        let known = number.is_some_and(|number: i32| class.value(number).is_some());
+        let nicks: Vec<_> = class.values().iter().map(|v| v.nick()).collect();
+        return (!known).then(|| nicks.join(", "));
+    }
+    if let Some(class) = glib::FlagsClass::with_type(type_) {
+        let bits = value.transform::<u32>().ok().and_then(|v| v.get().ok());
+        let all = class.values().iter().fold(0, |all, v| all | v.value());
+        let known = bits.is_some_and(|bits: u32| bits & !all == 0);
+        let nicks: Vec<_> = class.values().iter().map(|v| v.nick()).collect();
+        return (!known).then(|| nicks.join(" + "));
+    }
+    let plain = [
+        glib::Type::BOOL,
+        glib::Type::STRING,
+        gst::Structure::static_type(),
+        gst::Caps::static_type(),
+    ];
+    (!plain.contains(&type_)).then(|| format!("a {type_}, which cannot be checked"))
 }
 
 /// True where the element takes V4L2 controls.
@@ -182,10 +206,12 @@ mod tests {
         for (name, text, words) in [
             ("bps", "1", "no property \"bps\""),
             ("bitrate", "much", "takes no \"much\""),
-            ("bitrate", "-1", "takes no \"-1\""),
+            ("bitrate", "-1", "takes 1 to 2048000, not -1"),
             ("bitrate", "0", "takes 1 to 2048000, not 0"),
             ("pass", "brilliant", "takes no \"brilliant\""),
             ("bframes", "17", "takes 0 to 16, not 17"),
+            ("pass", "77", "takes no \"77\""),
+            ("tune", "8", "takes stillimage + fastdecode"),
             ("parent", "x", "takes no \"x\""),
         ] {
             let error = set_property(&encoder, name, text).expect_err(name);
