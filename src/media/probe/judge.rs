@@ -14,6 +14,9 @@ const OBEYED_SHARE: f64 = 0.75;
 /// Frames held back that a viewer does not notice.
 const HELD_BACK: u32 = 2;
 
+/// Key frames unasked in some five seconds of pictures that are no trouble.
+const UNASKED: u32 = 2;
+
 /// Why it is unusable. `problem` is what the element or the probe itself said.
 pub fn unusable(job: &Job, measured: &Measured, problem: Option<&str>) -> Option<String> {
     let m = measured;
@@ -125,7 +128,7 @@ pub fn warnings(job: &Job, measured: &Measured, left_out: &[String]) -> Vec<Stri
     if missing > 2 {
         warnings.push(format!("it left out {missing} of {} frames", m.frames_in));
     }
-    if m.unasked_key_frames > 0 {
+    if m.unasked_key_frames > UNASKED {
         warnings.push(format!(
             "it made {} key frames that nobody asked for",
             m.unasked_key_frames

@@ -62,7 +62,11 @@ pub fn probe(job: &Job, tell: &mut dyn FnMut(&Report)) -> Report {
     if so_far.is_usable() && fitted.contexts > 1 {
         // Last of all: where it brings both down, what was found holds.
         trial.measured.second = Some(second(job, &fitted));
-        problem = trial.advance(PART_LEAST).err();
+        let held_back = trial.measured.held_back;
+        problem = trial
+            .advance(PART_LEAST)
+            .and_then(|()| trial.drain(held_back))
+            .err();
         so_far = report(Stage::Second, trial.measured(), problem.as_deref());
         tell(&so_far);
     }
@@ -164,10 +168,7 @@ impl<'a> Trial<'a> {
     /// The whole of it. An error is in the element's words or the probe's.
     fn run(&mut self) -> Result<(), String> {
         self.advance(PART_LEAST)?;
-        let quiet = Instant::now();
-        while self.on_the_way() > 0 && quiet.elapsed() < QUIET {
-            self.receive(QUIET.saturating_sub(quiet.elapsed()))?;
-        }
+        self.drain(0)?;
         self.measured.held_back = self.on_the_way();
         self.window = self.measured.held_back + 2;
         self.started = Instant::now();
@@ -193,8 +194,13 @@ impl<'a> Trial<'a> {
         });
         let frames = self.measured.frames_out - first;
         self.measured.frames_per_second = frames as f32 / self.started.elapsed().as_secs_f32();
+        self.drain(self.measured.held_back)
+    }
+
+    /// Waits until no more than `left` are on their way, or nothing comes.
+    fn drain(&mut self, left: u32) -> Result<(), String> {
         let quiet = Instant::now();
-        while self.on_the_way() > self.measured.held_back && quiet.elapsed() < QUIET {
+        while self.on_the_way() > left && quiet.elapsed() < QUIET {
             self.receive(QUIET.saturating_sub(quiet.elapsed()))?;
         }
         Ok(())
@@ -464,4 +470,87 @@ fn size(caps: &gst::CapsRef) -> Option<(u32, u32)> {
     let structure = caps.structure(0)?;
     let number = |name| u32::try_from(structure.get::<i32>(name).ok()?).ok();
     Some((number("width")?, number("height")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::VideoConfig;
+
+    fn tried(id: &str, width: u32, height: u32) -> Report {
+        crate::media::gst::init().expect("GStreamer is installed");
+        let config = VideoConfig {
+            width,
+            height,
+            ..VideoConfig::default()
+        };
+        let row = Encoder::row(id).expect("a row");
+        let mut stages = Vec::new();
+        let report = probe(&Job::new(&row, &config), &mut |r| stages.push(r.stage));
+        assert_eq!(
+            stages,
+            [Stage::Encoded, Stage::Second],
+            "{}",
+            report.words()
+        );
+        assert_eq!(report.stage, Stage::Stopped);
+        report
+    }
+
+    #[test]
+    fn x264_does_all_that_it_should() {
+        // A width that is no multiple of four: planes are padded.
+        for (width, height) in [(1280, 720), (322, 182)] {
+            let report = tried("x264", width, height);
+            assert_eq!(report.words(), "usable", "{:?}", report.measured);
+            let m = &report.measured;
+            assert_eq!(m.frames_in, m.frames_out);
+            assert_eq!((m.held_back, m.slices), (0, 1));
+            assert_eq!(m.size, Some((width, height)));
+            assert!(
+                m.key_frames.iter().all(|f| f.is_some_and(|f| f <= 3)),
+                "{m:?}"
+            );
+            let rate = m.rate.expect("tried");
+            for (asked, made) in [(rate.asked, rate.made), (rate.then_asked, rate.then_made)] {
+                let share = f64::from(made) / f64::from(asked);
+                assert!((0.6..1.4).contains(&share), "{m:?}");
+            }
+            let profile = report.profile().expect("an SPS").to_string();
+            assert!(profile.starts_with("42c0"), "{profile}");
+        }
+    }
+
+    #[test]
+    fn openh264_is_usable() {
+        let report = tried("openh264", 640, 360);
+        assert!(report.is_usable(), "{report:?}");
+        assert!(report.obeys_key_frame_requests(), "{report:?}");
+    }
+
+    #[test]
+    fn vp8_is_usable_and_obeys() {
+        let report = tried("vp8", 640, 360);
+        assert_eq!(report.words(), "usable", "{:?}", report.measured);
+        assert_eq!(report.profile(), None);
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_built_is_a_finding() {
+        crate::media::gst::init().expect("GStreamer is installed");
+        let mut job = Job::new(
+            &Encoder::row("x264").expect("a row"),
+            &VideoConfig::default(),
+        );
+        job.encoder.caps = "video/x-vp8".into();
+        let report = probe(&job, &mut |_| {});
+        assert!(!report.is_usable());
+        job.encoder.ahead = "nosuchelement".into();
+        let report = probe(&job, &mut |_| {});
+        assert!(
+            report.words().contains("nosuchelement"),
+            "{}",
+            report.words()
+        );
+    }
 }
