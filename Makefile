@@ -70,6 +70,7 @@ test-vm: test-packages
 bench: test-packages
 	cargo bench --locked --bench calls
 	cargo bench --locked --bench page
+	cargo bench --locked --bench probe
 
 FUZZ_SECONDS := 60
 

@@ -4,9 +4,13 @@
 //! a test holds the two together. Secrets are never in the file: it names
 //! files that hold them.
 
+mod encoders;
+
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+
+pub use encoders::{EncoderCodec, EncoderConfig, EncoderRateUnit, Scalar};
 
 use crate::wire::UserName;
 
@@ -68,6 +72,8 @@ pub struct Config {
     pub ice: IceConfig,
     /// The log.
     pub log: LogConfig,
+    /// Rows for the encoder table, besides its own.
+    pub encoders: Vec<EncoderConfig>,
 }
 
 /// `[server]`
@@ -336,7 +342,7 @@ impl Config {
         for server in &self.ice.servers {
             server.validate()?;
         }
-        Ok(())
+        encoders::validate(&self.encoders)
     }
 
     /// The device's name.
@@ -426,9 +432,12 @@ mod tests {
     /// Every key of the structs, as serde itself names them in its refusal.
     #[test]
     fn every_key_is_documented() {
-        for section in ["", "server", "video", "audio", "viewers", "ice", "log"] {
+        for section in [
+            "", "server", "video", "audio", "viewers", "ice", "log", "encoders",
+        ] {
             let text = match section {
                 "" => "no_such_key = 1".to_owned(),
+                "encoders" => "[[encoders]]\nno_such_key = 1".to_owned(),
                 s => format!("[{s}]\nno_such_key = 1"),
             };
             let message = parse(&text).expect_err("an unknown key is refused");
@@ -439,6 +448,7 @@ mod tests {
                     let line = line.trim_start_matches(['#', ':', ' ']);
                     line.starts_with(&format!("{key} ="))
                         || line == format!("[{key}]")
+                        || line == format!("[[{key}]]")
                         || line == format!("[[{section}.{key}]]")
                 });
                 assert!(shown, "{section}.{key} is not in systemd/camera-agent.toml");
