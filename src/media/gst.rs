@@ -13,11 +13,11 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::encoder::Encoder;
 use super::frame::profile_level_id;
-use super::{MediaError, Output, Source, Stream, devices, plan};
+use super::{MediaError, Output, Source, Stream, controls, devices, plan};
 use crate::config::{AudioConfig, AudioSource, VideoConfig, VideoSource};
 use crate::sdp::{ProfileLevelId, VideoCodec};
 use pipeline::{Picture, Running};
@@ -242,8 +242,14 @@ impl GstSource {
             Some(spare) => spare,
             None => Picture::new(&self.video)?,
         };
+        output.opened(picture.camera.as_deref());
         picture.add_branch(stream, &branch, output)?;
         picture.running.play(&self.clock, self.base_time)?;
+        if let Some(camera) = &picture.camera {
+            for error in controls::apply(camera, &self.video.controls) {
+                warn!(camera, %error, "video.controls: one was not set; correct it or remove it");
+            }
+        }
         self.picture = Some(picture);
         Ok(())
     }

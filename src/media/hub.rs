@@ -11,11 +11,12 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tracing::{debug, error, info, warn};
 
 use super::frame::{Packetizer, profile_level_id};
 use super::keyframes::KeyFrames;
+use super::status::{MediaStatus, State, StreamStatus};
 use super::{AccessUnit, Frame, MediaError, Source, Stream};
 use crate::sdp::{ProfileLevelId, VideoCodec};
 
@@ -53,6 +54,9 @@ struct Shared {
     /// A key frame request is on its way to the thread; viewers may ask as
     /// often as they like.
     key_frame_asked: [AtomicBool; 3],
+    status: watch::Sender<MediaStatus>,
+    /// The node of the camera that is open.
+    camera: Mutex<Option<String>>,
 }
 
 /// A handle on the hub; clones are cheap.
@@ -103,6 +107,8 @@ impl Hub {
             }),
             profile: Mutex::new(profile),
             key_frame_asked: Default::default(),
+            status: watch::Sender::default(),
+            camera: Mutex::default(),
         });
         let mut thread = Thread {
             source,
@@ -141,6 +147,17 @@ impl Hub {
         if !self.shared.key_frame_asked[stream.index()].swap(true, Ordering::AcqRel) {
             let _ = self.requests.send(Request::KeyFrame(stream));
         }
+    }
+
+    /// How picture and sound are, now and from now on.
+    pub fn status(&self) -> watch::Receiver<MediaStatus> {
+        self.shared.status.subscribe()
+    }
+
+    /// The node that the picture comes from now; none while no camera is open,
+    /// and for what is no Video4Linux camera.
+    pub fn camera(&self) -> Option<String> {
+        lock(&self.shared.camera).clone()
     }
 
     /// What the newest SPS says of the H.264 stream.
@@ -211,6 +228,11 @@ impl Output {
         }
     }
 
+    /// Says which camera was opened, for [`Hub::camera`].
+    pub fn opened(&self, camera: Option<&str>) {
+        *lock(&self.shared.camera) = camera.map(str::to_owned);
+    }
+
     /// Says that no more will come of this run.
     pub fn failure(&self) -> Failure {
         Failure {
@@ -260,10 +282,30 @@ struct Running {
     viewers: usize,
     phase: Phase,
     failures: u32,
+    /// Something came of the present run.
+    flowing: bool,
+    /// Why the last run ended, until the next one flows.
+    error: Option<String>,
     keys: KeyFrames,
     /// Set by each access unit of the present run, looked at `check_at`.
     pulse: Arc<AtomicBool>,
     check_at: Instant,
+}
+
+impl Running {
+    fn status(&self) -> StreamStatus {
+        let state = match (&self.phase, self.flowing, &self.error) {
+            (Phase::Idle { .. }, _, _) => State::Idle,
+            (Phase::Running { .. }, true, _) => State::Live,
+            (Phase::Retrying { .. }, _, _) | (Phase::Running { .. }, false, Some(_)) => State::Lost,
+            (Phase::Running { .. }, false, None) => State::Starting,
+        };
+        let text = match (state, &self.error) {
+            (State::Lost, Some(error)) => format!("{error}. It is tried again until it works."),
+            _ => String::new(),
+        };
+        StreamStatus { state, text }
+    }
 }
 
 struct Thread {
@@ -288,6 +330,7 @@ impl Thread {
                 Err(RecvTimeoutError::Timeout) => {}
             }
             self.timeouts(Instant::now());
+            self.publish();
         }
         for stream in Stream::ALL {
             if self.streams.remove(&stream).is_some() {
@@ -353,6 +396,8 @@ impl Thread {
                 viewers: 1,
                 phase: Phase::Retrying { at: now },
                 failures: 0,
+                flowing: false,
+                error: None,
                 keys: KeyFrames::default(),
                 pulse: Arc::default(),
                 check_at: now,
@@ -402,6 +447,7 @@ impl Thread {
         };
         s.phase = Phase::Running { run, since: now };
         s.pulse = pulse;
+        s.flowing = false;
         // Opening it may have taken a while.
         s.check_at = Instant::now() + STALL;
         if let Err(error) = result {
@@ -410,10 +456,12 @@ impl Thread {
     }
 
     fn flowing(&mut self, stream: Stream, flowing: u64) {
-        if let Some(s) = self.streams.get(&stream)
+        if let Some(s) = self.streams.get_mut(&stream)
             && let Phase::Running { run, .. } | Phase::Idle { run, .. } = s.phase
             && run == flowing
         {
+            s.flowing = true;
+            s.error = None;
             match s.failures {
                 0 => info!(%stream, "started"),
                 failures => info!(%stream, failures, "works again"),
@@ -433,6 +481,8 @@ impl Thread {
                 let wait = (RETRY.0 * (1 << s.failures.min(6))).min(RETRY.1);
                 let wait = wait.mul_f64(0.75 + fastrand::f64() / 2.0);
                 s.failures += 1;
+                s.flowing = false;
+                s.error = Some(error.to_string());
                 s.phase = Phase::Retrying { at: now + wait };
                 // The first says it; the rest would only say it again.
                 if s.failures == 1 {
@@ -449,6 +499,32 @@ impl Thread {
             }
             Phase::Running { .. } | Phase::Idle { .. } | Phase::Retrying { .. } => {}
         }
+    }
+
+    /// Tells viewers, where something is different now.
+    fn publish(&self) {
+        let of = |streams: &[Stream]| {
+            let states = streams
+                .iter()
+                .filter_map(|s| self.streams.get(s))
+                .map(Running::status);
+            // Of two codecs of one picture the one in trouble is the news.
+            states.max_by_key(|s| s.state.rank()).unwrap_or_default()
+        };
+        let video = Stream::ALL.map(|s| matches!(s, Stream::Video(_)).then_some(s));
+        let video: Vec<_> = video.into_iter().flatten().collect();
+        if !video.iter().any(|s| self.streams.contains_key(s)) {
+            *lock(&self.shared.camera) = None;
+        }
+        let status = MediaStatus {
+            video: of(&video),
+            audio: of(&[Stream::Audio]),
+        };
+        self.shared.status.send_if_modified(|old| {
+            let news = *old != status;
+            *old = status;
+            news
+        });
     }
 
     fn timeouts(&mut self, now: Instant) {

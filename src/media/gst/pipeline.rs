@@ -168,6 +168,8 @@ struct Branch {
 /// The picture's pipeline, with an encoder for each codec that is watched.
 pub(super) struct Picture {
     pub running: Running,
+    /// The node it comes from, where it is a camera's.
+    pub camera: Option<String>,
     tee: gst::Element,
     branches: HashMap<Stream, Branch>,
 }
@@ -200,6 +202,7 @@ impl Picture {
         }
         Ok(Self {
             running,
+            camera: camera.map(|c| c.device),
             tee,
             branches: HashMap::new(),
         })
