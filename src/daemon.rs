@@ -100,7 +100,15 @@ impl Daemon {
         let (hub, media) = Hub::start(source, profile);
         let (tell, events) = mpsc::channel(EVENTS);
         let with_audio = config.audio.source != AudioSource::None;
-        let peers = Peers::new(hub, with_audio, ice, config.ice.loopback, tell)?;
+        let viewer_controls = config.video.viewer_controls.clone();
+        let peers = Peers::new(
+            hub,
+            with_audio,
+            viewer_controls,
+            ice,
+            config.ice.loopback,
+            tell,
+        )?;
         let agent = Agent::new(
             AgentConfig {
                 name,
