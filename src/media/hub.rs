@@ -293,7 +293,7 @@ struct Running {
 }
 
 impl Running {
-    fn status(&self) -> StreamStatus {
+    fn status(&self, what: &str) -> StreamStatus {
         let state = match (&self.phase, self.flowing, &self.error) {
             (Phase::Idle { .. }, _, _) => State::Idle,
             (Phase::Running { .. }, true, _) => State::Live,
@@ -301,7 +301,9 @@ impl Running {
             (Phase::Running { .. }, false, None) => State::Starting,
         };
         let text = match (state, &self.error) {
-            (State::Lost, Some(error)) => format!("{error}. It is tried again until it works."),
+            (State::Lost, Some(error)) => {
+                format!("The {what} is lost, waiting for it: {error}")
+            }
             _ => String::new(),
         };
         StreamStatus { state, text }
@@ -503,11 +505,11 @@ impl Thread {
 
     /// Tells viewers, where something is different now.
     fn publish(&self) {
-        let of = |streams: &[Stream]| {
+        let of = |what: &str, streams: &[Stream]| {
             let states = streams
                 .iter()
                 .filter_map(|s| self.streams.get(s))
-                .map(Running::status);
+                .map(|s| s.status(what));
             // Of two codecs of one picture the one in trouble is the news.
             states.max_by_key(|s| s.state.rank()).unwrap_or_default()
         };
@@ -517,8 +519,8 @@ impl Thread {
             *lock(&self.shared.camera) = None;
         }
         let status = MediaStatus {
-            video: of(&video),
-            audio: of(&[Stream::Audio]),
+            video: of("picture", &video),
+            audio: of("sound", &[Stream::Audio]),
         };
         self.shared.status.send_if_modified(|old| {
             let news = *old != status;
