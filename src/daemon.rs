@@ -13,6 +13,7 @@ use crate::agent::{Agent, AgentConfig, Command, Event, PeerEvent, SessionId};
 use crate::config::{AudioSource, Config, ConfigError, VideoSource};
 use crate::ice::IceServers;
 use crate::media::gst::{self, GstSource};
+use crate::media::hotplug::Hotplug;
 use crate::media::hub::HubThread;
 use crate::media::{Hub, MediaError, Source, devices};
 use crate::peer::{Peer, PeerError, Peers};
@@ -58,6 +59,7 @@ pub struct Daemon {
     server: Server,
     peers: Arc<Peers>,
     media: HubThread,
+    hub: Hub,
     events: mpsc::Receiver<(SessionId, PeerEvent)>,
 }
 
@@ -102,7 +104,7 @@ impl Daemon {
         let with_audio = config.audio.source != AudioSource::None;
         let viewer_controls = config.video.viewer_controls.clone();
         let peers = Peers::new(
-            hub,
+            hub.clone(),
             with_audio,
             viewer_controls,
             ice,
@@ -122,6 +124,7 @@ impl Daemon {
             server,
             peers: Arc::new(peers),
             media,
+            hub,
             events,
         })
     }
@@ -134,8 +137,10 @@ impl Daemon {
             server,
             peers,
             media,
+            hub,
             events,
         } = self;
+        let hotplug = Hotplug::listen(move || hub.device_appeared());
         let mut running = Running {
             agent,
             server,
@@ -147,6 +152,7 @@ impl Daemon {
             away: false,
         };
         running.until_quit(events, shutdown).await;
+        drop(hotplug);
         let goodbye = async {
             if let Some(link) = running.link.take() {
                 link.close().await;

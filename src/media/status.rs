@@ -41,16 +41,3 @@ pub enum State {
     /// There is none by configuration.
     Off,
 }
-
-impl State {
-    /// Which of several is worth telling: the highest.
-    pub(super) fn rank(self) -> u8 {
-        match self {
-            Self::Off => 0,
-            Self::Idle => 1,
-            Self::Live => 2,
-            Self::Starting => 3,
-            Self::Lost => 4,
-        }
-    }
-}
