@@ -149,6 +149,95 @@ async fn a_stop_during_a_call_says_goodbye_and_exits_0_within_2_seconds() {
     viewer.state("idle").await;
 }
 
+/// The guest's configuration sets the saturation, and lets viewers set the
+/// brightness and the hue.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the virtual machine: make test-vm"]
+async fn a_viewer_sets_brightness_within_its_range_and_nothing_else() {
+    let lab = Lab::with_fresh_agent().await;
+    lab.vm(&format!(
+        "v4l2-ctl -d {CAMERA} --set-ctrl brightness=128,saturation=128"
+    ))
+    .await;
+    let viewer = lab.browser().await;
+    viewer
+        .js("(() => {
+            globalThis.told = [];
+            const create = RTCPeerConnection.prototype.createDataChannel;
+            RTCPeerConnection.prototype.createDataChannel = function (...a) {
+                const channel = create.apply(this, a);
+                channel.addEventListener('message', ({ data }) => told.push(JSON.parse(data)));
+                return channel;
+            };
+        })()")
+        .await;
+    viewer.call(NAME).await;
+    viewer.frames_rise(1).await;
+    assert_eq!(
+        lab.control("saturation").await,
+        100,
+        "from the configuration"
+    );
+
+    viewer
+        .until_js(
+            "the panel has what may be set, as it stands",
+            "JSON.stringify([...document.querySelectorAll('#camera:not([hidden]) .list [data-name]')]
+                .map((e) => [e.dataset.name, e.min, e.max, e.value]).sort()) ===
+                '[[\"brightness\",\"0\",\"255\",\"128\"],[\"hue\",\"-128\",\"128\",\"0\"]]'",
+        )
+        .await;
+    let light = brightness(&row(&viewer).await);
+    viewer.click("#camera summary").await;
+    viewer
+        .js("(() => {
+            const slider = document.querySelector('#camera [data-name=brightness]');
+            slider.value = 20;
+            slider.dispatchEvent(new Event('input'));
+        })()")
+        .await;
+    until("the camera has it", support::SOON, || async {
+        (lab.control("brightness").await == 20).then_some(())
+    })
+    .await;
+    viewer
+        .until_js(
+            "every viewer is told",
+            "told.some((m) => m.type === 'controls' &&
+                m.controls.some((c) => c.name === 'brightness' && c.value === 20))",
+        )
+        .await;
+    until("the picture is darker", support::SOON, || async {
+        (brightness(&row(&viewer).await) < light - 30.0).then_some(())
+    })
+    .await;
+    viewer.screenshot(lab.out.join("controls.png")).await;
+
+    for (name, value, words) in [
+        ("brightness", 256, "it goes from 0 to 255"),
+        ("contrast", 1, "viewers may not set contrast"),
+    ] {
+        viewer
+            .js(&format!(
+                "cameraAgent.channel.send(JSON.stringify({{type: 'control', name: '{name}', value: {value}}}))"
+            ))
+            .await;
+        viewer
+            .until_js(
+                "a refusal",
+                &format!("told.some((m) => m.type === 'error' && m.text.includes('{words}'))"),
+            )
+            .await;
+    }
+    assert_eq!(lab.control("brightness").await, 20);
+    assert_ne!(lab.control("contrast").await, 1);
+    viewer.click("#hangup").await;
+    lab.vm(&format!(
+        "v4l2-ctl -d {CAMERA} --set-ctrl brightness=128,saturation=128"
+    ))
+    .await;
+}
+
 /// The machine and what is around it.
 struct Lab {
     page: String,
@@ -197,6 +286,15 @@ impl Lab {
             .expect("ssh is installed");
         assert!(output.status.success(), "{command}: {output:?}");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// A control of the camera, as `v4l2-ctl` reads it.
+    async fn control(&self, name: &str) -> i64 {
+        let line = self
+            .vm(&format!("v4l2-ctl -d {CAMERA} --get-ctrl {name}"))
+            .await;
+        let value = line.split(": ").nth(1).and_then(|v| v.trim().parse().ok());
+        value.unwrap_or_else(|| panic!("no number in {line:?}"))
     }
 
     /// A property of the agent's unit.
@@ -269,6 +367,11 @@ fn assert_bars(row: &[[f64; 3]]) {
         });
         assert!(seen, "no {colour} bar in {row:?}");
     }
+}
+
+/// The mean of a row's values.
+fn brightness(row: &[[f64; 3]]) -> f64 {
+    row.iter().flatten().sum::<f64>() / (row.len() * 3) as f64
 }
 
 /// The mean difference of two rows' values.
