@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use support::browser::{Browser, Person};
+use support::picture::{assert_bars, difference, pitch, row};
 use support::until;
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
@@ -231,71 +231,4 @@ impl Lab {
         println!("last viewer left to closed device: {took:?}");
         assert!(took < GRACE + SLACK, "{took:?}");
     }
-}
-
-/// The row in the middle of the picture, as 64 red, green and blue values.
-async fn row(viewer: &Browser) -> Vec<[f64; 3]> {
-    let bytes = viewer
-        .js("(() => {
-            const canvas = new OffscreenCanvas(64, 36);
-            const context = canvas.getContext('2d');
-            context.drawImage(document.getElementById('remote'), 0, 0, 64, 36);
-            return [...context.getImageData(0, 18, 64, 1).data];
-        })()")
-        .await;
-    let bytes = bytes.as_array().expect("pixels");
-    let value = |v: &Value| v.as_f64().expect("a number");
-    bytes
-        .chunks(4)
-        .map(|p| [value(&p[0]), value(&p[1]), value(&p[2])])
-        .collect()
-}
-
-/// vivid's picture: the bars of a test card, all of their colours.
-fn assert_bars(row: &[[f64; 3]]) {
-    for (colour, [r, g, b]) in [
-        ("yellow", [1, 1, 0]),
-        ("cyan", [0, 1, 1]),
-        ("green", [0, 1, 0]),
-        ("magenta", [1, 0, 1]),
-        ("red", [1, 0, 0]),
-        ("blue", [0, 0, 1]),
-    ] {
-        let seen = row.iter().any(|pixel| {
-            pixel.iter().zip([r, g, b]).all(|(value, on)| match on {
-                1 => *value > 130.0,
-                _ => *value < 70.0,
-            })
-        });
-        assert!(seen, "no {colour} bar in {row:?}");
-    }
-}
-
-/// The mean difference of two rows' values.
-fn difference(a: &[[f64; 3]], b: &[[f64; 3]]) -> f64 {
-    let values = a.iter().flatten().zip(b.iter().flatten());
-    let count = a.len() * 3;
-    values.map(|(a, b)| (a - b).abs()).sum::<f64>() / count as f64
-}
-
-/// The loudest frequency that arrives, in Hz.
-async fn pitch(viewer: &Browser) -> f64 {
-    let pitch = viewer
-        .promise(
-            "(async () => {
-            const context = new AudioContext();
-            await context.resume();
-            const analyser = new AnalyserNode(context, { fftSize: 8192 });
-            const stream = document.getElementById('remote').srcObject;
-            context.createMediaStreamSource(stream).connect(analyser);
-            await new Promise((done) => setTimeout(done, 1500));
-            const levels = new Float32Array(analyser.frequencyBinCount);
-            analyser.getFloatFrequencyData(levels);
-            const loudest = levels.indexOf(Math.max(...levels));
-            await context.close();
-            return loudest * context.sampleRate / analyser.fftSize;
-        })()",
-        )
-        .await;
-    pitch.as_f64().expect("the page can analyse its sound")
 }

@@ -8,6 +8,8 @@ pub mod desk;
 pub mod device;
 pub mod meter;
 pub mod original;
+pub mod picture;
+pub mod shims;
 pub mod viewer;
 
 use std::future::Future;
