@@ -24,8 +24,8 @@ const BACK: Duration = Duration::from_secs(3);
 const EMULATION: Duration = Duration::from_secs(3);
 
 /// What the agent logs.
-const LOST: &str = "camera lost";
-const AGAIN: &str = "camera is back";
+const LOST: &str = "the camera is lost";
+const AGAIN: &str = "the camera is back";
 
 const UNBIND_CAMERA: &str = "echo vivid.0 >/sys/bus/platform/drivers/vivid/unbind";
 /// The kernel knows the camera again, and its picture moves.

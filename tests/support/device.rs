@@ -26,6 +26,18 @@ pub struct Device {
     _files: TempDir,
 }
 
+impl Drop for Device {
+    /// A test that fails shows what the device said last.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            for line in &log[log.len().saturating_sub(40)..] {
+                eprintln!("device: {line}");
+            }
+        }
+    }
+}
+
 impl Device {
     /// Starts one called "camera" for the chat server at `chat`, with the rest
     /// of its configuration from `toml`.
