@@ -13,7 +13,7 @@ use gstreamer::prelude::*;
 use gstreamer_video as gst_video;
 use tracing::{debug, error, info, warn};
 
-use super::pipeline::{OnProblem, Picture, SharedOutput, lock};
+use super::pipeline::{BranchId, OnProblem, Picture, SharedOutput, lock};
 use super::require;
 use crate::config::{VideoConfig, VideoSource};
 use crate::media::encoder::Encoder;
@@ -30,7 +30,7 @@ const STARTING: Caption = Caption::Words("CAMERA IS STARTING");
 enum News {
     Opened(u64, Result<Camera, MediaError>),
     Flows(u64),
-    Problem(u64, Option<VideoCodec>, MediaError),
+    Problem(u64, Option<BranchId>, MediaError),
 }
 
 /// A camera that is open.
@@ -56,7 +56,7 @@ impl Teller {
 
     fn on_problem(&self, number: u64) -> OnProblem {
         let this = self.clone();
-        Arc::new(move |codec, error| this.tell(News::Problem(number, codec, error)))
+        Arc::new(move |branch, error| this.tell(News::Problem(number, branch, error)))
     }
 
     fn on_flow(&self, number: u64) -> impl Fn() + Send + Sync + 'static {
@@ -164,7 +164,7 @@ impl Show {
             .all_headers(true)
             .build();
         if !sink.send_event(event) {
-            debug!(%codec, "the encoder took no key frame request");
+            debug!(stream = %codec, "the encoder took no key frame request");
         }
     }
 
@@ -244,10 +244,14 @@ impl Show {
                     self.recovery.handle(Event::CameraFlows, now);
                 }
             }
-            News::Problem(number, codec, error) => {
+            News::Problem(number, branch, error) => {
                 let shown = self.shown_number() == Some(number);
-                match codec {
-                    Some(codec) if shown => self.encoder_failed(codec, &error, now),
+                match branch {
+                    Some(branch)
+                        if shown && self.shown_picture().is_some_and(|p| p.has(branch)) =>
+                    {
+                        self.encoder_failed(branch.codec, &error, now);
+                    }
                     Some(_) => {}
                     None if is_camera(self, number) => self.camera_failed(&error, now),
                     None if self.slate.as_ref().is_some_and(|s| s.number == number) => {
@@ -330,8 +334,8 @@ impl Show {
     }
 
     fn log_encoder(&self, codec: VideoCodec, what: &str) {
-        let status = self.recovery.status().text;
-        warn!(%codec, reason = %status, "the encoder failed and is {what}");
+        let status = self.recovery.status();
+        warn!(stream = %codec, reason = %status.reason, "the encoder failed and is {what}");
     }
 
     fn open_camera(&mut self, now: Instant) {
@@ -483,7 +487,7 @@ impl Show {
                 reasons: "the table has no row for it".into(),
             });
         };
-        require(&encoder.factory, encoder.package)?;
+        require(encoder.factory, encoder.package)?;
         Ok(encoder)
     }
 

@@ -167,7 +167,7 @@ async fn a_camera_that_is_missing_is_a_slate_and_does_not_stop_the_sound() {
     let status = hub.status().borrow().clone();
     assert_eq!(status.video.state, State::Lost);
     assert!(
-        status.video.text.contains("/dev/no-such-camera"),
+        status.video.reason.contains("/dev/no-such-camera"),
         "{status:?}"
     );
     assert_eq!(status.audio.state, State::Live);
