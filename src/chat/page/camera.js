@@ -82,7 +82,7 @@ class Row {
     this.#input = input(control);
     this.#input.id = id;
     this.#input.dataset.name = control.name;
-    this.#input.oninput = () => this.#moved();
+    this.#input[this.#input.type === "range" ? "oninput" : "onchange"] = () => this.#moved();
     const label = document.createElement("label");
     label.htmlFor = id;
     label.textContent = controlWords(control.name);
