@@ -22,7 +22,10 @@ async fn a_viewer_with_a_channel_is_told_the_status_and_one_without_is_answered_
     let (mut told, mut plain) = (device.viewer("told").await, device.viewer("plain").await);
     told.call_with(&[LABEL]).await;
     let status = told.told("the picture is live", is_live).await;
-    assert_eq!(status["video"], json!({"state": "live", "text": ""}));
+    assert_eq!(
+        status["video"],
+        json!({"state": "live", "text": "", "reason": ""})
+    );
     told.told("the sound is live", |m| m["audio"]["state"] == "live")
         .await;
     told.watch(15).await;

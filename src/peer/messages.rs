@@ -261,14 +261,15 @@ mod tests {
             video: StreamStatus {
                 state: State::Lost,
                 text: "it is \"gone\"".into(),
+                reason: "poll error".into(),
             },
             ..Default::default()
         };
         assert_eq!(
             serde_json::from_str::<Value>(&status(&lost)).expect("JSON"),
             json!({"type": "status",
-                "video": {"state": "lost", "text": "it is \"gone\""},
-                "audio": {"state": "idle", "text": ""}})
+                "video": {"state": "lost", "text": "it is \"gone\"", "reason": "poll error"},
+                "audio": {"state": "idle", "text": "", "reason": ""}})
         );
         let mut read_only = camera_control("read_only", vec![]);
         read_only.control.writable = false;

@@ -299,7 +299,7 @@ export class Calls {
     close(this.#own);
     this.#own = null;
     this.#ui.ring(null);
-    this.#ui.media("");
+    this.#ui.media(null);
     this.#ui.camera.hide();
     this.#ui.remote(null);
     this.#ui.own(null);

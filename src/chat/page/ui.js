@@ -66,10 +66,11 @@ export class Ui {
     this.#showStatus();
   }
 
-  /** What the device says of its picture and sound, over the picture. */
-  media(text) {
-    $("media").textContent = text;
-    $("media").hidden = !text;
+  /** What the device says of its picture and sound, over the picture; null when all is well. */
+  media(said) {
+    $("media-text").textContent = said?.text ?? "";
+    $("media-reason").textContent = said?.reason ?? "";
+    $("media").hidden = !said?.text;
   }
 
   online(online) {

@@ -46,13 +46,14 @@ export function hangUpWords(name, reason) {
   return words.left(name);
 }
 
-/** What a device says is wrong with its picture and sound; "" when nothing is. */
+/** What a device says is wrong with its picture and sound, and why, as it puts it; both "" when nothing is. */
 export function statusWords({ video, audio }) {
-  const of = (stream, otherwise) => {
-    if (typeof stream?.text === "string" && stream.text) return stream.text.slice(0, 500);
-    return stream?.state === "lost" ? otherwise : "";
+  const text = (value) => (typeof value === "string" ? value.slice(0, 500) : "");
+  const of = (stream, otherwise) => text(stream?.text) || (stream?.state === "lost" ? otherwise : "");
+  return {
+    text: [of(video, words.noPicture), of(audio, words.noSound)].filter(Boolean).join(" "),
+    reason: [text(video?.reason), text(audio?.reason)].filter(Boolean).join(" "),
   };
-  return [of(video, words.noPicture), of(audio, words.noSound)].filter(Boolean).join(" ");
 }
 
 /** A control's name, for people: "White balance automatic". */

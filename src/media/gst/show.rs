@@ -16,10 +16,11 @@ use tracing::{debug, error, info, warn};
 use super::pipeline::{BranchId, OnProblem, Picture, SharedOutput, lock};
 use super::require;
 use crate::config::{VideoConfig, VideoSource};
+use crate::media::controls::{self, ControlError};
 use crate::media::encoder::Encoder;
 use crate::media::picture::{Caption, Painter, Plane};
 use crate::media::recovery::{Action, Event, Limits, Recovery};
-use crate::media::{MediaError, Output, PictureStatus, Waker, controls, devices, hotplug, plan};
+use crate::media::{MediaError, Output, PictureStatus, Waker, devices, hotplug, plan};
 use crate::sdp::VideoCodec;
 
 const LOST: Caption = Caption::Words("CAMERA LOST, WAITING");
@@ -96,6 +97,8 @@ pub(super) struct Show {
     numbers: u64,
     /// The loss of the camera was logged.
     lost: bool,
+    /// What the log says of the controls that could not be set.
+    refused: Arc<Mutex<Vec<ControlError>>>,
 }
 
 impl Show {
@@ -128,6 +131,7 @@ impl Show {
             shown: Shown::Nothing,
             numbers: 0,
             lost: false,
+            refused: Arc::default(),
         }
     }
 
@@ -368,6 +372,7 @@ impl Show {
         });
         let (config, teller) = (self.config.clone(), self.teller.clone());
         let (clock, base_time) = (self.clock.clone(), self.base_time);
+        let refused = self.refused.clone();
         let thread = std::thread::Builder::new().name("camera-open".into());
         let spawned = thread.spawn(move || {
             let camera = open(&config, &teller, number);
@@ -379,7 +384,7 @@ impl Show {
             teller.tell(News::Opened(number, camera));
             // The picture does not wait for them.
             if let Some(node) = node {
-                set_controls(&node, &config);
+                set_controls(&node, &config, &mut lock(&refused));
             }
         });
         if let Err(e) = spawned {
@@ -506,10 +511,14 @@ impl Show {
     }
 }
 
-fn set_controls(node: &str, config: &VideoConfig) {
-    for error in controls::apply(node, &config.controls) {
+/// Sets the configured controls. `refused` were logged before: each opening
+/// of the camera would only say them again.
+fn set_controls(node: &str, config: &VideoConfig, refused: &mut Vec<ControlError>) {
+    let errors = controls::apply(node, &config.controls);
+    for error in errors.iter().filter(|error| !refused.contains(error)) {
         warn!(camera = node, %error, "video.controls: one was not set; correct it or remove it");
     }
+    *refused = errors;
 }
 
 /// Makes the camera's pipeline, or the one that stands for it.
