@@ -135,7 +135,15 @@ impl Daemon {
         let (hub, media) = Hub::start(source, profile);
         let (tell, events) = mpsc::channel(EVENTS);
         let with_audio = config.audio.source != AudioSource::None;
-        let peers = Peers::new(hub.clone(), with_audio, ice, config.ice.loopback, tell)?;
+        let viewer_controls = config.video.viewer_controls.clone();
+        let peers = Peers::new(
+            hub.clone(),
+            with_audio,
+            viewer_controls,
+            ice,
+            config.ice.loopback,
+            tell,
+        )?;
         let agent = Agent::new(
             AgentConfig {
                 name,

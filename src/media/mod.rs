@@ -10,6 +10,7 @@
 //!
 //! Nothing here knows WebRTC; the viewers' side is [`crate::peer`].
 
+pub mod controls;
 pub mod devices;
 pub mod discovery;
 pub mod encoder;

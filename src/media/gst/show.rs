@@ -16,6 +16,7 @@ use tracing::{debug, error, info, warn};
 use super::control;
 use super::pipeline::{BranchId, OnProblem, Picture, SharedOutput, lock};
 use crate::config::{VideoConfig, VideoSource};
+use crate::media::controls::{self, ControlError};
 use crate::media::encoder::Encoder;
 use crate::media::picture::{Caption, Painter, Plane};
 use crate::media::probe::{Encoders, Found};
@@ -118,6 +119,8 @@ pub(super) struct Show {
     numbers: u64,
     /// The loss of the camera was logged.
     lost: bool,
+    /// What the log says of the controls that could not be set.
+    refused: Arc<Mutex<Vec<ControlError>>>,
 }
 
 impl Show {
@@ -152,6 +155,7 @@ impl Show {
             shown: Shown::Nothing,
             numbers: 0,
             lost: false,
+            refused: Arc::default(),
         }
     }
 
@@ -381,6 +385,7 @@ impl Show {
         });
         let (config, teller) = (self.config.clone(), self.teller.clone());
         let (clock, base_time) = (self.clock.clone(), self.base_time);
+        let refused = self.refused.clone();
         let thread = std::thread::Builder::new().name("camera-open".into());
         let spawned = thread.spawn(move || {
             let camera = open(&config, &teller, number);
@@ -388,7 +393,12 @@ impl Show {
                 camera.picture.play(&clock, base_time)?;
                 Ok(camera)
             });
+            let node = camera.as_ref().ok().and_then(|camera| camera.node.clone());
             teller.tell(News::Opened(number, camera));
+            // The picture does not wait for them.
+            if let Some(node) = node {
+                set_controls(&node, &config, &mut lock(&refused));
+            }
         });
         if let Err(e) = spawned {
             let error = MediaError::Pipeline {
@@ -534,6 +544,16 @@ impl Show {
         self.numbers += 1;
         self.numbers
     }
+}
+
+/// Sets the configured controls. `refused` were logged before: each opening
+/// of the camera would only say them again.
+fn set_controls(node: &str, config: &VideoConfig, refused: &mut Vec<ControlError>) {
+    let errors = controls::apply(node, &config.controls);
+    for error in errors.iter().filter(|error| !refused.contains(error)) {
+        warn!(camera = node, %error, "video.controls: one was not set; correct it or remove it");
+    }
+    *refused = errors;
 }
 
 /// Makes the camera's pipeline, or the one that stands for it.
