@@ -17,7 +17,8 @@ use tracing::debug;
 
 use super::encoder::Encoder;
 use super::frame::profile_level_id;
-use super::{MediaError, Output, Source, Stream, devices, plan};
+use super::plan::{Carries, Circumstances, Memory, PicturePlan, SoundPlan};
+use super::{MediaError, Output, Source, Stream, discovery, plan};
 use crate::config::{AudioConfig, AudioSource, VideoConfig, VideoSource};
 use crate::sdp::{ProfileLevelId, VideoCodec};
 use pipeline::{Picture, Running};
@@ -79,7 +80,13 @@ fn trial(
         config.width,
         config.height,
         config.fps,
-        plan::video_branch(encoder, config)
+        plan::branch(
+            encoder,
+            config,
+            &Carries::Raw(encoder.formats[0].to_owned()),
+            config.fps,
+            Memory::Mmap
+        )
     );
     let what = format!("trial of {}", encoder.id);
     let pipeline = parse(&description, &what)?;
@@ -101,6 +108,35 @@ fn trial(
         })?;
     let map = sample.buffer().and_then(|b| b.map_readable().ok());
     Ok(map.and_then(|m| profile_level_id(&m)))
+}
+
+/// Looks for the camera that the configuration asks for, and plans its picture
+/// for `encoder`.
+pub fn plan_picture(config: &VideoConfig, encoder: &Encoder) -> Result<PicturePlan, MediaError> {
+    let cameras = match config.source {
+        VideoSource::V4l2 => discovery::cameras(config).cameras,
+        VideoSource::Test | VideoSource::Custom => Vec::new(),
+    };
+    let formats: Vec<_> = encoder.formats.iter().map(|f| (*f).into()).collect();
+    let circumstances = Circumstances {
+        formats: &formats,
+        memory: Memory::Mmap,
+        pass_through: false,
+        skip_modes: 0,
+    };
+    plan::picture(config, &cameras, &circumstances)
+}
+
+/// Looks for the microphone that the configuration asks for; `None` where
+/// there is to be no sound.
+pub fn plan_sound(config: &AudioConfig) -> Result<Option<SoundPlan>, MediaError> {
+    let is_asked = config.source == AudioSource::Alsa && config.device == "auto";
+    let microphones = if is_asked {
+        discovery::sound::microphones()
+    } else {
+        Vec::new()
+    };
+    plan::sound(config, &microphones)
 }
 
 struct StopOnDrop(gst::Pipeline);
@@ -233,35 +269,29 @@ impl GstSource {
     }
 
     fn start_video(&mut self, codec: VideoCodec, output: Output) -> Result<(), MediaError> {
-        let branch = plan::video_branch(self.encoder(codec)?, &self.video);
+        let encoder = self.encoder(codec)?;
         let stream = Stream::Video(codec);
+        let branch = |plan: &PicturePlan| {
+            plan::branch(encoder, &self.video, &plan.carries, plan.fps, Memory::Mmap)
+        };
         if let Some(picture) = &mut self.picture {
-            return picture.add_branch(stream, &branch, output);
+            return picture.add_branch(stream, &branch(&picture.plan), output);
         }
         let mut picture = match self.spare.take() {
             Some(spare) => spare,
-            None => Picture::new(&self.video)?,
+            None => Picture::new(plan_picture(&self.video, self.encoder)?)?,
         };
-        picture.add_branch(stream, &branch, output)?;
+        picture.add_branch(stream, &branch(&picture.plan), output)?;
         picture.running.play(&self.clock, self.base_time)?;
         self.picture = Some(picture);
         Ok(())
     }
 
     fn start_audio(&mut self, output: Output) -> Result<(), MediaError> {
-        let device = match (self.audio.source, self.audio.device.as_str()) {
-            (AudioSource::Alsa, "auto") => Some(devices::microphone()?),
-            (AudioSource::Alsa, device) => Some(device.to_owned()),
-            _ => None,
-        };
-        let what = match &device {
-            Some(device) => format!("microphone {device}"),
-            None => "sound".to_owned(),
-        };
-        let Some(description) = plan::audio(&self.audio, device.as_deref()) else {
+        let Some(sound) = plan_sound(&self.audio)? else {
             return Ok(());
         };
-        let running = Running::new(&description, what)?;
+        let running = Running::new(&sound.description, sound.what)?;
         running.deliver(&running.pipeline, Stream::Audio, output)?;
         running.play(&self.clock, self.base_time)?;
         self.sound = Some(running);
@@ -309,7 +339,9 @@ impl Source for GstSource {
         // A camera's mode is asked for when it is opened; without a camera
         // there is nothing to open, and the pipeline can stand ready.
         if self.spare.is_none() && self.video.source == VideoSource::Test {
-            self.spare = Picture::new(&self.video).ok();
+            self.spare = plan_picture(&self.video, self.encoder)
+                .and_then(Picture::new)
+                .ok();
         }
     }
 }

@@ -10,7 +10,6 @@
 //!
 //! Nothing here knows WebRTC; the viewers' side is [`crate::peer`].
 
-pub mod devices;
 pub mod discovery;
 pub mod encoder;
 pub mod frame;

@@ -13,10 +13,10 @@ use gstreamer_video as gst_video;
 use tracing::debug;
 
 use super::{parse, sink, words};
-use crate::config::{VideoConfig, VideoSource};
 use crate::media::hub::Failure;
 use crate::media::picture::{Painter, Plane};
-use crate::media::{AccessUnit, MediaError, Output, Stream, devices, plan};
+use crate::media::plan::PicturePlan;
+use crate::media::{AccessUnit, MediaError, Output, Stream};
 
 /// Unlinking a branch waits this long for the streaming thread.
 const UNLINK: Duration = Duration::from_secs(2);
@@ -167,30 +167,16 @@ struct Branch {
 
 /// The picture's pipeline, with an encoder for each codec that is watched.
 pub(super) struct Picture {
+    pub plan: PicturePlan,
     pub running: Running,
     tee: gst::Element,
     branches: HashMap<Stream, Branch>,
 }
 
 impl Picture {
-    pub fn new(config: &VideoConfig) -> Result<Self, MediaError> {
-        let camera = match config.source {
-            VideoSource::V4l2 => Some(devices::camera(config)?),
-            VideoSource::Test | VideoSource::Custom => None,
-        };
-        let what = match (&camera, config.source) {
-            (Some(camera), _) => format!("camera {}", camera.device),
-            (None, VideoSource::Custom) => "video.pipeline".to_owned(),
-            (None, _) => "test picture".to_owned(),
-        };
-        if let Some(c) = &camera {
-            debug!(
-                camera = %c.device, format = ?c.format,
-                "mode {}×{} at {:.1} frames/s",
-                c.width, c.height, f64::from(c.rate.0) / f64::from(c.rate.1)
-            );
-        }
-        let running = Running::new(&plan::video_source(config, camera.as_ref()), what)?;
+    pub fn new(plan: PicturePlan) -> Result<Self, MediaError> {
+        debug!(picture = %plan.what, "{}", plan.reason);
+        let running = Running::new(&plan.description, plan.what.clone())?;
         let tee = running
             .pipeline
             .by_name("tee")
@@ -199,6 +185,7 @@ impl Picture {
             paint(&source);
         }
         Ok(Self {
+            plan,
             running,
             tee,
             branches: HashMap::new(),
