@@ -126,9 +126,16 @@ pub(super) fn after_refusals(mut choices: Vec<Choice>, refusals: usize) -> Optio
     }
     let mut choice = choices.into_iter().next()?;
     if refusals > 0 {
-        choice
-            .reason
-            .push_str("; the USB bus had no room for better");
+        let Mode {
+            fourcc,
+            width,
+            height,
+            rate,
+        } = &choice.mode;
+        choice.reason = format!(
+            "{width}×{height} {fourcc} {} fps: the USB bus had no room for what was better",
+            rate_words(fps(*rate))
+        );
     }
     Some(choice)
 }
@@ -259,14 +266,15 @@ impl<'a> Candidate<'a> {
             work => work,
         };
         let excess = fps(mode.rate) > f64::from(config.fps) * 1.1;
+        let drop_to = (excess && !is_coded).then_some(config.fps);
         Choice {
             mode: mode.clone(),
             coding: self.coding,
             work,
             is_grey: self.is_grey(),
             size,
-            drop_to: (excess && !is_coded).then_some(config.fps),
-            reason: self.reason(all, camera, config, size),
+            drop_to,
+            reason: self.reason(all, camera, config, size, drop_to),
         }
     }
 
@@ -276,6 +284,7 @@ impl<'a> Candidate<'a> {
         camera: &Camera,
         config: &VideoConfig,
         size: (u32, u32),
+        drop_to: Option<u32>,
     ) -> String {
         let mode = self.mode;
         let mut clauses = Vec::new();
@@ -329,6 +338,9 @@ impl<'a> Candidate<'a> {
                     config.width, config.height
                 ),
             });
+        }
+        if let Some(fps) = drop_to {
+            clauses.push(format!("thinned out to {fps} fps"));
         }
         if self.is_slow(config) {
             clauses.push(format!("no mode reaches {} fps", config.fps));

@@ -245,16 +245,11 @@ fn the_steps_give_what_the_tee_is_said_to_carry() {
         }]);
         let plan = picture(&config, &[camera], &circumstances(&formats)).expect("a plan");
         let (_, steps) = plan.description.split_once(" ! ").expect("a source");
+        let size = format!("video/x-raw,width={width},height={height},framerate={rate}/1,");
+        let source = source.replacen("video/x-raw,", &size, 1);
         let pipeline = gst::parse::launch(&format!(
-            "videotestsrc num-buffers=20 ! {source} ! {steps} ! queue ! fakesink name=sink sync=false"
-        ).replace(
-            source,
-            // The generated picture's caps, ahead of any encoder.
-            &source.replacen(
-                "video/x-raw,",
-                &format!("video/x-raw,width={width},height={height},framerate={rate}/1,"),
-                1,
-            ),
+            "videotestsrc num-buffers=20 ! {source} ! {steps} ! queue ! \
+             fakesink name=sink sync=false"
         ))
         .expect("elements")
         .downcast::<gst::Pipeline>()
