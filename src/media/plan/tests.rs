@@ -248,7 +248,7 @@ fn the_steps_give_what_the_tee_is_said_to_carry() {
         let size = format!("video/x-raw,width={width},height={height},framerate={rate}/1,");
         let source = source.replacen("video/x-raw,", &size, 1);
         let pipeline = gst::parse::launch(&format!(
-            "videotestsrc num-buffers=20 ! {source} ! {steps} ! queue ! \
+            "videotestsrc num-buffers=20 ! {source} ! identity ! {steps} ! queue ! \
              fakesink name=sink sync=false"
         ))
         .expect("elements")
