@@ -328,7 +328,7 @@ fn zeroed<T: Plain>() -> T {
 }
 
 fn enumerate<T>(mut item: impl FnMut(u32) -> Option<T>) -> Vec<T> {
-    (0..MOST).map_while(|index| item(index)).collect()
+    (0..MOST).map_while(&mut item).collect()
 }
 
 /// A driver's text: up to the first NUL, whatever the bytes are, without what

@@ -361,11 +361,12 @@ fn control_words(control: &Control) -> String {
         name,
         minimum,
         maximum,
+        default,
         ..
     } = control;
     let end = if control.writable { "" } else { " read-only" };
     if control.menu.is_empty() {
-        format!("{name} {minimum}…{maximum}{end}")
+        format!("{name} {minimum}…{maximum} ({default}){end}")
     } else {
         let items: Vec<_> = control
             .menu

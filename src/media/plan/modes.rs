@@ -155,7 +155,7 @@ pub(super) fn no_mode(camera: &Camera) -> String {
     };
     if formats.is_empty() {
         "offers no mode; is it in use by another program, or without a signal?".into()
-    } else if formats.iter().all(|f| is_bayer(f)) {
+    } else if formats.iter().all(is_bayer) {
         format!(
             "gives only a sensor's raw picture ({}); install gstreamer1.0-libcamera, which makes \
              pictures of it",
