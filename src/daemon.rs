@@ -13,6 +13,7 @@ use crate::agent::{Agent, AgentConfig, Command, Event, PeerEvent, SessionId};
 use crate::config::{AudioSource, Config, ConfigError, VideoSource};
 use crate::ice::IceServers;
 use crate::media::gst::{self, GstSource};
+use crate::media::hotplug::Hotplug;
 use crate::media::hub::HubThread;
 use crate::media::{Hub, MediaError, Source};
 use crate::peer::{Peer, PeerError, Peers};
@@ -58,6 +59,7 @@ pub struct Daemon {
     server: Server,
     peers: Arc<Peers>,
     media: HubThread,
+    hub: Hub,
     events: mpsc::Receiver<(SessionId, PeerEvent)>,
 }
 
@@ -96,7 +98,7 @@ impl Daemon {
         let (hub, media) = Hub::start(source, profile);
         let (tell, events) = mpsc::channel(EVENTS);
         let with_audio = config.audio.source != AudioSource::None;
-        let peers = Peers::new(hub, with_audio, ice, config.ice.loopback, tell)?;
+        let peers = Peers::new(hub.clone(), with_audio, ice, config.ice.loopback, tell)?;
         let agent = Agent::new(
             AgentConfig {
                 name,
@@ -110,6 +112,7 @@ impl Daemon {
             server,
             peers: Arc::new(peers),
             media,
+            hub,
             events,
         })
     }
@@ -122,8 +125,10 @@ impl Daemon {
             server,
             peers,
             media,
+            hub,
             events,
         } = self;
+        let hotplug = Hotplug::listen(move || hub.device_appeared());
         let mut running = Running {
             agent,
             server,
@@ -135,6 +140,7 @@ impl Daemon {
             away: false,
         };
         running.until_quit(events, shutdown).await;
+        drop(hotplug);
         let goodbye = async {
             if let Some(link) = running.link.take() {
                 link.close().await;

@@ -24,6 +24,10 @@ pub struct AccessUnit {
     pub key: bool,
     /// When it was captured, on the clock that all streams share.
     pub running_time: Duration,
+    /// The same on this machine's clock.
+    pub captured_at: Instant,
+    /// When it went into the encoder, where that is known.
+    pub encoder_in: Option<Instant>,
     /// When it left the encoder.
     pub encoded_at: Instant,
 }
@@ -37,6 +41,10 @@ pub struct Frame {
     pub rtp_time: u32,
     /// Decodable without what came before.
     pub key: bool,
+    /// When it was captured.
+    pub captured_at: Instant,
+    /// When it went into the encoder, where that is known.
+    pub encoder_in: Option<Instant>,
     /// When it left the encoder.
     pub encoded_at: Instant,
 }
@@ -77,6 +85,8 @@ impl Packetizer {
             payloads,
             rtp_time: rtp_time(unit.running_time, self.stream.clock_rate()),
             key: unit.key,
+            captured_at: unit.captured_at,
+            encoder_in: unit.encoder_in,
             encoded_at: unit.encoded_at,
         })
     }
@@ -113,6 +123,8 @@ mod tests {
             data: Bytes::copy_from_slice(data),
             key: true,
             running_time,
+            captured_at: Instant::now(),
+            encoder_in: None,
             encoded_at: Instant::now(),
         }
     }
