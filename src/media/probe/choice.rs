@@ -105,6 +105,16 @@ impl Encoders {
         })
     }
 
+    /// The same, tried by children of this program, whose findings are
+    /// remembered.
+    ///
+    /// # Errors
+    ///
+    /// As above, or the kernel does not tell where this program is.
+    pub fn for_this_machine(config: &Config) -> Result<Self, MediaError> {
+        Self::new(config, Prober::this_program()?, Cache::standard())
+    }
+
     /// The best for `codec` that works; `video.encoder` narrows H.264 to one.
     ///
     /// # Errors
