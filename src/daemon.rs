@@ -56,7 +56,7 @@ pub fn check(config: &Config) -> Result<(), StartError> {
 
 /// The encoders of this machine, each to be tried by a child of this program.
 fn encoders(config: &Config) -> Result<Encoders, MediaError> {
-    Encoders::new(config, Prober::this_program()?, Cache::standard())
+    Encoders::new(config, Prober::this_program(), Cache::standard())
 }
 
 /// A device, ready to run.

@@ -62,17 +62,15 @@ pub fn serve(input: impl Read, mut output: impl Write) -> Result<(), String> {
 }
 
 /// Runs `program` as the child for `job`, no longer than `limit`.
-pub fn run(program: &Path, job: &Job, limit: Duration) -> Report {
-    match start(program, job) {
-        Ok(child) => {
-            let (last, end) = follow(child, limit);
-            conclude(job, last, end)
-        }
-        Err(error) => Report::unusable(format!(
-            "the probe {} cannot be started: {error}",
-            program.display()
-        )),
-    }
+///
+/// # Errors
+///
+/// The child cannot be started, which says nothing of the encoder.
+pub fn run(program: &Path, job: &Job, limit: Duration) -> Result<Report, String> {
+    let child = start(program, job)
+        .map_err(|error| format!("the probe {} cannot be started: {error}", program.display()))?;
+    let (last, end) = follow(child, limit);
+    Ok(conclude(job, last, end))
 }
 
 fn start(program: &Path, job: &Job) -> std::io::Result<Child> {
@@ -249,11 +247,15 @@ mod tests {
 
     #[test]
     fn a_program_that_is_none_is_named() {
-        let words = run(&PathBuf::from("/no/such"), &job(), LIMIT).words();
-        assert!(words.contains("/no/such"), "{words}");
+        let error = run(&PathBuf::from("/no/such"), &job(), LIMIT).expect_err("no program");
+        assert!(error.contains("/no/such"), "{error}");
         // It ends without a word.
-        let words = run(&PathBuf::from("/bin/true"), &job(), LIMIT).words();
-        assert!(words.contains("without a report"), "{words}");
+        let report = run(&PathBuf::from("/bin/true"), &job(), LIMIT).expect("a program");
+        assert!(
+            report.words().contains("without a report"),
+            "{}",
+            report.words()
+        );
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //! A factory that is registered is not an encoder that works: the driver may
 //! be missing, the firmware may hang, a property may be there and do nothing.
 //! So each candidate of the table really encodes some two seconds of pictures
-//! ([`trial`]), in a process of its own with a time limit ([`child`]), and what
-//! it did is judged ([`judge`]) and remembered ([`cache`]). [`Encoders`] goes
+//! ([`probe`]), in a process of its own with a time limit ([`child`]), and what
+//! it did is judged and remembered ([`cache`]). [`Encoders`] goes
 //! through the candidates, best first, and stops at the first that is usable.
 //!
 //! What makes an encoder **unusable**, and is never shown to a viewer:
