@@ -200,10 +200,8 @@ impl Report {
 
     /// The row to run, with what was learned.
     pub fn row(&self, encoder: &Arc<Encoder>) -> Arc<Encoder> {
-        let mut row = match &self.fitted {
-            // A rank, or who made it, is nothing that a probe changes.
-            Some(fitted) => fitted.clone(),
-            None => return encoder.clone(),
+        let Some(mut row) = self.fitted.clone() else {
+            return encoder.clone();
         };
         if !self.obeys_key_frame_requests() {
             row.key_frame_seconds = KEY_FRAME_INTERVAL_UNASKED;
