@@ -101,7 +101,7 @@ pub struct EncoderRow {
 /// Looks at everything. GStreamer must have been started. `probes` tells, by
 /// encoder id, what a probe found.
 pub fn look(config: &Config, probes: &[(String, String)]) -> Report {
-    let found = super::cameras(&config.video);
+    let found = super::every_camera(&config.video);
     let microphones = sound::microphones();
     let installed = |factory: &str| gst::ElementFactory::find(factory).is_some();
     let rows = [VideoCodec::H264, VideoCodec::Vp8]

@@ -12,7 +12,7 @@ use gstreamer_app as gst_app;
 use tracing::{debug, warn};
 
 use super::{parse, sink, words};
-use crate::media::plan::PicturePlan;
+use crate::media::plan::{Carries, PicturePlan};
 use crate::media::pulse::Pulse;
 use crate::media::{AccessUnit, MediaError, Output};
 use crate::sdp::VideoCodec;
@@ -303,8 +303,10 @@ struct Branch {
 /// A picture's pipeline: a camera, a test picture or the slate, with an encoder
 /// for each codec that is watched.
 pub(super) struct Picture {
-    /// How it was made.
-    pub plan: PicturePlan,
+    /// What the tee carries.
+    pub carries: Carries,
+    /// Frames a second.
+    pub fps: u32,
     running: Running,
     tee: gst::Element,
     branches: HashMap<VideoCodec, Branch>,
@@ -355,7 +357,8 @@ impl Picture {
             gst::PadProbeReturn::Ok
         });
         Ok(Self {
-            plan,
+            carries: plan.carries,
+            fps: plan.fps,
             running,
             tee,
             branches: HashMap::new(),

@@ -467,8 +467,8 @@ impl Show {
         };
         picture.remove_branch(codec);
         let hung = row.and_then(|row| {
-            let plan = &picture.plan;
-            let description = plan::branch(row, &config, &plan.carries, plan.fps, Memory::Mmap);
+            let (carries, fps) = (&picture.carries, picture.fps);
+            let description = plan::branch(row, &config, carries, fps, Memory::Mmap);
             picture.add_branch(codec, &description, output)
         });
         let now = Instant::now();
