@@ -17,9 +17,9 @@ use camera_agent::config::{AudioSource, Config, LogConfig, VideoSource};
 use camera_agent::daemon::{self, Daemon};
 use camera_agent::ice::{self, IceServers};
 use camera_agent::media::discovery::report;
-use camera_agent::media::encoder::Encoder;
 use camera_agent::media::gst;
-use camera_agent::sdp::VideoCodec;
+use camera_agent::media::probe::cache::Cache;
+use camera_agent::media::probe::{Encoders, Prober, child};
 use camera_agent::{chat, environment, logging};
 
 fn main() -> ExitCode {
@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         Command::Chat(arguments) => chat(&arguments),
         Command::Demo(arguments) => demo(&arguments),
         Command::Devices(arguments) => devices(&arguments),
+        Command::ProbeEncoder => probe_encoder(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -100,9 +101,7 @@ fn demo(arguments: &cli::Demo) -> anyhow::Result<()> {
     config.ice.loopback = true;
     logging::start(&config.log)?;
     gst::init()?;
-    let encoders = Encoder::candidates(VideoCodec::H264, "auto");
-    let is_there = |encoder| gst::plan_picture(&config.video, encoder).is_ok();
-    if arguments.test || !encoders.first().is_some_and(|e| is_there(e)) {
+    if arguments.test || gst::plan_picture(&config.video, &[]).is_err() {
         config.video.source = VideoSource::Test;
     }
     if arguments.test || gst::plan_sound(&config.audio).is_err() {
@@ -129,7 +128,8 @@ fn demo(arguments: &cli::Demo) -> anyhow::Result<()> {
 fn devices(arguments: &cli::Devices) -> anyhow::Result<()> {
     let config = arguments.configuration()?;
     gst::init()?;
-    let report = report::look(&config, &[]);
+    let encoders = Encoders::new(&config, Prober::this_program()?, Cache::standard())?;
+    let report = report::look(&config, &encoders.report());
     let text = if arguments.json {
         serde_json::to_string_pretty(&report).context("writing JSON")? + "\n"
     } else {
@@ -140,6 +140,10 @@ fn devices(arguments: &cli::Devices) -> anyhow::Result<()> {
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         result => result.context("writing to standard output"),
     }
+}
+
+fn probe_encoder() -> anyhow::Result<()> {
+    child::serve(std::io::stdin(), std::io::stdout()).map_err(anyhow::Error::msg)
 }
 
 /// Browsers treat `localhost` as secure, and people can read it.

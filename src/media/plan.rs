@@ -10,7 +10,7 @@ use std::borrow::Cow;
 
 use super::MediaError;
 use super::discovery::{Camera, CameraKind, Microphone, MicrophoneKind, Mode, libcamera};
-use super::encoder::{Encoder, KEY_FRAME_INTERVAL};
+use super::encoder::Encoder;
 use crate::config::{AudioConfig, AudioSource, VideoConfig, VideoSource};
 use crate::sdp::VideoCodec;
 use modes::{Choice, Coding, Work};
@@ -336,17 +336,13 @@ pub fn branch(
     fps: u32,
     memory: Memory,
 ) -> String {
-    let parser = match encoder.parser {
+    let parser = match &*encoder.parser {
         "" => String::new(),
         parser => format!(" ! {parser}"),
     };
-    let takes = |format: &str| encoder.formats.contains(&format);
-    let convert = || {
-        format!(
-            "videoconvert ! video/x-raw,format={} ! ",
-            encoder.formats[0]
-        )
-    };
+    let takes = |format: &str| takes(&encoder.formats, format);
+    let best = encoder.formats.first().map_or("I420", |format| format);
+    let convert = || format!("videoconvert ! video/x-raw,format={best} ! ");
     let (before, memory) = match carries {
         Carries::H264 if encoder.codec == VideoCodec::H264 => {
             return format!("{FIREWALL} ! {EVERY} ! {H264_UNITS} ! {SINK}");
@@ -366,23 +362,19 @@ pub fn branch(
 }
 
 fn element(encoder: &Encoder, config: &VideoConfig, fps: u32, memory: Memory) -> String {
-    let mut element = format!(
-        "{} name=encoder {}={} {}={}",
-        encoder.factory,
-        encoder.gop,
-        fps * KEY_FRAME_INTERVAL,
-        encoder.rate,
-        encoder.rate_value(config.bitrate_kbps.saturating_mul(1000)),
-    );
-    for (key, value) in encoder.properties {
-        element.push_str(&format!(" {key}={value}"));
-    }
+    let bits = config.bitrate_kbps.saturating_mul(1000);
+    let element = encoder.element_text(fps, bits);
     // GStreamer's V4L2 encoders copy what they are given unless told to take
     // the camera's own buffers.
     if memory == Memory::Dmabuf && encoder.factory.starts_with("v4l2") {
-        element.push_str(" output-io-mode=dmabuf-import");
+        element.replacen(
+            "name=encoder",
+            "name=encoder output-io-mode=dmabuf-import",
+            1,
+        )
+    } else {
+        element
     }
-    element
 }
 
 /// A sound pipeline.
