@@ -121,6 +121,8 @@ fn assert_one_stream(track: &Track, clock: f64) {
     );
 }
 
+/// On a busy machine either stream may wait so long for a processor.
+const UNNOTICED: Duration = Duration::from_millis(500);
 /// 15 of 30 frames a second in half a second, less what a busy machine loses.
 const FULL_RATE: u64 = 12;
 /// 50 packets of sound a second.
@@ -184,12 +186,7 @@ async fn a_browser_sees_the_slate_while_the_camera_is_unplugged_and_the_camera_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_stream_runs_on_over_every_fault_of_the_camera_and_the_sound_does_not_notice() {
-    let bed = Bed::start(FakeCamera::new(Format::Mjpg, 640, 360, 30)).await;
-    let viewer = bed.viewer().await;
-    flows("the camera", SOON, &viewer, pictures, FULL_RATE).await;
-    let sounds_before = (Instant::now(), sounds(&viewer));
-
+async fn one_stream_runs_on_over_a_fault_of_the_camera_and_the_sound_does_not_notice() {
     let faults: [(&str, fn(&FakeCamera), fn(&FakeCamera)); 3] = [
         ("unplugged", FakeCamera::unplug, FakeCamera::replug),
         (
@@ -204,6 +201,11 @@ async fn one_stream_runs_on_over_every_fault_of_the_camera_and_the_sound_does_no
         ),
     ];
     for (fault, begin, end) in faults {
+        let bed = Bed::start(FakeCamera::new(Format::Mjpg, 640, 360, 30)).await;
+        let viewer = bed.viewer().await;
+        flows("the camera", SOON, &viewer, pictures, FULL_RATE).await;
+        viewer.received(|r| r.audio.timeline.longest_gap = Duration::ZERO);
+
         begin(&bed.camera);
         sleep(SEEN).await;
         // The slate has 10 frames a second, the camera 30.
@@ -212,21 +214,20 @@ async fn one_stream_runs_on_over_every_fault_of_the_camera_and_the_sound_does_no
             (6.0..14.0).contains(&slate),
             "{fault}: {slate:.1} frames a second"
         );
+        assert_eq!(bed.device.logged("the camera is lost"), 1, "{fault}");
+        assert_eq!(bed.device.warnings(), 1, "{fault}");
         end(&bed.camera);
         let took = flows(fault, BACK, &viewer, pictures, FULL_RATE).await;
         println!("{fault}: back after {took:?}");
-    }
+        assert_eq!(bed.device.said("the camera is back"), 1, "{fault}");
 
-    let heard = (sounds(&viewer) - sounds_before.1) as f64;
-    let heard = heard / sounds_before.0.elapsed().as_secs_f64();
-    assert!(
-        (49.0..51.0).contains(&heard),
-        "{heard:.1} packets of sound a second"
-    );
-    viewer.received(|received| {
-        assert_one_stream(&received.video, VIDEO_CLOCK);
-        assert_one_stream(&received.audio, AUDIO_CLOCK);
-    });
+        let gap = viewer.received(|r| r.audio.timeline.longest_gap);
+        assert!(gap < UNNOTICED, "{fault}: the sound stopped for {gap:?}");
+        viewer.received(|received| {
+            assert_one_stream(&received.video, VIDEO_CLOCK);
+            assert_one_stream(&received.audio, AUDIO_CLOCK);
+        });
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -234,26 +235,16 @@ async fn a_microphone_comes_and_goes_and_the_picture_does_not_notice() {
     let bed = Bed::start(FakeCamera::new(Format::Mjpg, 640, 360, 30)).await;
     let viewer = bed.viewer().await;
     flows("the camera", SOON, &viewer, pictures, FULL_RATE).await;
-    let (begun, seen) = (Instant::now(), pictures(&viewer));
+    viewer.received(|r| r.video.timeline.longest_gap = Duration::ZERO);
 
-    let faults: [(&str, fn(&FakeMicrophone), fn(&FakeMicrophone)); 2] = [
-        ("unplugged", FakeMicrophone::unplug, FakeMicrophone::replug),
-        (
-            "silent",
-            FakeMicrophone::go_silent,
-            FakeMicrophone::sound_again,
-        ),
-    ];
-    for (fault, begin, end) in faults {
-        begin(&bed.microphone);
-        sleep(SEEN).await;
-        end(&bed.microphone);
-        let took = flows(fault, BACK, &viewer, sounds, FULL_SOUND).await;
-        println!("{fault}: back after {took:?}");
-    }
+    bed.microphone.unplug();
+    sleep(SEEN).await;
+    bed.microphone.replug();
+    let took = flows("the sound", BACK, &viewer, sounds, FULL_SOUND).await;
+    println!("replugged to sound: {took:?}");
 
-    let rate = (pictures(&viewer) - seen) as f64 / begun.elapsed().as_secs_f64();
-    assert!(rate > 27.0, "{rate:.1} frames a second");
+    let gap = viewer.received(|r| r.video.timeline.longest_gap);
+    assert!(gap < UNNOTICED, "the picture stood still for {gap:?}");
     viewer.received(|received| {
         assert_one_stream(&received.video, VIDEO_CLOCK);
         assert_one_stream(&received.audio, AUDIO_CLOCK);

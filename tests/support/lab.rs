@@ -47,7 +47,7 @@ impl Lab {
         };
         lab.vm(&format!(
             "systemctl stop other 2>/dev/null; cd /etc/camera-agent; \
-             sed '/^\\[video\\]/a {video}' plain.toml >camera-agent.toml; \
+             sed 's/^\\[video\\]/&\\n{video}/' plain.toml >camera-agent.toml; \
              systemctl restart camera-agent"
         ))
         .await;
