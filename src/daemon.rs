@@ -15,7 +15,7 @@ use crate::ice::IceServers;
 use crate::media::gst::{self, GstSource};
 use crate::media::hotplug::Hotplug;
 use crate::media::hub::HubThread;
-use crate::media::{Hub, MediaError, Source, devices};
+use crate::media::{Hub, MediaError, Source};
 use crate::peer::{Peer, PeerError, Peers};
 use crate::sdp::ProfileLevelId;
 use crate::signaling::{Link, Server, SignalingError, SignalingEvent};
@@ -77,12 +77,8 @@ impl Daemon {
             "encoder"
         );
         if config.video.source == VideoSource::V4l2 {
-            match devices::camera(&config.video) {
-                Ok(mode) => info!(
-                    camera = %mode.device, format = ?mode.format,
-                    "{}×{} at {:.1} frames/s",
-                    mode.width, mode.height, f64::from(mode.rate.0) / f64::from(mode.rate.1)
-                ),
+            match gst::plan_picture(&config.video, check.encoder) {
+                Ok(plan) => info!("{}: {}", plan.what, plan.reason),
                 Err(error) => warn!(%error, "callers will see no picture until this is mended"),
             }
         }

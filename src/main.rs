@@ -1,5 +1,6 @@
 //! The process: parse, log, run, exit code.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -15,7 +16,10 @@ use camera_agent::cli::{self, Cli, Command};
 use camera_agent::config::{AudioSource, Config, LogConfig, VideoSource};
 use camera_agent::daemon::{self, Daemon};
 use camera_agent::ice::{self, IceServers};
-use camera_agent::media::devices;
+use camera_agent::media::discovery::report;
+use camera_agent::media::encoder::Encoder;
+use camera_agent::media::gst;
+use camera_agent::sdp::VideoCodec;
 use camera_agent::{chat, environment, logging};
 
 fn main() -> ExitCode {
@@ -28,6 +32,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run(&arguments),
         Command::Chat(arguments) => chat(&arguments),
         Command::Demo(arguments) => demo(&arguments),
+        Command::Devices(arguments) => devices(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -94,10 +99,13 @@ fn demo(arguments: &cli::Demo) -> anyhow::Result<()> {
     // The browser is on this very machine.
     config.ice.loopback = true;
     logging::start(&config.log)?;
-    if arguments.test || devices::camera(&config.video).is_err() {
+    gst::init()?;
+    let encoders = Encoder::candidates(VideoCodec::H264, "auto");
+    let is_there = |encoder| gst::plan_picture(&config.video, encoder).is_ok();
+    if arguments.test || !encoders.first().is_some_and(|e| is_there(e)) {
         config.video.source = VideoSource::Test;
     }
-    if arguments.test || devices::microphone().is_err() {
+    if arguments.test || gst::plan_sound(&config.audio).is_err() {
         config.audio.source = AudioSource::Test;
     }
     block_on(async {
@@ -116,6 +124,22 @@ fn demo(arguments: &cli::Demo) -> anyhow::Result<()> {
         server.await.context("the chat server")?;
         Ok(())
     })
+}
+
+fn devices(arguments: &cli::Devices) -> anyhow::Result<()> {
+    let config = arguments.configuration()?;
+    gst::init()?;
+    let report = report::look(&config, &[]);
+    let text = if arguments.json {
+        serde_json::to_string_pretty(&report).context("writing JSON")? + "\n"
+    } else {
+        report.to_string()
+    };
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // `| head` has seen enough.
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("writing to standard output"),
+    }
 }
 
 /// Browsers treat `localhost` as secure, and people can read it.

@@ -18,8 +18,9 @@ use gstreamer_app as gst_app;
 
 use super::encoder::Encoder;
 use super::frame::profile_level_id;
-use super::{MediaError, Output, PictureStatus, Source, Stream, Waker, devices, hub, plan};
-use crate::config::{AudioConfig, AudioSource, VideoConfig};
+use super::plan::{Carries, Circumstances, Memory, PicturePlan, SoundPlan};
+use super::{MediaError, Output, PictureStatus, Source, Stream, Waker, discovery, hub, plan};
+use crate::config::{AudioConfig, AudioSource, VideoConfig, VideoSource};
 use crate::sdp::{ProfileLevelId, VideoCodec};
 use pipeline::{Life, Running};
 
@@ -80,7 +81,13 @@ fn trial(
         config.width,
         config.height,
         config.fps,
-        plan::video_branch(encoder, config)
+        plan::branch(
+            encoder,
+            config,
+            &Carries::Raw(encoder.formats[0].to_owned()),
+            config.fps,
+            Memory::Mmap
+        )
     );
     let what = format!("trial of {}", encoder.id);
     let pipeline = parse(&description, &what)?;
@@ -102,6 +109,35 @@ fn trial(
         })?;
     let map = sample.buffer().and_then(|b| b.map_readable().ok());
     Ok(map.and_then(|m| profile_level_id(&m)))
+}
+
+/// Looks for the camera that the configuration asks for, and plans its picture
+/// for `encoder`.
+pub fn plan_picture(config: &VideoConfig, encoder: &Encoder) -> Result<PicturePlan, MediaError> {
+    let cameras = match config.source {
+        VideoSource::V4l2 => discovery::cameras(config).cameras,
+        VideoSource::Test | VideoSource::Custom => Vec::new(),
+    };
+    let formats: Vec<_> = encoder.formats.iter().map(|f| (*f).into()).collect();
+    let circumstances = Circumstances {
+        formats: &formats,
+        memory: Memory::Mmap,
+        pass_through: false,
+        skip_modes: 0,
+    };
+    plan::picture(config, &cameras, &circumstances)
+}
+
+/// Looks for the microphone that the configuration asks for; `None` where
+/// there is to be no sound.
+pub fn plan_sound(config: &AudioConfig) -> Result<Option<SoundPlan>, MediaError> {
+    let is_asked = config.source == AudioSource::Alsa && config.device == "auto";
+    let microphones = if is_asked {
+        discovery::sound::microphones()
+    } else {
+        Vec::new()
+    };
+    plan::sound(config, &microphones)
 }
 
 struct StopOnDrop(gst::Pipeline);
@@ -212,22 +248,13 @@ impl GstSource {
     }
 
     fn start_audio(&mut self, output: Output) -> Result<(), MediaError> {
-        let device = match (self.audio.source, self.audio.device.as_str()) {
-            (AudioSource::Alsa, "auto") => Some(devices::microphone()?),
-            (AudioSource::Alsa, device) => Some(device.to_owned()),
-            _ => None,
-        };
-        let what = match &device {
-            Some(device) => format!("microphone {device}"),
-            None => "sound".to_owned(),
-        };
-        let Some(description) = plan::audio(&self.audio, device.as_deref()) else {
+        let Some(sound) = plan_sound(&self.audio)? else {
             return Ok(());
         };
         let failure = output.failure();
         let running = Running::new(
-            &description,
-            what,
+            &sound.description,
+            sound.what,
             Arc::new(move |_, error| failure.report(error)),
         )?;
         let life = Life::new();

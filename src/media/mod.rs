@@ -5,12 +5,12 @@
 //! * [`Hub`] starts a source with its first viewer, stops it
 //!   [some seconds](hub::GRACE) after the last, payloads every access unit
 //!   once and gives the [`Frame`] to every viewer.
+//! * [`discovery`] looks for cameras and microphones.
 //! * [`encoder`] and [`plan`] are pure: which encoder, and the GStreamer
 //!   description around it.
 //!
 //! Nothing here knows WebRTC; the viewers' side is [`crate::peer`].
 
-pub mod devices;
 pub mod discovery;
 pub mod encoder;
 pub mod frame;

@@ -14,12 +14,13 @@ use gstreamer_video as gst_video;
 use tracing::{debug, error, info, warn};
 
 use super::pipeline::{BranchId, OnProblem, Picture, SharedOutput, lock};
-use super::require;
+use super::{plan_picture, require};
 use crate::config::{VideoConfig, VideoSource};
 use crate::media::encoder::Encoder;
 use crate::media::picture::{Caption, Painter, Plane};
+use crate::media::plan::{self, Memory};
 use crate::media::recovery::{Action, Event, Limits, Recovery};
-use crate::media::{MediaError, Output, PictureStatus, Waker, devices, hotplug, plan};
+use crate::media::{MediaError, Output, PictureStatus, Waker, hotplug};
 use crate::sdp::VideoCodec;
 
 const LOST: Caption = Caption::Words("CAMERA LOST, WAITING");
@@ -173,7 +174,7 @@ impl Show {
         // there is nothing to open, and the pipeline can stand ready.
         if self.spare.is_none() && self.config.source == VideoSource::Test {
             let number = self.number();
-            let made = open(&self.config, &self.teller, number);
+            let made = open(&self.config, self.h264, &self.teller, number);
             self.spare = made.ok().map(|camera| Numbered {
                 number,
                 value: camera.picture,
@@ -366,11 +367,11 @@ impl Show {
             number,
             value: None,
         });
-        let (config, teller) = (self.config.clone(), self.teller.clone());
+        let (config, h264, teller) = (self.config.clone(), self.h264, self.teller.clone());
         let (clock, base_time) = (self.clock.clone(), self.base_time);
         let thread = std::thread::Builder::new().name("camera-open".into());
         let spawned = thread.spawn(move || {
-            let camera = open(&config, &teller, number);
+            let camera = open(&config, h264, &teller, number);
             let camera = camera.and_then(|camera| {
                 camera.picture.play(&clock, base_time)?;
                 Ok(camera)
@@ -466,7 +467,8 @@ impl Show {
         };
         picture.remove_branch(codec);
         let hung = row.and_then(|row| {
-            let description = plan::video_branch(row, &config);
+            let plan = &picture.plan;
+            let description = plan::branch(row, &config, &plan.carries, plan.fps, Memory::Mmap);
             picture.add_branch(codec, &description, output)
         });
         let now = Instant::now();
@@ -502,32 +504,22 @@ impl Show {
 }
 
 /// Makes the camera's pipeline, or the one that stands for it.
-fn open(config: &VideoConfig, teller: &Teller, number: u64) -> Result<Camera, MediaError> {
-    let camera = match config.source {
-        VideoSource::V4l2 => Some(devices::camera(config)?),
-        VideoSource::Test | VideoSource::Custom => None,
-    };
-    let what = match (&camera, config.source) {
-        (Some(camera), _) => format!("camera {}", camera.device),
-        (None, VideoSource::Custom) => "video.pipeline".to_owned(),
-        (None, _) => "test picture".to_owned(),
-    };
-    let description = plan::video_source(config, camera.as_ref());
-    let picture = Picture::new(
-        &description,
-        what,
-        teller.on_flow(number),
-        teller.on_problem(number),
-    )?;
+fn open(
+    config: &VideoConfig,
+    h264: &Encoder,
+    teller: &Teller,
+    number: u64,
+) -> Result<Camera, MediaError> {
+    let plan = plan_picture(config, h264)?;
+    debug!(picture = %plan.what, "{}", plan.reason);
+    let node = plan.node.clone();
+    let picture = Picture::new(plan, teller.on_flow(number), teller.on_problem(number))?;
     if config.source == VideoSource::Test
         && let Some(source) = picture.element("picture")
     {
         paint(&source, Caption::Counter);
     }
-    Ok(Camera {
-        picture,
-        node: camera.map(|c| c.device),
-    })
+    Ok(Camera { picture, node })
 }
 
 fn slate(
@@ -536,16 +528,8 @@ fn slate(
     teller: &Teller,
     number: u64,
 ) -> Result<Picture, MediaError> {
-    let description = format!(
-        "videotestsrc name=picture is-live=true pattern=black ! \
-         video/x-raw,format=I420,width={},height={},framerate={}/1 ! \
-         tee name=tee allow-not-linked=true",
-        config.width,
-        config.height,
-        config.fps.min(10)
-    );
     let on_problem = teller.on_problem(number);
-    let picture = Picture::new(&description, "slate".to_owned(), || {}, on_problem)?;
+    let picture = Picture::new(plan::slate(config, "I420"), || {}, on_problem)?;
     if let Some(source) = picture.element("picture") {
         paint(&source, caption);
     }
