@@ -6,6 +6,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use support::browser::{Browser, Person};
 use support::device::Device;
 use support::meter::Track;
@@ -13,6 +14,7 @@ use support::picture::{assert_bars, difference, is_bars, is_slate, picture, row}
 use support::shims::{FakeCamera, FakeMicrophone, Fault, Format};
 use support::viewer::Viewer;
 use support::{Chat, SOON, options, until};
+use tokio::process::Command;
 use tokio::time::sleep;
 
 /// A fault is seen, and viewers are shown the slate, within this.
@@ -130,7 +132,14 @@ const FULL_SOUND: u64 = 20;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_format_reaches_the_viewer_at_its_full_rate() {
-    for format in [Format::Mjpg, Format::Mjpg422, Format::Yuyv, Format::Nv12] {
+    let h264 = Format::H264 { gop: 30 };
+    for format in [
+        Format::Mjpg,
+        Format::Mjpg422,
+        Format::Yuyv,
+        Format::Nv12,
+        h264,
+    ] {
         let bed = Bed::start(FakeCamera::new(format, 640, 360, 30)).await;
         let viewer = bed.viewer().await;
         flows(&format!("{format:?}"), SOON, &viewer, pictures, FULL_RATE).await;
@@ -310,4 +319,35 @@ async fn a_camera_in_use_is_named_and_taken_once_it_is_free() {
     flows("the sound", SOON, &viewer, sounds, FULL_SOUND).await;
     drop(held);
     flows("the picture", SOON, &viewer, pictures, FULL_RATE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_devices_command_lists_the_camera_with_its_modes_and_controls() {
+    let camera = FakeCamera::new(Format::Mjpg, 1280, 720, 30).and(Format::Yuyv, 1280, 720, 30);
+    let files = tempfile::tempdir().expect("a folder");
+    let config = files.path().join("camera-agent.toml");
+    let node = camera.node().display().to_string();
+    std::fs::write(&config, format!("[video]\ndevice = {node:?}\n")).expect("written");
+    let output = Command::new(env!("CARGO_BIN_EXE_camera-agent"))
+        .args(["devices", "--json", "--config"])
+        .arg(&config)
+        .envs(camera.env())
+        .output()
+        .await
+        .expect("the agent starts");
+    assert!(output.status.success(), "{output:?}");
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let list = found["cameras"].as_array().expect("a list");
+    let listed = list.iter().find(|camera| camera["device"] == *node);
+    let listed = listed.unwrap_or_else(|| panic!("{node} is not in {found}"));
+    assert_eq!(listed["name"], "Test Webcam");
+    assert_eq!(listed["driver"], "uvcvideo");
+    let modes = listed["modes"].to_string();
+    assert!(modes.contains("MJPG") && modes.contains("YUYV"), "{modes}");
+    let controls = listed["controls"].to_string();
+    for name in ["Brightness", "Contrast", "Power Line Frequency", "50 Hz"] {
+        assert!(controls.contains(name), "{name}: {controls}");
+    }
+    // 55 MB/s do not fit through USB 2.
+    assert_eq!(found["picture"]["mode"]["fourcc"], "MJPG", "{found}");
 }

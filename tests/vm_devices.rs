@@ -23,6 +23,9 @@ const BACK: Duration = Duration::from_secs(3);
 /// What encoding in the emulated machine and the browser add at most.
 const EMULATION: Duration = Duration::from_secs(3);
 
+/// A picture that leaves the emulated processors time for what is tested.
+const LIGHT: &[(&str, &str)] = &[("width", "320"), ("height", "180"), ("fps", "15")];
+
 /// What the agent logs.
 const LOST: &str = "the camera is lost";
 const AGAIN: &str = "the camera is back";
@@ -85,7 +88,7 @@ async fn loudness(viewer: &Browser) -> f64 {
 #[ignore = "needs the virtual machine: make test-vm"]
 async fn the_camera_streams_in_three_pixel_formats() {
     for (format, name) in [("YUYV", "YUY2"), ("NV12", "NV12"), ("RGB3", "RGB")] {
-        let lab = Lab::with_agent(&format!("format = \"{format}\"")).await;
+        let lab = Lab::with_agent(&[("format", &format!("\"{format}\""))]).await;
         let viewer = call(&lab).await;
         assert_bars(&row(&viewer).await);
         let begun = (Instant::now(), viewer.frames_decoded().await);
@@ -105,7 +108,7 @@ async fn the_camera_streams_in_three_pixel_formats() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the virtual machine: make test-vm"]
 async fn a_call_survives_the_camera_s_unplugging() {
-    let lab = Lab::with_fresh_agent().await;
+    let lab = Lab::with_agent(LIGHT).await;
     let viewer = call(&lab).await;
 
     let unplugged = lab.at(UNBIND_CAMERA).await;
@@ -129,7 +132,7 @@ async fn a_call_survives_the_camera_s_unplugging() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the virtual machine: make test-vm"]
 async fn a_call_survives_a_fatal_stream_error() {
-    let lab = Lab::with_fresh_agent().await;
+    let lab = Lab::with_agent(LIGHT).await;
     let viewer = call(&lab).await;
     let failed = lab
         .at(&format!(
@@ -149,7 +152,7 @@ async fn a_call_survives_a_fatal_stream_error() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the virtual machine: make test-vm"]
 async fn a_call_survives_the_sound_card_s_unplugging() {
-    let lab = Lab::with_fresh_agent().await;
+    let lab = Lab::with_agent(LIGHT).await;
     let viewer = call(&lab).await;
     assert!(loudness(&viewer).await > 0.0005);
     let frames = viewer.frames_decoded().await;
@@ -183,7 +186,7 @@ async fn a_call_survives_the_sound_card_s_unplugging() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the virtual machine: make test-vm"]
 async fn twenty_unplugged_cameras_leave_nothing_behind() {
-    let lab = Lab::with_fresh_agent().await;
+    let lab = Lab::with_agent(LIGHT).await;
     let viewer = call(&lab).await;
     let cycle = async || {
         let unplugged = lab.at(UNBIND_CAMERA).await;

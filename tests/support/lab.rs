@@ -30,11 +30,11 @@ pub struct Lab {
 impl Lab {
     /// The machine with its agent started anew.
     pub async fn with_fresh_agent() -> Self {
-        Self::with_agent("").await
+        Self::with_agent(&[]).await
     }
 
-    /// The same with one more line under `[video]` in the agent's configuration.
-    pub async fn with_agent(video: &str) -> Self {
+    /// The same with other values under `[video]` in the agent's configuration.
+    pub async fn with_agent(video: &[(&str, &str)]) -> Self {
         let variable = |name: &str| {
             std::env::var(name).unwrap_or_else(|_| {
                 panic!("{name} is not set: this test needs the virtual machine; run make test-vm")
@@ -45,9 +45,13 @@ impl Lab {
             ssh_config: variable("CAMERA_AGENT_LAB_SSH_CONFIG").into(),
             out: variable("CAMERA_AGENT_LAB_OUT").into(),
         };
+        let mut edits = String::new();
+        for (key, value) in video {
+            edits += &format!(" -e '/^{key} =/d; s/^\\[video\\]/&\\n{key} = {value}/'");
+        }
         lab.vm(&format!(
             "systemctl stop other 2>/dev/null; cd /etc/camera-agent; \
-             sed 's/^\\[video\\]/&\\n{video}/' plain.toml >camera-agent.toml; \
+             sed -e ''{edits} plain.toml >camera-agent.toml; \
              systemctl restart camera-agent"
         ))
         .await;
