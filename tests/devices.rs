@@ -108,6 +108,15 @@ async fn flows(
     begun.elapsed()
 }
 
+/// The picture is not a frozen one.
+async fn moves(viewer: &Browser) {
+    let before = row(viewer).await;
+    until("another picture", SEEN, || async {
+        (difference(&before, &row(viewer).await) > 5.0).then_some(())
+    })
+    .await;
+}
+
 /// One SSRC, timestamps that rise from frame to frame and keep up with the
 /// clock on the wall: to the viewer it is one stream.
 fn assert_one_stream(track: &Track, clock: f64) {
@@ -158,12 +167,7 @@ async fn a_browser_sees_the_slate_while_the_camera_is_unplugged_and_the_camera_a
     viewer.call("camera").await;
     viewer.frames_rise(30).await;
     assert_bars(&row(&viewer).await);
-    let before = row(&viewer).await;
-    sleep(Duration::from_millis(500)).await;
-    assert!(
-        difference(&before, &row(&viewer).await) > 5.0,
-        "a still picture"
-    );
+    moves(&viewer).await;
     viewer.remember_call().await;
 
     bed.camera.unplug();
@@ -184,12 +188,7 @@ async fn a_browser_sees_the_slate_while_the_camera_is_unplugged_and_the_camera_a
     })
     .await;
     println!("replugged to picture: {:?}", replugged.elapsed());
-    let before = row(&viewer).await;
-    viewer.frames_rise(30).await;
-    assert!(
-        difference(&before, &row(&viewer).await) > 5.0,
-        "a still picture"
-    );
+    moves(&viewer).await;
     assert!(viewer.is_same_call().await);
     viewer.clean_console().await;
 }
@@ -345,7 +344,7 @@ async fn the_devices_command_lists_the_camera_with_its_modes_and_controls() {
     let modes = listed["modes"].to_string();
     assert!(modes.contains("MJPG") && modes.contains("YUYV"), "{modes}");
     let controls = listed["controls"].to_string();
-    for name in ["Brightness", "Contrast", "Power Line Frequency", "50 Hz"] {
+    for name in ["brightness", "contrast", "power_line_frequency", "50 Hz"] {
         assert!(controls.contains(name), "{name}: {controls}");
     }
     // 55 MB/s do not fit through USB 2.

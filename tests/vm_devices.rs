@@ -11,7 +11,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use support::browser::Browser;
-use support::lab::{CAMERA, Lab, NAME};
+use support::lab::{CAMERA, Lab, MOVE, NAME};
 use support::picture::{assert_bars, difference, is_bars, is_slate, picture, row};
 use support::{SOON, until};
 use tokio::time::sleep;
@@ -31,15 +31,18 @@ const LOST: &str = "the camera is lost";
 const AGAIN: &str = "the camera is back";
 
 const UNBIND_CAMERA: &str = "echo vivid.0 >/sys/bus/platform/drivers/vivid/unbind";
-/// The kernel knows the camera again, and its picture moves.
 const BIND_CAMERA: &str = "echo vivid.0 >/sys/bus/platform/drivers/vivid/bind";
-const MOVE: &str = "v4l2-ctl -d /dev/video0 -c horizontal_movement=4";
 const UNBIND_CARD: &str = "echo snd_aloop.0 >/sys/bus/platform/drivers/snd_aloop/unbind";
 const BIND_CARD: &str = "echo snd_aloop.0 >/sys/bus/platform/drivers/snd_aloop/bind";
 
 async fn call(lab: &Lab) -> Browser {
     let viewer = lab.browser().await;
     viewer.call(NAME).await;
+    // On a busy machine the camera is late, and the slate comes first.
+    until("the camera in the browser", SOON, || async {
+        is_bars(&picture(&viewer).await).then_some(())
+    })
+    .await;
     viewer.frames_rise(10).await;
     viewer.hears().await;
     viewer.remember_call().await;
