@@ -15,9 +15,11 @@ use crate::ice::IceServers;
 use crate::media::gst::{self, GstSource};
 use crate::media::hotplug::Hotplug;
 use crate::media::hub::HubThread;
+use crate::media::learned::Learned;
+use crate::media::probe::Encoders;
 use crate::media::{Hub, MediaError, Source};
 use crate::peer::{Peer, PeerError, Peers};
-use crate::sdp::ProfileLevelId;
+use crate::sdp::{ProfileLevelId, VideoCodec};
 use crate::signaling::{Link, Server, SignalingError, SignalingEvent};
 
 /// Events that wait for the loop.
@@ -49,8 +51,26 @@ pub fn check(config: &Config) -> Result<(), StartError> {
     Server::new(&config.server.url, config.server.ca_file.as_ref())?;
     gst::init()?;
     gst::check_descriptions(&config.video, &config.audio)?;
-    gst::check_encoder(&config.video)?;
+    Encoders::for_this_machine(config)?.best(VideoCodec::H264)?;
     Ok(())
+}
+
+/// Tries the encoders that will be needed when the first one fails, or for a
+/// browser without H.264, before anybody waits for them.
+fn try_others(encoders: Arc<Encoders>, first: String) {
+    let others = move || {
+        let next = encoders.after(&first);
+        let vp8 = encoders.best(VideoCodec::Vp8);
+        debug!(
+            next = next.map(|f| f.encoder.id.to_string()),
+            vp8 = vp8.map(|f| f.encoder.id.to_string()).ok(),
+            "other encoders"
+        );
+    };
+    let thread = std::thread::Builder::new().name("encoder-trial".into());
+    if let Err(error) = thread.spawn(others) {
+        warn!(%error, "other encoders are tried when they are needed");
+    }
 }
 
 /// A device, ready to run.
@@ -70,20 +90,28 @@ impl Daemon {
         config.validate()?;
         gst::init()?;
         gst::check_descriptions(&config.video, &config.audio)?;
-        let check = gst::check_encoder(&config.video)?;
+        let encoders = Arc::new(Encoders::for_this_machine(config)?);
+        let found = encoders.best(VideoCodec::H264)?;
+        let profile = found.report.profile();
         info!(
-            encoder = check.encoder.id, hardware = check.encoder.hardware,
-            profile = %check.profile.map(|p| p.to_string()).unwrap_or_default(),
+            encoder = %found.encoder.id, hardware = found.encoder.hardware,
+            profile = %profile.map(|p| p.to_string()).unwrap_or_default(),
             "encoder"
         );
         if config.video.source == VideoSource::V4l2 {
-            match gst::plan_picture(&config.video, check.encoder) {
+            match gst::plan_picture(&config.video, &found.encoder, &Learned::default()) {
                 Ok(plan) => info!("{}: {}", plan.what, plan.reason),
                 Err(error) => warn!(%error, "callers will see no picture until this is mended"),
             }
         }
-        let source = GstSource::new(config.video.clone(), config.audio.clone(), check.encoder);
-        Self::with_source(config, Box::new(source), check.profile)
+        try_others(encoders.clone(), found.encoder.id.to_string());
+        let source = GstSource::new(
+            config.video.clone(),
+            config.audio.clone(),
+            found.encoder,
+            encoders,
+        );
+        Self::with_source(config, Box::new(source), profile)
     }
 
     /// The same over another source, for tests and benches.
@@ -98,7 +126,15 @@ impl Daemon {
         let (hub, media) = Hub::start(source, profile);
         let (tell, events) = mpsc::channel(EVENTS);
         let with_audio = config.audio.source != AudioSource::None;
-        let peers = Peers::new(hub.clone(), with_audio, ice, config.ice.loopback, tell)?;
+        let viewer_controls = config.video.viewer_controls.clone();
+        let peers = Peers::new(
+            hub.clone(),
+            with_audio,
+            viewer_controls,
+            ice,
+            config.ice.loopback,
+            tell,
+        )?;
         let agent = Agent::new(
             AgentConfig {
                 name,

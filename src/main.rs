@@ -17,8 +17,9 @@ use camera_agent::config::{AudioSource, Config, LogConfig, VideoSource};
 use camera_agent::daemon::{self, Daemon};
 use camera_agent::ice::{self, IceServers};
 use camera_agent::media::discovery::report;
-use camera_agent::media::encoder::Encoder;
 use camera_agent::media::gst;
+use camera_agent::media::learned::Learned;
+use camera_agent::media::probe::{Encoders, child};
 use camera_agent::sdp::VideoCodec;
 use camera_agent::{chat, environment, logging};
 
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run(&arguments),
         Command::Chat(arguments) => chat(&arguments),
         Command::Demo(arguments) => demo(&arguments),
+        Command::ProbeEncoder => probe_encoder(),
         Command::Devices(arguments) => devices(&arguments),
     };
     match result {
@@ -100,9 +102,9 @@ fn demo(arguments: &cli::Demo) -> anyhow::Result<()> {
     config.ice.loopback = true;
     logging::start(&config.log)?;
     gst::init()?;
-    let encoders = Encoder::candidates(VideoCodec::H264, "auto");
-    let is_there = |encoder| gst::plan_picture(&config.video, encoder).is_ok();
-    if arguments.test || !encoders.first().is_some_and(|e| is_there(e)) {
+    let found = Encoders::for_this_machine(&config)?.best(VideoCodec::H264)?;
+    let there = gst::plan_picture(&config.video, &found.encoder, &Learned::default());
+    if arguments.test || there.is_err() {
         config.video.source = VideoSource::Test;
     }
     if arguments.test || gst::plan_sound(&config.audio).is_err() {
@@ -126,10 +128,14 @@ fn demo(arguments: &cli::Demo) -> anyhow::Result<()> {
     })
 }
 
+fn probe_encoder() -> anyhow::Result<()> {
+    child::serve(std::io::stdin(), std::io::stdout()).map_err(anyhow::Error::msg)
+}
+
 fn devices(arguments: &cli::Devices) -> anyhow::Result<()> {
     let config = arguments.configuration()?;
     gst::init()?;
-    let report = report::look(&config, &[]);
+    let report = report::look(&config, &Encoders::for_this_machine(&config)?);
     let text = if arguments.json {
         serde_json::to_string_pretty(&report).context("writing JSON")? + "\n"
     } else {

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 
 use super::MediaError;
 use super::discovery::{Camera, CameraKind, Microphone, MicrophoneKind, Mode, libcamera};
-use super::encoder::{Encoder, KEY_FRAME_INTERVAL};
+use super::encoder::Encoder;
 use crate::config::{AudioConfig, AudioSource, VideoConfig, VideoSource};
 use crate::sdp::VideoCodec;
 use modes::{Choice, Coding, Work};
@@ -336,11 +336,11 @@ pub fn branch(
     fps: u32,
     memory: Memory,
 ) -> String {
-    let parser = match encoder.parser {
+    let parser = match &*encoder.parser {
         "" => String::new(),
         parser => format!(" ! {parser}"),
     };
-    let takes = |format: &str| encoder.formats.contains(&format);
+    let takes = |format: &str| encoder.formats.iter().any(|f| f == format);
     let convert = || {
         format!(
             "videoconvert ! video/x-raw,format={} ! ",
@@ -366,17 +366,7 @@ pub fn branch(
 }
 
 fn element(encoder: &Encoder, config: &VideoConfig, fps: u32, memory: Memory) -> String {
-    let mut element = format!(
-        "{} name=encoder {}={} {}={}",
-        encoder.factory,
-        encoder.gop,
-        fps * KEY_FRAME_INTERVAL,
-        encoder.rate,
-        encoder.rate_value(config.bitrate_kbps.saturating_mul(1000)),
-    );
-    for (key, value) in encoder.properties {
-        element.push_str(&format!(" {key}={value}"));
-    }
+    let mut element = encoder.element_text(fps, config.bitrate_kbps.saturating_mul(1000));
     // GStreamer's V4L2 encoders copy what they are given unless told to take
     // the camera's own buffers.
     if memory == Memory::Dmabuf && encoder.factory.starts_with("v4l2") {

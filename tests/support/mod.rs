@@ -6,6 +6,8 @@ pub mod browser;
 pub mod cuttable;
 pub mod desk;
 pub mod device;
+pub mod faults;
+pub mod inside;
 pub mod lab;
 pub mod meter;
 pub mod original;

@@ -177,7 +177,8 @@ impl FakeCamera {
     pub fn control(&self, id: u32) -> Option<i32> {
         let path = self.description().join(format!("value-{id:08x}"));
         let text = fs::read_to_string(path).ok()?;
-        Some(text.trim().parse().expect("a number"))
+        // Empty while the device's process writes it.
+        (!text.is_empty()).then(|| text.trim().parse().expect("a number"))
     }
 
     /// Another program streams from it while the returned value lives.

@@ -12,8 +12,8 @@ use super::{Camera, Cameras, Control, Microphone, Mode, OtherNode, Signal};
 use super::{libcamera, sound};
 use crate::config::{Config, VideoConfig, VideoSource};
 use crate::media::MediaError;
-use crate::media::encoder::Encoder;
 use crate::media::plan::{self, Circumstances, Memory};
+use crate::media::probe::Encoders;
 use crate::sdp::VideoCodec;
 
 /// The whole report. As JSON, fields may be added; none changes its meaning.
@@ -98,37 +98,28 @@ pub struct EncoderRow {
     pub probe: String,
 }
 
-/// Looks at everything. GStreamer must have been started. `probes` tells, by
-/// encoder id, what a probe found.
-pub fn look(config: &Config, probes: &[(String, String)]) -> Report {
+/// Looks at everything, and tries every encoder that is here, as
+/// [`Encoders::report`] does. GStreamer must have been started.
+pub fn look(config: &Config, encoders: &Encoders) -> Report {
     let found = super::cameras(&config.video);
     let microphones = sound::microphones();
     let installed = |factory: &str| gst::ElementFactory::find(factory).is_some();
-    let rows = [VideoCodec::H264, VideoCodec::Vp8]
-        .iter()
-        .flat_map(|codec| Encoder::candidates(*codec, "auto"));
-    let encoders: Vec<_> = rows
-        .map(|e| EncoderRow {
-            id: e.id.to_owned(),
-            codec: e.codec.to_string(),
-            element: e.factory.to_owned(),
-            package: e.package.to_owned(),
-            rank: e.rank,
-            hardware: e.hardware,
-            installed: installed(e.factory),
-            probe: probes
-                .iter()
-                .find(|(id, _)| id == e.id)
-                .map(|(_, words)| words.clone())
-                .unwrap_or_default(),
+    let formats = encoders.best(VideoCodec::H264).map(|f| f.encoder);
+    let formats = formats.map(|e| e.formats.clone()).unwrap_or_default();
+    let encoders: Vec<_> = encoders
+        .report()
+        .into_iter()
+        .map(|checked| EncoderRow {
+            id: checked.row.id.to_string(),
+            codec: checked.row.codec.to_string(),
+            element: checked.row.factory.to_string(),
+            package: checked.row.package.to_string(),
+            rank: checked.row.rank,
+            hardware: checked.row.hardware,
+            installed: installed(&checked.row.factory),
+            probe: checked.report.words(),
         })
         .collect();
-    let formats: Vec<Cow<'static, str>> =
-        Encoder::candidates(VideoCodec::H264, &config.video.encoder)
-            .iter()
-            .find(|e| installed(e.factory))
-            .map(|e| e.formats.iter().map(|f| (*f).into()).collect())
-            .unwrap_or_default();
     report(
         config,
         found,

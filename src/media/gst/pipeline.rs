@@ -369,6 +369,15 @@ impl Picture {
         self.running.pipeline.by_name(name)
     }
 
+    /// The first element of this kind.
+    pub fn element_made_by(&self, factory: &str) -> Option<gst::Element> {
+        let elements = self.running.pipeline.iterate_elements();
+        elements
+            .into_iter()
+            .flatten()
+            .find(|e| e.factory().is_some_and(|f| f.name() == factory))
+    }
+
     pub fn play(&self, clock: &gst::Clock, base_time: gst::ClockTime) -> Result<(), MediaError> {
         self.running.play(clock, base_time)
     }

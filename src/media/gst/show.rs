@@ -6,19 +6,23 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_video as gst_video;
 use tracing::{debug, error, info, warn};
 
+use super::control;
 use super::pipeline::{BranchId, OnProblem, Picture, SharedOutput, lock};
-use super::{plan_picture, require};
+use super::plan_picture;
 use crate::config::{VideoConfig, VideoSource};
+use crate::media::controls::{self, ControlError};
 use crate::media::encoder::Encoder;
+use crate::media::learned::Learned;
 use crate::media::picture::{Caption, Painter, Plane};
 use crate::media::plan::{self, Memory};
+use crate::media::probe::{Encoders, Found};
 use crate::media::recovery::{Action, Event, Limits, Recovery};
 use crate::media::{MediaError, Output, PictureStatus, Waker, hotplug};
 use crate::sdp::VideoCodec;
@@ -37,7 +41,20 @@ enum News {
 /// A camera that is open.
 struct Camera {
     picture: Picture,
-    node: Option<String>,
+    flowing_since: Option<Instant>,
+}
+
+impl Camera {
+    fn new(picture: Picture) -> Self {
+        Self {
+            picture,
+            flowing_since: None,
+        }
+    }
+
+    fn shares_buffers(&self) -> bool {
+        self.picture.plan.description.contains(" io-mode=dmabuf")
+    }
 }
 
 /// Sends news and wakes the thread that reads them.
@@ -66,6 +83,25 @@ impl Teller {
     }
 }
 
+/// An encoder in use.
+struct Row {
+    encoder: Arc<Encoder>,
+    /// When it took the place of a better one.
+    fell_at: Option<Instant>,
+}
+
+impl Row {
+    fn first(encoder: Arc<Encoder>) -> Self {
+        Self {
+            encoder,
+            fell_at: None,
+        }
+    }
+}
+
+/// After so long the better one is tried again.
+const FORGIVEN: Duration = Duration::from_secs(600);
+
 /// A picture and its number.
 struct Numbered<T> {
     number: u64,
@@ -81,7 +117,9 @@ enum Shown {
 
 pub(super) struct Show {
     config: VideoConfig,
-    h264: &'static Encoder,
+    encoders: Arc<Encoders>,
+    /// The rows in use.
+    rows: HashMap<VideoCodec, Row>,
     clock: gst::Clock,
     base_time: gst::ClockTime,
     recovery: Recovery,
@@ -97,12 +135,16 @@ pub(super) struct Show {
     numbers: u64,
     /// The loss of the camera was logged.
     lost: bool,
+    learned: Arc<Mutex<Learned>>,
+    /// What the log says of the controls that could not be set.
+    refused: Arc<Mutex<Vec<ControlError>>>,
 }
 
 impl Show {
     pub fn new(
         config: VideoConfig,
-        h264: &'static Encoder,
+        h264: Arc<Encoder>,
+        encoders: Arc<Encoders>,
         clock: gst::Clock,
         base_time: gst::ClockTime,
     ) -> Self {
@@ -114,7 +156,8 @@ impl Show {
                 fastrand::u64(..),
             ),
             config,
-            h264,
+            encoders,
+            rows: HashMap::from([(VideoCodec::H264, Row::first(h264))]),
             clock,
             base_time,
             teller: Teller {
@@ -129,6 +172,8 @@ impl Show {
             shown: Shown::Nothing,
             numbers: 0,
             lost: false,
+            learned: Arc::default(),
+            refused: Arc::default(),
         }
     }
 
@@ -158,14 +203,10 @@ impl Show {
     }
 
     pub fn force_key_frame(&mut self, codec: VideoCodec) {
-        let Some((_, sink)) = self.shown_picture().and_then(|p| p.branch(codec)) else {
-            return;
-        };
-        let event = gst_video::UpstreamForceKeyUnitEvent::builder()
-            .all_headers(true)
-            .build();
-        if !sink.send_event(event) {
-            debug!(stream = %codec, "the encoder took no key frame request");
+        let row = self.rows.get(&codec).map(|row| row.encoder.clone());
+        let branch = self.shown_picture().and_then(|p| p.branch(codec));
+        if let (Some(row), Some((bin, sink))) = (row, branch) {
+            control::force_key_frame(&row, bin, sink);
         }
     }
 
@@ -174,11 +215,8 @@ impl Show {
         // there is nothing to open, and the pipeline can stand ready.
         if self.spare.is_none() && self.config.source == VideoSource::Test {
             let number = self.number();
-            let made = open(&self.config, self.h264, &self.teller, number);
-            self.spare = made.ok().map(|camera| Numbered {
-                number,
-                value: camera.picture,
-            });
+            let made = self.opener(number).open();
+            self.spare = made.ok().map(|value| Numbered { number, value });
         }
     }
 
@@ -191,7 +229,7 @@ impl Show {
             Some(Numbered {
                 value: Some(camera),
                 ..
-            }) if self.recovery.is_live() => camera.node.clone(),
+            }) if self.recovery.is_live() => camera.picture.plan.node.clone(),
             _ => None,
         };
         PictureStatus {
@@ -242,6 +280,13 @@ impl Show {
                         info!("the camera is back");
                         self.lost = false;
                     }
+                    if let Some(Numbered {
+                        value: Some(camera),
+                        ..
+                    }) = &mut self.camera
+                    {
+                        camera.flowing_since = Some(now);
+                    }
                     self.recovery.handle(Event::CameraFlows, now);
                 }
             }
@@ -282,12 +327,6 @@ impl Show {
     }
 
     fn camera_failed(&mut self, error: &MediaError, now: Instant) {
-        // The first says it; the rest would only say it again.
-        if std::mem::replace(&mut self.lost, true) {
-            debug!(%error, "the camera is still lost");
-        } else {
-            warn!(%error, "the camera is lost; viewers see a slate, and it is tried again until it works");
-        }
         self.recovery.handle(
             Event::CameraFailed {
                 reason: error.to_string(),
@@ -303,7 +342,30 @@ impl Show {
             .handle(Event::EncoderFailed(codec, reason), now);
     }
 
+    /// Logs and learns from the loss of the camera, before it is closed.
+    fn note_loss(&mut self, now: Instant) {
+        let (Some(reason), Some(camera)) = (self.recovery.loss(), &self.camera) else {
+            return;
+        };
+        let opened = camera.value.as_ref();
+        let worked = opened
+            .and_then(|camera| camera.flowing_since)
+            .map(|since| now.saturating_duration_since(since));
+        let shared = opened.is_some_and(Camera::shares_buffers);
+        lock(&self.learned).failed(reason, worked, shared);
+        // The first says it; the rest would only say it again.
+        if std::mem::replace(&mut self.lost, true) {
+            debug!(error = reason, "the camera is still lost");
+        } else {
+            warn!(
+                error = reason,
+                "the camera is lost; viewers see a slate, and it is tried again until it works"
+            );
+        }
+    }
+
     fn act(&mut self, now: Instant) {
+        self.note_loss(now);
         while let Some(action) = self.recovery.next_action() {
             match action {
                 Action::OpenCamera => self.open_camera(now),
@@ -320,12 +382,10 @@ impl Show {
                     self.slate = None;
                     self.camera = None;
                     self.lost = false;
+                    self.forgive(now);
                     self.prepare();
                 }
-                Action::RestartEncoder(codec) => {
-                    self.log_encoder(codec, "started again");
-                    self.hang(codec);
-                }
+                Action::RestartEncoder(codec) => self.hang(codec),
                 Action::NextEncoder(codec) => {
                     self.next_encoder(codec);
                     self.hang(codec);
@@ -334,24 +394,12 @@ impl Show {
         }
     }
 
-    fn log_encoder(&self, codec: VideoCodec, what: &str) {
-        let status = self.recovery.status();
-        warn!(stream = %codec, reason = %status.reason, "the encoder failed and is {what}");
-    }
-
     fn open_camera(&mut self, now: Instant) {
         if let Some(spare) = self.spare.take() {
             let number = spare.number;
             let picture = spare.value;
             match picture.play(&self.clock, self.base_time) {
-                Ok(()) => self.opened(
-                    number,
-                    Camera {
-                        picture,
-                        node: None,
-                    },
-                    now,
-                ),
+                Ok(()) => self.opened(number, Camera::new(picture), now),
                 Err(error) => {
                     self.camera = Some(Numbered {
                         number,
@@ -367,16 +415,19 @@ impl Show {
             number,
             value: None,
         });
-        let (config, h264, teller) = (self.config.clone(), self.h264, self.teller.clone());
+        let opener = self.opener(number);
         let (clock, base_time) = (self.clock.clone(), self.base_time);
+        let refused = self.refused.clone();
         let thread = std::thread::Builder::new().name("camera-open".into());
         let spawned = thread.spawn(move || {
-            let camera = open(&config, h264, &teller, number);
-            let camera = camera.and_then(|camera| {
-                camera.picture.play(&clock, base_time)?;
-                Ok(camera)
+            let camera = opener.open().and_then(|picture| {
+                picture.play(&clock, base_time)?;
+                if let Some(node) = &picture.plan.node {
+                    set_controls(node, &opener.config, &mut lock(&refused));
+                }
+                Ok(Camera::new(picture))
             });
-            teller.tell(News::Opened(number, camera));
+            opener.teller.tell(News::Opened(number, camera));
         });
         if let Err(e) = spawned {
             let error = MediaError::Pipeline {
@@ -384,6 +435,16 @@ impl Show {
                 problem: format!("no thread to open it: {e}"),
             };
             self.camera_failed(&error, now);
+        }
+    }
+
+    fn opener(&self, number: u64) -> Opener {
+        Opener {
+            config: self.config.clone(),
+            h264: self.rows[&VideoCodec::H264].encoder.clone(),
+            learned: self.learned.clone(),
+            teller: self.teller.clone(),
+            number,
         }
     }
 
@@ -466,9 +527,13 @@ impl Show {
             return;
         };
         picture.remove_branch(codec);
+        let memory = match picture.plan.description.contains(" io-mode=dmabuf") {
+            true => Memory::Dmabuf,
+            false => Memory::Mmap,
+        };
         let hung = row.and_then(|row| {
             let plan = &picture.plan;
-            let description = plan::branch(row, &config, &plan.carries, plan.fps, Memory::Mmap);
+            let description = plan::branch(&row, &config, &plan.carries, plan.fps, memory);
             picture.add_branch(codec, &description, output)
         });
         let now = Instant::now();
@@ -478,23 +543,45 @@ impl Show {
         }
     }
 
-    fn encoder(&self, codec: VideoCodec) -> Result<&'static Encoder, MediaError> {
-        if codec == self.h264.codec {
-            return Ok(self.h264);
+    fn encoder(&mut self, codec: VideoCodec) -> Result<Arc<Encoder>, MediaError> {
+        if let Some(row) = self.rows.get(&codec) {
+            return Ok(row.encoder.clone());
         }
-        let candidates = Encoder::candidates(codec, "auto");
-        let Some(encoder) = candidates.first() else {
-            return Err(MediaError::NoEncoder {
-                codec,
-                reasons: "the table has no row for it".into(),
-            });
-        };
-        require(encoder.factory, encoder.package)?;
+        let Found { encoder, .. } = self.encoders.best(codec)?;
+        self.rows.insert(codec, Row::first(encoder.clone()));
         Ok(encoder)
     }
 
+    /// Puts the next one that works in the place of one that failed twice; the
+    /// best again behind the last.
     fn next_encoder(&mut self, codec: VideoCodec) {
-        self.log_encoder(codec, "replaced by the next one");
+        let Some(failed) = self.rows.get(&codec).map(|row| row.encoder.clone()) else {
+            return;
+        };
+        let next = match self.encoders.after(&failed.id) {
+            Some(next) => Row {
+                encoder: next.encoder,
+                fell_at: Some(Instant::now()),
+            },
+            None => match self.encoders.best(codec) {
+                Ok(best) => Row::first(best.encoder),
+                Err(error) => return error!(%error, "no encoder is left"),
+            },
+        };
+        warn!(
+            stream = %codec, failed = %failed.id, next = %next.encoder.id,
+            "another encoder takes over"
+        );
+        self.rows.insert(codec, next);
+    }
+
+    /// An encoder that failed after many hours may work again: it is given a
+    /// new chance when nobody would notice.
+    fn forgive(&mut self, now: Instant) {
+        self.rows.retain(|_, row| {
+            row.fell_at
+                .is_none_or(|at| now.saturating_duration_since(at) < FORGIVEN)
+        });
     }
 
     fn number(&mut self) -> u64 {
@@ -503,23 +590,65 @@ impl Show {
     }
 }
 
-/// Makes the camera's pipeline, or the one that stands for it.
-fn open(
-    config: &VideoConfig,
-    h264: &Encoder,
-    teller: &Teller,
-    number: u64,
-) -> Result<Camera, MediaError> {
-    let plan = plan_picture(config, h264)?;
-    debug!(picture = %plan.what, "{}", plan.reason);
-    let node = plan.node.clone();
-    let picture = Picture::new(plan, teller.on_flow(number), teller.on_problem(number))?;
-    if config.source == VideoSource::Test
-        && let Some(source) = picture.element("picture")
-    {
-        paint(&source, Caption::Counter);
+/// Sets the configured controls. `refused` were logged before: each opening
+/// of the camera would only say them again.
+fn set_controls(node: &str, config: &VideoConfig, refused: &mut Vec<ControlError>) {
+    let errors = controls::apply(node, &config.controls);
+    for error in errors.iter().filter(|error| !refused.contains(error)) {
+        warn!(camera = node, %error, "video.controls: one was not set; correct it or remove it");
     }
-    Ok(Camera { picture, node })
+    *refused = errors;
+}
+
+/// All that is needed to open the camera, on another thread.
+struct Opener {
+    config: VideoConfig,
+    h264: Arc<Encoder>,
+    learned: Arc<Mutex<Learned>>,
+    teller: Teller,
+    number: u64,
+}
+
+impl Opener {
+    /// Makes the camera's pipeline, or the one that stands for it.
+    fn open(&self) -> Result<Picture, MediaError> {
+        let learned = lock(&self.learned).clone();
+        let plan = plan_picture(&self.config, &self.h264, &learned)?;
+        debug!(picture = %plan.what, "{}", plan.reason);
+        lock(&self.learned).turn_to(plan.node.as_deref());
+        let (on_flow, on_problem) = (
+            self.teller.on_flow(self.number),
+            self.teller.on_problem(self.number),
+        );
+        let own_h264 = plan.mode.as_ref().is_some_and(|m| m.fourcc == "H264");
+        let picture = Picture::new(plan, on_flow, on_problem)?;
+        if self.config.source == VideoSource::Test
+            && let Some(source) = picture.element("picture")
+        {
+            paint(&source, Caption::Counter);
+        }
+        if own_h264 && let Some(parser) = picture.element_made_by("h264parse") {
+            self.watch_key_frames(&parser);
+        }
+        Ok(picture)
+    }
+
+    /// Learns how far apart the key frames of the camera's own H.264 are.
+    fn watch_key_frames(&self, parser: &gst::Element) {
+        let Some(pad) = parser.static_pad("src") else {
+            return;
+        };
+        let learned = self.learned.clone();
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            if let Some(gst::PadProbeData::Buffer(buffer)) = &info.data
+                && let Some(at) = buffer.pts()
+            {
+                let key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+                lock(&learned).own_access_unit(at.into(), key);
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
 }
 
 fn slate(
