@@ -4,7 +4,7 @@
 //! that a fault of one does not stop the other and both stamp alike. The
 //! picture's encoders hang on a tee, one branch a codec, added and removed
 //! while it runs: the camera's node can be opened only once. When the camera is
-//! lost, [`show`] hangs them on a slate's tee until it is back.
+//! lost, `show` hangs them on a slate's tee until it is back.
 
 pub mod control;
 mod pipeline;
