@@ -188,7 +188,7 @@ fn choose_camera<'a>(
         }
         let choices = modes::ranked(camera, config, circumstances);
         if choices.is_empty() {
-            return Err(failed(camera, modes::no_mode(camera)));
+            return Err(failed(camera, modes::no_mode(camera, config)));
         }
         Ok((camera, choices))
     };

@@ -346,6 +346,36 @@ fn yuyv_that_usb_2_does_not_carry_is_refused_though_the_camera_offers_it() {
 }
 
 #[test]
+fn a_configured_format_is_taken_whatever_it_costs_and_a_wrong_one_is_named() {
+    let camera = webcam(vec![mode("YUYV", 640, 480, 30), mode("MJPG", 640, 480, 30)]);
+    let plan = |format: &str| {
+        let config = VideoConfig {
+            format: format.into(),
+            ..VideoConfig::default()
+        };
+        let formats = [Cow::Borrowed("I420")];
+        picture(
+            &config,
+            std::slice::from_ref(&camera),
+            &circumstances(&formats),
+        )
+    };
+    let chosen = |format| {
+        plan(format)
+            .expect("a plan")
+            .mode
+            .expect("a camera's")
+            .fourcc
+    };
+    assert_eq!(chosen("auto"), "YUYV");
+    assert_eq!(chosen("MJPG"), "MJPG");
+    let error = plan("NV12").expect_err("not offered").to_string();
+    for words in ["video.format", "NV12", "YUYV, MJPG"] {
+        assert!(error.contains(words), "{words}: {error}");
+    }
+}
+
+#[test]
 fn a_camera_that_is_fast_only_when_large_is_scaled_down_in_shape() {
     let plan = plan_of(vec![
         mode("MJPG", 1600, 1200, 30),
