@@ -15,6 +15,9 @@ use super::plan::Memory;
 const KEY_FRAME_DISTANCE: Duration = Duration::from_secs(2);
 /// So many distances in a row are a proof.
 const PROOF: u32 = 3;
+/// The words for ENOSPC when streaming starts: the kernel's own, and those that
+/// GStreamer 1.22 has in their place.
+const NO_ROOM: [&str; 2] = ["No space left on device", "Buffer pool activation failed"];
 /// Shared buffers that fail so soon are the suspects.
 const SUSPECT: Duration = Duration::from_secs(5);
 
@@ -65,11 +68,10 @@ impl Learned {
     /// It failed, in these words, `after` so long with pictures; `None` when
     /// there was none. `shared` says that buffers were.
     pub fn failed(&mut self, words: &str, after: Option<Duration>, shared: bool) {
-        // From the kernel's words for ENOSPC.
-        if after.is_none() && words.contains("No space left on device") {
-            self.skip_modes += 1;
-        } else if shared && after.is_none_or(|after| after < SUSPECT) {
+        if shared && after.is_none_or(|after| after < SUSPECT) {
             self.copies = true;
+        } else if after.is_none() && NO_ROOM.iter().any(|no_room| words.contains(no_room)) {
+            self.skip_modes += 1;
         }
     }
 
@@ -140,9 +142,17 @@ mod tests {
         let mut learned = Learned::default();
         let words = "streamon failed: error 28 (No space left on device)";
         learned.failed(words, None, true);
-        learned.failed(words, None, true);
+        assert_eq!(
+            learned.skip_modes(),
+            0,
+            "shared buffers are suspected first"
+        );
+        assert_eq!(learned.memory(), Memory::Mmap);
+        learned.failed(words, None, false);
+        learned.failed("Buffer pool activation failed", None, false);
         assert_eq!(learned.skip_modes(), 2);
-        assert_eq!(learned.memory(), Memory::Dmabuf, "not its fault");
+        learned.failed(words, SOON, false);
+        assert_eq!(learned.skip_modes(), 2, "it had room");
         assert!(learned.out_of_modes());
         assert_eq!(learned.skip_modes(), 0);
         assert!(!learned.out_of_modes());

@@ -562,10 +562,15 @@ impl Show {
             return;
         };
         let next = match self.encoders.after(&failed.id) {
-            Some(next) => Row {
-                encoder: next.encoder,
-                fell_at: Some(Instant::now()),
-            },
+            Some(next) => {
+                for warning in &next.report.warnings {
+                    warn!(encoder = %next.encoder.id, "{warning}");
+                }
+                Row {
+                    encoder: next.encoder,
+                    fell_at: Some(Instant::now()),
+                }
+            }
             None => match self.encoders.best(codec) {
                 Ok(best) => Row::first(best.encoder),
                 Err(error) => return error!(%error, "no encoder is left"),

@@ -120,7 +120,14 @@ impl Encoders {
         for row in self.candidates(codec) {
             let checked = self.check(row);
             if checked.report.is_usable() {
+                for warning in &checked.report.warnings {
+                    warn!(encoder = %row.id, "{warning}");
+                }
                 return Ok(found(&checked));
+            }
+            if checked.present {
+                let why = checked.report.unusable.as_deref().unwrap_or_default();
+                warn!(encoder = %row.id, why, "encoder is not used");
             }
             // Hardware of other boards is not missed.
             if checked.present || !row.hardware || self.video.encoder == row.id {
@@ -219,14 +226,6 @@ impl Encoders {
             }
             None => self.probe(&job, &key),
         };
-        match &report.unusable {
-            Some(why) => warn!(encoder = %row.id, why, "encoder is not used"),
-            None => {
-                for warning in &report.warnings {
-                    warn!(encoder = %row.id, "{warning}");
-                }
-            }
-        }
         report
     }
 
