@@ -5,6 +5,7 @@
 //! the two pictures is shown, and deliver to the same outputs.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
@@ -327,10 +328,14 @@ impl Show {
     }
 
     fn camera_failed(&mut self, error: &MediaError, now: Instant) {
+        // A pulled plug is a stream error like any other, but for the node.
+        let open = self.camera.as_ref().and_then(|c| c.value.as_ref());
+        let node = open.and_then(|camera| camera.picture.plan.node.as_deref());
+        let gone = node.is_some_and(|n| n.starts_with('/') && !Path::new(n).exists());
         self.recovery.handle(
             Event::CameraFailed {
                 reason: error.to_string(),
-                absent: error.is_absent(),
+                absent: gone || error.is_absent(),
             },
             now,
         );
