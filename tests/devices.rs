@@ -330,7 +330,14 @@ async fn an_encoder_that_fails_during_a_call_gives_way_to_the_next() {
         let took = flows(fault, SEEN + BACK, &viewer, pictures, FULL_RATE).await;
         println!("{fault}: seen, and the next one works {took:?} later");
         viewer.received(|received| assert_one_stream(&received.video, VIDEO_CLOCK));
-        assert_eq!(bed.device.logged("the camera is lost"), 0, "{fault}");
+        // GStreamer hands an encoder's end on to the camera, which then ends too
+        // and is opened again.
+        let lost = bed.device.logged("the camera is lost");
+        assert!(
+            lost == 0 || fault == "eos",
+            "{fault}: {:?}",
+            bed.device.log()
+        );
     }
 }
 
