@@ -15,9 +15,6 @@ use super::plan::Memory;
 const KEY_FRAME_DISTANCE: Duration = Duration::from_secs(2);
 /// So many distances in a row are a proof.
 const PROOF: u32 = 3;
-/// The words for ENOSPC when streaming starts: the kernel's own, and those that
-/// GStreamer 1.22 has in their place.
-const NO_ROOM: [&str; 2] = ["No space left on device", "Buffer pool activation failed"];
 /// Shared buffers that fail so soon are the suspects.
 const SUSPECT: Duration = Duration::from_secs(5);
 
@@ -68,9 +65,15 @@ impl Learned {
     /// It failed, in these words, `after` so long with pictures; `None` when
     /// there was none. `shared` says that buffers were.
     pub fn failed(&mut self, words: &str, after: Option<Duration>, shared: bool) {
-        if shared && after.is_none_or(|after| after < SUSPECT) {
+        let at_start = after.is_none();
+        // The kernel's words for ENOSPC.
+        if at_start && words.contains("No space left on device") {
+            self.skip_modes += 1;
+        } else if shared && after.is_none_or(|after| after < SUSPECT) {
             self.copies = true;
-        } else if after.is_none() && NO_ROOM.iter().any(|no_room| words.contains(no_room)) {
+        // All that v4l2src says of it (GStreamer 1.22): the number that STREAMON
+        // gave is only in its debug log.
+        } else if at_start && words.contains("Buffer pool activation failed") {
             self.skip_modes += 1;
         }
     }
@@ -142,20 +145,24 @@ mod tests {
         let mut learned = Learned::default();
         let words = "streamon failed: error 28 (No space left on device)";
         learned.failed(words, None, true);
-        assert_eq!(
-            learned.skip_modes(),
-            0,
-            "shared buffers are suspected first"
-        );
-        assert_eq!(learned.memory(), Memory::Mmap);
-        learned.failed(words, None, false);
-        learned.failed("Buffer pool activation failed", None, false);
+        learned.failed(words, None, true);
         assert_eq!(learned.skip_modes(), 2);
-        learned.failed(words, SOON, false);
-        assert_eq!(learned.skip_modes(), 2, "it had room");
+        assert_eq!(learned.memory(), Memory::Dmabuf, "not its fault");
         assert!(learned.out_of_modes());
         assert_eq!(learned.skip_modes(), 0);
         assert!(!learned.out_of_modes());
+    }
+
+    #[test]
+    fn streaming_that_v4l2src_cannot_start_is_the_buffers_fault_and_then_the_mode_s() {
+        let mut learned = Learned::default();
+        let words = "Failed to allocate required memory. (Buffer pool activation failed)";
+        learned.failed(words, None, true);
+        assert_eq!((learned.memory(), learned.skip_modes()), (Memory::Mmap, 0));
+        learned.failed(words, None, false);
+        assert_eq!(learned.skip_modes(), 1);
+        learned.failed(words, SOON, false);
+        assert_eq!(learned.skip_modes(), 1, "it had room for a while");
     }
 
     fn play(distances: &mut Distances, seconds: std::ops::Range<u64>, every: u64) {

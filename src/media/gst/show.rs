@@ -5,6 +5,7 @@
 //! the two pictures is shown, and deliver to the same outputs.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
@@ -327,10 +328,14 @@ impl Show {
     }
 
     fn camera_failed(&mut self, error: &MediaError, now: Instant) {
+        // A pulled plug is a stream error like any other, but for the node.
+        let open = self.camera.as_ref().and_then(|c| c.value.as_ref());
+        let node = open.and_then(|camera| camera.picture.plan.node.as_deref());
+        let gone = node.is_some_and(|n| n.starts_with('/') && !Path::new(n).exists());
         self.recovery.handle(
             Event::CameraFailed {
                 reason: error.to_string(),
-                absent: error.is_absent(),
+                absent: gone || error.is_absent(),
             },
             now,
         );
@@ -352,7 +357,12 @@ impl Show {
             .and_then(|camera| camera.flowing_since)
             .map(|since| now.saturating_duration_since(since));
         let shared = opened.is_some_and(Camera::shares_buffers);
-        lock(&self.learned).failed(reason, worked, shared);
+        let mut learned = lock(&self.learned);
+        learned.failed(reason, worked, shared);
+        if opened.is_none() && reason.contains(plan::NO_MODE_LEFT) {
+            learned.out_of_modes();
+        }
+        drop(learned);
         // The first says it; the rest would only say it again.
         if std::mem::replace(&mut self.lost, true) {
             debug!(error = reason, "the camera is still lost");
