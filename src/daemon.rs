@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use tracing::{debug, info, warn};
 
 use crate::agent::{Agent, AgentConfig, Command, Event, PeerEvent, SessionId};
@@ -14,6 +15,7 @@ use crate::config::{AudioSource, Config, ConfigError, VideoSource};
 use crate::ice::IceServers;
 use crate::media::gst::{self, GstSource};
 use crate::media::hub::HubThread;
+use crate::media::latency::Latency;
 use crate::media::{Hub, MediaError, Source, devices};
 use crate::peer::{Peer, PeerError, Peers};
 use crate::sdp::ProfileLevelId;
@@ -21,6 +23,8 @@ use crate::signaling::{Link, Server, SignalingError, SignalingEvent};
 
 /// Events that wait for the loop.
 const EVENTS: usize = 1024;
+/// How often the log is told where the time of the frames goes.
+const LATENCY: Duration = Duration::from_secs(60);
 /// Goodbyes have this long; systemd and people expect less than 2 s.
 const SHUTDOWN: Duration = Duration::from_millis(1_500);
 
@@ -58,6 +62,7 @@ pub struct Daemon {
     server: Server,
     peers: Arc<Peers>,
     media: HubThread,
+    latency: Arc<Latency>,
     events: mpsc::Receiver<(SessionId, PeerEvent)>,
 }
 
@@ -98,6 +103,7 @@ impl Daemon {
         let server = Server::new(&config.server.url, config.server.ca_file.as_ref())?;
         let ice = IceServers::load(&config.ice)?;
         let (hub, media) = Hub::start(source, profile);
+        let latency = hub.latency().clone();
         let (tell, events) = mpsc::channel(EVENTS);
         let with_audio = config.audio.source != AudioSource::None;
         let peers = Peers::new(hub, with_audio, ice, config.ice.loopback, tell)?;
@@ -114,6 +120,7 @@ impl Daemon {
             server,
             peers: Arc::new(peers),
             media,
+            latency,
             events,
         })
     }
@@ -126,6 +133,7 @@ impl Daemon {
             server,
             peers,
             media,
+            latency,
             events,
         } = self;
         let mut running = Running {
@@ -137,6 +145,7 @@ impl Daemon {
             link: None,
             generation: 0,
             away: false,
+            latency,
         };
         running.until_quit(events, shutdown).await;
         let goodbye = async {
@@ -167,6 +176,7 @@ struct Running {
     generation: u64,
     /// The chat server's absence was logged.
     away: bool,
+    latency: Arc<Latency>,
 }
 
 impl Running {
@@ -178,6 +188,8 @@ impl Running {
         let (tell, mut frames) = mpsc::channel(EVENTS);
         tokio::pin!(shutdown);
         let mut stopping = false;
+        let mut minute = tokio::time::interval(LATENCY);
+        minute.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let timeout = async {
                 match self.agent.poll_timeout() {
@@ -195,6 +207,10 @@ impl Running {
                 Some((generation, event)) = frames.recv() => self.signaling(generation, event),
                 Some(_) = self.closing.join_next() => None,
                 () = timeout => Some(Event::Timeout),
+                _ = minute.tick() => {
+                    self.log_latency(Instant::now());
+                    None
+                }
             };
             if let Some(event) = event {
                 self.agent.handle(event, Instant::now());
@@ -204,6 +220,14 @@ impl Running {
                     return;
                 }
             }
+        }
+    }
+
+    /// One line, while there are viewers.
+    fn log_latency(&self, now: Instant) {
+        let report = self.latency.report(now);
+        if report.was_watched() {
+            debug!(p50_p95_ms = %report, "latency");
         }
     }
 

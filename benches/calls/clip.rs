@@ -107,11 +107,14 @@ pub fn unit(stream: Stream, units: &[Bytes], number: usize, at: Duration) -> Acc
         ),
         Stream::Audio => (Bytes::from_static(&OPUS), true),
     };
+    let now = Instant::now();
     AccessUnit {
         data,
         key,
         running_time: at,
-        encoded_at: Instant::now(),
+        captured_at: now,
+        encoder_in: None,
+        encoded_at: now,
     }
 }
 

@@ -24,6 +24,11 @@ pub struct AccessUnit {
     pub key: bool,
     /// When it was captured, on the clock that all streams share.
     pub running_time: Duration,
+    /// When the picture was captured. Where that is not known, when it left the
+    /// encoder.
+    pub captured_at: Instant,
+    /// When it went into the encoder, where that is known.
+    pub encoder_in: Option<Instant>,
     /// When it left the encoder.
     pub encoded_at: Instant,
 }
@@ -37,6 +42,10 @@ pub struct Frame {
     pub rtp_time: u32,
     /// Decodable without what came before.
     pub key: bool,
+    /// See [`AccessUnit::captured_at`].
+    pub captured_at: Instant,
+    /// When it went into the encoder, where that is known.
+    pub encoder_in: Option<Instant>,
     /// When it left the encoder.
     pub encoded_at: Instant,
 }
@@ -77,6 +86,8 @@ impl Packetizer {
             payloads,
             rtp_time: rtp_time(unit.running_time, self.stream.clock_rate()),
             key: unit.key,
+            captured_at: unit.captured_at,
+            encoder_in: unit.encoder_in,
             encoded_at: unit.encoded_at,
         })
     }
@@ -109,11 +120,14 @@ mod tests {
     use super::*;
 
     fn unit(data: &[u8], running_time: Duration) -> AccessUnit {
+        let now = Instant::now();
         AccessUnit {
             data: Bytes::copy_from_slice(data),
             key: true,
             running_time,
-            encoded_at: Instant::now(),
+            captured_at: now,
+            encoder_in: None,
+            encoded_at: now,
         }
     }
 

@@ -16,6 +16,7 @@ use tracing::{debug, error, info, warn};
 
 use super::frame::{Packetizer, profile_level_id};
 use super::keyframes::KeyFrames;
+use super::latency::{Latency, Stage};
 use super::{AccessUnit, Frame, MediaError, Source, Stream};
 use crate::sdp::{ProfileLevelId, VideoCodec};
 
@@ -53,6 +54,7 @@ struct Shared {
     /// A key frame request is on its way to the thread; viewers may ask as
     /// often as they like.
     key_frame_asked: [AtomicBool; 3],
+    latency: Arc<Latency>,
 }
 
 /// A handle on the hub; clones are cheap.
@@ -103,6 +105,7 @@ impl Hub {
             }),
             profile: Mutex::new(profile),
             key_frame_asked: Default::default(),
+            latency: Arc::new(Latency::new(Instant::now())),
         });
         let mut thread = Thread {
             source,
@@ -141,6 +144,11 @@ impl Hub {
         if !self.shared.key_frame_asked[stream.index()].swap(true, Ordering::AcqRel) {
             let _ = self.requests.send(Request::KeyFrame(stream));
         }
+    }
+
+    /// Where the time of the picture's frames goes.
+    pub fn latency(&self) -> &Arc<Latency> {
+        &self.shared.latency
     }
 
     /// What the newest SPS says of the H.264 stream.
@@ -192,6 +200,14 @@ impl Output {
     /// Hands an access unit to every viewer.
     pub fn access_unit(&mut self, unit: AccessUnit) {
         self.pulse.store(true, Ordering::Relaxed);
+        if let (Stream::Video(_), Some(entered)) = (self.stream, unit.encoder_in) {
+            let latency = &self.shared.latency;
+            let (captured, encoded) = (unit.captured_at, unit.encoded_at);
+            let waited = entered.saturating_duration_since(captured);
+            latency.record(Stage::ToEncoder, waited, entered);
+            let coded = encoded.saturating_duration_since(entered);
+            latency.record(Stage::Encode, coded, encoded);
+        }
         if !std::mem::replace(&mut self.flowing, true) {
             let _ = self.requests.send(Request::Flowing(self.stream, self.run));
         }

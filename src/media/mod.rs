@@ -17,6 +17,7 @@ pub mod frame;
 pub mod gst;
 pub mod hub;
 mod keyframes;
+pub mod latency;
 mod picture;
 pub mod plan;
 pub mod replay;

@@ -81,11 +81,14 @@ impl Source for Replay {
                 let Some(data) = units.get(position) else {
                     return;
                 };
+                let now = Instant::now();
                 output.access_unit(AccessUnit {
                     data: data.clone(),
                     key: position == 0 || stream == Stream::Audio,
                     running_time: due.saturating_duration_since(epoch),
-                    encoded_at: Instant::now(),
+                    captured_at: now,
+                    encoder_in: None,
+                    encoded_at: now,
                 });
                 position = (position + 1) % units.len();
                 due += interval;

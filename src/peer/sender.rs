@@ -12,6 +12,7 @@ use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 
 use super::burst::Waiting;
+use crate::media::latency::Stage;
 use crate::media::{Frame, Hub, Stream};
 
 /// A key frame that was asked for and did not come is asked for again.
@@ -120,6 +121,13 @@ pub(super) async fn send(
         };
         if track.write_rtp(signal).await.is_err() {
             return;
+        }
+        if let Stream::Video(_) = stream {
+            let now = Instant::now();
+            let since = |then| now.saturating_duration_since(then);
+            let latency = hub.latency();
+            latency.record(Stage::Send, since(frame.encoded_at), now);
+            latency.record(Stage::Total, since(frame.captured_at), now);
         }
     }
 }

@@ -15,6 +15,7 @@ use tracing::debug;
 use super::{parse, sink, words};
 use crate::config::{VideoConfig, VideoSource};
 use crate::media::hub::Failure;
+use crate::media::latency::InEncoder;
 use crate::media::picture::{Painter, Plane};
 use crate::media::{AccessUnit, MediaError, Output, Stream, devices, plan};
 
@@ -78,12 +79,22 @@ impl Running {
         mut output: Output,
     ) -> Result<gst_app::AppSink, MediaError> {
         let sink = sink(bin, &self.what)?;
+        let inside = bin.as_ref().by_name("encoder").map(|e| watch_input(&e));
         lock(&self.failures).insert(stream, output.failure());
         sink.set_callbacks(
             gst_app::AppSinkCallbacks::builder()
                 .new_sample(move |sink| {
                     let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-                    if let Some(unit) = access_unit(&sample, stream) {
+                    if let Some(mut unit) = access_unit(&sample, stream) {
+                        if let Some(inside) = &inside {
+                            unit.encoder_in = lock(inside).leave(unit.running_time);
+                        }
+                        if let Some(clock) = sink.current_running_time() {
+                            let clock = Duration::from_nanos(clock.nseconds());
+                            let age = clock.saturating_sub(unit.running_time);
+                            unit.captured_at =
+                                unit.encoded_at.checked_sub(age).unwrap_or(unit.encoded_at);
+                        }
                         output.access_unit(unit);
                     }
                     Ok(gst::FlowSuccess::Ok)
@@ -143,14 +154,37 @@ fn access_unit(sample: &gst::Sample, stream: Stream) -> Option<AccessUnit> {
     let buffer = sample.buffer()?;
     let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
     let running_time = segment.to_running_time(buffer.pts()?)?;
+    let now = Instant::now();
     let data = Bytes::copy_from_slice(&buffer.map_readable().ok()?);
     let key = stream == Stream::Audio || !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
     Some(AccessUnit {
         data,
         key,
         running_time: Duration::from_nanos(running_time.nseconds()),
-        encoded_at: Instant::now(),
+        captured_at: now,
+        encoder_in: None,
+        encoded_at: now,
     })
+}
+
+/// Notes when each picture goes into `encoder`.
+fn watch_input(encoder: &gst::Element) -> Arc<Mutex<InEncoder>> {
+    let inside = Arc::<Mutex<InEncoder>>::default();
+    if let Some(pad) = encoder.static_pad("sink") {
+        let entered = inside.clone();
+        pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+            let running_time = info.buffer().and_then(|buffer| {
+                let segment = pad.sticky_event::<gst::event::Segment>(0)?;
+                let segment = segment.segment().downcast_ref::<gst::ClockTime>()?;
+                segment.to_running_time(buffer.pts()?)
+            });
+            if let Some(time) = running_time {
+                lock(&entered).enter(Duration::from_nanos(time.nseconds()), Instant::now());
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
+    inside
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
