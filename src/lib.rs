@@ -12,6 +12,7 @@
 //! |---|---|
 //! | the process | [`cli`], [`logging`], [`environment`], `main` |
 //! | the device's one loop: events in, commands out | [`daemon`] |
+//! | tries everything, one check a file | [`doctor`] |
 //! | shells, each the owner of one kind of socket or device | [`signaling`], [`media`], [`peer`], [`chat`] |
 //! | pure: no IO, no clock, no runtime | [`agent`], [`room`], [`sdp`], [`wire`], [`config`], [`ice`] |
 //!
@@ -28,6 +29,7 @@ pub mod chat;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod doctor;
 pub mod environment;
 pub mod ice;
 pub mod logging;

@@ -1,5 +1,6 @@
 //! The process: parse, log, run, exit code.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -14,6 +15,7 @@ use tracing::{error, info};
 use camera_agent::cli::{self, Cli, Command};
 use camera_agent::config::{AudioSource, Config, LogConfig, VideoSource};
 use camera_agent::daemon::{self, Daemon};
+use camera_agent::doctor::{self, Severity};
 use camera_agent::ice::{self, IceServers};
 use camera_agent::media::devices;
 use camera_agent::{chat, environment, logging};
@@ -28,6 +30,10 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run(&arguments),
         Command::Chat(arguments) => chat(&arguments),
         Command::Demo(arguments) => demo(&arguments),
+        Command::Doctor(arguments) => match doctor(&arguments) {
+            Ok(severity) => return ExitCode::from(severity.exit_code()),
+            Err(error) => Err(error),
+        },
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -118,6 +124,27 @@ fn demo(arguments: &cli::Demo) -> anyhow::Result<()> {
     })
 }
 
+/// The findings are the output; nothing is logged beside them unless the
+/// environment's `RUST_LOG` asks for it.
+fn doctor(arguments: &cli::Doctor) -> anyhow::Result<Severity> {
+    logging::start(&LogConfig {
+        level: "off".into(),
+        ..Default::default()
+    })?;
+    if std::io::stderr().is_terminal() {
+        eprintln!("examining this device; it takes up to 25 s");
+    }
+    let report = block_on(async {
+        Ok(doctor::examine(arguments.config.as_deref(), arguments.quick).await)
+    })?;
+    if arguments.json {
+        println!("{:#}", report.to_json());
+    } else {
+        print!("{}", report.to_text());
+    }
+    Ok(report.severity())
+}
+
 /// Browsers treat `localhost` as secure, and people can read it.
 fn page_address(address: std::net::SocketAddr) -> String {
     if address.ip().is_loopback() || address.ip().is_unspecified() {
@@ -129,7 +156,7 @@ fn page_address(address: std::net::SocketAddr) -> String {
 
 /// One thread: the encoder has threads of its own, and frames of all viewers
 /// leave in the order in which they came.
-fn block_on(run: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+fn block_on<T>(run: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build()

@@ -103,7 +103,8 @@ fn trial(
     Ok(map.and_then(|m| profile_level_id(&m)))
 }
 
-struct StopOnDrop(gst::Pipeline);
+/// A pipeline that stops when this is dropped.
+pub(crate) struct StopOnDrop(pub gst::Pipeline);
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
@@ -121,7 +122,7 @@ fn require(factory: &str, package: &'static str) -> Result<(), MediaError> {
     }
 }
 
-fn parse(description: &str, what: &str) -> Result<gst::Pipeline, MediaError> {
+pub(crate) fn parse(description: &str, what: &str) -> Result<gst::Pipeline, MediaError> {
     gst::parse::launch(description)
         .map_err(|e| e.to_string())
         .and_then(|element| {
@@ -135,7 +136,8 @@ fn parse(description: &str, what: &str) -> Result<gst::Pipeline, MediaError> {
         })
 }
 
-fn sink(bin: &impl IsA<gst::Bin>, what: &str) -> Result<gst_app::AppSink, MediaError> {
+/// The sink in which every plan ends.
+pub(crate) fn sink(bin: &impl IsA<gst::Bin>, what: &str) -> Result<gst_app::AppSink, MediaError> {
     bin.as_ref()
         .by_name("out")
         .and_then(|e| e.downcast().ok())
@@ -146,7 +148,7 @@ fn sink(bin: &impl IsA<gst::Bin>, what: &str) -> Result<gst_app::AppSink, MediaE
 }
 
 /// The first error on the bus, in words.
-fn first_error(pipeline: &gst::Pipeline) -> Option<String> {
+pub(crate) fn first_error(pipeline: &gst::Pipeline) -> Option<String> {
     let bus = pipeline.bus()?;
     let message = bus.pop_filtered(&[gst::MessageType::Error])?;
     match message.view() {
