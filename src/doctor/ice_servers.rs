@@ -223,6 +223,7 @@ mod tests {
         ]
         .map(|said| judge("turn:t", &said));
         let mut words: Vec<_> = all.iter().map(|f| f.what.clone()).collect();
+        words.sort();
         words.dedup();
         assert_eq!(words.len(), all.len());
         assert!(all.iter().all(|f| f.what.starts_with("turn:t ")));
