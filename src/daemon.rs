@@ -14,6 +14,7 @@ use crate::agent::{Agent, AgentConfig, Command, Event, PeerEvent, SessionId};
 use crate::config::{AudioSource, Config, ConfigError, VideoSource};
 use crate::ice::IceServers;
 use crate::media::gst::{self, GstSource};
+use crate::media::hotplug::Hotplug;
 use crate::media::hub::HubThread;
 use crate::media::latency::Latency;
 use crate::media::{Hub, MediaError, Source, devices};
@@ -62,7 +63,7 @@ pub struct Daemon {
     server: Server,
     peers: Arc<Peers>,
     media: HubThread,
-    latency: Arc<Latency>,
+    hub: Hub,
     events: mpsc::Receiver<(SessionId, PeerEvent)>,
 }
 
@@ -103,10 +104,9 @@ impl Daemon {
         let server = Server::new(&config.server.url, config.server.ca_file.as_ref())?;
         let ice = IceServers::load(&config.ice)?;
         let (hub, media) = Hub::start(source, profile);
-        let latency = hub.latency().clone();
         let (tell, events) = mpsc::channel(EVENTS);
         let with_audio = config.audio.source != AudioSource::None;
-        let peers = Peers::new(hub, with_audio, ice, config.ice.loopback, tell)?;
+        let peers = Peers::new(hub.clone(), with_audio, ice, config.ice.loopback, tell)?;
         let agent = Agent::new(
             AgentConfig {
                 name,
@@ -120,7 +120,7 @@ impl Daemon {
             server,
             peers: Arc::new(peers),
             media,
-            latency,
+            hub,
             events,
         })
     }
@@ -133,9 +133,11 @@ impl Daemon {
             server,
             peers,
             media,
-            latency,
+            hub,
             events,
         } = self;
+        let latency = hub.latency().clone();
+        let hotplug = Hotplug::listen(move || hub.device_appeared());
         let mut running = Running {
             agent,
             server,
@@ -148,6 +150,7 @@ impl Daemon {
             latency,
         };
         running.until_quit(events, shutdown).await;
+        drop(hotplug);
         let goodbye = async {
             if let Some(link) = running.link.take() {
                 link.close().await;

@@ -18,6 +18,7 @@ use crate::media::Hub;
 use crate::media::gst::{self, GstSource};
 use crate::media::hub::HubThread;
 use crate::media::latency::{LatencyReport, Stage};
+use crate::media::status::State;
 use crate::peer::Peers;
 use crate::sdp::Offer;
 use crate::wire::{Candidate, UserName};
@@ -54,6 +55,8 @@ struct Seen {
     latency: LatencyReport,
     /// What the device said of its end.
     failed: Option<String>,
+    /// Why viewers saw the slate instead of the picture.
+    lost: Option<String>,
 }
 
 /// The report of the stages goes to `tell`, beside the findings.
@@ -188,6 +191,10 @@ async fn call(config: Config) -> Result<Seen, String> {
         }
     }
     seen.latency = hub.latency().report(Instant::now());
+    let status = hub.status().borrow().video.clone();
+    if status.state == State::Lost {
+        seen.lost = Some(status.reason);
+    }
     let goodbye = async {
         tokio::join!(caller.close(), peer.close());
         let stopped = tokio::task::spawn_blocking(move || media.stop());
@@ -217,6 +224,13 @@ fn judge(picture: &str, with_sound: bool, fps: u32, seen: &Seen) -> Vec<Finding>
             "mend camera and encoder above; RUST_LOG=debug in the environment shows what they say",
         )];
     };
+    if let Some(why) = &seen.lost {
+        return vec![Finding::error(
+            CHECK,
+            format!("called itself, and saw no more than that {picture} is lost: {why}"),
+            "mend the camera above",
+        )];
+    }
     let mut findings = vec![Finding::ok(
         CHECK,
         format!(
@@ -396,5 +410,8 @@ mod tests {
         assert!(silent.what.contains("no sound"), "{silent:?}");
         seen.sounds = 10;
         assert_eq!(worst(&seen).severity, Severity::Ok);
+        // A slate is a picture too, but not the camera's.
+        seen.lost = Some("unplugged".into());
+        assert!(worst(&seen).what.contains("lost: unplugged"));
     }
 }

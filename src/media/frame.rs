@@ -24,8 +24,7 @@ pub struct AccessUnit {
     pub key: bool,
     /// When it was captured, on the clock that all streams share.
     pub running_time: Duration,
-    /// When the picture was captured. Where that is not known, when it left the
-    /// encoder.
+    /// The same on this machine's clock.
     pub captured_at: Instant,
     /// When it went into the encoder, where that is known.
     pub encoder_in: Option<Instant>,
@@ -42,7 +41,7 @@ pub struct Frame {
     pub rtp_time: u32,
     /// Decodable without what came before.
     pub key: bool,
-    /// See [`AccessUnit::captured_at`].
+    /// When it was captured.
     pub captured_at: Instant,
     /// When it went into the encoder, where that is known.
     pub encoder_in: Option<Instant>,
@@ -120,14 +119,13 @@ mod tests {
     use super::*;
 
     fn unit(data: &[u8], running_time: Duration) -> AccessUnit {
-        let now = Instant::now();
         AccessUnit {
             data: Bytes::copy_from_slice(data),
             key: true,
             running_time,
-            captured_at: now,
+            captured_at: Instant::now(),
             encoder_in: None,
-            encoded_at: now,
+            encoded_at: Instant::now(),
         }
     }
 

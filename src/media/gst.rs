@@ -3,24 +3,25 @@
 //! Picture and sound are two pipelines under one clock and one base time, so
 //! that a fault of one does not stop the other and both stamp alike. The
 //! picture's encoders hang on a tee, one branch a codec, added and removed
-//! while it runs: the camera's node can be opened only once.
+//! while it runs: the camera's node can be opened only once. When the camera is
+//! lost, [`show`] hangs them on a slate's tee until it is back.
 
 mod pipeline;
+mod show;
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
-use gstreamer_video as gst_video;
-use tracing::debug;
 
 use super::encoder::Encoder;
 use super::frame::profile_level_id;
-use super::{MediaError, Output, Source, Stream, devices, plan};
-use crate::config::{AudioConfig, AudioSource, VideoConfig, VideoSource};
+use super::{MediaError, Output, PictureStatus, Source, Stream, Waker, devices, hub, plan};
+use crate::config::{AudioConfig, AudioSource, VideoConfig};
 use crate::sdp::{ProfileLevelId, VideoCodec};
-use pipeline::{Picture, Running};
+use pipeline::{Life, Running};
 
 /// A trial encode that takes longer has failed.
 const TRIAL: Duration = Duration::from_secs(5);
@@ -191,14 +192,10 @@ pub fn check_descriptions(video: &VideoConfig, audio: &AudioConfig) -> Result<()
 
 /// The [`Source`] over GStreamer.
 pub struct GstSource {
-    video: VideoConfig,
     audio: AudioConfig,
-    encoder: &'static Encoder,
     clock: gst::Clock,
     base_time: gst::ClockTime,
-    picture: Option<Picture>,
-    /// A test picture, made ahead so that a first viewer need not wait for it.
-    spare: Option<Picture>,
+    picture: show::Show,
     sound: Option<Running>,
 }
 
@@ -208,46 +205,12 @@ impl GstSource {
         let clock = gst::SystemClock::obtain();
         let base_time = clock.time();
         Self {
-            video,
+            picture: show::Show::new(video, encoder, clock.clone(), base_time),
             audio,
-            encoder,
             base_time,
             clock,
-            picture: None,
-            spare: None,
             sound: None,
         }
-    }
-
-    fn encoder(&self, codec: VideoCodec) -> Result<&'static Encoder, MediaError> {
-        if codec == self.encoder.codec {
-            return Ok(self.encoder);
-        }
-        let candidates = Encoder::candidates(codec, "auto");
-        let Some(encoder) = candidates.first() else {
-            return Err(MediaError::NoEncoder {
-                codec,
-                reasons: "the table has no row for it".into(),
-            });
-        };
-        require(encoder.factory, encoder.package)?;
-        Ok(encoder)
-    }
-
-    fn start_video(&mut self, codec: VideoCodec, output: Output) -> Result<(), MediaError> {
-        let branch = plan::video_branch(self.encoder(codec)?, &self.video);
-        let stream = Stream::Video(codec);
-        if let Some(picture) = &mut self.picture {
-            return picture.add_branch(stream, &branch, output);
-        }
-        let mut picture = match self.spare.take() {
-            Some(spare) => spare,
-            None => Picture::new(&self.video)?,
-        };
-        picture.add_branch(stream, &branch, output)?;
-        picture.running.play(&self.clock, self.base_time)?;
-        self.picture = Some(picture);
-        Ok(())
     }
 
     fn start_audio(&mut self, output: Output) -> Result<(), MediaError> {
@@ -263,8 +226,15 @@ impl GstSource {
         let Some(description) = plan::audio(&self.audio, device.as_deref()) else {
             return Ok(());
         };
-        let running = Running::new(&description, what)?;
-        running.deliver(&running.pipeline, Stream::Audio, output)?;
+        let failure = output.failure();
+        let running = Running::new(
+            &description,
+            what,
+            Arc::new(move |_, error| failure.report(error)),
+        )?;
+        let life = Life::new();
+        let output = Arc::new(Mutex::new(output));
+        running.deliver(&running.pipeline, None, output, &life)?;
         running.play(&self.clock, self.base_time)?;
         self.sound = Some(running);
         Ok(())
@@ -272,9 +242,16 @@ impl GstSource {
 }
 
 impl Source for GstSource {
+    fn attach(&mut self, waker: Waker) {
+        self.picture.attach(waker);
+    }
+
     fn start(&mut self, stream: Stream, output: Output) -> Result<(), MediaError> {
         match stream {
-            Stream::Video(codec) => self.start_video(codec, output),
+            Stream::Video(codec) => {
+                self.picture.start(codec, output);
+                Ok(())
+            }
             Stream::Audio => self.start_audio(output),
         }
     }
@@ -282,36 +259,37 @@ impl Source for GstSource {
     fn stop(&mut self, stream: Stream) {
         match stream {
             Stream::Audio => self.sound = None,
-            Stream::Video(_) => {
-                let Some(picture) = &mut self.picture else {
-                    return;
-                };
-                picture.remove_branch(stream);
-                if picture.is_unwatched() {
-                    self.picture = None;
-                    self.prepare();
-                }
-            }
+            Stream::Video(codec) => self.picture.stop(codec),
         }
     }
 
     fn force_key_frame(&mut self, stream: Stream) {
-        let Some(sink) = self.picture.as_ref().and_then(|p| p.sink(stream)) else {
-            return;
-        };
-        let event = gst_video::UpstreamForceKeyUnitEvent::builder()
-            .all_headers(true)
-            .build();
-        if !sink.send_event(event) {
-            debug!(%stream, "the encoder took no key frame request");
+        if let Stream::Video(codec) = stream {
+            self.picture.force_key_frame(codec);
         }
     }
 
     fn prepare(&mut self) {
-        // A camera's mode is asked for when it is opened; without a camera
-        // there is nothing to open, and the pipeline can stand ready.
-        if self.spare.is_none() && self.video.source == VideoSource::Test {
-            self.spare = Picture::new(&self.video).ok();
+        self.picture.prepare();
+    }
+
+    fn poll(&mut self, now: Instant) -> Option<Instant> {
+        self.picture.poll(now)
+    }
+
+    fn device_appeared(&mut self, now: Instant) {
+        self.picture.device_appeared(now);
+    }
+
+    fn picture(&self) -> Option<PictureStatus> {
+        Some(self.picture.status())
+    }
+
+    fn patience(&self, stream: Stream) -> Duration {
+        match stream {
+            // The picture mends itself; this is for what it cannot mend.
+            Stream::Video(_) => Duration::from_secs(20),
+            Stream::Audio => hub::SILENCE,
         }
     }
 }

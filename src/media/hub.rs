@@ -11,13 +11,15 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tracing::{debug, error, info, warn};
 
 use super::frame::{Packetizer, profile_level_id};
 use super::keyframes::KeyFrames;
 use super::latency::{Latency, Stage};
-use super::{AccessUnit, Frame, MediaError, Source, Stream};
+use super::pulse::Pulse;
+use super::status::{MediaStatus, State, StreamStatus};
+use super::{AccessUnit, Frame, MediaError, Source, Stream, hotplug};
 use crate::sdp::{ProfileLevelId, VideoCodec};
 
 /// How long a stream goes on without viewers: a reload of the page costs no
@@ -32,10 +34,18 @@ const AUDIO_LAG: usize = 32;
 
 /// First and longest wait before a source that failed is started again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// The longest where nothing announces a device that comes back.
+const UNANNOUNCED_RETRY: Duration = Duration::from_secs(2);
 
-/// A running source that makes nothing for so long has failed, though it said
-/// nothing: cameras do that. The first frame may take as long.
-const STALL: Duration = Duration::from_secs(8);
+/// A stream that ran and makes nothing for so long has failed, though it said
+/// nothing: devices do that.
+pub const SILENCE: Duration = Duration::from_millis(1_500);
+
+/// The first access unit may take longer.
+const FIRST: Duration = Duration::from_secs(8);
+
+/// Silence is looked for this often.
+const LOOK: Duration = Duration::from_millis(400);
 
 enum Request {
     Watch(Stream),
@@ -45,12 +55,29 @@ enum Request {
     /// The first access unit of a run.
     Flowing(Stream, u64),
     Failed(Stream, u64, MediaError),
+    /// The source wants to be polled.
+    Wake,
+    DeviceAppeared,
     Stop,
+}
+
+/// Has the source polled, from any thread; clones are cheap.
+#[derive(Clone)]
+pub struct Waker(mpsc::Sender<Request>);
+
+impl Waker {
+    /// Calls for [`Source::poll`].
+    pub fn wake(&self) {
+        let _ = self.0.send(Request::Wake);
+    }
 }
 
 struct Shared {
     frames: [broadcast::Sender<Arc<Frame>>; 3],
     profile: Mutex<Option<ProfileLevelId>>,
+    status: watch::Sender<MediaStatus>,
+    /// The node of the camera that is open.
+    camera: Mutex<Option<String>>,
     /// A key frame request is on its way to the thread; viewers may ask as
     /// often as they like.
     key_frame_asked: [AtomicBool; 3],
@@ -104,6 +131,8 @@ impl Hub {
                 .0
             }),
             profile: Mutex::new(profile),
+            status: watch::Sender::default(),
+            camera: Mutex::default(),
             key_frame_asked: Default::default(),
             latency: Arc::new(Latency::new(Instant::now())),
         });
@@ -113,6 +142,11 @@ impl Hub {
             shared: shared.clone(),
             streams: HashMap::new(),
             runs: 0,
+            poll_at: None,
+            longest_wait: match hotplug::is_announced() {
+                true => RETRY.1,
+                false => UNANNOUNCED_RETRY,
+            },
         };
         let handle = std::thread::Builder::new()
             .name("media".into())
@@ -151,6 +185,22 @@ impl Hub {
         &self.shared.latency
     }
 
+    /// How picture and sound are; changes are told.
+    pub fn status(&self) -> watch::Receiver<MediaStatus> {
+        self.shared.status.subscribe()
+    }
+
+    /// The node of the camera that viewers see.
+    pub fn camera(&self) -> Option<String> {
+        lock(&self.shared.camera).clone()
+    }
+
+    /// Says that the system announced a device: what waits for one is tried
+    /// now.
+    pub fn device_appeared(&self) {
+        let _ = self.requests.send(Request::DeviceAppeared);
+    }
+
     /// What the newest SPS says of the H.264 stream.
     pub fn profile_level_id(&self) -> Option<ProfileLevelId> {
         *lock(&self.shared.profile)
@@ -185,12 +235,16 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
         .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
+/// Access units are at least so far apart.
+const STEP: Duration = Duration::from_millis(1);
+
 /// Where a source puts the access units of one run of one stream.
 pub struct Output {
     stream: Stream,
     run: u64,
-    flowing: bool,
-    pulse: Arc<AtomicBool>,
+    pulse: Arc<Pulse>,
+    /// The last access unit's running time.
+    last: Duration,
     packetizer: Packetizer,
     requests: mpsc::Sender<Request>,
     shared: Arc<Shared>,
@@ -198,8 +252,12 @@ pub struct Output {
 
 impl Output {
     /// Hands an access unit to every viewer.
-    pub fn access_unit(&mut self, unit: AccessUnit) {
-        self.pulse.store(true, Ordering::Relaxed);
+    pub fn access_unit(&mut self, mut unit: AccessUnit) {
+        // Behind a slate comes a camera's frame, which was captured a while
+        // ago; time does not run backwards for a viewer.
+        let earliest = self.last + STEP;
+        unit.running_time = unit.running_time.max(earliest);
+        self.last = unit.running_time;
         if let (Stream::Video(_), Some(entered)) = (self.stream, unit.encoder_in) {
             let latency = &self.shared.latency;
             let (captured, encoded) = (unit.captured_at, unit.encoded_at);
@@ -208,7 +266,7 @@ impl Output {
             let coded = encoded.saturating_duration_since(entered);
             latency.record(Stage::Encode, coded, encoded);
         }
-        if !std::mem::replace(&mut self.flowing, true) {
+        if self.pulse.beat(Instant::now()) {
             let _ = self.requests.send(Request::Flowing(self.stream, self.run));
         }
         if unit.key
@@ -277,9 +335,10 @@ struct Running {
     phase: Phase,
     failures: u32,
     keys: KeyFrames,
-    /// Set by each access unit of the present run, looked at `check_at`.
-    pulse: Arc<AtomicBool>,
-    check_at: Instant,
+    /// Beats with each access unit of the present run.
+    pulse: Arc<Pulse>,
+    /// Why it does not work.
+    problem: Option<String>,
 }
 
 struct Thread {
@@ -288,10 +347,14 @@ struct Thread {
     shared: Arc<Shared>,
     streams: HashMap<Stream, Running>,
     runs: u64,
+    /// When the source wants to be polled.
+    poll_at: Option<Instant>,
+    longest_wait: Duration,
 }
 
 impl Thread {
     fn run(&mut self, inbox: &mpsc::Receiver<Request>) {
+        self.source.attach(Waker(self.requests.clone()));
         self.source.prepare();
         loop {
             let request = match self.poll_timeout() {
@@ -304,6 +367,8 @@ impl Thread {
                 Err(RecvTimeoutError::Timeout) => {}
             }
             self.timeouts(Instant::now());
+            self.poll_at = self.source.poll(Instant::now());
+            self.tell();
         }
         for stream in Stream::ALL {
             if self.streams.remove(&stream).is_some() {
@@ -321,12 +386,13 @@ impl Thread {
                     Phase::Running { .. } => None,
                     Phase::Idle { until, .. } => Some(until),
                 };
-                let check = match s.phase {
+                let look = match s.phase {
                     Phase::Retrying { .. } => None,
-                    Phase::Running { .. } | Phase::Idle { .. } => Some(s.check_at),
+                    Phase::Running { .. } | Phase::Idle { .. } => Some(Instant::now() + LOOK),
                 };
-                [phase, s.keys.poll_timeout(), check]
+                [phase, s.keys.poll_timeout(), look]
             })
+            .chain([self.poll_at])
             .flatten()
             .min()
     }
@@ -351,7 +417,16 @@ impl Thread {
             }
             Request::Flowing(stream, run) => self.flowing(stream, run),
             Request::Failed(stream, run, error) => self.failed(stream, run, &error, now),
-            Request::Stop => {}
+            Request::DeviceAppeared => {
+                self.source.device_appeared(now);
+                for s in self.streams.values_mut() {
+                    if let Phase::Retrying { at } = &mut s.phase {
+                        *at = now;
+                        s.failures = s.failures.min(1);
+                    }
+                }
+            }
+            Request::Wake | Request::Stop => {}
         }
     }
 
@@ -371,7 +446,7 @@ impl Thread {
                 failures: 0,
                 keys: KeyFrames::default(),
                 pulse: Arc::default(),
-                check_at: now,
+                problem: None,
             },
         );
         self.try_start(stream, now);
@@ -402,12 +477,12 @@ impl Thread {
     fn try_start(&mut self, stream: Stream, now: Instant) {
         self.runs += 1;
         let run = self.runs;
-        let pulse = Arc::<AtomicBool>::default();
+        let pulse = Arc::<Pulse>::default();
         let output = Output {
             stream,
             run,
-            flowing: false,
             pulse: pulse.clone(),
+            last: Duration::ZERO,
             packetizer: Packetizer::new(stream),
             requests: self.requests.clone(),
             shared: self.shared.clone(),
@@ -416,20 +491,23 @@ impl Thread {
         let Some(s) = self.streams.get_mut(&stream) else {
             return;
         };
-        s.phase = Phase::Running { run, since: now };
+        s.phase = Phase::Running {
+            run,
+            // Opening it may have taken a while.
+            since: Instant::now(),
+        };
         s.pulse = pulse;
-        // Opening it may have taken a while.
-        s.check_at = Instant::now() + STALL;
         if let Err(error) = result {
             self.failed(stream, run, &error, now);
         }
     }
 
     fn flowing(&mut self, stream: Stream, flowing: u64) {
-        if let Some(s) = self.streams.get(&stream)
+        if let Some(s) = self.streams.get_mut(&stream)
             && let Phase::Running { run, .. } | Phase::Idle { run, .. } = s.phase
             && run == flowing
         {
+            s.problem = None;
             match s.failures {
                 0 => info!(%stream, "started"),
                 failures => info!(%stream, failures, "works again"),
@@ -446,9 +524,10 @@ impl Thread {
                 if now.saturating_duration_since(since) > RETRY.1 {
                     s.failures = 0;
                 }
-                let wait = (RETRY.0 * (1 << s.failures.min(6))).min(RETRY.1);
+                let wait = (RETRY.0 * (1 << s.failures.min(6))).min(self.longest_wait);
                 let wait = wait.mul_f64(0.75 + fastrand::f64() / 2.0);
                 s.failures += 1;
+                s.problem = Some(error.to_string());
                 s.phase = Phase::Retrying { at: now + wait };
                 // The first says it; the rest would only say it again.
                 if s.failures == 1 {
@@ -479,20 +558,74 @@ impl Thread {
                     self.source.stop(stream);
                     info!(%stream, "stopped: nobody watches");
                 }
-                Phase::Running { run, .. } | Phase::Idle { run, .. } if now >= s.check_at => {
-                    s.check_at = now + STALL;
-                    if !s.pulse.swap(false, Ordering::Relaxed) {
-                        let error = MediaError::Stalled(STALL);
-                        self.failed(stream, run, &error, now);
+                Phase::Running { run, .. } | Phase::Idle { run, .. } => {
+                    let since = match s.phase {
+                        Phase::Running { since, .. } => since,
+                        Phase::Idle { .. } | Phase::Retrying { .. } => now,
+                    };
+                    let (from, limit) = match s.pulse.last() {
+                        Some(last) => (last, self.source.patience(stream)),
+                        None => (since, self.source.patience(stream).max(FIRST)),
+                    };
+                    if now.saturating_duration_since(from) >= limit {
+                        self.failed(stream, run, &MediaError::Stalled(limit), now);
                     }
                 }
-                Phase::Retrying { .. } | Phase::Idle { .. } | Phase::Running { .. } => {}
+                Phase::Retrying { .. } => {}
             }
             if let Some(s) = self.streams.get_mut(&stream)
                 && s.keys.due(now)
             {
                 self.source.force_key_frame(stream);
             }
+        }
+    }
+
+    /// Tells viewers how picture and sound are, if that has changed.
+    fn tell(&self) {
+        let audio = self.stream_status(Stream::Audio);
+        let (video, node) = match self.source.picture() {
+            Some(picture) => (picture.status, picture.node),
+            None => {
+                let codecs = Stream::ALL.into_iter().filter(|s| *s != Stream::Audio);
+                let watched = codecs.map(|stream| self.stream_status(stream));
+                let video = watched.max_by_key(|s| s.state == State::Live);
+                (video.unwrap_or_default(), None)
+            }
+        };
+        *lock(&self.shared.camera) = node;
+        let status = MediaStatus { video, audio };
+        self.shared.status.send_if_modified(|old| {
+            let changed = *old != status;
+            *old = status;
+            changed
+        });
+    }
+
+    fn stream_status(&self, stream: Stream) -> StreamStatus {
+        let Some(s) = self.streams.get(&stream) else {
+            return StreamStatus::default();
+        };
+        let state = match (&s.phase, s.pulse.last(), &s.problem) {
+            (Phase::Retrying { .. }, _, Some(_)) => State::Lost,
+            (Phase::Running { .. } | Phase::Idle { .. }, Some(_), _) => State::Live,
+            (_, None, Some(_)) => State::Lost,
+            (_, _, None) => State::Starting,
+        };
+        let (text, reason) = match (state, &s.problem) {
+            (State::Lost, Some(problem)) => (
+                match stream {
+                    Stream::Audio => "There is no sound. It goes on when the microphone is back.",
+                    Stream::Video(_) => "There is no picture. It goes on when the camera is back.",
+                },
+                problem.as_str(),
+            ),
+            _ => ("", ""),
+        };
+        StreamStatus {
+            state,
+            text: text.to_owned(),
+            reason: reason.to_owned(),
         }
     }
 }

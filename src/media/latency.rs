@@ -4,7 +4,6 @@
 //! two atomic operations and no lock. Nothing here reads a clock: who records
 //! passes the time, so that a test can.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -179,38 +178,6 @@ impl fmt::Display for LatencyReport {
     }
 }
 
-/// When the frames that are in an encoder went into it.
-///
-/// Encoders keep a frame's running time and nothing else of it, some of them
-/// rounded to what their driver counts in. Frames that an encoder drops are
-/// forgotten with the next that comes out, or when there are too many.
-#[derive(Debug, Default)]
-pub struct InEncoder(VecDeque<(Duration, Instant)>);
-
-impl InEncoder {
-    /// More than any encoder holds.
-    const MOST: usize = 32;
-    /// Far less than the distance of two frames.
-    const ROUNDING: Duration = Duration::from_millis(1);
-
-    /// The frame of `running_time` goes in.
-    pub fn enter(&mut self, running_time: Duration, now: Instant) {
-        if self.0.len() == Self::MOST {
-            self.0.pop_front();
-        }
-        self.0.push_back((running_time, now));
-    }
-
-    /// The frame of `running_time` came out: when it had gone in.
-    pub fn leave(&mut self, running_time: Duration) -> Option<Instant> {
-        let place = self
-            .0
-            .iter()
-            .position(|(entered, _)| entered.abs_diff(running_time) < Self::ROUNDING)?;
-        self.0.drain(..=place).next_back().map(|(_, at)| at)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -296,31 +263,5 @@ mod tests {
                 {"stage": "to-encoder", "samples": 1, "p50_ms": 1.5, "p95_ms": 1.5}
             ])
         );
-    }
-
-    #[test]
-    fn a_frame_is_known_again_behind_the_encoder_and_dropped_ones_are_forgotten() {
-        let now = Instant::now();
-        let mut inside = InEncoder::default();
-        for i in 0..4 {
-            inside.enter(MS * 33 * i, now + MS * i);
-        }
-        // The encoder dropped the first, and counts in µs.
-        let rounded = MS * 33 + Duration::from_nanos(500);
-        assert_eq!(inside.leave(rounded), Some(now + MS));
-        assert_eq!(inside.leave(Duration::ZERO), None);
-        assert_eq!(inside.leave(MS * 33 * 3), Some(now + MS * 3));
-        assert_eq!(inside.0.len(), 0);
-    }
-
-    #[test]
-    fn an_encoder_that_gives_nothing_back_fills_no_memory() {
-        let now = Instant::now();
-        let mut inside = InEncoder::default();
-        for i in 0..1000 {
-            inside.enter(MS * 33 * i, now);
-        }
-        assert_eq!(inside.0.len(), InEncoder::MOST);
-        assert_eq!(inside.leave(MS * 33 * 999), Some(now));
     }
 }

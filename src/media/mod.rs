@@ -15,15 +15,19 @@ pub mod discovery;
 pub mod encoder;
 pub mod frame;
 pub mod gst;
+pub mod hotplug;
 pub mod hub;
 mod keyframes;
 pub mod latency;
 mod picture;
 pub mod plan;
+mod pulse;
+pub mod recovery;
 pub mod replay;
 pub mod status;
 
 use std::fmt;
+use std::time::{Duration, Instant};
 
 pub use frame::{AccessUnit, Frame};
 pub use hub::{Hub, Watch};
@@ -131,8 +135,8 @@ pub enum MediaError {
         problem: String,
     },
     /// It runs, and nothing comes out.
-    #[error("nothing came for {} s, and no error either; unplug the device and plug it in again if this goes on", .0.as_secs())]
-    Stalled(std::time::Duration),
+    #[error("nothing came for {:.1} s, and no error either; unplug the device and plug it in again if this goes on", .0.as_secs_f64())]
+    Stalled(Duration),
     /// A pipeline did not start, or failed while running.
     #[error("{what} stopped: {problem}")]
     Pipeline {
@@ -143,13 +147,31 @@ pub enum MediaError {
     },
 }
 
+impl MediaError {
+    /// There is no device to open, so looking again costs nothing.
+    pub fn is_absent(&self) -> bool {
+        match self {
+            Self::NoCamera | Self::NoMicrophone => true,
+            Self::Camera { problem, .. } => problem.contains("is not there"),
+            _ => false,
+        }
+    }
+}
+
 /// Makes access units while somebody watches. Called from one thread of its
 /// own, so its methods may block.
 pub trait Source: Send {
+    /// Given once, before anything else: calls for [`poll`](Self::poll) from
+    /// any thread.
+    fn attach(&mut self, waker: Waker) {
+        let _ = waker;
+    }
+
     /// Begins `stream`; access units and failures go to `output`.
     ///
-    /// A source that fails later says so through [`Output::failure`] and is
-    /// then asked to `stop` and, some time later, to `start` again.
+    /// A source that fails later either mends itself, or says so through
+    /// [`Output::failure`] and is then asked to `stop` and, some time later,
+    /// to `start` again.
     fn start(&mut self, stream: Stream, output: Output) -> Result<(), MediaError>;
 
     /// Ends `stream`. When no stream is left, every device is closed.
@@ -160,7 +182,42 @@ pub trait Source: Send {
 
     /// Makes ready what can be made ready without opening a device.
     fn prepare(&mut self) {}
+
+    /// Does what is due. Called after every other call, when the waker was
+    /// used, and at the time that it returns.
+    fn poll(&mut self, now: Instant) -> Option<Instant> {
+        let _ = now;
+        None
+    }
+
+    /// The system announced a device.
+    fn device_appeared(&mut self, now: Instant) {
+        let _ = now;
+    }
+
+    /// How the picture is, for a source that knows better than whether access
+    /// units come.
+    fn picture(&self) -> Option<PictureStatus> {
+        None
+    }
+
+    /// A stream without an access unit for so long has failed.
+    fn patience(&self, stream: Stream) -> Duration {
+        let _ = stream;
+        hub::SILENCE
+    }
+}
+
+/// How the picture is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PictureStatus {
+    /// What viewers are told.
+    pub status: status::StreamStatus,
+    /// The node of the camera that is open.
+    pub node: Option<String>,
 }
 
 /// Where a source puts what it makes. Never blocks.
 pub use hub::Output;
+/// Calls the source from another thread.
+pub use hub::Waker;

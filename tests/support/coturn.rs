@@ -4,8 +4,12 @@
 
 use std::net::UdpSocket;
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use super::{SOON, until};
 
 /// A real coturn, relaying on the loopback.
 pub struct Coturn {
@@ -36,9 +40,23 @@ impl Coturn {
             .kill_on_drop(true)
             .spawn()
             .expect("coturn is installed: apt-get install coturn");
-        Self {
+        let this = Self {
             port,
             _child: child,
-        }
+        };
+        until("coturn answers", SOON, async || this.answers().await).await;
+        this
+    }
+
+    /// A STUN binding request (RFC 8489 §5: type, length, cookie, transaction).
+    async fn answers(&self) -> Option<()> {
+        let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.ok()?;
+        socket.connect(("127.0.0.1", self.port)).await.ok()?;
+        let mut request = [7; 20];
+        request[..8].copy_from_slice(&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42]);
+        socket.send(&request).await.ok()?;
+        let mut answer = [0; 500];
+        let answered = timeout(Duration::from_millis(300), socket.recv(&mut answer));
+        answered.await.ok()?.ok().map(drop)
     }
 }

@@ -1,107 +1,163 @@
-//! A running pipeline, and the picture's with its branches.
+//! A running pipeline, and one that carries the picture with encoders on it.
 
 use std::collections::HashMap;
-use std::sync::mpsc;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
-use gstreamer_video as gst_video;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::{parse, sink, words};
-use crate::config::{VideoConfig, VideoSource};
-use crate::media::hub::Failure;
-use crate::media::latency::InEncoder;
-use crate::media::picture::{Painter, Plane};
-use crate::media::{AccessUnit, MediaError, Output, Stream, devices, plan};
+use crate::media::pulse::Pulse;
+use crate::media::{AccessUnit, MediaError, Output};
+use crate::sdp::VideoCodec;
 
 /// Unlinking a branch waits this long for the streaming thread.
-const UNLINK: Duration = Duration::from_secs(2);
+const UNLINK: Duration = Duration::from_millis(500);
+/// Stopping elements may take so long. A driver that hangs keeps its thread,
+/// and nothing else.
+const CLOSE: Duration = Duration::from_secs(1);
+/// Frames that may be inside an encoder.
+const INSIDE: usize = 32;
 
-type Failures = Arc<Mutex<HashMap<Stream, Failure>>>;
+/// Which encoder: they come and go, and late news of one is no news of the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct BranchId {
+    pub codec: VideoCodec,
+    serial: u64,
+}
+
+impl BranchId {
+    /// The bin's name.
+    fn name(self) -> String {
+        format!("branch-{}-{}", self.codec, self.serial)
+    }
+
+    /// The branch that `object` is in.
+    fn of(object: &gst::Object) -> Option<Self> {
+        let mut object = Some(object.clone());
+        while let Some(this) = object {
+            if let Some(id) = Self::parse(&this.name()) {
+                return Some(id);
+            }
+            object = this.parent();
+        }
+        None
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        let (codec, serial) = name.strip_prefix("branch-")?.split_once('-')?;
+        let codec = [VideoCodec::H264, VideoCodec::Vp8]
+            .into_iter()
+            .find(|c| c.name() == codec)?;
+        let serial = serial.parse().ok()?;
+        Some(Self { codec, serial })
+    }
+}
+
+/// Called with what an element says went wrong, and the branch it is in.
+pub(super) type OnProblem = Arc<dyn Fn(Option<BranchId>, MediaError) + Send + Sync>;
+
+/// An output that the branches of one stream share, one after the other.
+pub(super) type SharedOutput = Arc<Mutex<Output>>;
 
 /// A pipeline that is stopped when dropped and tells of its end.
 pub(super) struct Running {
     pub pipeline: gst::Pipeline,
     what: String,
-    failures: Failures,
+    on_problem: OnProblem,
     /// The first problem, in an element's own words.
     problem: Arc<Mutex<Option<String>>>,
+    /// Nothing is reported any more.
+    over: Arc<AtomicBool>,
 }
 
 impl Running {
-    pub fn new(description: &str, what: String) -> Result<Self, MediaError> {
+    pub fn new(description: &str, what: String, on_problem: OnProblem) -> Result<Self, MediaError> {
         debug!(%what, description, "pipeline");
         let pipeline = parse(description, &what)?;
-        let failures = Failures::default();
         let bus = pipeline.bus().expect("a pipeline has a bus");
-        let (reports, name) = (failures.clone(), what.clone());
         let problem = Arc::<Mutex<Option<String>>>::default();
-        let first = problem.clone();
+        let over = Arc::<AtomicBool>::default();
+        let this = (
+            on_problem.clone(),
+            what.clone(),
+            problem.clone(),
+            over.clone(),
+        );
         bus.set_sync_handler(move |_, message| {
+            let (on_problem, what, first, over) = &this;
             let problem = match message.view() {
-                gst::MessageView::Error(error) => Some(words(error)),
-                gst::MessageView::Eos(_) => Some("it ended by itself".to_owned()),
-                _ => None,
+                gst::MessageView::Error(error) => words(error),
+                gst::MessageView::Eos(_) => "it ended by itself".to_owned(),
+                _ => return gst::BusSyncReply::Drop,
             };
-            if let Some(problem) = problem {
-                lock(&first).get_or_insert_with(|| problem.clone());
-                let error = MediaError::Pipeline {
-                    what: name.clone(),
-                    problem,
+            if !over.load(Ordering::Acquire) {
+                lock(first).get_or_insert_with(|| problem.clone());
+                let branch = message.src().and_then(BranchId::of);
+                let what = match branch {
+                    Some(branch) => format!("encoder for {}", branch.codec),
+                    None => what.clone(),
                 };
-                let owner = message.src().and_then(branch_of);
-                for (stream, failure) in &*lock(&reports) {
-                    if owner.is_none_or(|owner| owner == *stream) {
-                        failure.report(error.clone());
-                    }
-                }
+                on_problem(branch, MediaError::Pipeline { what, problem });
             }
             gst::BusSyncReply::Drop
         });
         Ok(Self {
             pipeline,
             what,
-            failures,
+            on_problem,
             problem,
+            over,
         })
     }
 
-    /// Lets the sink in `bin` deliver to `output`.
+    /// Lets the sink in `bin` deliver to `output`, as long as `alive` is true.
     pub fn deliver(
         &self,
         bin: &impl IsA<gst::Bin>,
-        stream: Stream,
-        mut output: Output,
-    ) -> Result<gst_app::AppSink, MediaError> {
+        branch: Option<BranchId>,
+        output: SharedOutput,
+        life: &Life,
+    ) -> Result<(), MediaError> {
         let sink = sink(bin, &self.what)?;
-        let inside = bin.as_ref().by_name("encoder").map(|e| watch_input(&e));
-        lock(&self.failures).insert(stream, output.failure());
+        let inside = branch.map(|_| Inside::watch(bin.as_ref()));
+        let (alive, encoded) = (life.alive.clone(), life.encoded.clone());
+        let (ended, on_problem) = (life.alive.clone(), self.on_problem.clone());
+        let what = self.what.clone();
         sink.set_callbacks(
             gst_app::AppSinkCallbacks::builder()
                 .new_sample(move |sink| {
                     let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-                    if let Some(mut unit) = access_unit(&sample, stream) {
-                        if let Some(inside) = &inside {
-                            unit.encoder_in = lock(inside).leave(unit.running_time);
-                        }
-                        if let Some(clock) = sink.current_running_time() {
-                            let clock = Duration::from_nanos(clock.nseconds());
-                            let age = clock.saturating_sub(unit.running_time);
-                            unit.captured_at =
-                                unit.encoded_at.checked_sub(age).unwrap_or(unit.encoded_at);
-                        }
-                        output.access_unit(unit);
+                    // A branch that was given up may wake up later.
+                    if !alive.load(Ordering::Acquire) {
+                        return Err(gst::FlowError::Eos);
+                    }
+                    if let Some(unit) =
+                        access_unit(&sample, sink, branch.is_none(), inside.as_deref())
+                    {
+                        encoded.beat(unit.encoded_at);
+                        lock(&output).access_unit(unit);
                     }
                     Ok(gst::FlowSuccess::Ok)
                 })
+                .eos(move |_| {
+                    if ended.load(Ordering::Acquire) {
+                        let what = match branch {
+                            Some(branch) => format!("encoder for {}", branch.codec),
+                            None => what.clone(),
+                        };
+                        let problem = "it ended by itself".to_owned();
+                        on_problem(branch, MediaError::Pipeline { what, problem });
+                    }
+                })
                 .build(),
         );
-        Ok(sink)
+        Ok(())
     }
 
     pub fn play(&self, clock: &gst::Clock, base_time: gst::ClockTime) -> Result<(), MediaError> {
@@ -123,137 +179,246 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        lock(&self.failures).clear();
-        let _ = self.pipeline.set_state(gst::State::Null);
+        self.over.store(true, Ordering::Release);
+        stop(self.pipeline.clone().upcast(), &self.what);
         if let Some(bus) = self.pipeline.bus() {
             bus.unset_sync_handler();
         }
     }
 }
 
-/// The bin's name by which [`branch_of`] knows it.
-fn branch_name(stream: Stream) -> String {
-    format!("branch-{stream}")
-}
-
-/// The stream whose branch `object` is in; an encoder that fails is no matter
-/// of the other encoders.
-fn branch_of(object: &gst::Object) -> Option<Stream> {
-    let mut object = Some(object.clone());
-    while let Some(this) = object {
-        let name = this.name();
-        if let Some(stream) = Stream::ALL.into_iter().find(|s| branch_name(*s) == name) {
-            return Some(stream);
-        }
-        object = this.parent();
+/// Stops elements on a thread of their own: a state change waits for the
+/// elements' threads, and one of them may hang in a driver.
+fn stop(element: gst::Element, what: &str) {
+    let (done, stopped) = mpsc::channel();
+    let thread = std::thread::Builder::new().name("media-stop".into());
+    let spawned = thread.spawn(move || {
+        let _ = element.set_state(gst::State::Null);
+        let _ = done.send(());
+    });
+    if spawned.is_err() || stopped.recv_timeout(CLOSE).is_err() {
+        warn!(what, "does not stop; it is left to itself");
     }
-    None
 }
 
-fn access_unit(sample: &gst::Sample, stream: Stream) -> Option<AccessUnit> {
+/// Whether a branch is wanted, and when it last gave something.
+#[derive(Default)]
+pub(super) struct Life {
+    alive: Arc<AtomicBool>,
+    encoded: Arc<Pulse>,
+}
+
+impl Life {
+    pub fn new() -> Self {
+        let this = Self::default();
+        this.alive.store(true, Ordering::Release);
+        this
+    }
+
+    fn end(&self) {
+        self.alive.store(false, Ordering::Release);
+    }
+}
+
+/// When the frames that are inside an encoder went in, by running time.
+#[derive(Default)]
+struct Inside(Mutex<Vec<(gst::ClockTime, Instant)>>);
+
+impl Inside {
+    fn watch(bin: &gst::Bin) -> Arc<Self> {
+        let this = Arc::<Self>::default();
+        // A camera's own H.264 goes through without an encoder.
+        if let Some(pad) = bin.by_name("encoder").and_then(|e| e.static_pad("sink")) {
+            let inside = this.clone();
+            pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+                if let Some(gst::PadProbeData::Buffer(buffer)) = &info.data
+                    && let Some(at) = running_time(pad, buffer)
+                {
+                    let mut inside = lock(&inside.0);
+                    if inside.len() == INSIDE {
+                        inside.remove(0);
+                    }
+                    inside.push((at, Instant::now()));
+                }
+                gst::PadProbeReturn::Ok
+            });
+        }
+        this
+    }
+
+    fn take(&self, at: gst::ClockTime) -> Option<Instant> {
+        let mut inside = lock(&self.0);
+        let position = inside.iter().position(|(t, _)| *t == at)?;
+        Some(inside.swap_remove(position).1)
+    }
+}
+
+fn running_time(pad: &gst::Pad, buffer: &gst::Buffer) -> Option<gst::ClockTime> {
+    let event = pad.sticky_event::<gst::event::Segment>(0)?;
+    let segment = event.segment().downcast_ref::<gst::ClockTime>()?;
+    segment.to_running_time(buffer.pts()?)
+}
+
+fn access_unit(
+    sample: &gst::Sample,
+    sink: &gst_app::AppSink,
+    always_key: bool,
+    inside: Option<&Inside>,
+) -> Option<AccessUnit> {
     let buffer = sample.buffer()?;
     let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
     let running_time = segment.to_running_time(buffer.pts()?)?;
-    let now = Instant::now();
     let data = Bytes::copy_from_slice(&buffer.map_readable().ok()?);
-    let key = stream == Stream::Audio || !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+    let key = always_key || !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+    let now = Instant::now();
+    let age = sink
+        .current_running_time()
+        .and_then(|running| running.checked_sub(running_time))
+        .unwrap_or_default();
     Some(AccessUnit {
         data,
         key,
         running_time: Duration::from_nanos(running_time.nseconds()),
-        captured_at: now,
-        encoder_in: None,
+        captured_at: now.checked_sub(age.into()).unwrap_or(now),
+        encoder_in: inside.and_then(|inside| inside.take(running_time)),
         encoded_at: now,
     })
 }
 
-/// Notes when each picture goes into `encoder`.
-fn watch_input(encoder: &gst::Element) -> Arc<Mutex<InEncoder>> {
-    let inside = Arc::<Mutex<InEncoder>>::default();
-    if let Some(pad) = encoder.static_pad("sink") {
-        let entered = inside.clone();
-        pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
-            let running_time = info.buffer().and_then(|buffer| {
-                let segment = pad.sticky_event::<gst::event::Segment>(0)?;
-                let segment = segment.segment().downcast_ref::<gst::ClockTime>()?;
-                segment.to_running_time(buffer.pts()?)
-            });
-            if let Some(time) = running_time {
-                lock(&entered).enter(Duration::from_nanos(time.nseconds()), Instant::now());
-            }
-            gst::PadProbeReturn::Ok
-        });
-    }
-    inside
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex
         .lock()
         .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 struct Branch {
+    id: BranchId,
     bin: gst::Bin,
     sink: gst_app::AppSink,
     tee_pad: gst::Pad,
+    life: Life,
 }
 
-/// The picture's pipeline, with an encoder for each codec that is watched.
+/// A picture's pipeline: a camera, a test picture or the slate, with an encoder
+/// for each codec that is watched.
 pub(super) struct Picture {
-    pub running: Running,
+    running: Running,
     tee: gst::Element,
-    branches: HashMap<Stream, Branch>,
+    branches: HashMap<VideoCodec, Branch>,
+    /// How many branches there have been.
+    serials: u64,
+    frames: Arc<Pulse>,
 }
 
 impl Picture {
-    pub fn new(config: &VideoConfig) -> Result<Self, MediaError> {
-        let camera = match config.source {
-            VideoSource::V4l2 => Some(devices::camera(config)?),
-            VideoSource::Test | VideoSource::Custom => None,
-        };
-        let what = match (&camera, config.source) {
-            (Some(camera), _) => format!("camera {}", camera.device),
-            (None, VideoSource::Custom) => "video.pipeline".to_owned(),
-            (None, _) => "test picture".to_owned(),
-        };
-        if let Some(c) = &camera {
-            debug!(
-                camera = %c.device, format = ?c.format,
-                "mode {}×{} at {:.1} frames/s",
-                c.width, c.height, f64::from(c.rate.0) / f64::from(c.rate.1)
-            );
-        }
-        let running = Running::new(&plan::video_source(config, camera.as_ref()), what)?;
+    /// A pipeline from a description that ends in an element called `tee`.
+    /// `on_flow` is called for its first frame.
+    pub fn new(
+        description: &str,
+        what: String,
+        on_flow: impl Fn() + Send + Sync + 'static,
+        on_problem: OnProblem,
+    ) -> Result<Self, MediaError> {
+        let problem = on_problem.clone();
+        let running = Running::new(description, what.clone(), on_problem)?;
         let tee = running
             .pipeline
             .by_name("tee")
             .expect("every source ends in a tee of this name");
-        if let Some(source) = running.pipeline.by_name("picture") {
-            paint(&source);
-        }
+        let frames = Arc::<Pulse>::default();
+        let pad = tee.static_pad("sink").expect("a tee has a sink");
+        let pulse = frames.clone();
+        let over = running.over.clone();
+        let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
+        pad.add_probe(kinds, move |_, info| {
+            match &info.data {
+                Some(gst::PadProbeData::Buffer(_)) if pulse.beat(Instant::now()) => on_flow(),
+                // The encoders need not hear of the camera's end.
+                Some(gst::PadProbeData::Event(event)) if event.type_() == gst::EventType::Eos => {
+                    if !over.load(Ordering::Acquire) {
+                        let what = what.clone();
+                        let ended = "it ended by itself".to_owned();
+                        problem(
+                            None,
+                            MediaError::Pipeline {
+                                what,
+                                problem: ended,
+                            },
+                        );
+                    }
+                    return gst::PadProbeReturn::Drop;
+                }
+                _ => {}
+            }
+            gst::PadProbeReturn::Ok
+        });
         Ok(Self {
             running,
             tee,
             branches: HashMap::new(),
+            serials: 0,
+            frames,
         })
+    }
+
+    /// The element of this name.
+    pub fn element(&self, name: &str) -> Option<gst::Element> {
+        self.running.pipeline.by_name(name)
+    }
+
+    pub fn play(&self, clock: &gst::Clock, base_time: gst::ClockTime) -> Result<(), MediaError> {
+        self.running.play(clock, base_time)
+    }
+
+    /// When its last frame came.
+    pub fn last_frame(&self) -> Option<Instant> {
+        self.frames.last()
+    }
+
+    /// When the last frame came out of an encoder.
+    pub fn last_encoded(&self, codec: VideoCodec) -> Option<Instant> {
+        self.branches.get(&codec)?.life.encoded.last()
+    }
+
+    /// The codecs that are encoded.
+    pub fn codecs(&self) -> Vec<VideoCodec> {
+        self.branches.keys().copied().collect()
+    }
+
+    /// A codec's bin and the sink in it.
+    pub fn branch(&self, codec: VideoCodec) -> Option<(&gst::Bin, &gst_app::AppSink)> {
+        self.branches.get(&codec).map(|b| (&b.bin, &b.sink))
+    }
+
+    /// True for a branch that was not taken off.
+    pub fn has(&self, branch: BranchId) -> bool {
+        self.branches
+            .get(&branch.codec)
+            .is_some_and(|b| b.id == branch)
     }
 
     pub fn add_branch(
         &mut self,
-        stream: Stream,
+        codec: VideoCodec,
         description: &str,
-        output: Output,
+        output: SharedOutput,
     ) -> Result<(), MediaError> {
         let failed = |problem: String| MediaError::Pipeline {
-            what: format!("encoder for {stream}"),
+            what: format!("encoder for {codec}"),
             problem,
         };
-        debug!(%stream, description, "encoder");
+        debug!(stream = %codec, description, "encoder");
+        self.serials += 1;
+        let id = BranchId {
+            codec,
+            serial: self.serials,
+        };
         let bin = gst::parse::bin_from_description(description, true)
             .map_err(|e| failed(e.to_string()))?;
-        bin.set_property("name", branch_name(stream));
-        let sink = self.running.deliver(&bin, stream, output)?;
+        bin.set_property("name", id.name());
+        let life = Life::new();
+        self.running.deliver(&bin, Some(id), output, &life)?;
+        let sink = sink(&bin, &self.running.what)?;
         let pipeline = &self.running.pipeline;
         pipeline.add(&bin).map_err(|e| failed(e.to_string()))?;
         let tee_pad = self
@@ -266,34 +431,29 @@ impl Picture {
             .sync_state_with_parent()
             .map_err(|e| failed(e.to_string()))
             .and_then(|()| tee_pad.link(&bin_pad).map_err(|e| failed(e.to_string())));
-        self.branches.insert(stream, Branch { bin, sink, tee_pad });
+        let branch = Branch {
+            id,
+            bin,
+            sink,
+            tee_pad,
+            life,
+        };
+        self.branches.insert(codec, branch);
         if linked.is_err() {
-            self.remove_branch(stream);
+            self.remove_branch(codec);
         }
         linked.map(drop)
     }
 
-    /// The sink of a stream that is encoded.
-    pub fn sink(&self, stream: Stream) -> Option<&gst_app::AppSink> {
-        self.branches.get(&stream).map(|branch| &branch.sink)
-    }
-
-    /// True when no encoder hangs on it.
-    pub fn is_unwatched(&self) -> bool {
-        self.branches.is_empty()
-    }
-
-    pub fn remove_branch(&mut self, stream: Stream) {
-        lock(&self.running.failures).remove(&stream);
-        let Some(branch) = self.branches.remove(&stream) else {
+    /// Takes an encoder off, whatever state it is in. Errors of it are no news
+    /// any more.
+    pub fn remove_branch(&mut self, codec: VideoCodec) {
+        let Some(branch) = self.branches.remove(&codec) else {
             return;
         };
-        if self.branches.is_empty() {
-            // The whole pipeline goes next.
-            return;
-        }
+        branch.life.end();
         // Unlink between two buffers, on the streaming thread; stop the
-        // encoder from here, for an element must not stop itself.
+        // encoder from elsewhere, for an element must not stop itself.
         let (done, unlinked) = mpsc::channel();
         branch
             .tee_pad
@@ -308,72 +468,20 @@ impl Picture {
             // Stopped while it is linked it would stop the rest, and silently.
             let error = MediaError::Pipeline {
                 what: self.running.what.clone(),
-                problem: format!("the branch for {stream} could not be taken off"),
+                problem: format!("the branch for {codec} could not be taken off"),
             };
-            for failure in lock(&self.running.failures).values() {
-                failure.report(error.clone());
-            }
+            (self.running.on_problem)(None, error);
         }
-        let _ = branch.bin.set_state(gst::State::Null);
         let _ = self.running.pipeline.remove(&branch.bin);
+        stop(branch.bin.upcast(), &format!("encoder for {codec}"));
         self.tee.release_request_pad(&branch.tee_pad);
     }
 }
 
-/// Paints the clock and the counter on what `source` makes.
-fn paint(source: &gst::Element) {
-    let Some(pad) = source.static_pad("src") else {
-        return;
-    };
-    let state = Mutex::new((Painter::new(), 0_u64, None));
-    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, probe| {
-        let Some(gst::PadProbeData::Buffer(buffer)) = &mut probe.data else {
-            return gst::PadProbeReturn::Ok;
-        };
-        let (painter, frame, info) = &mut *lock(&state);
-        if info.is_none() {
-            *info = pad
-                .current_caps()
-                .and_then(|caps| gst_video::VideoInfo::from_caps(&caps).ok());
+impl Drop for Picture {
+    fn drop(&mut self) {
+        for branch in self.branches.values() {
+            branch.life.end();
         }
-        if let Some(info) = info {
-            paint_buffer(painter, buffer.make_mut(), info, *frame);
-            *frame += 1;
-        }
-        gst::PadProbeReturn::Ok
-    });
-}
-
-fn paint_buffer(
-    painter: &mut Painter,
-    buffer: &mut gst::BufferRef,
-    info: &gst_video::VideoInfo,
-    frame: u64,
-) {
-    let Ok(now) = gst::glib::DateTime::now_local() else {
-        return;
-    };
-    let seconds = now.hour() * 3600 + now.minute() * 60 + now.second();
-    let time = seconds as u32 * 1000 + now.microsecond() as u32 / 1000;
-    let Ok(mut map) = buffer.map_writable() else {
-        return;
-    };
-    let (offsets, strides) = (info.offset(), info.stride());
-    if offsets.len() < 3 || map.len() < offsets[2] || offsets[2] < offsets[1] {
-        return;
     }
-    let (y, chroma) = map.split_at_mut(offsets[1]);
-    let (u, v) = chroma.split_at_mut(offsets[2] - offsets[1]);
-    let (width, height) = (info.width() as usize, info.height() as usize);
-    let plane = |data, i: usize, divide: usize| Plane {
-        data,
-        stride: strides[i].unsigned_abs() as usize,
-        width: width / divide,
-        height: height / divide,
-    };
-    painter.paint(
-        [plane(y, 0, 1), plane(u, 1, 2), plane(v, 2, 2)],
-        time,
-        frame,
-    );
 }

@@ -7,6 +7,8 @@ use tokio::sync::broadcast::Receiver;
 use tokio::time::timeout;
 
 use super::*;
+use crate::config::VideoSource;
+use crate::media::status::State;
 use crate::media::{Frame, Hub, Watch};
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -144,20 +146,85 @@ async fn custom_descriptions_are_scaled_and_encoded_like_any_other_source() {
     thread.stop();
 }
 
+/// The camera fails, the viewer does not see it: one stream of frames, one
+/// timeline.
 #[tokio::test]
-async fn a_source_that_fails_is_tried_again_and_does_not_stop_the_other() {
+async fn a_camera_that_is_missing_is_a_slate_and_does_not_stop_the_sound() {
     init().expect("GStreamer is installed");
     let (mut video, audio) = config();
     video.source = VideoSource::V4l2;
     video.device = "/dev/no-such-camera".into();
     let encoder = check_encoder(&video).expect("x264enc").encoder;
     let (hub, thread) = Hub::start(Box::new(GstSource::new(video, audio, encoder)), None);
-    let _video = hub.watch(Stream::Video(VideoCodec::H264));
+    let video = hub.watch(Stream::Video(VideoCodec::H264));
     let audio = hub.watch(Stream::Audio);
-    let mut sounds = audio.frames();
+    let (mut pictures, mut sounds) = (video.frames(), audio.frames());
+    assert!(next(&mut pictures).await.key);
     for _ in 0..10 {
         next(&mut sounds).await;
+        next(&mut pictures).await;
     }
+    let status = hub.status().borrow().clone();
+    assert_eq!(status.video.state, State::Lost);
+    assert!(
+        status.video.reason.contains("/dev/no-such-camera"),
+        "{status:?}"
+    );
+    assert_eq!(status.audio.state, State::Live);
+    thread.stop();
+}
+
+/// A camera that ends by itself after some frames, again and again.
+#[tokio::test]
+async fn a_camera_that_ends_becomes_a_slate_and_comes_back_on_one_timeline() {
+    init().expect("GStreamer is installed");
+    let (mut video, audio) = config();
+    video.source = VideoSource::Custom;
+    video.pipeline = Some("videotestsrc is-live=true num-buffers=40".into());
+    let encoder = check_encoder(&video).expect("x264enc").encoder;
+    let (hub, thread) = Hub::start(Box::new(GstSource::new(video, audio, encoder)), None);
+    let mut status = hub.status();
+    let watch = hub.watch(Stream::Video(VideoCodec::H264));
+    let mut frames = watch.frames();
+    let (mut last, mut received) = (next(&mut frames).await, 0);
+    let mut seen = Vec::new();
+    while received < 150 {
+        let frame = next(&mut frames).await;
+        let step = frame.rtp_time.wrapping_sub(last.rtp_time);
+        assert!(step > 0 && step < 90_000, "{step} ticks after a frame");
+        last = frame;
+        received += 1;
+        if status.has_changed().expect("the hub lives") {
+            seen.push(status.borrow_and_update().video.state);
+        }
+    }
+    let lost = seen.iter().filter(|s| **s == State::Lost).count();
+    let live = seen.iter().filter(|s| **s == State::Live).count();
+    assert!(lost >= 2 && live >= 2, "{seen:?}");
+    thread.stop();
+}
+
+/// Both fail from different threads while encoders come and go.
+#[tokio::test]
+async fn an_encoder_that_fails_costs_the_camera_nothing() {
+    init().expect("GStreamer is installed");
+    let (video, audio) = config();
+    static BROKEN: std::sync::LazyLock<Encoder> = std::sync::LazyLock::new(|| Encoder {
+        id: "broken",
+        // Fails after 20 frames; the row is otherwise x264's.
+        factory: "identity error-after=20 ! x264enc",
+        ..crate::media::encoder::TABLE[0]
+    });
+    let (hub, thread) = Hub::start(Box::new(GstSource::new(video, audio, &BROKEN)), None);
+    let watch = hub.watch(Stream::Video(VideoCodec::H264));
+    let mut frames = watch.frames();
+    let (mut received, mut keys) = (0, 0);
+    while received < 60 {
+        let frame = next(&mut frames).await;
+        received += 1;
+        keys += u32::from(frame.key);
+    }
+    assert!(keys >= 3, "{keys}: each encoder begins with a key frame");
     thread.stop();
 }
 

@@ -1,0 +1,611 @@
+//! What viewers are shown: the camera, or the slate while it is lost.
+//!
+//! Carries out what [`Recovery`] decides. The camera is opened on a thread of
+//! its own, since drivers take their time; the encoders hang on whichever of
+//! the two pictures is shown, and deliver to the same outputs.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Instant;
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_video as gst_video;
+use tracing::{debug, error, info, warn};
+
+use super::pipeline::{BranchId, OnProblem, Picture, SharedOutput, lock};
+use super::require;
+use crate::config::{VideoConfig, VideoSource};
+use crate::media::encoder::Encoder;
+use crate::media::picture::{Caption, Painter, Plane};
+use crate::media::recovery::{Action, Event, Limits, Recovery};
+use crate::media::{MediaError, Output, PictureStatus, Waker, devices, hotplug, plan};
+use crate::sdp::VideoCodec;
+
+const LOST: Caption = Caption::Words("CAMERA LOST, WAITING");
+const STARTING: Caption = Caption::Words("CAMERA IS STARTING");
+
+/// What pipelines report from their own threads. The number tells them apart:
+/// news of a pipeline that was closed since is no news.
+enum News {
+    Opened(u64, Result<Camera, MediaError>),
+    Flows(u64),
+    Problem(u64, Option<BranchId>, MediaError),
+}
+
+/// A camera that is open.
+struct Camera {
+    picture: Picture,
+    node: Option<String>,
+}
+
+/// Sends news and wakes the thread that reads them.
+#[derive(Clone)]
+struct Teller {
+    news: mpsc::Sender<News>,
+    waker: Option<Waker>,
+}
+
+impl Teller {
+    fn tell(&self, news: News) {
+        let _ = self.news.send(news);
+        if let Some(waker) = &self.waker {
+            waker.wake();
+        }
+    }
+
+    fn on_problem(&self, number: u64) -> OnProblem {
+        let this = self.clone();
+        Arc::new(move |branch, error| this.tell(News::Problem(number, branch, error)))
+    }
+
+    fn on_flow(&self, number: u64) -> impl Fn() + Send + Sync + 'static {
+        let this = self.clone();
+        move || this.tell(News::Flows(number))
+    }
+}
+
+/// A picture and its number.
+struct Numbered<T> {
+    number: u64,
+    value: T,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Nothing,
+    Camera,
+    Slate,
+}
+
+pub(super) struct Show {
+    config: VideoConfig,
+    h264: &'static Encoder,
+    clock: gst::Clock,
+    base_time: gst::ClockTime,
+    recovery: Recovery,
+    teller: Teller,
+    news: mpsc::Receiver<News>,
+    outputs: HashMap<VideoCodec, SharedOutput>,
+    /// The camera's pipeline: `None` while it is being opened.
+    camera: Option<Numbered<Option<Camera>>>,
+    slate: Option<Numbered<Picture>>,
+    /// A test picture, made ahead so that a first viewer need not wait for it.
+    spare: Option<Numbered<Picture>>,
+    shown: Shown,
+    numbers: u64,
+    /// The loss of the camera was logged.
+    lost: bool,
+}
+
+impl Show {
+    pub fn new(
+        config: VideoConfig,
+        h264: &'static Encoder,
+        clock: gst::Clock,
+        base_time: gst::ClockTime,
+    ) -> Self {
+        let (tell, news) = mpsc::channel();
+        Self {
+            recovery: Recovery::new(
+                Limits::for_rate(config.fps),
+                hotplug::is_announced(),
+                fastrand::u64(..),
+            ),
+            config,
+            h264,
+            clock,
+            base_time,
+            teller: Teller {
+                news: tell,
+                waker: None,
+            },
+            news,
+            outputs: HashMap::new(),
+            camera: None,
+            slate: None,
+            spare: None,
+            shown: Shown::Nothing,
+            numbers: 0,
+            lost: false,
+        }
+    }
+
+    pub fn attach(&mut self, waker: Waker) {
+        self.teller.waker = Some(waker);
+    }
+
+    pub fn start(&mut self, codec: VideoCodec, output: Output) {
+        self.outputs.insert(codec, Arc::new(Mutex::new(output)));
+        let now = Instant::now();
+        self.recovery.handle(Event::Watched, now);
+        if self.shown != Shown::Nothing {
+            self.hang(codec);
+        }
+    }
+
+    pub fn stop(&mut self, codec: VideoCodec) {
+        self.outputs.remove(&codec);
+        let now = Instant::now();
+        self.recovery.handle(Event::EncoderStopped(codec), now);
+        if self.outputs.is_empty() {
+            // The whole picture goes; its encoders go with it.
+            self.recovery.handle(Event::Unwatched, now);
+        } else if let Some(picture) = self.shown_picture() {
+            picture.remove_branch(codec);
+        }
+    }
+
+    pub fn force_key_frame(&mut self, codec: VideoCodec) {
+        let Some((_, sink)) = self.shown_picture().and_then(|p| p.branch(codec)) else {
+            return;
+        };
+        let event = gst_video::UpstreamForceKeyUnitEvent::builder()
+            .all_headers(true)
+            .build();
+        if !sink.send_event(event) {
+            debug!(stream = %codec, "the encoder took no key frame request");
+        }
+    }
+
+    pub fn prepare(&mut self) {
+        // A camera's mode is asked for when it is opened; without a camera
+        // there is nothing to open, and the pipeline can stand ready.
+        if self.spare.is_none() && self.config.source == VideoSource::Test {
+            let number = self.number();
+            let made = open(&self.config, &self.teller, number);
+            self.spare = made.ok().map(|camera| Numbered {
+                number,
+                value: camera.picture,
+            });
+        }
+    }
+
+    pub fn device_appeared(&mut self, now: Instant) {
+        self.recovery.handle(Event::Announced, now);
+    }
+
+    pub fn status(&self) -> PictureStatus {
+        let node = match &self.camera {
+            Some(Numbered {
+                value: Some(camera),
+                ..
+            }) if self.recovery.is_live() => camera.node.clone(),
+            _ => None,
+        };
+        PictureStatus {
+            status: self.recovery.status(),
+            node,
+        }
+    }
+
+    pub fn poll(&mut self, now: Instant) -> Option<Instant> {
+        while let Ok(news) = self.news.try_recv() {
+            self.hear(news, now);
+        }
+        self.act(now);
+        let (source, encoded) = match self.shown_picture() {
+            Some(picture) => (picture.last_frame(), {
+                let codecs = picture.codecs();
+                let encoded = codecs.into_iter().map(|c| (c, picture.last_encoded(c)));
+                encoded.collect::<HashMap<_, _>>()
+            }),
+            None => (None, HashMap::new()),
+        };
+        self.recovery
+            .observe(now, source, |codec| encoded.get(&codec).copied().flatten());
+        self.act(now);
+        self.recovery.poll_timeout(now)
+    }
+
+    fn hear(&mut self, news: News, now: Instant) {
+        let is_camera = |this: &Self, number| {
+            this.camera
+                .as_ref()
+                .is_some_and(|camera| camera.number == number)
+        };
+        match news {
+            News::Opened(number, result) => {
+                if !is_camera(self, number) {
+                    // Given up meanwhile; dropped, it closes.
+                    return;
+                }
+                match result {
+                    Ok(camera) => self.opened(number, camera, now),
+                    Err(error) => self.camera_failed(&error, now),
+                }
+            }
+            News::Flows(number) => {
+                if is_camera(self, number) {
+                    if self.lost {
+                        info!("the camera is back");
+                        self.lost = false;
+                    }
+                    self.recovery.handle(Event::CameraFlows, now);
+                }
+            }
+            News::Problem(number, branch, error) => {
+                let shown = self.shown_number() == Some(number);
+                match branch {
+                    Some(branch)
+                        if shown && self.shown_picture().is_some_and(|p| p.has(branch)) =>
+                    {
+                        self.encoder_failed(branch.codec, &error, now);
+                    }
+                    Some(_) => {}
+                    None if is_camera(self, number) => self.camera_failed(&error, now),
+                    None if self.slate.as_ref().is_some_and(|s| s.number == number) => {
+                        error!(%error, "the slate failed");
+                    }
+                    None => {}
+                }
+            }
+        }
+    }
+
+    fn opened(&mut self, number: u64, camera: Camera, now: Instant) {
+        let flows = camera.picture.last_frame().is_some();
+        self.camera = Some(Numbered {
+            number,
+            value: Some(camera),
+        });
+        // Nothing else is shown: the encoders need not wait for its first
+        // frame, and the first frame not for them.
+        if self.shown == Shown::Nothing {
+            self.shown = Shown::Camera;
+            self.hang_all();
+        }
+        if flows {
+            self.recovery.handle(Event::CameraFlows, now);
+        }
+    }
+
+    fn camera_failed(&mut self, error: &MediaError, now: Instant) {
+        // The first says it; the rest would only say it again.
+        if std::mem::replace(&mut self.lost, true) {
+            debug!(%error, "the camera is still lost");
+        } else {
+            warn!(%error, "the camera is lost; viewers see a slate, and it is tried again until it works");
+        }
+        self.recovery.handle(
+            Event::CameraFailed {
+                reason: error.to_string(),
+                absent: error.is_absent(),
+            },
+            now,
+        );
+    }
+
+    fn encoder_failed(&mut self, codec: VideoCodec, error: &MediaError, now: Instant) {
+        let reason = error.to_string();
+        self.recovery
+            .handle(Event::EncoderFailed(codec, reason), now);
+    }
+
+    fn act(&mut self, now: Instant) {
+        while let Some(action) = self.recovery.next_action() {
+            match action {
+                Action::OpenCamera => self.open_camera(now),
+                Action::CloseCamera => {
+                    if self.shown == Shown::Camera {
+                        self.shown = Shown::Nothing;
+                    }
+                    self.camera = None;
+                }
+                Action::ShowCamera => self.show_camera(),
+                Action::ShowSlate => self.show_slate(),
+                Action::ShowNothing => {
+                    self.shown = Shown::Nothing;
+                    self.slate = None;
+                    self.camera = None;
+                    self.lost = false;
+                    self.prepare();
+                }
+                Action::RestartEncoder(codec) => {
+                    self.log_encoder(codec, "started again");
+                    self.hang(codec);
+                }
+                Action::NextEncoder(codec) => {
+                    self.next_encoder(codec);
+                    self.hang(codec);
+                }
+            }
+        }
+    }
+
+    fn log_encoder(&self, codec: VideoCodec, what: &str) {
+        let status = self.recovery.status();
+        warn!(stream = %codec, reason = %status.reason, "the encoder failed and is {what}");
+    }
+
+    fn open_camera(&mut self, now: Instant) {
+        if let Some(spare) = self.spare.take() {
+            let number = spare.number;
+            let picture = spare.value;
+            match picture.play(&self.clock, self.base_time) {
+                Ok(()) => self.opened(
+                    number,
+                    Camera {
+                        picture,
+                        node: None,
+                    },
+                    now,
+                ),
+                Err(error) => {
+                    self.camera = Some(Numbered {
+                        number,
+                        value: None,
+                    });
+                    self.camera_failed(&error, now);
+                }
+            }
+            return;
+        }
+        let number = self.number();
+        self.camera = Some(Numbered {
+            number,
+            value: None,
+        });
+        let (config, teller) = (self.config.clone(), self.teller.clone());
+        let (clock, base_time) = (self.clock.clone(), self.base_time);
+        let thread = std::thread::Builder::new().name("camera-open".into());
+        let spawned = thread.spawn(move || {
+            let camera = open(&config, &teller, number);
+            let camera = camera.and_then(|camera| {
+                camera.picture.play(&clock, base_time)?;
+                Ok(camera)
+            });
+            teller.tell(News::Opened(number, camera));
+        });
+        if let Err(e) = spawned {
+            let error = MediaError::Pipeline {
+                what: "camera".to_owned(),
+                problem: format!("no thread to open it: {e}"),
+            };
+            self.camera_failed(&error, now);
+        }
+    }
+
+    fn show_camera(&mut self) {
+        if self.shown == Shown::Slate {
+            self.unhang_all();
+        }
+        let already = self.shown == Shown::Camera;
+        self.shown = Shown::Camera;
+        self.slate = None;
+        if !already {
+            self.hang_all();
+        }
+    }
+
+    fn show_slate(&mut self) {
+        if self.shown == Shown::Camera {
+            self.unhang_all();
+        }
+        let number = self.number();
+        let caption = if self.lost { LOST } else { STARTING };
+        match slate(&self.config, caption, &self.teller, number) {
+            Ok(picture) => {
+                if let Err(error) = picture.play(&self.clock, self.base_time) {
+                    error!(%error, "the slate does not start");
+                }
+                self.slate = Some(Numbered {
+                    number,
+                    value: picture,
+                });
+            }
+            Err(error) => error!(%error, "there is no slate"),
+        }
+        self.shown = Shown::Slate;
+        self.hang_all();
+    }
+
+    fn shown_picture(&mut self) -> Option<&mut Picture> {
+        match self.shown {
+            Shown::Nothing => None,
+            Shown::Camera => self
+                .camera
+                .as_mut()
+                .and_then(|c| c.value.as_mut())
+                .map(|c| &mut c.picture),
+            Shown::Slate => self.slate.as_mut().map(|s| &mut s.value),
+        }
+    }
+
+    fn shown_number(&self) -> Option<u64> {
+        match self.shown {
+            Shown::Nothing => None,
+            Shown::Camera => self.camera.as_ref().map(|c| c.number),
+            Shown::Slate => self.slate.as_ref().map(|s| s.number),
+        }
+    }
+
+    fn hang_all(&mut self) {
+        let codecs: Vec<_> = self.outputs.keys().copied().collect();
+        for codec in codecs {
+            self.hang(codec);
+        }
+    }
+
+    fn unhang_all(&mut self) {
+        if let Some(picture) = self.shown_picture() {
+            for codec in picture.codecs() {
+                picture.remove_branch(codec);
+            }
+        }
+    }
+
+    /// Puts a fresh encoder for `codec` on what is shown.
+    fn hang(&mut self, codec: VideoCodec) {
+        let (Some(output), row) = (self.outputs.get(&codec).cloned(), self.encoder(codec)) else {
+            return;
+        };
+        let config = self.config.clone();
+        let Some(picture) = self.shown_picture() else {
+            return;
+        };
+        picture.remove_branch(codec);
+        let hung = row.and_then(|row| {
+            let description = plan::video_branch(row, &config);
+            picture.add_branch(codec, &description, output)
+        });
+        let now = Instant::now();
+        self.recovery.handle(Event::EncoderStarted(codec), now);
+        if let Err(error) = hung {
+            self.encoder_failed(codec, &error, now);
+        }
+    }
+
+    fn encoder(&self, codec: VideoCodec) -> Result<&'static Encoder, MediaError> {
+        if codec == self.h264.codec {
+            return Ok(self.h264);
+        }
+        let candidates = Encoder::candidates(codec, "auto");
+        let Some(encoder) = candidates.first() else {
+            return Err(MediaError::NoEncoder {
+                codec,
+                reasons: "the table has no row for it".into(),
+            });
+        };
+        require(encoder.factory, encoder.package)?;
+        Ok(encoder)
+    }
+
+    fn next_encoder(&mut self, codec: VideoCodec) {
+        self.log_encoder(codec, "replaced by the next one");
+    }
+
+    fn number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+}
+
+/// Makes the camera's pipeline, or the one that stands for it.
+fn open(config: &VideoConfig, teller: &Teller, number: u64) -> Result<Camera, MediaError> {
+    let camera = match config.source {
+        VideoSource::V4l2 => Some(devices::camera(config)?),
+        VideoSource::Test | VideoSource::Custom => None,
+    };
+    let what = match (&camera, config.source) {
+        (Some(camera), _) => format!("camera {}", camera.device),
+        (None, VideoSource::Custom) => "video.pipeline".to_owned(),
+        (None, _) => "test picture".to_owned(),
+    };
+    let description = plan::video_source(config, camera.as_ref());
+    let picture = Picture::new(
+        &description,
+        what,
+        teller.on_flow(number),
+        teller.on_problem(number),
+    )?;
+    if config.source == VideoSource::Test
+        && let Some(source) = picture.element("picture")
+    {
+        paint(&source, Caption::Counter);
+    }
+    Ok(Camera {
+        picture,
+        node: camera.map(|c| c.device),
+    })
+}
+
+fn slate(
+    config: &VideoConfig,
+    caption: Caption,
+    teller: &Teller,
+    number: u64,
+) -> Result<Picture, MediaError> {
+    let description = format!(
+        "videotestsrc name=picture is-live=true pattern=black ! \
+         video/x-raw,format=I420,width={},height={},framerate={}/1 ! \
+         tee name=tee allow-not-linked=true",
+        config.width,
+        config.height,
+        config.fps.min(10)
+    );
+    let on_problem = teller.on_problem(number);
+    let picture = Picture::new(&description, "slate".to_owned(), || {}, on_problem)?;
+    if let Some(source) = picture.element("picture") {
+        paint(&source, caption);
+    }
+    Ok(picture)
+}
+
+/// Paints a caption on what `source` makes.
+fn paint(source: &gst::Element, caption: Caption) {
+    let Some(pad) = source.static_pad("src") else {
+        return;
+    };
+    let state = Mutex::new((Painter::new(caption), 0_u64, None));
+    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, probe| {
+        let Some(gst::PadProbeData::Buffer(buffer)) = &mut probe.data else {
+            return gst::PadProbeReturn::Ok;
+        };
+        let (painter, frame, info) = &mut *lock(&state);
+        if info.is_none() {
+            *info = pad
+                .current_caps()
+                .and_then(|caps| gst_video::VideoInfo::from_caps(&caps).ok());
+        }
+        if let Some(info) = info {
+            paint_buffer(painter, buffer.make_mut(), info, *frame);
+            *frame += 1;
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+fn paint_buffer(
+    painter: &mut Painter,
+    buffer: &mut gst::BufferRef,
+    info: &gst_video::VideoInfo,
+    frame: u64,
+) {
+    let Ok(now) = gst::glib::DateTime::now_local() else {
+        return;
+    };
+    let seconds = now.hour() * 3600 + now.minute() * 60 + now.second();
+    let time = seconds as u32 * 1000 + now.microsecond() as u32 / 1000;
+    let Ok(mut map) = buffer.map_writable() else {
+        return;
+    };
+    let (offsets, strides) = (info.offset(), info.stride());
+    if offsets.len() < 3 || map.len() < offsets[2] || offsets[2] < offsets[1] {
+        return;
+    }
+    let (y, chroma) = map.split_at_mut(offsets[1]);
+    let (u, v) = chroma.split_at_mut(offsets[2] - offsets[1]);
+    let (width, height) = (info.width() as usize, info.height() as usize);
+    let plane = |data, i: usize, divide: usize| Plane {
+        data,
+        stride: strides[i].unsigned_abs() as usize,
+        width: width / divide,
+        height: height / divide,
+    };
+    painter.paint(
+        [plane(y, 0, 1), plane(u, 1, 2), plane(v, 2, 2)],
+        time,
+        frame,
+    );
+}

@@ -1,0 +1,426 @@
+//! What to do when a camera or an encoder fails while people watch.
+//!
+//! A pure state machine. Feed it [`Event`]s and [`observe`](Recovery::observe)
+//! what flowed when; after each, carry out every [`Action`]; come back at
+//! [`Recovery::poll_timeout`]. It has no clock and no GStreamer: those are in
+//! [`gst`](super::gst).
+//!
+//! * A camera that fails, ends, or gives no frame for [`Limits::silence`] is
+//!   closed and opened again until it works: at once when one is announced,
+//!   else with growing waits. Viewers see a slate meanwhile.
+//! * An encoder that fails, ends or is silent while pictures go in is started
+//!   again; after the second fault the next one in rank takes its place.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::status::{State, StreamStatus};
+use crate::sdp::VideoCodec;
+
+/// Longest waits.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// No frame for so long is a fault.
+    pub silence: Duration,
+    /// A camera that was just opened has so long before viewers see a slate.
+    pub first_frame: Duration,
+    /// And so long before it counts as failed.
+    pub opening: Duration,
+    /// First and longest wait before the next try.
+    pub retry: (Duration, Duration),
+    /// The longest wait for a device that is not there, where nothing would
+    /// announce it.
+    pub absent_retry: Duration,
+    /// Encoder faults further apart than this are no series.
+    pub series: Duration,
+}
+
+impl Limits {
+    /// For so many frames a second. At three frames a second and fewer the
+    /// frames themselves are further apart than the usual limit allows.
+    pub fn for_rate(fps: u32) -> Self {
+        let three_frames = Duration::from_secs(3) / fps.max(1);
+        Self {
+            silence: three_frames.max(Duration::from_millis(1_500)),
+            first_frame: three_frames.max(Duration::from_millis(1_000)),
+            opening: Duration::from_secs(10),
+            retry: (Duration::from_millis(500), Duration::from_secs(30)),
+            absent_retry: Duration::from_secs(1),
+            series: Duration::from_secs(600),
+        }
+    }
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Somebody watches the picture now.
+    Watched,
+    /// Nobody does.
+    Unwatched,
+    /// The first frame came out of the camera that was opened last.
+    CameraFlows,
+    /// The camera could not be opened, failed, or ended.
+    CameraFailed {
+        /// In words.
+        reason: String,
+        /// There is none to open.
+        absent: bool,
+    },
+    /// The system announced a camera.
+    Announced,
+    /// An encoder was started.
+    EncoderStarted(VideoCodec),
+    /// An encoder is not needed any more.
+    EncoderStopped(VideoCodec),
+    /// An encoder failed or ended.
+    EncoderFailed(VideoCodec, String),
+}
+
+/// Something to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Open the camera, without waiting for it.
+    OpenCamera,
+    /// Close the camera, or give up opening it.
+    CloseCamera,
+    /// Let viewers see the camera.
+    ShowCamera,
+    /// Let viewers see the slate.
+    ShowSlate,
+    /// Let viewers see nothing: nobody is there.
+    ShowNothing,
+    /// Start this encoder again, then report [`Event::EncoderStarted`].
+    RestartEncoder(VideoCodec),
+    /// Start the next in rank in its place, then report the same.
+    NextEncoder(VideoCodec),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Nothing,
+    Camera,
+    Slate,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Camera {
+    Closed,
+    Opening { since: Instant },
+    Live { since: Instant },
+    Lost { retry_at: Instant },
+}
+
+#[derive(Debug)]
+struct Encoder {
+    started: Instant,
+    /// It failed and was not started again yet; it may say so twice.
+    down: bool,
+    faults: VecDeque<Instant>,
+    /// A fault is being mended: its words.
+    fault: Option<String>,
+    /// A restart that has to wait.
+    restart_at: Option<(Instant, Action)>,
+}
+
+/// The state machine. See the [module](self).
+#[derive(Debug)]
+pub struct Recovery {
+    limits: Limits,
+    /// A device that comes back is announced.
+    announced: bool,
+    camera: Camera,
+    shown: Shown,
+    /// Since the camera last worked for a while.
+    failures: u32,
+    reason: String,
+    encoders: BTreeMap<VideoCodec, Encoder>,
+    random: fastrand::Rng,
+    actions: VecDeque<Action>,
+}
+
+/// While somebody watches, frames are looked for this often.
+const LOOK: Duration = Duration::from_millis(250);
+/// What is announced may need a moment until it can be opened.
+const SETTLE: Duration = Duration::from_millis(50);
+/// Restarts of an encoder within this of each other wait.
+const HASTE: Duration = Duration::from_secs(2);
+
+impl Recovery {
+    /// `announced`: [`Event::Announced`] comes when a device does. `seed` is
+    /// for the jitter of waits.
+    pub fn new(limits: Limits, announced: bool, seed: u64) -> Self {
+        Self {
+            limits,
+            announced,
+            camera: Camera::Closed,
+            shown: Shown::Nothing,
+            failures: 0,
+            reason: String::new(),
+            encoders: BTreeMap::new(),
+            random: fastrand::Rng::with_seed(seed),
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// The next thing to do, oldest first.
+    pub fn next_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When to [`observe`](Self::observe) next, if nothing happens before.
+    pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
+        let retry = match self.camera {
+            Camera::Closed => return None,
+            Camera::Lost { retry_at } => Some(retry_at),
+            Camera::Opening { .. } | Camera::Live { .. } => None,
+        };
+        let restarts = self.encoders.values().filter_map(|e| e.restart_at);
+        restarts
+            .map(|(at, _)| at)
+            .chain(retry)
+            .chain([now + LOOK])
+            .min()
+    }
+
+    /// What viewers are told.
+    pub fn status(&self) -> StreamStatus {
+        let fault = self.encoders.values().find_map(|e| e.fault.as_deref());
+        let (state, text, reason) = match (self.camera, self.shown, fault) {
+            (Camera::Closed, _, _) => (State::Idle, "", ""),
+            (Camera::Opening { .. }, Shown::Nothing, _) => (State::Starting, "", ""),
+            (Camera::Opening { .. }, _, _) if self.reason.is_empty() => {
+                (State::Starting, "The camera is starting.", "")
+            }
+            (Camera::Opening { .. } | Camera::Lost { .. }, _, _) => (
+                State::Lost,
+                "The camera is lost. The picture goes on when it is back.",
+                self.reason.as_str(),
+            ),
+            (Camera::Live { .. }, _, Some(fault)) => (
+                State::Lost,
+                "The picture has stopped and is being started again.",
+                fault,
+            ),
+            (Camera::Live { .. }, _, None) => (State::Live, "", ""),
+        };
+        StreamStatus {
+            state,
+            text: text.to_owned(),
+            reason: reason.to_owned(),
+        }
+    }
+
+    /// The camera's picture flows.
+    pub fn is_live(&self) -> bool {
+        matches!(self.camera, Camera::Live { .. })
+    }
+
+    /// Takes one event that happened at `now`.
+    pub fn handle(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Watched => {
+                if self.camera == Camera::Closed {
+                    self.open(now);
+                }
+            }
+            Event::Unwatched => self.unwatched(),
+            Event::CameraFlows => self.camera_flows(now),
+            Event::CameraFailed { reason, absent } => self.camera_failed(reason, absent, now),
+            Event::Announced => {
+                if let Camera::Lost { retry_at } = &mut self.camera {
+                    // What comes after it is not the old trouble.
+                    self.failures = 0;
+                    *retry_at = (*retry_at).min(now + SETTLE);
+                }
+            }
+            Event::EncoderStarted(codec) => self.encoder_started(codec, now),
+            Event::EncoderStopped(codec) => {
+                self.encoders.remove(&codec);
+            }
+            Event::EncoderFailed(codec, reason) => self.encoder_failed(codec, reason, now),
+        }
+    }
+
+    /// Looks at when the shown source and each encoder last gave a frame, and
+    /// does what is due.
+    pub fn observe(
+        &mut self,
+        now: Instant,
+        source: Option<Instant>,
+        encoded: impl Fn(VideoCodec) -> Option<Instant>,
+    ) {
+        let age = |at: Option<Instant>| at.map(|at| now.saturating_duration_since(at));
+        match self.camera {
+            Camera::Closed => return,
+            Camera::Lost { retry_at } if now >= retry_at => self.open(now),
+            Camera::Lost { .. } => {}
+            Camera::Opening { since } => {
+                let waited = now.saturating_duration_since(since);
+                if waited >= self.limits.opening {
+                    let reason = format!("no picture came in {} s", waited.as_secs());
+                    self.camera_failed(reason, false, now);
+                } else if waited >= self.limits.first_frame && self.shown == Shown::Nothing {
+                    self.show(Shown::Slate);
+                }
+            }
+            Camera::Live { since } => {
+                let silent = age(source).unwrap_or_else(|| now.saturating_duration_since(since));
+                if silent >= self.limits.silence {
+                    let reason = format!(
+                        "it gave no picture for {:.1} s, and no error either",
+                        silent.as_secs_f64()
+                    );
+                    self.camera_failed(reason, false, now);
+                }
+            }
+        }
+        // What does not come in cannot come out.
+        let fed = age(source).is_some_and(|age| age < self.limits.silence);
+        let codecs: Vec<_> = self.encoders.keys().copied().collect();
+        for codec in codecs {
+            self.observe_encoder(codec, now, fed, encoded(codec));
+        }
+    }
+
+    fn observe_encoder(
+        &mut self,
+        codec: VideoCodec,
+        now: Instant,
+        fed: bool,
+        encoded: Option<Instant>,
+    ) {
+        let silence = self.limits.silence;
+        let Some(encoder) = self.encoders.get_mut(&codec) else {
+            return;
+        };
+        if let Some((at, action)) = encoder.restart_at {
+            if now >= at {
+                encoder.restart_at = None;
+                self.actions.push_back(action);
+            }
+            return;
+        }
+        if let Some(at) = encoded.filter(|at| *at >= encoder.started) {
+            encoder.fault = None;
+            if fed && now.saturating_duration_since(at) >= silence {
+                let reason = format!("nothing came out for {:.1} s", silence.as_secs_f64());
+                self.encoder_failed(codec, reason, now);
+            }
+        } else if fed && now.saturating_duration_since(encoder.started) >= silence {
+            self.encoder_failed(codec, "nothing came out at all".to_owned(), now);
+        }
+    }
+
+    fn open(&mut self, now: Instant) {
+        self.camera = Camera::Opening { since: now };
+        self.actions.push_back(Action::OpenCamera);
+    }
+
+    fn show(&mut self, wanted: Shown) {
+        if self.shown == wanted {
+            return;
+        }
+        self.shown = wanted;
+        self.actions.push_back(match wanted {
+            Shown::Nothing => Action::ShowNothing,
+            Shown::Camera => Action::ShowCamera,
+            Shown::Slate => Action::ShowSlate,
+        });
+    }
+
+    fn unwatched(&mut self) {
+        if self.camera == Camera::Closed {
+            return;
+        }
+        self.camera = Camera::Closed;
+        self.failures = 0;
+        self.reason.clear();
+        self.show(Shown::Nothing);
+        self.actions.push_back(Action::CloseCamera);
+        self.encoders.clear();
+    }
+
+    fn camera_flows(&mut self, now: Instant) {
+        if let Camera::Opening { .. } = self.camera {
+            self.camera = Camera::Live { since: now };
+            self.reason.clear();
+            self.show(Shown::Camera);
+        }
+    }
+
+    fn camera_failed(&mut self, reason: String, absent: bool, now: Instant) {
+        match self.camera {
+            Camera::Closed | Camera::Lost { .. } => return,
+            Camera::Opening { .. } => {}
+            Camera::Live { since } => {
+                if now.saturating_duration_since(since) > self.limits.retry.1 {
+                    self.failures = 0;
+                }
+            }
+        }
+        let (first, longest) = self.limits.retry;
+        let longest = match absent && !self.announced {
+            true => self.limits.absent_retry,
+            false => longest,
+        };
+        let wait = (first * (1 << self.failures.min(10))).min(longest);
+        let wait = wait.mul_f64(0.75 + self.random.f64() / 2.0);
+        self.failures += 1;
+        self.reason = reason;
+        self.camera = Camera::Lost {
+            retry_at: now + wait,
+        };
+        self.show(Shown::Slate);
+        self.actions.push_back(Action::CloseCamera);
+    }
+
+    fn encoder_started(&mut self, codec: VideoCodec, now: Instant) {
+        let encoder = self.encoders.entry(codec).or_insert_with(|| Encoder {
+            started: now,
+            down: false,
+            faults: VecDeque::new(),
+            fault: None,
+            restart_at: None,
+        });
+        encoder.started = now;
+        encoder.down = false;
+    }
+
+    fn encoder_failed(&mut self, codec: VideoCodec, reason: String, now: Instant) {
+        let series = self.limits.series;
+        let Some(encoder) = self.encoders.get_mut(&codec) else {
+            return;
+        };
+        if std::mem::replace(&mut encoder.down, true) {
+            return;
+        }
+        while encoder
+            .faults
+            .front()
+            .is_some_and(|at| now.saturating_duration_since(*at) > series)
+        {
+            encoder.faults.pop_front();
+        }
+        let hasty = encoder
+            .faults
+            .back()
+            .is_some_and(|at| now.saturating_duration_since(*at) < HASTE);
+        encoder.faults.push_back(now);
+        encoder.fault = Some(reason);
+        // Twice is no accident. Odd: the row itself; even: the next one.
+        let action = match encoder.faults.len() % 2 {
+            0 => Action::NextEncoder(codec),
+            _ => Action::RestartEncoder(codec),
+        };
+        // Two at once are quick to mend; a long series must not spin.
+        if hasty && encoder.faults.len() > 2 {
+            encoder.restart_at = Some((now + HASTE, action));
+        } else {
+            self.actions.push_back(action);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
