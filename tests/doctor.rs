@@ -74,6 +74,17 @@ impl Found {
         (text("severity"), text("what"), text("remedy"))
     }
 
+    /// The test call came about. How fast it was depends on what else this
+    /// machine does.
+    fn called_itself(&self) -> String {
+        let (severity, _, _) = self.worst("call");
+        assert!(severity == "ok" || severity == "hint", "{:#}", self.report);
+        let calls = self.of("call");
+        let what = calls.iter().filter_map(|f| f["what"].as_str());
+        what.filter(|what| what.starts_with("called itself"))
+            .collect()
+    }
+
     /// Every finding has the documented fields, and a remedy if it needs one.
     fn is_well_formed(&self) {
         assert_eq!(self.report["version"], env!("CARGO_PKG_VERSION"));
@@ -120,11 +131,11 @@ async fn a_good_device_is_ready_and_its_latency_is_measured() {
         "encoder",
         "chat-server",
         "ice-server",
-        "call",
     ] {
         let (severity, what, _) = found.worst(check);
         assert_eq!(severity, "ok", "{check}: {what}");
     }
+    assert!(found.called_itself().contains("frames/s arrive"));
     let ice = found.of("ice-server");
     assert_eq!(ice.len(), 2);
     assert!(ice.iter().any(|f| {
@@ -180,9 +191,7 @@ async fn quick_opens_no_device_and_still_calls_itself() {
     );
     let found = examine(&toml, &["--quick"]).await;
     assert!(found.of("camera").is_empty() && found.of("microphone").is_empty());
-    let (severity, what, _) = found.worst("call");
-    assert_eq!(severity, "ok", "{what}");
-    assert!(what.contains("the test picture"), "{what}");
+    assert!(found.called_itself().contains("the test picture"));
 }
 
 /// A server whose handshakes end in `first`: with or without the subprotocol,
@@ -221,7 +230,7 @@ async fn meets(url: &str, more: &str) -> (i32, String, String) {
     found.is_well_formed();
     let (_, what, remedy) = found.worst("chat-server");
     // The rest was tried nevertheless.
-    assert_eq!(found.worst("call").0, "ok", "{:#}", found.report);
+    found.called_itself();
     (found.code, what, remedy)
 }
 
@@ -339,9 +348,7 @@ async fn a_missing_camera_and_a_silent_microphone_are_told_and_the_call_goes_on(
         what.contains("silence") && remedy.contains("alsamixer"),
         "{what} {remedy}"
     );
-    let (severity, what, _) = found.worst("call");
-    assert_eq!(severity, "ok");
-    assert!(what.contains("the test picture"), "{what}");
+    assert!(found.called_itself().contains("the test picture"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
