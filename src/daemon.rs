@@ -48,13 +48,30 @@ pub enum StartError {
 
 /// Checks all that can be checked without a camera and without a network.
 pub fn check(config: &Config) -> Result<(), StartError> {
-    config.validate()?;
-    IceServers::load(&config.ice)?;
-    Server::new(&config.server.url, config.server.ca_file.as_ref())?;
-    gst::init()?;
-    gst::check_descriptions(&config.video, &config.audio)?;
+    if let Some(first) = problems(config).into_iter().next() {
+        return Err(first);
+    }
     gst::check_encoder(&config.video)?;
     Ok(())
+}
+
+/// Everything that is wrong with a configuration, but for its encoder: that is
+/// found out by encoding.
+pub fn problems(config: &Config) -> Vec<StartError> {
+    let gstreamer = || {
+        gst::init()?;
+        gst::check_descriptions(&config.video, &config.audio)
+    };
+    let server = Server::new(&config.server.url, config.server.ca_file.as_ref());
+    [
+        config.validate().err().map(StartError::from),
+        IceServers::load(&config.ice).err().map(StartError::from),
+        server.err().map(StartError::from),
+        gstreamer().err().map(StartError::from),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// A device, ready to run.

@@ -11,8 +11,8 @@
 //! | layer | modules |
 //! |---|---|
 //! | the process | [`cli`], [`logging`], [`environment`], `main` |
+//! | tries all of it on this machine, one check a file | [`doctor`] |
 //! | the device's one loop: events in, commands out | [`daemon`] |
-//! | tries everything, one check a file | [`doctor`] |
 //! | shells, each the owner of one kind of socket or device | [`signaling`], [`media`], [`peer`], [`chat`] |
 //! | pure: no IO, no clock, no runtime | [`agent`], [`room`], [`sdp`], [`wire`], [`config`], [`ice`] |
 //!

@@ -364,6 +364,7 @@ async fn a_source_that_is_slower_than_promised_or_stops_is_told() {
         );
         let found = examine(&toml, &[]).await;
         let (severity, what, _) = found.worst("camera");
+        println!("{:#}", found.report);
         (found.code, severity, what)
     };
     // Says 30, and gives 10.

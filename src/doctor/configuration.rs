@@ -3,12 +3,11 @@
 use std::path::Path;
 
 use super::{Check, Finding, remedies};
-use crate::config::Config;
-use crate::ice::IceServers;
-use crate::media::gst;
-use crate::signaling::Server;
+use crate::config::{Config, ConfigError};
+use crate::daemon::{self, StartError};
 
 const CHECK: Check = Check::Configuration;
+const CORRECT: &str = "correct it; systemd/camera-agent.toml documents every key";
 
 /// Reads it. Without one that can be read nothing that depends on it is worth
 /// trying.
@@ -20,11 +19,13 @@ pub(super) fn read(path: Option<&Path>) -> (Option<Config>, Vec<Finding>) {
     let config = match loaded {
         Ok(config) => config,
         Err(error) => {
-            let remedy = "correct it; systemd/camera-agent.toml documents every key";
-            return (None, vec![Finding::error(CHECK, error.to_string(), remedy)]);
+            return (
+                None,
+                vec![Finding::error(CHECK, error.to_string(), CORRECT)],
+            );
         }
     };
-    let mut findings = problems(&config);
+    let mut findings: Vec<_> = daemon::problems(&config).iter().map(judge).collect();
     if findings.is_empty() {
         findings.push(Finding::ok(
             CHECK,
@@ -37,34 +38,17 @@ pub(super) fn read(path: Option<&Path>) -> (Option<Config>, Vec<Finding>) {
     (Some(config), findings)
 }
 
-/// Everything that would keep `run` from starting but the encoder, which is a
-/// check of its own.
-fn problems(config: &Config) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    if let Err(error) = IceServers::load(&config.ice) {
-        findings.push(Finding::error(
-            CHECK,
-            error.to_string(),
-            "put the secret in that file and make it readable for this user",
-        ));
-    }
-    if let Err(error) = Server::new(&config.server.url, config.server.ca_file.as_ref()) {
-        findings.push(Finding::error(
-            CHECK,
-            error.to_string(),
-            "correct server.url and server.ca_file",
-        ));
-    }
-    let descriptions =
-        gst::init().and_then(|()| gst::check_descriptions(&config.video, &config.audio));
-    if let Err(error) = descriptions {
-        findings.push(Finding::error(
-            CHECK,
-            error.to_string(),
-            remedies::of(&error),
-        ));
-    }
-    findings
+fn judge(problem: &StartError) -> Finding {
+    let remedy = match problem {
+        StartError::Config(ConfigError::Secret { .. }) => {
+            "put the secret in that file and make it readable for this user".to_owned()
+        }
+        StartError::Config(_) => CORRECT.to_owned(),
+        StartError::Signaling(_) => "correct server.url and server.ca_file".to_owned(),
+        StartError::Media(error) => remedies::of(error),
+        StartError::Peer(_) => "report this".to_owned(),
+    };
+    Finding::error(CHECK, problem.to_string(), remedy)
 }
 
 /// Said in place of the checks that need a configuration.
@@ -96,7 +80,7 @@ mod tests {
                     [video]\nsource = \"custom\"\npipeline = \"nosuchelement\"\n\
                     [[ice.servers]]\nurls = [\"turn:t\"]\nsecret_file = \"/no/such\"\n";
         let config = Config::parse(text, Path::new("x")).expect("it parses");
-        let findings = problems(&config);
+        let findings: Vec<_> = daemon::problems(&config).iter().map(judge).collect();
         for word in ["/no/such.pem", "nosuchelement", "ice.servers.secret_file"] {
             let found = findings.iter().any(|f| f.what.contains(word));
             assert!(found, "{word}: {findings:?}");

@@ -73,21 +73,14 @@ impl Report {
                 paragraph(&mut text, &format!("{:INDENT$}→ ", ""), remedy);
             }
         }
-        let bad = |severity| {
-            let found = self.findings.iter().filter(|f| f.severity == severity);
-            found.count()
-        };
-        text.push('\n');
-        text.push_str(&match self.severity() {
-            Severity::Ok | Severity::Hint => "This device is ready for calls.\n".to_owned(),
-            Severity::Warning => format!(
-                "This device answers calls, but not as it should: see the {} marked \"!\".\n",
-                bad(Severity::Warning)
-            ),
-            Severity::Error => format!(
-                "This device will not work until the {} marked \"✗\" is mended.\n",
-                bad(Severity::Error)
-            ),
+        text.push_str(match self.severity() {
+            Severity::Ok | Severity::Hint => "\nThis device is ready for calls.\n",
+            Severity::Warning => {
+                "\nThis device answers calls, but not as it should: see what is marked \"!\".\n"
+            }
+            Severity::Error => {
+                "\nThis device will not work until what is marked \"✗\" is mended.\n"
+            }
         });
         text
     }
@@ -148,7 +141,7 @@ mod tests {
                   → ask its operator
 ✓                 stun:a answers
 
-This device will not work until the 1 marked \"✗\" is mended.
+This device will not work until what is marked \"✗\" is mended.
 "
         );
     }

@@ -29,11 +29,10 @@ pub enum Stage {
     ToEncoder,
     /// From the encoder's input to its output and through the parser.
     Encode,
-    /// From the encoder's output until a viewer's connection has taken the
-    /// frame; once for each viewer.
+    /// From the encoder's output until a viewer's connection encrypts the
+    /// frame's packets and gives them to its socket; once for each viewer.
     Send,
-    /// From capture until a viewer's connection has taken the frame. The
-    /// network and the browser come on top.
+    /// From capture until then. The network and the browser come on top.
     Total,
 }
 

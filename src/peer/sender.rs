@@ -12,7 +12,6 @@ use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 
 use super::burst::Waiting;
-use crate::media::latency::Stage;
 use crate::media::{Frame, Hub, Stream};
 
 /// A key frame that was asked for and did not come is asked for again.
@@ -114,20 +113,13 @@ pub(super) async fn send(
             header.sequence_number = header.sequence_number.wrapping_add(1);
             packet
         });
-        waiting.extend(packets);
+        waiting.extend(packets, (stream != Stream::Audio).then_some(&frame));
         let signal = rtp::Packet {
             header: header.clone(),
             payload: Bytes::new(),
         };
         if track.write_rtp(signal).await.is_err() {
             return;
-        }
-        if let Stream::Video(_) = stream {
-            let now = Instant::now();
-            let since = |then| now.saturating_duration_since(then);
-            let latency = hub.latency();
-            latency.record(Stage::Send, since(frame.encoded_at), now);
-            latency.record(Stage::Total, since(frame.captured_at), now);
         }
     }
 }
