@@ -17,9 +17,11 @@ use crate::media::gst::{self, GstSource};
 use crate::media::hotplug::Hotplug;
 use crate::media::hub::HubThread;
 use crate::media::latency::Latency;
+use crate::media::probe::cache::Cache;
+use crate::media::probe::{Encoders, Prober};
 use crate::media::{Hub, MediaError, Source, devices};
 use crate::peer::{Peer, PeerError, Peers};
-use crate::sdp::ProfileLevelId;
+use crate::sdp::{ProfileLevelId, VideoCodec};
 use crate::signaling::{Link, Server, SignalingError, SignalingEvent};
 
 /// Events that wait for the loop.
@@ -51,7 +53,7 @@ pub fn check(config: &Config) -> Result<(), StartError> {
     if let Some(first) = problems(config).into_iter().next() {
         return Err(first);
     }
-    gst::check_encoder(&config.video)?;
+    encoders(config)?.best(VideoCodec::H264)?;
     Ok(())
 }
 
@@ -74,6 +76,29 @@ pub fn problems(config: &Config) -> Vec<StartError> {
     .collect()
 }
 
+/// The encoders of this machine, each to be tried by a child of this program.
+pub(crate) fn encoders(config: &Config) -> Result<Encoders, MediaError> {
+    Encoders::new(config, Prober::this_program()?, Cache::standard())
+}
+
+/// Tries the encoders that will be needed when the first one fails, or for a
+/// browser without H.264, before anybody waits for them.
+fn try_others(encoders: Arc<Encoders>, first: String) {
+    let others = move || {
+        let next = encoders.after(&first);
+        let vp8 = encoders.best(VideoCodec::Vp8);
+        debug!(
+            next = next.map(|f| f.encoder.id.to_string()),
+            vp8 = vp8.map(|f| f.encoder.id.to_string()).ok(),
+            "other encoders"
+        );
+    };
+    let thread = std::thread::Builder::new().name("encoder-trial".into());
+    if let Err(error) = thread.spawn(others) {
+        warn!(%error, "other encoders are tried when they are needed");
+    }
+}
+
 /// A device, ready to run.
 pub struct Daemon {
     agent: Agent,
@@ -91,10 +116,12 @@ impl Daemon {
         config.validate()?;
         gst::init()?;
         gst::check_descriptions(&config.video, &config.audio)?;
-        let check = gst::check_encoder(&config.video)?;
+        let encoders = Arc::new(encoders(config)?);
+        let found = encoders.best(VideoCodec::H264)?;
+        let profile = found.report.profile();
         info!(
-            encoder = check.encoder.id, hardware = check.encoder.hardware,
-            profile = %check.profile.map(|p| p.to_string()).unwrap_or_default(),
+            encoder = %found.encoder.id, hardware = found.encoder.hardware,
+            profile = %profile.map(|p| p.to_string()).unwrap_or_default(),
             "encoder"
         );
         if config.video.source == VideoSource::V4l2 {
@@ -107,8 +134,14 @@ impl Daemon {
                 Err(error) => warn!(%error, "callers will see no picture until this is mended"),
             }
         }
-        let source = GstSource::new(config.video.clone(), config.audio.clone(), check.encoder);
-        Self::with_source(config, Box::new(source), check.profile)
+        try_others(encoders.clone(), found.encoder.id.to_string());
+        let source = GstSource::new(
+            config.video.clone(),
+            config.audio.clone(),
+            found.encoder,
+            encoders,
+        );
+        Self::with_source(config, Box::new(source), profile)
     }
 
     /// The same over another source, for tests and benches.
@@ -123,7 +156,15 @@ impl Daemon {
         let (hub, media) = Hub::start(source, profile);
         let (tell, events) = mpsc::channel(EVENTS);
         let with_audio = config.audio.source != AudioSource::None;
-        let peers = Peers::new(hub.clone(), with_audio, ice, config.ice.loopback, tell)?;
+        let viewer_controls = config.video.viewer_controls.clone();
+        let peers = Peers::new(
+            hub.clone(),
+            with_audio,
+            viewer_controls,
+            ice,
+            config.ice.loopback,
+            tell,
+        )?;
         let agent = Agent::new(
             AgentConfig {
                 name,

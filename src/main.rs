@@ -18,6 +18,7 @@ use camera_agent::daemon::{self, Daemon};
 use camera_agent::doctor::{self, Severity};
 use camera_agent::ice::{self, IceServers};
 use camera_agent::media::devices;
+use camera_agent::media::probe::child;
 use camera_agent::{chat, environment, logging};
 
 fn main() -> ExitCode {
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
             Ok(severity) => return ExitCode::from(severity.exit_code()),
             Err(error) => Err(error),
         },
+        Command::ProbeEncoder => probe_encoder(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -143,6 +145,10 @@ fn doctor(arguments: &cli::Doctor) -> anyhow::Result<Severity> {
         print!("{}", report.to_text());
     }
     Ok(report.severity())
+}
+
+fn probe_encoder() -> anyhow::Result<()> {
+    child::serve(std::io::stdin(), std::io::stdout()).map_err(anyhow::Error::msg)
 }
 
 /// Browsers treat `localhost` as secure, and people can read it.

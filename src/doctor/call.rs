@@ -18,9 +18,10 @@ use crate::media::Hub;
 use crate::media::gst::{self, GstSource};
 use crate::media::hub::HubThread;
 use crate::media::latency::{LatencyReport, Stage};
+use crate::media::probe::Encoders;
 use crate::media::status::State;
 use crate::peer::Peers;
-use crate::sdp::Offer;
+use crate::sdp::{Offer, VideoCodec};
 use crate::wire::{Candidate, UserName};
 
 pub(super) const LIMIT: Duration = Duration::from_secs(10);
@@ -62,6 +63,7 @@ struct Seen {
 /// The report of the stages goes to `tell`, beside the findings.
 pub(super) async fn check(
     config: Config,
+    encoders: Arc<Encoders>,
     sources: Sources,
     tell: oneshot::Sender<LatencyReport>,
 ) -> Vec<Finding> {
@@ -79,7 +81,7 @@ pub(super) async fn check(
         VideoSource::Custom => "video.pipeline",
     };
     let with_sound = used.audio.source != AudioSource::None;
-    match call(used).await {
+    match call(used, encoders).await {
         Ok(seen) => {
             let mut findings = judge(picture, with_sound, config.video.fps, &seen);
             findings.push(judge_candidates(&config, &seen.candidates));
@@ -102,17 +104,20 @@ struct Device {
     events: mpsc::Receiver<(SessionId, PeerEvent)>,
 }
 
-/// Blocks: the encoder is tried and a certificate made.
-fn device(config: &Config) -> Result<Device, String> {
+/// Blocks while the certificate is made.
+fn device(config: &Config, encoders: Arc<Encoders>) -> Result<Device, String> {
     gst::init().map_err(|e| e.to_string())?;
-    let check = gst::check_encoder(&config.video).map_err(|e| e.to_string())?;
-    let source = GstSource::new(config.video.clone(), config.audio.clone(), check.encoder);
-    let (hub, media) = Hub::start(Box::new(source), check.profile);
+    let found = encoders.best(VideoCodec::H264).map_err(|e| e.to_string())?;
+    let profile = found.report.profile();
+    let (video, audio) = (config.video.clone(), config.audio.clone());
+    let source = GstSource::new(video, audio, found.encoder, encoders);
+    let (hub, media) = Hub::start(Box::new(source), profile);
     let (tell, events) = mpsc::channel(EVENTS);
     // Secrets that cannot be read are the configuration's finding.
     let ice = IceServers::load(&config.ice).unwrap_or_default();
     let with_audio = config.audio.source != AudioSource::None;
-    let peers = Peers::new(hub.clone(), with_audio, ice, true, tell).map_err(|e| e.to_string())?;
+    let peers = Peers::new(hub.clone(), with_audio, Vec::new(), ice, true, tell)
+        .map_err(|e| e.to_string())?;
     Ok(Device {
         hub,
         media,
@@ -121,8 +126,8 @@ fn device(config: &Config) -> Result<Device, String> {
     })
 }
 
-async fn call(config: Config) -> Result<Seen, String> {
-    let device = tokio::task::spawn_blocking(move || device(&config))
+async fn call(config: Config, encoders: Arc<Encoders>) -> Result<Seen, String> {
+    let device = tokio::task::spawn_blocking(move || device(&config, encoders))
         .await
         .map_err(|e| e.to_string())??;
     let (caller, mut heard) = Caller::new().await.map_err(|e| e.to_string())?;

@@ -1,11 +1,13 @@
 //! GStreamer's elements, and the Debian package that has each.
 
+use std::sync::Arc;
+
 use gstreamer as gst;
 
 use super::{Check, Finding, remedies};
 use crate::config::{AudioSource, Config, VideoSource};
 use crate::media;
-use crate::media::encoder::{self, Encoder};
+use crate::media::encoder::Encoder;
 use crate::sdp::VideoCodec;
 
 const CHECK: Check = Check::Elements;
@@ -90,16 +92,20 @@ fn judge(version: &str, config: &Config, is_there: impl Fn(&str) -> bool) -> Vec
             }
         });
     }
-    let (there, absent): (Vec<&Encoder>, Vec<_>) =
-        encoder::TABLE.iter().partition(|e| is_there(e.factory));
+    let (there, absent): (Vec<Arc<Encoder>>, Vec<_>) = Encoder::all(&config.encoders)
+        .into_iter()
+        .partition(|e| is_there(&e.factory));
     for codec in [VideoCodec::H264, VideoCodec::Vp8] {
         if there.iter().any(|e| e.codec == codec) {
             continue;
         }
         // The ones that run on any CPU; a board's own comes with its system.
         for row in absent.iter().filter(|e| e.codec == codec && !e.hardware) {
-            let remedy = remedies::install(row.package);
-            let what = format!("{}, and no other encoder for {codec}", missing(row.factory));
+            let remedy = remedies::install(&row.package);
+            let what = format!(
+                "{}, and no other encoder for {codec}",
+                missing(&row.factory)
+            );
             findings.push(match codec {
                 VideoCodec::H264 => Finding::error(CHECK, what, remedy),
                 VideoCodec::Vp8 => Finding::warning(
@@ -111,7 +117,7 @@ fn judge(version: &str, config: &Config, is_there: impl Fn(&str) -> bool) -> Vec
         }
     }
     if findings.is_empty() {
-        let ids: Vec<_> = there.iter().map(|e| e.id).collect();
+        let ids: Vec<_> = there.iter().map(|e| &*e.id).collect();
         let encoders = ids.join(", ");
         findings.push(Finding::ok(
             CHECK,
@@ -160,7 +166,9 @@ mod tests {
         video.source = VideoSource::Custom;
         video.pipeline = Some("videotestsrc".into());
         plans.push(plan::video_source(&video, None));
-        for encoder in encoder::TABLE {
+        let rows = Encoder::all(&[]);
+        // A board's own elements come with its system.
+        for encoder in rows.iter().filter(|e| !e.hardware) {
             plans.push(plan::video_branch(encoder, &video));
         }
         let mut audio = AudioConfig::default();
@@ -170,7 +178,7 @@ mod tests {
         for plan in plans {
             for element in elements(&plan) {
                 let known = ELEMENTS.iter().any(|(name, _, _)| *name == element)
-                    || encoder::TABLE.iter().any(|e| e.factory == element);
+                    || rows.iter().any(|e| e.factory == element);
                 assert!(known, "{element} of {plan}");
             }
         }

@@ -24,12 +24,14 @@ mod stun;
 mod trial;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::config::Config;
+use crate::daemon;
 use crate::media::latency::LatencyReport;
 pub use report::Report;
 
@@ -225,9 +227,11 @@ async fn devices(config: &Config, quick: bool) -> (Vec<Finding>, LatencyReport) 
         findings.extend(camera);
         findings.extend(microphone);
     }
-    let config_ = config.clone();
-    let encoder = blocking(Check::Encoder, encoder::LIMIT, move || {
-        encoder::check(&config_)
+    // What is found out of an encoder serves the call as well.
+    let encoders = daemon::encoders(config).map(Arc::new);
+    let encoder = blocking(Check::Encoder, encoder::LIMIT, {
+        let (video, encoders) = (config.video.clone(), encoders.clone());
+        move || encoder::check(&video, encoders.as_deref())
     })
     .await;
     findings.extend(encoder);
@@ -241,8 +245,12 @@ async fn devices(config: &Config, quick: bool) -> (Vec<Finding>, LatencyReport) 
         microphone: !quick && works(Check::Microphone),
     };
     let (tell, mut told) = tokio::sync::oneshot::channel();
-    let called = call::check(config.clone(), sources, tell);
-    findings.extend(within(Check::Call, call::LIMIT, called).await);
+    if let Ok(encoders) = encoders
+        && works(Check::Encoder)
+    {
+        let called = call::check(config.clone(), encoders, sources, tell);
+        findings.extend(within(Check::Call, call::LIMIT, called).await);
+    }
     (findings, told.try_recv().unwrap_or_default())
 }
 

@@ -7,17 +7,9 @@ use rustix::fs::Access;
 
 use super::{Check, Finding, Severity};
 use crate::config::{AudioSource, Config, VideoSource};
+use crate::media::encoder::Encoder;
 
 const CHECK: Check = Check::Permissions;
-
-/// Hardware encoders' nodes by the table of boards; those of V4L2 codecs are
-/// among the video nodes.
-const ENCODER_NODES: &[&str] = &[
-    "/dev/mpp_service",
-    "/dev/v4l2-nvenc",
-    "/dev/nvhost-msenc",
-    "/dev/mxc_hantro_vc8000e",
-];
 
 /// A device node that a call may need.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,13 +41,24 @@ pub(super) fn nodes(config: &Config) -> Vec<Node> {
         let pcms = listed("/dev/snd", "pcm", "c").into_iter();
         nodes.extend(pcms.map(|path| node(path, Severity::Warning, "the microphone")));
     }
-    let encoders = listed("/dev/dri", "renderD", "").into_iter();
-    let encoders = encoders.chain(ENCODER_NODES.iter().map(PathBuf::from));
-    nodes.extend(
-        encoders
-            .filter(|path| path.exists())
-            .map(|path| node(path, Severity::Hint, "the hardware encoder")),
-    );
+    // Those that the encoder table names by path; V4L2 codecs, which it names
+    // otherwise, are among the video nodes.
+    let rows = Encoder::all(&config.encoders);
+    let patterns = rows.iter().flat_map(|row| &row.nodes);
+    let mut encoders: Vec<_> = patterns
+        .filter(|pattern| !pattern.starts_with("/dev/video"))
+        .filter_map(|pattern| pattern.rsplit_once('/'))
+        .filter(|(folder, _)| folder.starts_with("/dev"))
+        .flat_map(|(folder, name)| match name.strip_suffix('*') {
+            Some(begins) => listed(folder, begins, ""),
+            None => vec![Path::new(folder).join(name)],
+        })
+        .filter(|path| path.exists())
+        .collect();
+    encoders.sort();
+    encoders.dedup();
+    let encoders = encoders.into_iter();
+    nodes.extend(encoders.map(|path| node(path, Severity::Hint, "the hardware encoder")));
     nodes
 }
 

@@ -5,7 +5,7 @@ use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
 use crate::media::MediaError;
-use crate::media::gst::{StopOnDrop, first_error, parse, sink};
+use crate::media::gst::{parse, sink, words};
 
 /// It stops, and its devices close, when this is dropped.
 pub(super) struct Trial {
@@ -40,9 +40,22 @@ impl Trial {
 
     /// What an element has complained of since this was asked last.
     pub fn error(&self) -> Option<MediaError> {
-        first_error(&self.pipeline).map(|problem| MediaError::Pipeline {
-            what: self.what.clone(),
-            problem,
-        })
+        let bus = self.pipeline.bus()?;
+        let message = bus.pop_filtered(&[gst::MessageType::Error])?;
+        match message.view() {
+            gst::MessageView::Error(error) => Some(MediaError::Pipeline {
+                what: self.what.clone(),
+                problem: words(error),
+            }),
+            _ => None,
+        }
+    }
+}
+
+struct StopOnDrop(gst::Pipeline);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        let _ = self.0.set_state(gst::State::Null);
     }
 }
