@@ -11,6 +11,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use support::coturn::Coturn;
 use support::original::Original;
+use support::shims::{FakeCamera, FakeMicrophone, Fault, Format};
 use support::{Chat, certificate, file, options};
 use tokio::net::TcpListener;
 use tokio::process::Command;
@@ -23,12 +24,17 @@ const MEDIA: &str = "[video]\nsource = \"test\"\nwidth = 320\nheight = 180\n\
                      [audio]\nsource = \"test\"\n";
 
 async fn run(toml: &str, arguments: &[&str]) -> Output {
+    run_in(toml, arguments, &[]).await
+}
+
+async fn run_in(toml: &str, arguments: &[&str], env: &[(String, String)]) -> Output {
     let config = file(toml);
     Command::new(env!("CARGO_BIN_EXE_camera-agent"))
         .arg("doctor")
         .arg("--config")
         .arg(config.path())
         .args(arguments)
+        .envs(env.iter().cloned())
         .output()
         .await
         .expect("the agent starts")
@@ -41,9 +47,13 @@ struct Found {
 }
 
 async fn examine(toml: &str, arguments: &[&str]) -> Found {
+    examine_in(toml, arguments, &[]).await
+}
+
+async fn examine_in(toml: &str, arguments: &[&str], env: &[(String, String)]) -> Found {
     let mut all = vec!["--json"];
     all.extend(arguments);
-    let output = run(toml, &all).await;
+    let output = run_in(toml, &all, env).await;
     let report = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|e| panic!("no JSON: {e}: {output:?}"));
     Found {
@@ -351,6 +361,46 @@ async fn a_missing_camera_and_a_silent_microphone_are_told_and_the_call_goes_on(
     assert!(found.called_itself().contains("the test picture"));
 }
 
+/// A camera through Video4Linux and a microphone through ALSA, which no kernel
+/// has: tests/shims.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_and_a_microphone_are_measured_and_their_silence_is_told() {
+    let chat = Chat::start().await;
+    let camera = FakeCamera::new(Format::Mjpg, 640, 360, 30);
+    let microphone = FakeMicrophone::tone(440);
+    let toml = server(
+        &format!("ws://{}/", chat.addr),
+        &format!(
+            "[video]\nsource = \"v4l2\"\ndevice = {:?}\nwidth = 640\nheight = 360\n\
+             [audio]\nsource = \"alsa\"\ndevice = {:?}\n",
+            camera.node(),
+            FakeMicrophone::NAME
+        ),
+    );
+    let env = [camera.env(), microphone.env()].concat();
+    let found = examine_in(&toml, &[], &env).await;
+    found.is_well_formed();
+    let (severity, what, _) = found.worst("camera");
+    assert_eq!(severity, "ok", "{what}");
+    assert!(what.contains("of 30.0 promised"), "{what}");
+    let (severity, what, _) = found.worst("microphone");
+    assert_eq!(severity, "ok", "{what}");
+    assert!(found.called_itself().contains("the camera"));
+    assert_eq!(found.code, 0, "{:#}", found.report);
+
+    camera.begin(Fault::Silent);
+    microphone.mute();
+    let found = examine_in(&toml, &[], &env).await;
+    let (severity, what, _) = found.worst("camera");
+    assert_eq!(severity, "error", "{what}");
+    assert!(what.contains("no picture came"), "{what}");
+    let (severity, what, _) = found.worst("microphone");
+    assert_eq!(severity, "warning", "{what}");
+    assert!(what.contains("silen"), "{what}");
+    assert!(found.called_itself().contains("the test picture"));
+    assert_eq!(found.code, 4);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_is_slower_than_promised_or_stops_is_told() {
     let chat = Chat::start().await;
@@ -364,7 +414,6 @@ async fn a_source_that_is_slower_than_promised_or_stops_is_told() {
         );
         let found = examine(&toml, &[]).await;
         let (severity, what, _) = found.worst("camera");
-        println!("{:#}", found.report);
         (found.code, severity, what)
     };
     // Says 30, and gives 10.
