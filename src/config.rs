@@ -143,7 +143,7 @@ impl fmt::Display for ControlValue {
 pub struct VideoConfig {
     /// Which of the three.
     pub source: VideoSource,
-    /// The camera's node; `auto` takes the first that can capture.
+    /// The camera's node or libcamera id; `auto` takes the best there is.
     pub device: String,
     /// For `custom`: elements that end in raw video.
     pub pipeline: Option<String>,
@@ -210,7 +210,8 @@ pub enum AudioSource {
 pub struct AudioConfig {
     /// Which of the four.
     pub source: AudioSource,
-    /// The ALSA PCM; `auto` takes the first that can capture.
+    /// The ALSA PCM, or `pulse:` or `pipewire:` and a source; `auto` takes the
+    /// best there is.
     pub device: String,
     /// For `custom`: elements that end in raw audio.
     pub pipeline: Option<String>,

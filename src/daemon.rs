@@ -17,9 +17,9 @@ use crate::media::gst::{self, GstSource};
 use crate::media::hotplug::Hotplug;
 use crate::media::hub::HubThread;
 use crate::media::latency::Latency;
-use crate::media::probe::cache::Cache;
-use crate::media::probe::{Encoders, Prober};
-use crate::media::{Hub, MediaError, Source, devices};
+use crate::media::learned::Learned;
+use crate::media::probe::Encoders;
+use crate::media::{Hub, MediaError, Source};
 use crate::peer::{Peer, PeerError, Peers};
 use crate::sdp::{ProfileLevelId, VideoCodec};
 use crate::signaling::{Link, Server, SignalingError, SignalingEvent};
@@ -53,7 +53,7 @@ pub fn check(config: &Config) -> Result<(), StartError> {
     if let Some(first) = problems(config).into_iter().next() {
         return Err(first);
     }
-    encoders(config)?.best(VideoCodec::H264)?;
+    Encoders::for_this_machine(config)?.best(VideoCodec::H264)?;
     Ok(())
 }
 
@@ -74,11 +74,6 @@ pub fn problems(config: &Config) -> Vec<StartError> {
     .into_iter()
     .flatten()
     .collect()
-}
-
-/// The encoders of this machine, each to be tried by a child of this program.
-pub(crate) fn encoders(config: &Config) -> Result<Encoders, MediaError> {
-    Encoders::new(config, Prober::this_program()?, Cache::standard())
 }
 
 /// Tries the encoders that will be needed when the first one fails, or for a
@@ -116,7 +111,7 @@ impl Daemon {
         config.validate()?;
         gst::init()?;
         gst::check_descriptions(&config.video, &config.audio)?;
-        let encoders = Arc::new(encoders(config)?);
+        let encoders = Arc::new(Encoders::for_this_machine(config)?);
         let found = encoders.best(VideoCodec::H264)?;
         let profile = found.report.profile();
         info!(
@@ -125,12 +120,8 @@ impl Daemon {
             "encoder"
         );
         if config.video.source == VideoSource::V4l2 {
-            match devices::camera(&config.video) {
-                Ok(mode) => info!(
-                    camera = %mode.device, format = ?mode.format,
-                    "{}×{} at {:.1} frames/s",
-                    mode.width, mode.height, f64::from(mode.rate.0) / f64::from(mode.rate.1)
-                ),
+            match gst::plan_picture(&config.video, &found.encoder, &Learned::default()) {
+                Ok(plan) => info!("{}: {}", plan.what, plan.reason),
                 Err(error) => warn!(%error, "callers will see no picture until this is mended"),
             }
         }

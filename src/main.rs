@@ -1,6 +1,6 @@
 //! The process: parse, log, run, exit code.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -17,8 +17,11 @@ use camera_agent::config::{AudioSource, Config, LogConfig, VideoSource};
 use camera_agent::daemon::{self, Daemon};
 use camera_agent::doctor::{self, Severity};
 use camera_agent::ice::{self, IceServers};
-use camera_agent::media::devices;
-use camera_agent::media::probe::child;
+use camera_agent::media::discovery::report;
+use camera_agent::media::gst;
+use camera_agent::media::learned::Learned;
+use camera_agent::media::probe::{Encoders, child};
+use camera_agent::sdp::VideoCodec;
 use camera_agent::{chat, environment, logging};
 
 fn main() -> ExitCode {
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
             Err(error) => Err(error),
         },
         Command::ProbeEncoder => probe_encoder(),
+        Command::Devices(arguments) => devices(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -102,10 +106,13 @@ fn demo(arguments: &cli::Demo) -> anyhow::Result<()> {
     // The browser is on this very machine.
     config.ice.loopback = true;
     logging::start(&config.log)?;
-    if arguments.test || devices::camera(&config.video).is_err() {
+    gst::init()?;
+    let found = Encoders::for_this_machine(&config)?.best(VideoCodec::H264)?;
+    let there = gst::plan_picture(&config.video, &found.encoder, &Learned::default());
+    if arguments.test || there.is_err() {
         config.video.source = VideoSource::Test;
     }
-    if arguments.test || devices::microphone().is_err() {
+    if arguments.test || gst::plan_sound(&config.audio).is_err() {
         config.audio.source = AudioSource::Test;
     }
     block_on(async {
@@ -149,6 +156,22 @@ fn doctor(arguments: &cli::Doctor) -> anyhow::Result<Severity> {
 
 fn probe_encoder() -> anyhow::Result<()> {
     child::serve(std::io::stdin(), std::io::stdout()).map_err(anyhow::Error::msg)
+}
+
+fn devices(arguments: &cli::Devices) -> anyhow::Result<()> {
+    let config = arguments.configuration()?;
+    gst::init()?;
+    let report = report::look(&config, &Encoders::for_this_machine(&config)?);
+    let text = if arguments.json {
+        serde_json::to_string_pretty(&report).context("writing JSON")? + "\n"
+    } else {
+        report.to_string()
+    };
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // `| head` has seen enough.
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("writing to standard output"),
+    }
 }
 
 /// Browsers treat `localhost` as secure, and people can read it.

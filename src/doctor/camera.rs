@@ -8,8 +8,13 @@ use gstreamer_video as gst_video;
 
 use super::trial::Trial;
 use super::{Check, Finding, remedies};
-use crate::config::{Config, VideoConfig, VideoSource};
-use crate::media::{MediaError, devices, plan};
+use crate::config::{Config, VideoConfig};
+use crate::media::encoder::Encoder;
+use crate::media::learned::Learned;
+use crate::media::plan::PicturePlan;
+use crate::media::probe::Encoders;
+use crate::media::{self, MediaError};
+use crate::sdp::VideoCodec;
 
 const CHECK: Check = Check::Camera;
 pub(super) const LIMIT: Duration = Duration::from_secs(8);
@@ -18,30 +23,24 @@ const FIRST: Duration = Duration::from_secs(4);
 /// The rate is taken over so long.
 const MEASURED: Duration = Duration::from_secs(3);
 
-/// The picture that a call would show, before its encoder.
-struct Picture {
-    what: String,
-    /// Ends in the tee on which encoders hang.
-    description: String,
-    /// Frames a second, where the camera's mode says so.
-    promised: Option<f64>,
-}
-
-fn picture(config: &VideoConfig) -> Result<Picture, MediaError> {
-    let camera = match config.source {
-        VideoSource::V4l2 => Some(devices::camera(config)?),
-        VideoSource::Test | VideoSource::Custom => None,
+/// The picture that a call would show, before its encoder, and its frames a
+/// second where the camera's mode has them.
+fn picture(
+    config: &VideoConfig,
+    encoders: Option<&Encoders>,
+) -> Result<(PicturePlan, Option<f64>), MediaError> {
+    // Without an encoder that works, as for one that runs everywhere.
+    let best = encoders.and_then(|e| e.best(VideoCodec::H264).ok());
+    let encoder = best.map(|found| found.encoder);
+    let Some(encoder) = encoder.or_else(|| Encoder::row("x264")) else {
+        return Err(MediaError::NoCamera);
     };
-    let what = match (&camera, config.source) {
-        (Some(c), _) => format!("{} {}×{} {:?}", c.device, c.width, c.height, c.format),
-        (None, VideoSource::Custom) => "video.pipeline".to_owned(),
-        (None, _) => "the test picture".to_owned(),
-    };
-    Ok(Picture {
-        what,
-        description: plan::video_source(config, camera.as_ref()),
-        promised: camera.map(|c| f64::from(c.rate.0) / f64::from(c.rate.1)),
-    })
+    let plan = media::gst::plan_picture(config, &encoder, &Learned::default())?;
+    let promised = plan
+        .mode
+        .as_ref()
+        .map(|mode| f64::from(mode.rate.0) / f64::from(mode.rate.1.max(1)));
+    Ok((plan, promised))
 }
 
 /// What came.
@@ -67,7 +66,7 @@ impl Seen {
     }
 }
 
-fn watch(picture: &Picture) -> Result<Option<Seen>, MediaError> {
+fn watch(picture: &PicturePlan) -> Result<Option<Seen>, MediaError> {
     let description = format!("{} ! appsink name=out sync=false", picture.description);
     let trial = Trial::parse(&description, &picture.what)?;
     let opened = Instant::now();
@@ -116,7 +115,7 @@ fn pull(sink: &gst_app::AppSink, limit: Duration) -> Option<(Instant, Option<f64
     Some((Instant::now(), rate))
 }
 
-pub(super) fn check(config: &Config) -> Vec<Finding> {
+pub(super) fn check(config: &Config, encoders: Option<&Encoders>) -> Vec<Finding> {
     let failed = |error: MediaError| {
         vec![Finding::error(
             CHECK,
@@ -124,14 +123,14 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
             remedies::of(&error),
         )]
     };
-    let picture = match picture(&config.video) {
-        Ok(picture) => picture,
+    let (picture, promised) = match picture(&config.video, encoders) {
+        Ok(planned) => planned,
         Err(error) => return failed(error),
     };
     match watch(&picture) {
         Ok(seen) => vec![judge(
             &picture.what,
-            picture.promised,
+            promised,
             f64::from(config.video.fps),
             seen,
         )],

@@ -46,6 +46,7 @@ const ELEMENTS: &[(&str, &str, For)] = &[
     ("h264parse", BAD, For::Picture),
     ("v4l2src", GOOD, For::Camera),
     ("jpegdec", GOOD, For::Camera),
+    ("errorignore", BAD, For::Picture),
     ("videotestsrc", BASE, For::TestPicture),
     ("audioconvert", BASE, For::Sound),
     ("audioresample", BASE, For::Sound),
@@ -132,7 +133,8 @@ mod tests {
     use super::*;
     use crate::config::{AudioConfig, VideoConfig};
     use crate::doctor::Severity;
-    use crate::media::plan::{self, CameraFormat, CameraMode};
+    use crate::media::learned::Learned;
+    use crate::media::plan::{self, Carries, Memory};
 
     fn without(absent: &[&str], config: &Config) -> Vec<Finding> {
         judge("GStreamer", config, |element| !absent.contains(&element))
@@ -151,30 +153,29 @@ mod tests {
     #[test]
     fn the_table_has_every_element_of_every_plan() {
         let mut video = VideoConfig::default();
-        let camera = |format| CameraMode {
-            device: "x".into(),
-            format,
-            width: 640,
-            height: 480,
-            rate: (30, 1),
-        };
-        let mut plans = vec![
-            plan::video_source(&video, Some(&camera(CameraFormat::Jpeg))),
-            plan::video_source(&video, Some(&camera(CameraFormat::Raw("YUY2")))),
-            plan::video_source(&video, None),
-        ];
-        video.source = VideoSource::Custom;
-        video.pipeline = Some("videotestsrc".into());
-        plans.push(plan::video_source(&video, None));
+        let mut plans = vec![plan::slate(&video, "I420").description];
         let rows = Encoder::all(&[]);
         // A board's own elements come with its system.
         for encoder in rows.iter().filter(|e| !e.hardware) {
-            plans.push(plan::video_branch(encoder, &video));
+            let raw = Carries::Raw("I420".into());
+            plans.push(plan::branch(encoder, &video, &raw, 30, Memory::Mmap));
         }
-        let mut audio = AudioConfig::default();
-        plans.extend(plan::audio(&audio, Some("x")));
-        audio.source = AudioSource::Test;
-        plans.extend(plan::audio(&audio, None));
+        let x264 = Encoder::row("x264").expect("it is in the table");
+        for source in [VideoSource::Test, VideoSource::Custom] {
+            video.source = source;
+            video.pipeline = Some("videotestsrc".into());
+            let plan = media::gst::plan_picture(&video, &x264, &Learned::default());
+            plans.push(plan.expect("a plan").description);
+        }
+        let mut audio = AudioConfig {
+            device: "plughw:CARD=x".into(),
+            ..Default::default()
+        };
+        for source in [AudioSource::Alsa, AudioSource::Test] {
+            audio.source = source;
+            let plan = plan::sound(&audio, &[]).expect("a plan");
+            plans.extend(plan.map(|p| p.description));
+        }
         for plan in plans {
             for element in elements(&plan) {
                 let known = ELEMENTS.iter().any(|(name, _, _)| *name == element)

@@ -8,8 +8,9 @@ use gstreamer::prelude::*;
 
 use super::trial::Trial;
 use super::{Check, Finding, remedies};
-use crate::config::{AudioConfig, AudioSource, Config};
-use crate::media::{MediaError, devices, plan};
+use crate::config::Config;
+use crate::media::plan::SoundPlan;
+use crate::media::{self, MediaError};
 
 const CHECK: Check = Check::Microphone;
 pub(super) const LIMIT: Duration = Duration::from_secs(6);
@@ -20,28 +21,6 @@ const LISTEN: Duration = Duration::from_millis(1500);
 const SILENT: f64 = -70.0;
 /// One in so many samples at the limit is clipping.
 const CLIPPED: f64 = 1e-3;
-
-/// The sound that a call would have; `None` where there is to be none.
-struct Sound {
-    what: String,
-    /// Ends in `opusenc` and a sink.
-    description: String,
-}
-
-fn sound(config: &AudioConfig) -> Result<Option<Sound>, MediaError> {
-    let device = match (config.source, config.device.as_str()) {
-        (AudioSource::Alsa, "auto") => Some(devices::microphone()?),
-        (AudioSource::Alsa, device) => Some(device.to_owned()),
-        _ => None,
-    };
-    let what = match (&device, config.source) {
-        (Some(device), _) => device.clone(),
-        (None, AudioSource::Custom) => "audio.pipeline".to_owned(),
-        (None, _) => "the test tone".to_owned(),
-    };
-    let description = plan::audio(config, device.as_deref());
-    Ok(description.map(|description| Sound { what, description }))
-}
 
 /// How loud some samples are.
 #[derive(Debug, Clone, Copy, Default)]
@@ -78,7 +57,7 @@ impl Level {
 }
 
 /// Listens where the encoder does, so that what is heard is what callers hear.
-fn listen(sound: &Sound) -> Result<Level, MediaError> {
+fn listen(sound: &SoundPlan) -> Result<Level, MediaError> {
     let trial = Trial::parse(&sound.description, &sound.what)?;
     trial.sink.set_drop(true);
     let level = Arc::<Mutex<Level>>::default();
@@ -117,7 +96,7 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
     let failed = |error: MediaError| {
         Finding::warning(CHECK, format!("no sound: {error}"), remedies::of(&error))
     };
-    let sound = match sound(&config.audio) {
+    let sound = match media::gst::plan_sound(&config.audio) {
         Ok(Some(sound)) => sound,
         Ok(None) => return vec![Finding::ok(CHECK, "none by configuration")],
         Err(error) => return vec![failed(error)],

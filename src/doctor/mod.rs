@@ -31,8 +31,8 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::config::Config;
-use crate::daemon;
 use crate::media::latency::LatencyReport;
+use crate::media::probe::Encoders;
 pub use report::Report;
 
 /// What is looked at.
@@ -215,9 +215,20 @@ async fn devices(config: &Config, quick: bool) -> (Vec<Finding>, LatencyReport) 
     };
     let mut findings = blocking(Check::Permissions, short, with(permissions::check)).await;
     findings.extend(blocking(Check::InUse, short, with(in_use::check)).await);
+    // What is found out of an encoder serves the camera's plan and the call.
+    let encoders = Encoders::for_this_machine(config).map(Arc::new);
+    let encoder = blocking(Check::Encoder, encoder::LIMIT, {
+        let (video, encoders) = (config.video.clone(), encoders.clone());
+        move || encoder::check(&video, encoders.as_deref())
+    })
+    .await;
+    findings.extend(encoder);
     if !quick {
         let (camera, microphone) = tokio::join!(
-            blocking(Check::Camera, camera::LIMIT, with(camera::check)),
+            blocking(Check::Camera, camera::LIMIT, {
+                let (config, encoders) = (config.clone(), encoders.clone());
+                move || camera::check(&config, encoders.ok().as_deref())
+            }),
             blocking(
                 Check::Microphone,
                 microphone::LIMIT,
@@ -227,14 +238,6 @@ async fn devices(config: &Config, quick: bool) -> (Vec<Finding>, LatencyReport) 
         findings.extend(camera);
         findings.extend(microphone);
     }
-    // What is found out of an encoder serves the call as well.
-    let encoders = daemon::encoders(config).map(Arc::new);
-    let encoder = blocking(Check::Encoder, encoder::LIMIT, {
-        let (video, encoders) = (config.video.clone(), encoders.clone());
-        move || encoder::check(&video, encoders.as_deref())
-    })
-    .await;
-    findings.extend(encoder);
     let works = |check| {
         !findings
             .iter()

@@ -12,6 +12,7 @@ use gstreamer_app as gst_app;
 use tracing::{debug, warn};
 
 use super::{parse, sink, words};
+use crate::media::plan::PicturePlan;
 use crate::media::pulse::Pulse;
 use crate::media::{AccessUnit, MediaError, Output};
 use crate::sdp::VideoCodec;
@@ -302,6 +303,8 @@ struct Branch {
 /// A picture's pipeline: a camera, a test picture or the slate, with an encoder
 /// for each codec that is watched.
 pub(super) struct Picture {
+    /// How it was made.
+    pub plan: PicturePlan,
     running: Running,
     tee: gst::Element,
     branches: HashMap<VideoCodec, Branch>,
@@ -311,16 +314,15 @@ pub(super) struct Picture {
 }
 
 impl Picture {
-    /// A pipeline from a description that ends in an element called `tee`.
-    /// `on_flow` is called for its first frame.
+    /// A pipeline as planned. `on_flow` is called for its first frame.
     pub fn new(
-        description: &str,
-        what: String,
+        plan: PicturePlan,
         on_flow: impl Fn() + Send + Sync + 'static,
         on_problem: OnProblem,
     ) -> Result<Self, MediaError> {
         let problem = on_problem.clone();
-        let running = Running::new(description, what.clone(), on_problem)?;
+        let what = plan.what.clone();
+        let running = Running::new(&plan.description, what.clone(), on_problem)?;
         let tee = running
             .pipeline
             .by_name("tee")
@@ -353,6 +355,7 @@ impl Picture {
             gst::PadProbeReturn::Ok
         });
         Ok(Self {
+            plan,
             running,
             tee,
             branches: HashMap::new(),
@@ -364,6 +367,15 @@ impl Picture {
     /// The element of this name.
     pub fn element(&self, name: &str) -> Option<gst::Element> {
         self.running.pipeline.by_name(name)
+    }
+
+    /// The first element of this kind.
+    pub fn element_made_by(&self, factory: &str) -> Option<gst::Element> {
+        let elements = self.running.pipeline.iterate_elements();
+        elements
+            .into_iter()
+            .flatten()
+            .find(|e| e.factory().is_some_and(|f| f.name() == factory))
     }
 
     pub fn play(&self, clock: &gst::Clock, base_time: gst::ClockTime) -> Result<(), MediaError> {

@@ -15,13 +15,16 @@ use tracing::{debug, error, info, warn};
 
 use super::control;
 use super::pipeline::{BranchId, OnProblem, Picture, SharedOutput, lock};
+use super::plan_picture;
 use crate::config::{VideoConfig, VideoSource};
 use crate::media::controls::{self, ControlError};
 use crate::media::encoder::Encoder;
+use crate::media::learned::Learned;
 use crate::media::picture::{Caption, Painter, Plane};
+use crate::media::plan::{self, Memory};
 use crate::media::probe::{Encoders, Found};
 use crate::media::recovery::{Action, Event, Limits, Recovery};
-use crate::media::{MediaError, Output, PictureStatus, Waker, devices, hotplug, plan};
+use crate::media::{MediaError, Output, PictureStatus, Waker, hotplug};
 use crate::sdp::VideoCodec;
 
 const LOST: Caption = Caption::Words("CAMERA LOST, WAITING");
@@ -38,7 +41,20 @@ enum News {
 /// A camera that is open.
 struct Camera {
     picture: Picture,
-    node: Option<String>,
+    flowing_since: Option<Instant>,
+}
+
+impl Camera {
+    fn new(picture: Picture) -> Self {
+        Self {
+            picture,
+            flowing_since: None,
+        }
+    }
+
+    fn shares_buffers(&self) -> bool {
+        self.picture.plan.description.contains(" io-mode=dmabuf")
+    }
 }
 
 /// Sends news and wakes the thread that reads them.
@@ -119,6 +135,7 @@ pub(super) struct Show {
     numbers: u64,
     /// The loss of the camera was logged.
     lost: bool,
+    learned: Arc<Mutex<Learned>>,
     /// What the log says of the controls that could not be set.
     refused: Arc<Mutex<Vec<ControlError>>>,
 }
@@ -155,6 +172,7 @@ impl Show {
             shown: Shown::Nothing,
             numbers: 0,
             lost: false,
+            learned: Arc::default(),
             refused: Arc::default(),
         }
     }
@@ -197,11 +215,8 @@ impl Show {
         // there is nothing to open, and the pipeline can stand ready.
         if self.spare.is_none() && self.config.source == VideoSource::Test {
             let number = self.number();
-            let made = open(&self.config, &self.teller, number);
-            self.spare = made.ok().map(|camera| Numbered {
-                number,
-                value: camera.picture,
-            });
+            let made = self.opener(number).open();
+            self.spare = made.ok().map(|value| Numbered { number, value });
         }
     }
 
@@ -214,7 +229,7 @@ impl Show {
             Some(Numbered {
                 value: Some(camera),
                 ..
-            }) if self.recovery.is_live() => camera.node.clone(),
+            }) if self.recovery.is_live() => camera.picture.plan.node.clone(),
             _ => None,
         };
         PictureStatus {
@@ -265,6 +280,13 @@ impl Show {
                         info!("the camera is back");
                         self.lost = false;
                     }
+                    if let Some(Numbered {
+                        value: Some(camera),
+                        ..
+                    }) = &mut self.camera
+                    {
+                        camera.flowing_since = Some(now);
+                    }
                     self.recovery.handle(Event::CameraFlows, now);
                 }
             }
@@ -305,12 +327,6 @@ impl Show {
     }
 
     fn camera_failed(&mut self, error: &MediaError, now: Instant) {
-        // The first says it; the rest would only say it again.
-        if std::mem::replace(&mut self.lost, true) {
-            debug!(%error, "the camera is still lost");
-        } else {
-            warn!(%error, "the camera is lost; viewers see a slate, and it is tried again until it works");
-        }
         self.recovery.handle(
             Event::CameraFailed {
                 reason: error.to_string(),
@@ -326,7 +342,30 @@ impl Show {
             .handle(Event::EncoderFailed(codec, reason), now);
     }
 
+    /// Logs and learns from the loss of the camera, before it is closed.
+    fn note_loss(&mut self, now: Instant) {
+        let (Some(reason), Some(camera)) = (self.recovery.loss(), &self.camera) else {
+            return;
+        };
+        let opened = camera.value.as_ref();
+        let worked = opened
+            .and_then(|camera| camera.flowing_since)
+            .map(|since| now.saturating_duration_since(since));
+        let shared = opened.is_some_and(Camera::shares_buffers);
+        lock(&self.learned).failed(reason, worked, shared);
+        // The first says it; the rest would only say it again.
+        if std::mem::replace(&mut self.lost, true) {
+            debug!(error = reason, "the camera is still lost");
+        } else {
+            warn!(
+                error = reason,
+                "the camera is lost; viewers see a slate, and it is tried again until it works"
+            );
+        }
+    }
+
     fn act(&mut self, now: Instant) {
+        self.note_loss(now);
         while let Some(action) = self.recovery.next_action() {
             match action {
                 Action::OpenCamera => self.open_camera(now),
@@ -360,14 +399,7 @@ impl Show {
             let number = spare.number;
             let picture = spare.value;
             match picture.play(&self.clock, self.base_time) {
-                Ok(()) => self.opened(
-                    number,
-                    Camera {
-                        picture,
-                        node: None,
-                    },
-                    now,
-                ),
+                Ok(()) => self.opened(number, Camera::new(picture), now),
                 Err(error) => {
                     self.camera = Some(Numbered {
                         number,
@@ -383,22 +415,19 @@ impl Show {
             number,
             value: None,
         });
-        let (config, teller) = (self.config.clone(), self.teller.clone());
+        let opener = self.opener(number);
         let (clock, base_time) = (self.clock.clone(), self.base_time);
         let refused = self.refused.clone();
         let thread = std::thread::Builder::new().name("camera-open".into());
         let spawned = thread.spawn(move || {
-            let camera = open(&config, &teller, number);
-            let camera = camera.and_then(|camera| {
-                camera.picture.play(&clock, base_time)?;
-                Ok(camera)
+            let camera = opener.open().and_then(|picture| {
+                picture.play(&clock, base_time)?;
+                if let Some(node) = &picture.plan.node {
+                    set_controls(node, &opener.config, &mut lock(&refused));
+                }
+                Ok(Camera::new(picture))
             });
-            let node = camera.as_ref().ok().and_then(|camera| camera.node.clone());
-            teller.tell(News::Opened(number, camera));
-            // The picture does not wait for them.
-            if let Some(node) = node {
-                set_controls(&node, &config, &mut lock(&refused));
-            }
+            opener.teller.tell(News::Opened(number, camera));
         });
         if let Err(e) = spawned {
             let error = MediaError::Pipeline {
@@ -406,6 +435,16 @@ impl Show {
                 problem: format!("no thread to open it: {e}"),
             };
             self.camera_failed(&error, now);
+        }
+    }
+
+    fn opener(&self, number: u64) -> Opener {
+        Opener {
+            config: self.config.clone(),
+            h264: self.rows[&VideoCodec::H264].encoder.clone(),
+            learned: self.learned.clone(),
+            teller: self.teller.clone(),
+            number,
         }
     }
 
@@ -488,8 +527,13 @@ impl Show {
             return;
         };
         picture.remove_branch(codec);
+        let memory = match picture.plan.description.contains(" io-mode=dmabuf") {
+            true => Memory::Dmabuf,
+            false => Memory::Mmap,
+        };
         let hung = row.and_then(|row| {
-            let description = plan::video_branch(&row, &config);
+            let plan = &picture.plan;
+            let description = plan::branch(&row, &config, &plan.carries, plan.fps, memory);
             picture.add_branch(codec, &description, output)
         });
         let now = Instant::now();
@@ -556,33 +600,55 @@ fn set_controls(node: &str, config: &VideoConfig, refused: &mut Vec<ControlError
     *refused = errors;
 }
 
-/// Makes the camera's pipeline, or the one that stands for it.
-fn open(config: &VideoConfig, teller: &Teller, number: u64) -> Result<Camera, MediaError> {
-    let camera = match config.source {
-        VideoSource::V4l2 => Some(devices::camera(config)?),
-        VideoSource::Test | VideoSource::Custom => None,
-    };
-    let what = match (&camera, config.source) {
-        (Some(camera), _) => format!("camera {}", camera.device),
-        (None, VideoSource::Custom) => "video.pipeline".to_owned(),
-        (None, _) => "test picture".to_owned(),
-    };
-    let description = plan::video_source(config, camera.as_ref());
-    let picture = Picture::new(
-        &description,
-        what,
-        teller.on_flow(number),
-        teller.on_problem(number),
-    )?;
-    if config.source == VideoSource::Test
-        && let Some(source) = picture.element("picture")
-    {
-        paint(&source, Caption::Counter);
+/// All that is needed to open the camera, on another thread.
+struct Opener {
+    config: VideoConfig,
+    h264: Arc<Encoder>,
+    learned: Arc<Mutex<Learned>>,
+    teller: Teller,
+    number: u64,
+}
+
+impl Opener {
+    /// Makes the camera's pipeline, or the one that stands for it.
+    fn open(&self) -> Result<Picture, MediaError> {
+        let learned = lock(&self.learned).clone();
+        let plan = plan_picture(&self.config, &self.h264, &learned)?;
+        debug!(picture = %plan.what, "{}", plan.reason);
+        lock(&self.learned).turn_to(plan.node.as_deref());
+        let (on_flow, on_problem) = (
+            self.teller.on_flow(self.number),
+            self.teller.on_problem(self.number),
+        );
+        let own_h264 = plan.mode.as_ref().is_some_and(|m| m.fourcc == "H264");
+        let picture = Picture::new(plan, on_flow, on_problem)?;
+        if self.config.source == VideoSource::Test
+            && let Some(source) = picture.element("picture")
+        {
+            paint(&source, Caption::Counter);
+        }
+        if own_h264 && let Some(parser) = picture.element_made_by("h264parse") {
+            self.watch_key_frames(&parser);
+        }
+        Ok(picture)
     }
-    Ok(Camera {
-        picture,
-        node: camera.map(|c| c.device),
-    })
+
+    /// Learns how far apart the key frames of the camera's own H.264 are.
+    fn watch_key_frames(&self, parser: &gst::Element) {
+        let Some(pad) = parser.static_pad("src") else {
+            return;
+        };
+        let learned = self.learned.clone();
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            if let Some(gst::PadProbeData::Buffer(buffer)) = &info.data
+                && let Some(at) = buffer.pts()
+            {
+                let key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+                lock(&learned).own_access_unit(at.into(), key);
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
 }
 
 fn slate(
@@ -591,16 +657,8 @@ fn slate(
     teller: &Teller,
     number: u64,
 ) -> Result<Picture, MediaError> {
-    let description = format!(
-        "videotestsrc name=picture is-live=true pattern=black ! \
-         video/x-raw,format=I420,width={},height={},framerate={}/1 ! \
-         tee name=tee allow-not-linked=true",
-        config.width,
-        config.height,
-        config.fps.min(10)
-    );
     let on_problem = teller.on_problem(number);
-    let picture = Picture::new(&description, "slate".to_owned(), || {}, on_problem)?;
+    let picture = Picture::new(plan::slate(config, "I420"), || {}, on_problem)?;
     if let Some(source) = picture.element("picture") {
         paint(&source, caption);
     }
