@@ -145,6 +145,9 @@ pub struct VideoConfig {
     pub source: VideoSource,
     /// The camera's node or libcamera id; `auto` takes the best there is.
     pub device: String,
+    /// The camera's pixel format, as V4L2 names it (`YUYV`, `MJPG`); `auto`
+    /// takes what costs least.
+    pub format: String,
     /// For `custom`: elements that end in raw video.
     pub pipeline: Option<String>,
     /// Picture width in pixels, even, 160 to 3840.
@@ -168,6 +171,7 @@ impl Default for VideoConfig {
         Self {
             source: VideoSource::V4l2,
             device: "auto".into(),
+            format: "auto".into(),
             pipeline: None,
             width: 1280,
             height: 720,
@@ -356,6 +360,16 @@ impl Config {
             return bad(
                 "video.width",
                 "width and height must be even numbers".into(),
+            );
+        }
+        if video.format != "auto" && (video.format.len() != 4 || !video.format.is_ascii()) {
+            return bad(
+                "video.format",
+                format!(
+                    "\"{}\" is neither \"auto\" nor a pixel format's four characters, as \
+                     \"camera-agent devices\" lists them",
+                    video.format
+                ),
             );
         }
         range("video.fps", video.fps, 1, 60)?;

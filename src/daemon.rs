@@ -120,7 +120,7 @@ impl Daemon {
             "encoder"
         );
         if config.video.source == VideoSource::V4l2 {
-            match gst::plan_picture(&config.video, &found.encoder, &Learned::default()) {
+            match gst::plan_picture(&config.video, &found.encoder.formats, &Learned::default()) {
                 Ok(plan) => info!("{}: {}", plan.what, plan.reason),
                 Err(error) => warn!(%error, "callers will see no picture until this is mended"),
             }

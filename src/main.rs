@@ -21,7 +21,6 @@ use camera_agent::media::discovery::report;
 use camera_agent::media::gst;
 use camera_agent::media::learned::Learned;
 use camera_agent::media::probe::{Encoders, child};
-use camera_agent::sdp::VideoCodec;
 use camera_agent::{chat, environment, logging};
 
 fn main() -> ExitCode {
@@ -38,8 +37,8 @@ fn main() -> ExitCode {
             Ok(severity) => return ExitCode::from(severity.exit_code()),
             Err(error) => Err(error),
         },
-        Command::ProbeEncoder => probe_encoder(),
         Command::Devices(arguments) => devices(&arguments),
+        Command::ProbeEncoder => probe_encoder(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -107,9 +106,7 @@ fn demo(arguments: &cli::Demo) -> anyhow::Result<()> {
     config.ice.loopback = true;
     logging::start(&config.log)?;
     gst::init()?;
-    let found = Encoders::for_this_machine(&config)?.best(VideoCodec::H264)?;
-    let there = gst::plan_picture(&config.video, &found.encoder, &Learned::default());
-    if arguments.test || there.is_err() {
+    if arguments.test || gst::plan_picture(&config.video, &[], &Learned::default()).is_err() {
         config.video.source = VideoSource::Test;
     }
     if arguments.test || gst::plan_sound(&config.audio).is_err() {
@@ -154,14 +151,11 @@ fn doctor(arguments: &cli::Doctor) -> anyhow::Result<Severity> {
     Ok(report.severity())
 }
 
-fn probe_encoder() -> anyhow::Result<()> {
-    child::serve(std::io::stdin(), std::io::stdout()).map_err(anyhow::Error::msg)
-}
-
 fn devices(arguments: &cli::Devices) -> anyhow::Result<()> {
     let config = arguments.configuration()?;
     gst::init()?;
-    let report = report::look(&config, &Encoders::for_this_machine(&config)?);
+    let encoders = Encoders::for_this_machine(&config)?;
+    let report = report::look(&config, &encoders.report());
     let text = if arguments.json {
         serde_json::to_string_pretty(&report).context("writing JSON")? + "\n"
     } else {
@@ -172,6 +166,10 @@ fn devices(arguments: &cli::Devices) -> anyhow::Result<()> {
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         result => result.context("writing to standard output"),
     }
+}
+
+fn probe_encoder() -> anyhow::Result<()> {
+    child::serve(std::io::stdin(), std::io::stdout()).map_err(anyhow::Error::msg)
 }
 
 /// Browsers treat `localhost` as secure, and people can read it.

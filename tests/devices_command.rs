@@ -1,9 +1,12 @@
 //! `camera-agent devices`, as a person or a script runs it, on whatever
 //! machine this is.
 
+mod support;
+
 use std::process::{Command, Output};
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use support::shims::{FakeCamera, Format};
 
 fn devices(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_camera-agent"))
@@ -40,10 +43,7 @@ fn every_part_is_there_with_or_without_devices() {
     ] {
         assert!(text.contains(heading), "{heading}: {text}");
     }
-    assert!(
-        text.contains("1. x264  H264, software, x264enc: installed"),
-        "{text}"
-    );
+    assert!(text.contains("x264  H264, software, x264enc: "), "{text}");
     let json = json(&[]);
     for list in ["cameras", "other_nodes", "microphones", "encoders"] {
         assert!(json[list].is_array(), "{list}: {json}");
@@ -88,4 +88,37 @@ fn the_configuration_says_what_is_wanted() {
 
     let output = devices(&["--config", "/no/such/file"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
+}
+
+#[test]
+fn a_camera_is_described_with_what_would_be_taken_of_it() {
+    let camera = FakeCamera::new(Format::Yuyv, 640, 480, 30)
+        .and(Format::Yuyv, 1280, 720, 10)
+        .and(Format::Mjpg, 1280, 720, 30);
+    let node = camera.node().display().to_string();
+    let output = Command::new(env!("CARGO_BIN_EXE_camera-agent"))
+        .args(["devices", "--json", "--device", &node])
+        .envs(camera.env())
+        .output()
+        .expect("the agent starts");
+    assert!(output.status.success(), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let first = &report["cameras"][0];
+    assert_eq!(first["device"], node.as_str());
+    assert_eq!(first["driver"], "uvcvideo");
+    assert_eq!(
+        first["modes"][1],
+        json!({"fourcc": "YUYV", "width": 1280, "height": 720, "rate": [10, 1]})
+    );
+    let menu = first["controls"]
+        .as_array()
+        .and_then(|list| list.iter().find(|c| c["name"] == "power_line_frequency"));
+    assert_eq!(
+        menu.map(|control| &control["menu"][1]),
+        Some(&json!([1, "50 Hz"]))
+    );
+    assert_eq!(
+        report["picture"]["reason"],
+        "1280×720 MJPG 30 fps: YUYV at this size needs 55 MB/s, USB 2 carries 24.6"
+    );
 }

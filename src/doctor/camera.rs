@@ -35,7 +35,7 @@ fn picture(
     let Some(encoder) = encoder.or_else(|| Encoder::row("x264")) else {
         return Err(MediaError::NoCamera);
     };
-    let plan = media::gst::plan_picture(config, &encoder, &Learned::default())?;
+    let plan = media::gst::plan_picture(config, &encoder.formats, &Learned::default())?;
     let promised = plan
         .mode
         .as_ref()

@@ -164,7 +164,7 @@ mod tests {
         for source in [VideoSource::Test, VideoSource::Custom] {
             video.source = source;
             video.pipeline = Some("videotestsrc".into());
-            let plan = media::gst::plan_picture(&video, &x264, &Learned::default());
+            let plan = media::gst::plan_picture(&video, &x264.formats, &Learned::default());
             plans.push(plan.expect("a plan").description);
         }
         let mut audio = AudioConfig {

@@ -17,7 +17,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
-use super::encoder::Encoder;
+use super::encoder::{Encoder, Text};
 use super::learned::Learned;
 use super::plan::{Circumstances, PicturePlan, SoundPlan};
 use super::probe::Encoders;
@@ -31,10 +31,10 @@ pub fn init() -> Result<(), MediaError> {
 }
 
 /// Looks for the camera that the configuration asks for, and plans its picture
-/// for `encoder`, with what was `learned` of that camera.
+/// for an encoder that takes `formats`, with what was `learned` of that camera.
 pub fn plan_picture(
     config: &VideoConfig,
-    encoder: &Encoder,
+    formats: &[Text],
     learned: &Learned,
 ) -> Result<PicturePlan, MediaError> {
     let cameras = match config.source {
@@ -43,18 +43,21 @@ pub fn plan_picture(
     };
     let with = |learned: &Learned| {
         let circumstances = Circumstances {
-            formats: &encoder.formats,
+            formats,
             memory: learned.memory(),
             pass_through: learned.pass_through(),
             skip_modes: learned.skip_modes(),
         };
         plan::picture(config, &cameras, &circumstances)
     };
-    let plan = with(learned)?;
-    match learned.is_about(plan.node.as_deref()) {
-        true => Ok(plan),
-        false => with(&Learned::default()),
+    let mut plan = with(learned)?;
+    if !learned.is_about(plan.node.as_deref()) {
+        plan = with(&Learned::default())?;
     }
+    if plan.description.contains(plan::H264_DECODER) {
+        require(plan::H264_DECODER, plan::H264_DECODER_PACKAGE)?;
+    }
+    Ok(plan)
 }
 
 /// Looks for the microphone that the configuration asks for; `None` where
@@ -67,6 +70,16 @@ pub fn plan_sound(config: &AudioConfig) -> Result<Option<SoundPlan>, MediaError>
         Vec::new()
     };
     plan::sound(config, &microphones)
+}
+
+fn require(factory: &str, package: &str) -> Result<(), MediaError> {
+    match gst::ElementFactory::find(factory) {
+        Some(_) => Ok(()),
+        None => Err(MediaError::MissingElement {
+            element: factory.to_owned(),
+            package: package.to_owned(),
+        }),
+    }
 }
 
 pub(crate) fn parse(description: &str, what: &str) -> Result<gst::Pipeline, MediaError> {

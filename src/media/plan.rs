@@ -188,7 +188,7 @@ fn choose_camera<'a>(
         }
         let choices = modes::ranked(camera, config, circumstances);
         if choices.is_empty() {
-            return Err(failed(camera, modes::no_mode(camera)));
+            return Err(failed(camera, modes::no_mode(camera, config)));
         }
         Ok((camera, choices))
     };
@@ -340,13 +340,9 @@ pub fn branch(
         "" => String::new(),
         parser => format!(" ! {parser}"),
     };
-    let takes = |format: &str| encoder.formats.iter().any(|f| f == format);
-    let convert = || {
-        format!(
-            "videoconvert ! video/x-raw,format={} ! ",
-            encoder.formats[0]
-        )
-    };
+    let takes = |format: &str| takes(&encoder.formats, format);
+    let best = encoder.formats.first().map_or("I420", |format| format);
+    let convert = || format!("videoconvert ! video/x-raw,format={best} ! ");
     let (before, memory) = match carries {
         Carries::H264 if encoder.codec == VideoCodec::H264 => {
             return format!("{FIREWALL} ! {EVERY} ! {H264_UNITS} ! {SINK}");
@@ -366,13 +362,19 @@ pub fn branch(
 }
 
 fn element(encoder: &Encoder, config: &VideoConfig, fps: u32, memory: Memory) -> String {
-    let mut element = encoder.element_text(fps, config.bitrate_kbps.saturating_mul(1000));
+    let bits = config.bitrate_kbps.saturating_mul(1000);
+    let element = encoder.element_text(fps, bits);
     // GStreamer's V4L2 encoders copy what they are given unless told to take
     // the camera's own buffers.
     if memory == Memory::Dmabuf && encoder.factory.starts_with("v4l2") {
-        element.push_str(" output-io-mode=dmabuf-import");
+        element.replacen(
+            "name=encoder",
+            "name=encoder output-io-mode=dmabuf-import",
+            1,
+        )
+    } else {
+        element
     }
-    element
 }
 
 /// A sound pipeline.

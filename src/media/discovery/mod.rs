@@ -13,6 +13,8 @@ pub mod report;
 pub mod sound;
 pub mod video4linux;
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use crate::config::VideoConfig;
@@ -209,16 +211,30 @@ pub struct Cameras {
     pub others: Vec<OtherNode>,
 }
 
-/// Looks for cameras. GStreamer must have been started.
+/// The cameras among which the configuration lets the plan choose. GStreamer
+/// must have been started.
 ///
-/// A device that the configuration names is asked directly, listed in `/dev`
-/// or not. Opens every node for a moment and captures nothing.
+/// A node that it names is the only one that is opened: opening wakes a
+/// camera, and may wake a fault.
 pub fn cameras(config: &VideoConfig) -> Cameras {
+    let is_node = config.device.starts_with("/dev/") || Path::new(&config.device).exists();
+    if !is_node {
+        return every_camera(config);
+    }
+    let mut found = Cameras::default();
+    video4linux::add_named(&mut found, &config.device, Wish::from(config));
+    found
+}
+
+/// Every camera, and the one that the configuration names, listed in `/dev` or
+/// not. GStreamer must have been started.
+///
+/// Opens every node for a moment and captures nothing.
+pub fn every_camera(config: &VideoConfig) -> Cameras {
     let wish = Wish::from(config);
     let mut found = video4linux::list(&video4linux::Folders::default(), wish);
     found.cameras.extend(libcamera::list(wish));
-    let named = config.device != "auto" && !found.cameras.iter().any(|c| c.is(&config.device));
-    if named {
+    if config.device != "auto" && !found.cameras.iter().any(|c| c.is(&config.device)) {
         video4linux::add_named(&mut found, &config.device, wish);
     }
     found

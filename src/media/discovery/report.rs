@@ -5,7 +5,6 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
-use gstreamer as gst;
 use serde::Serialize;
 
 use super::{Camera, Cameras, Control, Microphone, Mode, OtherNode, Signal};
@@ -13,7 +12,7 @@ use super::{libcamera, sound};
 use crate::config::{Config, VideoConfig, VideoSource};
 use crate::media::MediaError;
 use crate::media::plan::{self, Circumstances, Memory};
-use crate::media::probe::Encoders;
+use crate::media::probe::Checked;
 use crate::sdp::VideoCodec;
 
 /// The whole report. As JSON, fields may be added; none changes its meaning.
@@ -88,44 +87,60 @@ pub struct EncoderRow {
     pub element: String,
     /// Who ships the element.
     pub package: String,
+    /// Which boards have it.
+    pub boards: String,
     /// Higher is tried first.
     pub rank: u8,
     /// Made of silicon.
     pub hardware: bool,
-    /// The element is installed.
-    pub installed: bool,
-    /// What the probe found, in words; empty where nothing was tried.
+    /// It is on this machine, and so it was tried.
+    pub present: bool,
+    /// It does what it should.
+    pub usable: bool,
+    /// What was found, in words.
     pub probe: String,
 }
 
-/// Looks at everything, and tries every encoder that is here, as
-/// [`Encoders::report`] does. GStreamer must have been started.
-pub fn look(config: &Config, encoders: &Encoders) -> Report {
-    let found = super::cameras(&config.video);
+/// Looks at everything. GStreamer must have been started. `checked` tells of
+/// every encoder, best first.
+pub fn look(config: &Config, checked: &[Checked]) -> Report {
+    let found = super::every_camera(&config.video);
     let microphones = sound::microphones();
-    let installed = |factory: &str| gst::ElementFactory::find(factory).is_some();
-    let formats = encoders.best(VideoCodec::H264).map(|f| f.encoder);
-    let formats = formats.map(|e| e.formats.clone()).unwrap_or_default();
-    let encoders: Vec<_> = encoders
-        .report()
-        .into_iter()
-        .map(|checked| EncoderRow {
-            id: checked.row.id.to_string(),
-            codec: checked.row.codec.to_string(),
-            element: checked.row.factory.to_string(),
-            package: checked.row.package.to_string(),
-            rank: checked.row.rank,
-            hardware: checked.row.hardware,
-            installed: installed(&checked.row.factory),
-            probe: checked.report.words(),
-        })
+    let encoders = checked
+        .iter()
+        .map(
+            |Checked {
+                 row,
+                 report,
+                 present,
+             }| EncoderRow {
+                id: row.id.to_string(),
+                codec: row.codec.to_string(),
+                element: row.factory.to_string(),
+                package: row.package.to_string(),
+                boards: row.boards.to_string(),
+                rank: row.rank,
+                hardware: row.hardware,
+                present: *present,
+                usable: report.is_usable(),
+                probe: report.words(),
+            },
+        )
         .collect();
+    let wanted = &config.video.encoder;
+    let formats = checked
+        .iter()
+        .filter(|c| c.row.codec == VideoCodec::H264 && c.report.is_usable())
+        .find(|c| wanted == "auto" || c.row.id == *wanted)
+        .map(|c| c.row.formats.clone())
+        .unwrap_or_default();
+    let formats = &formats;
     report(
         config,
         found,
         microphones,
         encoders,
-        &formats,
+        formats,
         libcamera::is_installed(),
     )
 }
@@ -240,18 +255,17 @@ impl fmt::Display for Report {
         heading(f, "Encoders", self.encoders.len())?;
         for (i, row) in self.encoders.iter().enumerate() {
             let made_of = if row.hardware { "hardware" } else { "software" };
-            let state = match (row.installed, row.probe.as_str()) {
-                (false, _) => format!("not installed, Debian package {}", row.package),
-                (true, "") => "installed".to_owned(),
-                (true, probe) => probe.to_owned(),
-            };
+            let EncoderRow {
+                id,
+                codec,
+                element,
+                probe,
+                ..
+            } = row;
+            let number = i + 1;
             writeln!(
                 f,
-                "  {}. {}  {}, {made_of}, {}: {state}",
-                i + 1,
-                row.id,
-                row.codec,
-                row.element
+                "  {number}. {id}  {codec}, {made_of}, {element}: {probe}"
             )?;
         }
         Ok(())
@@ -431,10 +445,12 @@ mod tests {
             codec: "H264".into(),
             element: "magicenc".into(),
             package: "gstreamer1.0-magic".into(),
+            boards: "Magic".into(),
             rank: 100,
             hardware: true,
-            installed: false,
-            probe: String::new(),
+            present: false,
+            usable: false,
+            probe: "not on this machine".into(),
         };
         let other = OtherNode {
             device: "/dev/video5".into(),
@@ -482,7 +498,7 @@ mod tests {
             "power_line_frequency (0 Disabled | 1 50 Hz)",
             "not usable: camera /dev/video7: permission denied",
             "/dev/video5  HD Webcam (uvcvideo), metadata: it describes pictures",
-            "magicenc: not installed, Debian package gstreamer1.0-magic",
+            "1. magic  H264, hardware, magicenc: not on this machine",
             "gstreamer1.0-libcamera is not installed",
         ] {
             assert!(text.contains(part), "{part}\n{text}");
@@ -497,6 +513,6 @@ mod tests {
         assert_eq!(camera["plan"]["mode"]["fourcc"], "MJPG");
         assert_eq!(camera["usb_mbit"], 480);
         assert!(json["cameras"][2]["plan"]["problem"].is_string());
-        assert_eq!(json["encoders"][0]["installed"], false);
+        assert_eq!(json["encoders"][0]["present"], false);
     }
 }

@@ -5,7 +5,7 @@
 //! `device_caps`; the few drivers that do not say enough there are listed by
 //! name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -136,8 +136,7 @@ fn camera(
     let signal = node.signal();
     let mut modes = Vec::new();
     for format in node.formats(buffer_type) {
-        let fourcc = fourcc(format);
-        for (width, height, rate) in match signal {
+        let frames = match signal {
             // What comes in is what goes out.
             Some(Signal::Present {
                 width,
@@ -146,16 +145,15 @@ fn camera(
             }) => vec![(width, height, rate)],
             Some(_) => Vec::new(),
             None => frames(node, format, wish),
-        } {
-            let mode = Mode {
-                fourcc: fourcc.clone(),
-                width,
-                height,
-                rate,
-            };
-            if !modes.contains(&mode) {
-                modes.push(mode);
-            }
+        };
+        modes.extend(frames.into_iter().map(|(width, height, rate)| Mode {
+            fourcc: fourcc(format),
+            width,
+            height,
+            rate,
+        }));
+        if modes.len() >= MOST_MODES {
+            break;
         }
     }
     let usb_mbit = capability
@@ -311,6 +309,10 @@ fn classify(capability: &Capability) -> Class {
     other("not for pictures", "it neither captures nor shows pictures")
 }
 
+/// More than vivid has; a device that makes up modes must not fill memory, nor
+/// time.
+const MOST_MODES: usize = 4096;
+
 /// Sizes that people ask for; a camera with a range of sizes is listed with
 /// those it can do.
 const USUAL_SIZES: &[(u32, u32)] = &[
@@ -321,26 +323,26 @@ const USUAL_SIZES: &[(u32, u32)] = &[
     (1920, 1080),
 ];
 
-/// Every size and rate of a format.
+/// Every size and rate of a format, once.
 fn frames(node: &Node, format: u32, wish: Wish) -> Vec<(u32, u32, (u32, u32))> {
-    let sizes: Vec<_> = node
-        .sizes(format)
-        .into_iter()
-        .flat_map(|size| sizes(size, wish))
-        .collect();
+    let sizes = node.sizes(format);
+    let sizes = sizes.into_iter().flat_map(|size| sizes_of(size, wish));
+    let mut seen = BTreeSet::new();
     let mut frames = Vec::new();
     for (width, height) in sizes {
-        let intervals = node.intervals(format, (width, height));
-        frames.extend(
-            rates(&intervals, wish)
-                .into_iter()
-                .map(|rate| (width, height, rate)),
-        );
+        for rate in rates(&node.intervals(format, (width, height)), wish) {
+            if seen.insert((width, height, rate)) {
+                frames.push((width, height, rate));
+            }
+        }
+        if frames.len() >= MOST_MODES {
+            break;
+        }
     }
     frames
 }
 
-fn sizes(size: Size, wish: Wish) -> Vec<(u32, u32)> {
+fn sizes_of(size: Size, wish: Wish) -> Vec<(u32, u32)> {
     let (width, height) = match size {
         Size::Discrete(width, height) => return vec![(width, height)],
         Size::Range { width, height } => (width, height),
@@ -513,7 +515,7 @@ mod tests {
             width: (32, 1920, 16),
             height: (32, 1080, 8),
         };
-        let sizes = sizes(range, WISH);
+        let sizes = sizes_of(range, WISH);
         assert!(sizes.contains(&(1024, 576)) && sizes.contains(&(1280, 720)));
         assert!(sizes.contains(&(1920, 1080)));
         assert!(!sizes.contains(&(640, 180)));
@@ -522,12 +524,12 @@ mod tests {
             width: (32, 1920, 16),
             height: (32, 1080, 16),
         };
-        assert!(!super::sizes(coarse, WISH).contains(&(640, 360)));
+        assert!(!sizes_of(coarse, WISH).contains(&(640, 360)));
         let nothing = Size::Range {
             width: (100, 0, 0),
             height: (0, u32::MAX, 0),
         };
-        assert_eq!(super::sizes(nothing, WISH), []);
+        assert_eq!(sizes_of(nothing, WISH), []);
     }
 
     #[test]

@@ -130,6 +130,8 @@ impl Running {
         let (alive, encoded) = (life.alive.clone(), life.encoded.clone());
         let (ended, on_problem) = (life.alive.clone(), self.on_problem.clone());
         let what = self.what.clone();
+        // An encoder begins with one; a camera's own H.264 is joined anywhere.
+        let mut key_came = false;
         sink.set_callbacks(
             gst_app::AppSinkCallbacks::builder()
                 .new_sample(move |sink| {
@@ -142,7 +144,10 @@ impl Running {
                         access_unit(&sample, sink, branch.is_none(), inside.as_deref())
                     {
                         encoded.beat(unit.encoded_at);
-                        lock(&output).access_unit(unit);
+                        key_came |= unit.key;
+                        if key_came {
+                            lock(&output).access_unit(unit);
+                        }
                     }
                     Ok(gst::FlowSuccess::Ok)
                 })

@@ -422,12 +422,15 @@ impl Show {
         let spawned = thread.spawn(move || {
             let camera = opener.open().and_then(|picture| {
                 picture.play(&clock, base_time)?;
-                if let Some(node) = &picture.plan.node {
-                    set_controls(node, &opener.config, &mut lock(&refused));
-                }
                 Ok(Camera::new(picture))
             });
+            let opened = camera.as_ref().ok();
+            let node = opened.and_then(|camera| camera.picture.plan.node.clone());
             opener.teller.tell(News::Opened(number, camera));
+            // The picture does not wait for them.
+            if let Some(node) = node {
+                set_controls(&node, &opener.config, &mut lock(&refused));
+            }
         });
         if let Err(e) = spawned {
             let error = MediaError::Pipeline {
@@ -613,7 +616,7 @@ impl Opener {
     /// Makes the camera's pipeline, or the one that stands for it.
     fn open(&self) -> Result<Picture, MediaError> {
         let learned = lock(&self.learned).clone();
-        let plan = plan_picture(&self.config, &self.h264, &learned)?;
+        let plan = plan_picture(&self.config, &self.h264.formats, &learned)?;
         debug!(picture = %plan.what, "{}", plan.reason);
         lock(&self.learned).turn_to(plan.node.as_deref());
         let (on_flow, on_problem) = (

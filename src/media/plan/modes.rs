@@ -101,6 +101,7 @@ pub(super) fn ranked(
     let candidates: Vec<_> = camera
         .modes
         .iter()
+        .filter(|mode| config.format == "auto" || mode.fourcc == config.format)
         .filter_map(|mode| Candidate::new(mode, camera, circumstances))
         .collect();
     let mut order: Vec<_> = candidates.iter().collect();
@@ -141,9 +142,17 @@ pub(super) fn after_refusals(mut choices: Vec<Choice>, refusals: usize) -> Optio
 }
 
 /// Why a camera has no mode, and what to do.
-pub(super) fn no_mode(camera: &Camera) -> String {
+pub(super) fn no_mode(camera: &Camera, config: &VideoConfig) -> String {
     let mut formats: Vec<_> = camera.modes.iter().map(|m| m.fourcc.as_str()).collect();
     formats.dedup();
+    if config.format != "auto" && !formats.is_empty() && !formats.contains(&config.format.as_str())
+    {
+        return format!(
+            "does not offer the format \"{}\" of video.format; it offers {}",
+            config.format,
+            formats.join(", ")
+        );
+    }
     formats.truncate(8);
     // RG10, pRAA, GB12, BA81 …: mosaics of 8 to 16 bits.
     let is_bayer = |f: &&str| {
