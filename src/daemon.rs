@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use tracing::{debug, info, warn};
 
 use crate::agent::{Agent, AgentConfig, Command, Event, PeerEvent, SessionId};
@@ -15,6 +16,7 @@ use crate::ice::IceServers;
 use crate::media::gst::{self, GstSource};
 use crate::media::hotplug::Hotplug;
 use crate::media::hub::HubThread;
+use crate::media::latency::Latency;
 use crate::media::learned::Learned;
 use crate::media::probe::Encoders;
 use crate::media::{Hub, MediaError, Source};
@@ -24,6 +26,8 @@ use crate::signaling::{Link, Server, SignalingError, SignalingEvent};
 
 /// Events that wait for the loop.
 const EVENTS: usize = 1024;
+/// How often the log is told where the time of the frames goes.
+const LATENCY: Duration = Duration::from_secs(60);
 /// Goodbyes have this long; systemd and people expect less than 2 s.
 const SHUTDOWN: Duration = Duration::from_millis(1_500);
 
@@ -46,13 +50,30 @@ pub enum StartError {
 
 /// Checks all that can be checked without a camera and without a network.
 pub fn check(config: &Config) -> Result<(), StartError> {
-    config.validate()?;
-    IceServers::load(&config.ice)?;
-    Server::new(&config.server.url, config.server.ca_file.as_ref())?;
-    gst::init()?;
-    gst::check_descriptions(&config.video, &config.audio)?;
+    if let Some(first) = problems(config).into_iter().next() {
+        return Err(first);
+    }
     Encoders::for_this_machine(config)?.best(VideoCodec::H264)?;
     Ok(())
+}
+
+/// Everything that is wrong with a configuration, but for its encoder: that is
+/// found out by encoding.
+pub fn problems(config: &Config) -> Vec<StartError> {
+    let gstreamer = || {
+        gst::init()?;
+        gst::check_descriptions(&config.video, &config.audio)
+    };
+    let server = Server::new(&config.server.url, config.server.ca_file.as_ref());
+    [
+        config.validate().err().map(StartError::from),
+        IceServers::load(&config.ice).err().map(StartError::from),
+        server.err().map(StartError::from),
+        gstreamer().err().map(StartError::from),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Tries the encoders that will be needed when the first one fails, or for a
@@ -164,6 +185,7 @@ impl Daemon {
             hub,
             events,
         } = self;
+        let latency = hub.latency().clone();
         let hotplug = Hotplug::listen(move || hub.device_appeared());
         let mut running = Running {
             agent,
@@ -174,6 +196,7 @@ impl Daemon {
             link: None,
             generation: 0,
             away: false,
+            latency,
         };
         running.until_quit(events, shutdown).await;
         drop(hotplug);
@@ -205,6 +228,7 @@ struct Running {
     generation: u64,
     /// The chat server's absence was logged.
     away: bool,
+    latency: Arc<Latency>,
 }
 
 impl Running {
@@ -216,6 +240,8 @@ impl Running {
         let (tell, mut frames) = mpsc::channel(EVENTS);
         tokio::pin!(shutdown);
         let mut stopping = false;
+        let mut minute = tokio::time::interval(LATENCY);
+        minute.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let timeout = async {
                 match self.agent.poll_timeout() {
@@ -233,6 +259,10 @@ impl Running {
                 Some((generation, event)) = frames.recv() => self.signaling(generation, event),
                 Some(_) = self.closing.join_next() => None,
                 () = timeout => Some(Event::Timeout),
+                _ = minute.tick() => {
+                    self.log_latency(Instant::now());
+                    None
+                }
             };
             if let Some(event) = event {
                 self.agent.handle(event, Instant::now());
@@ -242,6 +272,14 @@ impl Running {
                     return;
                 }
             }
+        }
+    }
+
+    /// One line, while there are viewers.
+    fn log_latency(&self, now: Instant) {
+        let report = self.latency.report(now);
+        if report.was_watched() {
+            debug!(p50_p95_ms = %report, "latency");
         }
     }
 
