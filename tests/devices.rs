@@ -208,7 +208,8 @@ async fn a_browser_sees_the_slate_while_the_camera_is_unplugged_and_the_camera_a
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_stream_runs_on_over_a_fault_of_the_camera_and_the_sound_does_not_notice() {
-    let faults: [(&str, fn(&FakeCamera), fn(&FakeCamera)); 3] = [
+    type Act = fn(&FakeCamera);
+    let faults: [(&str, Act, Act); 3] = [
         ("unplugged", FakeCamera::unplug, FakeCamera::replug),
         (
             "silent",

@@ -34,7 +34,7 @@ const STARTING: Caption = Caption::Words("CAMERA IS STARTING");
 /// What pipelines report from their own threads. The number tells them apart:
 /// news of a pipeline that was closed since is no news.
 enum News {
-    Opened(u64, Result<Camera, MediaError>),
+    Opened(u64, Result<Box<Camera>, MediaError>),
     Flows(u64),
     Problem(u64, Option<BranchId>, MediaError),
 }
@@ -271,7 +271,7 @@ impl Show {
                     return;
                 }
                 match result {
-                    Ok(camera) => self.opened(number, camera, now),
+                    Ok(camera) => self.opened(number, *camera, now),
                     Err(error) => self.camera_failed(&error, now),
                 }
             }
@@ -432,7 +432,7 @@ impl Show {
         let spawned = thread.spawn(move || {
             let camera = opener.open().and_then(|picture| {
                 picture.play(&clock, base_time)?;
-                Ok(Camera::new(picture))
+                Ok(Box::new(Camera::new(picture)))
             });
             let opened = camera.as_ref().ok();
             let node = opened.and_then(|camera| camera.picture.plan.node.clone());

@@ -219,14 +219,13 @@ impl Encoders {
     fn tried(&self, row: &Arc<Encoder>, node: Option<&Path>) -> Report {
         let job = Job::new(row, &self.video);
         let key = cache::key(&job, node);
-        let report = match self.cache.get(&key, SystemTime::now()) {
+        match self.cache.get(&key, SystemTime::now()) {
             Some(report) => {
                 debug!(encoder = %row.id, verdict = report.words(), "remembered");
                 report
             }
             None => self.probe(&job, &key),
-        };
-        report
+        }
     }
 
     fn probe(&self, job: &Job, key: &str) -> Report {
