@@ -276,19 +276,10 @@ impl Show {
                 }
             }
             News::Flows(number) => {
-                if is_camera(self, number) {
-                    if self.lost {
-                        info!("the camera is back");
-                        self.lost = false;
-                    }
-                    if let Some(Numbered {
-                        value: Some(camera),
-                        ..
-                    }) = &mut self.camera
-                    {
-                        camera.flowing_since = Some(now);
-                    }
-                    self.recovery.handle(Event::CameraFlows, now);
+                // It may flow before it is said to be open; then `opened` sees it.
+                let is_open = self.camera.as_ref().is_some_and(|c| c.value.is_some());
+                if is_camera(self, number) && is_open {
+                    self.flows(now);
                 }
             }
             News::Problem(number, branch, error) => {
@@ -311,7 +302,7 @@ impl Show {
     }
 
     fn opened(&mut self, number: u64, camera: Camera, now: Instant) {
-        let flows = camera.picture.last_frame().is_some();
+        let already = camera.picture.last_frame().is_some();
         self.camera = Some(Numbered {
             number,
             value: Some(camera),
@@ -322,9 +313,21 @@ impl Show {
             self.shown = Shown::Camera;
             self.hang_all();
         }
-        if flows {
-            self.recovery.handle(Event::CameraFlows, now);
+        if already {
+            self.flows(now);
         }
+    }
+
+    /// The first frame came out of the camera that is open.
+    fn flows(&mut self, now: Instant) {
+        if std::mem::take(&mut self.lost) {
+            info!("the camera is back");
+        }
+        let camera = self.camera.as_mut().and_then(|c| c.value.as_mut());
+        if let Some(camera) = camera {
+            camera.flowing_since.get_or_insert(now);
+        }
+        self.recovery.handle(Event::CameraFlows, now);
     }
 
     fn camera_failed(&mut self, error: &MediaError, now: Instant) {
