@@ -88,7 +88,10 @@ impl Run {
                 });
             }
         }
-        config.validate()?;
+        match &self.config {
+            Some(path) => config.check(path)?,
+            None => config.validate()?,
+        }
         Ok(config)
     }
 }

@@ -18,6 +18,7 @@ use gstreamer_app as gst_app;
 
 use super::encoder::Encoder;
 use super::frame::profile_level_id;
+use super::led::Led;
 use super::{MediaError, Output, PictureStatus, Source, Stream, Waker, devices, hub, plan};
 use crate::config::{AudioConfig, AudioSource, VideoConfig};
 use crate::sdp::{ProfileLevelId, VideoCodec};
@@ -209,6 +210,12 @@ impl GstSource {
             clock,
             sound: None,
         }
+    }
+
+    /// Lights `led` while the camera's device is open.
+    pub fn with_led(mut self, led: Led) -> Self {
+        self.picture.set_led(led);
+        self
     }
 
     fn start_audio(&mut self, output: Output) -> Result<(), MediaError> {

@@ -17,6 +17,7 @@ use super::pipeline::{OnProblem, Picture, SharedOutput, lock};
 use super::require;
 use crate::config::{VideoConfig, VideoSource};
 use crate::media::encoder::Encoder;
+use crate::media::led::{Led, Lit};
 use crate::media::picture::{Caption, Painter, Plane};
 use crate::media::recovery::{Action, Event, Limits, Recovery};
 use crate::media::{MediaError, Output, PictureStatus, Waker, devices, hotplug, plan};
@@ -37,6 +38,9 @@ enum News {
 struct Camera {
     picture: Picture,
     node: Option<String>,
+    /// After `picture`: fields are dropped in their order, and the light goes
+    /// off when the device is closed. `None` for a generated picture.
+    _lit: Option<Lit>,
 }
 
 /// Sends news and wakes the thread that reads them.
@@ -80,6 +84,7 @@ enum Shown {
 
 pub(super) struct Show {
     config: VideoConfig,
+    led: Led,
     h264: &'static Encoder,
     clock: gst::Clock,
     base_time: gst::ClockTime,
@@ -113,6 +118,7 @@ impl Show {
                 fastrand::u64(..),
             ),
             config,
+            led: Led::default(),
             h264,
             clock,
             base_time,
@@ -129,6 +135,11 @@ impl Show {
             numbers: 0,
             lost: false,
         }
+    }
+
+    /// The light that is on while the camera is open.
+    pub fn set_led(&mut self, led: Led) {
+        self.led = led;
     }
 
     pub fn attach(&mut self, waker: Waker) {
@@ -173,7 +184,7 @@ impl Show {
         // there is nothing to open, and the pipeline can stand ready.
         if self.spare.is_none() && self.config.source == VideoSource::Test {
             let number = self.number();
-            let made = open(&self.config, &self.teller, number);
+            let made = open(&self.config, &self.led, &self.teller, number);
             self.spare = made.ok().map(|camera| Numbered {
                 number,
                 value: camera.picture,
@@ -196,7 +207,20 @@ impl Show {
         PictureStatus {
             status: self.recovery.status(),
             node,
+            size: self.size(),
         }
+    }
+
+    /// Width and height of what is shown.
+    fn size(&self) -> Option<(u32, u32)> {
+        let picture = match self.shown {
+            Shown::Nothing => None,
+            Shown::Camera => self.camera.as_ref()?.value.as_ref().map(|c| &c.picture),
+            Shown::Slate => self.slate.as_ref().map(|s| &s.value),
+        };
+        let caps = picture?.element("tee")?.static_pad("sink")?.current_caps()?;
+        let info = gst_video::VideoInfo::from_caps(&caps).ok()?;
+        Some((info.width(), info.height()))
     }
 
     pub fn poll(&mut self, now: Instant) -> Option<Instant> {
@@ -344,6 +368,7 @@ impl Show {
                     Camera {
                         picture,
                         node: None,
+                        _lit: None,
                     },
                     now,
                 ),
@@ -363,10 +388,11 @@ impl Show {
             value: None,
         });
         let (config, teller) = (self.config.clone(), self.teller.clone());
+        let led = self.led.clone();
         let (clock, base_time) = (self.clock.clone(), self.base_time);
         let thread = std::thread::Builder::new().name("camera-open".into());
         let spawned = thread.spawn(move || {
-            let camera = open(&config, &teller, number);
+            let camera = open(&config, &led, &teller, number);
             let camera = camera.and_then(|camera| {
                 camera.picture.play(&clock, base_time)?;
                 Ok(camera)
@@ -498,7 +524,17 @@ impl Show {
 }
 
 /// Makes the camera's pipeline, or the one that stands for it.
-fn open(config: &VideoConfig, teller: &Teller, number: u64) -> Result<Camera, MediaError> {
+fn open(
+    config: &VideoConfig,
+    led: &Led,
+    teller: &Teller,
+    number: u64,
+) -> Result<Camera, MediaError> {
+    // Before anything touches a node; dropped, on any way out, after what does.
+    let lit = match config.source {
+        VideoSource::V4l2 | VideoSource::Custom => Some(led.light()?),
+        VideoSource::Test => None,
+    };
     let camera = match config.source {
         VideoSource::V4l2 => Some(devices::camera(config)?),
         VideoSource::Test | VideoSource::Custom => None,
@@ -523,6 +559,7 @@ fn open(config: &VideoConfig, teller: &Teller, number: u64) -> Result<Camera, Me
     Ok(Camera {
         picture,
         node: camera.map(|c| c.device),
+        _lit: lit,
     })
 }
 
