@@ -28,10 +28,18 @@ pub enum Command {
     /// Both in one process on this machine, with the first camera and
     /// microphone found, else a test picture and a tone.
     Demo(Demo),
+    /// The first configuration: server, name, camera, microphone, test call.
+    Setup(Setup),
+    /// Writes what a package holds besides the binary.
+    #[command(hide = true)]
+    PackageFiles {
+        /// Folder to write to.
+        folder: PathBuf,
+    },
 }
 
 /// `camera-agent run`
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Run {
     /// Configuration file (TOML); without it every key has its default.
     #[arg(long, value_name = "FILE")]
@@ -94,6 +102,41 @@ impl Run {
         }
         Ok(config)
     }
+}
+
+/// `camera-agent setup`
+///
+/// Asks on a terminal for what the flags leave out; elsewhere it takes the
+/// flags alone.
+#[derive(Debug, Args)]
+pub struct Setup {
+    /// Configuration file; keys that are not asked for, and comments, stay.
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "/etc/camera-agent/camera-agent.toml"
+    )]
+    pub config: PathBuf,
+    /// Chat server, ws:// or wss://.
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+    /// Name in the user list.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// A camera's node such as /dev/video0; "auto" for the first; "test" for a
+    /// generated picture.
+    #[arg(long, value_name = "NODE")]
+    pub camera: Option<String>,
+    /// An ALSA PCM; "auto" for the first; "test" for a tone; "none" for no
+    /// sound.
+    #[arg(long, value_name = "PCM")]
+    pub microphone: Option<String>,
+    /// Then be that camera until somebody has called and seen it.
+    #[arg(long)]
+    pub test_call: bool,
+    /// Only say whether the file is filled in and valid.
+    #[arg(long, conflicts_with_all = ["server", "name", "camera", "microphone", "test_call"])]
+    pub check: bool,
 }
 
 /// `camera-agent chat`

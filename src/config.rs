@@ -306,7 +306,8 @@ impl Config {
         self.validate()
     }
 
-    fn read(text: &str, path: &Path) -> Result<Self, ConfigError> {
+    /// Reads text without checking the values; `path` is for messages.
+    pub fn read(text: &str, path: &Path) -> Result<Self, ConfigError> {
         toml::from_str(text).map_err(|error| {
             let start = error.span().map_or(0, |span| span.start.min(text.len()));
             ConfigError::Syntax {
@@ -491,7 +492,9 @@ mod tests {
     /// Every key of the structs, as serde itself names them in its refusal.
     #[test]
     fn every_key_is_documented() {
-        for section in ["", "server", "video", "audio", "viewers", "ice", "led", "log"] {
+        for section in [
+            "", "server", "video", "audio", "viewers", "ice", "led", "log",
+        ] {
             let text = match section {
                 "" => "no_such_key = 1".to_owned(),
                 s => format!("[{s}]\nno_such_key = 1"),

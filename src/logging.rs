@@ -44,9 +44,7 @@ pub fn start(config: &LogConfig) -> Result<Logging, ConfigError> {
             let layer = layer.with_ansi(false).event_format(Prioritised(plain));
             registry.with(layer).try_init()
         }
-        (LogFormat::Json, false) => registry
-            .with(layer.json().flatten_event(true))
-            .try_init(),
+        (LogFormat::Json, false) => registry.with(layer.json().flatten_event(true)).try_init(),
         (LogFormat::Json, true) => {
             let json = format().json().flatten_event(true);
             let layer = layer.json().event_format(Prioritised(json));
@@ -169,9 +167,18 @@ mod tests {
         let text = lines.0.lock().expect("not poisoned").clone();
         let text = String::from_utf8(text).expect("text");
         let lines: Vec<_> = text.lines().collect();
-        assert!(lines[0].starts_with("<3>") && lines[0].ends_with("lost"), "{text}");
-        assert!(lines[1].starts_with("<4>") && lines[2].starts_with("<4>"), "{text}");
-        assert!(lines[3].starts_with("<6>") && lines[3].contains("viewers=3"), "{text}");
+        assert!(
+            lines[0].starts_with("<3>") && lines[0].ends_with("lost"),
+            "{text}"
+        );
+        assert!(
+            lines[1].starts_with("<4>") && lines[2].starts_with("<4>"),
+            "{text}"
+        );
+        assert!(
+            lines[3].starts_with("<6>") && lines[3].contains("viewers=3"),
+            "{text}"
+        );
         assert_eq!(lines.len(), 4, "{text}");
     }
 }

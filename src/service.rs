@@ -33,6 +33,8 @@ pub struct Snapshot {
     pub away: Option<String>,
     /// Calls.
     pub viewers: usize,
+    /// Those of them that have a media path.
+    pub connected: usize,
     /// The picture's state.
     pub picture: StreamStatus,
     /// What the media thread has done.
@@ -118,6 +120,11 @@ impl Service {
         }
     }
 
+    /// There is a service manager that listens.
+    pub fn is_supervised(&self) -> bool {
+        self.supervised
+    }
+
     /// When to call [`turn`](Self::turn) next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         if !self.supervised {
@@ -125,10 +132,14 @@ impl Service {
         }
         let status = (!self.said.is_empty()).then_some(self.next_status);
         let watchdog = self.watchdog.as_ref().map(Watchdog::poll_timeout);
-        [self.ready_by, status.filter(|_| self.rate.is_some()), watchdog]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.ready_by,
+            status.filter(|_| self.rate.is_some()),
+            watchdog,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Tells systemd what is new. To be called each time that the device's loop

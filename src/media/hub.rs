@@ -620,9 +620,10 @@ impl Thread {
                 (video.unwrap_or_default(), None, None)
             }
         };
-        let owed = self.streams.iter().any(|(stream, s)| {
-            matches!(stream, Stream::Video(_)) && s.viewers > 0 && !s.is_final
-        });
+        let owed = self
+            .streams
+            .iter()
+            .any(|(stream, s)| matches!(stream, Stream::Video(_)) && s.viewers > 0 && !s.is_final);
         self.shared.progress.turn(owed, size);
         *lock(&self.shared.camera) = node;
         let status = MediaStatus { video, audio };

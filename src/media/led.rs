@@ -190,7 +190,10 @@ mod tests {
         let led = Led::new(Some(folder.path())).expect("an LED");
         fs::remove_file(folder.path().join("brightness")).expect("removed");
         let error = led.light().expect_err("it is gone").to_string();
-        assert!(error.contains("stays closed") && error.contains("brightness"), "{error}");
+        assert!(
+            error.contains("stays closed") && error.contains("brightness"),
+            "{error}"
+        );
         // Nobody counts as open after that.
         fs::write(folder.path().join("brightness"), "0").expect("written");
         drop(led.light().expect("lit"));

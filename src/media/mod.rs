@@ -137,7 +137,9 @@ pub enum MediaError {
     },
     /// The light that tells people that the camera is on cannot be switched on.
     /// Then the camera is not opened.
-    #[error("the camera stays closed, for its light cannot be switched on: led.path: {file}: {problem}")]
+    #[error(
+        "the camera stays closed, for its light cannot be switched on: led.path: {file}: {problem}"
+    )]
     Led {
         /// The file that was to be written.
         file: String,

@@ -218,7 +218,10 @@ impl Show {
             Shown::Camera => self.camera.as_ref()?.value.as_ref().map(|c| &c.picture),
             Shown::Slate => self.slate.as_ref().map(|s| &s.value),
         };
-        let caps = picture?.element("tee")?.static_pad("sink")?.current_caps()?;
+        let caps = picture?
+            .element("tee")?
+            .static_pad("sink")?
+            .current_caps()?;
         let info = gst_video::VideoInfo::from_caps(&caps).ok()?;
         Some((info.width(), info.height()))
     }
