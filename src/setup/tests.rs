@@ -105,7 +105,7 @@ fn what_the_device_would_refuse_is_not_written() {
         ("[video]\nfps = 0", BOTH, "video.fps"),
         ("[video]\nframes = 0", BOTH, "frames"),
         ("[video", BOTH, "line 1"),
-        ("server = 3", BOTH, "server"),
+        ("server = 3", BOTH, "line 1"),
     ] {
         std::fs::write(&path, before).expect("written");
         let error = set_up(&folder, &flags, None).0.expect_err(before);

@@ -6,6 +6,7 @@ pub mod browser;
 pub mod cuttable;
 pub mod desk;
 pub mod device;
+pub mod machine;
 pub mod meter;
 pub mod original;
 pub mod viewer;
