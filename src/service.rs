@@ -6,13 +6,20 @@
 //! * `STATUS=` in words, for `systemctl status`.
 //! * `WATCHDOG=1` for work done, as the [`watchdog`](crate::watchdog) decides.
 //!
-//! Without systemd all of it is silence (sd_notify(3)).
+//! Without systemd all of it is silence. Nothing here waits: a manager that does
+//! not read its socket, which holds about ten messages, must not stop calls, so
+//! what it does not take is said again later.
 
+use std::ffi::OsStr;
 use std::fmt::Write;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 use crate::media::progress::Progress;
 use crate::media::status::{State, StreamStatus};
@@ -21,8 +28,11 @@ use crate::watchdog::{Fault, Verdict, Watchdog, Work};
 /// The device is up after this time even when it knows nothing of its chat
 /// server.
 pub const PATIENCE: Duration = Duration::from_secs(10);
-/// The status's rate is measured over so long at the least.
+/// The status's rate is measured over so long.
 const STATUS: Duration = Duration::from_secs(5);
+
+/// What a manager did not take is said again after this time.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// How the device is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -59,7 +69,10 @@ impl Snapshot {
                 let _ = write!(words, ", {width}×{height}");
             }
             if let Some(rate) = rate {
-                let _ = write!(words, ", {:.1} Mbit/s", rate as f64 / 1e6);
+                let _ = match rate {
+                    1_000_000.. => write!(words, ", {:.1} Mbit/s", rate as f64 / 1e6),
+                    _ => write!(words, ", {} kbit/s", rate / 1000),
+                };
             }
         }
         match (&self.name, &self.away) {
@@ -81,15 +94,15 @@ impl Snapshot {
 /// What systemd is told.
 #[derive(Debug)]
 pub struct Service {
-    supervised: bool,
+    manager: Option<Manager>,
     watchdog: Option<Watchdog>,
     /// When it is up at the latest; `None` once it is.
     ready_by: Option<Instant>,
     said: String,
-    /// When the status is looked at again, while somebody watches.
-    next_status: Instant,
-    /// The picture's bytes at a time.
-    bytes: (u64, Instant),
+    /// While somebody watches: the picture's bytes at a time, from which the
+    /// rate is measured.
+    measured: Option<(u64, Instant)>,
+    /// Bit/s.
     rate: Option<u64>,
     fault: Option<Fault>,
 }
@@ -97,11 +110,11 @@ pub struct Service {
 impl Service {
     /// As the environment has it: `NOTIFY_SOCKET` and `WATCHDOG_USEC`.
     pub fn from_environment(now: Instant) -> Self {
-        let supervised = std::env::var_os("NOTIFY_SOCKET").is_some();
-        let limit = sd_notify::watchdog_enabled().filter(|_| supervised);
+        let manager = Manager::from_environment();
+        let limit = sd_notify::watchdog_enabled().filter(|_| manager.is_some());
         Self {
             watchdog: limit.map(|limit| Watchdog::new(limit, now)),
-            supervised,
+            manager,
             ..Self::none(now)
         }
     }
@@ -109,12 +122,11 @@ impl Service {
     /// One that nobody supervises.
     pub fn none(now: Instant) -> Self {
         Self {
-            supervised: false,
+            manager: None,
             watchdog: None,
             ready_by: Some(now + PATIENCE),
             said: String::new(),
-            next_status: now,
-            bytes: (0, now),
+            measured: None,
             rate: None,
             fault: None,
         }
@@ -122,40 +134,39 @@ impl Service {
 
     /// There is a service manager that listens.
     pub fn is_supervised(&self) -> bool {
-        self.supervised
+        self.manager.is_some()
     }
 
     /// When to call [`turn`](Self::turn) next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if !self.supervised {
-            return None;
-        }
-        let status = (!self.said.is_empty()).then_some(self.next_status);
+        self.manager.as_ref()?;
+        let status = self.measured.map(|(_, since)| since + STATUS);
         let watchdog = self.watchdog.as_ref().map(Watchdog::poll_timeout);
-        [
-            self.ready_by,
-            status.filter(|_| self.rate.is_some()),
-            watchdog,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        [self.ready_by, status, watchdog]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Tells systemd what is new. To be called each time that the device's loop
     /// comes round; `nudge` has the media thread take a turn.
     pub fn turn(&mut self, now: Instant, snapshot: &Snapshot, nudge: impl FnOnce()) {
-        if !self.supervised {
+        self.measure(now, snapshot);
+        let Some(manager) = &self.manager else {
             return;
-        }
+        };
         if self
             .ready_by
             .is_some_and(|by| now >= by || snapshot.is_settled())
         {
-            self.ready_by = None;
-            tell(&[NotifyState::Ready]);
+            // Not taken, it is said again soon.
+            let taken = manager.tell(&[NotifyState::Ready]);
+            self.ready_by = (!taken).then_some(now + AGAIN);
         }
-        self.status(now, snapshot);
+        let words = snapshot.words(self.rate);
+        if words != self.said && manager.tell(&[NotifyState::Status(&words)]) {
+            self.said = words;
+        }
         let Some(watchdog) = &mut self.watchdog else {
             return;
         };
@@ -168,7 +179,7 @@ impl Service {
             None => return,
             Some(Verdict::Feed) => {
                 self.fault = None;
-                tell(&[NotifyState::Watchdog]);
+                manager.tell(&[NotifyState::Watchdog]);
             }
             Some(Verdict::Withhold(fault)) => {
                 // Once: it may be the last that this process says.
@@ -183,49 +194,46 @@ impl Service {
 
     /// The configuration is being read again.
     pub fn reloading(&self) {
-        if !self.supervised {
+        let Some(manager) = &self.manager else {
             return;
-        }
+        };
         match NotifyState::monotonic_usec_now() {
-            Ok(time) => tell(&[NotifyState::Reloading, time]),
+            Ok(time) => {
+                manager.tell(&[NotifyState::Reloading, time]);
+            }
             Err(error) => debug!(%error, "no monotonic clock"),
         }
     }
 
-    /// It was read; the status says how that went until there is other news.
-    pub fn reloaded(&self) {
-        if self.supervised && self.ready_by.is_none() {
-            tell(&[NotifyState::Ready]);
-        }
+    /// It was read, or refused; either way the device is up.
+    pub fn reloaded(&mut self, now: Instant) {
+        self.ready_by.get_or_insert(now);
     }
 
     /// The device says goodbye.
     pub fn stopping(&self) {
-        if self.supervised {
-            tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
+        if let Some(manager) = &self.manager {
+            manager.tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
         }
     }
 
-    fn status(&mut self, now: Instant, snapshot: &Snapshot) {
-        let (bytes, since) = self.bytes;
-        if snapshot.viewers == 0 {
-            self.rate = None;
-            self.bytes = (snapshot.progress.bytes, now);
-        } else if now >= self.next_status {
-            let elapsed = now.saturating_duration_since(since).as_secs_f64();
-            if elapsed >= STATUS.as_secs_f64() / 2.0 {
-                let bits = snapshot.progress.bytes.saturating_sub(bytes) * 8;
-                self.rate = Some((bits as f64 / elapsed) as u64);
-                self.bytes = (snapshot.progress.bytes, now);
-            } else {
-                self.rate = Some(self.rate.unwrap_or(0));
+    /// Measures the picture's rate while somebody watches.
+    fn measure(&mut self, now: Instant, snapshot: &Snapshot) {
+        let bytes = snapshot.progress.bytes;
+        match self.measured {
+            _ if snapshot.viewers == 0 => {
+                self.measured = None;
+                self.rate = None;
             }
-            self.next_status = now + STATUS;
-        }
-        let words = snapshot.words(self.rate.filter(|rate| *rate > 0));
-        if words != self.said {
-            tell(&[NotifyState::Status(&words)]);
-            self.said = words;
+            None => self.measured = Some((bytes, now)),
+            Some((before, since)) => {
+                let elapsed = now.saturating_duration_since(since);
+                if elapsed >= STATUS {
+                    let bits = bytes.saturating_sub(before) * 8;
+                    self.rate = Some((bits as f64 / elapsed.as_secs_f64()) as u64);
+                    self.measured = Some((bytes, now));
+                }
+            }
         }
     }
 }
@@ -233,15 +241,50 @@ impl Service {
 /// Says that the start takes `time` longer, and why.
 pub fn waiting(time: Duration, why: &str) {
     let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
-    tell(&[
-        NotifyState::ExtendTimeoutUsec(micros),
-        NotifyState::Status(why),
-    ]);
+    if let Some(manager) = Manager::from_environment() {
+        manager.tell(&[
+            NotifyState::ExtendTimeoutUsec(micros),
+            NotifyState::Status(why),
+        ]);
+    }
 }
 
-fn tell(state: &[NotifyState]) {
-    if let Err(error) = sd_notify::notify(state) {
-        debug!(%error, "the service manager could not be told");
+/// The service manager's socket (sd_notify(3)).
+#[derive(Debug)]
+struct Manager {
+    socket: UnixDatagram,
+    address: SocketAddr,
+}
+
+impl Manager {
+    fn from_environment() -> Option<Self> {
+        let name = std::env::var_os("NOTIFY_SOCKET")?;
+        let made = Self::new(name.as_bytes());
+        made.inspect_err(|error| warn!(%error, "the service manager cannot be told how it goes"))
+            .ok()
+    }
+
+    fn new(name: &[u8]) -> io::Result<Self> {
+        let address = match name {
+            [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+            path => SocketAddr::from_pathname(OsStr::from_bytes(path))?,
+        };
+        let socket = UnixDatagram::unbound()?;
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket, address })
+    }
+
+    /// True if it was taken.
+    fn tell(&self, state: &[NotifyState]) -> bool {
+        let lines: Vec<_> = state.iter().map(ToString::to_string).collect();
+        let message = lines.join("\n");
+        match self.socket.send_to_addr(message.as_bytes(), &self.address) {
+            Ok(_) => true,
+            Err(error) => {
+                debug!(%error, %message, "the service manager does not listen");
+                false
+            }
+        }
     }
 }
 
@@ -299,33 +342,68 @@ mod tests {
         assert!(words.starts_with("3 viewers, The camera is being waited for: unplugged, 1280"));
     }
 
+    /// A service and the socket of its manager.
+    fn supervised(now: Instant) -> (Service, UnixDatagram, tempfile::TempDir) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("notify");
+        let socket = UnixDatagram::bind(&path).expect("bound");
+        socket.set_nonblocking(true).expect("set");
+        let manager = Manager::new(path.as_os_str().as_bytes()).expect("a path");
+        let service = Service {
+            manager: Some(manager),
+            ..Service::none(now)
+        };
+        (service, socket, folder)
+    }
+
+    fn heard(socket: &UnixDatagram) -> Vec<String> {
+        let mut buffer = [0; 1024];
+        std::iter::from_fn(|| socket.recv(&mut buffer).ok().map(|n| buffer[..n].to_vec()))
+            .map(|bytes| String::from_utf8(bytes).expect("text"))
+            .collect()
+    }
+
     #[test]
     fn the_rate_is_that_of_the_last_seconds() {
         let begun = Instant::now();
-        let mut service = Service {
-            supervised: true,
-            ..Service::none(begun)
-        };
+        let (mut service, socket, _folder) = supervised(begun);
         let mut snapshot = watched();
         let mut said = Vec::new();
         for second in 0..=20 {
             snapshot.progress.bytes = match second {
-                // 2 Mbit/s for ten seconds, 1 Mbit/s after them.
+                // 2 Mbit/s for ten seconds, 80 kbit/s after them.
                 0..=10 => second * 250_000,
-                _ => 2_500_000 + (second - 10) * 125_000,
+                _ => 2_500_000 + (second - 10) * 10_000,
             };
             let now = begun + Duration::from_secs(second);
-            service.status(now, &snapshot);
-            said.push(service.said.clone());
+            service.turn(now, &snapshot, || ());
+            said.extend(heard(&socket));
         }
-        assert!(said[10].ends_with("2.0 Mbit/s"), "{said:?}");
-        assert!(said[20].ends_with("1.0 Mbit/s"), "{said:?}");
+        let rates = said.iter().map(|s| s.rsplit(", ").next());
+        let rates: Vec<_> = rates.flatten().collect();
+        assert_eq!(rates, ["READY=1", "1280×720", "2.0 Mbit/s", "80 kbit/s"]);
         // Nobody watches: no rate, and nothing to come round for.
         snapshot.viewers = 0;
-        service.ready_by = None;
-        service.status(begun + Duration::from_secs(21), &snapshot);
+        service.turn(begun + Duration::from_secs(21), &snapshot, || ());
         assert!(service.said.contains("nobody watches"));
         assert_eq!(service.poll_timeout(), None);
+    }
+
+    #[test]
+    fn a_manager_that_does_not_read_is_told_again_and_never_waited_for() {
+        let begun = Instant::now();
+        let (mut service, socket, _folder) = supervised(begun);
+        let full = service.manager.as_ref().expect("there is one");
+        while full.tell(&[NotifyState::Watchdog]) {}
+        service.turn(begun, &watched(), || ());
+        assert_eq!(service.poll_timeout(), Some(begun + AGAIN));
+        let stuffed = heard(&socket);
+        assert!(
+            stuffed.iter().all(|text| text == "WATCHDOG=1"),
+            "{stuffed:?}"
+        );
+        service.turn(begun + AGAIN, &watched(), || ());
+        assert_eq!(heard(&socket), ["READY=1", "STATUS=3 viewers, 1280×720"]);
     }
 
     #[test]

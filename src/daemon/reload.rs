@@ -85,15 +85,15 @@ impl Running {
         match result {
             Ok(changes) => {
                 info!("configuration reloaded: {}", changes.words());
-                self.service.reloaded();
+                self.service.reloaded(Instant::now());
             }
             Err(error) => self.refused(&error),
         }
     }
 
-    fn refused(&self, error: &dyn std::fmt::Display) {
+    fn refused(&mut self, error: &dyn std::fmt::Display) {
         warn!(%error, "the new configuration cannot be used; the old one stays in force");
-        self.service.reloaded();
+        self.service.reloaded(Instant::now());
     }
 
     fn take(&mut self, new: Prepared) -> Result<Changes, StartError> {
