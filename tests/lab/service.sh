@@ -24,7 +24,9 @@ if [ -z "$DEB" ]; then
   DEB=$(echo target/debian/camera-agent_*.deb)
 fi
 say "building the test"
-cargo test --test vm_service --no-run
+# Cargo says where it is in brackets.
+TEST=$(cargo test --test vm_service --no-run 2>&1 | tee /dev/stderr | sed -n 's/.*Executable.*(\(.*\))$/\1/p')
+[ -x "$TEST" ] || die "no test was built"
 tests/lab/image.sh
 
 # The same once more, under a number that dpkg takes for a newer one.
@@ -53,5 +55,5 @@ vm sh -eu /root/guest/devices.sh
 say "testing"
 CAMERA_AGENT_LAB_SSH_CONFIG="$SSH_CONFIG" \
 CAMERA_AGENT_LAB_CHAT="$HOST_SIDE:$CHAT_PORT" \
-  inside cargo test --offline --test vm_service -- --ignored --test-threads=1 --nocapture "$@"
+  inside "$TEST" --ignored --test-threads=1 --nocapture "$@"
 say "passed"
