@@ -4,9 +4,15 @@
 //! a test holds the two together. Secrets are never in the file: it names
 //! files that hold them.
 
+mod encoders;
+
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+
+pub use encoders::{EncoderCodec, EncoderConfig, EncoderRateUnit, Scalar};
 
 use crate::wire::UserName;
 
@@ -78,6 +84,8 @@ pub struct Config {
     pub led: LedConfig,
     /// The log.
     pub log: LogConfig,
+    /// Rows for the encoder table, besides its own.
+    pub encoders: Vec<EncoderConfig>,
 }
 
 /// `[server]`
@@ -114,14 +122,42 @@ pub enum VideoSource {
     Custom,
 }
 
+/// What a control of the camera is to be set to.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected a whole number, true or false, or the label of a menu's item"
+)]
+pub enum ControlValue {
+    /// Of a control that is on or off.
+    Switch(bool),
+    /// A number; of a menu, the number of its item.
+    Number(i64),
+    /// The label of a menu's item.
+    Label(String),
+}
+
+impl fmt::Display for ControlValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Switch(on) => write!(f, "{on}"),
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Label(label) => write!(f, "{label:?}"),
+        }
+    }
+}
+
 /// `[video]`
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct VideoConfig {
     /// Which of the three.
     pub source: VideoSource,
-    /// The camera's node; `auto` takes the first that can capture.
+    /// The camera's node or libcamera id; `auto` takes the best there is.
     pub device: String,
+    /// The camera's pixel format, as V4L2 names it (`YUYV`, `MJPG`); `auto`
+    /// takes what costs least.
+    pub format: String,
     /// For `custom`: elements that end in raw video.
     pub pipeline: Option<String>,
     /// Picture width in pixels, even, 160 to 3840.
@@ -134,6 +170,10 @@ pub struct VideoConfig {
     pub bitrate_kbps: u32,
     /// Id of a row of the encoder table, or `auto`.
     pub encoder: String,
+    /// What the camera's controls are set to when it is opened.
+    pub controls: BTreeMap<String, ControlValue>,
+    /// The controls that viewers may set; `*` stands for all.
+    pub viewer_controls: Vec<String>,
 }
 
 impl Default for VideoConfig {
@@ -141,12 +181,15 @@ impl Default for VideoConfig {
         Self {
             source: VideoSource::V4l2,
             device: "auto".into(),
+            format: "auto".into(),
             pipeline: None,
             width: 1280,
             height: 720,
             fps: 30,
             bitrate_kbps: 2000,
             encoder: "auto".into(),
+            controls: BTreeMap::new(),
+            viewer_controls: Vec::new(),
         }
     }
 }
@@ -181,7 +224,8 @@ pub enum AudioSource {
 pub struct AudioConfig {
     /// Which of the four.
     pub source: AudioSource,
-    /// The ALSA PCM; `auto` takes the first that can capture.
+    /// The ALSA PCM, or `pulse:` or `pipewire:` and a source; `auto` takes the
+    /// best there is.
     pub device: String,
     /// For `custom`: elements that end in raw audio.
     pub pipeline: Option<String>,
@@ -354,6 +398,16 @@ impl Config {
                 "width and height must be even numbers".into(),
             );
         }
+        if video.format != "auto" && (video.format.len() != 4 || !video.format.is_ascii()) {
+            return bad(
+                "video.format",
+                format!(
+                    "\"{}\" is neither \"auto\" nor a pixel format's four characters, as \
+                     \"camera-agent devices\" lists them",
+                    video.format
+                ),
+            );
+        }
         range("video.fps", video.fps, 1, 60)?;
         range("video.bitrate_kbps", video.bitrate_kbps, 100, 20_000)?;
         range("audio.bitrate_kbps", self.audio.bitrate_kbps, 6, 256)?;
@@ -372,7 +426,7 @@ impl Config {
         for server in &self.ice.servers {
             server.validate()?;
         }
-        Ok(())
+        encoders::validate(&self.encoders)
     }
 
     /// The device's name.
@@ -493,10 +547,11 @@ mod tests {
     #[test]
     fn every_key_is_documented() {
         for section in [
-            "", "server", "video", "audio", "viewers", "ice", "led", "log",
+            "", "server", "video", "audio", "viewers", "ice", "led", "log", "encoders",
         ] {
             let text = match section {
                 "" => "no_such_key = 1".to_owned(),
+                "encoders" => "[[encoders]]\nno_such_key = 1".to_owned(),
                 s => format!("[{s}]\nno_such_key = 1"),
             };
             let message = parse(&text).expect_err("an unknown key is refused");
@@ -507,6 +562,8 @@ mod tests {
                     let line = line.trim_start_matches(['#', ':', ' ']);
                     line.starts_with(&format!("{key} ="))
                         || line == format!("[{key}]")
+                        || line == format!("[[{key}]]")
+                        || line == format!("[{section}.{key}]")
                         || line == format!("[[{section}.{key}]]")
                 });
                 assert!(shown, "{section}.{key} is not in systemd/camera-agent.toml");
@@ -556,6 +613,23 @@ mod tests {
             let message = read(path, folder).expect_err(path).to_string();
             assert!(message.contains(word), "{path}: {message}");
         }
+    }
+
+    #[test]
+    fn controls_are_numbers_switches_or_labels() {
+        let text = "[video.controls]\na = 1\nb = false\nc = \"Manual\"";
+        let controls = parse(text).expect("good").video.controls;
+        let values: Vec<_> = controls.into_values().collect();
+        let label = ControlValue::Label("Manual".into());
+        assert_eq!(
+            values,
+            [ControlValue::Number(1), ControlValue::Switch(false), label]
+        );
+        let error = parse("[video.controls]\nzoom = 1.5").expect_err("no whole number");
+        assert!(
+            error.contains("line 2") && error.contains("a whole number"),
+            "{error}"
+        );
     }
 
     #[test]

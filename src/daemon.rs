@@ -19,10 +19,12 @@ use crate::logging::Logging;
 use crate::media::gst::{self, GstSource};
 use crate::media::hotplug::Hotplug;
 use crate::media::hub::HubThread;
+use crate::media::learned::Learned;
 use crate::media::led::Led;
-use crate::media::{Hub, MediaError, Source, devices};
+use crate::media::probe::Encoders;
+use crate::media::{Hub, MediaError, Source};
 use crate::peer::{Peer, PeerError, Peers};
-use crate::sdp::ProfileLevelId;
+use crate::sdp::{ProfileLevelId, VideoCodec};
 use crate::service::{Service, Snapshot};
 use crate::signaling::{Link, Server, SignalingError, SignalingEvent};
 use reload::Prepared;
@@ -74,34 +76,41 @@ pub fn check(config: &Config) -> Result<(), StartError> {
     Server::new(&config.server.url, config.server.ca_file.as_ref())?;
     gst::init()?;
     gst::check_descriptions(&config.video, &config.audio)?;
-    gst::check_encoder(&config.video)?;
+    Encoders::for_this_machine(config)?.best(VideoCodec::H264)?;
     Ok(())
 }
 
-/// Picture and sound for a configuration: the encoder is tried.
+/// Picture and sound for a configuration: the encoders are tried.
 fn source(
     config: &Config,
     led: &Led,
 ) -> Result<(Box<dyn Source>, Option<ProfileLevelId>), StartError> {
-    let check = gst::check_encoder(&config.video)?;
+    let encoders = Arc::new(Encoders::for_this_machine(config)?);
+    let found = encoders.best(VideoCodec::H264)?;
+    let profile = found.report.profile();
     info!(
-        encoder = check.encoder.id, hardware = check.encoder.hardware,
-        profile = %check.profile.map(|p| p.to_string()).unwrap_or_default(),
+        encoder = %found.encoder.id, hardware = found.encoder.hardware,
+        profile = %profile.map(|p| p.to_string()).unwrap_or_default(),
         "encoder"
     );
     if config.video.source == VideoSource::V4l2 {
         // To look at a camera is to open its node.
-        match led.light().and_then(|_lit| devices::camera(&config.video)) {
-            Ok(mode) => info!(
-                camera = %mode.device, format = ?mode.format,
-                "{}×{} at {:.1} frames/s",
-                mode.width, mode.height, f64::from(mode.rate.0) / f64::from(mode.rate.1)
-            ),
+        let plan = led.light().and_then(|_lit| {
+            gst::plan_picture(&config.video, &found.encoder.formats, &Learned::default())
+        });
+        match plan {
+            Ok(plan) => info!("{}: {}", plan.what, plan.reason),
             Err(error) => warn!(%error, "callers will see no picture until this is mended"),
         }
     }
-    let source = GstSource::new(config.video.clone(), config.audio.clone(), check.encoder);
-    Ok((Box::new(source.with_led(led.clone())), check.profile))
+    try_others(encoders.clone(), found.encoder.id.to_string());
+    let source = GstSource::new(
+        config.video.clone(),
+        config.audio.clone(),
+        found.encoder,
+        encoders,
+    );
+    Ok((Box::new(source.with_led(led.clone())), profile))
 }
 
 /// Who watches over a device while it runs.
@@ -126,6 +135,24 @@ impl Supervision {
             logging: None,
             reloads: mpsc::channel(1).1,
         }
+    }
+}
+
+/// Tries the encoders that will be needed when the first one fails, or for a
+/// browser without H.264, before anybody waits for them.
+fn try_others(encoders: Arc<Encoders>, first: String) {
+    let others = move || {
+        let next = encoders.after(&first);
+        let vp8 = encoders.best(VideoCodec::Vp8);
+        debug!(
+            next = next.map(|f| f.encoder.id.to_string()),
+            vp8 = vp8.map(|f| f.encoder.id.to_string()).ok(),
+            "other encoders"
+        );
+    };
+    let thread = std::thread::Builder::new().name("encoder-trial".into());
+    if let Err(error) = thread.spawn(others) {
+        warn!(%error, "other encoders are tried when they are needed");
     }
 }
 
@@ -168,9 +195,11 @@ impl Daemon {
         let (hub, media) = Hub::start(source, profile);
         let (tell, events) = mpsc::channel(EVENTS);
         let with_audio = config.audio.source != AudioSource::None;
+        let viewer_controls = config.video.viewer_controls.clone();
         let peers = Peers::new(
             hub.clone(),
             with_audio,
+            viewer_controls,
             ice,
             config.ice.loopback,
             tell.clone(),

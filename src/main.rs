@@ -1,6 +1,6 @@
 //! The process: parse, log, run, exit code.
 
-use std::io::{BufRead, IsTerminal};
+use std::io::{BufRead, IsTerminal, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -17,7 +17,10 @@ use camera_agent::cli::{self, Cli, Command};
 use camera_agent::config::{AudioSource, Config, ConfigError, LogConfig, VideoSource};
 use camera_agent::daemon::{self, Daemon, StartError, Supervision};
 use camera_agent::ice::{self, IceServers};
-use camera_agent::media::devices;
+use camera_agent::media::discovery::report;
+use camera_agent::media::gst;
+use camera_agent::media::learned::Learned;
+use camera_agent::media::probe::{Encoders, child};
 use camera_agent::restarts::{self, Restarts};
 use camera_agent::service::{self, Service, Snapshot};
 use camera_agent::setup::{self, Hardware};
@@ -37,6 +40,8 @@ fn main() -> ExitCode {
         Command::PackageFiles { folder } => {
             packaging::write(&folder).with_context(|| format!("writing to {}", folder.display()))
         }
+        Command::Devices(arguments) => devices(&arguments),
+        Command::ProbeEncoder => probe_encoder(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -186,10 +191,11 @@ fn demo(arguments: &cli::Demo) -> anyhow::Result<()> {
     // The browser is on this very machine.
     config.ice.loopback = true;
     logging::start(&config.log)?;
-    if arguments.test || devices::camera(&config.video).is_err() {
+    gst::init()?;
+    if arguments.test || gst::plan_picture(&config.video, &[], &Learned::default()).is_err() {
         config.video.source = VideoSource::Test;
     }
-    if arguments.test || devices::microphone().is_err() {
+    if arguments.test || gst::plan_sound(&config.audio).is_err() {
         config.audio.source = AudioSource::Test;
     }
     block_on(async {
@@ -219,7 +225,10 @@ fn set_up(arguments: &cli::Setup) -> anyhow::Result<()> {
     let mut person = setup::person();
     let answers = person.as_mut().map(|p| p as &mut dyn BufRead);
     let hardware = match &answers {
-        Some(_) => Hardware::look(),
+        Some(_) => {
+            gst::init()?;
+            Hardware::look()
+        }
         None => Hardware::default(),
     };
     let config = setup::run(arguments, &hardware, answers, &mut std::io::stdout())?;
@@ -261,6 +270,27 @@ async fn test_call(config: &Config, shutdown: &CancellationToken) -> anyhow::Res
         println!("The call came, and the caller got a second of picture.");
     }
     result
+}
+
+fn devices(arguments: &cli::Devices) -> anyhow::Result<()> {
+    let config = arguments.configuration()?;
+    gst::init()?;
+    let encoders = Encoders::for_this_machine(&config)?;
+    let report = report::look(&config, &encoders.report());
+    let text = if arguments.json {
+        serde_json::to_string_pretty(&report).context("writing JSON")? + "\n"
+    } else {
+        report.to_string()
+    };
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // `| head` has seen enough.
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("writing to standard output"),
+    }
+}
+
+fn probe_encoder() -> anyhow::Result<()> {
+    child::serve(std::io::stdin(), std::io::stdout()).map_err(anyhow::Error::msg)
 }
 
 /// Browsers treat `localhost` as secure, and people can read it.

@@ -337,6 +337,7 @@ mod tests {
         lost.picture = StreamStatus {
             state: State::Lost,
             text: "The camera is being waited for: unplugged.".into(),
+            ..Default::default()
         };
         let words = lost.words(None);
         assert!(words.starts_with("3 viewers, The camera is being waited for: unplugged, 1280"));

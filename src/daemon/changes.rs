@@ -29,8 +29,13 @@ impl Changes {
             server: old.server.url != new.server.url || old.server.ca_file != new.server.ca_file,
             name: old.server.name != new.server.name,
             viewers: old.viewers != new.viewers,
-            peers: old.ice != new.ice || silent(old) != silent(new),
-            media: old.video != new.video || old.audio != new.audio || old.led != new.led,
+            peers: old.ice != new.ice
+                || silent(old) != silent(new)
+                || old.video.viewer_controls != new.video.viewer_controls,
+            media: old.video != new.video
+                || old.audio != new.audio
+                || old.led != new.led
+                || old.encoders != new.encoders,
             log_level: old.log.level != new.log.level,
             log_format: old.log.format != new.log.format,
         }

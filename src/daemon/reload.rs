@@ -110,7 +110,9 @@ impl Running {
             let with_audio = config.audio.source != AudioSource::None;
             let (hub, tell) = (self.hub.clone(), self.tell.clone());
             // Connections that are there keep what they were made with.
-            let peers = Peers::new(hub, with_audio, ice, config.ice.loopback, tell)?;
+            let viewer_controls = config.video.viewer_controls.clone();
+            let loopback = config.ice.loopback;
+            let peers = Peers::new(hub, with_audio, viewer_controls, ice, loopback, tell)?;
             self.peers = Arc::new(peers);
         }
         if changes.log_level

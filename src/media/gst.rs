@@ -4,8 +4,9 @@
 //! that a fault of one does not stop the other and both stamp alike. The
 //! picture's encoders hang on a tee, one branch a codec, added and removed
 //! while it runs: the camera's node can be opened only once. When the camera is
-//! lost, [`show`] hangs them on a slate's tee until it is back.
+//! lost, `show` hangs them on a slate's tee until it is back.
 
+pub mod control;
 mod pipeline;
 mod show;
 
@@ -16,109 +17,68 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
-use super::encoder::Encoder;
-use super::frame::profile_level_id;
+use super::encoder::{Encoder, Text};
+use super::learned::Learned;
 use super::led::Led;
-use super::{MediaError, Output, PictureStatus, Source, Stream, Waker, devices, hub, plan};
-use crate::config::{AudioConfig, AudioSource, VideoConfig};
-use crate::sdp::{ProfileLevelId, VideoCodec};
+use super::plan::{Circumstances, PicturePlan, SoundPlan};
+use super::probe::Encoders;
+use super::{MediaError, Output, PictureStatus, Source, Stream, Waker, discovery, hub, plan};
+use crate::config::{AudioConfig, AudioSource, VideoConfig, VideoSource};
 use pipeline::{Life, Running};
-
-/// A trial encode that takes longer has failed.
-const TRIAL: Duration = Duration::from_secs(5);
-
-/// What the encoder check found.
-#[derive(Debug, Clone, Copy)]
-pub struct EncoderCheck {
-    /// The row that works.
-    pub encoder: &'static Encoder,
-    /// What its SPS says.
-    pub profile: Option<ProfileLevelId>,
-}
 
 /// Starts GStreamer.
 pub fn init() -> Result<(), MediaError> {
     gst::init().map_err(|e| MediaError::Init(e.to_string()))
 }
 
-/// Encodes a frame with each candidate until one works: a factory that exists
-/// is not an encoder that works.
-pub fn check_encoder(config: &VideoConfig) -> Result<EncoderCheck, MediaError> {
-    let codec = VideoCodec::H264;
-    let candidates = Encoder::candidates(codec, &config.encoder);
-    if candidates.is_empty() {
-        let known: Vec<_> = Encoder::candidates(codec, "auto")
-            .iter()
-            .map(|e| e.id)
-            .collect();
-        return Err(MediaError::UnknownEncoder {
-            wanted: config.encoder.clone(),
-            known: known.join(", "),
-        });
-    }
-    let mut reasons = Vec::new();
-    for encoder in candidates {
-        match trial(encoder, config) {
-            Ok(profile) => return Ok(EncoderCheck { encoder, profile }),
-            Err(reason) => reasons.push(format!("{}: {reason}", encoder.id)),
-        }
-    }
-    Err(MediaError::NoEncoder {
-        codec,
-        reasons: reasons.join("; "),
-    })
-}
-
-fn trial(
-    encoder: &'static Encoder,
+/// Looks for the camera that the configuration asks for, and plans its picture
+/// for an encoder that takes `formats`, with what was `learned` of that camera.
+pub fn plan_picture(
     config: &VideoConfig,
-) -> Result<Option<ProfileLevelId>, MediaError> {
-    require(encoder.factory, encoder.package)?;
-    let description = format!(
-        "videotestsrc num-buffers=2 pattern=black ! \
-         video/x-raw,format={},width={},height={},framerate={}/1 ! {}",
-        encoder.formats[0],
-        config.width,
-        config.height,
-        config.fps,
-        plan::video_branch(encoder, config)
-    );
-    let what = format!("trial of {}", encoder.id);
-    let pipeline = parse(&description, &what)?;
-    let stopped = StopOnDrop(pipeline.clone());
-    let sink = sink(&pipeline, &what)?;
-    stopped.0.set_state(gst::State::Playing).map_err(|e| {
-        let problem = first_error(&pipeline).unwrap_or_else(|| e.to_string());
-        MediaError::Pipeline {
-            what: what.clone(),
-            problem,
-        }
-    })?;
-    let limit = gst::ClockTime::from_mseconds(TRIAL.as_millis() as u64);
-    let sample = sink
-        .try_pull_sample(limit)
-        .ok_or_else(|| MediaError::Pipeline {
-            what: what.clone(),
-            problem: first_error(&pipeline).unwrap_or_else(|| "no frame came out".into()),
-        })?;
-    let map = sample.buffer().and_then(|b| b.map_readable().ok());
-    Ok(map.and_then(|m| profile_level_id(&m)))
-}
-
-struct StopOnDrop(gst::Pipeline);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        let _ = self.0.set_state(gst::State::Null);
+    formats: &[Text],
+    learned: &Learned,
+) -> Result<PicturePlan, MediaError> {
+    let cameras = match config.source {
+        VideoSource::V4l2 => discovery::cameras(config).cameras,
+        VideoSource::Test | VideoSource::Custom => Vec::new(),
+    };
+    let with = |learned: &Learned| {
+        let circumstances = Circumstances {
+            formats,
+            memory: learned.memory(),
+            pass_through: learned.pass_through(),
+            skip_modes: learned.skip_modes(),
+        };
+        plan::picture(config, &cameras, &circumstances)
+    };
+    let mut plan = with(learned)?;
+    if !learned.is_about(plan.node.as_deref()) {
+        plan = with(&Learned::default())?;
     }
+    if plan.description.contains(plan::H264_DECODER) {
+        require(plan::H264_DECODER, plan::H264_DECODER_PACKAGE)?;
+    }
+    Ok(plan)
 }
 
-fn require(factory: &str, package: &'static str) -> Result<(), MediaError> {
+/// Looks for the microphone that the configuration asks for; `None` where
+/// there is to be no sound.
+pub fn plan_sound(config: &AudioConfig) -> Result<Option<SoundPlan>, MediaError> {
+    let is_asked = config.source == AudioSource::Alsa && config.device == "auto";
+    let microphones = if is_asked {
+        discovery::sound::microphones()
+    } else {
+        Vec::new()
+    };
+    plan::sound(config, &microphones)
+}
+
+fn require(factory: &str, package: &str) -> Result<(), MediaError> {
     match gst::ElementFactory::find(factory) {
         Some(_) => Ok(()),
         None => Err(MediaError::MissingElement {
             element: factory.to_owned(),
-            package,
+            package: package.to_owned(),
         }),
     }
 }
@@ -145,16 +105,6 @@ fn sink(bin: &impl IsA<gst::Bin>, what: &str) -> Result<gst_app::AppSink, MediaE
             what: what.to_owned(),
             problem: "its description has no sink".into(),
         })
-}
-
-/// The first error on the bus, in words.
-fn first_error(pipeline: &gst::Pipeline) -> Option<String> {
-    let bus = pipeline.bus()?;
-    let message = bus.pop_filtered(&[gst::MessageType::Error])?;
-    match message.view() {
-        gst::MessageView::Error(error) => Some(words(error)),
-        _ => None,
-    }
 }
 
 fn words(error: &gst::message::Error) -> String {
@@ -199,12 +149,19 @@ pub struct GstSource {
 }
 
 impl GstSource {
-    /// A source for this configuration with the encoder that was checked.
-    pub fn new(video: VideoConfig, audio: AudioConfig, encoder: &'static Encoder) -> Self {
+    /// A source for this configuration. `encoder` is the one to begin with,
+    /// `encoders` has others for when it fails.
+    pub fn new(
+        video: VideoConfig,
+        audio: AudioConfig,
+        encoder: Arc<Encoder>,
+        encoders: Arc<Encoders>,
+    ) -> Self {
         let clock = gst::SystemClock::obtain();
         let base_time = clock.time();
+        let picture = show::Show::new(video, encoder, encoders, clock.clone(), base_time);
         Self {
-            picture: show::Show::new(video, encoder, clock.clone(), base_time),
+            picture,
             audio,
             base_time,
             clock,
@@ -219,22 +176,13 @@ impl GstSource {
     }
 
     fn start_audio(&mut self, output: Output) -> Result<(), MediaError> {
-        let device = match (self.audio.source, self.audio.device.as_str()) {
-            (AudioSource::Alsa, "auto") => Some(devices::microphone()?),
-            (AudioSource::Alsa, device) => Some(device.to_owned()),
-            _ => None,
-        };
-        let what = match &device {
-            Some(device) => format!("microphone {device}"),
-            None => "sound".to_owned(),
-        };
-        let Some(description) = plan::audio(&self.audio, device.as_deref()) else {
+        let Some(sound) = plan_sound(&self.audio)? else {
             return Ok(());
         };
         let failure = output.failure();
         let running = Running::new(
-            &description,
-            what,
+            &sound.description,
+            sound.what,
             Arc::new(move |_, error| failure.report(error)),
         )?;
         let life = Life::new();

@@ -19,7 +19,7 @@ use super::keyframes::KeyFrames;
 use super::progress::{Counters, Progress};
 use super::pulse::Pulse;
 use super::status::{MediaStatus, State, StreamStatus};
-use super::{AccessUnit, Frame, MediaError, Source, Stream};
+use super::{AccessUnit, Frame, MediaError, Source, Stream, hotplug};
 use crate::sdp::{ProfileLevelId, VideoCodec};
 
 /// How long a stream goes on without viewers: a reload of the page costs no
@@ -34,6 +34,8 @@ const AUDIO_LAG: usize = 32;
 
 /// First and longest wait before a source that failed is started again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// The longest where nothing announces a device that comes back.
+const UNANNOUNCED_RETRY: Duration = Duration::from_secs(2);
 
 /// A stream that ran and makes nothing for so long has failed, though it said
 /// nothing: devices do that.
@@ -144,6 +146,10 @@ impl Hub {
             runs: 0,
             poll_at: None,
             successor: None,
+            longest_wait: match hotplug::is_announced() {
+                true => RETRY.1,
+                false => UNANNOUNCED_RETRY,
+            },
         };
         let handle = std::thread::Builder::new()
             .name("media".into())
@@ -358,6 +364,7 @@ struct Thread {
     poll_at: Option<Instant>,
     /// Takes the source's place when nobody watches.
     successor: Option<(Box<dyn Source>, Option<ProfileLevelId>)>,
+    longest_wait: Duration,
 }
 
 impl Thread {
@@ -550,7 +557,7 @@ impl Thread {
                 if now.saturating_duration_since(since) > RETRY.1 {
                     s.failures = 0;
                 }
-                let wait = (RETRY.0 * (1 << s.failures.min(6))).min(RETRY.1);
+                let wait = (RETRY.0 * (1 << s.failures.min(6))).min(self.longest_wait);
                 let wait = wait.mul_f64(0.75 + fastrand::f64() / 2.0);
                 s.failures += 1;
                 s.problem = Some(error.to_string());
@@ -644,10 +651,20 @@ impl Thread {
             (_, None, Some(_)) => State::Lost,
             (_, _, None) => State::Starting,
         };
-        let text = match (state, &s.problem) {
-            (State::Lost, Some(problem)) => format!("The {stream} is being waited for: {problem}."),
-            _ => String::new(),
+        let (text, reason) = match (state, &s.problem) {
+            (State::Lost, Some(problem)) => (
+                match stream {
+                    Stream::Audio => "There is no sound. It goes on when the microphone is back.",
+                    Stream::Video(_) => "There is no picture. It goes on when the camera is back.",
+                },
+                problem.as_str(),
+            ),
+            _ => ("", ""),
         };
-        StreamStatus { state, text }
+        StreamStatus {
+            state,
+            text: text.to_owned(),
+            reason: reason.to_owned(),
+        }
     }
 }

@@ -68,6 +68,13 @@ impl Led {
     }
 }
 
+impl Clone for Lit {
+    fn clone(&self) -> Self {
+        *lock(&self.0.open) += 1;
+        Self(self.0.clone())
+    }
+}
+
 impl Drop for Lit {
     fn drop(&mut self) {
         let mut open = lock(&self.0.open);
@@ -166,7 +173,9 @@ mod tests {
         let first = led.light().expect("lit");
         assert_eq!(read(&folder, "brightness"), "255");
         let second = led.clone().light().expect("lit");
+        let third = second.clone();
         drop(first);
+        drop(third);
         assert_eq!(read(&folder, "brightness"), "255");
         drop(second);
         assert_eq!(read(&folder, "brightness"), "0");

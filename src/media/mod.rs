@@ -5,12 +5,13 @@
 //! * [`Hub`] starts a source with its first viewer, stops it
 //!   [some seconds](hub::GRACE) after the last, payloads every access unit
 //!   once and gives the [`Frame`] to every viewer.
+//! * [`discovery`] looks for cameras and microphones.
 //! * [`encoder`] and [`plan`] are pure: which encoder, and the GStreamer
 //!   description around it.
 //!
 //! Nothing here knows WebRTC; the viewers' side is [`crate::peer`].
 
-pub mod devices;
+pub mod controls;
 pub mod discovery;
 pub mod encoder;
 pub mod frame;
@@ -18,9 +19,11 @@ pub mod gst;
 pub mod hotplug;
 pub mod hub;
 mod keyframes;
+pub mod learned;
 pub mod led;
 mod picture;
 pub mod plan;
+pub mod probe;
 pub mod progress;
 mod pulse;
 pub mod recovery;
@@ -86,12 +89,12 @@ pub enum MediaError {
     #[error("GStreamer does not start: {0}")]
     Init(String),
     /// An element's plug-in is not installed.
-    #[error("GStreamer has no element \"{element}\"; install the Debian package {package}")]
+    #[error("GStreamer has no element \"{element}\"; install the package {package}")]
     MissingElement {
         /// The element.
         element: String,
         /// Who ships it.
-        package: &'static str,
+        package: String,
     },
     /// No row of the encoder table works here.
     #[error("no encoder for {codec} works here: {reasons}")]

@@ -14,6 +14,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use tracing::warn;
+
 use super::status::{State, StreamStatus};
 use crate::sdp::VideoCodec;
 
@@ -114,8 +116,8 @@ enum Camera {
 #[derive(Debug)]
 struct Encoder {
     started: Instant,
-    /// Something came out since.
-    flows: bool,
+    /// It failed and was not started again yet; it may say so twice.
+    down: bool,
     faults: VecDeque<Instant>,
     /// A fault is being mended: its words.
     fault: Option<String>,
@@ -186,26 +188,34 @@ impl Recovery {
     /// What viewers are told.
     pub fn status(&self) -> StreamStatus {
         let fault = self.encoders.values().find_map(|e| e.fault.as_deref());
-        let (state, text) = match (self.camera, self.shown, fault) {
-            (Camera::Closed, _, _) => (State::Idle, String::new()),
-            (Camera::Opening { .. }, Shown::Nothing, _) => (State::Starting, String::new()),
+        let (state, text, reason) = match (self.camera, self.shown, fault) {
+            (Camera::Closed, _, _) => (State::Idle, "", ""),
+            (Camera::Opening { .. }, Shown::Nothing, _) => (State::Starting, "", ""),
             (Camera::Opening { .. }, _, _) if self.reason.is_empty() => {
-                (State::Starting, "The camera is starting.".to_owned())
+                (State::Starting, "The camera is starting.", "")
             }
             (Camera::Opening { .. } | Camera::Lost { .. }, _, _) => (
                 State::Lost,
-                format!(
-                    "The camera is lost and is being waited for: {}.",
-                    self.reason
-                ),
+                "The camera is lost. The picture goes on when it is back.",
+                self.reason.as_str(),
             ),
             (Camera::Live { .. }, _, Some(fault)) => (
                 State::Lost,
-                format!("The encoder is being started again: {fault}."),
+                "The picture has stopped and is being started again.",
+                fault,
             ),
-            (Camera::Live { .. }, _, None) => (State::Live, String::new()),
+            (Camera::Live { .. }, _, None) => (State::Live, "", ""),
         };
-        StreamStatus { state, text }
+        StreamStatus {
+            state,
+            text: text.to_owned(),
+            reason: reason.to_owned(),
+        }
+    }
+
+    /// Why there is no camera, while it is lost.
+    pub fn loss(&self) -> Option<&str> {
+        matches!(self.camera, Camera::Lost { .. }).then_some(self.reason.as_str())
     }
 
     /// The camera's picture flows.
@@ -299,7 +309,6 @@ impl Recovery {
             return;
         }
         if let Some(at) = encoded.filter(|at| *at >= encoder.started) {
-            encoder.flows = true;
             encoder.fault = None;
             if fed && now.saturating_duration_since(at) >= silence {
                 let reason = format!("nothing came out for {:.1} s", silence.as_secs_f64());
@@ -376,13 +385,13 @@ impl Recovery {
     fn encoder_started(&mut self, codec: VideoCodec, now: Instant) {
         let encoder = self.encoders.entry(codec).or_insert_with(|| Encoder {
             started: now,
-            flows: false,
+            down: false,
             faults: VecDeque::new(),
             fault: None,
             restart_at: None,
         });
         encoder.started = now;
-        encoder.flows = false;
+        encoder.down = false;
     }
 
     fn encoder_failed(&mut self, codec: VideoCodec, reason: String, now: Instant) {
@@ -390,7 +399,7 @@ impl Recovery {
         let Some(encoder) = self.encoders.get_mut(&codec) else {
             return;
         };
-        if encoder.restart_at.is_some() {
+        if std::mem::replace(&mut encoder.down, true) {
             return;
         }
         while encoder
@@ -405,6 +414,7 @@ impl Recovery {
             .back()
             .is_some_and(|at| now.saturating_duration_since(*at) < HASTE);
         encoder.faults.push_back(now);
+        warn!(stream = %codec, reason, faults = encoder.faults.len(), "the encoder failed");
         encoder.fault = Some(reason);
         // Twice is no accident. Odd: the row itself; even: the next one.
         let action = match encoder.faults.len() % 2 {

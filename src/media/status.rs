@@ -19,9 +19,11 @@ pub struct MediaStatus {
 pub struct StreamStatus {
     /// How it is.
     pub state: State,
-    /// For people: what is missing and what is being done about it. Empty when
-    /// there is nothing to say.
+    /// For people who watch: what is missing and what is being done about it.
+    /// Empty when there is nothing to say.
     pub text: String,
+    /// For whoever mends it: what the device or the element said. Often empty.
+    pub reason: String,
 }
 
 /// How a stream is.
@@ -38,6 +40,4 @@ pub enum State {
     /// The device is gone or silent and is tried again until it works. Viewers
     /// see a slate.
     Lost,
-    /// There is none by configuration.
-    Off,
 }

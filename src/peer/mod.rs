@@ -6,11 +6,17 @@
 //!
 //! The crate's event handlers run on the task that drives ICE, DTLS and SRTP,
 //! so they only put what they hear into a channel.
+//!
+//! A viewer who opens the data channel [`messages::LABEL`] is told how picture
+//! and sound are; one who opens none is sent media alone.
 
 mod burst;
+mod channel;
 mod connection;
+mod controls;
 mod engine;
 mod feedback;
+pub mod messages;
 mod numbering;
 mod repair;
 mod sender;
@@ -30,6 +36,7 @@ use crate::media::Hub;
 use crate::sdp::Offer;
 use crate::wire::{Candidate, UserName};
 use connection::Connection;
+use controls::ViewerControls;
 
 /// Offers and candidates that wait for a connection.
 const COMMANDS: usize = 256;
@@ -47,6 +54,9 @@ pub enum PeerError {
         /// The crate's words.
         error: String,
     },
+    /// A viewer opens one data channel after another.
+    #[error("the page opened more than {0} data channels")]
+    Channels(usize),
 }
 
 fn while_doing<E: std::fmt::Display>(doing: &'static str) -> impl FnOnce(E) -> PeerError {
@@ -64,6 +74,7 @@ pub struct Peers {
     ice: IceServers,
     addresses: Vec<String>,
     runtime: Arc<dyn Runtime>,
+    controls: ViewerControls,
     events: mpsc::Sender<(SessionId, PeerEvent)>,
 }
 
@@ -80,10 +91,12 @@ enum PeerCommand {
 
 impl Peers {
     /// Makes the certificate, which takes seconds on a weak board, ahead of
-    /// the first call. Events of all connections go to `events`.
+    /// the first call. Viewers may set the camera's `viewer_controls`. Events
+    /// of all connections go to `events`.
     pub fn new(
         hub: Hub,
         with_audio: bool,
+        viewer_controls: Vec<String>,
         ice: IceServers,
         loopback: bool,
         events: mpsc::Sender<(SessionId, PeerEvent)>,
@@ -102,6 +115,7 @@ impl Peers {
             addresses.push("127.0.0.1:0".to_owned());
         }
         Ok(Self {
+            controls: ViewerControls::new(hub.clone(), viewer_controls),
             hub,
             with_audio,
             certificate,

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use crate::cli;
 use crate::config::{AudioSource, Config, ConfigError, VideoSource};
-use crate::media::devices;
+use crate::media::discovery;
 use crate::service::Snapshot;
 use file::{Answers, File};
 
@@ -60,21 +60,15 @@ pub struct Hardware {
 }
 
 impl Hardware {
-    /// Looks.
+    /// Looks. GStreamer must have been started.
     pub fn look() -> Self {
-        let camera = devices::camera(&Config::default().video).ok();
-        let microphone = devices::microphone().ok();
+        let cameras = discovery::cameras(&Config::default().video).cameras;
+        let microphones = discovery::sound::microphones();
         Self {
-            cameras: camera
-                .map(|mode| {
-                    let words = format!("{}×{}", mode.width, mode.height);
-                    (mode.device, words)
-                })
+            cameras: cameras.into_iter().map(|c| (c.device, c.name)).collect(),
+            microphones: microphones
                 .into_iter()
-                .collect(),
-            microphones: microphone
-                .map(|device| (device, "sound card".to_owned()))
-                .into_iter()
+                .map(|m| (m.device, m.name))
                 .collect(),
         }
     }

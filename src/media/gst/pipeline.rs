@@ -12,6 +12,7 @@ use gstreamer_app as gst_app;
 use tracing::{debug, warn};
 
 use super::{parse, sink, words};
+use crate::media::plan::PicturePlan;
 use crate::media::pulse::Pulse;
 use crate::media::{AccessUnit, MediaError, Output};
 use crate::sdp::VideoCodec;
@@ -24,9 +25,43 @@ const CLOSE: Duration = Duration::from_secs(1);
 /// Frames that may be inside an encoder.
 const INSIDE: usize = 32;
 
-/// Called with what an element says went wrong, and the encoder's codec where
-/// an encoder said it.
-pub(super) type OnProblem = Arc<dyn Fn(Option<VideoCodec>, MediaError) + Send + Sync>;
+/// Which encoder: they come and go, and late news of one is no news of the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct BranchId {
+    pub codec: VideoCodec,
+    serial: u64,
+}
+
+impl BranchId {
+    /// The bin's name.
+    fn name(self) -> String {
+        format!("branch-{}-{}", self.codec, self.serial)
+    }
+
+    /// The branch that `object` is in.
+    fn of(object: &gst::Object) -> Option<Self> {
+        let mut object = Some(object.clone());
+        while let Some(this) = object {
+            if let Some(id) = Self::parse(&this.name()) {
+                return Some(id);
+            }
+            object = this.parent();
+        }
+        None
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        let (codec, serial) = name.strip_prefix("branch-")?.split_once('-')?;
+        let codec = [VideoCodec::H264, VideoCodec::Vp8]
+            .into_iter()
+            .find(|c| c.name() == codec)?;
+        let serial = serial.parse().ok()?;
+        Some(Self { codec, serial })
+    }
+}
+
+/// Called with what an element says went wrong, and the branch it is in.
+pub(super) type OnProblem = Arc<dyn Fn(Option<BranchId>, MediaError) + Send + Sync>;
 
 /// An output that the branches of one stream share, one after the other.
 pub(super) type SharedOutput = Arc<Mutex<Output>>;
@@ -64,12 +99,12 @@ impl Running {
             };
             if !over.load(Ordering::Acquire) {
                 lock(first).get_or_insert_with(|| problem.clone());
-                let codec = message.src().and_then(branch_of);
-                let what = match codec {
-                    Some(codec) => format!("encoder for {codec}"),
+                let branch = message.src().and_then(BranchId::of);
+                let what = match branch {
+                    Some(branch) => format!("encoder for {}", branch.codec),
                     None => what.clone(),
                 };
-                on_problem(codec, MediaError::Pipeline { what, problem });
+                on_problem(branch, MediaError::Pipeline { what, problem });
             }
             gst::BusSyncReply::Drop
         });
@@ -86,15 +121,17 @@ impl Running {
     pub fn deliver(
         &self,
         bin: &impl IsA<gst::Bin>,
-        codec: Option<VideoCodec>,
+        branch: Option<BranchId>,
         output: SharedOutput,
         life: &Life,
     ) -> Result<(), MediaError> {
         let sink = sink(bin, &self.what)?;
-        let inside = codec.map(|_| Inside::watch(bin.as_ref()));
+        let inside = branch.map(|_| Inside::watch(bin.as_ref()));
         let (alive, encoded) = (life.alive.clone(), life.encoded.clone());
         let (ended, on_problem) = (life.alive.clone(), self.on_problem.clone());
         let what = self.what.clone();
+        // An encoder begins with one; a camera's own H.264 is joined anywhere.
+        let mut key_came = false;
         sink.set_callbacks(
             gst_app::AppSinkCallbacks::builder()
                 .new_sample(move |sink| {
@@ -103,20 +140,25 @@ impl Running {
                     if !alive.load(Ordering::Acquire) {
                         return Err(gst::FlowError::Eos);
                     }
-                    if let Some(unit) = access_unit(&sample, sink, codec, inside.as_deref()) {
+                    if let Some(unit) =
+                        access_unit(&sample, sink, branch.is_none(), inside.as_deref())
+                    {
                         encoded.beat(unit.encoded_at);
-                        lock(&output).access_unit(unit);
+                        key_came |= unit.key;
+                        if key_came {
+                            lock(&output).access_unit(unit);
+                        }
                     }
                     Ok(gst::FlowSuccess::Ok)
                 })
                 .eos(move |_| {
                     if ended.load(Ordering::Acquire) {
-                        let what = match codec {
-                            Some(codec) => format!("encoder for {codec}"),
+                        let what = match branch {
+                            Some(branch) => format!("encoder for {}", branch.codec),
                             None => what.clone(),
                         };
                         let problem = "it ended by itself".to_owned();
-                        on_problem(codec, MediaError::Pipeline { what, problem });
+                        on_problem(branch, MediaError::Pipeline { what, problem });
                     }
                 })
                 .build(),
@@ -223,39 +265,17 @@ fn running_time(pad: &gst::Pad, buffer: &gst::Buffer) -> Option<gst::ClockTime> 
     segment.to_running_time(buffer.pts()?)
 }
 
-/// The bin's name by which [`branch_of`] knows it.
-fn branch_name(codec: VideoCodec) -> String {
-    format!("branch-{codec}")
-}
-
-/// The codec in whose branch `object` is; an encoder that fails is no matter
-/// of the camera or of the other encoders.
-fn branch_of(object: &gst::Object) -> Option<VideoCodec> {
-    let mut object = Some(object.clone());
-    while let Some(this) = object {
-        let name = this.name();
-        let found = [VideoCodec::H264, VideoCodec::Vp8]
-            .into_iter()
-            .find(|codec| branch_name(*codec) == name);
-        if found.is_some() {
-            return found;
-        }
-        object = this.parent();
-    }
-    None
-}
-
 fn access_unit(
     sample: &gst::Sample,
     sink: &gst_app::AppSink,
-    codec: Option<VideoCodec>,
+    always_key: bool,
     inside: Option<&Inside>,
 ) -> Option<AccessUnit> {
     let buffer = sample.buffer()?;
     let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
     let running_time = segment.to_running_time(buffer.pts()?)?;
     let data = Bytes::copy_from_slice(&buffer.map_readable().ok()?);
-    let key = codec.is_none() || !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+    let key = always_key || !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
     let now = Instant::now();
     let age = sink
         .current_running_time()
@@ -278,6 +298,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 struct Branch {
+    id: BranchId,
     bin: gst::Bin,
     sink: gst_app::AppSink,
     tee_pad: gst::Pad,
@@ -287,23 +308,26 @@ struct Branch {
 /// A picture's pipeline: a camera, a test picture or the slate, with an encoder
 /// for each codec that is watched.
 pub(super) struct Picture {
+    /// How it was made.
+    pub plan: PicturePlan,
     running: Running,
     tee: gst::Element,
     branches: HashMap<VideoCodec, Branch>,
+    /// How many branches there have been.
+    serials: u64,
     frames: Arc<Pulse>,
 }
 
 impl Picture {
-    /// A pipeline from a description that ends in an element called `tee`.
-    /// `on_flow` is called for its first frame.
+    /// A pipeline as planned. `on_flow` is called for its first frame.
     pub fn new(
-        description: &str,
-        what: String,
+        plan: PicturePlan,
         on_flow: impl Fn() + Send + Sync + 'static,
         on_problem: OnProblem,
     ) -> Result<Self, MediaError> {
         let problem = on_problem.clone();
-        let running = Running::new(description, what.clone(), on_problem)?;
+        let what = plan.what.clone();
+        let running = Running::new(&plan.description, what.clone(), on_problem)?;
         let tee = running
             .pipeline
             .by_name("tee")
@@ -315,11 +339,7 @@ impl Picture {
         let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
         pad.add_probe(kinds, move |_, info| {
             match &info.data {
-                Some(gst::PadProbeData::Buffer(_)) => {
-                    if pulse.beat(Instant::now()) {
-                        on_flow();
-                    }
-                }
+                Some(gst::PadProbeData::Buffer(_)) if pulse.beat(Instant::now()) => on_flow(),
                 // The encoders need not hear of the camera's end.
                 Some(gst::PadProbeData::Event(event)) if event.type_() == gst::EventType::Eos => {
                     if !over.load(Ordering::Acquire) {
@@ -340,9 +360,11 @@ impl Picture {
             gst::PadProbeReturn::Ok
         });
         Ok(Self {
+            plan,
             running,
             tee,
             branches: HashMap::new(),
+            serials: 0,
             frames,
         })
     }
@@ -350,6 +372,15 @@ impl Picture {
     /// The element of this name.
     pub fn element(&self, name: &str) -> Option<gst::Element> {
         self.running.pipeline.by_name(name)
+    }
+
+    /// The first element of this kind.
+    pub fn element_made_by(&self, factory: &str) -> Option<gst::Element> {
+        let elements = self.running.pipeline.iterate_elements();
+        elements
+            .into_iter()
+            .flatten()
+            .find(|e| e.factory().is_some_and(|f| f.name() == factory))
     }
 
     pub fn play(&self, clock: &gst::Clock, base_time: gst::ClockTime) -> Result<(), MediaError> {
@@ -376,6 +407,13 @@ impl Picture {
         self.branches.get(&codec).map(|b| (&b.bin, &b.sink))
     }
 
+    /// True for a branch that was not taken off.
+    pub fn has(&self, branch: BranchId) -> bool {
+        self.branches
+            .get(&branch.codec)
+            .is_some_and(|b| b.id == branch)
+    }
+
     pub fn add_branch(
         &mut self,
         codec: VideoCodec,
@@ -386,12 +424,17 @@ impl Picture {
             what: format!("encoder for {codec}"),
             problem,
         };
-        debug!(%codec, description, "encoder");
+        debug!(stream = %codec, description, "encoder");
+        self.serials += 1;
+        let id = BranchId {
+            codec,
+            serial: self.serials,
+        };
         let bin = gst::parse::bin_from_description(description, true)
             .map_err(|e| failed(e.to_string()))?;
-        bin.set_property("name", branch_name(codec));
+        bin.set_property("name", id.name());
         let life = Life::new();
-        self.running.deliver(&bin, Some(codec), output, &life)?;
+        self.running.deliver(&bin, Some(id), output, &life)?;
         let sink = sink(&bin, &self.running.what)?;
         let pipeline = &self.running.pipeline;
         pipeline.add(&bin).map_err(|e| failed(e.to_string()))?;
@@ -406,6 +449,7 @@ impl Picture {
             .map_err(|e| failed(e.to_string()))
             .and_then(|()| tee_pad.link(&bin_pad).map_err(|e| failed(e.to_string())));
         let branch = Branch {
+            id,
             bin,
             sink,
             tee_pad,

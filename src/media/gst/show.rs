@@ -6,21 +6,26 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_video as gst_video;
 use tracing::{debug, error, info, warn};
 
-use super::pipeline::{OnProblem, Picture, SharedOutput, lock};
-use super::require;
+use super::control;
+use super::pipeline::{BranchId, OnProblem, Picture, SharedOutput, lock};
+use super::plan_picture;
 use crate::config::{VideoConfig, VideoSource};
+use crate::media::controls::{self, ControlError};
 use crate::media::encoder::Encoder;
+use crate::media::learned::Learned;
 use crate::media::led::{Led, Lit};
 use crate::media::picture::{Caption, Painter, Plane};
+use crate::media::plan::{self, Memory};
+use crate::media::probe::{Encoders, Found};
 use crate::media::recovery::{Action, Event, Limits, Recovery};
-use crate::media::{MediaError, Output, PictureStatus, Waker, devices, hotplug, plan};
+use crate::media::{MediaError, Output, PictureStatus, Waker, hotplug};
 use crate::sdp::VideoCodec;
 
 const LOST: Caption = Caption::Words("CAMERA LOST, WAITING");
@@ -31,16 +36,30 @@ const STARTING: Caption = Caption::Words("CAMERA IS STARTING");
 enum News {
     Opened(u64, Result<Camera, MediaError>),
     Flows(u64),
-    Problem(u64, Option<VideoCodec>, MediaError),
+    Problem(u64, Option<BranchId>, MediaError),
 }
 
 /// A camera that is open.
 struct Camera {
     picture: Picture,
-    node: Option<String>,
+    flowing_since: Option<Instant>,
     /// After `picture`: fields are dropped in their order, and the light goes
     /// off when the device is closed. `None` for a generated picture.
     _lit: Option<Lit>,
+}
+
+impl Camera {
+    fn new(picture: Picture, lit: Option<Lit>) -> Self {
+        Self {
+            picture,
+            flowing_since: None,
+            _lit: lit,
+        }
+    }
+
+    fn shares_buffers(&self) -> bool {
+        self.picture.plan.description.contains(" io-mode=dmabuf")
+    }
 }
 
 /// Sends news and wakes the thread that reads them.
@@ -60,7 +79,7 @@ impl Teller {
 
     fn on_problem(&self, number: u64) -> OnProblem {
         let this = self.clone();
-        Arc::new(move |codec, error| this.tell(News::Problem(number, codec, error)))
+        Arc::new(move |branch, error| this.tell(News::Problem(number, branch, error)))
     }
 
     fn on_flow(&self, number: u64) -> impl Fn() + Send + Sync + 'static {
@@ -68,6 +87,25 @@ impl Teller {
         move || this.tell(News::Flows(number))
     }
 }
+
+/// An encoder in use.
+struct Row {
+    encoder: Arc<Encoder>,
+    /// When it took the place of a better one.
+    fell_at: Option<Instant>,
+}
+
+impl Row {
+    fn first(encoder: Arc<Encoder>) -> Self {
+        Self {
+            encoder,
+            fell_at: None,
+        }
+    }
+}
+
+/// After so long the better one is tried again.
+const FORGIVEN: Duration = Duration::from_secs(600);
 
 /// A picture and its number.
 struct Numbered<T> {
@@ -85,7 +123,9 @@ enum Shown {
 pub(super) struct Show {
     config: VideoConfig,
     led: Led,
-    h264: &'static Encoder,
+    encoders: Arc<Encoders>,
+    /// The rows in use.
+    rows: HashMap<VideoCodec, Row>,
     clock: gst::Clock,
     base_time: gst::ClockTime,
     recovery: Recovery,
@@ -101,12 +141,16 @@ pub(super) struct Show {
     numbers: u64,
     /// The loss of the camera was logged.
     lost: bool,
+    learned: Arc<Mutex<Learned>>,
+    /// What the log says of the controls that could not be set.
+    refused: Arc<Mutex<Vec<ControlError>>>,
 }
 
 impl Show {
     pub fn new(
         config: VideoConfig,
-        h264: &'static Encoder,
+        h264: Arc<Encoder>,
+        encoders: Arc<Encoders>,
         clock: gst::Clock,
         base_time: gst::ClockTime,
     ) -> Self {
@@ -119,7 +163,8 @@ impl Show {
             ),
             config,
             led: Led::default(),
-            h264,
+            encoders,
+            rows: HashMap::from([(VideoCodec::H264, Row::first(h264))]),
             clock,
             base_time,
             teller: Teller {
@@ -134,6 +179,8 @@ impl Show {
             shown: Shown::Nothing,
             numbers: 0,
             lost: false,
+            learned: Arc::default(),
+            refused: Arc::default(),
         }
     }
 
@@ -168,14 +215,10 @@ impl Show {
     }
 
     pub fn force_key_frame(&mut self, codec: VideoCodec) {
-        let Some((_, sink)) = self.shown_picture().and_then(|p| p.branch(codec)) else {
-            return;
-        };
-        let event = gst_video::UpstreamForceKeyUnitEvent::builder()
-            .all_headers(true)
-            .build();
-        if !sink.send_event(event) {
-            debug!(%codec, "the encoder took no key frame request");
+        let row = self.rows.get(&codec).map(|row| row.encoder.clone());
+        let branch = self.shown_picture().and_then(|p| p.branch(codec));
+        if let (Some(row), Some((bin, sink))) = (row, branch) {
+            control::force_key_frame(&row, bin, sink);
         }
     }
 
@@ -184,11 +227,8 @@ impl Show {
         // there is nothing to open, and the pipeline can stand ready.
         if self.spare.is_none() && self.config.source == VideoSource::Test {
             let number = self.number();
-            let made = open(&self.config, &self.led, &self.teller, number);
-            self.spare = made.ok().map(|camera| Numbered {
-                number,
-                value: camera.picture,
-            });
+            let made = self.opener(number).open();
+            self.spare = made.ok().map(|value| Numbered { number, value });
         }
     }
 
@@ -201,7 +241,7 @@ impl Show {
             Some(Numbered {
                 value: Some(camera),
                 ..
-            }) if self.recovery.is_live() => camera.node.clone(),
+            }) if self.recovery.is_live() => camera.picture.plan.node.clone(),
             _ => None,
         };
         PictureStatus {
@@ -222,8 +262,9 @@ impl Show {
             .element("tee")?
             .static_pad("sink")?
             .current_caps()?;
-        let info = gst_video::VideoInfo::from_caps(&caps).ok()?;
-        Some((info.width(), info.height()))
+        let caps = caps.structure(0)?;
+        let pixels = |name| u32::try_from(caps.get::<i32>(name).ok()?).ok();
+        Some((pixels("width")?, pixels("height")?))
     }
 
     pub fn poll(&mut self, now: Instant) -> Option<Instant> {
@@ -268,13 +309,24 @@ impl Show {
                         info!("the camera is back");
                         self.lost = false;
                     }
+                    if let Some(Numbered {
+                        value: Some(camera),
+                        ..
+                    }) = &mut self.camera
+                    {
+                        camera.flowing_since = Some(now);
+                    }
                     self.recovery.handle(Event::CameraFlows, now);
                 }
             }
-            News::Problem(number, codec, error) => {
+            News::Problem(number, branch, error) => {
                 let shown = self.shown_number() == Some(number);
-                match codec {
-                    Some(codec) if shown => self.encoder_failed(codec, &error, now),
+                match branch {
+                    Some(branch)
+                        if shown && self.shown_picture().is_some_and(|p| p.has(branch)) =>
+                    {
+                        self.encoder_failed(branch.codec, &error, now);
+                    }
                     Some(_) => {}
                     None if is_camera(self, number) => self.camera_failed(&error, now),
                     None if self.slate.as_ref().is_some_and(|s| s.number == number) => {
@@ -304,12 +356,6 @@ impl Show {
     }
 
     fn camera_failed(&mut self, error: &MediaError, now: Instant) {
-        // The first says it; the rest would only say it again.
-        if std::mem::replace(&mut self.lost, true) {
-            debug!(%error, "the camera is still lost");
-        } else {
-            warn!(%error, "the camera is lost; viewers see a slate, and it is tried again until it works");
-        }
         self.recovery.handle(
             Event::CameraFailed {
                 reason: error.to_string(),
@@ -325,7 +371,30 @@ impl Show {
             .handle(Event::EncoderFailed(codec, reason), now);
     }
 
+    /// Logs and learns from the loss of the camera, before it is closed.
+    fn note_loss(&mut self, now: Instant) {
+        let (Some(reason), Some(camera)) = (self.recovery.loss(), &self.camera) else {
+            return;
+        };
+        let opened = camera.value.as_ref();
+        let worked = opened
+            .and_then(|camera| camera.flowing_since)
+            .map(|since| now.saturating_duration_since(since));
+        let shared = opened.is_some_and(Camera::shares_buffers);
+        lock(&self.learned).failed(reason, worked, shared);
+        // The first says it; the rest would only say it again.
+        if std::mem::replace(&mut self.lost, true) {
+            debug!(error = reason, "the camera is still lost");
+        } else {
+            warn!(
+                error = reason,
+                "the camera is lost; viewers see a slate, and it is tried again until it works"
+            );
+        }
+    }
+
     fn act(&mut self, now: Instant) {
+        self.note_loss(now);
         while let Some(action) = self.recovery.next_action() {
             match action {
                 Action::OpenCamera => self.open_camera(now),
@@ -342,12 +411,10 @@ impl Show {
                     self.slate = None;
                     self.camera = None;
                     self.lost = false;
+                    self.forgive(now);
                     self.prepare();
                 }
-                Action::RestartEncoder(codec) => {
-                    self.log_encoder(codec, "started again");
-                    self.hang(codec);
-                }
+                Action::RestartEncoder(codec) => self.hang(codec),
                 Action::NextEncoder(codec) => {
                     self.next_encoder(codec);
                     self.hang(codec);
@@ -356,25 +423,12 @@ impl Show {
         }
     }
 
-    fn log_encoder(&self, codec: VideoCodec, what: &str) {
-        let status = self.recovery.status().text;
-        warn!(%codec, reason = %status, "the encoder failed and is {what}");
-    }
-
     fn open_camera(&mut self, now: Instant) {
         if let Some(spare) = self.spare.take() {
             let number = spare.number;
             let picture = spare.value;
             match picture.play(&self.clock, self.base_time) {
-                Ok(()) => self.opened(
-                    number,
-                    Camera {
-                        picture,
-                        node: None,
-                        _lit: None,
-                    },
-                    now,
-                ),
+                Ok(()) => self.opened(number, Camera::new(picture, None), now),
                 Err(error) => {
                     self.camera = Some(Numbered {
                         number,
@@ -390,17 +444,26 @@ impl Show {
             number,
             value: None,
         });
-        let (config, teller) = (self.config.clone(), self.teller.clone());
-        let led = self.led.clone();
+        let opener = self.opener(number);
         let (clock, base_time) = (self.clock.clone(), self.base_time);
+        let refused = self.refused.clone();
         let thread = std::thread::Builder::new().name("camera-open".into());
         let spawned = thread.spawn(move || {
-            let camera = open(&config, &led, &teller, number);
-            let camera = camera.and_then(|camera| {
-                camera.picture.play(&clock, base_time)?;
-                Ok(camera)
+            // From before anything touches a node until nothing here does any
+            // more; the camera has one of its own.
+            let lit = opener.light();
+            let camera = lit.as_ref().map_err(Clone::clone).and_then(|lit| {
+                let picture = opener.open()?;
+                picture.play(&clock, base_time)?;
+                Ok(Camera::new(picture, lit.clone()))
             });
-            teller.tell(News::Opened(number, camera));
+            let opened = camera.as_ref().ok();
+            let node = opened.and_then(|camera| camera.picture.plan.node.clone());
+            opener.teller.tell(News::Opened(number, camera));
+            // The picture does not wait for them.
+            if let Some(node) = node {
+                set_controls(&node, &opener.config, &mut lock(&refused));
+            }
         });
         if let Err(e) = spawned {
             let error = MediaError::Pipeline {
@@ -408,6 +471,17 @@ impl Show {
                 problem: format!("no thread to open it: {e}"),
             };
             self.camera_failed(&error, now);
+        }
+    }
+
+    fn opener(&self, number: u64) -> Opener {
+        Opener {
+            config: self.config.clone(),
+            led: self.led.clone(),
+            h264: self.rows[&VideoCodec::H264].encoder.clone(),
+            learned: self.learned.clone(),
+            teller: self.teller.clone(),
+            number,
         }
     }
 
@@ -490,8 +564,13 @@ impl Show {
             return;
         };
         picture.remove_branch(codec);
+        let memory = match picture.plan.description.contains(" io-mode=dmabuf") {
+            true => Memory::Dmabuf,
+            false => Memory::Mmap,
+        };
         let hung = row.and_then(|row| {
-            let description = plan::video_branch(row, &config);
+            let plan = &picture.plan;
+            let description = plan::branch(&row, &config, &plan.carries, plan.fps, memory);
             picture.add_branch(codec, &description, output)
         });
         let now = Instant::now();
@@ -501,23 +580,45 @@ impl Show {
         }
     }
 
-    fn encoder(&self, codec: VideoCodec) -> Result<&'static Encoder, MediaError> {
-        if codec == self.h264.codec {
-            return Ok(self.h264);
+    fn encoder(&mut self, codec: VideoCodec) -> Result<Arc<Encoder>, MediaError> {
+        if let Some(row) = self.rows.get(&codec) {
+            return Ok(row.encoder.clone());
         }
-        let candidates = Encoder::candidates(codec, "auto");
-        let Some(encoder) = candidates.first() else {
-            return Err(MediaError::NoEncoder {
-                codec,
-                reasons: "the table has no row for it".into(),
-            });
-        };
-        require(&encoder.factory, encoder.package)?;
+        let Found { encoder, .. } = self.encoders.best(codec)?;
+        self.rows.insert(codec, Row::first(encoder.clone()));
         Ok(encoder)
     }
 
+    /// Puts the next one that works in the place of one that failed twice; the
+    /// best again behind the last.
     fn next_encoder(&mut self, codec: VideoCodec) {
-        self.log_encoder(codec, "replaced by the next one");
+        let Some(failed) = self.rows.get(&codec).map(|row| row.encoder.clone()) else {
+            return;
+        };
+        let next = match self.encoders.after(&failed.id) {
+            Some(next) => Row {
+                encoder: next.encoder,
+                fell_at: Some(Instant::now()),
+            },
+            None => match self.encoders.best(codec) {
+                Ok(best) => Row::first(best.encoder),
+                Err(error) => return error!(%error, "no encoder is left"),
+            },
+        };
+        warn!(
+            stream = %codec, failed = %failed.id, next = %next.encoder.id,
+            "another encoder takes over"
+        );
+        self.rows.insert(codec, next);
+    }
+
+    /// An encoder that failed after many hours may work again: it is given a
+    /// new chance when nobody would notice.
+    fn forgive(&mut self, now: Instant) {
+        self.rows.retain(|_, row| {
+            row.fell_at
+                .is_none_or(|at| now.saturating_duration_since(at) < FORGIVEN)
+        });
     }
 
     fn number(&mut self) -> u64 {
@@ -526,44 +627,74 @@ impl Show {
     }
 }
 
-/// Makes the camera's pipeline, or the one that stands for it.
-fn open(
-    config: &VideoConfig,
-    led: &Led,
-    teller: &Teller,
-    number: u64,
-) -> Result<Camera, MediaError> {
-    // Before anything touches a node; dropped, on any way out, after what does.
-    let lit = match config.source {
-        VideoSource::V4l2 | VideoSource::Custom => Some(led.light()?),
-        VideoSource::Test => None,
-    };
-    let camera = match config.source {
-        VideoSource::V4l2 => Some(devices::camera(config)?),
-        VideoSource::Test | VideoSource::Custom => None,
-    };
-    let what = match (&camera, config.source) {
-        (Some(camera), _) => format!("camera {}", camera.device),
-        (None, VideoSource::Custom) => "video.pipeline".to_owned(),
-        (None, _) => "test picture".to_owned(),
-    };
-    let description = plan::video_source(config, camera.as_ref());
-    let picture = Picture::new(
-        &description,
-        what,
-        teller.on_flow(number),
-        teller.on_problem(number),
-    )?;
-    if config.source == VideoSource::Test
-        && let Some(source) = picture.element("picture")
-    {
-        paint(&source, Caption::Counter);
+/// Sets the configured controls. `refused` were logged before: each opening
+/// of the camera would only say them again.
+fn set_controls(node: &str, config: &VideoConfig, refused: &mut Vec<ControlError>) {
+    let errors = controls::apply(node, &config.controls);
+    for error in errors.iter().filter(|error| !refused.contains(error)) {
+        warn!(camera = node, %error, "video.controls: one was not set; correct it or remove it");
     }
-    Ok(Camera {
-        picture,
-        node: camera.map(|c| c.device),
-        _lit: lit,
-    })
+    *refused = errors;
+}
+
+/// All that is needed to open the camera, on another thread.
+struct Opener {
+    config: VideoConfig,
+    led: Led,
+    h264: Arc<Encoder>,
+    learned: Arc<Mutex<Learned>>,
+    teller: Teller,
+    number: u64,
+}
+
+impl Opener {
+    /// Switches the light on where there is a device to open.
+    fn light(&self) -> Result<Option<Lit>, MediaError> {
+        match self.config.source {
+            VideoSource::V4l2 | VideoSource::Custom => self.led.light().map(Some),
+            VideoSource::Test => Ok(None),
+        }
+    }
+
+    /// Makes the camera's pipeline, or the one that stands for it.
+    fn open(&self) -> Result<Picture, MediaError> {
+        let learned = lock(&self.learned).clone();
+        let plan = plan_picture(&self.config, &self.h264.formats, &learned)?;
+        debug!(picture = %plan.what, "{}", plan.reason);
+        lock(&self.learned).turn_to(plan.node.as_deref());
+        let (on_flow, on_problem) = (
+            self.teller.on_flow(self.number),
+            self.teller.on_problem(self.number),
+        );
+        let own_h264 = plan.mode.as_ref().is_some_and(|m| m.fourcc == "H264");
+        let picture = Picture::new(plan, on_flow, on_problem)?;
+        if self.config.source == VideoSource::Test
+            && let Some(source) = picture.element("picture")
+        {
+            paint(&source, Caption::Counter);
+        }
+        if own_h264 && let Some(parser) = picture.element_made_by("h264parse") {
+            self.watch_key_frames(&parser);
+        }
+        Ok(picture)
+    }
+
+    /// Learns how far apart the key frames of the camera's own H.264 are.
+    fn watch_key_frames(&self, parser: &gst::Element) {
+        let Some(pad) = parser.static_pad("src") else {
+            return;
+        };
+        let learned = self.learned.clone();
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            if let Some(gst::PadProbeData::Buffer(buffer)) = &info.data
+                && let Some(at) = buffer.pts()
+            {
+                let key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+                lock(&learned).own_access_unit(at.into(), key);
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
 }
 
 fn slate(
@@ -572,16 +703,8 @@ fn slate(
     teller: &Teller,
     number: u64,
 ) -> Result<Picture, MediaError> {
-    let description = format!(
-        "videotestsrc name=picture is-live=true pattern=black ! \
-         video/x-raw,format=I420,width={},height={},framerate={}/1 ! \
-         tee name=tee allow-not-linked=true",
-        config.width,
-        config.height,
-        config.fps.min(10)
-    );
     let on_problem = teller.on_problem(number);
-    let picture = Picture::new(&description, "slate".to_owned(), || {}, on_problem)?;
+    let picture = Picture::new(plan::slate(config, "I420"), || {}, on_problem)?;
     if let Some(source) = picture.element("picture") {
         paint(&source, caption);
     }

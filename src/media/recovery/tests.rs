@@ -151,7 +151,7 @@ fn a_silent_camera_is_seen_within_two_seconds_and_comes_back_when_announced() {
     assert!(bench.last(Action::ShowSlate) - gone < ms(2_000));
     let status = bench.recovery.status();
     assert_eq!(status.state, State::Lost);
-    assert!(status.text.contains("no picture"), "{}", status.text);
+    assert!(status.reason.contains("no picture"), "{status:?}");
     // For an hour nothing comes; the waits have grown.
     bench.pass(Duration::from_secs(3_600));
     bench.works = true;
@@ -217,7 +217,7 @@ fn an_encoder_that_stalls_is_started_again_and_then_replaced() {
     assert!(bench.last(Action::RestartEncoder(H264)) - stalled < ms(2_000));
     let status = bench.recovery.status();
     assert_eq!(status.state, State::Lost);
-    assert!(status.text.contains("encoder"), "{}", status.text);
+    assert!(status.reason.contains("nothing came out"), "{status:?}");
     bench.pass(ms(2_000));
     assert_eq!(bench.count(Action::NextEncoder(H264)), 1);
     bench.pass(ms(500));
@@ -225,6 +225,19 @@ fn an_encoder_that_stalls_is_started_again_and_then_replaced() {
     bench.pass(Duration::from_secs(60));
     assert_eq!(bench.row, 1);
     assert_eq!(bench.count(Action::ShowSlate), 0, "the camera was well");
+}
+
+#[test]
+fn an_encoder_that_says_twice_that_it_failed_has_failed_once() {
+    let mut bench = Bench::watched();
+    bench.pass(Duration::from_secs(5));
+    for reason in ["an error", "it ended"] {
+        let event = Event::EncoderFailed(H264, reason.to_owned());
+        bench.recovery.handle(event, bench.now);
+    }
+    bench.act();
+    assert_eq!(bench.count(Action::RestartEncoder(H264)), 1);
+    assert_eq!(bench.row, 0);
 }
 
 #[test]

@@ -1,0 +1,341 @@
+//! The encoders of this machine: which of the table are there and do what they
+//! should, best first.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use gstreamer as gst;
+use tracing::{debug, warn};
+
+use super::cache::{self, Cache};
+use super::{Job, Report, child, nodes, probe};
+use crate::config::{Config, VideoConfig};
+use crate::media::MediaError;
+use crate::media::encoder::Encoder;
+use crate::sdp::VideoCodec;
+
+/// Who tries an encoder out.
+#[derive(Debug, Clone)]
+pub enum Prober {
+    /// A child process, which may crash and hang.
+    Process {
+        /// This very program; it has the sub-command [`child::COMMAND`].
+        program: PathBuf,
+        /// How long it may take.
+        limit: Duration,
+    },
+    /// This process: only where every candidate is known to be sound.
+    InProcess,
+}
+
+impl Prober {
+    /// This program as a child, with the usual limit.
+    pub fn this_program() -> Self {
+        Self::Process {
+            // The kernel's name for it: also right after an upgrade has put
+            // another file in its place.
+            program: "/proc/self/exe".into(),
+            limit: child::LIMIT,
+        }
+    }
+}
+
+/// What is known of one row.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// The row, as in the table.
+    pub row: Arc<Encoder>,
+    /// What was found; [`Report::words`] is for people.
+    pub report: Arc<Report>,
+    /// It is on this machine, and so it was tried, now or earlier.
+    pub present: bool,
+}
+
+/// An encoder that works.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The row to run, fitted to what is installed.
+    pub encoder: Arc<Encoder>,
+    /// What it does.
+    pub report: Arc<Report>,
+}
+
+/// The encoders of this machine. Methods block while an encoder is tried out,
+/// [`child::LIMIT`] each at most; call them from a thread of your own.
+#[derive(Debug)]
+pub struct Encoders {
+    rows: Vec<Arc<Encoder>>,
+    video: VideoConfig,
+    prober: Prober,
+    cache: Cache,
+    /// Held while one is tried: two at a time would disturb each other.
+    known: Mutex<HashMap<String, Checked>>,
+}
+
+impl Encoders {
+    /// The table with the rows of the configuration. GStreamer has started.
+    ///
+    /// # Errors
+    ///
+    /// `video.encoder` names no row.
+    pub fn new(config: &Config, prober: Prober, cache: Cache) -> Result<Self, MediaError> {
+        let rows = Encoder::all(&config.encoders);
+        let wanted = &config.video.encoder;
+        let is_h264 = |row: &&Arc<Encoder>| row.codec == VideoCodec::H264;
+        if wanted != "auto" && !rows.iter().filter(is_h264).any(|row| row.id == *wanted) {
+            let known: Vec<&str> = rows.iter().filter(is_h264).map(|row| &*row.id).collect();
+            return Err(MediaError::UnknownEncoder {
+                wanted: wanted.clone(),
+                known: known.join(", "),
+            });
+        }
+        Ok(Self {
+            rows,
+            video: config.video.clone(),
+            prober,
+            cache,
+            known: Mutex::default(),
+        })
+    }
+
+    /// The same, tried by children of this program, whose findings are
+    /// remembered.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn for_this_machine(config: &Config) -> Result<Self, MediaError> {
+        Self::new(config, Prober::this_program(), Cache::standard())
+    }
+
+    /// The best for `codec` that works; `video.encoder` narrows H.264 to one.
+    ///
+    /// # Errors
+    ///
+    /// None works; the error says why not.
+    pub fn best(&self, codec: VideoCodec) -> Result<Found, MediaError> {
+        let mut reasons = Vec::new();
+        for row in self.candidates(codec) {
+            let checked = self.check(row);
+            if checked.report.is_usable() {
+                return Ok(found(&checked));
+            }
+            // Hardware of other boards is not missed.
+            if checked.present || !row.hardware || self.video.encoder == row.id {
+                let why = checked.report.unusable.as_deref().unwrap_or_default();
+                reasons.push(format!("{}: {why}", row.id));
+            }
+        }
+        Err(MediaError::NoEncoder {
+            codec,
+            reasons: reasons.join("; "),
+        })
+    }
+
+    /// The next that works after the row `id`, for when that one fails while
+    /// viewers watch. `None` where there is none, or where `video.encoder`
+    /// names the one that there is to be.
+    pub fn after(&self, id: &str) -> Option<Found> {
+        let codec = self.rows.iter().find(|row| row.id == id)?.codec;
+        self.candidates(codec)
+            .skip_while(|row| row.id != id)
+            .skip(1)
+            .map(|row| self.check(row))
+            .find(|checked| checked.report.is_usable())
+            .map(|checked| found(&checked))
+    }
+
+    /// Every row, best first, with what is known of it; tries all that are on
+    /// this machine and were not tried yet.
+    pub fn report(&self) -> Vec<Checked> {
+        self.rows.iter().map(|row| self.check(row)).collect()
+    }
+
+    fn candidates(&self, codec: VideoCodec) -> impl Iterator<Item = &Arc<Encoder>> {
+        let wanted = &*self.video.encoder;
+        self.rows
+            .iter()
+            .filter(move |row| row.codec == codec)
+            .filter(move |row| codec != VideoCodec::H264 || wanted == "auto" || row.id == wanted)
+    }
+
+    fn check(&self, row: &Arc<Encoder>) -> Checked {
+        let mut known = self
+            .known
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(checked) = known.get(&*row.id) {
+            return checked.clone();
+        }
+        let checked = match self.absent(row) {
+            Ok(node) => Checked {
+                row: row.clone(),
+                report: Arc::new(self.tried(row, node.as_deref())),
+                present: true,
+            },
+            Err(why) => {
+                debug!(encoder = %row.id, why, "not here");
+                Checked {
+                    row: row.clone(),
+                    report: Arc::new(Report::unusable(why)),
+                    present: false,
+                }
+            }
+        };
+        known.insert(row.id.to_string(), checked.clone());
+        checked
+    }
+
+    /// The device that the row needs, if it needs one; or why it cannot be
+    /// tried.
+    fn absent(&self, row: &Encoder) -> Result<Option<PathBuf>, String> {
+        let video = &self.video;
+        let node = nodes::first(&row.nodes, Path::new("/"));
+        if node.is_none() && !row.nodes.is_empty() {
+            return Err(format!("this machine has no {}", row.nodes.join(", no ")));
+        }
+        if gst::ElementFactory::find(&row.factory).is_none() {
+            return Err(MediaError::MissingElement {
+                element: row.factory.to_string(),
+                package: row.package.to_string(),
+            }
+            .to_string());
+        }
+        match row.sizes.refusal(video.width, video.height, video.fps) {
+            Some(why) => Err(why),
+            None => Ok(node),
+        }
+    }
+
+    fn tried(&self, row: &Arc<Encoder>, node: Option<&Path>) -> Report {
+        let job = Job::new(row, &self.video);
+        let key = cache::key(&job, node);
+        let report = match self.cache.get(&key, SystemTime::now()) {
+            Some(report) => {
+                debug!(encoder = %row.id, verdict = report.words(), "remembered");
+                report
+            }
+            None => self.probe(&job, &key),
+        };
+        match &report.unusable {
+            Some(why) => warn!(encoder = %row.id, why, "encoder is not used"),
+            None => {
+                for warning in &report.warnings {
+                    warn!(encoder = %row.id, "{warning}");
+                }
+            }
+        }
+        report
+    }
+
+    fn probe(&self, job: &Job, key: &str) -> Report {
+        self.cache.put(key, None, SystemTime::now());
+        let started = Instant::now();
+        let report = match &self.prober {
+            Prober::Process { program, limit } => child::run(program, job, *limit),
+            Prober::InProcess => Ok(probe(job, &mut |_| {})),
+        };
+        let (report, remember) = match report {
+            // Where CPU time makes the frames, a busy machine makes none: that
+            // is not to be remembered of the one that runs everywhere.
+            Ok(report) => {
+                let remember = report.is_usable() || job.encoder.hardware;
+                (report, remember)
+            }
+            Err(why) => (Report::unusable(why), false),
+        };
+        debug!(
+            encoder = %job.encoder.id, verdict = report.words(), measured = ?report.measured,
+            "tried in {} ms", started.elapsed().as_millis()
+        );
+        if remember {
+            self.cache.put(key, Some(&report), SystemTime::now());
+        }
+        report
+    }
+}
+
+fn found(checked: &Checked) -> Found {
+    Found {
+        encoder: checked.report.row(&checked.row),
+        report: checked.report.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn encoders(text: &str, cache: Cache) -> Result<Encoders, MediaError> {
+        crate::media::gst::init().expect("GStreamer is installed");
+        let text = format!("[video]\nwidth = 320\nheight = 180\n{text}");
+        let config = Config::parse(&text, Path::new("test.toml")).expect("valid");
+        Encoders::new(&config, Prober::InProcess, cache)
+    }
+
+    #[test]
+    fn the_best_is_x264_where_there_is_no_hardware_and_openh264_comes_after() {
+        let encoders = encoders("", Cache::none()).expect("valid");
+        let best = encoders.best(VideoCodec::H264).expect("x264");
+        assert_eq!(best.encoder.id, "x264");
+        assert_eq!(best.encoder, Encoder::row("x264").expect("a row"));
+        let next = encoders.after("x264").expect("openh264");
+        assert_eq!(next.encoder.id, "openh264");
+        assert!(encoders.after("openh264").is_none());
+        assert!(encoders.after("no-such").is_none());
+        let vp8 = encoders.best(VideoCodec::Vp8).expect("vp8");
+        assert_eq!(vp8.encoder.id, "vp8");
+    }
+
+    #[test]
+    fn one_that_is_named_is_the_only_one() {
+        let only = encoders("encoder = \"openh264\"", Cache::none()).expect("valid");
+        let best = only.best(VideoCodec::H264).expect("openh264");
+        assert_eq!(best.encoder.id, "openh264");
+        assert!(only.after("x264").is_none());
+        let missing = encoders("encoder = \"rockchip-mpp\"", Cache::none()).expect("valid");
+        let error = missing.best(VideoCodec::H264).expect_err("no board");
+        assert!(error.to_string().contains("/dev/mpp_service"), "{error}");
+        let error = encoders("encoder = \"magic\"", Cache::none()).expect_err("unknown");
+        let error = error.to_string();
+        assert!(
+            error.contains("magic") && error.contains("raspberry-pi"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_report_has_every_row_and_why_it_is_not_used() {
+        let text = "[[encoders]]\nid = \"mine\"\nfactory = \"nosuchenc\"\npackage = \"shop\"\n";
+        let report = encoders(text, Cache::none()).expect("valid").report();
+        let words = |id: &str| {
+            let checked = report.iter().find(|c| c.row.id == id).expect("a row");
+            (checked.present, checked.report.words())
+        };
+        assert_eq!(words("x264"), (true, "usable".to_owned()));
+        let (present, mine) = words("mine");
+        assert!(
+            !present && mine.contains("nosuchenc") && mine.contains("shop"),
+            "{mine}"
+        );
+        assert_eq!(report[0].row.id, "mine");
+    }
+
+    #[test]
+    fn that_software_does_not_work_is_not_remembered() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("encoders.json");
+        // It cannot be linked, so that it fails at once.
+        let row = "[[encoders]]\nid = \"x264\"\nfactory = \"x264enc\"\nhardware = false\n\
+                   caps = \"video/x-vp8\"\n";
+        let broken = encoders(&format!("encoder = \"x264\"\n{row}"), Cache::at(&path));
+        let broken = broken.expect("valid");
+        assert!(broken.best(VideoCodec::H264).is_err());
+        let text = std::fs::read_to_string(&path).expect("the mark is there");
+        assert!(!text.contains("unusable"), "{text}");
+    }
+}

@@ -1,0 +1,197 @@
+//! The virtual machine of `make test-vm`, as its tests see it.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use super::browser::{Browser, Person};
+use super::{SOON, until};
+
+/// What tests/lab/guest/ sets up.
+pub const NAME: &str = "vivid";
+pub const CAMERA: &str = "/dev/video0";
+/// Lets the camera's bars move, which they do not of themselves.
+pub const MOVE: &str = "v4l2-ctl -d /dev/video0 -c horizontal_movement=4";
+
+/// The agent keeps devices open this long after the last viewer (src/media/hub.rs).
+const GRACE: Duration = Duration::from_secs(5);
+/// More than that, for closing the device and asking whether it is closed.
+const SLACK: Duration = Duration::from_secs(2);
+
+/// A moment in the machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock(Duration);
+
+impl Clock {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    /// The time that a line begins with, as in `2026-01-31T12:34:56.789012Z`.
+    fn read(line: &str) -> Option<Self> {
+        let (_, time) = line.split_once('T')?;
+        let (time, _) = time.split_once('Z')?;
+        let mut parts = time.split(':');
+        let mut next = || parts.next()?.parse::<f64>().ok();
+        let (hours, minutes, seconds) = (next()?, next()?, next()?);
+        Some(Self(Duration::from_secs_f64(
+            (hours * 60.0 + minutes) * 60.0 + seconds,
+        )))
+    }
+
+    /// `None` where this was before `moment`. No test takes half a day.
+    fn since(self, moment: Self) -> Option<Duration> {
+        match self.0.checked_sub(moment.0) {
+            Some(after) => (after < Self::DAY / 2).then_some(after),
+            None => {
+                let after = self.0 + Self::DAY - moment.0;
+                (after < Self::DAY / 2).then_some(after)
+            }
+        }
+    }
+}
+
+/// The machine and what is around it.
+pub struct Lab {
+    page: String,
+    ssh_config: PathBuf,
+    pub out: PathBuf,
+}
+
+impl Lab {
+    /// The machine with its agent started anew.
+    pub async fn with_fresh_agent() -> Self {
+        Self::with_agent(&[]).await
+    }
+
+    /// The same with other values under `[video]` in the agent's configuration.
+    pub async fn with_agent(video: &[(&str, &str)]) -> Self {
+        let variable = |name: &str| {
+            std::env::var(name).unwrap_or_else(|_| {
+                panic!("{name} is not set: this test needs the virtual machine; run make test-vm")
+            })
+        };
+        let lab = Self {
+            page: variable("CAMERA_AGENT_LAB_PAGE"),
+            ssh_config: variable("CAMERA_AGENT_LAB_SSH_CONFIG").into(),
+            out: variable("CAMERA_AGENT_LAB_OUT").into(),
+        };
+        let mut edits = String::new();
+        for (key, value) in video {
+            edits += &format!(" -e '/^{key} =/d; s/^\\[video\\]/&\\n{key} = {value}/'");
+        }
+        // A test that failed may have left a device unplugged.
+        for (driver, device) in [("vivid", "vivid.0"), ("snd_aloop", "snd_aloop.0")] {
+            let driver = format!("/sys/bus/platform/drivers/{driver}");
+            lab.vm(&format!(
+                "[ -e {driver}/{device} ] || echo {device} >{driver}/bind"
+            ))
+            .await;
+        }
+        lab.vm(&format!(
+            "systemctl stop other 2>/dev/null; cd /etc/camera-agent; \
+             sed -e ''{edits} plain.toml >camera-agent.toml; \
+             udevadm settle; {MOVE}; systemctl restart camera-agent"
+        ))
+        .await;
+        until("the agent is registered", SOON, || async {
+            lab.log().await.contains("connected").then_some(())
+        })
+        .await;
+        lab
+    }
+
+    /// A browser on the page.
+    pub async fn browser(&self) -> Browser {
+        let browser = Browser::start(Person::default()).await;
+        browser.open(&format!("{}?name=viewer", self.page)).await;
+        browser
+    }
+
+    /// What a command in the machine prints.
+    pub async fn vm(&self, command: &str) -> String {
+        let mut ssh = Command::new("ssh");
+        ssh.kill_on_drop(true).stdin(Stdio::null());
+        ssh.arg("-F")
+            .arg(&self.ssh_config)
+            .args(["lab-vm", command]);
+        let output = timeout(SOON, ssh.output())
+            .await
+            .unwrap_or_else(|_| panic!("no answer in {:?}: {command}", SOON))
+            .expect("ssh is installed");
+        assert!(output.status.success(), "{command}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// A property of the agent's unit.
+    pub async fn property(&self, name: &str) -> String {
+        self.vm(&format!("systemctl show -P {name} camera-agent"))
+            .await
+    }
+
+    /// All that this run of the agent logged.
+    pub async fn log(&self) -> String {
+        self.vm(
+            "journalctl --no-pager -o cat _SYSTEMD_INVOCATION_ID=$(systemctl show -P InvocationID camera-agent)",
+        )
+        .await
+    }
+
+    /// Runs a command in the machine; the time there just before it.
+    pub async fn at(&self, command: &str) -> Clock {
+        let printed = self.vm(&format!("date -u +%FT%T.%6NZ; {command}")).await;
+        Clock::read(&printed).expect("date prints the time")
+    }
+
+    /// How long after `moment` the agent first logged `text`, by its own clock:
+    /// what emulation and the way to here add is not in it.
+    pub async fn logged_after(&self, moment: Clock, text: &str) -> Duration {
+        until(&format!("{text:?} in the agent's log"), SOON, || async {
+            let log = self.log().await;
+            log.lines()
+                .filter(|line| line.contains(text))
+                .find_map(|line| Clock::read(line)?.since(moment))
+        })
+        .await
+    }
+
+    /// The agent's open file descriptors and its threads.
+    pub async fn files_and_threads(&self) -> (usize, usize) {
+        let counts = self
+            .vm("cd /proc/$(systemctl show -P MainPID camera-agent) && ls fd | wc -l && ls task | wc -l")
+            .await;
+        let mut counts = counts
+            .lines()
+            .map(|count| count.parse().expect("wc counts"));
+        let mut next = || counts.next().expect("two counts");
+        (next(), next())
+    }
+
+    /// Waits until the camera's node is closed, whoever watches.
+    pub async fn camera_is_let_go(&self) {
+        until("the agent lets go of the camera", SOON, || async {
+            (!self.camera_is_open().await).then_some(())
+        })
+        .await;
+    }
+
+    /// The agent has the camera's node open.
+    pub async fn camera_is_open(&self) -> bool {
+        let count = self
+            .vm("ls -l /proc/$(systemctl show -P MainPID camera-agent)/fd | grep -c /dev/video || true")
+            .await;
+        count.parse::<u32>().expect("grep counts") > 0
+    }
+
+    /// The camera's node is closed when the last viewer is gone for a while.
+    pub async fn camera_closes(&self, last_viewer_left: Instant) {
+        until("the camera's node is closed", GRACE + SLACK, || async {
+            (!self.camera_is_open().await).then_some(())
+        })
+        .await;
+        let took = last_viewer_left.elapsed();
+        println!("last viewer left to closed device: {took:?}");
+        assert!(took < GRACE + SLACK, "{took:?}");
+    }
+}
