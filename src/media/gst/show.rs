@@ -34,7 +34,7 @@ const STARTING: Caption = Caption::Words("CAMERA IS STARTING");
 /// What pipelines report from their own threads. The number tells them apart:
 /// news of a pipeline that was closed since is no news.
 enum News {
-    Opened(u64, Result<Camera, MediaError>),
+    Opened(u64, Box<Result<Camera, MediaError>>),
     Flows(u64),
     Problem(u64, Option<BranchId>, MediaError),
 }
@@ -298,7 +298,7 @@ impl Show {
                     // Given up meanwhile; dropped, it closes.
                     return;
                 }
-                match result {
+                match *result {
                     Ok(camera) => self.opened(number, camera, now),
                     Err(error) => self.camera_failed(&error, now),
                 }
@@ -459,7 +459,7 @@ impl Show {
             });
             let opened = camera.as_ref().ok();
             let node = opened.and_then(|camera| camera.picture.plan.node.clone());
-            opener.teller.tell(News::Opened(number, camera));
+            opener.teller.tell(News::Opened(number, Box::new(camera)));
             // The picture does not wait for them.
             if let Some(node) = node {
                 set_controls(&node, &opener.config, &mut lock(&refused));
