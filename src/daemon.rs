@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use tracing::{debug, info, warn};
 
 use crate::agent::{Agent, AgentConfig, Command, Event, PeerEvent, SessionId};
@@ -19,6 +20,7 @@ use crate::logging::Logging;
 use crate::media::gst::{self, GstSource};
 use crate::media::hotplug::Hotplug;
 use crate::media::hub::HubThread;
+use crate::media::latency::Latency;
 use crate::media::learned::Learned;
 use crate::media::led::Led;
 use crate::media::probe::Encoders;
@@ -31,6 +33,8 @@ use reload::Prepared;
 
 /// Events that wait for the loop.
 const EVENTS: usize = 1024;
+/// How often the log is told where the time of the frames goes.
+const LATENCY: Duration = Duration::from_secs(60);
 /// Goodbyes have this long; systemd and people expect less than 2 s.
 const SHUTDOWN: Duration = Duration::from_millis(1_500);
 
@@ -71,11 +75,9 @@ impl StartError {
 
 /// Checks all that can be checked without a camera and without a network.
 pub fn check(config: &Config) -> Result<(), StartError> {
-    config.validate()?;
-    IceServers::load(&config.ice)?;
-    Server::new(&config.server.url, config.server.ca_file.as_ref())?;
-    gst::init()?;
-    gst::check_descriptions(&config.video, &config.audio)?;
+    if let Some(first) = problems(config).into_iter().next() {
+        return Err(first);
+    }
     Encoders::for_this_machine(config)?.best(VideoCodec::H264)?;
     Ok(())
 }
@@ -136,6 +138,25 @@ impl Supervision {
             reloads: mpsc::channel(1).1,
         }
     }
+}
+
+/// Everything that is wrong with a configuration, but for its encoder: that is
+/// found out by encoding.
+pub fn problems(config: &Config) -> Vec<StartError> {
+    let gstreamer = || {
+        gst::init()?;
+        gst::check_descriptions(&config.video, &config.audio)
+    };
+    let server = Server::new(&config.server.url, config.server.ca_file.as_ref());
+    [
+        config.validate().err().map(StartError::from),
+        IceServers::load(&config.ice).err().map(StartError::from),
+        server.err().map(StartError::from),
+        gstreamer().err().map(StartError::from),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Tries the encoders that will be needed when the first one fails, or for a
@@ -246,6 +267,7 @@ impl Daemon {
             tell,
             events,
         } = self;
+        let latency = hub.latency().clone();
         let listener = hub.clone();
         let hotplug = Hotplug::listen(move || listener.device_appeared());
         let mut running = Running {
@@ -265,6 +287,7 @@ impl Daemon {
             observer: by.observer,
             logging: by.logging,
             preparing: JoinSet::new(),
+            latency,
         };
         running.until_quit(events, by.reloads, shutdown).await;
         drop(hotplug);
@@ -306,6 +329,7 @@ struct Running {
     logging: Option<Logging>,
     /// A configuration that is being made ready.
     preparing: JoinSet<Result<Box<Prepared>, StartError>>,
+    latency: Arc<Latency>,
 }
 
 impl Running {
@@ -318,6 +342,8 @@ impl Running {
         let (tell, mut frames) = mpsc::channel(EVENTS);
         tokio::pin!(shutdown);
         let mut stopping = false;
+        let mut minute = tokio::time::interval(LATENCY);
+        minute.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.report();
             let timeout = sleep_until(self.agent.poll_timeout());
@@ -342,6 +368,10 @@ impl Running {
                 }
                 () = report => None,
                 () = timeout => Some(Event::Timeout),
+                _ = minute.tick() => {
+                    self.log_latency(Instant::now());
+                    None
+                }
             };
             if let Some(event) = event {
                 self.agent.handle(event, Instant::now());
@@ -371,6 +401,14 @@ impl Running {
             .turn(Instant::now(), &snapshot, || self.hub.nudge());
         if let Some(observer) = &self.observer {
             observer.send_replace(snapshot);
+        }
+    }
+
+    /// One line, while there are viewers.
+    fn log_latency(&self, now: Instant) {
+        let report = self.latency.report(now);
+        if report.was_watched() {
+            debug!(p50_p95_ms = %report, "latency");
         }
     }
 

@@ -16,6 +16,7 @@ use tracing::{error, info, warn};
 use camera_agent::cli::{self, Cli, Command};
 use camera_agent::config::{AudioSource, Config, ConfigError, LogConfig, VideoSource};
 use camera_agent::daemon::{self, Daemon, StartError, Supervision};
+use camera_agent::doctor::{self, Severity};
 use camera_agent::ice::{self, IceServers};
 use camera_agent::media::discovery::report;
 use camera_agent::media::gst;
@@ -36,6 +37,10 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run(&arguments),
         Command::Chat(arguments) => chat(&arguments),
         Command::Demo(arguments) => demo(&arguments),
+        Command::Doctor(arguments) => match doctor(&arguments) {
+            Ok(severity) => return ExitCode::from(severity.exit_code()),
+            Err(error) => Err(error),
+        },
         Command::Setup(arguments) => set_up(&arguments),
         Command::PackageFiles { folder } => {
             packaging::write(&folder).with_context(|| format!("writing to {}", folder.display()))
@@ -216,6 +221,27 @@ fn demo(arguments: &cli::Demo) -> anyhow::Result<()> {
     })
 }
 
+/// The findings are the output; nothing is logged beside them unless the
+/// environment's `RUST_LOG` asks for it.
+fn doctor(arguments: &cli::Doctor) -> anyhow::Result<Severity> {
+    logging::start(&LogConfig {
+        level: "off".into(),
+        ..Default::default()
+    })?;
+    if std::io::stderr().is_terminal() {
+        eprintln!("examining this device; it takes up to 25 s");
+    }
+    let report = block_on(async {
+        Ok(doctor::examine(arguments.config.as_deref(), arguments.quick).await)
+    })?;
+    if arguments.json {
+        println!("{:#}", report.to_json());
+    } else {
+        print!("{}", report.to_text());
+    }
+    Ok(report.severity())
+}
+
 fn set_up(arguments: &cli::Setup) -> anyhow::Result<()> {
     if arguments.check {
         Config::load(&arguments.config)?.check(&arguments.config)?;
@@ -304,7 +330,7 @@ fn page_address(address: std::net::SocketAddr) -> String {
 
 /// One thread: the encoder has threads of its own, and frames of all viewers
 /// leave in the order in which they came.
-fn block_on(run: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+fn block_on<T>(run: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build()

@@ -16,6 +16,7 @@ use tracing::{debug, error, info, warn};
 
 use super::frame::{Packetizer, profile_level_id};
 use super::keyframes::KeyFrames;
+use super::latency::{Latency, Stage};
 use super::progress::{Counters, Progress};
 use super::pulse::Pulse;
 use super::status::{MediaStatus, State, StreamStatus};
@@ -84,6 +85,7 @@ struct Shared {
     /// A key frame request is on its way to the thread; viewers may ask as
     /// often as they like.
     key_frame_asked: [AtomicBool; 3],
+    latency: Arc<Latency>,
 }
 
 /// A handle on the hub; clones are cheap.
@@ -137,6 +139,7 @@ impl Hub {
             camera: Mutex::default(),
             progress: Counters::default(),
             key_frame_asked: Default::default(),
+            latency: Arc::new(Latency::new(Instant::now())),
         });
         let mut thread = Thread {
             source,
@@ -181,6 +184,11 @@ impl Hub {
         if !self.shared.key_frame_asked[stream.index()].swap(true, Ordering::AcqRel) {
             let _ = self.requests.send(Request::KeyFrame(stream));
         }
+    }
+
+    /// Where the time of the picture's frames goes.
+    pub fn latency(&self) -> &Arc<Latency> {
+        &self.shared.latency
     }
 
     /// How picture and sound are; changes are told.
@@ -274,6 +282,14 @@ impl Output {
         let earliest = self.last + STEP;
         unit.running_time = unit.running_time.max(earliest);
         self.last = unit.running_time;
+        if let (Stream::Video(_), Some(entered)) = (self.stream, unit.encoder_in) {
+            let latency = &self.shared.latency;
+            let (captured, encoded) = (unit.captured_at, unit.encoded_at);
+            let waited = entered.saturating_duration_since(captured);
+            latency.record(Stage::ToEncoder, waited, entered);
+            let coded = encoded.saturating_duration_since(entered);
+            latency.record(Stage::Encode, coded, encoded);
+        }
         if self.pulse.beat(Instant::now()) {
             let _ = self.requests.send(Request::Flowing(self.stream, self.run));
         }

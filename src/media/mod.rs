@@ -19,6 +19,7 @@ pub mod gst;
 pub mod hotplug;
 pub mod hub;
 mod keyframes;
+pub mod latency;
 pub mod learned;
 pub mod led;
 mod picture;

@@ -113,7 +113,7 @@ pub(super) async fn send(
             header.sequence_number = header.sequence_number.wrapping_add(1);
             packet
         });
-        waiting.extend(packets);
+        waiting.extend(packets, (stream != Stream::Audio).then_some(&frame));
         let signal = rtp::Packet {
             header: header.clone(),
             payload: Bytes::new(),

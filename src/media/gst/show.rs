@@ -5,6 +5,7 @@
 //! the two pictures is shown, and deliver to the same outputs.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
@@ -34,7 +35,7 @@ const STARTING: Caption = Caption::Words("CAMERA IS STARTING");
 /// What pipelines report from their own threads. The number tells them apart:
 /// news of a pipeline that was closed since is no news.
 enum News {
-    Opened(u64, Box<Result<Camera, MediaError>>),
+    Opened(u64, Result<Box<Camera>, MediaError>),
     Flows(u64),
     Problem(u64, Option<BranchId>, MediaError),
 }
@@ -298,8 +299,8 @@ impl Show {
                     // Given up meanwhile; dropped, it closes.
                     return;
                 }
-                match *result {
-                    Ok(camera) => self.opened(number, camera, now),
+                match result {
+                    Ok(camera) => self.opened(number, *camera, now),
                     Err(error) => self.camera_failed(&error, now),
                 }
             }
@@ -356,10 +357,14 @@ impl Show {
     }
 
     fn camera_failed(&mut self, error: &MediaError, now: Instant) {
+        // A pulled plug is a stream error like any other, but for the node.
+        let open = self.camera.as_ref().and_then(|c| c.value.as_ref());
+        let node = open.and_then(|camera| camera.picture.plan.node.as_deref());
+        let gone = node.is_some_and(|n| n.starts_with('/') && !Path::new(n).exists());
         self.recovery.handle(
             Event::CameraFailed {
                 reason: error.to_string(),
-                absent: error.is_absent(),
+                absent: gone || error.is_absent(),
             },
             now,
         );
@@ -381,7 +386,12 @@ impl Show {
             .and_then(|camera| camera.flowing_since)
             .map(|since| now.saturating_duration_since(since));
         let shared = opened.is_some_and(Camera::shares_buffers);
-        lock(&self.learned).failed(reason, worked, shared);
+        let mut learned = lock(&self.learned);
+        learned.failed(reason, worked, shared);
+        if opened.is_none() && reason.contains(plan::NO_MODE_LEFT) {
+            learned.out_of_modes();
+        }
+        drop(learned);
         // The first says it; the rest would only say it again.
         if std::mem::replace(&mut self.lost, true) {
             debug!(error = reason, "the camera is still lost");
@@ -455,11 +465,11 @@ impl Show {
             let camera = lit.as_ref().map_err(Clone::clone).and_then(|lit| {
                 let picture = opener.open()?;
                 picture.play(&clock, base_time)?;
-                Ok(Camera::new(picture, lit.clone()))
+                Ok(Box::new(Camera::new(picture, lit.clone())))
             });
             let opened = camera.as_ref().ok();
             let node = opened.and_then(|camera| camera.picture.plan.node.clone());
-            opener.teller.tell(News::Opened(number, Box::new(camera)));
+            opener.teller.tell(News::Opened(number, camera));
             // The picture does not wait for them.
             if let Some(node) = node {
                 set_controls(&node, &opener.config, &mut lock(&refused));
@@ -596,10 +606,15 @@ impl Show {
             return;
         };
         let next = match self.encoders.after(&failed.id) {
-            Some(next) => Row {
-                encoder: next.encoder,
-                fell_at: Some(Instant::now()),
-            },
+            Some(next) => {
+                for warning in &next.report.warnings {
+                    warn!(encoder = %next.encoder.id, "{warning}");
+                }
+                Row {
+                    encoder: next.encoder,
+                    fell_at: Some(Instant::now()),
+                }
+            }
             None => match self.encoders.best(codec) {
                 Ok(best) => Row::first(best.encoder),
                 Err(error) => return error!(%error, "no encoder is left"),
