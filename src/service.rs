@@ -96,6 +96,8 @@ impl Snapshot {
 pub struct Service {
     manager: Option<Manager>,
     watchdog: Option<Watchdog>,
+    /// The media thread was asked for its first turn.
+    nudged: bool,
     /// When it is up at the latest; `None` once it is.
     ready_by: Option<Instant>,
     said: String,
@@ -124,6 +126,7 @@ impl Service {
         Self {
             manager: None,
             watchdog: None,
+            nudged: false,
             ready_by: Some(now + PATIENCE),
             said: String::new(),
             measured: None,
@@ -170,6 +173,10 @@ impl Service {
         let Some(watchdog) = &mut self.watchdog else {
             return;
         };
+        if !std::mem::replace(&mut self.nudged, true) {
+            // Or there would be no turn to see at the first look.
+            return nudge();
+        }
         let work = Work {
             turns: snapshot.progress.turns,
             pictures: snapshot.progress.pictures,
@@ -405,6 +412,25 @@ mod tests {
         );
         service.turn(begun + AGAIN, &watched(), || ());
         assert_eq!(heard(&socket), ["READY=1", "STATUS=3 viewers, 1280×720"]);
+    }
+
+    #[test]
+    fn an_idle_device_is_fed_from_the_first_look_on() {
+        let begun = Instant::now();
+        let (mut service, socket, _folder) = supervised(begun);
+        let limit = Duration::from_secs(4);
+        service.watchdog = Some(Watchdog::new(limit, begun));
+        let mut snapshot = watched();
+        snapshot.viewers = 0;
+        let mut now = begun;
+        for _ in 0..10 {
+            let mut turns = 0;
+            service.turn(now, &snapshot, || turns += 1);
+            snapshot.progress.turns += turns;
+            let fed = heard(&socket).contains(&"WATCHDOG=1".to_owned());
+            assert_eq!(fed, now > begun, "{:?}", now - begun);
+            now = service.poll_timeout().expect("the next look");
+        }
     }
 
     #[test]

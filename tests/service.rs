@@ -203,6 +203,7 @@ async fn the_watchdog_is_fed_while_it_works_and_not_while_it_stands_still() {
     let gaps = fed.windows(2).map(|pair| pair[1] - pair[0]);
     let longest = gaps.max().expect("four of them");
     assert!(longest < WATCHDOG, "{longest:?}");
+    assert!(!service.log().contains("ERROR"), "{}", service.log());
 
     service.signal("STOP").await;
     sleep(Duration::from_millis(200)).await;
