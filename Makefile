@@ -28,6 +28,10 @@ help:
 	@echo "make test     every check and test that needs no virtual machine"
 	@echo "make test-vm  the same agent on a real kernel camera, in a virtual machine"
 	@echo "make deb      a Debian package in target/debian (TARGET=… for another architecture)"
+	@echo "make cross    the binary for a board: TARGET=aarch64-unknown-linux-gnu,"
+	@echo "              armv7-unknown-linux-gnueabihf or this machine's own (Debian 12)"
+	@echo "make test-arm64  that binary for 64-bit ARM, emulated, answers a browser's call"
+	@echo "make figures  size, memory, CPU and start-up, as in the README"
 	@echo "make bench    cost and latency of calls, beside a bare webrtc sender"
 	@echo "make fuzz     a minute for each fuzz target (nightly Rust and cargo-fuzz)"
 
@@ -107,6 +111,18 @@ deb: package-files $(CARGO_DEB)
 	else \
 		echo "lintian is not installed; the package was not checked"; \
 	fi
+
+.PHONY: cross
+cross:
+	cross/build.sh $(TARGET)
+
+.PHONY: test-arm64
+test-arm64: test-packages
+	tests/arm64/run.sh
+
+.PHONY: figures
+figures: build-packages
+	cargo bench --locked --bench figures
 
 .PHONY: bench
 bench: test-packages
