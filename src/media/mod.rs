@@ -34,6 +34,7 @@ mod pulse;
 pub mod recovery;
 pub mod replay;
 pub mod status;
+mod v4l2;
 
 use std::fmt;
 use std::time::{Duration, Instant};
