@@ -69,6 +69,7 @@ test-vm: test-packages
 .PHONY: bench
 bench: test-packages
 	cargo bench --locked --bench calls
+	cargo bench --locked --bench media
 	cargo bench --locked --bench page
 	cargo bench --locked --bench probe
 
