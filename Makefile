@@ -127,6 +127,7 @@ figures: build-packages
 .PHONY: bench
 bench: test-packages
 	cargo bench --locked --bench calls
+	cargo bench --locked --bench media
 	cargo bench --locked --bench page
 	cargo bench --locked --bench probe
 
