@@ -146,6 +146,11 @@ async fn moves(viewer: &Browser) {
     .await;
 }
 
+/// GStreamer found no mistake in how it is used.
+fn assert_no_criticals(device: &Device) {
+    assert_eq!(device.logged("CRITICAL"), 0, "{:?}", device.log());
+}
+
 /// One SSRC, timestamps that rise from frame to frame and keep up with the
 /// clock on the wall: to the viewer it is one stream.
 fn assert_one_stream(track: &Track, clock: f64) {
@@ -277,6 +282,7 @@ async fn one_stream_runs_on_over_a_fault_of_the_camera_and_the_sound_does_not_no
             assert_one_stream(&received.video, VIDEO_CLOCK);
             assert_one_stream(&received.audio, AUDIO_CLOCK);
         });
+        assert_no_criticals(&bed.device);
     }
 }
 
@@ -374,6 +380,7 @@ async fn an_encoder_that_fails_during_a_call_gives_way_to_the_next() {
         });
         let lost = bed.device.logged("the camera is lost");
         assert_eq!(lost, 0, "{fault}: {:?}", bed.device.log());
+        assert_no_criticals(&bed.device);
     }
 }
 

@@ -356,7 +356,9 @@ impl Picture {
                             },
                         );
                     }
-                    return gst::PadProbeReturn::Drop;
+                    // Not `Drop`, for which GStreamer frees the event that its
+                    // bindings have freed.
+                    return gst::PadProbeReturn::Handled;
                 }
                 _ => {}
             }
