@@ -24,6 +24,8 @@ use crate::sdp::VideoCodec;
 pub struct Limits {
     /// No frame for so long is a fault.
     pub silence: Duration,
+    /// An encoder that was just started has so long for its first frame.
+    pub first_output: Duration,
     /// A camera that was just opened has so long before viewers see a slate.
     pub first_frame: Duration,
     /// And so long before it counts as failed.
@@ -44,6 +46,7 @@ impl Limits {
         let three_frames = Duration::from_secs(3) / fps.max(1);
         Self {
             silence: three_frames.max(Duration::from_millis(1_500)),
+            first_output: three_frames.max(Duration::from_millis(2_500)),
             first_frame: three_frames.max(Duration::from_millis(1_000)),
             opening: Duration::from_secs(10),
             retry: (Duration::from_millis(500), Duration::from_secs(30)),
@@ -314,7 +317,9 @@ impl Recovery {
                 let reason = format!("nothing came out for {:.1} s", silence.as_secs_f64());
                 self.encoder_failed(codec, reason, now);
             }
-        } else if fed && now.saturating_duration_since(encoder.started) >= silence {
+        } else if fed
+            && now.saturating_duration_since(encoder.started) >= self.limits.first_output
+        {
             self.encoder_failed(codec, "nothing came out at all".to_owned(), now);
         }
     }
