@@ -102,7 +102,20 @@ impl Daemon {
         let (hub, media) = Hub::start(source, profile);
         let (tell, events) = mpsc::channel(EVENTS);
         let with_audio = config.audio.source != AudioSource::None;
-        let peers = Peers::new(hub.clone(), with_audio, ice, config.ice.loopback, tell)?;
+        let audio = if with_audio {
+            config.audio.bitrate_kbps
+        } else {
+            0
+        };
+        let most = (config.video.bitrate_kbps + audio) * 1000;
+        let peers = Peers::new(
+            hub.clone(),
+            most,
+            with_audio,
+            ice,
+            config.ice.loopback,
+            tell,
+        )?;
         let agent = Agent::new(
             AgentConfig {
                 name,

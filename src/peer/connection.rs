@@ -1,7 +1,8 @@
 //! The connection itself: made for an offer, it answers, trickles, and sends
 //! once its path is up.
 
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use rtc::ice::mdns::MulticastDnsMode;
@@ -26,11 +27,12 @@ use webrtc::rtp_transceiver::RtpSender;
 
 use super::burst::Waiting;
 use super::engine::{self, PLAYOUT_DELAY_URI};
+use super::estimate::{Estimator, Path};
 use super::feedback::{Feedback, Listener};
 use super::sender::{self, Parameters};
 use super::{PeerCommand, PeerError, Peers, while_doing};
 use crate::agent::{PeerEvent, SessionId};
-use crate::media::{Hub, Stream, Watch};
+use crate::media::{Stream, Watch};
 use crate::sdp::{self, Offer};
 use crate::wire::Candidate;
 
@@ -74,23 +76,43 @@ impl PeerConnectionEventHandler for Handler {
     }
 }
 
-/// What a viewer says by RTCP goes to the agent and to the encoder.
-struct ToAgentAndEncoder {
+/// What a viewer says by RTCP goes to the agent, to the encoder and to what is
+/// known of his path.
+struct Told {
     session: SessionId,
-    events: mpsc::Sender<(SessionId, PeerEvent)>,
-    hub: Hub,
+    shared: Arc<Peers>,
     video: Stream,
+    path: Path,
+    address: Arc<Mutex<Option<IpAddr>>>,
 }
 
-impl Listener for ToAgentAndEncoder {
+impl Listener for Told {
     fn alive(&self) {
-        let _ = self.events.try_send((self.session, PeerEvent::Rtcp));
+        let events = &self.shared.events;
+        let _ = events.try_send((self.session, PeerEvent::Rtcp));
     }
 
     fn key_frame(&self) {
         debug!(session = %self.session, "the viewer asks for a key frame");
-        self.hub.request_key_frame(self.video);
+        self.shared.hub.request_key_frame(self.video);
     }
+
+    fn address(&self, address: IpAddr) {
+        *lock(&self.address) = Some(address);
+        let remembered = lock(&self.shared.memory).get(address, Instant::now());
+        if let Some(bits_per_second) = remembered {
+            debug!(bits_per_second, "the path is remembered");
+            self.path.restart(bits_per_second);
+        }
+    }
+
+    fn remb(&self, bits_per_second: u32, now: Instant) {
+        self.path.remb(bits_per_second, self.shared.bounds, now);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Outlet {
@@ -109,6 +131,9 @@ pub(super) struct Connection {
     heard: mpsc::Receiver<Heard>,
     outlets: Vec<Outlet>,
     waiting: Waiting,
+    path: Path,
+    /// Where the viewer's RTCP comes from.
+    address: Arc<Mutex<Option<IpAddr>>>,
     mid: String,
 }
 
@@ -130,17 +155,27 @@ impl Connection {
         let (tell, heard) = mpsc::channel(HEARD);
         let waiting = Waiting::default();
         let engine = engine::media_engine(&offer).map_err(while_doing("preparing the codecs"))?;
-        let listener = || ToAgentAndEncoder {
-            session,
-            events: shared.events.clone(),
-            hub: shared.hub.clone(),
-            video,
+        let path = Path::new(shared.bounds);
+        let address = Arc::<Mutex<Option<IpAddr>>>::default();
+        let interceptors = || {
+            let told = Told {
+                session,
+                shared: shared.clone(),
+                video,
+                path: path.clone(),
+                address: address.clone(),
+            };
+            engine::interceptors(
+                Feedback::new(Box::new(told)),
+                waiting.clone(),
+                Estimator::new(shared.bounds, path.clone()),
+            )
         };
         let connection = match build(
             shared,
             user,
             engine.clone(),
-            engine::interceptors(Feedback::new(Box::new(listener())), waiting.clone()),
+            interceptors(),
             tell.clone(),
             MulticastDnsMode::QueryOnly,
         )
@@ -155,7 +190,7 @@ impl Connection {
                     shared,
                     user,
                     engine,
-                    engine::interceptors(Feedback::new(Box::new(listener())), waiting.clone()),
+                    interceptors(),
                     tell,
                     MulticastDnsMode::Disabled,
                 )
@@ -171,6 +206,8 @@ impl Connection {
             heard,
             outlets: Vec::new(),
             waiting,
+            path,
+            address,
             mid: offer.mids.first().cloned().unwrap_or_default(),
         };
         debug!("connection made in {:?}", started.elapsed());
@@ -287,7 +324,21 @@ impl Connection {
         if let Err(error) = self.connection.close().await {
             debug!(%error, "closing");
         }
+        self.remember();
         end
+    }
+
+    /// His next call begins with what this one ended with.
+    fn remember(&self) {
+        let Some(address) = *lock(&self.address) else {
+            return;
+        };
+        if self.path.is_measured() {
+            let estimate = self.path.estimate();
+            debug!(?estimate, "the path at the end");
+            let mut memory = lock(&self.shared.memory);
+            memory.put(address, estimate.bits_per_second, Instant::now());
+        }
     }
 
     async fn add_candidate(&self, candidate: Candidate) {

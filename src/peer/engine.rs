@@ -1,7 +1,7 @@
 //! The codecs, header extensions and interceptors of one viewer's connection,
 //! made for the formats of his offer.
 
-use rtc::interceptor::{SenderReportBuilder, Slot, TwccSenderBuilder};
+use rtc::interceptor::{CongestionControlBuilder, SenderReportBuilder, Slot, TwccSenderBuilder};
 use rtc::peer_connection::configuration::media_engine::{
     MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8,
 };
@@ -13,9 +13,10 @@ use webrtc::error::Result;
 use webrtc::peer_connection::{MediaEngine, Registry};
 
 use super::burst::{Burst, Waiting};
+use super::estimate::Estimator;
 use super::feedback::Feedback;
-use super::numbering::Numbering;
 use super::repair::Repair;
+use super::with_rtx::WithRtx;
 use crate::sdp::{Offer, VideoCodec};
 
 /// Asks the receiver for a jitter buffer of no more than it needs
@@ -49,6 +50,7 @@ pub(super) fn video_codec(offer: &Offer) -> RTCRtpCodec {
             feedback("nack", ""),
             feedback("nack", "pli"),
             feedback("transport-cc", ""),
+            feedback("goog-remb", ""),
         ],
     }
 }
@@ -116,12 +118,13 @@ pub(super) fn media_engine(offer: &Offer) -> Result<MediaEngine> {
 
 /// What stands between the tracks and the wire. The crate's own pacer is not
 /// among them: it starts at 1 Mbit/s and freezes a picture under loss.
-pub(super) fn interceptors(feedback: Feedback, waiting: Waiting) -> Registry {
+pub(super) fn interceptors(feedback: Feedback, waiting: Waiting, estimator: Estimator) -> Registry {
     Registry::new()
         .with(
-            Slot::TwccSender,
-            Numbering::new(TwccSenderBuilder::new().build()),
+            Slot::CongestionControl,
+            WithRtx(CongestionControlBuilder::new(estimator).build()),
         )
+        .with(Slot::TwccSender, WithRtx(TwccSenderBuilder::new().build()))
         .with(Slot::from(FEEDBACK_SLOT), feedback)
         .with(Slot::NackResponder, Repair::default())
         .with(Slot::SenderReport, SenderReportBuilder::new().build())

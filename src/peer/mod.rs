@@ -10,13 +10,15 @@
 mod burst;
 mod connection;
 mod engine;
+mod estimate;
 mod feedback;
-mod numbering;
+mod memory;
 mod repair;
 mod sender;
+mod with_rtx;
 
 use std::net::UdpSocket;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -30,6 +32,8 @@ use crate::media::Hub;
 use crate::sdp::Offer;
 use crate::wire::{Candidate, UserName};
 use connection::Connection;
+use estimate::Bounds;
+use memory::Memory;
 
 /// Offers and candidates that wait for a connection.
 const COMMANDS: usize = 256;
@@ -63,6 +67,8 @@ pub struct Peers {
     certificate: RTCCertificate,
     ice: IceServers,
     addresses: Vec<String>,
+    bounds: Bounds,
+    memory: Mutex<Memory>,
     runtime: Arc<dyn Runtime>,
     events: mpsc::Sender<(SessionId, PeerEvent)>,
 }
@@ -80,9 +86,11 @@ enum PeerCommand {
 
 impl Peers {
     /// Makes the certificate, which takes seconds on a weak board, ahead of
-    /// the first call. Events of all connections go to `events`.
+    /// the first call. `most` is what a viewer can be sent, in bit/s. Events of
+    /// all connections go to `events`.
     pub fn new(
         hub: Hub,
+        most: u32,
         with_audio: bool,
         ice: IceServers,
         loopback: bool,
@@ -107,6 +115,8 @@ impl Peers {
             certificate,
             ice,
             addresses,
+            bounds: Bounds::up_to(most),
+            memory: Mutex::default(),
             runtime: Arc::new(TokioRuntime),
             events,
         })

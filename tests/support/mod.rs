@@ -8,6 +8,7 @@ pub mod desk;
 pub mod device;
 pub mod meter;
 pub mod original;
+pub mod relay;
 pub mod viewer;
 
 use std::future::Future;
