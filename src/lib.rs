@@ -13,7 +13,7 @@
 //! | the process | [`cli`], [`logging`], [`environment`], `main` |
 //! | the device's one loop: events in, commands out | [`daemon`] |
 //! | shells, each the owner of one kind of socket or device | [`signaling`], [`media`], [`peer`], [`chat`] |
-//! | pure: no IO, no clock, no runtime | [`agent`], [`room`], [`sdp`], [`wire`], [`config`], [`ice`] |
+//! | pure: no IO, no clock, no runtime | [`agent`], [`rate`], [`room`], [`sdp`], [`wire`], [`config`], [`ice`] |
 //!
 //! # A call
 //!
@@ -33,6 +33,7 @@ pub mod ice;
 pub mod logging;
 pub mod media;
 pub mod peer;
+pub mod rate;
 pub mod room;
 pub mod sdp;
 pub mod signaling;

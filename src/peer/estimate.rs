@@ -17,13 +17,15 @@ use std::time::{Duration, Instant};
 
 use rtc::interceptor::{BandwidthEstimator, Gcc, PacketReport};
 
+use crate::rate::Sight;
+
 /// What arrives is counted over so long.
 const WINDOW: Duration = Duration::from_secs(1);
 /// A window this short says nothing yet.
 const SHORTEST: Duration = Duration::from_millis(250);
 /// The delay of an empty path is the least of so long, and of once more.
 const BASE_EPOCH: Duration = Duration::from_secs(10);
-/// A queue this long ends the start.
+/// A queue this long ends the start, and an attempt at more.
 const FULL: f64 = 0.040;
 /// A queue this long is drained.
 const STANDING: f64 = 0.080;
@@ -79,6 +81,19 @@ pub(super) struct Estimate {
     pub round_trip: Option<Duration>,
     /// How long packets stand in the path's queue.
     pub queueing: Duration,
+    /// The path has not shown a limit yet.
+    pub open: bool,
+}
+
+impl Estimate {
+    /// What the choice of quality needs of it.
+    pub fn sight(&self) -> Sight {
+        Sight {
+            carries: self.bits_per_second,
+            open: self.open,
+            full: self.queueing.as_secs_f64() > FULL,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -103,6 +118,7 @@ impl Path {
                 loss: 0.0,
                 round_trip: None,
                 queueing: Duration::ZERO,
+                open: true,
             },
             heard: None,
             restart: None,
@@ -134,6 +150,7 @@ impl Path {
             .is_some_and(|at| now.saturating_duration_since(at) < STALE);
         if !better {
             known.estimate.bits_per_second = bits_per_second.clamp(bounds.min, bounds.max);
+            known.estimate.open = false;
         }
     }
 
@@ -362,6 +379,7 @@ impl BandwidthEstimator for Estimator {
                 .get()
                 .and_then(|s| Duration::try_from_secs_f64(s).ok()),
             queueing: Duration::try_from_secs_f64(queueing).unwrap_or_default(),
+            open: self.starting,
         };
     }
 
