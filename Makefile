@@ -70,11 +70,12 @@ test-vm: test-packages
 bench: test-packages
 	cargo bench --locked --bench calls
 	cargo bench --locked --bench page
+	cargo bench --locked --bench probe
 
 FUZZ_SECONDS := 60
 
 .PHONY: fuzz
 fuzz: build-packages
-	for target in wire offer room agent; do \
+	for target in wire offer room agent message; do \
 		cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
 	done

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, ConfigError, IceConfig, IceServerConfig, LogFormat, VideoSource};
+use crate::media::probe::child::COMMAND as PROBE;
 use crate::wire::DEFAULT_PORT;
 
 /// Answers WebRTC video calls from a chat page with this board's camera and
@@ -28,6 +29,10 @@ pub enum Command {
     /// Both in one process on this machine, with the first camera and
     /// microphone found, else a test picture and a tone.
     Demo(Demo),
+    /// Tries one encoder out: a job as JSON on standard input, reports on
+    /// standard output. The agent runs it on itself.
+    #[command(name = PROBE, hide = true)]
+    ProbeEncoder,
 }
 
 /// `camera-agent run`

@@ -4,9 +4,15 @@
 //! a test holds the two together. Secrets are never in the file: it names
 //! files that hold them.
 
+mod encoders;
+
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+
+pub use encoders::{EncoderCodec, EncoderConfig, EncoderRateUnit, Scalar};
 
 use crate::wire::UserName;
 
@@ -68,6 +74,8 @@ pub struct Config {
     pub ice: IceConfig,
     /// The log.
     pub log: LogConfig,
+    /// Rows for the encoder table, besides its own.
+    pub encoders: Vec<EncoderConfig>,
 }
 
 /// `[server]`
@@ -104,6 +112,31 @@ pub enum VideoSource {
     Custom,
 }
 
+/// What a control of the camera is to be set to.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected a whole number, true or false, or the label of a menu's item"
+)]
+pub enum ControlValue {
+    /// Of a control that is on or off.
+    Switch(bool),
+    /// A number; of a menu, the number of its item.
+    Number(i64),
+    /// The label of a menu's item.
+    Label(String),
+}
+
+impl fmt::Display for ControlValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Switch(on) => write!(f, "{on}"),
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Label(label) => write!(f, "{label:?}"),
+        }
+    }
+}
+
 /// `[video]`
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -124,6 +157,10 @@ pub struct VideoConfig {
     pub bitrate_kbps: u32,
     /// Id of a row of the encoder table, or `auto`.
     pub encoder: String,
+    /// What the camera's controls are set to when it is opened.
+    pub controls: BTreeMap<String, ControlValue>,
+    /// The controls that viewers may set; `*` stands for all.
+    pub viewer_controls: Vec<String>,
 }
 
 impl Default for VideoConfig {
@@ -137,6 +174,8 @@ impl Default for VideoConfig {
             fps: 30,
             bitrate_kbps: 2000,
             encoder: "auto".into(),
+            controls: BTreeMap::new(),
+            viewer_controls: Vec::new(),
         }
     }
 }
@@ -336,7 +375,7 @@ impl Config {
         for server in &self.ice.servers {
             server.validate()?;
         }
-        Ok(())
+        encoders::validate(&self.encoders)
     }
 
     /// The device's name.
@@ -426,9 +465,12 @@ mod tests {
     /// Every key of the structs, as serde itself names them in its refusal.
     #[test]
     fn every_key_is_documented() {
-        for section in ["", "server", "video", "audio", "viewers", "ice", "log"] {
+        for section in [
+            "", "server", "video", "audio", "viewers", "ice", "log", "encoders",
+        ] {
             let text = match section {
                 "" => "no_such_key = 1".to_owned(),
+                "encoders" => "[[encoders]]\nno_such_key = 1".to_owned(),
                 s => format!("[{s}]\nno_such_key = 1"),
             };
             let message = parse(&text).expect_err("an unknown key is refused");
@@ -439,6 +481,8 @@ mod tests {
                     let line = line.trim_start_matches(['#', ':', ' ']);
                     line.starts_with(&format!("{key} ="))
                         || line == format!("[{key}]")
+                        || line == format!("[[{key}]]")
+                        || line == format!("[{section}.{key}]")
                         || line == format!("[[{section}.{key}]]")
                 });
                 assert!(shown, "{section}.{key} is not in systemd/camera-agent.toml");
@@ -457,6 +501,23 @@ mod tests {
             .collect();
         assert!(uncommented.contains("[[ice.servers]]"));
         parse(&uncommented).expect("examples parse");
+    }
+
+    #[test]
+    fn controls_are_numbers_switches_or_labels() {
+        let text = "[video.controls]\na = 1\nb = false\nc = \"Manual\"";
+        let controls = parse(text).expect("good").video.controls;
+        let values: Vec<_> = controls.into_values().collect();
+        let label = ControlValue::Label("Manual".into());
+        assert_eq!(
+            values,
+            [ControlValue::Number(1), ControlValue::Switch(false), label]
+        );
+        let error = parse("[video.controls]\nzoom = 1.5").expect_err("no whole number");
+        assert!(
+            error.contains("line 2") && error.contains("a whole number"),
+            "{error}"
+        );
     }
 
     #[test]

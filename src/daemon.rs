@@ -15,9 +15,11 @@ use crate::ice::IceServers;
 use crate::media::gst::{self, GstSource};
 use crate::media::hotplug::Hotplug;
 use crate::media::hub::HubThread;
+use crate::media::probe::cache::Cache;
+use crate::media::probe::{Encoders, Prober};
 use crate::media::{Hub, MediaError, Source, devices};
 use crate::peer::{Peer, PeerError, Peers};
-use crate::sdp::ProfileLevelId;
+use crate::sdp::{ProfileLevelId, VideoCodec};
 use crate::signaling::{Link, Server, SignalingError, SignalingEvent};
 
 /// Events that wait for the loop.
@@ -49,8 +51,31 @@ pub fn check(config: &Config) -> Result<(), StartError> {
     Server::new(&config.server.url, config.server.ca_file.as_ref())?;
     gst::init()?;
     gst::check_descriptions(&config.video, &config.audio)?;
-    gst::check_encoder(&config.video)?;
+    encoders(config)?.best(VideoCodec::H264)?;
     Ok(())
+}
+
+/// The encoders of this machine, each to be tried by a child of this program.
+fn encoders(config: &Config) -> Result<Encoders, MediaError> {
+    Encoders::new(config, Prober::this_program()?, Cache::standard())
+}
+
+/// Tries the encoders that will be needed when the first one fails, or for a
+/// browser without H.264, before anybody waits for them.
+fn try_others(encoders: Arc<Encoders>, first: String) {
+    let others = move || {
+        let next = encoders.after(&first);
+        let vp8 = encoders.best(VideoCodec::Vp8);
+        debug!(
+            next = next.map(|f| f.encoder.id.to_string()),
+            vp8 = vp8.map(|f| f.encoder.id.to_string()).ok(),
+            "other encoders"
+        );
+    };
+    let thread = std::thread::Builder::new().name("encoder-trial".into());
+    if let Err(error) = thread.spawn(others) {
+        warn!(%error, "other encoders are tried when they are needed");
+    }
 }
 
 /// A device, ready to run.
@@ -70,10 +95,12 @@ impl Daemon {
         config.validate()?;
         gst::init()?;
         gst::check_descriptions(&config.video, &config.audio)?;
-        let check = gst::check_encoder(&config.video)?;
+        let encoders = Arc::new(encoders(config)?);
+        let found = encoders.best(VideoCodec::H264)?;
+        let profile = found.report.profile();
         info!(
-            encoder = check.encoder.id, hardware = check.encoder.hardware,
-            profile = %check.profile.map(|p| p.to_string()).unwrap_or_default(),
+            encoder = %found.encoder.id, hardware = found.encoder.hardware,
+            profile = %profile.map(|p| p.to_string()).unwrap_or_default(),
             "encoder"
         );
         if config.video.source == VideoSource::V4l2 {
@@ -86,8 +113,14 @@ impl Daemon {
                 Err(error) => warn!(%error, "callers will see no picture until this is mended"),
             }
         }
-        let source = GstSource::new(config.video.clone(), config.audio.clone(), check.encoder);
-        Self::with_source(config, Box::new(source), check.profile)
+        try_others(encoders.clone(), found.encoder.id.to_string());
+        let source = GstSource::new(
+            config.video.clone(),
+            config.audio.clone(),
+            found.encoder,
+            encoders,
+        );
+        Self::with_source(config, Box::new(source), profile)
     }
 
     /// The same over another source, for tests and benches.
@@ -107,11 +140,13 @@ impl Daemon {
         } else {
             0
         };
+        let viewer_controls = config.video.viewer_controls.clone();
         let most = (config.video.bitrate_kbps + audio) * 1000;
         let peers = Peers::new(
             hub.clone(),
             most,
             with_audio,
+            viewer_controls,
             ice,
             config.ice.loopback,
             tell,

@@ -16,6 +16,7 @@ use camera_agent::config::{AudioSource, Config, LogConfig, VideoSource};
 use camera_agent::daemon::{self, Daemon};
 use camera_agent::ice::{self, IceServers};
 use camera_agent::media::devices;
+use camera_agent::media::probe::child;
 use camera_agent::{chat, environment, logging};
 
 fn main() -> ExitCode {
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run(&arguments),
         Command::Chat(arguments) => chat(&arguments),
         Command::Demo(arguments) => demo(&arguments),
+        Command::ProbeEncoder => probe_encoder(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -116,6 +118,10 @@ fn demo(arguments: &cli::Demo) -> anyhow::Result<()> {
         server.await.context("the chat server")?;
         Ok(())
     })
+}
+
+fn probe_encoder() -> anyhow::Result<()> {
+    child::serve(std::io::stdin(), std::io::stdout()).map_err(anyhow::Error::msg)
 }
 
 /// Browsers treat `localhost` as secure, and people can read it.

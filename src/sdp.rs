@@ -11,6 +11,7 @@ use std::io::Cursor;
 
 use rtc::sdp::SessionDescription;
 use rtc::sdp::description::media::MediaDescription;
+use serde::{Deserialize, Serialize};
 
 /// Longest description read, in bytes. A browser's offer has 5 to 15 kB.
 pub const MAX_SDP_BYTES: usize = 60 * 1024;
@@ -43,7 +44,8 @@ pub enum OfferError {
 }
 
 /// A video codec that viewers are served in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum VideoCodec {
     /// H.264, packetization mode 1 (RFC 6184).
     H264,

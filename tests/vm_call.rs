@@ -8,27 +8,20 @@
 
 mod support;
 
-use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-use support::browser::{Browser, Person};
+use support::lab::{CAMERA, Lab, NAME};
+use support::picture::{assert_bars, difference, pitch, row};
 use support::until;
-use tokio::process::Command;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-/// What tests/lab/guest/ sets up.
-const NAME: &str = "vivid";
-const CAMERA: &str = "/dev/video0";
+/// What tests/lab/guest/ plays.
 const TONE_HZ: f64 = 1000.0;
 
 /// The camera gives 30 frames a second. So many come through emulation when the
 /// two real processors have nothing else to do, about 20 when they do.
 const FRAMES_PER_SECOND: f64 = 15.0;
-/// The agent keeps devices open this long after the last viewer (src/media/hub.rs).
-const GRACE: Duration = Duration::from_secs(5);
-/// More than that, for closing the device and asking whether it is closed.
+/// For what follows at once.
 const SLACK: Duration = Duration::from_secs(2);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,155 +140,4 @@ async fn a_stop_during_a_call_says_goodbye_and_exits_0_within_2_seconds() {
     assert_eq!(lab.property("ExecMainStatus").await, "0");
     viewer.says("the camera is shutting down").await;
     viewer.state("idle").await;
-}
-
-/// The machine and what is around it.
-struct Lab {
-    page: String,
-    ssh_config: PathBuf,
-    out: PathBuf,
-}
-
-impl Lab {
-    async fn with_fresh_agent() -> Self {
-        let variable = |name: &str| {
-            std::env::var(name).unwrap_or_else(|_| {
-                panic!("{name} is not set: this test needs the virtual machine; run make test-vm")
-            })
-        };
-        let lab = Self {
-            page: variable("CAMERA_AGENT_LAB_PAGE"),
-            ssh_config: variable("CAMERA_AGENT_LAB_SSH_CONFIG").into(),
-            out: variable("CAMERA_AGENT_LAB_OUT").into(),
-        };
-        lab.vm("systemctl stop other 2>/dev/null; systemctl restart camera-agent")
-            .await;
-        until("the agent is registered", support::SOON, || async {
-            lab.log().await.contains("connected").then_some(())
-        })
-        .await;
-        lab
-    }
-
-    /// A browser on the page.
-    async fn browser(&self) -> Browser {
-        let browser = Browser::start(Person::default()).await;
-        browser.open(&format!("{}?name=viewer", self.page)).await;
-        browser
-    }
-
-    /// What a command in the machine prints.
-    async fn vm(&self, command: &str) -> String {
-        let mut ssh = Command::new("ssh");
-        ssh.kill_on_drop(true).stdin(Stdio::null());
-        ssh.arg("-F")
-            .arg(&self.ssh_config)
-            .args(["lab-vm", command]);
-        let output = timeout(support::SOON, ssh.output())
-            .await
-            .unwrap_or_else(|_| panic!("no answer in {:?}: {command}", support::SOON))
-            .expect("ssh is installed");
-        assert!(output.status.success(), "{command}: {output:?}");
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
-    }
-
-    /// A property of the agent's unit.
-    async fn property(&self, name: &str) -> String {
-        self.vm(&format!("systemctl show -P {name} camera-agent"))
-            .await
-    }
-
-    /// All that this run of the agent logged.
-    async fn log(&self) -> String {
-        self.vm(
-            "journalctl --no-pager -o cat _SYSTEMD_INVOCATION_ID=$(systemctl show -P InvocationID camera-agent)",
-        )
-        .await
-    }
-
-    /// The agent has the camera's node open.
-    async fn camera_is_open(&self) -> bool {
-        let count = self
-            .vm("ls -l /proc/$(systemctl show -P MainPID camera-agent)/fd | grep -c /dev/video || true")
-            .await;
-        count.parse::<u32>().expect("grep counts") > 0
-    }
-
-    /// The camera's node is closed when the last viewer is gone for a while.
-    async fn camera_closes(&self, last_viewer_left: Instant) {
-        until("the camera's node is closed", GRACE + SLACK, || async {
-            (!self.camera_is_open().await).then_some(())
-        })
-        .await;
-        let took = last_viewer_left.elapsed();
-        println!("last viewer left to closed device: {took:?}");
-        assert!(took < GRACE + SLACK, "{took:?}");
-    }
-}
-
-/// The row in the middle of the picture, as 64 red, green and blue values.
-async fn row(viewer: &Browser) -> Vec<[f64; 3]> {
-    let bytes = viewer
-        .js("(() => {
-            const canvas = new OffscreenCanvas(64, 36);
-            const context = canvas.getContext('2d');
-            context.drawImage(document.getElementById('remote'), 0, 0, 64, 36);
-            return [...context.getImageData(0, 18, 64, 1).data];
-        })()")
-        .await;
-    let bytes = bytes.as_array().expect("pixels");
-    let value = |v: &Value| v.as_f64().expect("a number");
-    bytes
-        .chunks(4)
-        .map(|p| [value(&p[0]), value(&p[1]), value(&p[2])])
-        .collect()
-}
-
-/// vivid's picture: the bars of a test card, all of their colours.
-fn assert_bars(row: &[[f64; 3]]) {
-    for (colour, [r, g, b]) in [
-        ("yellow", [1, 1, 0]),
-        ("cyan", [0, 1, 1]),
-        ("green", [0, 1, 0]),
-        ("magenta", [1, 0, 1]),
-        ("red", [1, 0, 0]),
-        ("blue", [0, 0, 1]),
-    ] {
-        let seen = row.iter().any(|pixel| {
-            pixel.iter().zip([r, g, b]).all(|(value, on)| match on {
-                1 => *value > 130.0,
-                _ => *value < 70.0,
-            })
-        });
-        assert!(seen, "no {colour} bar in {row:?}");
-    }
-}
-
-/// The mean difference of two rows' values.
-fn difference(a: &[[f64; 3]], b: &[[f64; 3]]) -> f64 {
-    let values = a.iter().flatten().zip(b.iter().flatten());
-    let count = a.len() * 3;
-    values.map(|(a, b)| (a - b).abs()).sum::<f64>() / count as f64
-}
-
-/// The loudest frequency that arrives, in Hz.
-async fn pitch(viewer: &Browser) -> f64 {
-    let pitch = viewer
-        .promise(
-            "(async () => {
-            const context = new AudioContext();
-            await context.resume();
-            const analyser = new AnalyserNode(context, { fftSize: 8192 });
-            const stream = document.getElementById('remote').srcObject;
-            context.createMediaStreamSource(stream).connect(analyser);
-            await new Promise((done) => setTimeout(done, 1500));
-            const levels = new Float32Array(analyser.frequencyBinCount);
-            analyser.getFloatFrequencyData(levels);
-            const loudest = levels.indexOf(Math.max(...levels));
-            await context.close();
-            return loudest * context.sampleRate / analyser.fftSize;
-        })()",
-        )
-        .await;
-    pitch.as_f64().expect("the page can analyse its sound")
 }

@@ -42,6 +42,7 @@ static ASSETS: &[Asset] = &[
     asset!("/calls.js", "calls.js", SCRIPT),
     asset!("/media.js", "media.js", SCRIPT),
     asset!("/ui.js", "ui.js", SCRIPT),
+    asset!("/camera.js", "camera.js", SCRIPT),
     asset!("/words.js", "words.js", SCRIPT),
 ];
 

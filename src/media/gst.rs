@@ -6,6 +6,7 @@
 //! while it runs: the camera's node can be opened only once. When the camera is
 //! lost, [`show`] hangs them on a slate's tee until it is back.
 
+pub mod control;
 mod pipeline;
 mod show;
 
@@ -17,107 +18,22 @@ use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
 use super::encoder::Encoder;
-use super::frame::profile_level_id;
+use super::probe::Encoders;
 use super::{MediaError, Output, PictureStatus, Source, Stream, Waker, devices, hub, plan};
 use crate::config::{AudioConfig, AudioSource, VideoConfig};
-use crate::sdp::{ProfileLevelId, VideoCodec};
 use pipeline::{Life, Running};
-
-/// A trial encode that takes longer has failed.
-const TRIAL: Duration = Duration::from_secs(5);
-
-/// What the encoder check found.
-#[derive(Debug, Clone, Copy)]
-pub struct EncoderCheck {
-    /// The row that works.
-    pub encoder: &'static Encoder,
-    /// What its SPS says.
-    pub profile: Option<ProfileLevelId>,
-}
 
 /// Starts GStreamer.
 pub fn init() -> Result<(), MediaError> {
     gst::init().map_err(|e| MediaError::Init(e.to_string()))
 }
 
-/// Encodes a frame with each candidate until one works: a factory that exists
-/// is not an encoder that works.
-pub fn check_encoder(config: &VideoConfig) -> Result<EncoderCheck, MediaError> {
-    let codec = VideoCodec::H264;
-    let candidates = Encoder::candidates(codec, &config.encoder);
-    if candidates.is_empty() {
-        let known: Vec<_> = Encoder::candidates(codec, "auto")
-            .iter()
-            .map(|e| e.id)
-            .collect();
-        return Err(MediaError::UnknownEncoder {
-            wanted: config.encoder.clone(),
-            known: known.join(", "),
-        });
-    }
-    let mut reasons = Vec::new();
-    for encoder in candidates {
-        match trial(encoder, config) {
-            Ok(profile) => return Ok(EncoderCheck { encoder, profile }),
-            Err(reason) => reasons.push(format!("{}: {reason}", encoder.id)),
-        }
-    }
-    Err(MediaError::NoEncoder {
-        codec,
-        reasons: reasons.join("; "),
-    })
-}
-
-fn trial(
-    encoder: &'static Encoder,
-    config: &VideoConfig,
-) -> Result<Option<ProfileLevelId>, MediaError> {
-    require(encoder.factory, encoder.package)?;
-    let description = format!(
-        "videotestsrc num-buffers=2 pattern=black ! \
-         video/x-raw,format={},width={},height={},framerate={}/1 ! {}",
-        encoder.formats[0],
-        config.width,
-        config.height,
-        config.fps,
-        plan::video_branch(encoder, config)
-    );
-    let what = format!("trial of {}", encoder.id);
-    let pipeline = parse(&description, &what)?;
-    let stopped = StopOnDrop(pipeline.clone());
-    let sink = sink(&pipeline, &what)?;
-    stopped.0.set_state(gst::State::Playing).map_err(|e| {
-        let problem = first_error(&pipeline).unwrap_or_else(|| e.to_string());
-        MediaError::Pipeline {
-            what: what.clone(),
-            problem,
-        }
-    })?;
-    let limit = gst::ClockTime::from_mseconds(TRIAL.as_millis() as u64);
-    let sample = sink
-        .try_pull_sample(limit)
-        .ok_or_else(|| MediaError::Pipeline {
-            what: what.clone(),
-            problem: first_error(&pipeline).unwrap_or_else(|| "no frame came out".into()),
-        })?;
-    let map = sample.buffer().and_then(|b| b.map_readable().ok());
-    Ok(map.and_then(|m| profile_level_id(&m)))
-}
-
-struct StopOnDrop(gst::Pipeline);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        let _ = self.0.set_state(gst::State::Null);
-    }
-}
-
-fn require(factory: &str, package: &'static str) -> Result<(), MediaError> {
+fn require(factory: &str, package: &str) -> Result<(), MediaError> {
     match gst::ElementFactory::find(factory) {
         Some(_) => Ok(()),
         None => Err(MediaError::MissingElement {
             element: factory.to_owned(),
-            package,
+            package: package.to_owned(),
         }),
     }
 }
@@ -144,16 +60,6 @@ fn sink(bin: &impl IsA<gst::Bin>, what: &str) -> Result<gst_app::AppSink, MediaE
             what: what.to_owned(),
             problem: "its description has no sink".into(),
         })
-}
-
-/// The first error on the bus, in words.
-fn first_error(pipeline: &gst::Pipeline) -> Option<String> {
-    let bus = pipeline.bus()?;
-    let message = bus.pop_filtered(&[gst::MessageType::Error])?;
-    match message.view() {
-        gst::MessageView::Error(error) => Some(words(error)),
-        _ => None,
-    }
 }
 
 fn words(error: &gst::message::Error) -> String {
@@ -198,12 +104,19 @@ pub struct GstSource {
 }
 
 impl GstSource {
-    /// A source for this configuration with the encoder that was checked.
-    pub fn new(video: VideoConfig, audio: AudioConfig, encoder: &'static Encoder) -> Self {
+    /// A source for this configuration. `encoder` is the one to begin with,
+    /// `encoders` has others for when it fails.
+    pub fn new(
+        video: VideoConfig,
+        audio: AudioConfig,
+        encoder: Arc<Encoder>,
+        encoders: Arc<Encoders>,
+    ) -> Self {
         let clock = gst::SystemClock::obtain();
         let base_time = clock.time();
+        let picture = show::Show::new(video, encoder, encoders, clock.clone(), base_time);
         Self {
-            picture: show::Show::new(video, encoder, clock.clone(), base_time),
+            picture,
             audio,
             base_time,
             clock,

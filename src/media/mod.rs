@@ -10,6 +10,7 @@
 //!
 //! Nothing here knows WebRTC; the viewers' side is [`crate::peer`].
 
+pub mod controls;
 pub mod devices;
 pub mod discovery;
 pub mod encoder;
@@ -20,6 +21,7 @@ pub mod hub;
 mod keyframes;
 mod picture;
 pub mod plan;
+pub mod probe;
 mod pulse;
 pub mod recovery;
 pub mod replay;
@@ -84,12 +86,12 @@ pub enum MediaError {
     #[error("GStreamer does not start: {0}")]
     Init(String),
     /// An element's plug-in is not installed.
-    #[error("GStreamer has no element \"{element}\"; install the Debian package {package}")]
+    #[error("GStreamer has no element \"{element}\"; install the package {package}")]
     MissingElement {
         /// The element.
         element: String,
         /// Who ships it.
-        package: &'static str,
+        package: String,
     },
     /// No row of the encoder table works here.
     #[error("no encoder for {codec} works here: {reasons}")]

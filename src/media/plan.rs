@@ -1,7 +1,7 @@
 //! From configuration and what was found to GStreamer descriptions, as text.
 //! Pure: a test can hold every description against the one it expects.
 
-use super::encoder::{Encoder, KEY_FRAME_INTERVAL};
+use super::encoder::Encoder;
 use crate::config::{AudioConfig, AudioSource, VideoConfig, VideoSource};
 
 /// A queue that keeps the newest buffer: an encoder that is too slow costs
@@ -68,18 +68,8 @@ pub fn video_source(config: &VideoConfig, camera: Option<&CameraMode>) -> String
 
 /// One encoder and the sink behind it, to hang on the tee.
 pub fn video_branch(encoder: &Encoder, config: &VideoConfig) -> String {
-    let mut element = format!(
-        "{} name=encoder {}={} {}={}",
-        encoder.factory,
-        encoder.gop,
-        config.fps * KEY_FRAME_INTERVAL,
-        encoder.rate,
-        encoder.rate_value(config.bitrate_kbps.saturating_mul(1000)),
-    );
-    for (key, value) in encoder.properties {
-        element.push_str(&format!(" {key}={value}"));
-    }
-    let parser = match encoder.parser {
+    let element = encoder.element_text(config.fps, config.bitrate_kbps.saturating_mul(1000));
+    let parser = match &*encoder.parser {
         "" => String::new(),
         parser => format!(" ! {parser}"),
     };
@@ -123,7 +113,6 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::encoder::TABLE;
 
     #[test]
     fn a_jpeg_camera_is_decoded_to_420_behind_a_leaky_queue() {
@@ -160,7 +149,10 @@ mod tests {
 
     #[test]
     fn x264_makes_one_slice_a_frame_at_the_configured_rate() {
-        let text = video_branch(&TABLE[0], &VideoConfig::default());
+        let text = video_branch(
+            &Encoder::row("x264").expect("a row"),
+            &VideoConfig::default(),
+        );
         for part in [
             "x264enc name=encoder key-int-max=300 bitrate=2000 ",
             " threads=1 ",

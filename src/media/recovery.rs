@@ -14,6 +14,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use tracing::warn;
+
 use super::status::{State, StreamStatus};
 use crate::sdp::VideoCodec;
 
@@ -407,6 +409,7 @@ impl Recovery {
             .back()
             .is_some_and(|at| now.saturating_duration_since(*at) < HASTE);
         encoder.faults.push_back(now);
+        warn!(stream = %codec, reason, faults = encoder.faults.len(), "the encoder failed");
         encoder.fault = Some(reason);
         // Twice is no accident. Odd: the row itself; even: the next one.
         let action = match encoder.faults.len() % 2 {

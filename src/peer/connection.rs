@@ -14,8 +14,9 @@ use rtc::rtp_transceiver::rtp_sender::{
 };
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinSet};
 use tracing::{Instrument, debug, warn};
+use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::peer_connection::{
     MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler,
@@ -30,7 +31,7 @@ use super::engine::{self, PLAYOUT_DELAY_URI};
 use super::estimate::{Estimator, Path};
 use super::feedback::{Feedback, Listener};
 use super::sender::{self, Parameters};
-use super::{PeerCommand, PeerError, Peers, while_doing};
+use super::{PeerCommand, PeerError, Peers, channel, while_doing};
 use crate::agent::{PeerEvent, SessionId};
 use crate::media::{Stream, Watch};
 use crate::sdp::{self, Offer};
@@ -46,6 +47,11 @@ const STREAM_ID: &str = "camera";
 const ICE_CHECK_INTERVAL: Duration = Duration::from_millis(40);
 /// Checks of a pair before it is given up; 6 s at the interval above.
 const ICE_CHECKS: u16 = 150;
+/// Data channels that a viewer may open in one call; our page opens one.
+const MOST_CHANNELS: usize = 8;
+/// What a viewer may have on its way to us over data channels: far more than
+/// the longest message of the protocol.
+const RECEIVE_BUFFER: u32 = 128 * 1024;
 
 /// What a connection's handlers hear.
 enum Heard {
@@ -53,6 +59,7 @@ enum Heard {
     State(RTCPeerConnectionState),
     /// ICE has a pair; DTLS is next.
     Paired,
+    Channel(Arc<dyn DataChannel>),
 }
 
 struct Handler(mpsc::Sender<Heard>);
@@ -73,6 +80,10 @@ impl PeerConnectionEventHandler for Handler {
 
     async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
         let _ = self.0.try_send(Heard::State(state));
+    }
+
+    async fn on_data_channel(&self, channel: Arc<dyn DataChannel>) {
+        let _ = self.0.try_send(Heard::Channel(channel));
     }
 }
 
@@ -135,6 +146,9 @@ pub(super) struct Connection {
     /// Where the viewer's RTCP comes from.
     address: Arc<Mutex<Option<IpAddr>>>,
     mid: String,
+    /// One task for each data channel.
+    channels: JoinSet<()>,
+    channels_opened: usize,
 }
 
 impl Connection {
@@ -209,6 +223,8 @@ impl Connection {
             path,
             address,
             mid: offer.mids.first().cloned().unwrap_or_default(),
+            channels: JoinSet::new(),
+            channels_opened: 0,
         };
         debug!("connection made in {:?}", started.elapsed());
         match this.first_answer(watches, &offer).await {
@@ -306,11 +322,13 @@ impl Connection {
                         self.nudge().await;
                         Ok(())
                     }
+                    Some(Heard::Channel(channel)) => self.serve(channel),
                     Some(Heard::State(state)) => match self.state(state).await {
                         Some(end) => break Some(end),
                         None => Ok(()),
                     },
                 },
+                Some(_) = self.channels.join_next() => Ok(()),
             };
             if let Err(error) = result {
                 break Some(PeerEvent::Failed(error.to_string()));
@@ -321,6 +339,7 @@ impl Connection {
                 task.abort();
             }
         }
+        self.channels.shutdown().await;
         if let Err(error) = self.connection.close().await {
             debug!(%error, "closing");
         }
@@ -339,6 +358,16 @@ impl Connection {
             let mut memory = lock(&self.shared.memory);
             memory.put(address, estimate.bits_per_second, Instant::now());
         }
+    }
+
+    fn serve(&mut self, channel: Arc<dyn DataChannel>) -> Result<(), PeerError> {
+        self.channels_opened += 1;
+        if self.channels_opened > MOST_CHANNELS {
+            return Err(PeerError::Channels(MOST_CHANNELS));
+        }
+        let serve = channel::serve(channel, self.shared.clone());
+        self.channels.spawn(serve.in_current_span());
+        Ok(())
     }
 
     async fn add_candidate(&self, candidate: Candidate) {
@@ -467,6 +496,7 @@ async fn build(
         .with_host_acceptance_min_wait(None)
         .with_srflx_acceptance_min_wait(None)
         .with_prflx_acceptance_min_wait(None)
+        .with_sctp_max_receive_buffer_size(RECEIVE_BUFFER)
         // AES-GCM goes through ring, which uses what the CPU has.
         .with_srtp_protection_profiles(vec![
             SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
@@ -481,6 +511,7 @@ async fn build(
         .with_handler(Arc::new(Handler(tell)))
         .with_runtime(shared.runtime.clone())
         .with_udp_addrs(shared.addresses.clone())
+        .with_data_channel_send_buffer_limit(channel::SEND_BUFFER)
         .build()
         .await?;
     Ok(Box::new(connection))

@@ -6,13 +6,19 @@
 //!
 //! The crate's event handlers run on the task that drives ICE, DTLS and SRTP,
 //! so they only put what they hear into a channel.
+//!
+//! A viewer who opens the data channel [`messages::LABEL`] is told how picture
+//! and sound are; one who opens none is sent media alone.
 
 mod burst;
+mod channel;
 mod connection;
+mod controls;
 mod engine;
 mod estimate;
 mod feedback;
 mod memory;
+pub mod messages;
 mod repair;
 mod sender;
 mod with_rtx;
@@ -32,6 +38,7 @@ use crate::media::Hub;
 use crate::sdp::Offer;
 use crate::wire::{Candidate, UserName};
 use connection::Connection;
+use controls::ViewerControls;
 use estimate::Bounds;
 use memory::Memory;
 
@@ -51,6 +58,9 @@ pub enum PeerError {
         /// The crate's words.
         error: String,
     },
+    /// A viewer opens one data channel after another.
+    #[error("the page opened more than {0} data channels")]
+    Channels(usize),
 }
 
 fn while_doing<E: std::fmt::Display>(doing: &'static str) -> impl FnOnce(E) -> PeerError {
@@ -70,6 +80,7 @@ pub struct Peers {
     bounds: Bounds,
     memory: Mutex<Memory>,
     runtime: Arc<dyn Runtime>,
+    controls: ViewerControls,
     events: mpsc::Sender<(SessionId, PeerEvent)>,
 }
 
@@ -86,12 +97,14 @@ enum PeerCommand {
 
 impl Peers {
     /// Makes the certificate, which takes seconds on a weak board, ahead of
-    /// the first call. `most` is what a viewer can be sent, in bit/s. Events of
-    /// all connections go to `events`.
+    /// the first call. `most` is what a viewer can be sent, in bit/s. Viewers
+    /// may set the camera's `viewer_controls`. Events of all connections go to
+    /// `events`.
     pub fn new(
         hub: Hub,
         most: u32,
         with_audio: bool,
+        viewer_controls: Vec<String>,
         ice: IceServers,
         loopback: bool,
         events: mpsc::Sender<(SessionId, PeerEvent)>,
@@ -110,6 +123,7 @@ impl Peers {
             addresses.push("127.0.0.1:0".to_owned());
         }
         Ok(Self {
+            controls: ViewerControls::new(hub.clone(), viewer_controls),
             hub,
             with_audio,
             certificate,

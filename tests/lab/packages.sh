@@ -13,7 +13,7 @@ packages=(
   # the browser
   chromium chromium-driver
   # the agent
-  build-essential pkg-config libclang-dev libasound2-dev
+  build-essential pkg-config libclang-dev libasound2-dev libudev-dev
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
 )
 

@@ -3,7 +3,7 @@
 # kernel's vivid), a sound card (snd-aloop) and systemd runs the agent; the
 # chat server and a browser run outside of it, in a network namespace that
 # they share with the machine's network card. The assertions are in
-# tests/vm_call.rs.
+# tests/vm_call.rs, tests/vm_controls.rs and tests/vm_devices.rs.
 #
 #   tests/lab/run.sh            all of it
 #   AGENT=PATH tests/lab/run.sh with that binary instead of building one
@@ -17,6 +17,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck source=tests/lab/lab.sh
 . tests/lab/lab.sh
 
+TESTS=(--test vm_call --test vm_controls --test vm_devices)
+
 mkdir -p "$LAB/logs"
 exec 9>"$LAB/lock"
 flock -n 9 || die "another run uses $LAB"
@@ -29,8 +31,8 @@ if [ -z "$AGENT" ]; then
   AGENT=${CARGO_TARGET_DIR:-target}/release/camera-agent
 fi
 if [ "${1:-}" != shell ]; then
-  say "building the test"
-  cargo test --test vm_call --no-run
+  say "building the tests"
+  cargo test "${TESTS[@]}" --no-run
 fi
 tests/lab/image.sh
 
@@ -53,5 +55,5 @@ say "calling"
 CAMERA_AGENT_LAB_PAGE="http://$HOST_SIDE:$CHAT_PORT/" \
 CAMERA_AGENT_LAB_SSH_CONFIG="$SSH_CONFIG" \
 CAMERA_AGENT_LAB_OUT="$LAB" \
-  inside cargo test --offline --test vm_call -- --ignored --test-threads=1 --nocapture
+  inside cargo test --offline --no-fail-fast "${TESTS[@]}" -- --ignored --test-threads=1 --nocapture
 say "passed; the page during the call: $LAB/call.png"

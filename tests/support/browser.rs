@@ -54,6 +54,9 @@ impl Default for Person {
     }
 }
 
+/// The camera's ICE user of the present call (RFC 8839 §5.4).
+const UFRAG: &str = "cameraAgent.pc.remoteDescription.sdp.match(/a=ice-ufrag:(.*)/)[1]";
+
 /// A running browser; dropping it ends it.
 pub struct Browser {
     pub client: Client,
@@ -189,6 +192,21 @@ impl Browser {
     pub async fn call(&self, name: &str) {
         let button = format!("#users button[data-name=\"{name}\"]:enabled");
         self.click(&button).await;
+    }
+
+    /// Remembers the present call for [`Self::is_same_call`].
+    pub async fn remember_call(&self) {
+        self.js(&format!(
+            "globalThis.remembered = [cameraAgent.pc, {UFRAG}], null"
+        ))
+        .await;
+    }
+
+    /// The connection is the one that was remembered, and was not negotiated
+    /// or connected anew.
+    pub async fn is_same_call(&self) -> bool {
+        let same = format!("remembered[0] === cameraAgent.pc && remembered[1] === {UFRAG}");
+        self.js(&same).await == json!(true) && self.js("cameraAgent.state").await == "connected"
     }
 
     /// Waits for an element and clicks it.

@@ -26,16 +26,37 @@ pub struct Device {
     _files: TempDir,
 }
 
+impl Drop for Device {
+    /// A test that fails shows what the device said last.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            for line in &log[log.len().saturating_sub(40)..] {
+                eprintln!("device: {line}");
+            }
+        }
+    }
+}
+
 impl Device {
     /// Starts one called "camera" for the chat server at `chat`, with the rest
     /// of its configuration from `toml`.
     pub async fn start(chat: SocketAddr, toml: &str) -> Self {
+        Self::start_with_env(chat, toml, &[]).await
+    }
+
+    /// The same with more in its environment.
+    pub async fn start_with_env(chat: SocketAddr, toml: &str, env: &[(String, String)]) -> Self {
         let server = format!("[server]\nurl = \"ws://{chat}/\"\nname = \"camera\"\n");
-        Self::with(&format!("{server}{toml}")).await
+        Self::with_env(&format!("{server}{toml}"), env).await
     }
 
     /// Starts one with exactly this configuration.
     pub async fn with(toml: &str) -> Self {
+        Self::with_env(toml, &[]).await
+    }
+
+    async fn with_env(toml: &str, env: &[(String, String)]) -> Self {
         let files = tempfile::tempdir().expect("a folder");
         let config = files.path().join("camera-agent.toml");
         std::fs::write(&config, toml).expect("written");
@@ -43,6 +64,7 @@ impl Device {
             .args(["run", "--log-format", "json", "--config"])
             .arg(&config)
             .env("RUST_LOG", "camera_agent=debug,rtc_ice=debug")
+            .envs(env.iter().cloned())
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
             .kill_on_drop(true)
@@ -133,6 +155,12 @@ impl Device {
             .await
             .expect("it ends in time")
             .expect("it can be waited for")
+    }
+
+    /// How many threads it has.
+    pub fn threads(&self) -> usize {
+        let folder = format!("/proc/{}/task", self.pid());
+        std::fs::read_dir(folder).expect("it runs").count()
     }
 
     /// The paths of its open file descriptors.

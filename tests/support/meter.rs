@@ -27,8 +27,40 @@ pub struct Track {
     pub first_key: Option<Instant>,
     pub last: Option<Instant>,
     pub sequence: Option<u16>,
+    pub timeline: Timeline,
     key: bool,
     whole: bool,
+}
+
+/// How the RTP timestamps of a stream run.
+#[derive(Debug, Clone, Default)]
+pub struct Timeline {
+    /// When the first packet came.
+    pub began: Option<Instant>,
+    /// From the first packet's timestamp to the last one's, in ticks.
+    pub elapsed: i64,
+    /// Frames whose timestamp was not after that of the one before.
+    pub backwards: u64,
+    /// Packets of another SSRC than the one before.
+    pub changes: u64,
+    last: Option<(u32, u32)>,
+    /// The last packet was its frame's last.
+    whole: bool,
+}
+
+impl Timeline {
+    fn take(&mut self, header: &rtp::Header, now: Instant) {
+        if let Some((ssrc, timestamp)) = self.last {
+            let step = header.timestamp.wrapping_sub(timestamp).cast_signed();
+            self.changes += u64::from(header.ssrc != ssrc);
+            self.backwards += u64::from(step < 0 || (step == 0 && self.whole));
+            self.elapsed += i64::from(step);
+        }
+        self.began.get_or_insert(now);
+        self.last = Some((header.ssrc, header.timestamp));
+        // Each packet of sound is a frame, with or without a marker.
+        self.whole = header.marker || header.payload_type == OPUS;
+    }
 }
 
 /// A retransmission (RFC 4588).
@@ -77,6 +109,7 @@ impl Track {
             self.whole = false;
         }
         self.sequence = Some(header.sequence_number);
+        self.timeline.take(header, now);
         self.last = Some(now);
         if header.payload_type == OPUS {
             self.frames += 1;

@@ -6,9 +6,14 @@ pub mod browser;
 pub mod cuttable;
 pub mod desk;
 pub mod device;
+pub mod faults;
+pub mod inside;
+pub mod lab;
 pub mod meter;
 pub mod original;
+pub mod picture;
 pub mod relay;
+pub mod shims;
 pub mod viewer;
 
 use std::future::Future;

@@ -25,6 +25,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use webrtc::data_channel::{DataChannel, DataChannelEvent};
 use webrtc::media_stream::track_remote::TrackRemote;
 use webrtc::peer_connection::{
     MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler,
@@ -61,6 +62,10 @@ pub struct Heard {
     /// The reason of a hang-up.
     pub hung_up: Option<String>,
     pub state: Option<RTCPeerConnectionState>,
+    /// What came over the data channel.
+    pub messages: Vec<Value>,
+    /// It was closed.
+    pub channel_closed: bool,
     pub times: Times,
     /// The device's candidates are not used.
     deaf: bool,
@@ -74,6 +79,7 @@ struct Shared {
     received: Arc<Mutex<Received>>,
     connection: Mutex<Option<Arc<dyn PeerConnection>>>,
     tracks: Mutex<Vec<Arc<dyn TrackRemote>>>,
+    channels: Mutex<Vec<Arc<dyn DataChannel>>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -157,7 +163,13 @@ impl Viewer {
     /// Calls, with a new connection. A call that was there is gone without a
     /// word, as by a reload of the page.
     pub async fn call(&mut self) {
+        self.call_with(&[]).await;
+    }
+
+    /// The same, with data channels of these labels in the first offer.
+    pub async fn call_with(&mut self, labels: &[&str]) {
         self.tasks.cut();
+        lock(&self.shared.channels).clear();
         lock(&self.shared.tracks).clear();
         *lock(&self.shared.received) = Received::default();
         {
@@ -173,8 +185,50 @@ impl Viewer {
         }
         self.tasks = Arc::new(Cuttable::new(self.shared.received.clone()));
         let connection = self.connection().await.expect("a connection");
+        for label in labels {
+            let channel = connection.create_data_channel(label, None).await;
+            let channel = channel.expect("a data channel");
+            lock(&self.shared.channels).push(channel.clone());
+            let shared = Arc::downgrade(&self.shared);
+            tokio::spawn(async move {
+                while let Some(event) = channel.poll().await {
+                    let Some(shared) = shared.upgrade() else {
+                        return;
+                    };
+                    match event {
+                        DataChannelEvent::OnMessage(message) => {
+                            let read = serde_json::from_slice(&message.data).expect("JSON");
+                            lock(&shared.heard).messages.push(read);
+                        }
+                        DataChannelEvent::OnClose => lock(&shared.heard).channel_closed = true,
+                        _ => {}
+                    }
+                }
+            });
+        }
         *lock(&self.shared.connection) = Some(connection);
         self.offer(None).await;
+    }
+
+    /// Sends a text over the first data channel.
+    pub async fn tell(&self, text: &str) -> webrtc::error::Result<()> {
+        let channel = lock(&self.shared.channels).first().cloned();
+        channel.expect("it was opened").send_text(text).await
+    }
+
+    /// Waits for a message over the data channel.
+    pub async fn told(&self, what: &str, mut wanted: impl FnMut(&Value) -> bool) -> Value {
+        self.wait(what, |heard, _| {
+            heard.messages.iter().find(|m| wanted(m)).cloned()
+        })
+        .await
+    }
+
+    /// Opens one more data channel in a call that has some.
+    pub async fn open_channel(&self, label: &str) {
+        let connection = self.present().expect("a call");
+        let channel = connection.create_data_channel(label, None).await;
+        lock(&self.shared.channels).push(channel.expect("a data channel"));
     }
 
     async fn connection(&self) -> webrtc::error::Result<Arc<dyn PeerConnection>> {
@@ -257,6 +311,7 @@ impl Viewer {
 
     async fn leave(&self) {
         lock(&self.shared.tracks).clear();
+        lock(&self.shared.channels).clear();
         let connection = lock(&self.shared.connection).take();
         if let Some(connection) = connection {
             let _ = connection.close().await;

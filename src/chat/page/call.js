@@ -1,13 +1,15 @@
 // One call: an RTCPeerConnection and the frames that belong to it.
 //
-// It knows nothing of the page. `on` is told: state(state, words) and
-// end(words). The caller offers; the callee answers once with the offered
-// media sections and offers nothing itself.
+// It knows nothing of the page. `on` is told: state(state, words), end(words)
+// and, by a device over its data channel, told(message). The caller offers; the
+// callee answers once with the offered media sections and offers nothing itself.
 
 import { words } from "./words.js";
 
 const GIVE_UP_MS = 15_000;
 const MAX_PENDING_CANDIDATES = 100;
+/** The data channel that devices serve; README describes its messages. */
+const CHANNEL = "camera-agent";
 
 export class Call {
   #send;
@@ -18,6 +20,8 @@ export class Call {
   #giveUp = 0;
   #role;
   pc;
+  /** Only to a device; one that knows no channels never opens it. */
+  channel = null;
   peer;
   me;
   device;
@@ -43,6 +47,16 @@ export class Call {
       if (candidate) this.#frame({ type: "new-ice-candidate", candidate });
     };
     this.pc.onconnectionstatechange = () => this.#connectionChanged();
+    if (device && role === "caller") {
+      this.channel = this.pc.createDataChannel(CHANNEL);
+      this.channel.onmessage = ({ data }) => this.#told(data);
+    }
+  }
+
+  /** Asks the device to set a control of its camera. */
+  control(name, value) {
+    if (this.channel?.readyState !== "open") return;
+    this.channel.send(JSON.stringify({ type: "control", name, value }));
   }
 
   /** Calls: with the person's own tracks, or to receive only. */
@@ -123,7 +137,18 @@ export class Call {
     this.closed = true;
     clearTimeout(this.#giveUp);
     this.pc.onconnectionstatechange = this.pc.onicecandidate = this.pc.ontrack = null;
+    if (this.channel) this.channel.onmessage = null;
     this.pc.close();
+  }
+
+  #told(data) {
+    let message;
+    try {
+      message = JSON.parse(data);
+    } catch {
+      return;
+    }
+    if (!this.closed && message && typeof message === "object") this.#on.told(message);
   }
 
   #frame(frame) {

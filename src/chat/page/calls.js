@@ -6,7 +6,7 @@
 
 import { Call } from "./call.js";
 import { close, openOwnMedia } from "./media.js";
-import { hangUpWords, words } from "./words.js";
+import { hangUpWords, statusWords, words } from "./words.js";
 
 const DEVICE_ANSWERS_MS = 10_000;
 const PERSON_ANSWERS_MS = 60_000;
@@ -39,6 +39,15 @@ export class Calls {
 
   get pc() {
     return this.#call?.pc ?? null;
+  }
+
+  get channel() {
+    return this.#call?.channel ?? null;
+  }
+
+  /** The person moves a control of the camera that is watched. */
+  control(name, value) {
+    this.#call?.control(name, value);
   }
 
   /** Ahead of the call, so that the click need not wait for them. */
@@ -218,6 +227,9 @@ export class Calls {
       send: (frame) => this.#signaling.send(frame),
       on: {
         state: (state, text) => this.#enter(state, text),
+        told: (message) => {
+          if (call === this.#call) this.#told(message);
+        },
         end: (text) => {
           call.hangUp();
           this.#finish(text, "problem");
@@ -227,6 +239,21 @@ export class Calls {
     this.#call = call;
     this.#ui.remote(call.remote);
     return call;
+  }
+
+  /** What a device says; types that are not known here are passed over. */
+  #told(message) {
+    switch (message.type) {
+      case "status":
+        this.#ui.media(statusWords(message));
+        break;
+      case "controls":
+        if (Array.isArray(message.controls)) this.#ui.camera.show(message.controls);
+        break;
+      case "error":
+        if (message.about === "control") this.#ui.camera.problem(String(message.text));
+        break;
+    }
   }
 
   async #openOwn(turn) {
@@ -272,6 +299,8 @@ export class Calls {
     close(this.#own);
     this.#own = null;
     this.#ui.ring(null);
+    this.#ui.media(null);
+    this.#ui.camera.hide();
     this.#ui.remote(null);
     this.#ui.own(null);
     this.#ui.notice(null);

@@ -21,6 +21,7 @@ const ui = new Ui({
     if (!sent) ui.say(words.notOnline, "problem");
     return sent;
   },
+  control: (name, value) => calls.control(name, value),
 });
 
 const url = new URL("/", location.href);
@@ -81,6 +82,7 @@ function remember(name) {
 // For tests and the curious.
 globalThis.cameraAgent = {
   get pc() { return calls.pc; },
+  get channel() { return calls.channel; },
   get state() { return calls.state; },
   get me() { return signaling.name; },
 };

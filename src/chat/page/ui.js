@@ -1,6 +1,8 @@
 // The page's elements. Shows what it is told; decides nothing. Text from other
 // people goes in as text, never as markup.
 
+import { CameraPanel } from "./camera.js";
+
 const MAX_CHAT_LINES = 200;
 
 const $ = (id) => document.getElementById(id);
@@ -12,8 +14,12 @@ export class Ui {
   #peer = null;
   #users = { users: [], devices: new Set(), me: null };
 
-  /** `on`: call(name), hangUp(), accept(), decline(), rename(name), chat(text). */
+  /** The camera's controls, where the device lets us set them. */
+  camera;
+
+  /** `on`: call(name), hangUp(), accept(), decline(), rename(name), chat(text), control(name, value). */
   constructor(on) {
+    this.camera = new CameraPanel($("camera"), on.control);
     $("users").addEventListener("click", ({ target }) => {
       const name = target.closest("button")?.dataset.name;
       if (name !== undefined) on.call(name);
@@ -58,6 +64,13 @@ export class Ui {
   notice(text) {
     this.#notice = text;
     this.#showStatus();
+  }
+
+  /** What the device says of its picture and sound, over the picture; null when all is well. */
+  media(said) {
+    $("media-text").textContent = said?.text ?? "";
+    $("media-reason").textContent = said?.reason ?? "";
+    $("media").hidden = !said?.text;
   }
 
   online(online) {

@@ -32,6 +32,8 @@ export const words = {
   denied: "This page may not use your camera and microphone, so the other side cannot see or hear you. "
     + "You can allow it in the browser's site settings.",
   inUse: "Your camera or microphone is in use by another program, so the other side cannot see or hear you.",
+  noPicture: "The camera is lost. Waiting for it…",
+  noSound: "The microphone is lost. Waiting for it…",
   insecure: "Browsers allow the camera only on https pages and on localhost, so the other side cannot see or hear you.",
 };
 
@@ -42,4 +44,20 @@ export function hangUpWords(name, reason) {
   if (reason === "declined") return words.declined(name);
   if (typeof reason === "string" && reason) return words.refused(name, reason.slice(0, 200));
   return words.left(name);
+}
+
+/** What a device says is wrong with its picture and sound, and why, as it puts it; both "" when nothing is. */
+export function statusWords({ video, audio }) {
+  const text = (value) => (typeof value === "string" ? value.slice(0, 500) : "");
+  const of = (stream, otherwise) => text(stream?.text) || (stream?.state === "lost" ? otherwise : "");
+  return {
+    text: [of(video, words.noPicture), of(audio, words.noSound)].filter(Boolean).join(" "),
+    reason: [text(video?.reason), text(audio?.reason)].filter(Boolean).join(" "),
+  };
+}
+
+/** A control's name, for people: "White balance automatic". */
+export function controlWords(name) {
+  const text = name.replaceAll("_", " ");
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }

@@ -6,18 +6,20 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_video as gst_video;
 use tracing::{debug, error, info, warn};
 
+use super::control;
 use super::pipeline::{BranchId, OnProblem, Picture, SharedOutput, lock};
-use super::require;
 use crate::config::{VideoConfig, VideoSource};
+use crate::media::controls::{self, ControlError};
 use crate::media::encoder::Encoder;
 use crate::media::picture::{Caption, Painter, Plane};
+use crate::media::probe::{Encoders, Found};
 use crate::media::recovery::{Action, Event, Limits, Recovery};
 use crate::media::{MediaError, Output, PictureStatus, Waker, devices, hotplug, plan};
 use crate::sdp::VideoCodec;
@@ -65,6 +67,25 @@ impl Teller {
     }
 }
 
+/// An encoder in use.
+struct Row {
+    encoder: Arc<Encoder>,
+    /// When it took the place of a better one.
+    fell_at: Option<Instant>,
+}
+
+impl Row {
+    fn first(encoder: Arc<Encoder>) -> Self {
+        Self {
+            encoder,
+            fell_at: None,
+        }
+    }
+}
+
+/// After so long the better one is tried again.
+const FORGIVEN: Duration = Duration::from_secs(600);
+
 /// A picture and its number.
 struct Numbered<T> {
     number: u64,
@@ -80,7 +101,9 @@ enum Shown {
 
 pub(super) struct Show {
     config: VideoConfig,
-    h264: &'static Encoder,
+    encoders: Arc<Encoders>,
+    /// The rows in use.
+    rows: HashMap<VideoCodec, Row>,
     clock: gst::Clock,
     base_time: gst::ClockTime,
     recovery: Recovery,
@@ -96,12 +119,15 @@ pub(super) struct Show {
     numbers: u64,
     /// The loss of the camera was logged.
     lost: bool,
+    /// What the log says of the controls that could not be set.
+    refused: Arc<Mutex<Vec<ControlError>>>,
 }
 
 impl Show {
     pub fn new(
         config: VideoConfig,
-        h264: &'static Encoder,
+        h264: Arc<Encoder>,
+        encoders: Arc<Encoders>,
         clock: gst::Clock,
         base_time: gst::ClockTime,
     ) -> Self {
@@ -113,7 +139,8 @@ impl Show {
                 fastrand::u64(..),
             ),
             config,
-            h264,
+            encoders,
+            rows: HashMap::from([(VideoCodec::H264, Row::first(h264))]),
             clock,
             base_time,
             teller: Teller {
@@ -128,6 +155,7 @@ impl Show {
             shown: Shown::Nothing,
             numbers: 0,
             lost: false,
+            refused: Arc::default(),
         }
     }
 
@@ -157,14 +185,10 @@ impl Show {
     }
 
     pub fn force_key_frame(&mut self, codec: VideoCodec) {
-        let Some((_, sink)) = self.shown_picture().and_then(|p| p.branch(codec)) else {
-            return;
-        };
-        let event = gst_video::UpstreamForceKeyUnitEvent::builder()
-            .all_headers(true)
-            .build();
-        if !sink.send_event(event) {
-            debug!(stream = %codec, "the encoder took no key frame request");
+        let row = self.rows.get(&codec).map(|row| row.encoder.clone());
+        let branch = self.shown_picture().and_then(|p| p.branch(codec));
+        if let (Some(row), Some((bin, sink))) = (row, branch) {
+            control::force_key_frame(&row, bin, sink);
         }
     }
 
@@ -319,23 +343,16 @@ impl Show {
                     self.slate = None;
                     self.camera = None;
                     self.lost = false;
+                    self.forgive(now);
                     self.prepare();
                 }
-                Action::RestartEncoder(codec) => {
-                    self.log_encoder(codec, "started again");
-                    self.hang(codec);
-                }
+                Action::RestartEncoder(codec) => self.hang(codec),
                 Action::NextEncoder(codec) => {
                     self.next_encoder(codec);
                     self.hang(codec);
                 }
             }
         }
-    }
-
-    fn log_encoder(&self, codec: VideoCodec, what: &str) {
-        let status = self.recovery.status();
-        warn!(stream = %codec, reason = %status.reason, "the encoder failed and is {what}");
     }
 
     fn open_camera(&mut self, now: Instant) {
@@ -368,6 +385,7 @@ impl Show {
         });
         let (config, teller) = (self.config.clone(), self.teller.clone());
         let (clock, base_time) = (self.clock.clone(), self.base_time);
+        let refused = self.refused.clone();
         let thread = std::thread::Builder::new().name("camera-open".into());
         let spawned = thread.spawn(move || {
             let camera = open(&config, &teller, number);
@@ -375,7 +393,12 @@ impl Show {
                 camera.picture.play(&clock, base_time)?;
                 Ok(camera)
             });
+            let node = camera.as_ref().ok().and_then(|camera| camera.node.clone());
             teller.tell(News::Opened(number, camera));
+            // The picture does not wait for them.
+            if let Some(node) = node {
+                set_controls(&node, &config, &mut lock(&refused));
+            }
         });
         if let Err(e) = spawned {
             let error = MediaError::Pipeline {
@@ -466,7 +489,7 @@ impl Show {
         };
         picture.remove_branch(codec);
         let hung = row.and_then(|row| {
-            let description = plan::video_branch(row, &config);
+            let description = plan::video_branch(&row, &config);
             picture.add_branch(codec, &description, output)
         });
         let now = Instant::now();
@@ -476,29 +499,61 @@ impl Show {
         }
     }
 
-    fn encoder(&self, codec: VideoCodec) -> Result<&'static Encoder, MediaError> {
-        if codec == self.h264.codec {
-            return Ok(self.h264);
+    fn encoder(&mut self, codec: VideoCodec) -> Result<Arc<Encoder>, MediaError> {
+        if let Some(row) = self.rows.get(&codec) {
+            return Ok(row.encoder.clone());
         }
-        let candidates = Encoder::candidates(codec, "auto");
-        let Some(encoder) = candidates.first() else {
-            return Err(MediaError::NoEncoder {
-                codec,
-                reasons: "the table has no row for it".into(),
-            });
-        };
-        require(encoder.factory, encoder.package)?;
+        let Found { encoder, .. } = self.encoders.best(codec)?;
+        self.rows.insert(codec, Row::first(encoder.clone()));
         Ok(encoder)
     }
 
+    /// Puts the next one that works in the place of one that failed twice; the
+    /// best again behind the last.
     fn next_encoder(&mut self, codec: VideoCodec) {
-        self.log_encoder(codec, "replaced by the next one");
+        let Some(failed) = self.rows.get(&codec).map(|row| row.encoder.clone()) else {
+            return;
+        };
+        let next = match self.encoders.after(&failed.id) {
+            Some(next) => Row {
+                encoder: next.encoder,
+                fell_at: Some(Instant::now()),
+            },
+            None => match self.encoders.best(codec) {
+                Ok(best) => Row::first(best.encoder),
+                Err(error) => return error!(%error, "no encoder is left"),
+            },
+        };
+        warn!(
+            stream = %codec, failed = %failed.id, next = %next.encoder.id,
+            "another encoder takes over"
+        );
+        self.rows.insert(codec, next);
+    }
+
+    /// An encoder that failed after many hours may work again: it is given a
+    /// new chance when nobody would notice.
+    fn forgive(&mut self, now: Instant) {
+        self.rows.retain(|_, row| {
+            row.fell_at
+                .is_none_or(|at| now.saturating_duration_since(at) < FORGIVEN)
+        });
     }
 
     fn number(&mut self) -> u64 {
         self.numbers += 1;
         self.numbers
     }
+}
+
+/// Sets the configured controls. `refused` were logged before: each opening
+/// of the camera would only say them again.
+fn set_controls(node: &str, config: &VideoConfig, refused: &mut Vec<ControlError>) {
+    let errors = controls::apply(node, &config.controls);
+    for error in errors.iter().filter(|error| !refused.contains(error)) {
+        warn!(camera = node, %error, "video.controls: one was not set; correct it or remove it");
+    }
+    *refused = errors;
 }
 
 /// Makes the camera's pipeline, or the one that stands for it.

@@ -1,0 +1,249 @@
+//! The encoders of this machine: which of the table are there and do what they
+//! should, best first.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use gstreamer as gst;
+use tracing::{debug, warn};
+
+use super::cache::{self, Cache};
+use super::{Job, Report, child, nodes, probe};
+use crate::config::{Config, VideoConfig};
+use crate::media::MediaError;
+use crate::media::encoder::Encoder;
+use crate::sdp::VideoCodec;
+
+/// Who tries an encoder out.
+#[derive(Debug, Clone)]
+pub enum Prober {
+    /// A child process, which may crash and hang.
+    Process {
+        /// This very program; it has the sub-command [`child::COMMAND`].
+        program: PathBuf,
+        /// How long it may take.
+        limit: Duration,
+    },
+    /// This process: only where every candidate is known to be sound.
+    InProcess,
+}
+
+impl Prober {
+    /// This program as a child, with the usual limit.
+    ///
+    /// # Errors
+    ///
+    /// The kernel does not tell where this program is.
+    pub fn this_program() -> Result<Self, MediaError> {
+        let program = std::env::current_exe().map_err(|error| {
+            MediaError::Init(format!("the program's own file is not known: {error}"))
+        })?;
+        Ok(Self::Process {
+            program,
+            limit: child::LIMIT,
+        })
+    }
+}
+
+/// What is known of one row.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// The row, as in the table.
+    pub row: Arc<Encoder>,
+    /// What was found; [`Report::words`] is for people.
+    pub report: Arc<Report>,
+    /// It is on this machine, and so it was tried, now or earlier.
+    pub present: bool,
+}
+
+/// An encoder that works.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The row to run, fitted to what is installed.
+    pub encoder: Arc<Encoder>,
+    /// What it does.
+    pub report: Arc<Report>,
+}
+
+/// The encoders of this machine. Methods block while an encoder is tried out,
+/// [`child::LIMIT`] each at most; call them from a thread of your own.
+#[derive(Debug)]
+pub struct Encoders {
+    rows: Vec<Arc<Encoder>>,
+    video: VideoConfig,
+    prober: Prober,
+    cache: Cache,
+    /// Held while one is tried: two at a time would disturb each other.
+    known: Mutex<HashMap<String, Checked>>,
+}
+
+impl Encoders {
+    /// The table with the rows of the configuration. GStreamer has started.
+    ///
+    /// # Errors
+    ///
+    /// `video.encoder` names no row.
+    pub fn new(config: &Config, prober: Prober, cache: Cache) -> Result<Self, MediaError> {
+        let rows = Encoder::all(&config.encoders);
+        let wanted = &config.video.encoder;
+        let is_h264 = |row: &&Arc<Encoder>| row.codec == VideoCodec::H264;
+        if wanted != "auto" && !rows.iter().filter(is_h264).any(|row| row.id == *wanted) {
+            let known: Vec<&str> = rows.iter().filter(is_h264).map(|row| &*row.id).collect();
+            return Err(MediaError::UnknownEncoder {
+                wanted: wanted.clone(),
+                known: known.join(", "),
+            });
+        }
+        Ok(Self {
+            rows,
+            video: config.video.clone(),
+            prober,
+            cache,
+            known: Mutex::default(),
+        })
+    }
+
+    /// The best for `codec` that works; `video.encoder` narrows H.264 to one.
+    ///
+    /// # Errors
+    ///
+    /// None works; the error says why not.
+    pub fn best(&self, codec: VideoCodec) -> Result<Found, MediaError> {
+        let mut reasons = Vec::new();
+        for row in self.candidates(codec) {
+            let checked = self.check(row);
+            if checked.report.is_usable() {
+                return Ok(found(&checked));
+            }
+            // Hardware of other boards is not missed.
+            if checked.present || !row.hardware || self.video.encoder == row.id {
+                let why = checked.report.unusable.as_deref().unwrap_or_default();
+                reasons.push(format!("{}: {why}", row.id));
+            }
+        }
+        Err(MediaError::NoEncoder {
+            codec,
+            reasons: reasons.join("; "),
+        })
+    }
+
+    /// The next that works after the row `id`, for when that one fails while
+    /// viewers watch. `None` where there is none, or where `video.encoder`
+    /// names the one that there is to be.
+    pub fn after(&self, id: &str) -> Option<Found> {
+        let codec = self.rows.iter().find(|row| row.id == id)?.codec;
+        self.candidates(codec)
+            .skip_while(|row| row.id != id)
+            .skip(1)
+            .map(|row| self.check(row))
+            .find(|checked| checked.report.is_usable())
+            .map(|checked| found(&checked))
+    }
+
+    /// Every row, best first, with what is known of it; tries all that are on
+    /// this machine and were not tried yet.
+    pub fn report(&self) -> Vec<Checked> {
+        self.rows.iter().map(|row| self.check(row)).collect()
+    }
+
+    fn candidates(&self, codec: VideoCodec) -> impl Iterator<Item = &Arc<Encoder>> {
+        let wanted = &*self.video.encoder;
+        self.rows
+            .iter()
+            .filter(move |row| row.codec == codec)
+            .filter(move |row| codec != VideoCodec::H264 || wanted == "auto" || row.id == wanted)
+    }
+
+    fn check(&self, row: &Arc<Encoder>) -> Checked {
+        let mut known = self
+            .known
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(checked) = known.get(&*row.id) {
+            return checked.clone();
+        }
+        let checked = match self.absent(row) {
+            Ok(node) => Checked {
+                row: row.clone(),
+                report: Arc::new(self.tried(row, node.as_deref())),
+                present: true,
+            },
+            Err(why) => {
+                debug!(encoder = %row.id, why, "not here");
+                Checked {
+                    row: row.clone(),
+                    report: Arc::new(Report::unusable(why)),
+                    present: false,
+                }
+            }
+        };
+        known.insert(row.id.to_string(), checked.clone());
+        checked
+    }
+
+    /// The device that the row needs, if it needs one; or why it cannot be
+    /// tried.
+    fn absent(&self, row: &Encoder) -> Result<Option<PathBuf>, String> {
+        let video = &self.video;
+        let node = nodes::first(&row.nodes, Path::new("/"));
+        if node.is_none() && !row.nodes.is_empty() {
+            return Err(format!("this machine has no {}", row.nodes.join(", no ")));
+        }
+        if gst::ElementFactory::find(&row.factory).is_none() {
+            return Err(MediaError::MissingElement {
+                element: row.factory.to_string(),
+                package: row.package.to_string(),
+            }
+            .to_string());
+        }
+        match row.sizes.refusal(video.width, video.height, video.fps) {
+            Some(why) => Err(why),
+            None => Ok(node),
+        }
+    }
+
+    fn tried(&self, row: &Arc<Encoder>, node: Option<&Path>) -> Report {
+        let job = Job::new(row, &self.video);
+        let key = cache::key(&job, node);
+        let report = match self.cache.get(&key, SystemTime::now()) {
+            Some(report) => {
+                debug!(encoder = %row.id, verdict = report.words(), "remembered");
+                report
+            }
+            None => self.probe(&job, &key),
+        };
+        match &report.unusable {
+            Some(why) => warn!(encoder = %row.id, why, "encoder is not used"),
+            None => {
+                for warning in &report.warnings {
+                    warn!(encoder = %row.id, "{warning}");
+                }
+            }
+        }
+        report
+    }
+
+    fn probe(&self, job: &Job, key: &str) -> Report {
+        self.cache.put(key, None, SystemTime::now());
+        let started = Instant::now();
+        let report = match &self.prober {
+            Prober::Process { program, limit } => child::run(program, job, *limit),
+            Prober::InProcess => probe(job, &mut |_| {}),
+        };
+        debug!(
+            encoder = %job.encoder.id, verdict = report.words(), measured = ?report.measured,
+            "tried in {} ms", started.elapsed().as_millis()
+        );
+        self.cache.put(key, Some(&report), SystemTime::now());
+        report
+    }
+}
+
+fn found(checked: &Checked) -> Found {
+    Found {
+        encoder: checked.report.row(&checked.row),
+        report: checked.report.clone(),
+    }
+}

@@ -1,0 +1,215 @@
+//! One viewer's data channel: tells him how picture and sound are, and sets
+//! the camera's controls for him where the configuration lets him.
+//!
+//! What goes out is always the newest: a viewer who does not read holds up
+//! nothing but himself, and no more than [`SEND_BUFFER`] waits for him. What
+//! comes in is read at once, so that nothing piles up in the crate, and
+//! dropped beyond the [`Limiter`]'s rate.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+use tracing::debug;
+use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelMessage};
+use webrtc::error::Error;
+
+use super::Peers;
+use super::messages::{self, FromViewer, LABEL, Limiter, MessageError};
+use crate::config::ControlValue;
+use crate::media::controls::CameraControl;
+use crate::media::status::{MediaStatus, State};
+
+/// Bytes that may wait for a viewer to take them.
+pub(super) const SEND_BUFFER: usize = 64 * 1024;
+/// How soon a full buffer is looked at again.
+const RETRY: Duration = Duration::from_millis(250);
+/// Changes that wait for the camera, and refusals that wait for the viewer.
+const QUEUE: usize = 8;
+
+/// What the camera is asked for.
+enum Work {
+    Refresh,
+    Set(String, ControlValue),
+}
+
+/// Serves the channel until it closes.
+pub(super) async fn serve(channel: Arc<dyn DataChannel>, shared: Arc<Peers>) {
+    match channel.label().await {
+        Ok(label) if label == LABEL => {}
+        Ok(label) => {
+            debug!(label, "a data channel that nobody serves here");
+            let _ = channel.close().await;
+            // Read to its end: what is not read would be kept.
+            while channel.poll().await.is_some() {}
+            return;
+        }
+        Err(_) => return,
+    }
+    let (work, mut todo) = mpsc::channel(QUEUE);
+    let (refuse, refusals) = mpsc::channel(QUEUE);
+    // Beside each other, for the camera may take its time.
+    let at_camera = async {
+        while let Some(work) = todo.recv().await {
+            match work {
+                Work::Refresh => shared.controls.refresh().await,
+                Work::Set(name, value) => {
+                    if let Err(words) = shared.controls.set(name, value).await {
+                        let _ = refuse.try_send(words);
+                    }
+                }
+            }
+        }
+    };
+    let mut talk = Talk {
+        status: shared.hub.status(),
+        controls: shared
+            .controls
+            .are_allowed()
+            .then(|| shared.controls.known()),
+        channel,
+        work,
+        refusals,
+        outgoing: Outgoing {
+            status: true,
+            ..Outgoing::default()
+        },
+        limiter: Limiter::new(Instant::now()),
+        was_live: false,
+        garbage: false,
+    };
+    tokio::select! {
+        () = talk.run() => {}
+        () = at_camera => {}
+    }
+    debug!("the viewer's data channel is closed");
+}
+
+/// What waits to be sent: not the messages, but that there is news.
+#[derive(Default)]
+struct Outgoing {
+    status: bool,
+    controls: bool,
+    errors: VecDeque<String>,
+}
+
+impl Outgoing {
+    fn is_empty(&self) -> bool {
+        !self.status && !self.controls && self.errors.is_empty()
+    }
+}
+
+struct Talk {
+    channel: Arc<dyn DataChannel>,
+    status: watch::Receiver<MediaStatus>,
+    controls: Option<watch::Receiver<Arc<[CameraControl]>>>,
+    work: mpsc::Sender<Work>,
+    refusals: mpsc::Receiver<String>,
+    outgoing: Outgoing,
+    limiter: Limiter,
+    /// The camera whose controls are known is the one that is open.
+    was_live: bool,
+    /// The viewer has sent something that cannot be read; it was logged.
+    garbage: bool,
+}
+
+impl Talk {
+    async fn run(&mut self) {
+        loop {
+            if self.send().await.is_err() {
+                return;
+            }
+            let controls_changed = async {
+                match &mut self.controls {
+                    Some(controls) => controls.changed().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                event = self.channel.poll() => match event {
+                    None | Some(DataChannelEvent::OnClosing | DataChannelEvent::OnClose) => return,
+                    Some(DataChannelEvent::OnMessage(message)) => self.heard(&message),
+                    Some(_) => {}
+                },
+                Ok(()) = self.status.changed() => self.outgoing.status = true,
+                Ok(()) = controls_changed => self.outgoing.controls = true,
+                Some(words) = self.refusals.recv() => self.refuse(&words),
+                () = tokio::time::sleep(RETRY), if !self.outgoing.is_empty() => {}
+            }
+        }
+    }
+
+    fn heard(&mut self, message: &RTCDataChannelMessage) {
+        if !self.limiter.take(Instant::now()) {
+            return;
+        }
+        match messages::parse(&message.data) {
+            Ok(FromViewer::Control { name, value }) => {
+                if self.work.try_send(Work::Set(name, value)).is_err() {
+                    self.refuse("the camera is still busy with the changes before this one");
+                }
+            }
+            Ok(FromViewer::Unknown) => self.passed_over("its type is not known"),
+            Err(error @ MessageError::Control) => self.refuse(&error.to_string()),
+            Err(error) => self.passed_over(&error.to_string()),
+        }
+    }
+
+    fn passed_over(&mut self, why: &str) {
+        if !std::mem::replace(&mut self.garbage, true) {
+            debug!(why, "a message of the viewer was passed over");
+        }
+    }
+
+    fn refuse(&mut self, words: &str) {
+        if self.outgoing.errors.len() < QUEUE {
+            let message = messages::error("control", words);
+            self.outgoing.errors.push_back(message);
+        }
+    }
+
+    /// Sends what there is, as far as there is room.
+    async fn send(&mut self) -> Result<(), Error> {
+        if self.outgoing.status {
+            let status = self.status.borrow_and_update().clone();
+            if !self.try_send(&messages::status(&status)).await? {
+                return Ok(());
+            }
+            self.outgoing.status = false;
+            let live = status.video.state == State::Live;
+            if live && !self.was_live && self.controls.is_some() {
+                let _ = self.work.try_send(Work::Refresh);
+            }
+            self.was_live = live;
+        }
+        if self.outgoing.controls
+            && let Some(controls) = &mut self.controls
+        {
+            let text = messages::controls(controls.borrow_and_update().iter());
+            if !self.try_send(&text).await? {
+                return Ok(());
+            }
+            self.outgoing.controls = false;
+        }
+        while let Some(text) = self.outgoing.errors.front() {
+            if !self.try_send(text).await? {
+                return Ok(());
+            }
+            self.outgoing.errors.pop_front();
+        }
+        Ok(())
+    }
+
+    /// False where there is no room now.
+    async fn try_send(&self, text: &str) -> Result<bool, Error> {
+        match self.channel.try_send_text(text).await {
+            Ok(()) => Ok(true),
+            Err(Error::ErrSendBufferFull) => Ok(false),
+            Err(error) => {
+                debug!(%error, "the data channel takes nothing");
+                Err(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The camera's controls as viewers see them: which they may set, and one list
+//! that all of them are told after each change.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, watch};
+use tokio::time::timeout;
+use tracing::{debug, info};
+
+use crate::config::ControlValue;
+use crate::media::Hub;
+use crate::media::controls::{self, CameraControl, ControlError};
+
+/// A driver that takes longer does not answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+const NO_CAMERA: &str = "there are no camera controls: the picture does not come from a \
+                         Video4Linux camera now";
+
+/// What viewers may set, and how it stands.
+pub(super) struct ViewerControls {
+    hub: Hub,
+    /// Of the configuration: names, or `*`.
+    allowed: Vec<String>,
+    known: watch::Sender<Arc<[CameraControl]>>,
+    /// One caller at the camera at a time; a driver that hangs holds up one
+    /// thread, not one more with each message.
+    turn: Arc<Mutex<()>>,
+}
+
+impl ViewerControls {
+    pub fn new(hub: Hub, allowed: Vec<String>) -> Self {
+        Self {
+            hub,
+            allowed,
+            known: watch::Sender::new(Arc::new([])),
+            turn: Arc::default(),
+        }
+    }
+
+    /// True when viewers may set anything at all.
+    pub fn are_allowed(&self) -> bool {
+        !self.allowed.is_empty()
+    }
+
+    fn is_allowed(&self, name: &str) -> bool {
+        self.allowed.iter().any(|a| a == "*" || a == name)
+    }
+
+    /// The list, now and after each change.
+    pub fn known(&self) -> watch::Receiver<Arc<[CameraControl]>> {
+        self.known.subscribe()
+    }
+
+    /// Asks the camera anew, which may be another one than before, or none.
+    pub async fn refresh(&self) {
+        let list = self.at_camera(controls::list).await.unwrap_or_else(|why| {
+            debug!(%why, "no controls for viewers");
+            Vec::new()
+        });
+        self.tell(list);
+    }
+
+    /// Sets a control and tells all viewers.
+    ///
+    /// # Errors
+    ///
+    /// Words for the viewer.
+    pub async fn set(&self, name: String, value: ControlValue) -> Result<(), String> {
+        if !self.is_allowed(&name) {
+            return Err(match self.allowed.is_empty() {
+                true => "viewers may not set this camera's controls".to_owned(),
+                false => format!("viewers may not set {name} on this camera"),
+            });
+        }
+        let words = format!("{name} = {value}");
+        let list = self
+            .at_camera(move |node| {
+                controls::set(node, &name, &value)?;
+                // One may change another: automatic modes do.
+                controls::list(node)
+            })
+            .await?;
+        info!(control = words, "a viewer set the camera");
+        self.tell(list);
+        Ok(())
+    }
+
+    /// Also where nothing changed: whoever asked sees what became of it.
+    fn tell(&self, mut list: Vec<CameraControl>) {
+        list.retain(|c| self.is_allowed(&c.control.name));
+        self.known.send_replace(list.into());
+    }
+
+    async fn at_camera<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&str) -> Result<T, ControlError> + Send + 'static,
+    ) -> Result<T, String> {
+        let node = self.hub.camera().ok_or(NO_CAMERA)?;
+        let turn = self.turn.clone();
+        let work = async {
+            let turn = turn.lock_owned().await;
+            tokio::task::spawn_blocking(move || {
+                let result = call(&node);
+                drop(turn);
+                result
+            })
+            .await
+        };
+        match timeout(PATIENCE, work).await {
+            Ok(Ok(result)) => result.map_err(|e| e.to_string()),
+            Ok(Err(_)) | Err(_) => Err("the camera does not answer".to_owned()),
+        }
+    }
+}

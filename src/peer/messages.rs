@@ -1,0 +1,318 @@
+//! The messages of the data channel [`LABEL`], as README describes them for
+//! those who write a page of their own. Text in, text out.
+//!
+//! Each is a JSON object with a `type`. Types and fields that are not known
+//! are passed over by both sides, so that either can be newer.
+
+use std::time::Instant;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::config::ControlValue;
+use crate::media::controls::{CameraControl, Kind};
+use crate::media::status::MediaStatus;
+
+/// The channel that is served; a page opens it with its first offer.
+pub const LABEL: &str = "camera-agent";
+
+/// Longest message read, in bytes.
+pub const MAX_BYTES: usize = 4096;
+
+/// Longest list of controls sent, in bytes: under what every browser takes.
+/// No real camera comes near it.
+const MAX_CONTROLS_BYTES: usize = 32 * 1024;
+
+/// Longest words of an error, in characters.
+const MAX_WORDS: usize = 500;
+
+/// What a viewer says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FromViewer {
+    /// Set this control of the camera.
+    Control {
+        /// Its name.
+        name: String,
+        /// To what.
+        value: ControlValue,
+    },
+    /// A type that is not known here.
+    Unknown,
+}
+
+/// Why a message is passed over.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MessageError {
+    /// Longer than [`MAX_BYTES`].
+    #[error("it has {0} bytes, the limit is {MAX_BYTES}")]
+    TooLong(usize),
+    /// Not a JSON object with a `type`.
+    #[error("it is no JSON object with a \"type\"")]
+    Unreadable,
+    /// A `control` message without what it needs; the viewer is told.
+    #[error(
+        "a control message needs \"name\" (text) and \"value\" (a whole number, true, false or a label)"
+    )]
+    Control,
+}
+
+#[derive(Deserialize)]
+struct Control {
+    name: String,
+    value: ControlValue,
+}
+
+/// Reads what a viewer sent.
+///
+/// # Errors
+///
+/// It is too long or not of this protocol.
+pub fn parse(text: &[u8]) -> Result<FromViewer, MessageError> {
+    if text.len() > MAX_BYTES {
+        return Err(MessageError::TooLong(text.len()));
+    }
+    let message: Value = serde_json::from_slice(text).map_err(|_| MessageError::Unreadable)?;
+    match message["type"].as_str() {
+        Some("control") => {
+            let Control { name, value } =
+                serde_json::from_value(message).map_err(|_| MessageError::Control)?;
+            Ok(FromViewer::Control { name, value })
+        }
+        Some(_) => Ok(FromViewer::Unknown),
+        None => Err(MessageError::Unreadable),
+    }
+}
+
+/// How picture and sound are.
+pub fn status(status: &MediaStatus) -> String {
+    json!({"type": "status", "video": status.video, "audio": status.audio}).to_string()
+}
+
+/// The controls that a viewer may set, and how they stand.
+///
+/// Bit masks are left out: they are for the configuration, not for people.
+pub fn controls<'a>(controls: impl IntoIterator<Item = &'a CameraControl>) -> String {
+    let mut bytes = 0;
+    let fitting: Vec<Value> = controls
+        .into_iter()
+        .filter(|c| c.control.writable && c.kind != Kind::Bitmask)
+        .map(control)
+        .take_while(|control| {
+            bytes += control.to_string().len() + 1;
+            bytes <= MAX_CONTROLS_BYTES
+        })
+        .collect();
+    json!({"type": "controls", "controls": fitting}).to_string()
+}
+
+fn control(control: &CameraControl) -> Value {
+    let what = &control.control;
+    let mut message = json!({
+        "name": what.name,
+        "minimum": what.minimum,
+        "maximum": what.maximum,
+        "step": what.step.max(1),
+        "default": what.default,
+        "value": control.value,
+    });
+    if !what.menu.is_empty() {
+        let item = |(value, label): &(i64, String)| json!({"value": value, "label": label});
+        message["menu"] = what.menu.iter().map(item).collect();
+    }
+    if control.inactive {
+        message["inactive"] = true.into();
+    }
+    message
+}
+
+/// Why something a viewer asked for was not done.
+pub fn error(about: &str, text: &str) -> String {
+    let text: String = text.chars().take(MAX_WORDS).collect();
+    json!({"type": "error", "about": about, "text": text}).to_string()
+}
+
+/// How often a viewer is listened to: a token bucket.
+#[derive(Debug, Clone)]
+pub struct Limiter {
+    tokens: f64,
+    at: Instant,
+}
+
+impl Limiter {
+    /// Messages at once, and a second.
+    pub const RATE: f64 = 20.0;
+
+    /// A full bucket at `now`.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            tokens: Self::RATE,
+            at: now,
+        }
+    }
+
+    /// Whether one more message is read.
+    pub fn take(&mut self, now: Instant) -> bool {
+        let elapsed = now.saturating_duration_since(self.at).as_secs_f64();
+        self.tokens = (self.tokens + elapsed * Self::RATE).min(Self::RATE);
+        self.at = self.at.max(now);
+        let taken = self.tokens >= 1.0;
+        if taken {
+            self.tokens -= 1.0;
+        }
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::media::discovery;
+    use crate::media::status::{State, StreamStatus};
+
+    fn camera_control(name: &str, menu: Vec<(i64, String)>) -> CameraControl {
+        CameraControl {
+            control: discovery::Control {
+                id: 1,
+                name: name.into(),
+                minimum: -10,
+                maximum: 10,
+                step: 0,
+                default: 3,
+                menu,
+                writable: true,
+            },
+            kind: Kind::Integer,
+            value: 4,
+            inactive: false,
+        }
+    }
+
+    #[test]
+    fn a_control_is_set_to_a_number_a_switch_or_a_label() {
+        for (text, wanted) in [
+            (
+                r#"{"type":"control","name":"b","value":12}"#,
+                ControlValue::Number(12),
+            ),
+            (
+                r#"{"type":"control","name":"b","value":true}"#,
+                ControlValue::Switch(true),
+            ),
+            (
+                r#"{"type":"control","name":"b","value":"x","more":1}"#,
+                ControlValue::Label("x".into()),
+            ),
+        ] {
+            let name = "b".to_owned();
+            let control = FromViewer::Control {
+                name,
+                value: wanted,
+            };
+            assert_eq!(parse(text.as_bytes()), Ok(control));
+        }
+        for bad in [
+            r#"{"type":"control"}"#,
+            r#"{"type":"control","name":"b","value":1.5}"#,
+            r#"{"type":"control","name":7,"value":1}"#,
+            r#"{"type":"control","name":"b","value":99999999999999999999}"#,
+        ] {
+            assert_eq!(parse(bad.as_bytes()), Err(MessageError::Control), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_passed_over() {
+        assert_eq!(parse(br#"{"type":"new"}"#), Ok(FromViewer::Unknown));
+        for bad in ["", "null", "7", "[]", "{}", r#"{"type":1}"#, "{", "\u{ff}"] {
+            assert_eq!(
+                parse(bad.as_bytes()),
+                Err(MessageError::Unreadable),
+                "{bad}"
+            );
+        }
+        assert_eq!(parse(&[0xff, 0xfe]), Err(MessageError::Unreadable));
+        let deep = "[".repeat(MAX_BYTES);
+        assert_eq!(parse(deep.as_bytes()), Err(MessageError::Unreadable));
+        let long = vec![b' '; MAX_BYTES + 1];
+        assert_eq!(parse(&long), Err(MessageError::TooLong(MAX_BYTES + 1)));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = parse(&bytes);
+        }
+
+        #[test]
+        fn a_control_message_is_read_as_it_was_meant(name in ".{0,40}", number in any::<i64>()) {
+            let text = json!({"type": "control", "name": name, "value": number}).to_string();
+            let value = ControlValue::Number(number);
+            prop_assert_eq!(parse(text.as_bytes()), Ok(FromViewer::Control { name, value }));
+        }
+    }
+
+    #[test]
+    fn what_viewers_are_told_reads_as_documented() {
+        let lost = MediaStatus {
+            video: StreamStatus {
+                state: State::Lost,
+                text: "it is \"gone\"".into(),
+                reason: "poll error".into(),
+            },
+            ..Default::default()
+        };
+        assert_eq!(
+            serde_json::from_str::<Value>(&status(&lost)).expect("JSON"),
+            json!({"type": "status",
+                "video": {"state": "lost", "text": "it is \"gone\"", "reason": "poll error"},
+                "audio": {"state": "idle", "text": "", "reason": ""}})
+        );
+        let mut read_only = camera_control("read_only", vec![]);
+        read_only.control.writable = false;
+        let mut taken_over = camera_control("gain", vec![(0, "Low".into())]);
+        taken_over.inactive = true;
+        let list = [camera_control("brightness", vec![]), read_only, taken_over];
+        assert_eq!(
+            serde_json::from_str::<Value>(&controls(&list)).expect("JSON"),
+            json!({"type": "controls", "controls": [
+                {"name": "brightness", "minimum": -10, "maximum": 10, "step": 1, "default": 3, "value": 4},
+                {"name": "gain", "minimum": -10, "maximum": 10, "step": 1, "default": 3, "value": 4,
+                    "menu": [{"value": 0, "label": "Low"}], "inactive": true}]})
+        );
+        assert_eq!(
+            serde_json::from_str::<Value>(&error("control", &"x".repeat(9_999))).expect("JSON"),
+            json!({"type": "error", "about": "control", "text": "x".repeat(500)})
+        );
+    }
+
+    #[test]
+    fn a_camera_with_absurdly_many_controls_is_told_in_part() {
+        let menu: Vec<_> = (0..64).map(|i| (i, "y".repeat(31))).collect();
+        let many = vec![camera_control("z", menu); 256];
+        let text = controls(&many);
+        assert!(text.len() < MAX_CONTROLS_BYTES + 100, "{}", text.len());
+        let read: Value = serde_json::from_str(&text).expect("JSON");
+        assert!(read["controls"].as_array().is_some_and(|c| c.len() > 5));
+    }
+
+    #[test]
+    fn a_flood_is_cut_to_the_rate_and_a_calm_viewer_never_is() {
+        let start = Instant::now();
+        let mut limiter = Limiter::new(start);
+        let read = |limiter: &mut Limiter, now| (0..1000).filter(|_| limiter.take(now)).count();
+        assert_eq!(read(&mut limiter, start), 20);
+        assert_eq!(read(&mut limiter, start + Duration::from_secs(1)), 20);
+        assert_eq!(
+            read(&mut limiter, start),
+            0,
+            "a clock that steps back earns nothing"
+        );
+        assert_eq!(read(&mut limiter, start + Duration::from_secs(3600)), 20);
+        let mut calm = Limiter::new(start);
+        assert!((0..1000).all(|i| calm.take(start + Duration::from_millis(100 * i))));
+    }
+}

@@ -1,0 +1,322 @@
+//! The device with a camera and a microphone that come, go and fail, while
+//! people watch: a real process whose C library is told of a camera that no
+//! kernel has (tests/shims/).
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use support::browser::{Browser, Person};
+use support::device::Device;
+use support::meter::Track;
+use support::picture::{assert_bars, difference, is_bars, is_slate, picture, row};
+use support::shims::{FakeCamera, FakeMicrophone, Fault, Format};
+use support::viewer::Viewer;
+use support::{Chat, SOON, options, until};
+use tokio::time::sleep;
+
+/// A fault is seen, and viewers are shown the slate, within this.
+const SEEN: Duration = Duration::from_secs(2);
+/// From the return of the device to its picture or sound.
+const BACK: Duration = Duration::from_secs(3);
+const VIDEO_CLOCK: f64 = 90_000.0;
+const AUDIO_CLOCK: f64 = 48_000.0;
+/// How far a stream's timeline may be from the clock on the wall, in seconds.
+const DRIFT: f64 = 0.5;
+
+/// A device with a camera and a microphone, and the server it is on.
+struct Bed {
+    chat: Chat,
+    device: Device,
+    camera: FakeCamera,
+    microphone: FakeMicrophone,
+}
+
+impl Bed {
+    async fn start(camera: FakeCamera) -> Self {
+        let chat = Chat::with(options()).await;
+        let microphone = FakeMicrophone::tone(440);
+        let toml = format!(
+            "[video]\nsource = \"v4l2\"\ndevice = {:?}\nwidth = 640\nheight = 360\n\
+             bitrate_kbps = 800\n[audio]\nsource = \"alsa\"\ndevice = {:?}\n\
+             [ice]\nloopback = true\n",
+            camera.node(),
+            FakeMicrophone::NAME
+        );
+        let env = [camera.env(), microphone.env()].concat();
+        let device = Device::start_with_env(chat.addr, &toml, &env).await;
+        device.registered().await;
+        Self {
+            chat,
+            device,
+            camera,
+            microphone,
+        }
+    }
+
+    /// A viewer who sees and hears.
+    async fn viewer(&self) -> Viewer {
+        let url = format!("ws://{}/", self.chat.addr);
+        let mut viewer = Viewer::join(&url, "viewer", "camera").await;
+        viewer.call().await;
+        viewer
+            .wait("picture and sound", |_, received| {
+                (received.video.key_frames > 0 && received.audio.frames > 10).then_some(())
+            })
+            .await;
+        viewer
+    }
+}
+
+/// How many frames a second come, over a second.
+async fn rate(viewer: &Viewer, track: impl Fn(&Viewer) -> u64) -> f64 {
+    let (begun, frames) = (Instant::now(), track(viewer));
+    sleep(Duration::from_secs(1)).await;
+    (track(viewer) - frames) as f64 / begun.elapsed().as_secs_f64()
+}
+
+fn pictures(viewer: &Viewer) -> u64 {
+    viewer.received(|r| r.video.frames)
+}
+
+fn sounds(viewer: &Viewer) -> u64 {
+    viewer.received(|r| r.audio.frames)
+}
+
+/// Waits until `count` come within half a second: once it flows.
+async fn flows(
+    what: &str,
+    limit: Duration,
+    viewer: &Viewer,
+    track: impl Fn(&Viewer) -> u64,
+    count: u64,
+) -> Duration {
+    let begun = Instant::now();
+    let mut seen = std::collections::VecDeque::from([(begun, track(viewer))]);
+    until(what, limit, || {
+        let now = Instant::now();
+        seen.push_back((now, track(viewer)));
+        while now - seen[0].0 > Duration::from_millis(500) {
+            seen.pop_front();
+        }
+        let came = seen.back().expect("just pushed").1 - seen[0].1;
+        async move { (came >= count).then_some(()) }
+    })
+    .await;
+    begun.elapsed()
+}
+
+/// One SSRC, timestamps that rise from frame to frame and keep up with the
+/// clock on the wall: to the viewer it is one stream.
+fn assert_one_stream(track: &Track, clock: f64) {
+    let timeline = &track.timeline;
+    assert_eq!(timeline.changes, 0, "the SSRC changed: {track:?}");
+    assert_eq!(timeline.backwards, 0, "time went backwards: {track:?}");
+    assert_eq!(track.missing, 0, "sequence numbers were skipped: {track:?}");
+    let wall = track.last.expect("it flowed") - timeline.began.expect("it flowed");
+    let drift = timeline.elapsed as f64 / clock - wall.as_secs_f64();
+    assert!(
+        drift.abs() < DRIFT,
+        "{drift:.3} s from the wall clock: {track:?}"
+    );
+}
+
+/// 15 of 30 frames a second in half a second, less what a busy machine loses.
+const FULL_RATE: u64 = 12;
+/// 50 packets of sound a second.
+const FULL_SOUND: u64 = 20;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_format_reaches_the_viewer_at_its_full_rate() {
+    for format in [Format::Mjpg, Format::Mjpg422, Format::Yuyv, Format::Nv12] {
+        let bed = Bed::start(FakeCamera::new(format, 640, 360, 30)).await;
+        let viewer = bed.viewer().await;
+        flows(&format!("{format:?}"), SOON, &viewer, pictures, FULL_RATE).await;
+        assert_eq!(bed.device.warnings(), 0, "{:?}", bed.device.log());
+        // Browsers play no 4:2:2: whatever comes from the camera is 4:2:0 here.
+        let answer = viewer.heard(|heard| heard.answers[0].clone());
+        assert!(answer.contains("profile-level-id=42"), "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_sees_the_slate_while_the_camera_is_unplugged_and_the_camera_after() {
+    let bed = Bed::start(FakeCamera::new(Format::Mjpg422, 640, 360, 30)).await;
+    let viewer = Browser::start(Person::default()).await;
+    viewer.open(&bed.chat.page("viewer")).await;
+    viewer.call("camera").await;
+    viewer.frames_rise(30).await;
+    assert_bars(&row(&viewer).await);
+    let before = row(&viewer).await;
+    sleep(Duration::from_millis(500)).await;
+    assert!(
+        difference(&before, &row(&viewer).await) > 5.0,
+        "a still picture"
+    );
+    viewer.remember_call().await;
+
+    bed.camera.unplug();
+    let unplugged = Instant::now();
+    until("the slate", SEEN, || async {
+        is_slate(&picture(&viewer).await).then_some(())
+    })
+    .await;
+    println!("unplugged to slate: {:?}", unplugged.elapsed());
+    // It stays, and is no frozen frame: its frames go on.
+    viewer.frames_rise(15).await;
+    assert!(is_slate(&picture(&viewer).await));
+
+    bed.camera.replug();
+    let replugged = Instant::now();
+    until("the camera's picture", BACK, || async {
+        is_bars(&picture(&viewer).await).then_some(())
+    })
+    .await;
+    println!("replugged to picture: {:?}", replugged.elapsed());
+    let before = row(&viewer).await;
+    viewer.frames_rise(30).await;
+    assert!(
+        difference(&before, &row(&viewer).await) > 5.0,
+        "a still picture"
+    );
+    assert!(viewer.is_same_call().await);
+    viewer.clean_console().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_stream_runs_on_over_every_fault_of_the_camera_and_the_sound_does_not_notice() {
+    let bed = Bed::start(FakeCamera::new(Format::Mjpg, 640, 360, 30)).await;
+    let viewer = bed.viewer().await;
+    flows("the camera", SOON, &viewer, pictures, FULL_RATE).await;
+    let sounds_before = (Instant::now(), sounds(&viewer));
+
+    let faults: [(&str, fn(&FakeCamera), fn(&FakeCamera)); 3] = [
+        ("unplugged", FakeCamera::unplug, FakeCamera::replug),
+        (
+            "silent",
+            |c| c.begin(Fault::Silent),
+            |c| c.end(Fault::Silent),
+        ),
+        (
+            "broken",
+            |c| c.begin(Fault::Broken),
+            |c| c.end(Fault::Broken),
+        ),
+    ];
+    for (fault, begin, end) in faults {
+        begin(&bed.camera);
+        sleep(SEEN).await;
+        // The slate has 10 frames a second, the camera 30.
+        let slate = rate(&viewer, pictures).await;
+        assert!(
+            (6.0..14.0).contains(&slate),
+            "{fault}: {slate:.1} frames a second"
+        );
+        end(&bed.camera);
+        let took = flows(fault, BACK, &viewer, pictures, FULL_RATE).await;
+        println!("{fault}: back after {took:?}");
+    }
+
+    let heard = (sounds(&viewer) - sounds_before.1) as f64;
+    let heard = heard / sounds_before.0.elapsed().as_secs_f64();
+    assert!(
+        (49.0..51.0).contains(&heard),
+        "{heard:.1} packets of sound a second"
+    );
+    viewer.received(|received| {
+        assert_one_stream(&received.video, VIDEO_CLOCK);
+        assert_one_stream(&received.audio, AUDIO_CLOCK);
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_microphone_comes_and_goes_and_the_picture_does_not_notice() {
+    let bed = Bed::start(FakeCamera::new(Format::Mjpg, 640, 360, 30)).await;
+    let viewer = bed.viewer().await;
+    flows("the camera", SOON, &viewer, pictures, FULL_RATE).await;
+    let (begun, seen) = (Instant::now(), pictures(&viewer));
+
+    let faults: [(&str, fn(&FakeMicrophone), fn(&FakeMicrophone)); 2] = [
+        ("unplugged", FakeMicrophone::unplug, FakeMicrophone::replug),
+        (
+            "silent",
+            FakeMicrophone::go_silent,
+            FakeMicrophone::sound_again,
+        ),
+    ];
+    for (fault, begin, end) in faults {
+        begin(&bed.microphone);
+        sleep(SEEN).await;
+        end(&bed.microphone);
+        let took = flows(fault, BACK, &viewer, sounds, FULL_SOUND).await;
+        println!("{fault}: back after {took:?}");
+    }
+
+    let rate = (pictures(&viewer) - seen) as f64 / begun.elapsed().as_secs_f64();
+    assert!(rate > 27.0, "{rate:.1} frames a second");
+    viewer.received(|received| {
+        assert_one_stream(&received.video, VIDEO_CLOCK);
+        assert_one_stream(&received.audio, AUDIO_CLOCK);
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_unplugged_cameras_leave_nothing_behind() {
+    let bed = Bed::start(FakeCamera::new(Format::Mjpg, 640, 360, 30)).await;
+    let viewer = bed.viewer().await;
+    let cycle = async || {
+        flows("the camera", SOON, &viewer, pictures, FULL_RATE).await;
+        bed.camera.unplug();
+        sleep(Duration::from_millis(500)).await;
+        bed.camera.replug();
+    };
+    // What is opened once and kept is open after the first.
+    cycle().await;
+    flows("the camera", SOON, &viewer, pictures, FULL_RATE).await;
+    let (files, threads) = (bed.device.open_files().len(), bed.device.threads());
+    for _ in 0..20 {
+        cycle().await;
+    }
+    flows("the camera", SOON, &viewer, pictures, FULL_RATE).await;
+    until("as many threads and files as before", SOON, || async {
+        let now = (bed.device.open_files().len(), bed.device.threads());
+        (now.0 <= files && now.1 <= threads).then_some(())
+    })
+    .await;
+    let node = bed.camera.node().display().to_string();
+    let opened = bed.device.open_files();
+    let of_the_camera = opened.iter().filter(|path| path.contains(&node)).count();
+    println!("{files} files, {threads} threads; of the camera {of_the_camera}");
+    assert!(
+        !opened
+            .iter()
+            .any(|p| p.contains("(deleted)") && p.contains(&node)),
+        "{opened:?}"
+    );
+    viewer.received(|received| assert_one_stream(&received.video, VIDEO_CLOCK));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_bus_costs_a_mode_and_not_the_picture() {
+    let camera = FakeCamera::new(Format::Yuyv, 640, 360, 30).and(Format::Mjpg, 640, 360, 30);
+    camera.no_space_for(Format::Yuyv, 640, 360);
+    let bed = Bed::start(camera).await;
+    let viewer = bed.viewer().await;
+    flows("the other mode", SOON, &viewer, pictures, FULL_RATE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_in_use_is_named_and_taken_once_it_is_free() {
+    let camera = FakeCamera::new(Format::Mjpg, 640, 360, 30);
+    let held = camera.in_use();
+    let bed = Bed::start(camera).await;
+    let url = format!("ws://{}/", bed.chat.addr);
+    let mut viewer = Viewer::join(&url, "viewer", "camera").await;
+    viewer.call().await;
+    let node = bed.camera.node().display().to_string();
+    bed.device.logs("another program uses", 1, SOON).await;
+    assert!(bed.device.logged(&node) >= 1, "{:?}", bed.device.log());
+    flows("the sound", SOON, &viewer, sounds, FULL_SOUND).await;
+    drop(held);
+    flows("the picture", SOON, &viewer, pictures, FULL_RATE).await;
+}

@@ -1,0 +1,462 @@
+/* The driver's side of a test camera: what a UVC webcam answers to ioctl().
+ *
+ * A camera is a plain file, its node, in the folder that CAMERA_SHIM_DIR
+ * names, and a folder beside it, NODE.d, that tests/support/shims.rs fills:
+ *
+ *   modes       a line a mode: FOURCC WIDTH HEIGHT FPS FOLDER; the folder has
+ *               the frames, 00000, 00001, …, which are shown round and round
+ *   controls    and what they are set to: see controls.c
+ *
+ * and faults, which last as long as their file is there:
+ *
+ *   silent      no frame comes, and no error
+ *   broken      DQBUF fails with EIO
+ *   no-space    a line a mode, FOURCC WIDTH HEIGHT: STREAMON fails with ENOSPC,
+ *               as where the USB bus is full
+ *
+ * Unplugging is to remove the node. An open that is older than the present
+ * node stays dead, as on a real bus. One open at a time can have buffers, in
+ * whichever process: it holds a flock() on the node, others get EBUSY.
+ *
+ * Sources: the kernel's userspace-api/media/v4l; errors as uvcvideo and
+ * videobuf2 give them.
+ */
+#define _GNU_SOURCE
+#include "camera.h"
+
+#include "controls.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/videodev2.h>
+#include <poll.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MODES = 32, BUFFERS = 16, PATH = 512, PAGE = 4096 };
+
+struct mode {
+  uint32_t format, width, height, fps;
+  char frames[PATH];
+};
+
+struct camera {
+  int fd, clock, memory;
+  char node[PATH];
+  struct timespec born; /* of the node, when it was opened */
+  struct mode modes[MODES];
+  int mode_count;
+  struct controls controls;
+  const struct mode *mode; /* the one that is set */
+  uint32_t buffer_size, buffer_count;
+  uint32_t queue[BUFFERS], queued; /* waiting to be filled, oldest first */
+  bool streaming, due;             /* due: the oldest can be taken, filled */
+  uint32_t sequence;
+};
+
+static int fail(int error) {
+  errno = error;
+  return -1;
+}
+
+bool camera_is_node(const char *path) {
+  const char *folder = getenv("CAMERA_SHIM_DIR");
+  size_t length = folder ? strlen(folder) : 0;
+  if (!length || strncmp(path, folder, length) || path[length] != '/') return false;
+  const char *name = path + length + 1;
+  return !strncmp(name, "video", 5) && !strpbrk(name, "/.");
+}
+
+/* A file of the camera's folder. */
+static FILE *description(const struct camera *camera, const char *name, const char *how) {
+  char path[PATH + 64];
+  snprintf(path, sizeof path, "%s.d/%s", camera->node, name);
+  return fopen(path, how);
+}
+
+static bool has_fault(const struct camera *camera, const char *name) {
+  char path[PATH + 64];
+  snprintf(path, sizeof path, "%s.d/%s", camera->node, name);
+  return access(path, F_OK) == 0;
+}
+
+static bool is_unplugged(const struct camera *camera) {
+  struct stat now;
+  if (lstat(camera->node, &now) < 0) return true;
+  return now.st_mtim.tv_sec != camera->born.tv_sec || now.st_mtim.tv_nsec != camera->born.tv_nsec;
+}
+
+static void read_modes(struct camera *camera) {
+  FILE *file = description(camera, "modes", "r");
+  char code[5];
+  if (!file) return;
+  while (camera->mode_count < MODES) {
+    struct mode *mode = &camera->modes[camera->mode_count];
+    if (fscanf(file, "%4s %u %u %u %511s", code, &mode->width, &mode->height, &mode->fps,
+               mode->frames) != 5)
+      break;
+    mode->format = v4l2_fourcc(code[0], code[1], code[2], code[3]);
+    camera->mode_count++;
+  }
+  fclose(file);
+}
+
+/* From now on the clock ticks so many times a second. */
+static void set_clock(const struct camera *camera, uint32_t hertz) {
+  long period = 1000000000L / hertz;
+  struct timespec step = {.tv_sec = period / 1000000000L, .tv_nsec = period % 1000000000L};
+  struct itimerspec pace = {.it_interval = step, .it_value = step};
+  timerfd_settime(camera->clock, 0, &pace, NULL);
+}
+
+struct camera *camera_open(const char *path, int fd) {
+  struct camera *camera = calloc(1, sizeof *camera);
+  struct stat node;
+  if (!camera) return NULL;
+  snprintf(camera->node, sizeof camera->node, "%s", path);
+  camera->fd = fd;
+  camera->memory = -1;
+  camera->clock = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+  read_modes(camera);
+  controls_read(&camera->controls, path);
+  if (camera->clock < 0 || camera->mode_count == 0 || fstat(fd, &node) < 0) {
+    camera_close(camera);
+    errno = ENODEV;
+    return NULL;
+  }
+  camera->born = node.st_mtim;
+  camera->mode = &camera->modes[0];
+  /* Who polls has to notice an unplugged camera that does not stream, too. */
+  set_clock(camera, 20);
+  return camera;
+}
+
+void camera_close(struct camera *camera) {
+  if (camera->clock >= 0) close(camera->clock);
+  if (camera->memory >= 0) close(camera->memory);
+  free(camera);
+}
+
+int camera_clock(const struct camera *camera) { return camera->clock; }
+int camera_memory(const struct camera *camera) { return camera->memory; }
+
+/* Lets the frames happen for which it is time. One that finds no buffer is
+ * lost, and counted in the sequence. */
+static void advance(struct camera *camera) {
+  uint64_t ticks = 0;
+  if (read(camera->clock, &ticks, sizeof ticks) != sizeof ticks || !camera->streaming) return;
+  if (has_fault(camera, "silent")) return;
+  camera->sequence += ticks;
+  if (camera->queued > 0) camera->due = true;
+}
+
+short camera_events(struct camera *camera) {
+  advance(camera);
+  if (is_unplugged(camera)) return POLLERR | POLLHUP;
+  if (!camera->streaming || has_fault(camera, "broken")) return POLLERR;
+  return camera->due ? POLLIN | POLLRDNORM : 0;
+}
+
+/* --- What it is --- */
+
+static int query_capabilities(struct v4l2_capability *answer) {
+  memset(answer, 0, sizeof *answer);
+  strcpy((char *)answer->driver, "uvcvideo");
+  strcpy((char *)answer->card, "Test Webcam");
+  strcpy((char *)answer->bus_info, "usb-0000:00:14.0-1");
+  answer->version = 0x060100;
+  answer->device_caps = V4L2_CAP_VIDEO_CAPTURE | V4L2_CAP_STREAMING | V4L2_CAP_EXT_PIX_FORMAT;
+  answer->capabilities = answer->device_caps | V4L2_CAP_DEVICE_CAPS;
+  return 0;
+}
+
+/* Whether mode `index` is the first of its format, size (and so on). */
+static bool is_first(const struct camera *camera, int index, bool by_size) {
+  const struct mode *mode = &camera->modes[index];
+  for (const struct mode *other = camera->modes; other < mode; other++)
+    if (other->format == mode->format &&
+        (!by_size || (other->width == mode->width && other->height == mode->height)))
+      return false;
+  return true;
+}
+
+static bool is_compressed(uint32_t format) {
+  return format == V4L2_PIX_FMT_MJPEG || format == V4L2_PIX_FMT_H264;
+}
+
+static int enumerate_formats(const struct camera *camera, struct v4l2_fmtdesc *answer) {
+  uint32_t wanted = answer->index;
+  if (answer->type != V4L2_BUF_TYPE_VIDEO_CAPTURE) return fail(EINVAL);
+  for (int i = 0; i < camera->mode_count; i++) {
+    if (!is_first(camera, i, false) || wanted-- > 0) continue;
+    answer->pixelformat = camera->modes[i].format;
+    answer->flags = is_compressed(answer->pixelformat) ? V4L2_FMT_FLAG_COMPRESSED : 0;
+    memset(answer->description, 0, sizeof answer->description);
+    memcpy(answer->description, &answer->pixelformat, 4);
+    return 0;
+  }
+  return fail(EINVAL);
+}
+
+static int enumerate_sizes(const struct camera *camera, struct v4l2_frmsizeenum *answer) {
+  uint32_t wanted = answer->index;
+  for (int i = 0; i < camera->mode_count; i++) {
+    const struct mode *mode = &camera->modes[i];
+    if (mode->format != answer->pixel_format || !is_first(camera, i, true) || wanted-- > 0)
+      continue;
+    answer->type = V4L2_FRMSIZE_TYPE_DISCRETE;
+    answer->discrete.width = mode->width;
+    answer->discrete.height = mode->height;
+    return 0;
+  }
+  return fail(EINVAL);
+}
+
+static int enumerate_rates(const struct camera *camera, struct v4l2_frmivalenum *answer) {
+  uint32_t wanted = answer->index;
+  for (int i = 0; i < camera->mode_count; i++) {
+    const struct mode *mode = &camera->modes[i];
+    if (mode->format != answer->pixel_format || mode->width != answer->width ||
+        mode->height != answer->height || wanted-- > 0)
+      continue;
+    answer->type = V4L2_FRMIVAL_TYPE_DISCRETE;
+    answer->discrete.numerator = 1;
+    answer->discrete.denominator = mode->fps;
+    return 0;
+  }
+  return fail(EINVAL);
+}
+
+/* --- Its mode --- */
+
+static uint32_t image_size(const struct mode *mode) {
+  uint32_t pixels = mode->width * mode->height;
+  return mode->format == V4L2_PIX_FMT_NV12 ? pixels * 3 / 2 : pixels * 2;
+}
+
+static void describe(const struct mode *mode, struct v4l2_pix_format *answer) {
+  memset(answer, 0, sizeof *answer);
+  answer->width = mode->width;
+  answer->height = mode->height;
+  answer->pixelformat = mode->format;
+  answer->field = V4L2_FIELD_NONE;
+  answer->colorspace = V4L2_COLORSPACE_SRGB;
+  answer->sizeimage = image_size(mode);
+  if (mode->format == V4L2_PIX_FMT_YUYV) answer->bytesperline = mode->width * 2;
+  if (mode->format == V4L2_PIX_FMT_NV12) answer->bytesperline = mode->width;
+}
+
+/* The nearest mode: drivers change what they are asked for to what they can. */
+static const struct mode *nearest(const struct camera *camera, uint32_t format, uint32_t width,
+                                  uint32_t height, uint32_t fps) {
+  const struct mode *best = NULL;
+  uint64_t least = UINT64_MAX;
+  for (int i = 0; i < camera->mode_count; i++) {
+    const struct mode *mode = &camera->modes[i];
+    uint64_t distance = mode->format == format ? 0 : 1000000000;
+    distance += 1000 * (uint64_t)(abs((int)(mode->width - width)) + abs((int)(mode->height - height)));
+    distance += fps ? abs((int)(mode->fps - fps)) : 0;
+    if (distance < least) {
+      least = distance;
+      best = mode;
+    }
+  }
+  return best;
+}
+
+/* Buffers are for one open at a time, in all processes. */
+static bool claim(const struct camera *camera) { return flock(camera->fd, LOCK_EX | LOCK_NB) == 0; }
+static void release(const struct camera *camera) { flock(camera->fd, LOCK_UN); }
+
+static int set_mode(struct camera *camera, const struct mode *mode) {
+  if (camera->buffer_count > 0 || !claim(camera)) return fail(EBUSY);
+  release(camera);
+  camera->mode = mode;
+  return 0;
+}
+
+static int format_ioctl(struct camera *camera, unsigned long request, struct v4l2_format *format) {
+  const struct mode *mode = camera->mode;
+  const struct v4l2_pix_format *wanted = &format->fmt.pix;
+  if (format->type != V4L2_BUF_TYPE_VIDEO_CAPTURE) return fail(EINVAL);
+  if (request != VIDIOC_G_FMT)
+    mode = nearest(camera, wanted->pixelformat, wanted->width, wanted->height, 0);
+  if (request == VIDIOC_S_FMT && set_mode(camera, mode) < 0) return -1;
+  describe(mode, &format->fmt.pix);
+  return 0;
+}
+
+static int rate_ioctl(struct camera *camera, unsigned long request, struct v4l2_streamparm *rate) {
+  const struct mode *mode = camera->mode;
+  struct v4l2_captureparm *capture = &rate->parm.capture;
+  if (rate->type != V4L2_BUF_TYPE_VIDEO_CAPTURE) return fail(EINVAL);
+  if (request == VIDIOC_S_PARM && capture->timeperframe.numerator > 0) {
+    uint32_t fps = capture->timeperframe.denominator / capture->timeperframe.numerator;
+    mode = nearest(camera, mode->format, mode->width, mode->height, fps);
+    if (mode != camera->mode && set_mode(camera, mode) < 0) return -1;
+  }
+  memset(capture, 0, sizeof *capture);
+  capture->capability = V4L2_CAP_TIMEPERFRAME;
+  capture->timeperframe.numerator = 1;
+  capture->timeperframe.denominator = mode->fps;
+  return 0;
+}
+
+/* --- Its frames --- */
+
+static void stop(struct camera *camera) {
+  camera->streaming = camera->due = false;
+  camera->queued = 0;
+}
+
+static int request_buffers(struct camera *camera, struct v4l2_requestbuffers *request) {
+  if (request->type != V4L2_BUF_TYPE_VIDEO_CAPTURE || request->memory != V4L2_MEMORY_MMAP)
+    return fail(EINVAL);
+  if (camera->streaming || !claim(camera)) return fail(EBUSY);
+  stop(camera);
+  if (camera->memory >= 0) close(camera->memory);
+  camera->memory = -1;
+  if (request->count > BUFFERS) request->count = BUFFERS;
+  camera->buffer_count = request->count;
+  camera->buffer_size = (image_size(camera->mode) + PAGE - 1) & ~(uint32_t)(PAGE - 1);
+  request->capabilities = V4L2_BUF_CAP_SUPPORTS_MMAP;
+  if (request->count == 0) {
+    release(camera);
+    return 0;
+  }
+  camera->memory = memfd_create("test camera", MFD_CLOEXEC);
+  return ftruncate(camera->memory, (off_t)camera->buffer_size * request->count);
+}
+
+static void describe_buffer(const struct camera *camera, struct v4l2_buffer *buffer) {
+  buffer->length = camera->buffer_size;
+  buffer->m.offset = buffer->index * camera->buffer_size;
+  buffer->memory = V4L2_MEMORY_MMAP;
+  buffer->field = V4L2_FIELD_NONE;
+  buffer->flags = V4L2_BUF_FLAG_MAPPED | V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC;
+}
+
+static int queue_buffer(struct camera *camera, struct v4l2_buffer *buffer) {
+  if (buffer->index >= camera->buffer_count || camera->queued == BUFFERS) return fail(EINVAL);
+  describe_buffer(camera, buffer);
+  buffer->flags |= V4L2_BUF_FLAG_QUEUED;
+  camera->queue[camera->queued++] = buffer->index;
+  return 0;
+}
+
+/* Opens the frame that it is time for. The folder's last is followed by its first. */
+static int open_frame(const struct camera *camera) {
+  char path[PATH + 16];
+  uint32_t count = 0;
+  do snprintf(path, sizeof path, "%s/%05u", camera->mode->frames, count);
+  while (access(path, F_OK) == 0 && ++count);
+  if (count == 0) return fail(EIO);
+  snprintf(path, sizeof path, "%s/%05u", camera->mode->frames, camera->sequence % count);
+  return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/* Writes the present frame where buffer `index` is; how long it is. */
+static ssize_t fill(const struct camera *camera, uint32_t index) {
+  off_t at = (off_t)index * camera->buffer_size;
+  ssize_t length = -1;
+  void *memory = mmap(NULL, camera->buffer_size, PROT_WRITE, MAP_SHARED, camera->memory, at);
+  int frame = open_frame(camera);
+  if (memory != MAP_FAILED && frame >= 0) length = read(frame, memory, camera->buffer_size);
+  if (frame >= 0) close(frame);
+  if (memory != MAP_FAILED) munmap(memory, camera->buffer_size);
+  return length;
+}
+
+static int dequeue_buffer(struct camera *camera, struct v4l2_buffer *buffer) {
+  struct timespec now;
+  ssize_t length;
+  if (!camera->streaming) return fail(EINVAL);
+  if (has_fault(camera, "broken")) return fail(EIO);
+  advance(camera);
+  if (!camera->due) return fail(EAGAIN);
+  length = fill(camera, camera->queue[0]);
+  if (length < 0) return fail(EIO);
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  memset(buffer, 0, sizeof *buffer);
+  buffer->type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
+  buffer->index = camera->queue[0];
+  describe_buffer(camera, buffer);
+  buffer->bytesused = length;
+  buffer->sequence = camera->sequence - 1;
+  buffer->timestamp.tv_sec = now.tv_sec;
+  buffer->timestamp.tv_usec = now.tv_nsec / 1000;
+  camera->due = false;
+  memmove(camera->queue, camera->queue + 1, --camera->queued * sizeof *camera->queue);
+  return 0;
+}
+
+static bool lacks_space(const struct camera *camera) {
+  FILE *file = description(camera, "no-space", "r");
+  char code[5];
+  uint32_t width, height;
+  bool found = false;
+  while (file && !found && fscanf(file, "%4s %u %u", code, &width, &height) == 3)
+    found = camera->mode->format == v4l2_fourcc(code[0], code[1], code[2], code[3]) &&
+            camera->mode->width == width && camera->mode->height == height;
+  if (file) fclose(file);
+  return found;
+}
+
+static int start(struct camera *camera) {
+  if (camera->buffer_count == 0) return fail(EINVAL);
+  if (lacks_space(camera)) return fail(ENOSPC);
+  camera->streaming = true;
+  camera->sequence = 0;
+  set_clock(camera, camera->mode->fps);
+  return 0;
+}
+
+/* --- All together --- */
+
+int camera_ioctl(struct camera *camera, unsigned long request, void *argument) {
+  struct v4l2_buffer *buffer = argument;
+  /* Also what STREAMOFF and REQBUFS get from a camera that is gone. */
+  if (is_unplugged(camera)) {
+    stop(camera);
+    return fail(ENODEV);
+  }
+  switch ((uint32_t)request) {
+  case VIDIOC_QUERYCAP: return query_capabilities(argument);
+  case VIDIOC_ENUM_FMT: return enumerate_formats(camera, argument);
+  case VIDIOC_ENUM_FRAMESIZES: return enumerate_sizes(camera, argument);
+  case VIDIOC_ENUM_FRAMEINTERVALS: return enumerate_rates(camera, argument);
+  case VIDIOC_G_FMT:
+  case VIDIOC_S_FMT:
+  case VIDIOC_TRY_FMT: return format_ioctl(camera, (uint32_t)request, argument);
+  case VIDIOC_G_PARM:
+  case VIDIOC_S_PARM: return rate_ioctl(camera, (uint32_t)request, argument);
+  case VIDIOC_ENUMINPUT: {
+    struct v4l2_input *input = argument;
+    if (input->index > 0) return fail(EINVAL);
+    memset(input, 0, sizeof *input);
+    strcpy((char *)input->name, "Camera 1");
+    input->type = V4L2_INPUT_TYPE_CAMERA;
+    return 0;
+  }
+  case VIDIOC_G_INPUT: *(int *)argument = 0; return 0;
+  case VIDIOC_S_INPUT: return *(int *)argument == 0 ? 0 : fail(EINVAL);
+  case VIDIOC_REQBUFS: return request_buffers(camera, argument);
+  case VIDIOC_QUERYBUF:
+    if (buffer->index >= camera->buffer_count) return fail(EINVAL);
+    describe_buffer(camera, buffer);
+    return 0;
+  case VIDIOC_QBUF: return queue_buffer(camera, buffer);
+  case VIDIOC_DQBUF: return dequeue_buffer(camera, buffer);
+  case VIDIOC_STREAMON: return start(camera);
+  case VIDIOC_STREAMOFF: stop(camera); return 0;
+  default: return controls_ioctl(&camera->controls, request, argument);
+  }
+}

@@ -1,0 +1,98 @@
+//! What a browser shows and plays, in numbers.
+
+use serde_json::Value;
+
+use super::browser::Browser;
+
+/// The picture as it is now, as 64 × 36 red, green and blue values.
+pub async fn picture(viewer: &Browser) -> Vec<[f64; 3]> {
+    pixels(viewer, "0, 0, 64, 36").await
+}
+
+/// The row in the middle of it.
+pub async fn row(viewer: &Browser) -> Vec<[f64; 3]> {
+    pixels(viewer, "0, 18, 64, 1").await
+}
+
+async fn pixels(viewer: &Browser, rectangle: &str) -> Vec<[f64; 3]> {
+    let bytes = viewer
+        .js(&format!(
+            "(() => {{
+            const canvas = new OffscreenCanvas(64, 36);
+            const context = canvas.getContext('2d');
+            context.drawImage(document.getElementById('remote'), 0, 0, 64, 36);
+            return [...context.getImageData({rectangle}).data];
+        }})()"
+        ))
+        .await;
+    let bytes = bytes.as_array().expect("pixels");
+    let value = |v: &Value| v.as_f64().expect("a number");
+    bytes
+        .chunks(4)
+        .map(|p| [value(&p[0]), value(&p[1]), value(&p[2])])
+        .collect()
+}
+
+/// The slate is words on black; bars have no black.
+pub fn is_slate(picture: &[[f64; 3]]) -> bool {
+    let dark = |pixel: &&[f64; 3]| pixel.iter().all(|value| *value < 60.0);
+    let share = picture.iter().filter(dark).count() as f64 / picture.len() as f64;
+    // All of it is dark before the first frame.
+    share > 0.6 && share < 1.0
+}
+
+/// The bars fill the picture.
+pub fn is_bars(picture: &[[f64; 3]]) -> bool {
+    let bright = |pixel: &&[f64; 3]| pixel.iter().any(|value| *value > 120.0);
+    picture.iter().filter(bright).count() as f64 > 0.8 * picture.len() as f64
+}
+
+/// The bars of a test card, all of their colours, as vivid and the test cameras
+/// show them.
+pub fn assert_bars(row: &[[f64; 3]]) {
+    for (colour, [r, g, b]) in [
+        ("yellow", [1, 1, 0]),
+        ("cyan", [0, 1, 1]),
+        ("green", [0, 1, 0]),
+        ("magenta", [1, 0, 1]),
+        ("red", [1, 0, 0]),
+        ("blue", [0, 0, 1]),
+    ] {
+        let seen = row.iter().any(|pixel| {
+            pixel.iter().zip([r, g, b]).all(|(value, on)| match on {
+                1 => *value > 130.0,
+                _ => *value < 70.0,
+            })
+        });
+        assert!(seen, "no {colour} bar in {row:?}");
+    }
+}
+
+/// The mean difference of two rows' values.
+pub fn difference(a: &[[f64; 3]], b: &[[f64; 3]]) -> f64 {
+    let values = a.iter().flatten().zip(b.iter().flatten());
+    let count = a.len() * 3;
+    values.map(|(a, b)| (a - b).abs()).sum::<f64>() / count as f64
+}
+
+/// The loudest frequency that arrives, in Hz.
+pub async fn pitch(viewer: &Browser) -> f64 {
+    let pitch = viewer
+        .promise(
+            "(async () => {
+            const context = new AudioContext();
+            await context.resume();
+            const analyser = new AnalyserNode(context, { fftSize: 8192 });
+            const stream = document.getElementById('remote').srcObject;
+            context.createMediaStreamSource(stream).connect(analyser);
+            await new Promise((done) => setTimeout(done, 1500));
+            const levels = new Float32Array(analyser.frequencyBinCount);
+            analyser.getFloatFrequencyData(levels);
+            const loudest = levels.indexOf(Math.max(...levels));
+            await context.close();
+            return loudest * context.sampleRate / analyser.fftSize;
+        })()",
+        )
+        .await;
+    pitch.as_f64().expect("the page can analyse its sound")
+}

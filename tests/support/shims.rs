@@ -1,0 +1,327 @@
+//! A camera and a microphone without hardware, for a device in a process of
+//! its own: a shared object under its C library answers for the camera's node,
+//! an ALSA plug-in is the microphone (tests/shims/). Both can be unplugged.
+//!
+//! ```ignore
+//! let camera = FakeCamera::new(Format::Mjpg, 640, 360, 30);
+//! let microphone = FakeMicrophone::tone(440);
+//! let env = [camera.env(), microphone.env()].concat();
+//! let toml = format!("{}{}", camera.toml(), microphone.toml());
+//! let device = Device::start_with_env(chat.addr, &toml, &env).await;
+//! camera.unplug();
+//! ```
+
+use std::fmt::Write;
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+/// What a camera delivers: colour bars that move sideways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// JPEG, 4:2:0.
+    Mjpg,
+    /// JPEG, 4:2:2, as most webcams have it.
+    Mjpg422,
+    Yuyv,
+    Nv12,
+    /// H.264, with a key frame and parameter sets every `gop` frames.
+    H264 {
+        gop: u32,
+    },
+}
+
+impl Format {
+    fn code(self) -> &'static str {
+        match self {
+            Self::Mjpg | Self::Mjpg422 => "MJPG",
+            Self::Yuyv => "YUYV",
+            Self::Nv12 => "NV12",
+            Self::H264 { .. } => "H264",
+        }
+    }
+
+    /// GStreamer's name for the pixels, what makes frames of them, and how
+    /// many it takes until the picture can begin again.
+    fn recipe(self) -> (&'static str, String, u32) {
+        match self {
+            Self::Mjpg => ("I420", "jpegenc".to_owned(), 30),
+            Self::Mjpg422 => ("Y42B", "jpegenc".to_owned(), 30),
+            Self::Yuyv => ("YUY2", "identity".to_owned(), 15),
+            Self::Nv12 => ("NV12", "identity".to_owned(), 15),
+            Self::H264 { gop } => (
+                "I420",
+                format!(
+                    "x264enc tune=zerolatency speed-preset=ultrafast threads=1 bitrate=1500 \
+                     key-int-max={gop} option-string=scenecut=0 ! \
+                     video/x-h264,profile=constrained-baseline ! h264parse config-interval=-1 ! \
+                     video/x-h264,stream-format=byte-stream,alignment=au"
+                ),
+                gop * 60_u32.div_ceil(gop),
+            ),
+        }
+    }
+}
+
+/// A fault of a camera that has an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// No frame comes, and no error.
+    Silent,
+    /// Each frame is an error (`EIO`).
+    Broken,
+}
+
+impl Fault {
+    fn file(self) -> &'static str {
+        match self {
+            Self::Silent => "silent",
+            Self::Broken => "broken",
+        }
+    }
+}
+
+/// A control of a camera: id, kind as `enum v4l2_ctrl_type` has it, minimum,
+/// maximum, step, default, name, and a menu's entries.
+const CONTROLS: &str = "\
+    00980900 1 -64 64 1 0 Brightness\n\
+    00980901 1 0 100 5 50 Contrast\n\
+    0098090c 2 0 1 1 1 White_Balance,_Automatic\n\
+    00980918 3 0 2 0 1 Power_Line_Frequency Disabled|50 Hz|60 Hz\n";
+
+/// V4L2_CID_BRIGHTNESS, -64 to 64.
+pub const BRIGHTNESS: u32 = 0x0098_0900;
+/// V4L2_CID_POWER_LINE_FREQUENCY, a menu of three.
+pub const POWER_LINE_FREQUENCY: u32 = 0x0098_0918;
+
+/// A camera, plugged in. It is gone when dropped.
+pub struct FakeCamera {
+    folder: TempDir,
+    preload: PathBuf,
+}
+
+impl FakeCamera {
+    /// One with this mode.
+    pub fn new(format: Format, width: u32, height: u32, fps: u32) -> Self {
+        let camera = Self {
+            folder: tempfile::tempdir().expect("a folder"),
+            preload: preload(),
+        };
+        fs::create_dir(camera.description()).expect("a folder");
+        camera.write("controls", CONTROLS);
+        let camera = camera.and(format, width, height, fps);
+        camera.replug();
+        camera
+    }
+
+    /// The same with one more mode.
+    pub fn and(self, format: Format, width: u32, height: u32, fps: u32) -> Self {
+        let frames = frames(format, width, height, fps);
+        let mut modes = fs::read_to_string(self.description().join("modes")).unwrap_or_default();
+        let (code, frames) = (format.code(), frames.display());
+        writeln!(modes, "{code} {width} {height} {fps} {frames}").expect("into memory");
+        self.write("modes", &modes);
+        self
+    }
+
+    /// Its bus has no room for this mode.
+    pub fn no_space_for(&self, format: Format, width: u32, height: u32) {
+        let line = format!("{} {width} {height}\n", format.code());
+        self.write("no-space", &line);
+    }
+
+    /// Its node.
+    pub fn node(&self) -> PathBuf {
+        self.folder.path().join("video0")
+    }
+
+    fn description(&self) -> PathBuf {
+        self.folder.path().join("video0.d")
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.description().join(name), text).expect("written");
+    }
+
+    /// What the device's process needs in its environment.
+    pub fn env(&self) -> Vec<(String, String)> {
+        let text = |path: &Path| path.display().to_string();
+        vec![
+            ("LD_PRELOAD".to_owned(), text(&self.preload)),
+            ("CAMERA_SHIM_DIR".to_owned(), text(self.folder.path())),
+        ]
+    }
+
+    /// The node goes, and whoever has it open gets `ENODEV`.
+    pub fn unplug(&self) {
+        fs::remove_file(self.node()).expect("it is plugged in");
+    }
+
+    /// It is back, as another device on the bus.
+    pub fn replug(&self) {
+        fs::write(self.node(), "").expect("written");
+    }
+
+    pub fn begin(&self, fault: Fault) {
+        self.write(fault.file(), "");
+    }
+
+    pub fn end(&self, fault: Fault) {
+        fs::remove_file(self.description().join(fault.file())).expect("it had begun");
+    }
+
+    /// What a control was set to, if it was.
+    pub fn control(&self, id: u32) -> Option<i32> {
+        let path = self.description().join(format!("value-{id:08x}"));
+        let text = fs::read_to_string(path).ok()?;
+        // Empty while the device's process writes it.
+        (!text.is_empty()).then(|| text.trim().parse().expect("a number"))
+    }
+
+    /// Another program streams from it while the returned value lives.
+    pub fn in_use(&self) -> File {
+        let node = File::open(self.node()).expect("it is plugged in");
+        // The driver of tests/shims/camera.c looks at this very lock.
+        node.try_lock().expect("nobody streams from it");
+        node
+    }
+}
+
+/// A microphone, plugged in. It is gone when dropped.
+pub struct FakeMicrophone {
+    folder: TempDir,
+}
+
+impl FakeMicrophone {
+    /// The ALSA name that its device is configured with.
+    pub const NAME: &str = "testmic";
+
+    /// One that hears a sine.
+    pub fn tone(hertz: u32) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let microphone = Self { folder };
+        let (library, node) = (plugin(), microphone.node());
+        let name = Self::NAME;
+        let configuration = format!(
+            "</usr/share/alsa/alsa.conf>\n\
+             pcm_type.testmic {{ lib {library:?} }}\n\
+             pcm.{name} {{ type testmic node {node:?} frequency {hertz} }}\n"
+        );
+        fs::write(microphone.configuration(), configuration).expect("written");
+        microphone.replug();
+        microphone
+    }
+
+    fn configuration(&self) -> PathBuf {
+        self.folder.path().join("asound.conf")
+    }
+
+    fn node(&self) -> PathBuf {
+        self.folder.path().join("microphone")
+    }
+
+    /// What the device's process needs in its environment.
+    pub fn env(&self) -> Vec<(String, String)> {
+        let path = self.configuration().display().to_string();
+        vec![("ALSA_CONFIG_PATH".to_owned(), path)]
+    }
+
+    pub fn unplug(&self) {
+        fs::remove_file(self.node()).expect("it is plugged in");
+    }
+
+    pub fn replug(&self) {
+        fs::write(self.node(), "").expect("written");
+    }
+
+    /// No sound comes from now on, and no error.
+    pub fn go_silent(&self) {
+        fs::write(self.folder.path().join("microphone.silent"), "").expect("written");
+    }
+
+    pub fn sound_again(&self) {
+        fs::remove_file(self.folder.path().join("microphone.silent")).expect("it was silent");
+    }
+
+    /// All that comes from now on is zeros.
+    pub fn mute(&self) {
+        fs::write(self.folder.path().join("microphone.mute"), "").expect("written");
+    }
+}
+
+/// Where what is made for all tests is kept.
+fn made() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("shims");
+    fs::create_dir_all(&folder).expect("a folder");
+    folder
+}
+
+/// The file or folder that `make` makes for `key`, made once. Test processes
+/// run side by side: whoever is first puts it in place whole.
+fn once(name: &str, key: impl Hash, make: impl FnOnce(&Path)) -> PathBuf {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    let (stem, extension) = name.split_once('.').unwrap_or((name, ""));
+    let dot = if extension.is_empty() { "" } else { "." };
+    let path = made().join(format!("{stem}-{:016x}{dot}{extension}", hasher.finish()));
+    if !path.exists() {
+        let draft = tempfile::tempdir_in(made()).expect("a folder");
+        let draft = draft.path().join("draft");
+        make(&draft);
+        if let Err(e) = fs::rename(&draft, &path) {
+            assert!(path.exists(), "{}: {e}", path.display());
+        }
+    }
+    path
+}
+
+fn run(command: &mut Command, remedy: &str) {
+    let output = command
+        .output()
+        .unwrap_or_else(|e| panic!("{command:?}: {e}; {remedy}"));
+    assert!(output.status.success(), "{command:?}: {output:?}; {remedy}");
+}
+
+/// Compiles sources of tests/shims/ to a shared object.
+fn shared_object(name: &str, sources: &[&str], headers: &[&str], libraries: &[&str]) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/shims");
+    let text = |file: &&str| fs::read(folder.join(file)).expect("it is in the tree");
+    let all: Vec<_> = sources.iter().chain(headers).map(text).collect();
+    once(name, all, |path| {
+        let mut cc = Command::new("cc");
+        cc.current_dir(&folder);
+        cc.args(["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror"]);
+        cc.args(["-shared", "-fPIC", "-DPIC", "-o"]).arg(path);
+        cc.args(sources).args(libraries);
+        run(&mut cc, "install gcc, libc6-dev and libasound2-dev");
+    })
+}
+
+fn preload() -> PathBuf {
+    let sources = ["preload.c", "camera.c", "controls.c"];
+    shared_object("camera.so", &sources, &["camera.h", "controls.h"], &[])
+}
+
+fn plugin() -> PathBuf {
+    shared_object("testmic.so", &["microphone.c"], &[], &["-lasound", "-lm"])
+}
+
+/// A folder with the frames of a mode, a file each.
+fn frames(format: Format, width: u32, height: u32, fps: u32) -> PathBuf {
+    let (pixels, encode, count) = format.recipe();
+    let source = format!(
+        "videotestsrc num-buffers={count} pattern=smpte75 horizontal-speed=8 ! \
+         video/x-raw,format={pixels},width={width},height={height},framerate={fps}/1 ! {encode}"
+    );
+    once("frames", &source, |folder| {
+        fs::create_dir(folder).expect("a folder");
+        let mut launch = Command::new("gst-launch-1.0");
+        launch.arg("-q").args(source.split_ascii_whitespace());
+        launch.args(["!", "multifilesink"]);
+        launch.arg(format!("location={}/%05d", folder.display()));
+        run(&mut launch, "install gstreamer1.0-tools and its plug-ins");
+    })
+}
