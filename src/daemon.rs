@@ -17,13 +17,18 @@ use crate::media::hotplug::Hotplug;
 use crate::media::hub::HubThread;
 use crate::media::probe::cache::Cache;
 use crate::media::probe::{Encoders, Prober};
-use crate::media::{Hub, MediaError, Source, devices};
+use crate::media::{Hub, MediaError, Source, devices, plan};
 use crate::peer::{Peer, PeerError, Peers};
+use crate::rate::{Settings, TierRange};
 use crate::sdp::{ProfileLevelId, VideoCodec};
 use crate::signaling::{Link, Server, SignalingError, SignalingEvent};
 
 /// Events that wait for the loop.
 const EVENTS: usize = 1024;
+/// The least that an encoder is asked for, in bit/s.
+const LEAST_RATE: u32 = 100_000;
+/// RTP headers of 50 packets of sound a second, in bit/s.
+const SOUND_HEADERS: u32 = 50 * 20 * 8;
 /// Goodbyes have this long; systemd and people expect less than 2 s.
 const SHUTDOWN: Duration = Duration::from_millis(1_500);
 
@@ -78,6 +83,36 @@ fn try_others(encoders: Arc<Encoders>, first: String) {
     }
 }
 
+fn whole(config: &Config) -> (u32, u32) {
+    (config.video.width, config.video.height)
+}
+
+/// What the picture can be encoded at. `floor` is the least that the encoder
+/// makes, in bit/s; `smaller` is false where only the whole picture can be
+/// encoded.
+fn qualities(config: &Config, floor: u32, smaller: bool) -> Settings {
+    let video = &config.video;
+    let range = |(width, height): (u32, u32), ceiling| {
+        let pixels = u64::from(width) * u64::from(height) * u64::from(video.fps);
+        TierRange::for_picture(pixels, floor.max(LEAST_RATE), ceiling)
+    };
+    let most = video.bitrate_kbps * 1000;
+    let mut tiers = vec![range(whole(config), most)];
+    let smaller_tiers = video.smaller_tiers().filter(|_| smaller);
+    for (i, tier) in smaller_tiers.enumerate() {
+        if let Some(size) = plan::tier_size(video, whole(config), i + 1) {
+            // As much as the whole picture would be no relief.
+            let ceiling = (tier.bitrate_kbps * 1000).min(most / 10 * 7);
+            tiers.push(range(size, ceiling));
+        }
+    }
+    let audio = match config.audio.source {
+        AudioSource::None => 0,
+        _ => config.audio.bitrate_kbps * 1000 + SOUND_HEADERS,
+    };
+    Settings { tiers, audio }
+}
+
 /// A device, ready to run.
 pub struct Daemon {
     agent: Agent,
@@ -113,6 +148,13 @@ impl Daemon {
                 Err(error) => warn!(%error, "callers will see no picture until this is mended"),
             }
         }
+        let size = plan::tier_size(&config.video, whole(config), 1);
+        let beside = encoders.beside_best(VideoCodec::H264, size);
+        if let Err(error) = &beside {
+            info!(%error, "there are no smaller pictures");
+        }
+        let floor = found.encoder.rate_range.0;
+        let qualities = qualities(config, floor, beside.is_ok());
         try_others(encoders.clone(), found.encoder.id.to_string());
         let source = GstSource::new(
             config.video.clone(),
@@ -120,7 +162,7 @@ impl Daemon {
             found.encoder,
             encoders,
         );
-        Self::with_source(config, Box::new(source), profile)
+        Self::assemble(config, Box::new(source), profile, qualities)
     }
 
     /// The same over another source, for tests and benches.
@@ -129,22 +171,26 @@ impl Daemon {
         source: Box<dyn Source>,
         profile: Option<ProfileLevelId>,
     ) -> Result<Self, StartError> {
+        let qualities = qualities(config, LEAST_RATE, true);
+        Self::assemble(config, source, profile, qualities)
+    }
+
+    fn assemble(
+        config: &Config,
+        source: Box<dyn Source>,
+        profile: Option<ProfileLevelId>,
+        qualities: Settings,
+    ) -> Result<Self, StartError> {
         let name = config.name()?;
         let server = Server::new(&config.server.url, config.server.ca_file.as_ref())?;
         let ice = IceServers::load(&config.ice)?;
         let (hub, media) = Hub::start(source, profile);
         let (tell, events) = mpsc::channel(EVENTS);
         let with_audio = config.audio.source != AudioSource::None;
-        let audio = if with_audio {
-            config.audio.bitrate_kbps
-        } else {
-            0
-        };
         let viewer_controls = config.video.viewer_controls.clone();
-        let most = (config.video.bitrate_kbps + audio) * 1000;
         let peers = Peers::new(
             hub.clone(),
-            most,
+            qualities,
             with_audio,
             viewer_controls,
             ice,

@@ -18,8 +18,8 @@ use super::frame::{Packetizer, profile_level_id};
 use super::keyframes::KeyFrames;
 use super::pulse::Pulse;
 use super::status::{MediaStatus, State, StreamStatus};
-use super::{AccessUnit, Frame, MediaError, Source, Stream, hotplug};
-use crate::sdp::{ProfileLevelId, VideoCodec};
+use super::{AccessUnit, Encoding, Frame, MediaError, Source, Stream, VideoRate, hotplug};
+use crate::sdp::ProfileLevelId;
 
 /// How long a stream goes on without viewers: a reload of the page costs no
 /// restart of the camera.
@@ -51,6 +51,7 @@ enum Request {
     Unwatch(Stream),
     KeyFrame(Stream),
     KeyFrameCame(Stream),
+    Rate(Stream, VideoRate),
     /// The first access unit of a run.
     Flowing(Stream, u64),
     Failed(Stream, u64, MediaError),
@@ -72,14 +73,14 @@ impl Waker {
 }
 
 struct Shared {
-    frames: [broadcast::Sender<Arc<Frame>>; 3],
+    frames: [broadcast::Sender<Arc<Frame>>; Stream::COUNT],
     profile: Mutex<Option<ProfileLevelId>>,
     status: watch::Sender<MediaStatus>,
     /// The node of the camera that is open.
     camera: Mutex<Option<String>>,
     /// A key frame request is on its way to the thread; viewers may ask as
     /// often as they like.
-    key_frame_asked: [AtomicBool; 3],
+    key_frame_asked: [AtomicBool; Stream::COUNT],
 }
 
 /// A handle on the hub; clones are cheap.
@@ -177,6 +178,11 @@ impl Hub {
         }
     }
 
+    /// Encodes a video stream so, now or when it is next started.
+    pub fn set_rate(&self, stream: Stream, rate: VideoRate) {
+        let _ = self.requests.send(Request::Rate(stream, rate));
+    }
+
     /// How picture and sound are; changes are told.
     pub fn status(&self) -> watch::Receiver<MediaStatus> {
         self.shared.status.subscribe()
@@ -254,10 +260,12 @@ impl Output {
             let _ = self.requests.send(Request::Flowing(self.stream, self.run));
         }
         if unit.key
-            && let Stream::Video(codec) = self.stream
+            && let Stream::Video(encoding) = self.stream
         {
             let _ = self.requests.send(Request::KeyFrameCame(self.stream));
-            if codec == VideoCodec::H264
+            // Answers name the level of the whole picture; a decoder of that
+            // takes the smaller ones too.
+            if encoding == Encoding::H264
                 && let Some(profile) = profile_level_id(&unit.data)
             {
                 *lock(&self.shared.profile) = Some(profile);
@@ -399,6 +407,7 @@ impl Thread {
                     s.keys.came();
                 }
             }
+            Request::Rate(stream, rate) => self.source.set_rate(stream, rate),
             Request::Flowing(stream, run) => self.flowing(stream, run),
             Request::Failed(stream, run, error) => self.failed(stream, run, &error, now),
             Request::DeviceAppeared => {

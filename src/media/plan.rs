@@ -66,14 +66,39 @@ pub fn video_source(config: &VideoConfig, camera: Option<&CameraMode>) -> String
     }
 }
 
-/// One encoder and the sink behind it, to hang on the tee.
-pub fn video_branch(encoder: &Encoder, config: &VideoConfig) -> String {
-    let element = encoder.element_text(config.fps, config.bitrate_kbps.saturating_mul(1000));
+/// Width and height of a tier of a picture of this size; `None` for the whole
+/// picture, tier 0. Even numbers, of the picture's shape.
+pub fn tier_size(config: &VideoConfig, whole: (u32, u32), tier: usize) -> Option<(u32, u32)> {
+    let height = config.smaller_tiers().nth(tier.checked_sub(1)?)?.height;
+    let (w, h) = (u64::from(whole.0), u64::from(whole.1.max(1)));
+    let width = (w * u64::from(height) + h / 2) / h;
+    Some((u32::try_from(width & !1).ok()?.max(2), height))
+}
+
+/// One encoder and the sink behind it, to hang on the tee; scaled down first
+/// where there is a `size`.
+pub fn video_branch(
+    encoder: &Encoder,
+    fps: u32,
+    bits_per_second: u32,
+    size: Option<(u32, u32)>,
+) -> String {
+    let element = encoder.element_text(fps, bits_per_second);
+    let scale = match size {
+        Some((width, height)) => format!(
+            "videoscale add-borders=false ! \
+             video/x-raw,width={width},height={height},pixel-aspect-ratio=1/1 ! "
+        ),
+        None => String::new(),
+    };
     let parser = match &*encoder.parser {
         "" => String::new(),
         parser => format!(" ! {parser}"),
     };
-    format!("{NEWEST} ! {element} ! {}{parser} ! {SINK}", encoder.caps)
+    format!(
+        "{NEWEST} ! {scale}{element} ! {}{parser} ! {SINK}",
+        encoder.caps
+    )
 }
 
 /// The sound; `None` where there is to be none. `device` is there where the
@@ -149,10 +174,7 @@ mod tests {
 
     #[test]
     fn x264_makes_one_slice_a_frame_at_the_configured_rate() {
-        let text = video_branch(
-            &Encoder::row("x264").expect("a row"),
-            &VideoConfig::default(),
-        );
+        let text = video_branch(&Encoder::row("x264").expect("a row"), 30, 2_000_000, None);
         for part in [
             "x264enc name=encoder key-int-max=300 bitrate=2000 ",
             " threads=1 ",
@@ -162,6 +184,20 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
+    }
+
+    #[test]
+    fn a_tier_is_scaled_to_its_height_in_the_pictures_shape() {
+        let config = VideoConfig::default();
+        assert_eq!(tier_size(&config, (1280, 720), 0), None);
+        assert_eq!(tier_size(&config, (1280, 720), 1), Some((640, 360)));
+        assert_eq!(tier_size(&config, (1024, 600), 1), Some((614, 360)));
+        assert_eq!(tier_size(&config, (1280, 720), 2), None);
+        let x264 = Encoder::row("x264").expect("a row");
+        let text = video_branch(&x264, 30, 500_000, Some((640, 360)));
+        let (scale, encoder) = text.split_once("x264enc").expect("its element");
+        assert!(scale.contains("videoscale add-borders=false ! video/x-raw,width=640,height=360,"));
+        assert!(encoder.contains(" bitrate=500 "), "{text}");
     }
 
     #[test]

@@ -30,7 +30,8 @@ use super::burst::Waiting;
 use super::engine::{self, PLAYOUT_DELAY_URI};
 use super::estimate::{Estimator, Path};
 use super::feedback::{Feedback, Listener};
-use super::sender::{self, Parameters};
+use super::quality::Seat;
+use super::sender::{Parameters, Sending};
 use super::{PeerCommand, PeerError, Peers, channel, while_doing};
 use crate::agent::{PeerEvent, SessionId};
 use crate::media::{Stream, Watch};
@@ -92,7 +93,7 @@ impl PeerConnectionEventHandler for Handler {
 struct Told {
     session: SessionId,
     shared: Arc<Peers>,
-    video: Stream,
+    seat: Arc<Seat>,
     path: Path,
     address: Arc<Mutex<Option<IpAddr>>>,
 }
@@ -105,7 +106,7 @@ impl Listener for Told {
 
     fn key_frame(&self) {
         debug!(session = %self.session, "the viewer asks for a key frame");
-        self.shared.hub.request_key_frame(self.video);
+        self.seat.request_key_frame();
     }
 
     fn address(&self, address: IpAddr) {
@@ -131,7 +132,8 @@ struct Outlet {
     track: Arc<TrackLocalStaticRTP>,
     sender: Arc<dyn RtpSender>,
     ssrc: u32,
-    watch: Watch,
+    /// Until it is sent.
+    watch: Option<Watch>,
     task: Option<AbortHandle>,
 }
 
@@ -143,6 +145,7 @@ pub(super) struct Connection {
     outlets: Vec<Outlet>,
     waiting: Waiting,
     path: Path,
+    seat: Arc<Seat>,
     /// Where the viewer's RTCP comes from.
     address: Arc<Mutex<Option<IpAddr>>>,
     mid: String,
@@ -159,7 +162,9 @@ impl Connection {
         offer: Box<Offer>,
     ) -> Result<Self, PeerError> {
         let started = Instant::now();
-        let video = Stream::Video(offer.video.codec);
+        let path = Path::new(shared.bounds);
+        let seat = Arc::new(shared.quality.join(offer.video.codec, path.clone()));
+        let video = Stream::Video(seat.assigned().borrow().encoding);
         // The encoder starts while ICE and DTLS are under way.
         let mut watches = vec![(video, shared.hub.watch(video))];
         if shared.with_audio && offer.opus.is_some() {
@@ -169,13 +174,12 @@ impl Connection {
         let (tell, heard) = mpsc::channel(HEARD);
         let waiting = Waiting::default();
         let engine = engine::media_engine(&offer).map_err(while_doing("preparing the codecs"))?;
-        let path = Path::new(shared.bounds);
         let address = Arc::<Mutex<Option<IpAddr>>>::default();
         let interceptors = || {
             let told = Told {
                 session,
                 shared: shared.clone(),
-                video,
+                seat: seat.clone(),
                 path: path.clone(),
                 address: address.clone(),
             };
@@ -221,6 +225,7 @@ impl Connection {
             outlets: Vec::new(),
             waiting,
             path,
+            seat,
             address,
             mid: offer.mids.first().cloned().unwrap_or_default(),
             channels: JoinSet::new(),
@@ -365,7 +370,7 @@ impl Connection {
         if self.channels_opened > MOST_CHANNELS {
             return Err(PeerError::Channels(MOST_CHANNELS));
         }
-        let serve = channel::serve(channel, self.shared.clone());
+        let serve = channel::serve(channel, self.shared.clone(), self.seat.clone());
         self.channels.spawn(serve.in_current_span());
         Ok(())
     }
@@ -451,15 +456,18 @@ impl Connection {
                     .find(|e| e.uri == PLAYOUT_DELAY_URI && outlet.stream != Stream::Audio)
                     .and_then(|e| u8::try_from(e.id).ok()),
             };
-            let send = sender::send(
-                outlet.track.clone(),
+            let Some(watch) = outlet.watch.take() else {
+                continue;
+            };
+            let sending = Sending {
+                track: outlet.track.clone(),
                 parameters,
-                outlet.stream,
-                outlet.watch.frames(),
-                self.waiting.clone(),
-                self.shared.hub.clone(),
-            );
-            outlet.task = Some(tokio::spawn(send.in_current_span()).abort_handle());
+                waiting: self.waiting.clone(),
+                seat: (outlet.stream != Stream::Audio).then(|| self.seat.clone()),
+                hub: self.shared.hub.clone(),
+            };
+            let send = sending.run(outlet.stream, watch).in_current_span();
+            outlet.task = Some(tokio::spawn(send).abort_handle());
         }
     }
 }
@@ -569,7 +577,7 @@ async fn add_track(
         track,
         sender,
         ssrc,
-        watch,
+        watch: Some(watch),
         task: None,
     })
 }

@@ -19,6 +19,7 @@ mod estimate;
 mod feedback;
 mod memory;
 pub mod messages;
+mod quality;
 mod repair;
 mod sender;
 mod with_rtx;
@@ -35,12 +36,14 @@ use webrtc::runtime::{Runtime, TokioRuntime};
 use crate::agent::{PeerEvent, SessionId};
 use crate::ice::IceServers;
 use crate::media::Hub;
+use crate::rate::Settings;
 use crate::sdp::Offer;
 use crate::wire::{Candidate, UserName};
 use connection::Connection;
 use controls::ViewerControls;
 use estimate::Bounds;
 use memory::Memory;
+use quality::Quality;
 
 /// Offers and candidates that wait for a connection.
 const COMMANDS: usize = 256;
@@ -78,6 +81,7 @@ pub struct Peers {
     ice: IceServers,
     addresses: Vec<String>,
     bounds: Bounds,
+    quality: Arc<Quality>,
     memory: Mutex<Memory>,
     runtime: Arc<dyn Runtime>,
     controls: ViewerControls,
@@ -97,12 +101,11 @@ enum PeerCommand {
 
 impl Peers {
     /// Makes the certificate, which takes seconds on a weak board, ahead of
-    /// the first call. `most` is what a viewer can be sent, in bit/s. Viewers
-    /// may set the camera's `viewer_controls`. Events of all connections go to
-    /// `events`.
+    /// the first call. Viewers may set the camera's `viewer_controls`. Events
+    /// of all connections go to `events`.
     pub fn new(
         hub: Hub,
-        most: u32,
+        qualities: Settings,
         with_audio: bool,
         viewer_controls: Vec<String>,
         ice: IceServers,
@@ -122,6 +125,8 @@ impl Peers {
         if loopback {
             addresses.push("127.0.0.1:0".to_owned());
         }
+        let bounds = Bounds::up_to(qualities.most());
+        let quality = Quality::new(hub.clone(), qualities);
         Ok(Self {
             controls: ViewerControls::new(hub.clone(), viewer_controls),
             hub,
@@ -129,7 +134,8 @@ impl Peers {
             certificate,
             ice,
             addresses,
-            bounds: Bounds::up_to(most),
+            bounds,
+            quality,
             memory: Mutex::default(),
             runtime: Arc::new(TokioRuntime),
             events,

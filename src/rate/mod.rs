@@ -75,6 +75,41 @@ pub struct TierRange {
     pub ceiling: u32,
 }
 
+impl TierRange {
+    /// For a picture of so many pixels a second, from what encoders make of
+    /// ordinary pictures.
+    pub fn for_picture(pixels_per_second: u64, floor: u32, ceiling: u32) -> Self {
+        let ceiling = ceiling.max(floor);
+        // A fiftieth of a bit for each pixel: 0.55 Mbit/s for 720p30.
+        let decent = u32::try_from(pixels_per_second / 50).unwrap_or(u32::MAX);
+        Self {
+            floor,
+            steady: decent.clamp(floor, ceiling / 2 + floor / 2),
+            ceiling,
+        }
+    }
+}
+
+/// What every [`Tiers`] of a device is made with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// From the best tier to the last one, at least one.
+    pub tiers: Vec<TierRange>,
+    /// What sound takes of each path, in bit/s.
+    pub audio: u32,
+}
+
+impl Settings {
+    /// The most that a viewer can be sent, in bit/s.
+    pub fn most(&self) -> u32 {
+        let ceilings = self.tiers.iter().map(|tier| tier.ceiling);
+        ceilings
+            .max()
+            .unwrap_or_default()
+            .saturating_add(self.audio)
+    }
+}
+
 /// What is known of a viewer's path.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sight {
@@ -166,13 +201,12 @@ pub struct Tiers {
 }
 
 impl Tiers {
-    /// `ranges` from the best tier to the last one, at least one; `audio` is
-    /// what sound takes of each path, in bit/s.
-    pub fn new(ranges: &[TierRange], audio: u32) -> Self {
+    /// Tiers that nobody watches yet.
+    pub fn new(settings: &Settings) -> Self {
         let tier = |range| Tier { range, rate: None };
         Self {
-            tiers: ranges.iter().copied().map(tier).collect(),
-            audio,
+            tiers: settings.tiers.iter().copied().map(tier).collect(),
+            audio: settings.audio,
             viewers: BTreeMap::new(),
         }
     }

@@ -46,7 +46,10 @@ impl Sim {
     fn new(seed: u64) -> Self {
         let begin = Instant::now();
         Self {
-            tiers: Tiers::new(&RANGES, AUDIO),
+            tiers: Tiers::new(&Settings {
+                tiers: RANGES.to_vec(),
+                audio: AUDIO,
+            }),
             viewers: Vec::new(),
             rng: fastrand::Rng::with_seed(seed),
             begin,

@@ -268,27 +268,37 @@ async fn translate(
             received = front.recv_from(&mut buffer) => {
                 // ICMP of a port that is closed is an error of the next call.
                 let Ok((length, outer)) = received else { continue };
-                if !shown.contains_key(&outer) {
-                    let socket = bind().await;
-                    shown.insert(outer, socket.clone());
-                    let back = back.clone();
-                    backs.spawn(async move {
-                        let mut buffer = vec![0; 2048];
-                        loop {
-                            if let Ok((length, _)) = socket.recv_from(&mut buffer).await
-                                && back.send((buffer[..length].to_vec(), outer)).await.is_err()
-                            {
-                                return;
-                            }
-                        }
-                    });
-                }
+                let as_seen = match shown.get(&outer) {
+                    Some(socket) => socket.clone(),
+                    None => {
+                        let socket = bind().await;
+                        shown.insert(outer, socket.clone());
+                        backs.spawn(read(socket.clone(), outer, back.clone()));
+                        socket
+                    }
+                };
                 let to = *inner.lock().expect("nobody panics with it");
                 if let Some(to) = to {
-                    inward.send(&buffer[..length], &shown[&outer], to);
+                    inward.send(&buffer[..length], &as_seen, to);
                 }
             }
             Some((data, outer)) = from_inner.recv() => outward.send(&data, &front, outer),
+        }
+    }
+}
+
+/// What the inner end sends to the address at which it sees `outer`.
+async fn read(
+    socket: Arc<UdpSocket>,
+    outer: SocketAddr,
+    back: mpsc::Sender<(Vec<u8>, SocketAddr)>,
+) {
+    let mut buffer = vec![0; 2048];
+    loop {
+        if let Ok((length, _)) = socket.recv_from(&mut buffer).await
+            && back.send((buffer[..length].to_vec(), outer)).await.is_err()
+        {
+            return;
         }
     }
 }
