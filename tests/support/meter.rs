@@ -28,6 +28,13 @@ pub struct Track {
     pub last: Option<Instant>,
     pub sequence: Option<u16>,
     pub timeline: Timeline,
+    /// Bytes of payload.
+    pub bytes: u64,
+    /// Every SPS that did not equal the one before.
+    pub sps: Vec<Vec<u8>>,
+    /// The longest time between two whole pictures, since this was set to zero.
+    pub longest_gap: Duration,
+    last_frame: Option<Instant>,
     key: bool,
     whole: bool,
 }
@@ -110,11 +117,6 @@ impl Track {
         }
         self.sequence = Some(header.sequence_number);
         self.bytes += packet.payload.len() as u64;
-        if let Some(last) = self.timestamp.replace(header.timestamp)
-            && (header.timestamp.wrapping_sub(last) as i32) < 0
-        {
-            self.backwards += 1;
-        }
         if let Some(sps) = sps(&packet.payload)
             && self.sps.last().is_none_or(|last| last != sps)
         {
