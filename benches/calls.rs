@@ -34,6 +34,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use camera_agent::chat::{Options, Server};
+use camera_agent::media::probe::child;
 use process::{Child, Usage};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -62,6 +63,10 @@ fn main() {
         Some("live") => runtime.block_on(device::live(&arguments[2])),
         Some("watch") => device::watch(&arguments[2]),
         Some("bare") => runtime.block_on(bare::run(&arguments[2], &arguments[3])),
+        // The device tries its encoder out in a child of this program.
+        Some(child::COMMAND) => {
+            child::serve(std::io::stdin(), std::io::stdout()).expect("a probe");
+        }
         Some("viewers") => runtime.block_on(viewers::run(&arguments[2], &arguments[3])),
         _ => runtime.block_on(all()),
     }

@@ -33,6 +33,8 @@ pub enum Command {
     /// standard output. The agent runs it on itself.
     #[command(name = PROBE, hide = true)]
     ProbeEncoder,
+    /// Lists cameras, microphones and encoders, best first, and says why.
+    Devices(Devices),
 }
 
 /// `camera-agent run`
@@ -180,6 +182,36 @@ pub struct Demo {
     /// Take the test picture and tone even where there is a camera.
     #[arg(long)]
     pub test: bool,
+}
+
+/// `camera-agent devices`
+#[derive(Debug, Args)]
+pub struct Devices {
+    /// Configuration file (TOML): what is wanted of a camera.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// A camera's node to ask, whether or not it is listed; overrides
+    /// video.device.
+    #[arg(long, value_name = "NODE")]
+    pub device: Option<String>,
+    /// JSON instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Devices {
+    /// The configuration file with the flags laid over it.
+    pub fn configuration(&self) -> Result<Config, ConfigError> {
+        let mut config = match &self.config {
+            Some(path) => Config::load(path)?,
+            None => Config::default(),
+        };
+        if let Some(device) = &self.device {
+            config.video.take(VideoSource::V4l2);
+            config.video.device.clone_from(device);
+        }
+        Ok(config)
+    }
 }
 
 #[cfg(test)]

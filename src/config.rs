@@ -146,8 +146,11 @@ impl fmt::Display for ControlValue {
 pub struct VideoConfig {
     /// Which of the three.
     pub source: VideoSource,
-    /// The camera's node; `auto` takes the first that can capture.
+    /// The camera's node or libcamera id; `auto` takes the best there is.
     pub device: String,
+    /// The camera's pixel format, as V4L2 names it (`YUYV`, `MJPG`); `auto`
+    /// takes what costs least.
+    pub format: String,
     /// For `custom`: elements that end in raw video.
     pub pipeline: Option<String>,
     /// Picture width in pixels, even, 160 to 3840.
@@ -185,6 +188,7 @@ impl Default for VideoConfig {
         Self {
             source: VideoSource::V4l2,
             device: "auto".into(),
+            format: "auto".into(),
             pipeline: None,
             width: 1280,
             height: 720,
@@ -238,7 +242,8 @@ pub enum AudioSource {
 pub struct AudioConfig {
     /// Which of the four.
     pub source: AudioSource,
-    /// The ALSA PCM; `auto` takes the first that can capture.
+    /// The ALSA PCM, or `pulse:` or `pipewire:` and a source; `auto` takes the
+    /// best there is.
     pub device: String,
     /// For `custom`: elements that end in raw audio.
     pub pipeline: Option<String>,
@@ -383,6 +388,16 @@ impl Config {
             return bad(
                 "video.width",
                 "width and height must be even numbers".into(),
+            );
+        }
+        if video.format != "auto" && (video.format.len() != 4 || !video.format.is_ascii()) {
+            return bad(
+                "video.format",
+                format!(
+                    "\"{}\" is neither \"auto\" nor a pixel format's four characters, as \
+                     \"camera-agent devices\" lists them",
+                    video.format
+                ),
             );
         }
         range("video.fps", video.fps, 1, 60)?;

@@ -15,9 +15,9 @@ use crate::ice::IceServers;
 use crate::media::gst::{self, GstSource};
 use crate::media::hotplug::Hotplug;
 use crate::media::hub::HubThread;
-use crate::media::probe::cache::Cache;
-use crate::media::probe::{Encoders, Prober};
-use crate::media::{Hub, MediaError, Source, devices, plan};
+use crate::media::learned::Learned;
+use crate::media::probe::Encoders;
+use crate::media::{Hub, MediaError, Source, plan};
 use crate::peer::{Peer, PeerError, Peers};
 use crate::rate::{Settings, TierRange};
 use crate::sdp::{ProfileLevelId, VideoCodec};
@@ -56,13 +56,8 @@ pub fn check(config: &Config) -> Result<(), StartError> {
     Server::new(&config.server.url, config.server.ca_file.as_ref())?;
     gst::init()?;
     gst::check_descriptions(&config.video, &config.audio)?;
-    encoders(config)?.best(VideoCodec::H264)?;
+    Encoders::for_this_machine(config)?.best(VideoCodec::H264)?;
     Ok(())
-}
-
-/// The encoders of this machine, each to be tried by a child of this program.
-fn encoders(config: &Config) -> Result<Encoders, MediaError> {
-    Encoders::new(config, Prober::this_program()?, Cache::standard())
 }
 
 /// Tries the encoders that will be needed when the first one fails, or for a
@@ -130,7 +125,7 @@ impl Daemon {
         config.validate()?;
         gst::init()?;
         gst::check_descriptions(&config.video, &config.audio)?;
-        let encoders = Arc::new(encoders(config)?);
+        let encoders = Arc::new(Encoders::for_this_machine(config)?);
         let found = encoders.best(VideoCodec::H264)?;
         let profile = found.report.profile();
         info!(
@@ -139,12 +134,8 @@ impl Daemon {
             "encoder"
         );
         if config.video.source == VideoSource::V4l2 {
-            match devices::camera(&config.video) {
-                Ok(mode) => info!(
-                    camera = %mode.device, format = ?mode.format,
-                    "{}×{} at {:.1} frames/s",
-                    mode.width, mode.height, f64::from(mode.rate.0) / f64::from(mode.rate.1)
-                ),
+            match gst::plan_picture(&config.video, &found.encoder.formats, &Learned::default()) {
+                Ok(plan) => info!("{}: {}", plan.what, plan.reason),
                 Err(error) => warn!(%error, "callers will see no picture until this is mended"),
             }
         }

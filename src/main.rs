@@ -1,5 +1,6 @@
 //! The process: parse, log, run, exit code.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -15,8 +16,10 @@ use camera_agent::cli::{self, Cli, Command};
 use camera_agent::config::{AudioSource, Config, LogConfig, VideoSource};
 use camera_agent::daemon::{self, Daemon};
 use camera_agent::ice::{self, IceServers};
-use camera_agent::media::devices;
-use camera_agent::media::probe::child;
+use camera_agent::media::discovery::report;
+use camera_agent::media::gst;
+use camera_agent::media::learned::Learned;
+use camera_agent::media::probe::{Encoders, child};
 use camera_agent::{chat, environment, logging};
 
 fn main() -> ExitCode {
@@ -29,6 +32,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run(&arguments),
         Command::Chat(arguments) => chat(&arguments),
         Command::Demo(arguments) => demo(&arguments),
+        Command::Devices(arguments) => devices(&arguments),
         Command::ProbeEncoder => probe_encoder(),
     };
     match result {
@@ -96,10 +100,11 @@ fn demo(arguments: &cli::Demo) -> anyhow::Result<()> {
     // The browser is on this very machine.
     config.ice.loopback = true;
     logging::start(&config.log)?;
-    if arguments.test || devices::camera(&config.video).is_err() {
+    gst::init()?;
+    if arguments.test || gst::plan_picture(&config.video, &[], &Learned::default()).is_err() {
         config.video.source = VideoSource::Test;
     }
-    if arguments.test || devices::microphone().is_err() {
+    if arguments.test || gst::plan_sound(&config.audio).is_err() {
         config.audio.source = AudioSource::Test;
     }
     block_on(async {
@@ -118,6 +123,23 @@ fn demo(arguments: &cli::Demo) -> anyhow::Result<()> {
         server.await.context("the chat server")?;
         Ok(())
     })
+}
+
+fn devices(arguments: &cli::Devices) -> anyhow::Result<()> {
+    let config = arguments.configuration()?;
+    gst::init()?;
+    let encoders = Encoders::for_this_machine(&config)?;
+    let report = report::look(&config, &encoders.report());
+    let text = if arguments.json {
+        serde_json::to_string_pretty(&report).context("writing JSON")? + "\n"
+    } else {
+        report.to_string()
+    };
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // `| head` has seen enough.
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("writing to standard output"),
+    }
 }
 
 fn probe_encoder() -> anyhow::Result<()> {

@@ -6,6 +6,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use support::browser::{Browser, Person};
 use support::device::Device;
 use support::meter::Track;
@@ -13,6 +14,7 @@ use support::picture::{assert_bars, difference, is_bars, is_slate, picture, row}
 use support::shims::{FakeCamera, FakeMicrophone, Fault, Format};
 use support::viewer::Viewer;
 use support::{Chat, SOON, options, until};
+use tokio::process::Command;
 use tokio::time::sleep;
 
 /// A fault is seen, and viewers are shown the slate, within this.
@@ -106,6 +108,15 @@ async fn flows(
     begun.elapsed()
 }
 
+/// The picture is not a frozen one.
+async fn moves(viewer: &Browser) {
+    let before = row(viewer).await;
+    until("another picture", SEEN, || async {
+        (difference(&before, &row(viewer).await) > 5.0).then_some(())
+    })
+    .await;
+}
+
 /// One SSRC, timestamps that rise from frame to frame and keep up with the
 /// clock on the wall: to the viewer it is one stream.
 fn assert_one_stream(track: &Track, clock: f64) {
@@ -121,6 +132,8 @@ fn assert_one_stream(track: &Track, clock: f64) {
     );
 }
 
+/// On a busy machine either stream may wait so long for a processor.
+const UNNOTICED: Duration = Duration::from_millis(500);
 /// 15 of 30 frames a second in half a second, less what a busy machine loses.
 const FULL_RATE: u64 = 12;
 /// 50 packets of sound a second.
@@ -128,7 +141,14 @@ const FULL_SOUND: u64 = 20;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_format_reaches_the_viewer_at_its_full_rate() {
-    for format in [Format::Mjpg, Format::Mjpg422, Format::Yuyv, Format::Nv12] {
+    let h264 = Format::H264 { gop: 30 };
+    for format in [
+        Format::Mjpg,
+        Format::Mjpg422,
+        Format::Yuyv,
+        Format::Nv12,
+        h264,
+    ] {
         let bed = Bed::start(FakeCamera::new(format, 640, 360, 30)).await;
         let viewer = bed.viewer().await;
         flows(&format!("{format:?}"), SOON, &viewer, pictures, FULL_RATE).await;
@@ -147,12 +167,7 @@ async fn a_browser_sees_the_slate_while_the_camera_is_unplugged_and_the_camera_a
     viewer.call("camera").await;
     viewer.frames_rise(30).await;
     assert_bars(&row(&viewer).await);
-    let before = row(&viewer).await;
-    sleep(Duration::from_millis(500)).await;
-    assert!(
-        difference(&before, &row(&viewer).await) > 5.0,
-        "a still picture"
-    );
+    moves(&viewer).await;
     viewer.remember_call().await;
 
     bed.camera.unplug();
@@ -173,23 +188,13 @@ async fn a_browser_sees_the_slate_while_the_camera_is_unplugged_and_the_camera_a
     })
     .await;
     println!("replugged to picture: {:?}", replugged.elapsed());
-    let before = row(&viewer).await;
-    viewer.frames_rise(30).await;
-    assert!(
-        difference(&before, &row(&viewer).await) > 5.0,
-        "a still picture"
-    );
+    moves(&viewer).await;
     assert!(viewer.is_same_call().await);
     viewer.clean_console().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_stream_runs_on_over_every_fault_of_the_camera_and_the_sound_does_not_notice() {
-    let bed = Bed::start(FakeCamera::new(Format::Mjpg, 640, 360, 30)).await;
-    let viewer = bed.viewer().await;
-    flows("the camera", SOON, &viewer, pictures, FULL_RATE).await;
-    let sounds_before = (Instant::now(), sounds(&viewer));
-
+async fn one_stream_runs_on_over_a_fault_of_the_camera_and_the_sound_does_not_notice() {
     let faults: [(&str, fn(&FakeCamera), fn(&FakeCamera)); 3] = [
         ("unplugged", FakeCamera::unplug, FakeCamera::replug),
         (
@@ -204,6 +209,11 @@ async fn one_stream_runs_on_over_every_fault_of_the_camera_and_the_sound_does_no
         ),
     ];
     for (fault, begin, end) in faults {
+        let bed = Bed::start(FakeCamera::new(Format::Mjpg, 640, 360, 30)).await;
+        let viewer = bed.viewer().await;
+        flows("the camera", SOON, &viewer, pictures, FULL_RATE).await;
+        viewer.received(|r| r.audio.timeline.longest_gap = Duration::ZERO);
+
         begin(&bed.camera);
         sleep(SEEN).await;
         // The slate has 10 frames a second, the camera 30.
@@ -212,21 +222,20 @@ async fn one_stream_runs_on_over_every_fault_of_the_camera_and_the_sound_does_no
             (6.0..14.0).contains(&slate),
             "{fault}: {slate:.1} frames a second"
         );
+        assert_eq!(bed.device.logged("the camera is lost"), 1, "{fault}");
+        assert_eq!(bed.device.warnings(), 1, "{fault}");
         end(&bed.camera);
         let took = flows(fault, BACK, &viewer, pictures, FULL_RATE).await;
         println!("{fault}: back after {took:?}");
-    }
+        assert_eq!(bed.device.said("the camera is back"), 1, "{fault}");
 
-    let heard = (sounds(&viewer) - sounds_before.1) as f64;
-    let heard = heard / sounds_before.0.elapsed().as_secs_f64();
-    assert!(
-        (49.0..51.0).contains(&heard),
-        "{heard:.1} packets of sound a second"
-    );
-    viewer.received(|received| {
-        assert_one_stream(&received.video, VIDEO_CLOCK);
-        assert_one_stream(&received.audio, AUDIO_CLOCK);
-    });
+        let gap = viewer.received(|r| r.audio.timeline.longest_gap);
+        assert!(gap < UNNOTICED, "{fault}: the sound stopped for {gap:?}");
+        viewer.received(|received| {
+            assert_one_stream(&received.video, VIDEO_CLOCK);
+            assert_one_stream(&received.audio, AUDIO_CLOCK);
+        });
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -234,26 +243,16 @@ async fn a_microphone_comes_and_goes_and_the_picture_does_not_notice() {
     let bed = Bed::start(FakeCamera::new(Format::Mjpg, 640, 360, 30)).await;
     let viewer = bed.viewer().await;
     flows("the camera", SOON, &viewer, pictures, FULL_RATE).await;
-    let (begun, seen) = (Instant::now(), pictures(&viewer));
+    viewer.received(|r| r.video.timeline.longest_gap = Duration::ZERO);
 
-    let faults: [(&str, fn(&FakeMicrophone), fn(&FakeMicrophone)); 2] = [
-        ("unplugged", FakeMicrophone::unplug, FakeMicrophone::replug),
-        (
-            "silent",
-            FakeMicrophone::go_silent,
-            FakeMicrophone::sound_again,
-        ),
-    ];
-    for (fault, begin, end) in faults {
-        begin(&bed.microphone);
-        sleep(SEEN).await;
-        end(&bed.microphone);
-        let took = flows(fault, BACK, &viewer, sounds, FULL_SOUND).await;
-        println!("{fault}: back after {took:?}");
-    }
+    bed.microphone.unplug();
+    sleep(SEEN).await;
+    bed.microphone.replug();
+    let took = flows("the sound", BACK, &viewer, sounds, FULL_SOUND).await;
+    println!("replugged to sound: {took:?}");
 
-    let rate = (pictures(&viewer) - seen) as f64 / begun.elapsed().as_secs_f64();
-    assert!(rate > 27.0, "{rate:.1} frames a second");
+    let gap = viewer.received(|r| r.video.timeline.longest_gap);
+    assert!(gap < UNNOTICED, "the picture stood still for {gap:?}");
     viewer.received(|received| {
         assert_one_stream(&received.video, VIDEO_CLOCK);
         assert_one_stream(&received.audio, AUDIO_CLOCK);
@@ -319,4 +318,35 @@ async fn a_camera_in_use_is_named_and_taken_once_it_is_free() {
     flows("the sound", SOON, &viewer, sounds, FULL_SOUND).await;
     drop(held);
     flows("the picture", SOON, &viewer, pictures, FULL_RATE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_devices_command_lists_the_camera_with_its_modes_and_controls() {
+    let camera = FakeCamera::new(Format::Mjpg, 1280, 720, 30).and(Format::Yuyv, 1280, 720, 30);
+    let files = tempfile::tempdir().expect("a folder");
+    let config = files.path().join("camera-agent.toml");
+    let node = camera.node().display().to_string();
+    std::fs::write(&config, format!("[video]\ndevice = {node:?}\n")).expect("written");
+    let output = Command::new(env!("CARGO_BIN_EXE_camera-agent"))
+        .args(["devices", "--json", "--config"])
+        .arg(&config)
+        .envs(camera.env())
+        .output()
+        .await
+        .expect("the agent starts");
+    assert!(output.status.success(), "{output:?}");
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let list = found["cameras"].as_array().expect("a list");
+    let listed = list.iter().find(|camera| camera["device"] == *node);
+    let listed = listed.unwrap_or_else(|| panic!("{node} is not in {found}"));
+    assert_eq!(listed["name"], "Test Webcam");
+    assert_eq!(listed["driver"], "uvcvideo");
+    let modes = listed["modes"].to_string();
+    assert!(modes.contains("MJPG") && modes.contains("YUYV"), "{modes}");
+    let controls = listed["controls"].to_string();
+    for name in ["brightness", "contrast", "power_line_frequency", "50 Hz"] {
+        assert!(controls.contains(name), "{name}: {controls}");
+    }
+    // 55 MB/s do not fit through USB 2.
+    assert_eq!(found["picture"]["mode"]["fourcc"], "MJPG", "{found}");
 }

@@ -189,8 +189,7 @@ async fn one_that_hangs_is_killed_at_the_limit() {
 
 #[tokio::test]
 async fn one_that_cannot_be_stopped_is_killed_at_the_limit() {
-    // With one at a time it hangs where the agent would stop it.
-    let row = Row::new("hang-stop").with("contexts = 1");
+    let row = Row::new("hang-stop");
     is_skipped(row, "hang-stop", "hung for 12 s when it was stopped").await;
 }
 

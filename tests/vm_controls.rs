@@ -7,14 +7,16 @@ use support::lab::{CAMERA, Lab, NAME};
 use support::picture::row;
 use support::{SOON, until};
 
-/// Under `[video]`; sed makes two lines of it.
-const CONFIGURATION: &str =
-    "viewer_controls = [\"brightness\", \"hue\"]\\ncontrols.saturation = 100";
+/// Under `[video]`.
+const CONTROLS: &[(&str, &str)] = &[
+    ("viewer_controls", "[\"brightness\", \"hue\"]"),
+    ("controls.saturation", "100"),
+];
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the virtual machine: make test-vm"]
 async fn a_viewer_sets_brightness_within_its_range_and_nothing_else() {
-    let lab = Lab::with_agent(CONFIGURATION).await;
+    let lab = Lab::with_agent(CONTROLS).await;
     let defaults = format!("v4l2-ctl -d {CAMERA} -c brightness=128,saturation=128,hue=0");
     lab.vm(&defaults).await;
     let viewer = lab.browser().await;

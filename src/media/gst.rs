@@ -4,7 +4,7 @@
 //! that a fault of one does not stop the other and both stamp alike. The
 //! picture's encoders hang on a tee, one branch an encoding, added and removed
 //! while it runs: the camera's node can be opened only once. When the camera is
-//! lost, [`show`] hangs them on a slate's tee until it is back.
+//! lost, `show` hangs them on a slate's tee until it is back.
 
 pub mod control;
 mod pipeline;
@@ -17,17 +17,61 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
-use super::encoder::Encoder;
+use super::encoder::{Encoder, Text};
+use super::learned::Learned;
+use super::plan::{Circumstances, PicturePlan, SoundPlan};
 use super::probe::Encoders;
 use super::{
-    MediaError, Output, PictureStatus, Source, Stream, VideoRate, Waker, devices, hub, plan,
+    MediaError, Output, PictureStatus, Source, Stream, VideoRate, Waker, discovery, hub, plan,
 };
-use crate::config::{AudioConfig, AudioSource, VideoConfig};
+use crate::config::{AudioConfig, AudioSource, VideoConfig, VideoSource};
 use pipeline::{Life, Running};
 
 /// Starts GStreamer.
 pub fn init() -> Result<(), MediaError> {
     gst::init().map_err(|e| MediaError::Init(e.to_string()))
+}
+
+/// Looks for the camera that the configuration asks for, and plans its picture
+/// for an encoder that takes `formats`, with what was `learned` of that camera.
+pub fn plan_picture(
+    config: &VideoConfig,
+    formats: &[Text],
+    learned: &Learned,
+) -> Result<PicturePlan, MediaError> {
+    let cameras = match config.source {
+        VideoSource::V4l2 => discovery::cameras(config).cameras,
+        VideoSource::Test | VideoSource::Custom => Vec::new(),
+    };
+    let with = |learned: &Learned| {
+        let circumstances = Circumstances {
+            formats,
+            memory: learned.memory(),
+            pass_through: learned.pass_through(),
+            skip_modes: learned.skip_modes(),
+        };
+        plan::picture(config, &cameras, &circumstances)
+    };
+    let mut plan = with(learned)?;
+    if !learned.is_about(plan.node.as_deref()) {
+        plan = with(&Learned::default())?;
+    }
+    if plan.description.contains(plan::H264_DECODER) {
+        require(plan::H264_DECODER, plan::H264_DECODER_PACKAGE)?;
+    }
+    Ok(plan)
+}
+
+/// Looks for the microphone that the configuration asks for; `None` where
+/// there is to be no sound.
+pub fn plan_sound(config: &AudioConfig) -> Result<Option<SoundPlan>, MediaError> {
+    let is_asked = config.source == AudioSource::Alsa && config.device == "auto";
+    let microphones = if is_asked {
+        discovery::sound::microphones()
+    } else {
+        Vec::new()
+    };
+    plan::sound(config, &microphones)
 }
 
 fn require(factory: &str, package: &str) -> Result<(), MediaError> {
@@ -127,22 +171,13 @@ impl GstSource {
     }
 
     fn start_audio(&mut self, output: Output) -> Result<(), MediaError> {
-        let device = match (self.audio.source, self.audio.device.as_str()) {
-            (AudioSource::Alsa, "auto") => Some(devices::microphone()?),
-            (AudioSource::Alsa, device) => Some(device.to_owned()),
-            _ => None,
-        };
-        let what = match &device {
-            Some(device) => format!("microphone {device}"),
-            None => "sound".to_owned(),
-        };
-        let Some(description) = plan::audio(&self.audio, device.as_deref()) else {
+        let Some(sound) = plan_sound(&self.audio)? else {
             return Ok(());
         };
         let failure = output.failure();
         let running = Running::new(
-            &description,
-            what,
+            &sound.description,
+            sound.what,
             Arc::new(move |_, error| failure.report(error)),
         )?;
         let life = Life::new();

@@ -5,13 +5,13 @@
 //! * [`Hub`] starts a source with its first viewer, stops it
 //!   [some seconds](hub::GRACE) after the last, payloads every access unit
 //!   once and gives the [`Frame`] to every viewer.
+//! * [`discovery`] looks for cameras and microphones.
 //! * [`encoder`] and [`plan`] are pure: which encoder, and the GStreamer
 //!   description around it.
 //!
 //! Nothing here knows WebRTC; the viewers' side is [`crate::peer`].
 
 pub mod controls;
-pub mod devices;
 pub mod discovery;
 pub mod encoder;
 pub mod frame;
@@ -19,6 +19,7 @@ pub mod gst;
 pub mod hotplug;
 pub mod hub;
 mod keyframes;
+pub mod learned;
 mod picture;
 pub mod plan;
 pub mod probe;

@@ -1,68 +1,163 @@
 //! From configuration and what was found to GStreamer descriptions, as text.
 //! Pure: a test can hold every description against the one it expects.
+//!
+//! A picture's description ends in a tee; each encoder is a [`branch`] on it.
+//! Which mode of a camera is taken is decided in `modes`.
 
+mod modes;
+
+use std::borrow::Cow;
+
+use super::MediaError;
+use super::discovery::{Camera, CameraKind, Microphone, MicrophoneKind, Mode, libcamera};
 use super::encoder::Encoder;
 use crate::config::{AudioConfig, AudioSource, VideoConfig, VideoSource};
+use crate::sdp::VideoCodec;
+use modes::{Choice, Coding, Work};
+
+pub use modes::fourcc;
 
 /// A queue that keeps the newest buffer: an encoder that is too slow costs
 /// frames, not latency.
 const NEWEST: &str = "queue max-size-buffers=1 max-size-bytes=0 max-size-time=0 leaky=downstream";
 
-/// What a camera is told to deliver.
+/// A queue that keeps every buffer: a coded picture that is dropped damages
+/// all up to the next key frame.
+const EVERY: &str = "queue max-size-buffers=30 max-size-bytes=0 max-size-time=0";
+
+/// Keeps what fails behind it from the tee, which would stop the camera; the
+/// failure itself is on the bus.
+const FIREWALL: &str =
+    "errorignore ignore-error=true ignore-notlinked=true ignore-eos=true convert-to=ok";
+
+const TEE: &str = "tee name=tee allow-not-linked=true";
+
+const SINK: &str = "appsink name=out sync=false async=false drop=false max-buffers=8";
+
+/// Whole access units with SPS and PPS before every key frame.
+const H264_UNITS: &str =
+    "h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au";
+
+/// The element that decodes the H.264 of a camera.
+pub const H264_DECODER: &str = "openh264dec";
+/// The Debian package that ships [`H264_DECODER`].
+pub const H264_DECODER_PACKAGE: &str = "gstreamer1.0-plugins-bad";
+
+/// The slate's frames a second: enough for a clock that runs.
+const SLATE_FPS: u32 = 10;
+
+/// What the tee of a picture pipeline carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CameraMode {
-    /// The node.
-    pub device: String,
-    /// What comes out of it.
-    pub format: CameraFormat,
-    /// Pixels.
-    pub width: u32,
-    /// Pixels.
-    pub height: u32,
-    /// Frames a second, as numerator and denominator.
-    pub rate: (u32, u32),
+pub enum Carries {
+    /// Raw pictures in this GStreamer format: `I420`, `NV12`.
+    Raw(String),
+    /// The camera's own H.264, in access units with SPS and PPS in band.
+    H264,
 }
 
-/// What comes out of a camera.
+/// How buffers pass from camera to encoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CameraFormat {
-    /// Raw, by GStreamer's name.
-    Raw(&'static str),
-    /// Motion JPEG.
-    Jpeg,
+pub enum Memory {
+    /// As handles of the kernel's, without a copy. Only where both ends can.
+    Dmabuf,
+    /// Through mapped memory, which always works.
+    Mmap,
 }
 
-/// The picture up to the tee that encoders hang on. `camera` is there where
-/// the source is one.
-pub fn video_source(config: &VideoConfig, camera: Option<&CameraMode>) -> String {
-    let tee = "tee name=tee allow-not-linked=true";
+/// What is known beside configuration and devices.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances<'a> {
+    /// GStreamer's names of the raw formats that the H.264 encoder takes, best
+    /// first.
+    pub formats: &'a [Cow<'static, str>],
+    /// How buffers may pass.
+    pub memory: Memory,
+    /// This camera's own H.264 was proven to have key frames often enough, or
+    /// on demand.
+    pub pass_through: bool,
+    /// So many of the best modes were tried and refused (`ENOSPC`: the USB bus
+    /// has no room).
+    pub skip_modes: usize,
+}
+
+/// A picture pipeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PicturePlan {
+    /// The source, for messages: "camera /dev/…".
+    pub what: String,
+    /// The V4L2 node that it opens.
+    pub node: Option<String>,
+    /// The mode that the camera is set to.
+    pub mode: Option<Mode>,
+    /// The pipeline; it ends in a tee of the name `tee`.
+    pub description: String,
+    /// What the tee carries.
+    pub carries: Carries,
+    /// Frames a second that come through the tee, rounded up.
+    pub fps: u32,
+    /// Width and height of what the tee carries.
+    pub size: (u32, u32),
+    /// Why this mode, in words.
+    pub reason: String,
+}
+
+/// The picture's pipeline up to the tee that encoders hang on.
+///
+/// # Errors
+///
+/// No camera, one in trouble, or one without a mode that can be used.
+pub fn picture(
+    config: &VideoConfig,
+    cameras: &[Camera],
+    circumstances: &Circumstances,
+) -> Result<PicturePlan, MediaError> {
     let size = format!("width={},height={}", config.width, config.height);
-    match (config.source, camera) {
-        (VideoSource::V4l2, Some(camera)) => {
-            let CameraMode { width, height, .. } = camera;
-            let size = format!(
-                "width={width},height={height},framerate={}/{}",
-                camera.rate.0, camera.rate.1
-            );
-            let (caps, decode) = match camera.format {
-                CameraFormat::Raw(format) => (format!("video/x-raw,format={format}"), ""),
-                CameraFormat::Jpeg => ("image/jpeg".to_owned(), "jpegdec ! "),
-            };
-            format!(
-                "v4l2src name=device device={} ! {caps},{size} ! {NEWEST} ! {decode}\
-                 videoconvert ! video/x-raw,format=I420,width={width},height={height} ! {tee}",
-                quoted(&camera.device),
-            )
+    match config.source {
+        VideoSource::V4l2 => {
+            let (camera, choices) = choose_camera(config, cameras, circumstances)?;
+            let choice =
+                modes::after_refusals(choices, circumstances.skip_modes).ok_or_else(|| {
+                    failed(
+                        camera,
+                        "was refused room on its USB bus in every mode; \
+                     plug it into another socket, or unplug what shares the bus"
+                            .into(),
+                    )
+                })?;
+            Ok(of_camera(camera, &choice, circumstances))
         }
-        (VideoSource::V4l2 | VideoSource::Test, _) => format!(
-            "videotestsrc name=picture is-live=true pattern=smpte75 ! \
-             video/x-raw,format=I420,{size},framerate={}/1 ! {tee}",
-            config.fps
-        ),
-        (VideoSource::Custom, _) => format!(
-            "{} ! {NEWEST} ! videoconvert ! videoscale ! video/x-raw,format=I420,{size} ! {tee}",
-            config.pipeline.as_deref().unwrap_or_default()
-        ),
+        VideoSource::Test => Ok(PicturePlan {
+            what: "test picture".into(),
+            node: None,
+            mode: None,
+            // The painter of the clock knows this format.
+            description: format!(
+                "videotestsrc name=picture is-live=true pattern=smpte75 ! \
+                 video/x-raw,format=I420,{size},framerate={}/1 ! {TEE}",
+                config.fps
+            ),
+            carries: Carries::Raw("I420".into()),
+            fps: config.fps,
+            size: (config.width, config.height),
+            reason: "video.source is \"test\"".into(),
+        }),
+        VideoSource::Custom => {
+            let format = planar(circumstances.formats);
+            Ok(PicturePlan {
+                what: "video.pipeline".into(),
+                node: None,
+                mode: None,
+                description: format!(
+                    "{} ! {NEWEST} ! videoconvert ! videoscale ! \
+                     video/x-raw,format={format},{size} ! {TEE}",
+                    config.pipeline.as_deref().unwrap_or_default()
+                ),
+                carries: Carries::Raw(format),
+                fps: config.fps,
+                size: (config.width, config.height),
+                reason: "video.source is \"custom\"".into(),
+            })
+        }
     }
 }
 
@@ -75,60 +170,336 @@ pub fn tier_size(config: &VideoConfig, whole: (u32, u32), tier: usize) -> Option
     Some((u32::try_from(width & !1).ok()?.max(2), height))
 }
 
-/// One encoder and the sink behind it, to hang on the tee; scaled down first
-/// where there is a `size`.
-pub fn video_branch(
+/// What viewers see while the camera is gone: black, of the configured size,
+/// for a painter to write on.
+pub fn slate(config: &VideoConfig, format: &str) -> PicturePlan {
+    let fps = config.fps.min(SLATE_FPS);
+    PicturePlan {
+        what: "slate".into(),
+        node: None,
+        mode: None,
+        description: format!(
+            "videotestsrc name=picture is-live=true pattern=black ! \
+             video/x-raw,format={format},width={},height={},framerate={fps}/1 ! {TEE}",
+            config.width, config.height
+        ),
+        carries: Carries::Raw(format.to_owned()),
+        fps,
+        size: (config.width, config.height),
+        reason: "there is no picture".into(),
+    }
+}
+
+/// The camera to take, with its modes, best first.
+fn choose_camera<'a>(
+    config: &VideoConfig,
+    cameras: &'a [Camera],
+    circumstances: &Circumstances,
+) -> Result<(&'a Camera, Vec<Choice>), MediaError> {
+    let usable = |camera: &'a Camera| {
+        if let Some(trouble) = &camera.trouble {
+            return Err(failed(camera, trouble.clone()));
+        }
+        let choices = modes::ranked(camera, config, circumstances);
+        if choices.is_empty() {
+            return Err(failed(camera, modes::no_mode(camera, config)));
+        }
+        Ok((camera, choices))
+    };
+    if config.device != "auto" {
+        let named = cameras.iter().find(|c| c.is(&config.device));
+        return named.map_or_else(
+            || {
+                Err(MediaError::Camera {
+                    device: config.device.clone(),
+                    problem: "is not there; is it plugged in?".into(),
+                })
+            },
+            usable,
+        );
+    }
+    let mut refusal = MediaError::NoCamera;
+    let mut found: Vec<_> = Vec::new();
+    for camera in cameras.iter().rev() {
+        match usable(camera) {
+            Ok(one) => found.insert(0, one),
+            // The first one's refusal is reported.
+            Err(error) => refusal = error,
+        }
+    }
+    // A laptop's infrared camera is not what people want to be seen by.
+    found
+        .into_iter()
+        .min_by_key(|(_, choices)| choices.first().is_none_or(|c| c.is_grey))
+        .ok_or(refusal)
+}
+
+fn failed(camera: &Camera, problem: String) -> MediaError {
+    MediaError::Camera {
+        device: camera.device.clone(),
+        problem,
+    }
+}
+
+fn of_camera(camera: &Camera, choice: &Choice, circumstances: &Circumstances) -> PicturePlan {
+    let mode = &choice.mode;
+    let mut caps = match choice.coding {
+        Coding::Raw(format) => format!("video/x-raw,format={format}"),
+        Coding::Jpeg => "image/jpeg".to_owned(),
+        Coding::H264 => "video/x-h264".to_owned(),
+    };
+    caps.push_str(&format!(",width={},height={}", mode.width, mode.height));
+    // v4l2src counts a bridge's rate from the timings itself, to the digit.
+    if camera.kind != CameraKind::Hdmi {
+        caps.push_str(&format!(",framerate={}/{}", mode.rate.0, mode.rate.1));
+    }
+    let source = match camera.kind {
+        CameraKind::V4l2 | CameraKind::Hdmi => {
+            // A handle is worth it only where nothing reads the picture on
+            // its way.
+            let io = match (circumstances.memory, choice.work) {
+                (Memory::Dmabuf, Work::None) => "dmabuf",
+                _ => "mmap",
+            };
+            format!(
+                "v4l2src name=device device={} io-mode={io} ! {caps}",
+                quoted(&camera.device)
+            )
+        }
+        CameraKind::Libcamera => format!(
+            // Unpinned, it may change with the light, and the encoder's
+            // headers with it.
+            "{} name=device camera-name={} ! {caps},colorimetry=bt709",
+            libcamera::SOURCE,
+            quoted(&camera.device)
+        ),
+    };
+    let limit = match choice.drop_to {
+        Some(fps) => format!("videorate drop-only=true max-rate={fps} ! "),
+        None => String::new(),
+    };
+    let (width, height) = choice.size;
+    let format = match (choice.work, choice.coding) {
+        (Work::None, Coding::Raw(format)) => format.to_owned(),
+        // jpegdec and openh264dec make I420; any other format costs a pass.
+        (_, Coding::Jpeg | Coding::H264) if takes(circumstances.formats, "I420") => "I420".into(),
+        _ => planar(circumstances.formats),
+    };
+    let scale = if choice.size == (mode.width, mode.height) {
+        ""
+    } else {
+        "videoscale add-borders=false ! "
+    };
+    let pin = if scale.is_empty() {
+        ""
+    } else {
+        ",pixel-aspect-ratio=1/1"
+    };
+    let to_raw = format!(
+        "{scale}videoconvert ! video/x-raw,format={format},width={width},height={height}{pin}"
+    );
+    let (steps, carries) = match (choice.work, choice.coding) {
+        (Work::PassThrough, _) => (H264_UNITS.to_owned(), Carries::H264),
+        (Work::None, _) => (limit, Carries::Raw(format)),
+        (_, Coding::Raw(_)) => (format!("{NEWEST} ! {limit}{to_raw}"), Carries::Raw(format)),
+        (_, Coding::Jpeg) => (
+            format!("{NEWEST} ! {limit}jpegdec ! {to_raw}"),
+            Carries::Raw(format),
+        ),
+        (_, Coding::H264) => (
+            format!("h264parse ! {EVERY} ! {H264_DECODER} ! {NEWEST} ! {limit}{to_raw}"),
+            Carries::Raw(format),
+        ),
+    };
+    let steps = match steps.trim_end_matches(" ! ") {
+        "" => String::new(),
+        steps => format!("{steps} ! "),
+    };
+    PicturePlan {
+        what: format!("camera {}", camera.device),
+        node: (camera.kind != CameraKind::Libcamera).then(|| camera.device.clone()),
+        mode: Some(mode.clone()),
+        description: format!("{source} ! {steps}{TEE}"),
+        carries,
+        fps: choice
+            .drop_to
+            .unwrap_or_else(|| mode.rate.0.div_ceil(mode.rate.1.max(1)).max(1)),
+        size: choice.size,
+        reason: choice.reason.clone(),
+    }
+}
+
+/// The first of `formats` that is 4:2:0 of 8 bits, the only pictures that
+/// every browser plays.
+fn planar(formats: &[Cow<'static, str>]) -> String {
+    formats
+        .iter()
+        .find(|f| modes::is_420(f))
+        .map_or_else(|| "I420".to_owned(), |f| f.clone().into_owned())
+}
+
+fn takes(formats: &[Cow<'static, str>], format: &str) -> bool {
+    formats.iter().any(|f| f == format)
+}
+
+/// What an encoder makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target {
+    /// Its bitrate at the start, in bit/s.
+    pub bits_per_second: u32,
+    /// Width and height; `None` for those of the picture.
+    pub size: Option<(u32, u32)>,
+}
+
+/// One encoder and the sink behind it, to hang on a tee that carries `carries`
+/// at `fps` frames a second.
+pub fn branch(
     encoder: &Encoder,
+    target: Target,
+    carries: &Carries,
     fps: u32,
-    bits_per_second: u32,
-    size: Option<(u32, u32)>,
+    memory: Memory,
 ) -> String {
-    let element = encoder.element_text(fps, bits_per_second);
-    let scale = match size {
+    let parser = match &*encoder.parser {
+        "" => String::new(),
+        parser => format!(" ! {parser}"),
+    };
+    let takes = |format: &str| takes(&encoder.formats, format);
+    let scale = match target.size {
         Some((width, height)) => format!(
             "videoscale add-borders=false ! \
              video/x-raw,width={width},height={height},pixel-aspect-ratio=1/1 ! "
         ),
         None => String::new(),
     };
-    let parser = match &*encoder.parser {
-        "" => String::new(),
-        parser => format!(" ! {parser}"),
+    let best = encoder.formats.first().map_or("I420", |format| format);
+    let convert = || format!("{scale}videoconvert ! video/x-raw,format={best} ! ");
+    let (before, memory) = match carries {
+        Carries::H264 if encoder.codec == VideoCodec::H264 && target.size.is_none() => {
+            return format!("{FIREWALL} ! {EVERY} ! {H264_UNITS} ! {SINK}");
+        }
+        Carries::H264 => (
+            format!("{EVERY} ! {H264_DECODER} ! {NEWEST} ! {}", convert()),
+            Memory::Mmap,
+        ),
+        Carries::Raw(format) if takes(format) && target.size.is_none() => {
+            (format!("{NEWEST} ! "), memory)
+        }
+        Carries::Raw(format) if takes(format) => (format!("{NEWEST} ! {scale}"), Memory::Mmap),
+        Carries::Raw(_) => (format!("{NEWEST} ! {}", convert()), Memory::Mmap),
     };
+    let element = element(encoder, target.bits_per_second, fps, memory);
     format!(
-        "{NEWEST} ! {scale}{element} ! {}{parser} ! {SINK}",
+        "{FIREWALL} ! {before}{element} ! {}{parser} ! {SINK}",
         encoder.caps
     )
 }
 
-/// The sound; `None` where there is to be none. `device` is there where the
-/// source is a microphone.
-pub fn audio(config: &AudioConfig, device: Option<&str>) -> Option<String> {
-    let source = match (config.source, device) {
-        (AudioSource::None, _) => return None,
-        // The default buffer of 200 ms is latency; the clock is the system's,
-        // shared with the picture.
-        (AudioSource::Alsa, Some(device)) => format!(
-            "alsasrc name=device device={} buffer-time=60000 latency-time=10000 \
-             provide-clock=false ! queue max-size-time=100000000 leaky=downstream",
-            quoted(device)
-        ),
-        (AudioSource::Alsa | AudioSource::Test, _) => {
-            "audiotestsrc is-live=true wave=sine freq=440 volume=0.1 samplesperbuffer=480"
-                .to_owned()
+fn element(encoder: &Encoder, bits_per_second: u32, fps: u32, memory: Memory) -> String {
+    let element = encoder.element_text(fps, bits_per_second);
+    // GStreamer's V4L2 encoders copy what they are given unless told to take
+    // the camera's own buffers.
+    if memory == Memory::Dmabuf && encoder.factory.starts_with("v4l2") {
+        element.replacen(
+            "name=encoder",
+            "name=encoder output-io-mode=dmabuf-import",
+            1,
+        )
+    } else {
+        element
+    }
+}
+
+/// A sound pipeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SoundPlan {
+    /// The source, for messages: "microphone plughw:…".
+    pub what: String,
+    /// The PCM or the sound server's source.
+    pub device: Option<String>,
+    /// The pipeline, from source to sink.
+    pub description: String,
+}
+
+/// The sound; `None` where there is to be none.
+///
+/// # Errors
+///
+/// No microphone, where the configuration names none.
+pub fn sound(
+    config: &AudioConfig,
+    microphones: &[Microphone],
+) -> Result<Option<SoundPlan>, MediaError> {
+    let (what, device, source) = match config.source {
+        AudioSource::None => return Ok(None),
+        AudioSource::Alsa => {
+            let device = microphone(config, microphones)?;
+            let source = format!(
+                "{} ! queue max-size-time=100000000 leaky=downstream",
+                microphone_source(&device)
+            );
+            (format!("microphone {device}"), Some(device), source)
         }
-        (AudioSource::Custom, _) => config.pipeline.clone().unwrap_or_default(),
+        AudioSource::Test => (
+            "test tone".to_owned(),
+            None,
+            "audiotestsrc is-live=true wave=sine freq=440 volume=0.1 samplesperbuffer=480"
+                .to_owned(),
+        ),
+        AudioSource::Custom => (
+            "audio.pipeline".to_owned(),
+            None,
+            config.pipeline.clone().unwrap_or_default(),
+        ),
     };
-    Some(format!(
+    let description = format!(
         "{source} ! audioconvert ! audioresample ! \
          audio/x-raw,format=S16LE,rate=48000,channels=1 ! \
          opusenc audio-type=voice frame-size=20 inband-fec=true packet-loss-percentage=10 \
          perfect-timestamp=true bitrate={} ! {SINK}",
         config.bitrate_kbps.saturating_mul(1000)
-    ))
+    );
+    Ok(Some(SoundPlan {
+        what,
+        device,
+        description,
+    }))
 }
 
-const SINK: &str = "appsink name=out sync=false async=false drop=false max-buffers=8";
+/// What is configured, else a sound server, else a PCM that can be shared,
+/// else a card.
+fn microphone(config: &AudioConfig, microphones: &[Microphone]) -> Result<String, MediaError> {
+    if config.device != "auto" {
+        return Ok(config.device.clone());
+    }
+    let order = |m: &&Microphone| match m.kind {
+        MicrophoneKind::SoundServer => 0,
+        MicrophoneKind::Shared => 1,
+        MicrophoneKind::Card => 2,
+    };
+    microphones
+        .iter()
+        .min_by_key(order)
+        .map(|m| m.device.clone())
+        .ok_or(MediaError::NoMicrophone)
+}
+
+/// The default buffer of 200 ms is latency; the clock is the system's, shared
+/// with the picture.
+fn microphone_source(device: &str) -> String {
+    const BUFFERS: &str = "buffer-time=60000 latency-time=10000 provide-clock=false";
+    let named = |key: &str, name: &str| match name {
+        "" => String::new(),
+        name => format!(" {key}={}", quoted(name)),
+    };
+    if let Some(name) = device.strip_prefix("pulse:") {
+        format!("pulsesrc name=device{} {BUFFERS}", named("device", name))
+    } else if let Some(name) = device.strip_prefix("pipewire:") {
+        format!("pipewiresrc name=device{}", named("target-object", name))
+    } else {
+        format!("alsasrc name=device device={} {BUFFERS}", quoted(device))
+    }
+}
 
 /// A value for a GStreamer description.
 fn quoted(text: &str) -> String {
@@ -136,79 +507,4 @@ fn quoted(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_jpeg_camera_is_decoded_to_420_behind_a_leaky_queue() {
-        let camera = CameraMode {
-            device: "/dev/v4l/by-id/usb-x".into(),
-            format: CameraFormat::Jpeg,
-            width: 1280,
-            height: 720,
-            rate: (30, 1),
-        };
-        assert_eq!(
-            video_source(&VideoConfig::default(), Some(&camera)),
-            "v4l2src name=device device=\"/dev/v4l/by-id/usb-x\" ! \
-             image/jpeg,width=1280,height=720,framerate=30/1 ! \
-             queue max-size-buffers=1 max-size-bytes=0 max-size-time=0 leaky=downstream ! \
-             jpegdec ! videoconvert ! video/x-raw,format=I420,width=1280,height=720 ! \
-             tee name=tee allow-not-linked=true"
-        );
-    }
-
-    #[test]
-    fn a_raw_camera_is_not_decoded() {
-        let camera = CameraMode {
-            device: "/dev/video0".into(),
-            format: CameraFormat::Raw("YUY2"),
-            width: 640,
-            height: 360,
-            rate: (25, 2),
-        };
-        let text = video_source(&VideoConfig::default(), Some(&camera));
-        assert!(text.contains("video/x-raw,format=YUY2,width=640,height=360,framerate=25/2"));
-        assert!(!text.contains("jpegdec"));
-    }
-
-    #[test]
-    fn x264_makes_one_slice_a_frame_at_the_configured_rate() {
-        let text = video_branch(&Encoder::row("x264").expect("a row"), 30, 2_000_000, None);
-        for part in [
-            "x264enc name=encoder key-int-max=300 bitrate=2000 ",
-            " threads=1 ",
-            " sliced-threads=false ",
-            "profile=constrained-baseline",
-            "h264parse config-interval=-1",
-        ] {
-            assert!(text.contains(part), "{part}: {text}");
-        }
-    }
-
-    #[test]
-    fn a_tier_is_scaled_to_its_height_in_the_pictures_shape() {
-        let config = VideoConfig::default();
-        assert_eq!(tier_size(&config, (1280, 720), 0), None);
-        assert_eq!(tier_size(&config, (1280, 720), 1), Some((640, 360)));
-        assert_eq!(tier_size(&config, (1024, 600), 1), Some((614, 360)));
-        assert_eq!(tier_size(&config, (1280, 720), 2), None);
-        let x264 = Encoder::row("x264").expect("a row");
-        let text = video_branch(&x264, 30, 500_000, Some((640, 360)));
-        let (scale, encoder) = text.split_once("x264enc").expect("its element");
-        assert!(scale.contains("videoscale add-borders=false ! video/x-raw,width=640,height=360,"));
-        assert!(encoder.contains(" bitrate=500 "), "{text}");
-    }
-
-    #[test]
-    fn no_sound_is_no_pipeline_and_a_device_is_quoted() {
-        let mut config = AudioConfig {
-            source: AudioSource::None,
-            ..Default::default()
-        };
-        assert_eq!(audio(&config, None), None);
-        config.source = AudioSource::Alsa;
-        let text = audio(&config, Some("plughw:CARD=\"x")).expect("a pipeline");
-        assert!(text.starts_with("alsasrc name=device device=\"plughw:CARD=\\\"x\" "));
-    }
-}
+mod tests;

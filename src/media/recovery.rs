@@ -213,6 +213,11 @@ impl Recovery {
         }
     }
 
+    /// Why there is no camera, while it is lost.
+    pub fn loss(&self) -> Option<&str> {
+        matches!(self.camera, Camera::Lost { .. }).then_some(self.reason.as_str())
+    }
+
     /// The camera's picture flows.
     pub fn is_live(&self) -> bool {
         matches!(self.camera, Camera::Live { .. })

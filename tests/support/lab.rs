@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -14,11 +13,44 @@ use super::{SOON, until};
 /// What tests/lab/guest/ sets up.
 pub const NAME: &str = "vivid";
 pub const CAMERA: &str = "/dev/video0";
+/// Lets the camera's bars move, which they do not of themselves.
+pub const MOVE: &str = "v4l2-ctl -d /dev/video0 -c horizontal_movement=4";
 
 /// The agent keeps devices open this long after the last viewer (src/media/hub.rs).
 const GRACE: Duration = Duration::from_secs(5);
 /// More than that, for closing the device and asking whether it is closed.
 const SLACK: Duration = Duration::from_secs(2);
+
+/// A moment in the machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock(Duration);
+
+impl Clock {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    /// The time that a line begins with, as in `2026-01-31T12:34:56.789012Z`.
+    fn read(line: &str) -> Option<Self> {
+        let (_, time) = line.split_once('T')?;
+        let (time, _) = time.split_once('Z')?;
+        let mut parts = time.split(':');
+        let mut next = || parts.next()?.parse::<f64>().ok();
+        let (hours, minutes, seconds) = (next()?, next()?, next()?);
+        Some(Self(Duration::from_secs_f64(
+            (hours * 60.0 + minutes) * 60.0 + seconds,
+        )))
+    }
+
+    /// `None` where this was before `moment`. No test takes half a day.
+    fn since(self, moment: Self) -> Option<Duration> {
+        match self.0.checked_sub(moment.0) {
+            Some(after) => (after < Self::DAY / 2).then_some(after),
+            None => {
+                let after = self.0 + Self::DAY - moment.0;
+                (after < Self::DAY / 2).then_some(after)
+            }
+        }
+    }
+}
 
 /// The machine and what is around it.
 pub struct Lab {
@@ -30,11 +62,11 @@ pub struct Lab {
 impl Lab {
     /// The machine with its agent started anew.
     pub async fn with_fresh_agent() -> Self {
-        Self::with_agent("").await
+        Self::with_agent(&[]).await
     }
 
-    /// The same with one more line under `[video]` in the agent's configuration.
-    pub async fn with_agent(video: &str) -> Self {
+    /// The same with other values under `[video]` in the agent's configuration.
+    pub async fn with_agent(video: &[(&str, &str)]) -> Self {
         let variable = |name: &str| {
             std::env::var(name).unwrap_or_else(|_| {
                 panic!("{name} is not set: this test needs the virtual machine; run make test-vm")
@@ -45,10 +77,22 @@ impl Lab {
             ssh_config: variable("CAMERA_AGENT_LAB_SSH_CONFIG").into(),
             out: variable("CAMERA_AGENT_LAB_OUT").into(),
         };
+        let mut edits = String::new();
+        for (key, value) in video {
+            edits += &format!(" -e '/^{key} =/d; s/^\\[video\\]/&\\n{key} = {value}/'");
+        }
+        // A test that failed may have left a device unplugged.
+        for (driver, device) in [("vivid", "vivid.0"), ("snd_aloop", "snd_aloop.0")] {
+            let driver = format!("/sys/bus/platform/drivers/{driver}");
+            lab.vm(&format!(
+                "[ -e {driver}/{device} ] || echo {device} >{driver}/bind"
+            ))
+            .await;
+        }
         lab.vm(&format!(
             "systemctl stop other 2>/dev/null; cd /etc/camera-agent; \
-             sed '/^\\[video\\]/a {video}' plain.toml >camera-agent.toml; \
-             systemctl restart camera-agent"
+             sed -e ''{edits} plain.toml >camera-agent.toml; \
+             udevadm settle; {MOVE}; systemctl restart camera-agent"
         ))
         .await;
         until("the agent is registered", SOON, || async {
@@ -94,26 +138,20 @@ impl Lab {
         .await
     }
 
-    /// Runs a command in the machine. The time there just before it, in µs.
-    pub async fn at(&self, command: &str) -> u64 {
-        let printed = self.vm(&format!("date +%s%6N; {command}")).await;
-        let first = printed.lines().next().unwrap_or_default();
-        first.parse().expect("date prints a number")
+    /// Runs a command in the machine; the time there just before it.
+    pub async fn at(&self, command: &str) -> Clock {
+        let printed = self.vm(&format!("date -u +%FT%T.%6NZ; {command}")).await;
+        Clock::read(&printed).expect("date prints the time")
     }
 
-    /// How long after `moment` the agent first logged `text`, by the machine's
-    /// own clock: what emulation and the way to here add is not in it.
-    pub async fn logged_after(&self, moment: u64, text: &str) -> Duration {
+    /// How long after `moment` the agent first logged `text`, by its own clock:
+    /// what emulation and the way to here add is not in it.
+    pub async fn logged_after(&self, moment: Clock, text: &str) -> Duration {
         until(&format!("{text:?} in the agent's log"), SOON, || async {
-            let lines = self
-                .vm("journalctl --no-pager -o json --output-fields=MESSAGE -u camera-agent -n 200")
-                .await;
-            lines.lines().find_map(|line| {
-                let entry: Value = serde_json::from_str(line).expect("JSON");
-                let at: u64 = entry["__REALTIME_TIMESTAMP"].as_str()?.parse().ok()?;
-                let found = at > moment && entry["MESSAGE"].as_str()?.contains(text);
-                found.then(|| Duration::from_micros(at - moment))
-            })
+            let log = self.log().await;
+            log.lines()
+                .filter(|line| line.contains(text))
+                .find_map(|line| Clock::read(line)?.since(moment))
         })
         .await
     }

@@ -50,21 +50,24 @@ pub struct Timeline {
     pub backwards: u64,
     /// Packets of another SSRC than the one before.
     pub changes: u64,
-    last: Option<(u32, u32)>,
+    /// The longest wait for a packet.
+    pub longest_gap: Duration,
+    last: Option<(u32, u32, Instant)>,
     /// The last packet was its frame's last.
     whole: bool,
 }
 
 impl Timeline {
     fn take(&mut self, header: &rtp::Header, now: Instant) {
-        if let Some((ssrc, timestamp)) = self.last {
+        if let Some((ssrc, timestamp, at)) = self.last {
             let step = header.timestamp.wrapping_sub(timestamp).cast_signed();
             self.changes += u64::from(header.ssrc != ssrc);
             self.backwards += u64::from(step < 0 || (step == 0 && self.whole));
             self.elapsed += i64::from(step);
+            self.longest_gap = self.longest_gap.max(now - at);
         }
         self.began.get_or_insert(now);
-        self.last = Some((header.ssrc, header.timestamp));
+        self.last = Some((header.ssrc, header.timestamp, now));
         // Each packet of sound is a frame, with or without a marker.
         self.whole = header.marker || header.payload_type == OPUS;
     }

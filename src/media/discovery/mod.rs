@@ -1,13 +1,30 @@
 //! Which cameras and microphones this machine has, described so that the
 //! [plan](super::plan) can be made, and tested, without them.
+//!
+//! * [`video4linux`] lists the nodes and says which of them are cameras;
+//!   `ioctl` asks one node.
+//! * [`libcamera`] lists the cameras that only libcamera can run.
+//! * [`sound`] lists sound servers, shared PCMs and cards.
+//! * [`report`] puts all of it into words, for `camera-agent devices`.
+
+mod ioctl;
+pub mod libcamera;
+pub mod report;
+pub mod sound;
+pub mod video4linux;
+
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+
+use crate::config::VideoConfig;
 
 /// A camera: something that captures pictures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Camera {
-    /// The path to open it by: the most stable there is.
+    /// The path to open it by: the most stable there is. A libcamera camera's
+    /// id.
     pub device: String,
     /// Every other path of the same node, `/dev/videoN` among them.
     #[serde(default)]
@@ -25,12 +42,26 @@ pub struct Camera {
     /// USB link speed in Mbit/s, where it hangs on USB and that is known.
     #[serde(default)]
     pub usb_mbit: Option<u32>,
+    /// Why it cannot be used now, and what to do: no permission, unplugged.
+    /// It is listed all the same, for it may be what somebody is looking for.
+    #[serde(default)]
+    pub trouble: Option<String>,
+    /// What an HDMI bridge receives; `None` for every other camera.
+    #[serde(default)]
+    pub signal: Option<Signal>,
     /// What it can deliver.
     #[serde(default)]
     pub modes: Vec<Mode>,
     /// Its controls.
     #[serde(default)]
     pub controls: Vec<Control>,
+}
+
+impl Camera {
+    /// True where `device` is one of its paths.
+    pub fn is(&self, device: &str) -> bool {
+        self.device == device || self.aliases.iter().any(|alias| alias == device)
+    }
 }
 
 /// How a camera is captured from.
@@ -44,6 +75,28 @@ pub enum CameraKind {
     Hdmi,
     /// libcamera, through its GStreamer source.
     Libcamera,
+}
+
+/// What an HDMI bridge receives (kernel doc:
+/// userspace-api/media/v4l/vidioc-query-dv-timings).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Signal {
+    /// Nothing: no cable, or the other end sleeps.
+    Missing,
+    /// Something that the receiver cannot lock to.
+    Unstable,
+    /// Something that the receiver, or this program, cannot capture.
+    Unsupported,
+    /// A progressive picture.
+    Present {
+        /// Pixels.
+        width: u32,
+        /// Pixels.
+        height: u32,
+        /// Frames a second, as numerator and denominator.
+        rate: (u32, u32),
+    },
 }
 
 /// One format, size and frame rate.
@@ -85,11 +138,28 @@ pub struct Control {
     pub writable: bool,
 }
 
+/// A node that is no camera.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OtherNode {
+    /// `/dev/videoN`.
+    pub device: String,
+    /// The card's name, for people.
+    pub name: String,
+    /// The kernel driver.
+    pub driver: String,
+    /// What it is: "metadata", "M2M codec".
+    pub what: String,
+    /// Why that is no camera.
+    pub reason: String,
+}
+
 /// A sound source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Microphone {
-    /// The ALSA PCM to open (`plughw:CARD=…,DEV=…`), or a sound server's.
+    /// The ALSA PCM to open (`plughw:CARD=…,DEV=…`), or a sound server's
+    /// source (`pulse:`, `pipewire:`).
     pub device: String,
     /// What carries it.
     pub kind: MicrophoneKind,
@@ -97,8 +167,9 @@ pub struct Microphone {
     pub name: String,
 }
 
-/// What carries a microphone's sound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What carries a microphone's sound, best first: a sound server owns the
+/// cards, a shared PCM leaves the card to others too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MicrophoneKind {
     /// PipeWire or PulseAudio, which own the card when they run.
@@ -107,4 +178,64 @@ pub enum MicrophoneKind {
     Shared,
     /// An ALSA card.
     Card,
+}
+
+/// What is asked of a camera that can deliver any size in a range: a size to
+/// list beside the usual ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wish {
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Frames a second.
+    pub fps: u32,
+}
+
+impl From<&VideoConfig> for Wish {
+    fn from(config: &VideoConfig) -> Self {
+        Self {
+            width: config.width,
+            height: config.height,
+            fps: config.fps,
+        }
+    }
+}
+
+/// The nodes and cameras of this machine.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Cameras {
+    /// Cameras, V4L2 nodes by number, then libcamera's.
+    pub cameras: Vec<Camera>,
+    /// Nodes that are none.
+    pub others: Vec<OtherNode>,
+}
+
+/// The cameras among which the configuration lets the plan choose. GStreamer
+/// must have been started.
+///
+/// A node that it names is the only one that is opened: opening wakes a
+/// camera, and may wake a fault.
+pub fn cameras(config: &VideoConfig) -> Cameras {
+    let is_node = config.device.starts_with("/dev/") || Path::new(&config.device).exists();
+    if !is_node {
+        return every_camera(config);
+    }
+    let mut found = Cameras::default();
+    video4linux::add_named(&mut found, &config.device, Wish::from(config));
+    found
+}
+
+/// Every camera, and the one that the configuration names, listed in `/dev` or
+/// not. GStreamer must have been started.
+///
+/// Opens every node for a moment and captures nothing.
+pub fn every_camera(config: &VideoConfig) -> Cameras {
+    let wish = Wish::from(config);
+    let mut found = video4linux::list(&video4linux::Folders::default(), wish);
+    found.cameras.extend(libcamera::list(wish));
+    if config.device != "auto" && !found.cameras.iter().any(|c| c.is(&config.device)) {
+        video4linux::add_named(&mut found, &config.device, wish);
+    }
+    found
 }

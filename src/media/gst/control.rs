@@ -21,6 +21,9 @@ const CONTROLS: &str = "extra-controls";
 pub fn force_key_frame(encoder: &Encoder, branch: &gst::Bin, sink: &gst_app::AppSink) -> bool {
     let taken = match &encoder.key_frame {
         KeyFrame::Event => Err("its row says so".to_owned()),
+        // Before its first frame, which is a key frame anyway, a signal finds
+        // an encoder that is not there yet.
+        KeyFrame::Signal(_) if !has_given(sink) => Ok(()),
         KeyFrame::Signal(name) => element(branch).and_then(|e| emit(&e, name)),
         KeyFrame::Control(name) => element(branch).and_then(|e| set_control(&e, name, 1)),
     };
@@ -56,6 +59,12 @@ pub fn set_bitrate(encoder: &Encoder, branch: &gst::Bin, bits_per_second: u32) -
         debug!(encoder = %encoder.id, why, "the encoder took no bitrate");
     }
     set.is_ok()
+}
+
+/// A frame has come to `sink`.
+fn has_given(sink: &gst_app::AppSink) -> bool {
+    sink.property::<Option<gst::Sample>>("last-sample")
+        .is_some()
 }
 
 fn element(branch: &gst::Bin) -> Result<gst::Element, String> {
@@ -240,15 +249,15 @@ mod tests {
             row.rate = knob;
             assert!(!set_bitrate(&row, &bin, 2_000_000), "{:?}", row.rate);
         }
-        for way in [
-            KeyFrame::Event,
-            KeyFrame::Signal("force-IDR".into()),
-            // A signal of every pad, but not an action, and of no element.
-            KeyFrame::Signal("pad-added".into()),
-            KeyFrame::Control("force_key_frame".into()),
-        ] {
+        for way in [KeyFrame::Event, KeyFrame::Control("force_key_frame".into())] {
             row.key_frame = way;
             assert!(!force_key_frame(&row, &bin, &sink), "{:?}", row.key_frame);
         }
+        // The first frame is one.
+        row.key_frame = KeyFrame::Signal("force-IDR".into());
+        assert!(force_key_frame(&row, &bin, &sink));
+        assert!(emit(&encoder, "force-IDR").is_err());
+        // Every element has it, but it is no action.
+        assert!(emit(&encoder, "pad-added").is_err());
     }
 }

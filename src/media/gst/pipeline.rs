@@ -12,6 +12,7 @@ use gstreamer_app as gst_app;
 use tracing::{debug, warn};
 
 use super::{parse, sink, words};
+use crate::media::plan::PicturePlan;
 use crate::media::pulse::Pulse;
 use crate::media::{AccessUnit, Encoding, MediaError, Output};
 use crate::sdp::VideoCodec;
@@ -133,6 +134,8 @@ impl Running {
         let (alive, encoded) = (life.alive.clone(), life.encoded.clone());
         let (ended, on_problem) = (life.alive.clone(), self.on_problem.clone());
         let what = self.what.clone();
+        // An encoder begins with one; a camera's own H.264 is joined anywhere.
+        let mut key_came = false;
         sink.set_callbacks(
             gst_app::AppSinkCallbacks::builder()
                 .new_sample(move |sink| {
@@ -145,7 +148,10 @@ impl Running {
                         access_unit(&sample, sink, branch.is_none(), inside.as_deref())
                     {
                         encoded.beat(unit.encoded_at);
-                        lock(&output).access_unit(unit);
+                        key_came |= unit.key;
+                        if key_came {
+                            lock(&output).access_unit(unit);
+                        }
                     }
                     Ok(gst::FlowSuccess::Ok)
                 })
@@ -320,6 +326,8 @@ struct Branch {
 /// A picture's pipeline: a camera, a test picture or the slate, with an encoder
 /// for each encoding that is watched.
 pub(super) struct Picture {
+    /// How it was made.
+    pub plan: PicturePlan,
     running: Running,
     tee: gst::Element,
     branches: HashMap<Encoding, Branch>,
@@ -329,16 +337,15 @@ pub(super) struct Picture {
 }
 
 impl Picture {
-    /// A pipeline from a description that ends in an element called `tee`.
-    /// `on_flow` is called for its first frame.
+    /// A pipeline as planned. `on_flow` is called for its first frame.
     pub fn new(
-        description: &str,
-        what: String,
+        plan: PicturePlan,
         on_flow: impl Fn() + Send + Sync + 'static,
         on_problem: OnProblem,
     ) -> Result<Self, MediaError> {
         let problem = on_problem.clone();
-        let running = Running::new(description, what.clone(), on_problem)?;
+        let what = plan.what.clone();
+        let running = Running::new(&plan.description, what.clone(), on_problem)?;
         let tee = running
             .pipeline
             .by_name("tee")
@@ -371,6 +378,7 @@ impl Picture {
             gst::PadProbeReturn::Ok
         });
         Ok(Self {
+            plan,
             running,
             tee,
             branches: HashMap::new(),
@@ -382,6 +390,15 @@ impl Picture {
     /// The element of this name.
     pub fn element(&self, name: &str) -> Option<gst::Element> {
         self.running.pipeline.by_name(name)
+    }
+
+    /// The first element of this kind.
+    pub fn element_made_by(&self, factory: &str) -> Option<gst::Element> {
+        let elements = self.running.pipeline.iterate_elements();
+        elements
+            .into_iter()
+            .flatten()
+            .find(|e| e.factory().is_some_and(|f| f.name() == factory))
     }
 
     pub fn play(&self, clock: &gst::Clock, base_time: gst::ClockTime) -> Result<(), MediaError> {
@@ -453,7 +470,10 @@ impl Picture {
             .expect("a tee has any number of pads");
         let bin_pad = bin.static_pad("sink").expect("the unlinked pad is ghosted");
         let halved = Arc::new(AtomicBool::new(halved));
-        drop_every_second(&bin_pad, halved.clone());
+        // A camera's own H.264 goes through without an encoder, and whole.
+        if let Some(pad) = bin.by_name("encoder").and_then(|e| e.static_pad("sink")) {
+            drop_every_second(&pad, halved.clone());
+        }
         // The branch runs before the first buffer comes.
         let linked = bin
             .sync_state_with_parent()

@@ -15,15 +15,16 @@ use tracing::{debug, error, info, warn};
 
 use super::control;
 use super::pipeline::{BranchId, OnProblem, Picture, SharedOutput, lock};
+use super::plan_picture;
 use crate::config::{VideoConfig, VideoSource};
 use crate::media::controls::{self, ControlError};
 use crate::media::encoder::Encoder;
+use crate::media::learned::Learned;
 use crate::media::picture::{Caption, Painter, Plane};
+use crate::media::plan::{self, Memory, Target};
 use crate::media::probe::{Encoders, Found};
 use crate::media::recovery::{Action, Event, Limits, Recovery};
-use crate::media::{
-    Encoding, MediaError, Output, PictureStatus, VideoRate, Waker, devices, hotplug, plan,
-};
+use crate::media::{Encoding, MediaError, Output, PictureStatus, VideoRate, Waker, hotplug};
 
 const LOST: Caption = Caption::Words("CAMERA LOST, WAITING");
 const STARTING: Caption = Caption::Words("CAMERA IS STARTING");
@@ -31,7 +32,7 @@ const STARTING: Caption = Caption::Words("CAMERA IS STARTING");
 /// What pipelines report from their own threads. The number tells them apart:
 /// news of a pipeline that was closed since is no news.
 enum News {
-    Opened(u64, Result<Camera, MediaError>),
+    Opened(u64, Result<Box<Camera>, MediaError>),
     Flows(u64),
     Problem(u64, Option<BranchId>, MediaError),
 }
@@ -39,9 +40,20 @@ enum News {
 /// A camera that is open.
 struct Camera {
     picture: Picture,
-    /// Width and height.
-    size: (u32, u32),
-    node: Option<String>,
+    flowing_since: Option<Instant>,
+}
+
+impl Camera {
+    fn new(picture: Picture) -> Self {
+        Self {
+            picture,
+            flowing_since: None,
+        }
+    }
+
+    fn shares_buffers(&self) -> bool {
+        self.picture.plan.description.contains(" io-mode=dmabuf")
+    }
 }
 
 /// Sends news and wakes the thread that reads them.
@@ -105,7 +117,9 @@ enum Shown {
 pub(super) struct Show {
     config: VideoConfig,
     encoders: Arc<Encoders>,
-    /// The rows in use.
+    /// The best encoder for H.264.
+    first: Arc<Encoder>,
+    /// The rows in use; there is always one for [`Encoding::H264`].
     rows: HashMap<Encoding, Row>,
     clock: gst::Clock,
     base_time: gst::ClockTime,
@@ -124,6 +138,7 @@ pub(super) struct Show {
     numbers: u64,
     /// The loss of the camera was logged.
     lost: bool,
+    learned: Arc<Mutex<Learned>>,
     /// What the log says of the controls that could not be set.
     refused: Arc<Mutex<Vec<ControlError>>>,
 }
@@ -145,6 +160,7 @@ impl Show {
             ),
             config,
             encoders,
+            first: h264.clone(),
             rows: HashMap::from([(Encoding::H264, Row::first(h264))]),
             clock,
             base_time,
@@ -161,6 +177,7 @@ impl Show {
             shown: Shown::Nothing,
             numbers: 0,
             lost: false,
+            learned: Arc::default(),
             refused: Arc::default(),
         }
     }
@@ -217,11 +234,8 @@ impl Show {
         // there is nothing to open, and the pipeline can stand ready.
         if self.spare.is_none() && self.config.source == VideoSource::Test {
             let number = self.number();
-            let made = open(&self.config, &self.teller, number);
-            self.spare = made.ok().map(|camera| Numbered {
-                number,
-                value: camera.picture,
-            });
+            let made = self.opener(number).open();
+            self.spare = made.ok().map(|value| Numbered { number, value });
         }
     }
 
@@ -234,7 +248,7 @@ impl Show {
             Some(Numbered {
                 value: Some(camera),
                 ..
-            }) if self.recovery.is_live() => camera.node.clone(),
+            }) if self.recovery.is_live() => camera.picture.plan.node.clone(),
             _ => None,
         };
         PictureStatus {
@@ -276,7 +290,7 @@ impl Show {
                     return;
                 }
                 match result {
-                    Ok(camera) => self.opened(number, camera, now),
+                    Ok(camera) => self.opened(number, *camera, now),
                     Err(error) => self.camera_failed(&error, now),
                 }
             }
@@ -285,6 +299,13 @@ impl Show {
                     if self.lost {
                         info!("the camera is back");
                         self.lost = false;
+                    }
+                    if let Some(Numbered {
+                        value: Some(camera),
+                        ..
+                    }) = &mut self.camera
+                    {
+                        camera.flowing_since = Some(now);
                     }
                     self.recovery.handle(Event::CameraFlows, now);
                 }
@@ -326,12 +347,6 @@ impl Show {
     }
 
     fn camera_failed(&mut self, error: &MediaError, now: Instant) {
-        // The first says it; the rest would only say it again.
-        if std::mem::replace(&mut self.lost, true) {
-            debug!(%error, "the camera is still lost");
-        } else {
-            warn!(%error, "the camera is lost; viewers see a slate, and it is tried again until it works");
-        }
         self.recovery.handle(
             Event::CameraFailed {
                 reason: error.to_string(),
@@ -347,7 +362,30 @@ impl Show {
             .handle(Event::EncoderFailed(encoding, reason), now);
     }
 
+    /// Logs and learns from the loss of the camera, before it is closed.
+    fn note_loss(&mut self, now: Instant) {
+        let (Some(reason), Some(camera)) = (self.recovery.loss(), &self.camera) else {
+            return;
+        };
+        let opened = camera.value.as_ref();
+        let worked = opened
+            .and_then(|camera| camera.flowing_since)
+            .map(|since| now.saturating_duration_since(since));
+        let shared = opened.is_some_and(Camera::shares_buffers);
+        lock(&self.learned).failed(reason, worked, shared);
+        // The first says it; the rest would only say it again.
+        if std::mem::replace(&mut self.lost, true) {
+            debug!(error = reason, "the camera is still lost");
+        } else {
+            warn!(
+                error = reason,
+                "the camera is lost; viewers see a slate, and it is tried again until it works"
+            );
+        }
+    }
+
     fn act(&mut self, now: Instant) {
+        self.note_loss(now);
         while let Some(action) = self.recovery.next_action() {
             match action {
                 Action::OpenCamera => self.open_camera(now),
@@ -381,15 +419,7 @@ impl Show {
             let number = spare.number;
             let picture = spare.value;
             match picture.play(&self.clock, self.base_time) {
-                Ok(()) => self.opened(
-                    number,
-                    Camera {
-                        picture,
-                        size: (self.config.width, self.config.height),
-                        node: None,
-                    },
-                    now,
-                ),
+                Ok(()) => self.opened(number, Camera::new(picture), now),
                 Err(error) => {
                     self.camera = Some(Numbered {
                         number,
@@ -405,21 +435,21 @@ impl Show {
             number,
             value: None,
         });
-        let (config, teller) = (self.config.clone(), self.teller.clone());
+        let opener = self.opener(number);
         let (clock, base_time) = (self.clock.clone(), self.base_time);
         let refused = self.refused.clone();
         let thread = std::thread::Builder::new().name("camera-open".into());
         let spawned = thread.spawn(move || {
-            let camera = open(&config, &teller, number);
-            let camera = camera.and_then(|camera| {
-                camera.picture.play(&clock, base_time)?;
-                Ok(camera)
+            let camera = opener.open().and_then(|picture| {
+                picture.play(&clock, base_time)?;
+                Ok(Box::new(Camera::new(picture)))
             });
-            let node = camera.as_ref().ok().and_then(|camera| camera.node.clone());
-            teller.tell(News::Opened(number, camera));
+            let opened = camera.as_ref().ok();
+            let node = opened.and_then(|camera| camera.picture.plan.node.clone());
+            opener.teller.tell(News::Opened(number, camera));
             // The picture does not wait for them.
             if let Some(node) = node {
-                set_controls(&node, &config, &mut lock(&refused));
+                set_controls(&node, &opener.config, &mut lock(&refused));
             }
         });
         if let Err(e) = spawned {
@@ -428,6 +458,16 @@ impl Show {
                 problem: format!("no thread to open it: {e}"),
             };
             self.camera_failed(&error, now);
+        }
+    }
+
+    fn opener(&self, number: u64) -> Opener {
+        Opener {
+            config: self.config.clone(),
+            h264: self.rows[&Encoding::H264].encoder.clone(),
+            learned: self.learned.clone(),
+            teller: self.teller.clone(),
+            number,
         }
     }
 
@@ -477,17 +517,6 @@ impl Show {
         }
     }
 
-    /// Width and height of what is shown.
-    fn size(&self) -> (u32, u32) {
-        match &self.camera {
-            Some(Numbered {
-                value: Some(camera),
-                ..
-            }) if self.shown == Shown::Camera => camera.size,
-            _ => (self.config.width, self.config.height),
-        }
-    }
-
     fn shown_number(&self) -> Option<u64> {
         match self.shown {
             Shown::Nothing => None,
@@ -521,14 +550,22 @@ impl Show {
             bits_per_second: self.config.bitrate_kbps.saturating_mul(1000),
             halved: false,
         });
-        let fps = self.config.fps;
-        let size = plan::tier_size(&self.config, self.size(), encoding.tier);
+        let config = self.config.clone();
         let Some(picture) = self.shown_picture() else {
             return;
         };
         picture.remove_branch(encoding);
+        let memory = match picture.plan.description.contains(" io-mode=dmabuf") {
+            true => Memory::Dmabuf,
+            false => Memory::Mmap,
+        };
         let hung = row.and_then(|row| {
-            let description = plan::video_branch(&row, fps, counted_in_frames(rate), size);
+            let plan = &picture.plan;
+            let target = Target {
+                bits_per_second: counted_in_frames(rate),
+                size: plan::tier_size(&config, plan.size, encoding.tier),
+            };
+            let description = plan::branch(&row, target, &plan.carries, plan.fps, memory);
             picture.add_branch(encoding, &description, rate.halved, output)
         });
         let now = Instant::now();
@@ -545,7 +582,8 @@ impl Show {
         let Found { encoder, .. } = match encoding.tier {
             0 => self.encoders.best(encoding.codec)?,
             tier => {
-                let size = plan::tier_size(&self.config, self.size(), tier);
+                let whole = (self.config.width, self.config.height);
+                let size = plan::tier_size(&self.config, whole, tier);
                 self.encoders.beside_best(encoding.codec, size)?
             }
         };
@@ -583,6 +621,10 @@ impl Show {
             row.fell_at
                 .is_none_or(|at| now.saturating_duration_since(at) < FORGIVEN)
         });
+        // The camera's mode is chosen for what this one takes.
+        self.rows
+            .entry(Encoding::H264)
+            .or_insert_with(|| Row::first(self.first.clone()));
     }
 
     fn number(&mut self) -> u64 {
@@ -610,36 +652,55 @@ fn set_controls(node: &str, config: &VideoConfig, refused: &mut Vec<ControlError
     *refused = errors;
 }
 
-/// Makes the camera's pipeline, or the one that stands for it.
-fn open(config: &VideoConfig, teller: &Teller, number: u64) -> Result<Camera, MediaError> {
-    let camera = match config.source {
-        VideoSource::V4l2 => Some(devices::camera(config)?),
-        VideoSource::Test | VideoSource::Custom => None,
-    };
-    let what = match (&camera, config.source) {
-        (Some(camera), _) => format!("camera {}", camera.device),
-        (None, VideoSource::Custom) => "video.pipeline".to_owned(),
-        (None, _) => "test picture".to_owned(),
-    };
-    let description = plan::video_source(config, camera.as_ref());
-    let picture = Picture::new(
-        &description,
-        what,
-        teller.on_flow(number),
-        teller.on_problem(number),
-    )?;
-    if config.source == VideoSource::Test
-        && let Some(source) = picture.element("picture")
-    {
-        paint(&source, Caption::Counter);
+/// All that is needed to open the camera, on another thread.
+struct Opener {
+    config: VideoConfig,
+    h264: Arc<Encoder>,
+    learned: Arc<Mutex<Learned>>,
+    teller: Teller,
+    number: u64,
+}
+
+impl Opener {
+    /// Makes the camera's pipeline, or the one that stands for it.
+    fn open(&self) -> Result<Picture, MediaError> {
+        let learned = lock(&self.learned).clone();
+        let plan = plan_picture(&self.config, &self.h264.formats, &learned)?;
+        debug!(picture = %plan.what, "{}", plan.reason);
+        lock(&self.learned).turn_to(plan.node.as_deref());
+        let (on_flow, on_problem) = (
+            self.teller.on_flow(self.number),
+            self.teller.on_problem(self.number),
+        );
+        let own_h264 = plan.mode.as_ref().is_some_and(|m| m.fourcc == "H264");
+        let picture = Picture::new(plan, on_flow, on_problem)?;
+        if self.config.source == VideoSource::Test
+            && let Some(source) = picture.element("picture")
+        {
+            paint(&source, Caption::Counter);
+        }
+        if own_h264 && let Some(parser) = picture.element_made_by("h264parse") {
+            self.watch_key_frames(&parser);
+        }
+        Ok(picture)
     }
-    Ok(Camera {
-        picture,
-        size: camera
-            .as_ref()
-            .map_or((config.width, config.height), |c| (c.width, c.height)),
-        node: camera.map(|c| c.device),
-    })
+
+    /// Learns how far apart the key frames of the camera's own H.264 are.
+    fn watch_key_frames(&self, parser: &gst::Element) {
+        let Some(pad) = parser.static_pad("src") else {
+            return;
+        };
+        let learned = self.learned.clone();
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            if let Some(gst::PadProbeData::Buffer(buffer)) = &info.data
+                && let Some(at) = buffer.pts()
+            {
+                let key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+                lock(&learned).own_access_unit(at.into(), key);
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
 }
 
 fn slate(
@@ -648,16 +709,8 @@ fn slate(
     teller: &Teller,
     number: u64,
 ) -> Result<Picture, MediaError> {
-    let description = format!(
-        "videotestsrc name=picture is-live=true pattern=black ! \
-         video/x-raw,format=I420,width={},height={},framerate={}/1 ! \
-         tee name=tee allow-not-linked=true",
-        config.width,
-        config.height,
-        config.fps.min(10)
-    );
     let on_problem = teller.on_problem(number);
-    let picture = Picture::new(&description, "slate".to_owned(), || {}, on_problem)?;
+    let picture = Picture::new(plan::slate(config, "I420"), || {}, on_problem)?;
     if let Some(source) = picture.element("picture") {
         paint(&source, caption);
     }

@@ -20,8 +20,12 @@ use super::{Job, Report, Stage, judge, probe};
 /// The name of the sub-command.
 pub const COMMAND: &str = "probe-encoder";
 
-/// A probe that takes longer hangs.
+/// A probe of hardware that takes longer hangs.
 pub const LIMIT: Duration = Duration::from_secs(12);
+
+/// Software has this many times the limit: it waits for the CPU with all else
+/// that starts when a board does, and where it fails there is nothing after it.
+const PATIENCE: u32 = 3;
 
 /// What a report's line begins with.
 const MARK: &str = "camera-agent-probe ";
@@ -41,8 +45,9 @@ pub fn serve(input: impl Read, mut output: impl Write) -> Result<(), String> {
         .map_err(|e| format!("cannot read the job: {e}"))?;
     let job: Job = serde_json::from_str(&line).map_err(|e| format!("this is no job: {e}"))?;
     // Also where the parent was killed and cannot end it.
-    thread::spawn(|| {
-        thread::sleep(LIMIT + GONE);
+    let last = patience(&job, LIMIT) + GONE;
+    thread::spawn(move || {
+        thread::sleep(last);
         let _ = kill_process(getpid(), Signal::KILL);
     });
     crate::media::gst::init().map_err(|e| e.to_string())?;
@@ -61,17 +66,24 @@ pub fn serve(input: impl Read, mut output: impl Write) -> Result<(), String> {
     failed.map_or(Ok(()), Err)
 }
 
-/// Runs `program` as the child for `job`, no longer than `limit`.
-pub fn run(program: &Path, job: &Job, limit: Duration) -> Report {
-    match start(program, job) {
-        Ok(child) => {
-            let (last, end) = follow(child, limit);
-            conclude(job, last, end)
-        }
-        Err(error) => Report::unusable(format!(
-            "the probe {} cannot be started: {error}",
-            program.display()
-        )),
+/// Runs `program` as the child for `job`, no longer than `limit` if that is of
+/// hardware, else three times as long.
+///
+/// # Errors
+///
+/// The child cannot be started, which says nothing of the encoder.
+pub fn run(program: &Path, job: &Job, limit: Duration) -> Result<Report, String> {
+    let child = start(program, job)
+        .map_err(|error| format!("the probe {} cannot be started: {error}", program.display()))?;
+    let (last, end) = follow(child, patience(job, limit));
+    Ok(conclude(job, last, end))
+}
+
+fn patience(job: &Job, limit: Duration) -> Duration {
+    if job.encoder.hardware {
+        limit
+    } else {
+        limit * PATIENCE
     }
 }
 
@@ -249,11 +261,15 @@ mod tests {
 
     #[test]
     fn a_program_that_is_none_is_named() {
-        let words = run(&PathBuf::from("/no/such"), &job(), LIMIT).words();
-        assert!(words.contains("/no/such"), "{words}");
+        let error = run(&PathBuf::from("/no/such"), &job(), LIMIT).expect_err("no program");
+        assert!(error.contains("/no/such"), "{error}");
         // It ends without a word.
-        let words = run(&PathBuf::from("/bin/true"), &job(), LIMIT).words();
-        assert!(words.contains("without a report"), "{words}");
+        let report = run(&PathBuf::from("/bin/true"), &job(), LIMIT).expect("a program");
+        assert!(
+            report.words().contains("without a report"),
+            "{}",
+            report.words()
+        );
     }
 
     #[test]

@@ -32,18 +32,13 @@ pub enum Prober {
 
 impl Prober {
     /// This program as a child, with the usual limit.
-    ///
-    /// # Errors
-    ///
-    /// The kernel does not tell where this program is.
-    pub fn this_program() -> Result<Self, MediaError> {
-        let program = std::env::current_exe().map_err(|error| {
-            MediaError::Init(format!("the program's own file is not known: {error}"))
-        })?;
-        Ok(Self::Process {
-            program,
+    pub fn this_program() -> Self {
+        Self::Process {
+            // The kernel's name for it: also right after an upgrade has put
+            // another file in its place.
+            program: "/proc/self/exe".into(),
             limit: child::LIMIT,
-        })
+        }
     }
 }
 
@@ -103,6 +98,16 @@ impl Encoders {
             cache,
             known: Mutex::default(),
         })
+    }
+
+    /// The same, tried by children of this program, whose findings are
+    /// remembered.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn for_this_machine(config: &Config) -> Result<Self, MediaError> {
+        Self::new(config, Prober::this_program(), Cache::standard())
     }
 
     /// The best for `codec` that works; `video.encoder` narrows H.264 to one.
@@ -263,13 +268,24 @@ impl Encoders {
         let started = Instant::now();
         let report = match &self.prober {
             Prober::Process { program, limit } => child::run(program, job, *limit),
-            Prober::InProcess => probe(job, &mut |_| {}),
+            Prober::InProcess => Ok(probe(job, &mut |_| {})),
+        };
+        let (report, remember) = match report {
+            // Where CPU time makes the frames, a busy machine makes none: that
+            // is not to be remembered of the one that runs everywhere.
+            Ok(report) => {
+                let remember = report.is_usable() || job.encoder.hardware;
+                (report, remember)
+            }
+            Err(why) => (Report::unusable(why), false),
         };
         debug!(
             encoder = %job.encoder.id, verdict = report.words(), measured = ?report.measured,
             "tried in {} ms", started.elapsed().as_millis()
         );
-        self.cache.put(key, Some(&report), SystemTime::now());
+        if remember {
+            self.cache.put(key, Some(&report), SystemTime::now());
+        }
         report
     }
 }
@@ -278,5 +294,81 @@ fn found(checked: &Checked) -> Found {
     Found {
         encoder: checked.report.row(&checked.row),
         report: checked.report.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn encoders(text: &str, cache: Cache) -> Result<Encoders, MediaError> {
+        crate::media::gst::init().expect("GStreamer is installed");
+        let text = format!("[video]\nwidth = 320\nheight = 180\n{text}");
+        let config = Config::parse(&text, Path::new("test.toml")).expect("valid");
+        Encoders::new(&config, Prober::InProcess, cache)
+    }
+
+    #[test]
+    fn the_best_is_x264_where_there_is_no_hardware_and_openh264_comes_after() {
+        let encoders = encoders("", Cache::none()).expect("valid");
+        let best = encoders.best(VideoCodec::H264).expect("x264");
+        assert_eq!(best.encoder.id, "x264");
+        assert_eq!(best.encoder, Encoder::row("x264").expect("a row"));
+        let next = encoders.after("x264").expect("openh264");
+        assert_eq!(next.encoder.id, "openh264");
+        assert!(encoders.after("openh264").is_none());
+        assert!(encoders.after("no-such").is_none());
+        let vp8 = encoders.best(VideoCodec::Vp8).expect("vp8");
+        assert_eq!(vp8.encoder.id, "vp8");
+    }
+
+    #[test]
+    fn one_that_is_named_is_the_only_one() {
+        let only = encoders("encoder = \"openh264\"", Cache::none()).expect("valid");
+        let best = only.best(VideoCodec::H264).expect("openh264");
+        assert_eq!(best.encoder.id, "openh264");
+        assert!(only.after("x264").is_none());
+        let missing = encoders("encoder = \"rockchip-mpp\"", Cache::none()).expect("valid");
+        let error = missing.best(VideoCodec::H264).expect_err("no board");
+        assert!(error.to_string().contains("/dev/mpp_service"), "{error}");
+        let error = encoders("encoder = \"magic\"", Cache::none()).expect_err("unknown");
+        let error = error.to_string();
+        assert!(
+            error.contains("magic") && error.contains("raspberry-pi"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_report_has_every_row_and_why_it_is_not_used() {
+        let text = "[[encoders]]\nid = \"mine\"\nfactory = \"nosuchenc\"\npackage = \"shop\"\n";
+        let report = encoders(text, Cache::none()).expect("valid").report();
+        let words = |id: &str| {
+            let checked = report.iter().find(|c| c.row.id == id).expect("a row");
+            (checked.present, checked.report.words())
+        };
+        assert_eq!(words("x264"), (true, "usable".to_owned()));
+        let (present, mine) = words("mine");
+        assert!(
+            !present && mine.contains("nosuchenc") && mine.contains("shop"),
+            "{mine}"
+        );
+        assert_eq!(report[0].row.id, "mine");
+    }
+
+    #[test]
+    fn that_software_does_not_work_is_not_remembered() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("encoders.json");
+        // It cannot be linked, so that it fails at once.
+        let row = "[[encoders]]\nid = \"x264\"\nfactory = \"x264enc\"\nhardware = false\n\
+                   caps = \"video/x-vp8\"\n";
+        let broken = encoders(&format!("encoder = \"x264\"\n{row}"), Cache::at(&path));
+        let broken = broken.expect("valid");
+        assert!(broken.best(VideoCodec::H264).is_err());
+        let text = std::fs::read_to_string(&path).expect("the mark is there");
+        assert!(!text.contains("unusable"), "{text}");
     }
 }

@@ -55,8 +55,8 @@ fn after_start_code(data: &[u8]) -> Option<&[u8]> {
 }
 
 /// `slice_type`, the second number of a slice's header after
-/// `first_mb_in_slice`. Both are short: no emulation prevention byte can stand
-/// before their end, since the first is not zero bytes long.
+/// `first_mb_in_slice`. No emulation prevention byte stands before its end: of
+/// the largest picture there is the first number begins with fifteen zero bits.
 fn slice_type(payload: &[u8]) -> Option<u32> {
     let mut bits = payload
         .iter()

@@ -3,8 +3,8 @@
 //! A factory that is registered is not an encoder that works: the driver may
 //! be missing, the firmware may hang, a property may be there and do nothing.
 //! So each candidate of the table really encodes some two seconds of pictures
-//! ([`trial`]), in a process of its own with a time limit ([`child`]), and what
-//! it did is judged ([`judge`]) and remembered ([`cache`]). [`Encoders`] goes
+//! ([`probe`]), in a process of its own with a time limit ([`child`]), and what
+//! it did is judged and remembered ([`cache`]). [`Encoders`] goes
 //! through the candidates, best first, and stops at the first that is usable.
 //!
 //! What makes an encoder **unusable**, and is never shown to a viewer:
@@ -200,10 +200,8 @@ impl Report {
 
     /// The row to run, with what was learned.
     pub fn row(&self, encoder: &Arc<Encoder>) -> Arc<Encoder> {
-        let mut row = match &self.fitted {
-            // A rank, or who made it, is nothing that a probe changes.
-            Some(fitted) => fitted.clone(),
-            None => return encoder.clone(),
+        let Some(mut row) = self.fitted.clone() else {
+            return encoder.clone();
         };
         if !self.obeys_key_frame_requests() {
             row.key_frame_seconds = KEY_FRAME_INTERVAL_UNASKED;

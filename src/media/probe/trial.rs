@@ -39,7 +39,8 @@ pub fn probe(job: &Job, tell: &mut dyn FnMut(&Report)) -> Report {
         Ok(fitted) => fitted,
         Err(why) => return Report::unusable(why),
     };
-    let mut trial = match Trial::start(job, &fitted) {
+    let pictures = pictures(job);
+    let mut trial = match Trial::start(job, &fitted, &pictures) {
         Ok(trial) => trial,
         Err(why) => {
             return Report {
@@ -59,25 +60,22 @@ pub fn probe(job: &Job, tell: &mut dyn FnMut(&Report)) -> Report {
     };
     let mut so_far = report(Stage::Encoded, trial.measured(), problem.as_deref());
     tell(&so_far);
+    // Last of all: where it brings both down, what was found holds. It is
+    // stopped only when that is told, so that a hang in stopping is known for
+    // one.
+    let mut second = None;
     if so_far.is_usable() && fitted.contexts > 1 {
-        // Last of all: where it brings both down, what was found holds.
-        trial.measured.second = Some(second(job, &fitted));
-        let held_back = trial.measured.held_back;
-        problem = trial
-            .advance(PART_LEAST)
-            .and_then(|()| trial.drain(held_back))
-            .err();
+        second = Trial::start(job, &fitted, &pictures).ok();
+        let runs = second.as_mut().is_some_and(|s| s.advance(5).is_ok());
+        trial.measured.second = Some(runs);
+        problem = trial.advance(PART_LEAST).and_then(|()| trial.drain()).err();
         so_far = report(Stage::Second, trial.measured(), problem.as_deref());
         tell(&so_far);
     }
+    drop(second);
     drop(trial);
     so_far.stage = Stage::Stopped;
     so_far
-}
-
-/// Another encoder gives frames while the first one is there.
-fn second(job: &Job, fitted: &Encoder) -> bool {
-    Trial::start(job, fitted).is_ok_and(|mut trial| trial.advance(5).is_ok())
 }
 
 struct Trial<'a> {
@@ -86,10 +84,12 @@ struct Trial<'a> {
     pipeline: gst::Pipeline,
     source: gst_app::AppSrc,
     sink: gst_app::AppSink,
-    pictures: Vec<gst::Buffer>,
+    pictures: &'a [gst::Buffer],
     watched: Arc<Watched>,
     measured: Measured,
     started: Instant,
+    /// The fewest that ever stayed inside.
+    held_back: Option<u32>,
     /// Frames that may be on their way.
     window: u32,
     /// Output frames so far when the last request went out, until one is
@@ -113,7 +113,11 @@ impl Drop for Trial<'_> {
 }
 
 impl<'a> Trial<'a> {
-    fn start(job: &'a Job, encoder: &'a Encoder) -> Result<Self, String> {
+    fn start(
+        job: &'a Job,
+        encoder: &'a Encoder,
+        pictures: &'a [gst::Buffer],
+    ) -> Result<Self, String> {
         let format = encoder.formats.first().map_or("I420", |f| f);
         let parser = match &*encoder.parser {
             "" => String::new(),
@@ -149,10 +153,11 @@ impl<'a> Trial<'a> {
             encoder,
             source,
             sink,
-            pictures: pictures(job),
+            pictures,
             watched,
             measured: Measured::default(),
             started: Instant::now(),
+            held_back: None,
             window: DEEPEST,
             request: None,
             bytes: 0,
@@ -168,9 +173,8 @@ impl<'a> Trial<'a> {
     /// The whole of it. An error is in the element's words or the probe's.
     fn run(&mut self) -> Result<(), String> {
         self.advance(PART_LEAST)?;
-        self.drain(0)?;
-        self.measured.held_back = self.on_the_way();
-        self.window = self.measured.held_back + 2;
+        self.drain()?;
+        self.window = self.on_the_way() + 2;
         self.started = Instant::now();
         let (first, fps) = (self.measured.frames_out, self.job.fps);
         // Twice: one key frame may come by chance.
@@ -194,15 +198,26 @@ impl<'a> Trial<'a> {
         });
         let frames = self.measured.frames_out - first;
         self.measured.frames_per_second = frames as f32 / self.started.elapsed().as_secs_f32();
-        self.drain(self.measured.held_back)
+        self.drain()
     }
 
-    /// Waits until no more than `left` are on their way, or nothing comes.
-    fn drain(&mut self, left: u32) -> Result<(), String> {
-        let quiet = Instant::now();
-        while self.on_the_way() > left && quiet.elapsed() < QUIET {
-            self.receive(QUIET.saturating_sub(quiet.elapsed()))?;
+    /// Takes what still comes; the rest is held back. A busy machine makes
+    /// that too many at times, never too few.
+    fn drain(&mut self) -> Result<(), String> {
+        let started = Instant::now();
+        let (mut out, mut newest) = (self.measured.frames_out, started);
+        while self.on_the_way() > 0 && newest.elapsed() < QUIET && started.elapsed() < STALL {
+            self.receive(QUIET.saturating_sub(newest.elapsed()))?;
+            if self.measured.frames_out != out {
+                (out, newest) = (self.measured.frames_out, Instant::now());
+            }
         }
+        let held_back = self.on_the_way();
+        let least = self
+            .held_back
+            .map_or(held_back, |least| least.min(held_back));
+        self.held_back = Some(least);
+        self.measured.held_back = least;
         Ok(())
     }
 

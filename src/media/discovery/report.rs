@@ -1,0 +1,518 @@
+//! All that was found, ranked, in words or as JSON: `camera-agent devices`.
+//!
+//! Putting it together is pure; [`look`] does the looking.
+
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+
+use serde::Serialize;
+
+use super::{Camera, Cameras, Control, Microphone, Mode, OtherNode, Signal};
+use super::{libcamera, sound};
+use crate::config::{Config, VideoConfig, VideoSource};
+use crate::media::MediaError;
+use crate::media::plan::{self, Circumstances, Memory};
+use crate::media::probe::Checked;
+use crate::sdp::VideoCodec;
+
+/// The whole report. As JSON, fields may be added; none changes its meaning.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// What `run` would show.
+    pub picture: Outcome,
+    /// What `run` would let hear; `None` where the configuration wants no
+    /// sound.
+    pub sound: Option<Outcome>,
+    /// Cameras, best first.
+    pub cameras: Vec<RankedCamera>,
+    /// Video nodes that are no cameras.
+    pub other_nodes: Vec<OtherNode>,
+    /// libcamera's GStreamer plug-in is installed.
+    pub libcamera: bool,
+    /// Microphones, best first.
+    pub microphones: Vec<Microphone>,
+    /// Encoders, best first.
+    pub encoders: Vec<EncoderRow>,
+}
+
+/// What the plan makes of a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Outcome {
+    /// It can be used.
+    Plan {
+        /// The source.
+        what: String,
+        /// Why so, in words.
+        reason: String,
+        /// The camera's mode, where the source is one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        mode: Option<Mode>,
+        /// The GStreamer pipeline.
+        pipeline: String,
+    },
+    /// It cannot.
+    Problem {
+        /// Why not, and what to do.
+        problem: String,
+    },
+}
+
+impl From<MediaError> for Outcome {
+    fn from(error: MediaError) -> Self {
+        Self::Problem {
+            problem: error.to_string(),
+        }
+    }
+}
+
+/// A camera with what would be taken of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RankedCamera {
+    /// The camera.
+    #[serde(flatten)]
+    pub camera: Camera,
+    /// Its plan, were it the only camera.
+    pub plan: Outcome,
+}
+
+/// A row of the encoder table, and what is known of it here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EncoderRow {
+    /// Its id in the configuration.
+    pub id: String,
+    /// What it makes.
+    pub codec: String,
+    /// The GStreamer element.
+    pub element: String,
+    /// Who ships the element.
+    pub package: String,
+    /// Which boards have it.
+    pub boards: String,
+    /// Higher is tried first.
+    pub rank: u8,
+    /// Made of silicon.
+    pub hardware: bool,
+    /// It is on this machine, and so it was tried.
+    pub present: bool,
+    /// It does what it should.
+    pub usable: bool,
+    /// What was found, in words.
+    pub probe: String,
+}
+
+/// Looks at everything. GStreamer must have been started. `checked` tells of
+/// every encoder, best first.
+pub fn look(config: &Config, checked: &[Checked]) -> Report {
+    let found = super::every_camera(&config.video);
+    let microphones = sound::microphones();
+    let encoders = checked
+        .iter()
+        .map(
+            |Checked {
+                 row,
+                 report,
+                 present,
+             }| EncoderRow {
+                id: row.id.to_string(),
+                codec: row.codec.to_string(),
+                element: row.factory.to_string(),
+                package: row.package.to_string(),
+                boards: row.boards.to_string(),
+                rank: row.rank,
+                hardware: row.hardware,
+                present: *present,
+                usable: report.is_usable(),
+                probe: report.words(),
+            },
+        )
+        .collect();
+    let wanted = &config.video.encoder;
+    let formats = checked
+        .iter()
+        .filter(|c| c.row.codec == VideoCodec::H264 && c.report.is_usable())
+        .find(|c| wanted == "auto" || c.row.id == *wanted)
+        .map(|c| c.row.formats.clone())
+        .unwrap_or_default();
+    let formats = &formats;
+    report(
+        config,
+        found,
+        microphones,
+        encoders,
+        formats,
+        libcamera::is_installed(),
+    )
+}
+
+/// Puts together what was found; `formats` are those of the encoder that would
+/// be taken.
+pub fn report(
+    config: &Config,
+    found: Cameras,
+    microphones: Vec<Microphone>,
+    encoders: Vec<EncoderRow>,
+    formats: &[Cow<'static, str>],
+    libcamera: bool,
+) -> Report {
+    let circumstances = Circumstances {
+        formats,
+        memory: Memory::Mmap,
+        pass_through: false,
+        skip_modes: 0,
+    };
+    let picture = |video: &VideoConfig, cameras: &[Camera]| match plan::picture(
+        video,
+        cameras,
+        &circumstances,
+    ) {
+        Ok(plan) => Outcome::Plan {
+            what: plan.what,
+            reason: plan.reason,
+            mode: plan.mode,
+            pipeline: plan.description,
+        },
+        Err(error) => error.into(),
+    };
+    let chosen = picture(&config.video, &found.cameras);
+    let sound = match plan::sound(&config.audio, &microphones) {
+        Ok(sound) => sound.map(|plan| Outcome::Plan {
+            what: plan.what,
+            reason: String::new(),
+            mode: None,
+            pipeline: plan.description,
+        }),
+        Err(error) => Some(error.into()),
+    };
+    let mut cameras: Vec<_> = found
+        .cameras
+        .into_iter()
+        .map(|camera| {
+            let alone = VideoConfig {
+                source: VideoSource::V4l2,
+                device: camera.device.clone(),
+                pipeline: None,
+                ..config.video.clone()
+            };
+            RankedCamera {
+                plan: picture(&alone, std::slice::from_ref(&camera)),
+                camera,
+            }
+        })
+        .collect();
+    let is_chosen = |c: &RankedCamera| match &chosen {
+        Outcome::Plan { what, .. } => *what == format!("camera {}", c.camera.device),
+        Outcome::Problem { .. } => false,
+    };
+    cameras.sort_by_key(|c| match &c.plan {
+        _ if is_chosen(c) => 0,
+        Outcome::Plan { .. } => 1,
+        Outcome::Problem { .. } => 2,
+    });
+    Report {
+        picture: chosen,
+        sound,
+        cameras,
+        other_nodes: found.others,
+        libcamera,
+        microphones,
+        encoders,
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        outcome(f, "Picture", Some(&self.picture))?;
+        outcome(f, "Sound", self.sound.as_ref())?;
+        heading(f, "Cameras", self.cameras.len())?;
+        for (i, camera) in self.cameras.iter().enumerate() {
+            write_camera(f, i + 1, camera)?;
+        }
+        if !self.libcamera {
+            writeln!(
+                f,
+                "  libcamera's cameras are not looked for: the Debian package \
+                 gstreamer1.0-libcamera is not installed"
+            )?;
+        }
+        if !self.other_nodes.is_empty() {
+            writeln!(f, "\nNo cameras:")?;
+        }
+        for node in &self.other_nodes {
+            let OtherNode {
+                device,
+                name,
+                driver,
+                what,
+                reason,
+            } = node;
+            writeln!(f, "  {device}  {name} ({driver}), {what}: {reason}")?;
+        }
+        heading(f, "Microphones", self.microphones.len())?;
+        for (i, microphone) in self.microphones.iter().enumerate() {
+            writeln!(f, "  {}. {}  {}", i + 1, microphone.device, microphone.name)?;
+        }
+        heading(f, "Encoders", self.encoders.len())?;
+        for (i, row) in self.encoders.iter().enumerate() {
+            let made_of = if row.hardware { "hardware" } else { "software" };
+            let EncoderRow {
+                id,
+                codec,
+                element,
+                probe,
+                ..
+            } = row;
+            let number = i + 1;
+            writeln!(
+                f,
+                "  {number}. {id}  {codec}, {made_of}, {element}: {probe}"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn outcome(f: &mut fmt::Formatter<'_>, title: &str, outcome: Option<&Outcome>) -> fmt::Result {
+    match outcome {
+        None => writeln!(f, "{title}: none, by configuration"),
+        Some(Outcome::Problem { problem }) => writeln!(f, "{title}: {problem}"),
+        Some(Outcome::Plan { what, reason, .. }) => {
+            writeln!(f, "{title}: {what}")?;
+            match reason.as_str() {
+                "" => Ok(()),
+                reason => writeln!(f, "  {reason}"),
+            }
+        }
+    }
+}
+
+fn heading(f: &mut fmt::Formatter<'_>, title: &str, count: usize) -> fmt::Result {
+    match count {
+        0 => writeln!(f, "\n{title}: none"),
+        1 => writeln!(f, "\n{title}:"),
+        _ => writeln!(f, "\n{title}, best first:"),
+    }
+}
+
+fn write_camera(f: &mut fmt::Formatter<'_>, number: usize, ranked: &RankedCamera) -> fmt::Result {
+    let camera = &ranked.camera;
+    writeln!(f, "  {number}. {}  {}", camera.device, camera.name)?;
+    if !camera.aliases.is_empty() {
+        writeln!(f, "     also {}", camera.aliases.join(", "))?;
+    }
+    let mut place = vec![camera.driver.clone(), camera.bus.clone()];
+    place.extend(camera.usb_mbit.map(|mbit| format!("USB at {mbit} Mbit/s")));
+    if let Some(Signal::Present {
+        width,
+        height,
+        rate,
+    }) = camera.signal
+    {
+        place.push(format!("receives {width}×{height} {}", rate_words(rate)));
+    }
+    place.retain(|part| !part.is_empty());
+    if !place.is_empty() {
+        writeln!(f, "     {}", place.join(", "))?;
+    }
+    match &ranked.plan {
+        Outcome::Plan { reason, .. } => writeln!(f, "     takes {reason}")?,
+        Outcome::Problem { problem } => writeln!(f, "     not usable: {problem}")?,
+    }
+    for line in format_lines(&camera.modes) {
+        writeln!(f, "     {line}")?;
+    }
+    if !camera.controls.is_empty() {
+        let controls: Vec<_> = camera.controls.iter().map(control_words).collect();
+        writeln!(f, "     controls: {}", controls.join(", "))?;
+    }
+    Ok(())
+}
+
+/// A line a format: `MJPG  1280×720 30, 15; 640×480 30`.
+fn format_lines(modes: &[Mode]) -> Vec<String> {
+    let mut lines: Vec<(&str, String)> = Vec::new();
+    let mut last_size = None;
+    for mode in modes {
+        let size = (mode.width, mode.height);
+        let is_new = lines.last().is_none_or(|(code, _)| *code != mode.fourcc);
+        if is_new {
+            lines.push((&mode.fourcc, format!("{:4} ", mode.fourcc)));
+            last_size = None;
+        }
+        let Some((_, line)) = lines.last_mut() else {
+            continue;
+        };
+        // Writing to a String does not fail.
+        let _ = match last_size {
+            Some(last) if last == size => write!(line, ", {}", rate_words(mode.rate)),
+            Some(_) => write!(line, "; {}×{} {}", size.0, size.1, rate_words(mode.rate)),
+            None => write!(line, " {}×{} {}", size.0, size.1, rate_words(mode.rate)),
+        };
+        last_size = Some(size);
+    }
+    lines.into_iter().map(|(_, line)| line).collect()
+}
+
+fn rate_words((numerator, denominator): (u32, u32)) -> String {
+    let text = format!(
+        "{:.2}",
+        f64::from(numerator) / f64::from(denominator.max(1))
+    );
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+fn control_words(control: &Control) -> String {
+    let Control {
+        name,
+        minimum,
+        maximum,
+        default,
+        ..
+    } = control;
+    let end = if control.writable { "" } else { " read-only" };
+    if control.menu.is_empty() {
+        format!("{name} {minimum}…{maximum} ({default}){end}")
+    } else {
+        let items: Vec<_> = control
+            .menu
+            .iter()
+            .map(|(value, words)| format!("{value} {words}"))
+            .collect();
+        format!("{name} ({}){end}", items.join(" | "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::discovery::{CameraKind, MicrophoneKind};
+
+    fn mode(fourcc: &str, width: u32, height: u32, rate: u32) -> Mode {
+        Mode {
+            fourcc: fourcc.into(),
+            width,
+            height,
+            rate: (rate, 1),
+        }
+    }
+
+    fn camera(device: &str, modes: Vec<Mode>) -> Camera {
+        Camera {
+            device: device.into(),
+            aliases: vec!["/dev/v4l/by-path/x".into()],
+            kind: CameraKind::V4l2,
+            name: "HD Webcam".into(),
+            driver: "uvcvideo".into(),
+            bus: "usb-0000:00:14.0-1".into(),
+            usb_mbit: Some(480),
+            trouble: None,
+            signal: None,
+            modes,
+            controls: vec![Control {
+                id: 1,
+                name: "power_line_frequency".into(),
+                minimum: 0,
+                maximum: 1,
+                step: 1,
+                default: 0,
+                menu: vec![(0, "Disabled".into()), (1, "50 Hz".into())],
+                writable: true,
+            }],
+        }
+    }
+
+    fn found() -> Report {
+        let mut gone = camera("/dev/video7", Vec::new());
+        gone.trouble = Some("permission denied; add this user to the group \"video\"".into());
+        let grey = camera("/dev/video2", vec![mode("GREY", 640, 360, 30)]);
+        let good = camera(
+            "/dev/video4",
+            vec![
+                mode("YUYV", 1280, 720, 10),
+                mode("YUYV", 640, 480, 30),
+                mode("MJPG", 1280, 720, 30),
+                mode("MJPG", 1280, 720, 15),
+                mode("MJPG", 640, 480, 30),
+            ],
+        );
+        let microphone = Microphone {
+            device: "plughw:CARD=Mic,DEV=0".into(),
+            kind: MicrophoneKind::Card,
+            name: "USB Mic".into(),
+        };
+        let row = EncoderRow {
+            id: "magic".into(),
+            codec: "H264".into(),
+            element: "magicenc".into(),
+            package: "gstreamer1.0-magic".into(),
+            boards: "Magic".into(),
+            rank: 100,
+            hardware: true,
+            present: false,
+            usable: false,
+            probe: "not on this machine".into(),
+        };
+        let other = OtherNode {
+            device: "/dev/video5".into(),
+            name: "HD Webcam".into(),
+            driver: "uvcvideo".into(),
+            what: "metadata".into(),
+            reason: "it describes pictures".into(),
+        };
+        let found = Cameras {
+            cameras: vec![gone, grey, good],
+            others: vec![other],
+        };
+        let formats = ["I420".into()];
+        report(
+            &Config::default(),
+            found,
+            vec![microphone],
+            vec![row],
+            &formats,
+            false,
+        )
+    }
+
+    #[test]
+    fn the_camera_that_is_taken_comes_first_and_one_in_trouble_last() {
+        let report = found();
+        let order: Vec<_> = report
+            .cameras
+            .iter()
+            .map(|c| c.camera.device.as_str())
+            .collect();
+        assert_eq!(order, ["/dev/video4", "/dev/video2", "/dev/video7"]);
+    }
+
+    #[test]
+    fn the_text_says_all_that_is_asked() {
+        let text = found().to_string();
+        for part in [
+            "Picture: camera /dev/video4\n  1280×720 MJPG 30 fps: YUYV at this size needs 55 MB/s, \
+             USB 2 carries 24.6",
+            "Sound: microphone plughw:CARD=Mic,DEV=0",
+            "also /dev/v4l/by-path/x",
+            "uvcvideo, usb-0000:00:14.0-1, USB at 480 Mbit/s",
+            "MJPG  1280×720 30, 15; 640×480 30",
+            "power_line_frequency (0 Disabled | 1 50 Hz)",
+            "not usable: camera /dev/video7: permission denied",
+            "/dev/video5  HD Webcam (uvcvideo), metadata: it describes pictures",
+            "1. magic  H264, hardware, magicenc: not on this machine",
+            "gstreamer1.0-libcamera is not installed",
+        ] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_json_has_the_same() {
+        let json = serde_json::to_value(found()).expect("JSON");
+        let camera = &json["cameras"][0];
+        assert_eq!(camera["device"], "/dev/video4");
+        assert_eq!(camera["plan"]["mode"]["fourcc"], "MJPG");
+        assert_eq!(camera["usb_mbit"], 480);
+        assert!(json["cameras"][2]["plan"]["problem"].is_string());
+        assert_eq!(json["encoders"][0]["present"], false);
+    }
+}

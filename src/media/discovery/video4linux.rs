@@ -1,0 +1,659 @@
+//! The nodes under `/dev`, and which of them are cameras.
+//!
+//! A webcam alone has two nodes, a Raspberry Pi has a dozen that belong to its
+//! codecs and its image processor. What a node is decides its own
+//! `device_caps`; the few drivers that do not say enough there are listed by
+//! name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use v4l::v4l_sys as sys;
+
+use super::ioctl::{Capability, Interval, Node, Size, reduced};
+use super::{Camera, CameraKind, Cameras, Mode, OtherNode, Signal, Wish};
+
+/// Where nodes and their descriptions are; another root in tests.
+#[derive(Debug, Clone)]
+pub struct Folders {
+    /// `/dev`
+    pub dev: PathBuf,
+    /// `/sys/class/video4linux`
+    pub sys: PathBuf,
+}
+
+impl Default for Folders {
+    fn default() -> Self {
+        Self {
+            dev: "/dev".into(),
+            sys: "/sys/class/video4linux".into(),
+        }
+    }
+}
+
+/// Every `videoN`, by number.
+pub fn list(folders: &Folders, wish: Wish) -> Cameras {
+    let links = links(&folders.dev);
+    let mut found = Cameras::default();
+    for number in numbers(&folders.dev) {
+        let name = format!("video{number}");
+        let mut paths = links.get(&name).cloned().unwrap_or_default();
+        paths.push(folders.dev.join(&name).to_string_lossy().into_owned());
+        add(&mut found, paths, &folders.sys.join(&name), wish);
+    }
+    found
+}
+
+/// Adds the node that a person named, which [`list`] did not find under that
+/// name. Whatever is wrong with it becomes its trouble.
+pub fn add_named(found: &mut Cameras, device: &str, wish: Wish) {
+    let path = Path::new(device);
+    // A link of somebody's own udev rule.
+    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let real = real.to_string_lossy().into_owned();
+    if let Some(camera) = found.cameras.iter_mut().find(|c| c.is(&real)) {
+        camera.aliases.push(device.to_owned());
+        return;
+    }
+    let mut paths = vec![device.to_owned()];
+    if real != device {
+        paths.push(real.clone());
+    }
+    let known = found.others.iter().find(|o| o.device == real);
+    let trouble = known.map(|o| format!("is no camera but {}: {}", o.what, o.reason));
+    if let Some(trouble) = trouble {
+        found.cameras.push(unusable(paths, String::new(), trouble));
+        return;
+    }
+    let sys = Folders::default().sys;
+    let name = Path::new(&real).file_name().unwrap_or_default().to_owned();
+    let mut this = Cameras::default();
+    add(&mut this, paths.clone(), &sys.join(name), wish);
+    for other in &this.others {
+        let trouble = format!("is no camera but {}: {}", other.what, other.reason);
+        found
+            .cameras
+            .push(unusable(paths.clone(), other.name.clone(), trouble));
+    }
+    found.cameras.append(&mut this.cameras);
+}
+
+/// `paths`: the most stable first.
+fn add(found: &mut Cameras, paths: Vec<String>, sys: &Path, wish: Wish) {
+    let Some(device) = paths.first().cloned() else {
+        return;
+    };
+    let in_sysfs = || {
+        let name = std::fs::read(sys.join("name")).unwrap_or_default();
+        String::from_utf8_lossy(&name).trim().to_owned()
+    };
+    let node = match Node::open(Path::new(&device)) {
+        Ok(node) => node,
+        Err(error) => {
+            let trouble = cannot_open(&device, &error);
+            found.cameras.push(unusable(paths, in_sysfs(), trouble));
+            return;
+        }
+    };
+    let capability = match node.capability() {
+        Ok(capability) => capability,
+        Err(error) => {
+            found.others.push(OtherNode {
+                device,
+                name: in_sysfs(),
+                driver: String::new(),
+                what: "no V4L2 device".into(),
+                reason: format!("it does not answer VIDIOC_QUERYCAP: {error}"),
+            });
+            return;
+        }
+    };
+    match classify(&capability) {
+        Class::Capture { buffer_type } => {
+            found
+                .cameras
+                .push(camera(&node, capability, buffer_type, paths, sys, wish));
+        }
+        Class::Other { what, reason } => found.others.push(OtherNode {
+            device: paths.last().cloned().unwrap_or(device),
+            name: capability.card,
+            driver: capability.driver,
+            what: what.into(),
+            reason: reason.into(),
+        }),
+    }
+}
+
+fn camera(
+    node: &Node,
+    capability: Capability,
+    buffer_type: u32,
+    mut paths: Vec<String>,
+    sys: &Path,
+    wish: Wish,
+) -> Camera {
+    let signal = node.signal();
+    let mut modes = Vec::new();
+    for format in node.formats(buffer_type) {
+        let frames = match signal {
+            // What comes in is what goes out.
+            Some(Signal::Present {
+                width,
+                height,
+                rate,
+            }) => vec![(width, height, rate)],
+            Some(_) => Vec::new(),
+            None => frames(node, format, wish),
+        };
+        modes.extend(frames.into_iter().map(|(width, height, rate)| Mode {
+            fourcc: fourcc(format),
+            width,
+            height,
+            rate,
+        }));
+        if modes.len() >= MOST_MODES {
+            break;
+        }
+    }
+    let usb_mbit = capability
+        .bus
+        .starts_with("usb-")
+        .then(|| usb_mbit(sys))
+        .flatten();
+    Camera {
+        device: paths.remove(0),
+        aliases: paths,
+        kind: match signal {
+            Some(_) => CameraKind::Hdmi,
+            None => CameraKind::V4l2,
+        },
+        name: capability.card,
+        driver: capability.driver,
+        bus: capability.bus,
+        usb_mbit,
+        trouble: signal.and_then(no_signal).map(str::to_owned),
+        signal,
+        modes,
+        controls: node.controls(),
+    }
+}
+
+fn no_signal(signal: Signal) -> Option<&'static str> {
+    match signal {
+        Signal::Present { .. } => None,
+        Signal::Missing => {
+            Some("receives no signal; is the HDMI cable in, and the other end awake?")
+        }
+        Signal::Unstable => Some("receives a signal that it cannot lock to; try another cable"),
+        Signal::Unsupported => Some(
+            "receives a signal that cannot be captured; set the other end to a progressive mode \
+             of 1080p or less",
+        ),
+    }
+}
+
+fn unusable(mut paths: Vec<String>, name: String, trouble: String) -> Camera {
+    Camera {
+        device: paths.remove(0),
+        aliases: paths,
+        kind: CameraKind::V4l2,
+        name,
+        driver: String::new(),
+        bus: String::new(),
+        usb_mbit: None,
+        trouble: Some(trouble),
+        signal: None,
+        modes: Vec::new(),
+        controls: Vec::new(),
+    }
+}
+
+fn cannot_open(device: &str, error: &io::Error) -> String {
+    match (error.kind(), error.raw_os_error()) {
+        (io::ErrorKind::NotFound, _) | (_, Some(libc::ENODEV | libc::ENXIO)) => {
+            "is not there; is it plugged in?".into()
+        }
+        (io::ErrorKind::PermissionDenied, _) => {
+            "permission denied; add this user to the group \"video\"".into()
+        }
+        (_, Some(libc::EBUSY)) => {
+            format!("is in use by another program; \"fuser -v {device}\" names it")
+        }
+        _ => format!("cannot be opened: {error}"),
+    }
+}
+
+/// What a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// Pictures come out of it.
+    Capture { buffer_type: u32 },
+    /// Something else.
+    Other {
+        what: &'static str,
+        reason: &'static str,
+    },
+}
+
+/// Image processors whose capture nodes give what their output nodes were
+/// fed; each node alone looks like a camera (kernel:
+/// drivers/staging/vc04_services/bcm2835-isp, drivers/media/platform/raspberrypi/pisp_be,
+/// drivers/staging/media/ipu3).
+const IMAGE_PROCESSORS: &[&str] = &["bcm2835-isp", "pispbe", "ipu3-imgu"];
+
+/// The one driver whose node takes pictures in and gives the same ones out,
+/// which is a camera for all who read it.
+const LOOPBACK: &str = "v4l2 loopback";
+
+fn classify(capability: &Capability) -> Class {
+    let has = |flag: u32| capability.caps & flag != 0;
+    let other = |what, reason| Class::Other { what, reason };
+    let captures = has(sys::V4L2_CAP_VIDEO_CAPTURE | sys::V4L2_CAP_VIDEO_CAPTURE_MPLANE);
+    let outputs = has(sys::V4L2_CAP_VIDEO_OUTPUT | sys::V4L2_CAP_VIDEO_OUTPUT_MPLANE);
+    let m2m = has(sys::V4L2_CAP_VIDEO_M2M | sys::V4L2_CAP_VIDEO_M2M_MPLANE);
+    let driver = capability.driver.as_str();
+    if m2m || captures && outputs && driver != LOOPBACK {
+        return other(
+            "M2M codec",
+            "it encodes, decodes or scales what a program feeds it",
+        );
+    }
+    if IMAGE_PROCESSORS.contains(&driver) {
+        return other(
+            "ISP",
+            "it processes the raw picture of a sensor; libcamera runs it",
+        );
+    }
+    if has(sys::V4L2_CAP_TOUCH) {
+        return other("touch sensor", "its pictures are of fingers");
+    }
+    if captures && has(sys::V4L2_CAP_IO_MC) {
+        return other(
+            "media controller node",
+            "it gives pictures once a program has set up the sensor before it; libcamera does \
+             (Debian package gstreamer1.0-libcamera)",
+        );
+    }
+    if has(sys::V4L2_CAP_VIDEO_CAPTURE) {
+        return Class::Capture {
+            buffer_type: sys::v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE,
+        };
+    }
+    if has(sys::V4L2_CAP_VIDEO_CAPTURE_MPLANE) {
+        return Class::Capture {
+            buffer_type: sys::v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE,
+        };
+    }
+    if outputs {
+        return other("output", "pictures go in, for a screen");
+    }
+    if has(sys::V4L2_CAP_META_CAPTURE) {
+        // uvcvideo's are timestamps and the like, every other driver's are
+        // an image processor's.
+        return if driver == "uvcvideo" {
+            other(
+                "metadata",
+                "it describes the pictures of the node before it",
+            )
+        } else {
+            other(
+                "ISP statistics",
+                "it measures pictures for an exposure loop",
+            )
+        };
+    }
+    if has(sys::V4L2_CAP_META_OUTPUT) {
+        return other("ISP parameters", "it takes an image processor's settings");
+    }
+    other("not for pictures", "it neither captures nor shows pictures")
+}
+
+/// More than vivid has; a device that makes up modes must not fill memory, nor
+/// time.
+const MOST_MODES: usize = 4096;
+
+/// Sizes that people ask for; a camera with a range of sizes is listed with
+/// those it can do.
+const USUAL_SIZES: &[(u32, u32)] = &[
+    (320, 240),
+    (640, 360),
+    (640, 480),
+    (1280, 720),
+    (1920, 1080),
+];
+
+/// Every size and rate of a format, once.
+fn frames(node: &Node, format: u32, wish: Wish) -> Vec<(u32, u32, (u32, u32))> {
+    let sizes = node.sizes(format);
+    let sizes = sizes.into_iter().flat_map(|size| sizes_of(size, wish));
+    let mut seen = BTreeSet::new();
+    let mut frames = Vec::new();
+    for (width, height) in sizes {
+        for rate in rates(&node.intervals(format, (width, height)), wish) {
+            if seen.insert((width, height, rate)) {
+                frames.push((width, height, rate));
+            }
+        }
+        if frames.len() >= MOST_MODES {
+            break;
+        }
+    }
+    frames
+}
+
+fn sizes_of(size: Size, wish: Wish) -> Vec<(u32, u32)> {
+    let (width, height) = match size {
+        Size::Discrete(width, height) => return vec![(width, height)],
+        Size::Range { width, height } => (width, height),
+    };
+    let fits = |value: u32, (low, high, step): (u32, u32, u32)| {
+        (low..=high).contains(&value) && (value - low).is_multiple_of(step.max(1))
+    };
+    let mut sizes: Vec<_> = USUAL_SIZES
+        .iter()
+        .copied()
+        .chain([(wish.width, wish.height), (width.1, height.1)])
+        .filter(|(w, h)| fits(*w, width) && fits(*h, height))
+        .collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    sizes
+}
+
+/// Frames a second of frame intervals; 30 where a driver does not say.
+fn rates(intervals: &[Interval], wish: Wish) -> Vec<(u32, u32)> {
+    let mut rates = Vec::new();
+    for interval in intervals {
+        match *interval {
+            Interval::Discrete(numerator, denominator) => rates.push((denominator, numerator)),
+            Interval::Range(shortest, longest) => {
+                let (slowest, fastest) = ((longest.1, longest.0), (shortest.1, shortest.0));
+                rates.push(fastest);
+                let within = |fps: u32| {
+                    let fps = u64::from(fps);
+                    let reaches = |(n, d): (u32, u32)| u64::from(n) >= fps * u64::from(d);
+                    let starts = |(n, d): (u32, u32)| u64::from(n) <= fps * u64::from(d);
+                    reaches(fastest) && starts(slowest)
+                };
+                rates.extend(
+                    [wish.fps, 30]
+                        .into_iter()
+                        .filter(|fps| within(*fps))
+                        .map(|fps| (fps, 1)),
+                );
+            }
+        }
+    }
+    rates.retain(|(n, d)| *n > 0 && *d > 0);
+    let mut rates: Vec<_> = rates.into_iter().map(|(n, d)| reduced(n, d)).collect();
+    rates.dedup();
+    if rates.is_empty() {
+        rates.push((30, 1));
+    }
+    rates
+}
+
+/// Four characters; the kernel marks big-endian variants in the highest bit.
+fn fourcc(format: u32) -> String {
+    let bytes = (format & !(1 << 31)).to_le_bytes();
+    let text: String = bytes
+        .iter()
+        .map(|b| {
+            if b.is_ascii_graphic() || *b == b' ' {
+                char::from(*b)
+            } else {
+                '?'
+            }
+        })
+        .collect();
+    let end = if format >> 31 == 1 { "-BE" } else { "" };
+    format!("{}{end}", text.trim_end())
+}
+
+/// The numbers of `videoN` in `dev`, ascending.
+fn numbers(dev: &Path) -> Vec<u32> {
+    let mut numbers: Vec<_> = names(dev)
+        .filter_map(|name| name.strip_prefix("video")?.parse().ok())
+        .collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// Paths that stay the same after a replug, by the name of the node they lead
+/// to, the most stable first.
+fn links(dev: &Path) -> BTreeMap<String, Vec<String>> {
+    let mut links: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for folder in ["v4l/by-id", "v4l/by-path"] {
+        let folder = dev.join(folder);
+        let mut names: Vec<_> = names(&folder).collect();
+        names.sort();
+        for name in names {
+            let path = folder.join(name);
+            let target = std::fs::read_link(&path).unwrap_or_default();
+            let Some(node) = target.file_name() else {
+                continue;
+            };
+            links
+                .entry(node.to_string_lossy().into_owned())
+                .or_default()
+                .push(path.to_string_lossy().into_owned());
+        }
+    }
+    links
+}
+
+fn names(folder: &Path) -> impl Iterator<Item = String> {
+    std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+}
+
+/// The link speed of the USB device that `sys` (`…/videoN`) is an interface
+/// of. The kernel gives "1.5" for low speed.
+fn usb_mbit(sys: &Path) -> Option<u32> {
+    let text = std::fs::read_to_string(sys.join("device/../speed")).ok()?;
+    let speed: f64 = text.trim().parse().ok()?;
+    (1.0..=1e6).contains(&speed).then_some(speed as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    const WISH: Wish = Wish {
+        width: 1024,
+        height: 576,
+        fps: 25,
+    };
+
+    fn class(driver: &str, caps: u32) -> &'static str {
+        match classify(&Capability {
+            driver: driver.into(),
+            caps,
+            ..Default::default()
+        }) {
+            Class::Capture { buffer_type: 1 } => "camera",
+            Class::Capture { buffer_type: 9 } => "multi-planar camera",
+            Class::Capture { buffer_type } => panic!("{buffer_type}"),
+            Class::Other { what, .. } => what,
+        }
+    }
+
+    /// The numbers are `device_caps` as `v4l2-ctl -D` prints them.
+    #[test]
+    fn only_nodes_that_capture_by_themselves_are_cameras() {
+        for (driver, caps, expected) in [
+            ("uvcvideo", 0x0420_0001, "camera"),
+            ("uvcvideo", 0x04a0_0000, "metadata"),
+            ("vivid", 0x0523_0005, "camera"),
+            ("vivid", 0x0523_0002, "output"),
+            ("vivid", 0x0480_0000, "ISP statistics"),
+            ("rkisp_v6", 0x0420_1000, "multi-planar camera"),
+            ("bcm2835-codec", 0x0420_4000, "M2M codec"),
+            ("old-m2m", 0x0400_0003, "M2M codec"),
+            ("bcm2835-isp", 0x0420_0001, "ISP"),
+            ("bcm2835-isp", 0x0420_0002, "ISP"),
+            ("rp1-cfe", 0x24a0_0001, "media controller node"),
+            ("rkisp1", 0x0480_0000, "ISP statistics"),
+            ("rkisp1", 0x0c20_0000, "ISP parameters"),
+            ("v4l2 loopback", 0x0520_0003, "camera"),
+            ("atmel_mxt_ts", 0x1420_0001, "touch sensor"),
+            ("radio-si470x", 0x0005_0000, "not for pictures"),
+        ] {
+            assert_eq!(class(driver, caps), expected, "{driver} {caps:#x}");
+        }
+    }
+
+    #[test]
+    fn a_range_of_sizes_offers_the_usual_ones_and_the_configured_one() {
+        let range = Size::Range {
+            width: (32, 1920, 16),
+            height: (32, 1080, 8),
+        };
+        let sizes = sizes_of(range, WISH);
+        assert!(sizes.contains(&(1024, 576)) && sizes.contains(&(1280, 720)));
+        assert!(sizes.contains(&(1920, 1080)));
+        assert!(!sizes.contains(&(640, 180)));
+        // The step does not reach 360.
+        let coarse = Size::Range {
+            width: (32, 1920, 16),
+            height: (32, 1080, 16),
+        };
+        assert!(!sizes_of(coarse, WISH).contains(&(640, 360)));
+        let nothing = Size::Range {
+            width: (100, 0, 0),
+            height: (0, u32::MAX, 0),
+        };
+        assert_eq!(sizes_of(nothing, WISH), []);
+    }
+
+    #[test]
+    fn rates_are_intervals_upside_down_and_never_nothing() {
+        let rates = |intervals: &[Interval]| rates(intervals, WISH);
+        assert_eq!(
+            rates(&[Interval::Discrete(1, 30), Interval::Discrete(1001, 15_000)]),
+            [(30, 1), (15_000, 1001)]
+        );
+        assert_eq!(
+            rates(&[Interval::Range((1, 60), (1, 5))]),
+            [(60, 1), (25, 1), (30, 1)]
+        );
+        assert_eq!(rates(&[Interval::Range((1, 10), (1, 5))]), [(10, 1)]);
+        assert_eq!(rates(&[Interval::Discrete(0, 30)]), [(30, 1)]);
+        assert_eq!(rates(&[]), [(30, 1)]);
+    }
+
+    #[test]
+    fn formats_are_four_characters_whatever_a_driver_says() {
+        let code = |text: &[u8; 4]| u32::from_le_bytes(*text);
+        assert_eq!(fourcc(code(b"MJPG")), "MJPG");
+        assert_eq!(fourcc(code(b"Y16 ")), "Y16");
+        assert_eq!(fourcc(code(b"Y16 ") | 1 << 31), "Y16 -BE".replace(' ', ""));
+        assert_eq!(fourcc(code(b"\x00\x1b\xff?")), "????");
+    }
+
+    /// A `/dev` and a `/sys` with one webcam of two nodes.
+    fn folders() -> (tempfile::TempDir, Folders) {
+        let root = tempfile::tempdir().expect("a folder");
+        let dev = root.path().join("dev");
+        let sys = root.path().join("sys");
+        std::fs::create_dir_all(dev.join("v4l/by-id")).expect("made");
+        std::fs::create_dir_all(dev.join("v4l/by-path")).expect("made");
+        for node in ["video10", "video2", "videography", "vbi0"] {
+            std::fs::write(dev.join(node), "").expect("written");
+        }
+        let link = |name: &str| symlink("../../video2", dev.join("v4l").join(name)).expect("made");
+        link("by-path/pci-0000:00:14.0-usb-0:1:1.0-video-index0");
+        link("by-id/usb-ACME_HD-video-index0");
+        let device = root.path().join("devices/usb1/1-1/1-1:1.0");
+        std::fs::create_dir_all(device.join("video4linux/video2")).expect("made");
+        std::fs::write(device.join("../speed"), "480\n").expect("written");
+        std::fs::create_dir_all(sys.join("video2")).expect("made");
+        symlink(&device, sys.join("video2/device")).expect("made");
+        std::fs::write(sys.join("video2/name"), "ACME HD\n").expect("written");
+        (root, Folders { dev, sys })
+    }
+
+    #[test]
+    fn nodes_are_found_by_number_and_by_their_stable_names() {
+        let (_root, folders) = folders();
+        assert_eq!(numbers(&folders.dev), [2, 10]);
+        let links = links(&folders.dev);
+        let paths = &links["video2"];
+        assert!(paths[0].ends_with("by-id/usb-ACME_HD-video-index0"));
+        assert!(paths[1].contains("by-path/"));
+        assert_eq!(usb_mbit(&folders.sys.join("video2")), Some(480));
+        assert_eq!(usb_mbit(&folders.sys.join("video10")), None);
+    }
+
+    #[test]
+    fn a_file_that_is_no_device_is_listed_as_such() {
+        let (_root, folders) = folders();
+        let found = list(&folders, WISH);
+        assert_eq!(found.cameras, []);
+        let whats: Vec<_> = found.others.iter().map(|o| o.what.as_str()).collect();
+        assert_eq!(whats, ["no V4L2 device"; 2]);
+        assert_eq!(found.others[0].name, "ACME HD");
+    }
+
+    #[test]
+    fn a_node_that_is_gone_or_forbidden_is_listed_with_the_remedy() {
+        let (_root, folders) = folders();
+        let node = folders.dev.join("video2");
+        std::fs::remove_file(&node).expect("removed");
+        // A socket cannot be opened: ENXIO, as a node without its driver.
+        let _socket = std::os::unix::net::UnixListener::bind(&node).expect("bound");
+        let found = list(&folders, WISH);
+        let camera = &found.cameras[0];
+        assert!(camera.device.ends_with("by-id/usb-ACME_HD-video-index0"));
+        assert_eq!(camera.name, "ACME HD");
+        let trouble = camera.trouble.as_deref().expect("trouble");
+        assert!(trouble.contains("plugged in"), "{trouble}");
+        for (error, words) in [
+            (libc::EACCES, "group \"video\""),
+            (libc::EBUSY, "fuser -v /dev/video2"),
+            (libc::ENODEV, "plugged in"),
+            (libc::EIO, "cannot be opened"),
+        ] {
+            let error = io::Error::from_raw_os_error(error);
+            let text = cannot_open("/dev/video2", &error);
+            assert!(text.contains(words), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_device_that_a_person_names_is_asked_directly() {
+        let mut found = Cameras::default();
+        add_named(&mut found, "/dev/no-such-camera", WISH);
+        let camera = &found.cameras[0];
+        assert!(camera.is("/dev/no-such-camera"));
+        let trouble = camera.trouble.as_deref().unwrap_or_default();
+        assert!(trouble.contains("plugged in"), "{trouble}");
+        let mut found = Cameras::default();
+        add_named(&mut found, "/dev/null", WISH);
+        let trouble = found.cameras[0].trouble.as_deref().unwrap_or_default();
+        assert!(trouble.contains("no V4L2 device"), "{trouble}");
+    }
+
+    #[test]
+    fn somebody_s_own_link_is_another_name_of_the_camera() {
+        let (root, folders) = folders();
+        let node = folders.dev.join("video2").canonicalize().expect("there");
+        let link = root.path().join("door");
+        symlink(&node, &link).expect("made");
+        let paths = vec![node.to_string_lossy().into_owned()];
+        let mut found = Cameras {
+            cameras: vec![unusable(paths, String::new(), String::new())],
+            others: Vec::new(),
+        };
+        let link = link.to_string_lossy();
+        add_named(&mut found, &link, WISH);
+        assert_eq!(found.cameras.len(), 1);
+        assert!(found.cameras[0].is(&link));
+    }
+}

@@ -1,0 +1,176 @@
+//! What opening a camera has taught, for the next time. Pure.
+//!
+//! * Buffers that are shared with the encoder (dmabuf) do not work with every
+//!   driver that offers them: after a failure they are copied.
+//! * A mode that the bus has no room for (ENOSPC when streaming starts) is
+//!   skipped.
+//! * A camera's own H.264 is passed through only when its key frames were seen
+//!   to come often enough, since nobody can ask a UVC camera for one.
+
+use std::time::Duration;
+
+use super::plan::Memory;
+
+/// Viewers wait for a key frame at most so long.
+const KEY_FRAME_DISTANCE: Duration = Duration::from_secs(2);
+/// So many distances in a row are a proof.
+const PROOF: u32 = 3;
+/// Shared buffers that fail so soon are the suspects.
+const SUSPECT: Duration = Duration::from_secs(5);
+
+/// What is known of one camera.
+#[derive(Debug, Clone, Default)]
+pub struct Learned {
+    node: Option<String>,
+    copies: bool,
+    skip_modes: usize,
+    distances: Distances,
+}
+
+impl Learned {
+    /// It is about the camera at `node`.
+    pub fn is_about(&self, node: Option<&str>) -> bool {
+        self.node.as_deref() == node
+    }
+
+    /// From here on it is about the camera at `node`; what was learned of
+    /// another one is forgotten.
+    pub fn turn_to(&mut self, node: Option<&str>) {
+        if !self.is_about(node) {
+            *self = Self {
+                node: node.map(str::to_owned),
+                ..Self::default()
+            };
+        }
+    }
+
+    /// How buffers should pass.
+    pub fn memory(&self) -> Memory {
+        match self.copies {
+            true => Memory::Mmap,
+            false => Memory::Dmabuf,
+        }
+    }
+
+    /// How many of the best modes are not to be tried.
+    pub fn skip_modes(&self) -> usize {
+        self.skip_modes
+    }
+
+    /// The camera's H.264 may be passed through.
+    pub fn pass_through(&self) -> bool {
+        self.distances.are_short()
+    }
+
+    /// It failed, in these words, `after` so long with pictures; `None` when
+    /// there was none. `shared` says that buffers were.
+    pub fn failed(&mut self, words: &str, after: Option<Duration>, shared: bool) {
+        // From the kernel's words for ENOSPC.
+        if after.is_none() && words.contains("No space left on device") {
+            self.skip_modes += 1;
+        } else if shared && after.is_none_or(|after| after < SUSPECT) {
+            self.copies = true;
+        }
+    }
+
+    /// No mode is left: they are all tried again, for what took the room on
+    /// the bus may be gone.
+    pub fn out_of_modes(&mut self) -> bool {
+        std::mem::take(&mut self.skip_modes) > 0
+    }
+
+    /// An access unit of the camera's own H.264 came, captured at `at`.
+    pub fn own_access_unit(&mut self, at: Duration, key: bool) {
+        self.distances.access_unit(at, key);
+    }
+}
+
+/// Distances of key frames.
+#[derive(Debug, Clone, Default)]
+struct Distances {
+    last_key: Option<Duration>,
+    short: u32,
+}
+
+impl Distances {
+    /// An access unit came, captured at `at`.
+    pub fn access_unit(&mut self, at: Duration, key: bool) {
+        let distance = self.last_key.map(|last| at.saturating_sub(last));
+        if distance.is_some_and(|d| d > KEY_FRAME_DISTANCE) {
+            self.short = 0;
+            self.last_key = None;
+        } else if key && distance.is_some() {
+            self.short = self.short.saturating_add(1);
+        }
+        if key {
+            self.last_key = Some(at);
+        }
+    }
+
+    /// They are proven to be short.
+    pub fn are_short(&self) -> bool {
+        self.short >= PROOF
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Option<Duration> = Some(Duration::from_secs(1));
+
+    #[test]
+    fn shared_buffers_that_fail_soon_are_copied_from_then_on() {
+        let mut learned = Learned::default();
+        learned.turn_to(Some("/dev/video0"));
+        assert_eq!(learned.memory(), Memory::Dmabuf);
+        learned.failed("unplugged", Some(Duration::from_secs(3_600)), true);
+        learned.failed("unplugged", SOON, false);
+        assert_eq!(learned.memory(), Memory::Dmabuf);
+        learned.failed("it gave no picture", SOON, true);
+        assert_eq!(learned.memory(), Memory::Mmap);
+        learned.turn_to(Some("/dev/video0"));
+        assert_eq!(learned.memory(), Memory::Mmap);
+        learned.turn_to(Some("/dev/video2"));
+        assert_eq!(learned.memory(), Memory::Dmabuf);
+    }
+
+    #[test]
+    fn a_mode_without_room_on_the_bus_is_skipped_until_none_is_left() {
+        let mut learned = Learned::default();
+        let words = "streamon failed: error 28 (No space left on device)";
+        learned.failed(words, None, true);
+        learned.failed(words, None, true);
+        assert_eq!(learned.skip_modes(), 2);
+        assert_eq!(learned.memory(), Memory::Dmabuf, "not its fault");
+        assert!(learned.out_of_modes());
+        assert_eq!(learned.skip_modes(), 0);
+        assert!(!learned.out_of_modes());
+    }
+
+    fn play(distances: &mut Distances, seconds: std::ops::Range<u64>, every: u64) {
+        for frame in seconds.start * 30..seconds.end * 30 {
+            let at = Duration::from_millis(frame * 1000 / 30);
+            distances.access_unit(at, frame.is_multiple_of(every));
+        }
+    }
+
+    #[test]
+    fn key_frames_every_second_are_proven_after_three_and_disproven_by_a_gap() {
+        let mut distances = Distances::default();
+        play(&mut distances, 0..3, 30);
+        assert!(!distances.are_short());
+        play(&mut distances, 3..5, 30);
+        assert!(distances.are_short());
+        // The camera's setting changed.
+        play(&mut distances, 5..12, 30 * 60);
+        assert!(!distances.are_short());
+    }
+
+    #[test]
+    fn key_frames_every_ten_seconds_prove_nothing() {
+        let mut distances = Distances::default();
+        play(&mut distances, 0..120, 300);
+        assert!(!distances.are_short());
+    }
+}

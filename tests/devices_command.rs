@@ -1,0 +1,124 @@
+//! `camera-agent devices`, as a person or a script runs it, on whatever
+//! machine this is.
+
+mod support;
+
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+use support::shims::{FakeCamera, Format};
+
+fn devices(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_camera-agent"))
+        .arg("devices")
+        .args(arguments)
+        // No sound server of the session that runs the tests.
+        .env_remove("XDG_RUNTIME_DIR")
+        .output()
+        .expect("the agent starts")
+}
+
+fn text(arguments: &[&str]) -> String {
+    let output = devices(arguments);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    // ALSA and GStreamer have nothing to say beside it.
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+fn json(arguments: &[&str]) -> Value {
+    let arguments = [&["--json"], arguments].concat();
+    serde_json::from_str(&text(&arguments)).expect("JSON")
+}
+
+#[test]
+fn every_part_is_there_with_or_without_devices() {
+    let text = text(&[]);
+    for heading in [
+        "Picture:",
+        "Sound:",
+        "\nCameras",
+        "\nMicrophones",
+        "\nEncoders",
+    ] {
+        assert!(text.contains(heading), "{heading}: {text}");
+    }
+    assert!(text.contains("x264  H264, software, x264enc: "), "{text}");
+    let json = json(&[]);
+    for list in ["cameras", "other_nodes", "microphones", "encoders"] {
+        assert!(json[list].is_array(), "{list}: {json}");
+    }
+    let pipeline = json["picture"]["pipeline"].is_string();
+    assert!(pipeline || json["picture"]["problem"].is_string(), "{json}");
+}
+
+#[test]
+fn a_named_device_is_asked_directly_and_its_trouble_told() {
+    for (device, words) in [
+        ("/dev/no-such-camera", "is it plugged in?"),
+        ("/dev/null", "no V4L2 device"),
+    ] {
+        let json = json(&["--device", device]);
+        let problem = json["picture"]["problem"].as_str().unwrap_or_default();
+        assert!(
+            problem.contains(device) && problem.contains(words),
+            "{json}"
+        );
+        let cameras = json["cameras"].as_array().expect("a list");
+        let camera = cameras.iter().find(|c| c["device"] == device);
+        assert!(
+            camera.is_some_and(|c| c["plan"]["problem"].is_string()),
+            "{json}"
+        );
+    }
+}
+
+#[test]
+fn the_configuration_says_what_is_wanted() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let config =
+        "[video]\nsource = \"test\"\nwidth = 640\nheight = 360\n[audio]\nsource = \"none\"";
+    std::fs::write(file.path(), config).expect("written");
+    let path = file.path().to_str().expect("text");
+    let json = json(&["--config", path]);
+    let pipeline = json["picture"]["pipeline"].as_str().unwrap_or_default();
+    assert!(pipeline.contains("width=640,height=360"), "{json}");
+    assert_eq!(json["sound"], Value::Null);
+    assert!(text(&["--config", path]).contains("Sound: none, by configuration"));
+
+    let output = devices(&["--config", "/no/such/file"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+}
+
+#[test]
+fn a_camera_is_described_with_what_would_be_taken_of_it() {
+    let camera = FakeCamera::new(Format::Yuyv, 640, 480, 30)
+        .and(Format::Yuyv, 1280, 720, 10)
+        .and(Format::Mjpg, 1280, 720, 30);
+    let node = camera.node().display().to_string();
+    let output = Command::new(env!("CARGO_BIN_EXE_camera-agent"))
+        .args(["devices", "--json", "--device", &node])
+        .envs(camera.env())
+        .output()
+        .expect("the agent starts");
+    assert!(output.status.success(), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let first = &report["cameras"][0];
+    assert_eq!(first["device"], node.as_str());
+    assert_eq!(first["driver"], "uvcvideo");
+    assert_eq!(
+        first["modes"][1],
+        json!({"fourcc": "YUYV", "width": 1280, "height": 720, "rate": [10, 1]})
+    );
+    let menu = first["controls"]
+        .as_array()
+        .and_then(|list| list.iter().find(|c| c["name"] == "power_line_frequency"));
+    assert_eq!(
+        menu.map(|control| &control["menu"][1]),
+        Some(&json!([1, "50 Hz"]))
+    );
+    assert_eq!(
+        report["picture"]["reason"],
+        "1280×720 MJPG 30 fps: YUYV at this size needs 55 MB/s, USB 2 carries 24.6"
+    );
+}
