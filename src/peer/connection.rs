@@ -28,8 +28,9 @@ use webrtc::rtp_transceiver::RtpSender;
 
 use super::burst::Waiting;
 use super::engine::{self, PLAYOUT_DELAY_URI};
-use super::estimate::{Estimator, Path};
+use super::estimate::Path;
 use super::feedback::{Feedback, Listener};
+use super::pacer::Pace;
 use super::quality::Seat;
 use super::sender::{Parameters, Sending};
 use super::{PeerCommand, PeerError, Peers, channel, while_doing};
@@ -145,6 +146,7 @@ pub(super) struct Connection {
     outlets: Vec<Outlet>,
     waiting: Waiting,
     path: Path,
+    pace: Pace,
     seat: Arc<Seat>,
     /// Where the viewer's RTCP comes from.
     address: Arc<Mutex<Option<IpAddr>>>,
@@ -174,6 +176,7 @@ impl Connection {
         let (tell, heard) = mpsc::channel(HEARD);
         let waiting = Waiting::default();
         let engine = engine::media_engine(&offer).map_err(while_doing("preparing the codecs"))?;
+        let pace = Pace::new(path.clone());
         let address = Arc::<Mutex<Option<IpAddr>>>::default();
         let interceptors = || {
             let told = Told {
@@ -186,7 +189,9 @@ impl Connection {
             engine::interceptors(
                 Feedback::new(Box::new(told)),
                 waiting.clone(),
-                Estimator::new(shared.bounds, path.clone()),
+                shared.bounds,
+                &path,
+                pace.clone(),
             )
         };
         let connection = match build(
@@ -225,6 +230,7 @@ impl Connection {
             outlets: Vec::new(),
             waiting,
             path,
+            pace,
             seat,
             address,
             mid: offer.mids.first().cloned().unwrap_or_default(),
@@ -463,6 +469,7 @@ impl Connection {
                 track: outlet.track.clone(),
                 parameters,
                 waiting: self.waiting.clone(),
+                pace: self.pace.clone(),
                 seat: (outlet.stream != Stream::Audio).then(|| self.seat.clone()),
                 hub: self.shared.hub.clone(),
             };

@@ -13,8 +13,9 @@ use webrtc::error::Result;
 use webrtc::peer_connection::{MediaEngine, Registry};
 
 use super::burst::{Burst, Waiting};
-use super::estimate::Estimator;
+use super::estimate::{Bounds, Estimator, Path};
 use super::feedback::Feedback;
+use super::pacer::{Pace, Pacer};
 use super::repair::Repair;
 use super::with_rtx::WithRtx;
 use crate::sdp::{Offer, VideoCodec};
@@ -118,15 +119,23 @@ pub(super) fn media_engine(offer: &Offer) -> Result<MediaEngine> {
 
 /// What stands between the tracks and the wire. The crate's own pacer is not
 /// among them: it starts at 1 Mbit/s and freezes a picture under loss.
-pub(super) fn interceptors(feedback: Feedback, waiting: Waiting, estimator: Estimator) -> Registry {
+pub(super) fn interceptors(
+    feedback: Feedback,
+    waiting: Waiting,
+    bounds: Bounds,
+    path: &Path,
+    pace: Pace,
+) -> Registry {
+    let estimator = Estimator::new(bounds, path.clone());
     Registry::new()
         .with(
             Slot::CongestionControl,
             WithRtx(CongestionControlBuilder::new(estimator).build()),
         )
         .with(Slot::TwccSender, WithRtx(TwccSenderBuilder::new().build()))
+        .with(Slot::Pacer, Pacer::new(pace))
         .with(Slot::from(FEEDBACK_SLOT), feedback)
-        .with(Slot::NackResponder, Repair::default())
+        .with(Slot::NackResponder, Repair::new(path.clone()))
         .with(Slot::SenderReport, SenderReportBuilder::new().build())
         .with(Slot::from(BURST_SLOT), Burst::new(waiting))
 }

@@ -19,6 +19,7 @@ mod estimate;
 mod feedback;
 mod memory;
 pub mod messages;
+mod pacer;
 mod quality;
 mod repair;
 mod sender;

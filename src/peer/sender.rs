@@ -16,11 +16,14 @@ use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 
 use super::burst::Waiting;
+use super::pacer::Pace;
 use super::quality::{Assignment, Seat};
 use crate::media::{Frame, Hub, Stream, Watch};
 
 /// A key frame that was asked for and did not come is asked for again.
 const KEY_FRAME_PATIENCE: Duration = Duration::from_millis(700);
+/// A key frame may take so long to leave.
+const KEY_FRAME_TIME: Duration = Duration::from_millis(500);
 /// Frames that carry the playout delay after the start, until surely one
 /// arrived; later ones carry it on key frames.
 const DELAY_FRAMES: u32 = 60;
@@ -102,6 +105,7 @@ pub(super) struct Sending {
     pub track: Arc<TrackLocalStaticRTP>,
     pub parameters: Parameters,
     pub waiting: Waiting,
+    pub pace: Pace,
     pub seat: Option<Arc<Seat>>,
     pub hub: Hub,
 }
@@ -113,6 +117,7 @@ impl Sending {
         let mut headers = Headers::new(&self.parameters, stream);
         let mut present = Feed::new(stream, watch, &self.hub);
         let mut next: Option<Feed> = None;
+        let mut last_key: Option<Instant> = None;
         let mut assigned = self.seat.as_ref().map(|seat| seat.assigned());
         loop {
             let frame = tokio::select! {
@@ -166,7 +171,16 @@ impl Sending {
                 self.want_key_frame(&mut present);
                 continue;
             }
+            let behind_key = last_key.is_some_and(|at| at.elapsed() < KEY_FRAME_TIME);
+            if stream != Stream::Audio && self.pace.is_behind(behind_key) {
+                debug!(%stream, "more than the viewer's path takes; skipping to the next key frame");
+                self.want_key_frame(&mut present);
+                continue;
+            }
             present.key_wanted = None;
+            if frame.key {
+                last_key = Some(Instant::now());
+            }
             self.waiting.extend(headers.packets(&frame));
             if self.track.write_rtp(headers.signal()).await.is_err() {
                 return;
@@ -175,6 +189,7 @@ impl Sending {
     }
 
     fn assigned(&self, assignment: Assignment, present: &Feed, next: &mut Option<Feed>) {
+        self.pace.thin(assignment.thinned);
         let stream = Stream::Video(assignment.encoding);
         if stream == present.stream {
             *next = None;

@@ -251,8 +251,8 @@ fn a_bad_description_is_named() {
     assert!(error.contains("audio.pipeline") && error.contains("nosuchelement"));
 }
 
-/// What came of `count` frames: bit/s, and the usual distance of two, in ticks
-/// of 90 kHz.
+/// What came of `count` frames: bits a frame, and the usual distance of two,
+/// in ticks of 90 kHz. A busy machine may leave some out.
 async fn made(frames: &mut Receiver<Arc<Frame>>, count: usize) -> (f64, u32) {
     let first = next(frames).await.rtp_time;
     let (mut bytes, mut times) = (0, vec![first]);
@@ -261,10 +261,9 @@ async fn made(frames: &mut Receiver<Arc<Frame>>, count: usize) -> (f64, u32) {
         bytes += frame.payloads.iter().map(|p| p.len()).sum::<usize>();
         times.push(frame.rtp_time);
     }
-    let seconds = f64::from(times[count] - first) / 90_000.0;
     let mut steps: Vec<_> = times.windows(2).map(|t| t[1] - t[0]).collect();
     steps.sort_unstable();
-    (bytes as f64 * 8.0 / seconds, steps[count / 2])
+    (bytes as f64 * 8.0 / count as f64, steps[count / 2])
 }
 
 #[tokio::test]
@@ -296,25 +295,25 @@ async fn tiers_differ_in_size_and_bitrates_change_while_they_run() {
     hub.set_rate(small, rate(200_000, false));
     let watches = [hub.watch(whole), hub.watch(small)];
     let [mut whole_frames, small_frames] = [watches[0].frames(), watches[1].frames()];
-    let near = |made: f64, asked: f64| (0.75..1.25).contains(&(made / asked));
+    let near = |made: f64, asked: f64, fps: f64| (0.75..1.25).contains(&(made * fps / asked));
 
     made(&mut whole_frames, 30).await;
     let (bits, step) = made(&mut whole_frames, 30).await;
-    assert!(near(bits, 1e6), "{bits}");
+    assert!(near(bits, 1e6, 30.0), "{bits}");
     assert!((2_900..3_100).contains(&step), "{step}");
     hub.set_rate(whole, rate(400_000, false));
     made(&mut whole_frames, 30).await;
     let (bits, _) = made(&mut whole_frames, 30).await;
-    assert!(near(bits, 4e5), "{bits}");
+    assert!(near(bits, 4e5, 30.0), "{bits}");
 
     let mut small_frames = small_frames.resubscribe();
     let (bits, step) = made(&mut small_frames, 30).await;
-    assert!(near(bits, 2e5), "{bits}");
+    assert!(near(bits, 2e5, 30.0), "{bits}");
     assert!((2_900..3_100).contains(&step), "{step}");
     hub.set_rate(small, rate(200_000, true));
     made(&mut small_frames, 20).await;
     let (bits, step) = made(&mut small_frames, 20).await;
-    assert!(near(bits, 2e5), "{bits}");
+    assert!(near(bits, 2e5, 15.0), "{bits}");
     assert!((5_900..6_100).contains(&step), "{step}");
 
     let mut sps = Vec::new();
