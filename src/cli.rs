@@ -29,6 +29,10 @@ pub enum Command {
     /// Both in one process on this machine, with the first camera and
     /// microphone found, else a test picture and a tone.
     Demo(Demo),
+    /// Tries everything a call needs on this machine, says what is wrong and
+    /// how to mend it. Exit code: 0 ready, 3 not everything works, 4 it will
+    /// not work.
+    Doctor(Doctor),
     /// Tries one encoder out: a job as JSON on standard input, reports on
     /// standard output. The agent runs it on itself.
     #[command(name = PROBE, hide = true)]
@@ -182,6 +186,21 @@ pub struct Demo {
     /// Take the test picture and tone even where there is a camera.
     #[arg(long)]
     pub test: bool,
+}
+
+/// `camera-agent doctor`
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Configuration file (TOML); without it every key has its default.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Write the findings as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Open neither camera nor microphone; the call to itself is made with the
+    /// test picture.
+    #[arg(long)]
+    pub quick: bool,
 }
 
 /// `camera-agent devices`

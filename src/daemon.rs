@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use tracing::{debug, info, warn};
 
 use crate::agent::{Agent, AgentConfig, Command, Event, PeerEvent, SessionId};
@@ -15,20 +16,19 @@ use crate::ice::IceServers;
 use crate::media::gst::{self, GstSource};
 use crate::media::hotplug::Hotplug;
 use crate::media::hub::HubThread;
+use crate::media::latency::Latency;
 use crate::media::learned::Learned;
 use crate::media::probe::Encoders;
 use crate::media::{Hub, MediaError, Source, plan};
 use crate::peer::{Peer, PeerError, Peers};
-use crate::rate::{Settings, TierRange};
+use crate::rate::Settings;
 use crate::sdp::{ProfileLevelId, VideoCodec};
 use crate::signaling::{Link, Server, SignalingError, SignalingEvent};
 
 /// Events that wait for the loop.
 const EVENTS: usize = 1024;
-/// The least that an encoder is asked for, in bit/s.
-const LEAST_RATE: u32 = 100_000;
-/// RTP headers of 50 packets of sound a second, in bit/s.
-const SOUND_HEADERS: u32 = 50 * 20 * 8;
+/// How often the log is told where the time of the frames goes.
+const LATENCY: Duration = Duration::from_secs(60);
 /// Goodbyes have this long; systemd and people expect less than 2 s.
 const SHUTDOWN: Duration = Duration::from_millis(1_500);
 
@@ -51,13 +51,30 @@ pub enum StartError {
 
 /// Checks all that can be checked without a camera and without a network.
 pub fn check(config: &Config) -> Result<(), StartError> {
-    config.validate()?;
-    IceServers::load(&config.ice)?;
-    Server::new(&config.server.url, config.server.ca_file.as_ref())?;
-    gst::init()?;
-    gst::check_descriptions(&config.video, &config.audio)?;
+    if let Some(first) = problems(config).into_iter().next() {
+        return Err(first);
+    }
     Encoders::for_this_machine(config)?.best(VideoCodec::H264)?;
     Ok(())
+}
+
+/// Everything that is wrong with a configuration, but for its encoder: that is
+/// found out by encoding.
+pub fn problems(config: &Config) -> Vec<StartError> {
+    let gstreamer = || {
+        gst::init()?;
+        gst::check_descriptions(&config.video, &config.audio)
+    };
+    let server = Server::new(&config.server.url, config.server.ca_file.as_ref());
+    [
+        config.validate().err().map(StartError::from),
+        IceServers::load(&config.ice).err().map(StartError::from),
+        server.err().map(StartError::from),
+        gstreamer().err().map(StartError::from),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Tries the encoders that will be needed when the first one fails, or for a
@@ -80,32 +97,6 @@ fn try_others(encoders: Arc<Encoders>, first: String) {
 
 fn whole(config: &Config) -> (u32, u32) {
     (config.video.width, config.video.height)
-}
-
-/// What the picture can be encoded at. `floor` is the least that the encoder
-/// makes, in bit/s; `smaller` is false where only the whole picture can be
-/// encoded.
-fn qualities(config: &Config, floor: u32, smaller: bool) -> Settings {
-    let video = &config.video;
-    let range = |(width, height): (u32, u32), ceiling| {
-        let pixels = u64::from(width) * u64::from(height) * u64::from(video.fps);
-        TierRange::for_picture(pixels, floor.max(LEAST_RATE), ceiling)
-    };
-    let most = video.bitrate_kbps * 1000;
-    let mut tiers = vec![range(whole(config), most)];
-    let smaller_tiers = video.smaller_tiers().filter(|_| smaller);
-    for (i, tier) in smaller_tiers.enumerate() {
-        if let Some(size) = plan::tier_size(video, whole(config), i + 1) {
-            // As much as the whole picture would be no relief.
-            let ceiling = (tier.bitrate_kbps * 1000).min(most / 10 * 7);
-            tiers.push(range(size, ceiling));
-        }
-    }
-    let audio = match config.audio.source {
-        AudioSource::None => 0,
-        _ => config.audio.bitrate_kbps * 1000 + SOUND_HEADERS,
-    };
-    Settings { tiers, audio }
 }
 
 /// A device, ready to run.
@@ -145,7 +136,7 @@ impl Daemon {
             info!(%error, "there are no smaller pictures");
         }
         let floor = found.encoder.rate_range.0;
-        let qualities = qualities(config, floor, beside.is_ok());
+        let qualities = Settings::of(config, floor, beside.is_ok());
         try_others(encoders.clone(), found.encoder.id.to_string());
         let source = GstSource::new(
             config.video.clone(),
@@ -162,7 +153,7 @@ impl Daemon {
         source: Box<dyn Source>,
         profile: Option<ProfileLevelId>,
     ) -> Result<Self, StartError> {
-        let qualities = qualities(config, LEAST_RATE, true);
+        let qualities = Settings::of(config, 0, true);
         Self::assemble(config, source, profile, qualities)
     }
 
@@ -217,6 +208,7 @@ impl Daemon {
             hub,
             events,
         } = self;
+        let latency = hub.latency().clone();
         let hotplug = Hotplug::listen(move || hub.device_appeared());
         let mut running = Running {
             agent,
@@ -227,6 +219,7 @@ impl Daemon {
             link: None,
             generation: 0,
             away: false,
+            latency,
         };
         running.until_quit(events, shutdown).await;
         drop(hotplug);
@@ -258,6 +251,7 @@ struct Running {
     generation: u64,
     /// The chat server's absence was logged.
     away: bool,
+    latency: Arc<Latency>,
 }
 
 impl Running {
@@ -269,6 +263,8 @@ impl Running {
         let (tell, mut frames) = mpsc::channel(EVENTS);
         tokio::pin!(shutdown);
         let mut stopping = false;
+        let mut minute = tokio::time::interval(LATENCY);
+        minute.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let timeout = async {
                 match self.agent.poll_timeout() {
@@ -286,6 +282,10 @@ impl Running {
                 Some((generation, event)) = frames.recv() => self.signaling(generation, event),
                 Some(_) = self.closing.join_next() => None,
                 () = timeout => Some(Event::Timeout),
+                _ = minute.tick() => {
+                    self.log_latency(Instant::now());
+                    None
+                }
             };
             if let Some(event) = event {
                 self.agent.handle(event, Instant::now());
@@ -295,6 +295,14 @@ impl Running {
                     return;
                 }
             }
+        }
+    }
+
+    /// One line, while there are viewers.
+    fn log_latency(&self, now: Instant) {
+        let report = self.latency.report(now);
+        if report.was_watched() {
+            debug!(p50_p95_ms = %report, "latency");
         }
     }
 

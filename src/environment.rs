@@ -1,7 +1,6 @@
 //! The process's environment: what has to be set before anything else runs.
 //!
-//! This is the one module with `unsafe` in it. Setting an environment variable
-//! is unsafe since the 2024 edition, for another thread may be reading them,
+//! Setting an environment variable is unsafe since the 2024 edition, for another thread may be reading them,
 //! and GStreamer offers no other way to set this one. The C library's allocator
 //! is set by a call into it, which Rust cannot check.
 #![allow(unsafe_code, reason = "see above")]

@@ -11,6 +11,7 @@
 //! | layer | modules |
 //! |---|---|
 //! | the process | [`cli`], [`logging`], [`environment`], `main` |
+//! | tries all of it on this machine, one check a file | [`doctor`] |
 //! | the device's one loop: events in, commands out | [`daemon`] |
 //! | shells, each the owner of one kind of socket or device | [`signaling`], [`media`], [`peer`], [`chat`] |
 //! | pure: no IO, no clock, no runtime | [`agent`], [`rate`], [`room`], [`sdp`], [`wire`], [`config`], [`ice`] |
@@ -28,6 +29,7 @@ pub mod chat;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod doctor;
 pub mod environment;
 pub mod ice;
 pub mod logging;

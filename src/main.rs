@@ -1,6 +1,6 @@
 //! The process: parse, log, run, exit code.
 
-use std::io::Write as _;
+use std::io::{IsTerminal, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -15,6 +15,7 @@ use tracing::{error, info};
 use camera_agent::cli::{self, Cli, Command};
 use camera_agent::config::{AudioSource, Config, LogConfig, VideoSource};
 use camera_agent::daemon::{self, Daemon};
+use camera_agent::doctor::{self, Severity};
 use camera_agent::ice::{self, IceServers};
 use camera_agent::media::discovery::report;
 use camera_agent::media::gst;
@@ -32,6 +33,10 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run(&arguments),
         Command::Chat(arguments) => chat(&arguments),
         Command::Demo(arguments) => demo(&arguments),
+        Command::Doctor(arguments) => match doctor(&arguments) {
+            Ok(severity) => return ExitCode::from(severity.exit_code()),
+            Err(error) => Err(error),
+        },
         Command::Devices(arguments) => devices(&arguments),
         Command::ProbeEncoder => probe_encoder(),
     };
@@ -125,6 +130,27 @@ fn demo(arguments: &cli::Demo) -> anyhow::Result<()> {
     })
 }
 
+/// The findings are the output; nothing is logged beside them unless the
+/// environment's `RUST_LOG` asks for it.
+fn doctor(arguments: &cli::Doctor) -> anyhow::Result<Severity> {
+    logging::start(&LogConfig {
+        level: "off".into(),
+        ..Default::default()
+    })?;
+    if std::io::stderr().is_terminal() {
+        eprintln!("examining this device; it takes up to 25 s");
+    }
+    let report = block_on(async {
+        Ok(doctor::examine(arguments.config.as_deref(), arguments.quick).await)
+    })?;
+    if arguments.json {
+        println!("{:#}", report.to_json());
+    } else {
+        print!("{}", report.to_text());
+    }
+    Ok(report.severity())
+}
+
 fn devices(arguments: &cli::Devices) -> anyhow::Result<()> {
     let config = arguments.configuration()?;
     gst::init()?;
@@ -157,7 +183,7 @@ fn page_address(address: std::net::SocketAddr) -> String {
 
 /// One thread: the encoder has threads of its own, and frames of all viewers
 /// leave in the order in which they came.
-fn block_on(run: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+fn block_on<T>(run: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build()

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
@@ -129,7 +130,8 @@ impl Server {
         Link { frames, task }
     }
 
-    async fn open(&self) -> Result<Socket, String> {
+    /// The handshake's request.
+    pub(crate) fn request(&self) -> Result<Request, String> {
         let mut request = self
             .url
             .as_str()
@@ -140,14 +142,31 @@ impl Server {
             "Sec-WebSocket-Protocol",
             HeaderValue::from_static(SUBPROTOCOL),
         );
-        let limits = WebSocketConfig::default()
-            .max_message_size(Some(MAX_INCOMING))
-            .max_frame_size(Some(MAX_INCOMING));
-        let connector = match &self.tls {
+        Ok(request)
+    }
+
+    /// TLS or none.
+    pub(crate) fn connector(&self) -> Connector {
+        match &self.tls {
             Some(tls) => Connector::Rustls(tls.clone()),
             None => Connector::Plain,
-        };
-        let connect = connect_async_tls_with_config(request, Some(limits), true, Some(connector));
+        }
+    }
+
+    /// What is taken from a server.
+    pub(crate) fn limits() -> WebSocketConfig {
+        WebSocketConfig::default()
+            .max_message_size(Some(MAX_INCOMING))
+            .max_frame_size(Some(MAX_INCOMING))
+    }
+
+    async fn open(&self) -> Result<Socket, String> {
+        let connect = connect_async_tls_with_config(
+            self.request()?,
+            Some(Self::limits()),
+            true,
+            Some(self.connector()),
+        );
         match timeout(CONNECT_TIMEOUT, connect).await {
             Ok(Ok((socket, _))) => Ok(socket),
             Ok(Err(error)) => Err(words(&error)),

@@ -4,11 +4,13 @@
 
 mod support;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::browser::{Browser, Person};
 use support::device::Device;
+use support::faults::{self, Row};
 use support::meter::Track;
 use support::picture::{assert_bars, difference, is_bars, is_slate, picture, row};
 use support::shims::{FakeCamera, FakeMicrophone, Fault, Format};
@@ -35,17 +37,28 @@ struct Bed {
 }
 
 impl Bed {
+    /// With the encoder that is everywhere.
     async fn start(camera: FakeCamera) -> Self {
+        Self::with(camera, "encoder = \"x264\"\n", "", &[]).await
+    }
+
+    /// With more of `[video]`, sections of the configuration and environment.
+    async fn with(
+        camera: FakeCamera,
+        video: &str,
+        sections: &str,
+        env: &[(String, String)],
+    ) -> Self {
         let chat = Chat::with(options()).await;
         let microphone = FakeMicrophone::tone(440);
         let toml = format!(
             "[video]\nsource = \"v4l2\"\ndevice = {:?}\nwidth = 640\nheight = 360\n\
-             bitrate_kbps = 800\n[audio]\nsource = \"alsa\"\ndevice = {:?}\n\
-             [ice]\nloopback = true\n",
+             bitrate_kbps = 800\n{video}[audio]\nsource = \"alsa\"\ndevice = {:?}\n\
+             [ice]\nloopback = true\n{sections}",
             camera.node(),
             FakeMicrophone::NAME
         );
-        let env = [camera.env(), microphone.env()].concat();
+        let env = [&camera.env()[..], &microphone.env(), env].concat();
         let device = Device::start_with_env(chat.addr, &toml, &env).await;
         device.registered().await;
         Self {
@@ -195,7 +208,8 @@ async fn a_browser_sees_the_slate_while_the_camera_is_unplugged_and_the_camera_a
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_stream_runs_on_over_a_fault_of_the_camera_and_the_sound_does_not_notice() {
-    let faults: [(&str, fn(&FakeCamera), fn(&FakeCamera)); 3] = [
+    type Act = fn(&FakeCamera);
+    let faults: [(&str, Act, Act); 3] = [
         ("unplugged", FakeCamera::unplug, FakeCamera::replug),
         (
             "silent",
@@ -293,6 +307,39 @@ async fn twenty_unplugged_cameras_leave_nothing_behind() {
         "{opened:?}"
     );
     viewer.received(|received| assert_one_stream(&received.video, VIDEO_CLOCK));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encoder_that_fails_during_a_call_gives_way_to_the_next() {
+    for fault in ["stall", "silent", "error", "empty", "eos"] {
+        let files = tempfile::tempdir().expect("a folder");
+        let trigger = files.path().join("now");
+        let row = Row::new(fault).trigger(&trigger).to_string();
+        let text = |path: PathBuf| path.display().to_string();
+        let mut env = vec![("CACHE_DIRECTORY".to_owned(), text(files.path().to_owned()))];
+        env.extend(faults::environment().map(|(name, path)| (name.to_owned(), text(path))));
+        let camera = FakeCamera::new(Format::Mjpg, 640, 360, 30);
+        let bed = Bed::with(camera, "", &row, &env).await;
+        let viewer = bed.viewer().await;
+        flows(fault, SOON, &viewer, pictures, FULL_RATE).await;
+        let chosen = format!("\"encoder\":\"{fault}\"");
+        assert!(bed.device.logged(&chosen) >= 1, "{:?}", bed.device.log());
+
+        std::fs::write(&trigger, "").expect("written");
+        bed.device.logs("the encoder failed", 1, SEEN).await;
+        // It fails again, is seen again, and the next in rank takes its place.
+        let took = flows(fault, SEEN + BACK, &viewer, pictures, FULL_RATE).await;
+        println!("{fault}: seen, and the next one works {took:?} later");
+        viewer.received(|received| assert_one_stream(&received.video, VIDEO_CLOCK));
+        // GStreamer hands an encoder's end on to the camera, which then ends too
+        // and is opened again.
+        let lost = bed.device.logged("the camera is lost");
+        assert!(
+            lost == 0 || fault == "eos",
+            "{fault}: {:?}",
+            bed.device.log()
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

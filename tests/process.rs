@@ -3,17 +3,17 @@
 
 mod support;
 
-use std::net::UdpSocket;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::browser::{Browser, Person};
+use support::coturn::Coturn;
 use support::desk::offer;
 use support::device::{Device, TEST_MEDIA};
 use support::original::Original;
-use support::{Chat, SOON, User, options, until};
-use tokio::process::{Child, Command};
+use support::{Chat, SOON, User, certificate, file, options, until};
+use tokio::process::Command;
 
 async fn agent(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_camera-agent"))
@@ -30,12 +30,6 @@ async fn refusal(arguments: &[&str]) -> String {
     let text = String::from_utf8(output.stderr).expect("text");
     assert_eq!(text.lines().count(), 1, "{text}");
     text
-}
-
-fn file(text: &str) -> tempfile::NamedTempFile {
-    let file = tempfile::NamedTempFile::new().expect("a file");
-    std::fs::write(file.path(), text).expect("written");
-    file
 }
 
 #[tokio::test]
@@ -122,12 +116,6 @@ async fn the_first_signal_ends_it_cleanly_and_the_second_at_once() {
     assert_eq!(device.exits(Duration::from_secs(2)).await.code(), Some(1));
 }
 
-/// A certificate of our own making for localhost, and its key, in PEM.
-fn certificate() -> (String, String) {
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).expect("made");
-    (made.cert.pem(), made.signing_key.serialize_pem())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn over_wss_the_device_trusts_the_configured_authority_and_nothing_else() {
     let (cert, key) = certificate();
@@ -161,41 +149,6 @@ async fn over_wss_the_device_trusts_the_configured_authority_and_nothing_else() 
     alice.call("camera").await;
     alice.state("connected").await;
     alice.frames_rise(10).await;
-}
-
-/// A real coturn, relaying on the loopback.
-struct Coturn {
-    port: u16,
-    _child: Child,
-}
-
-impl Coturn {
-    async fn start(extra: &[&str]) -> Self {
-        let free = UdpSocket::bind("127.0.0.1:0").expect("a port");
-        let port = free.local_addr().expect("bound").port();
-        drop(free);
-        let child = Command::new("turnserver")
-            .args([
-                "-n",
-                "--no-cli",
-                "--no-tls",
-                "--no-dtls",
-                "--log-file=stdout",
-            ])
-            .args(["--listening-ip=127.0.0.1", "--relay-ip=127.0.0.1"])
-            .args(["--allow-loopback-peers", "--realm=lab", "--pidfile="])
-            .arg(format!("--listening-port={port}"))
-            .args(extra)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("coturn is installed: apt-get install coturn");
-        Self {
-            port,
-            _child: child,
-        }
-    }
 }
 
 /// Waits for a relayed candidate of a device with this configuration.

@@ -65,12 +65,12 @@ async fn shows_the_slate(viewer: &Browser) -> Duration {
 /// Waits until the browser shows the camera, and that its picture moves.
 async fn shows_the_camera(lab: &Lab, viewer: &Browser) -> Duration {
     let begun = Instant::now();
+    lab.vm(MOVE).await;
     until("the camera in the browser", BACK + EMULATION, || async {
         is_bars(&picture(viewer).await).then_some(())
     })
     .await;
     let took = begun.elapsed();
-    lab.vm(MOVE).await;
     let before = row(viewer).await;
     until("another picture", SOON, || async {
         (difference(&before, &row(viewer).await) > 5.0).then_some(())
@@ -91,7 +91,7 @@ async fn loudness(viewer: &Browser) -> f64 {
 #[ignore = "needs the virtual machine: make test-vm"]
 async fn the_camera_streams_in_three_pixel_formats() {
     for (format, name) in [("YUYV", "YUY2"), ("NV12", "NV12"), ("RGB3", "RGB")] {
-        let lab = Lab::with_agent(&[("format", &format!("\"{format}\""))]).await;
+        let lab = Lab::with_agent(&[LIGHT, &[("format", &format!("\"{format}\""))]].concat()).await;
         let viewer = call(&lab).await;
         assert_bars(&row(&viewer).await);
         let begun = (Instant::now(), viewer.frames_decoded().await);
@@ -104,7 +104,8 @@ async fn the_camera_streams_in_three_pixel_formats() {
             .await;
         println!("{name}: {rate:.1} frames a second; {set}");
         assert!(set.contains(format), "{set}");
-        assert!(rate >= 10.0, "{format}: {rate:.1} frames a second");
+        // Half of what the camera gives; colours of RGB are dear to convert.
+        assert!(rate >= 7.0, "{format}: {rate:.1} frames a second");
     }
 }
 

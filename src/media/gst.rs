@@ -84,7 +84,7 @@ fn require(factory: &str, package: &str) -> Result<(), MediaError> {
     }
 }
 
-fn parse(description: &str, what: &str) -> Result<gst::Pipeline, MediaError> {
+pub(crate) fn parse(description: &str, what: &str) -> Result<gst::Pipeline, MediaError> {
     gst::parse::launch(description)
         .map_err(|e| e.to_string())
         .and_then(|element| {
@@ -98,7 +98,8 @@ fn parse(description: &str, what: &str) -> Result<gst::Pipeline, MediaError> {
         })
 }
 
-fn sink(bin: &impl IsA<gst::Bin>, what: &str) -> Result<gst_app::AppSink, MediaError> {
+/// The sink in which every plan ends.
+pub(crate) fn sink(bin: &impl IsA<gst::Bin>, what: &str) -> Result<gst_app::AppSink, MediaError> {
     bin.as_ref()
         .by_name("out")
         .and_then(|e| e.downcast().ok())
@@ -108,7 +109,8 @@ fn sink(bin: &impl IsA<gst::Bin>, what: &str) -> Result<gst_app::AppSink, MediaE
         })
 }
 
-fn words(error: &gst::message::Error) -> String {
+/// What an element says, and what to do where that is known.
+pub(crate) fn words(error: &gst::message::Error) -> String {
     let remedy = match error.error().kind::<gst::ResourceError>() {
         Some(gst::ResourceError::Busy) => {
             "; another program uses the device (\"fuser -v\" on its node names it)"

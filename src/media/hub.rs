@@ -16,6 +16,7 @@ use tracing::{debug, error, info, warn};
 
 use super::frame::{Packetizer, profile_level_id};
 use super::keyframes::KeyFrames;
+use super::latency::{Latency, Stage};
 use super::pulse::Pulse;
 use super::status::{MediaStatus, State, StreamStatus};
 use super::{AccessUnit, Encoding, Frame, MediaError, Source, Stream, VideoRate, hotplug};
@@ -81,6 +82,7 @@ struct Shared {
     /// A key frame request is on its way to the thread; viewers may ask as
     /// often as they like.
     key_frame_asked: [AtomicBool; Stream::COUNT],
+    latency: Arc<Latency>,
 }
 
 /// A handle on the hub; clones are cheap.
@@ -133,6 +135,7 @@ impl Hub {
             status: watch::Sender::default(),
             camera: Mutex::default(),
             key_frame_asked: Default::default(),
+            latency: Arc::new(Latency::new(Instant::now())),
         });
         let mut thread = Thread {
             source,
@@ -181,6 +184,11 @@ impl Hub {
     /// Encodes a video stream so, now or when it is next started.
     pub fn set_rate(&self, stream: Stream, rate: VideoRate) {
         let _ = self.requests.send(Request::Rate(stream, rate));
+    }
+
+    /// Where the time of the picture's frames goes.
+    pub fn latency(&self) -> &Arc<Latency> {
+        &self.shared.latency
     }
 
     /// How picture and sound are; changes are told.
@@ -256,6 +264,14 @@ impl Output {
         let earliest = self.last + STEP;
         unit.running_time = unit.running_time.max(earliest);
         self.last = unit.running_time;
+        if let (Stream::Video(_), Some(entered)) = (self.stream, unit.encoder_in) {
+            let latency = &self.shared.latency;
+            let (captured, encoded) = (unit.captured_at, unit.encoded_at);
+            let waited = entered.saturating_duration_since(captured);
+            latency.record(Stage::ToEncoder, waited, entered);
+            let coded = encoded.saturating_duration_since(entered);
+            latency.record(Stage::Encode, coded, encoded);
+        }
         if self.pulse.beat(Instant::now()) {
             let _ = self.requests.send(Request::Flowing(self.stream, self.run));
         }

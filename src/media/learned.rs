@@ -65,11 +65,16 @@ impl Learned {
     /// It failed, in these words, `after` so long with pictures; `None` when
     /// there was none. `shared` says that buffers were.
     pub fn failed(&mut self, words: &str, after: Option<Duration>, shared: bool) {
-        // From the kernel's words for ENOSPC.
-        if after.is_none() && words.contains("No space left on device") {
+        let at_start = after.is_none();
+        // The kernel's words for ENOSPC.
+        if at_start && words.contains("No space left on device") {
             self.skip_modes += 1;
         } else if shared && after.is_none_or(|after| after < SUSPECT) {
             self.copies = true;
+        // All that v4l2src says of it (GStreamer 1.22): the number that STREAMON
+        // gave is only in its debug log.
+        } else if at_start && words.contains("Buffer pool activation failed") {
+            self.skip_modes += 1;
         }
     }
 
@@ -146,6 +151,18 @@ mod tests {
         assert!(learned.out_of_modes());
         assert_eq!(learned.skip_modes(), 0);
         assert!(!learned.out_of_modes());
+    }
+
+    #[test]
+    fn streaming_that_v4l2src_cannot_start_is_the_buffers_fault_and_then_the_mode_s() {
+        let mut learned = Learned::default();
+        let words = "Failed to allocate required memory. (Buffer pool activation failed)";
+        learned.failed(words, None, true);
+        assert_eq!((learned.memory(), learned.skip_modes()), (Memory::Mmap, 0));
+        learned.failed(words, None, false);
+        assert_eq!(learned.skip_modes(), 1);
+        learned.failed(words, SOON, false);
+        assert_eq!(learned.skip_modes(), 1, "it had room for a while");
     }
 
     fn play(distances: &mut Distances, seconds: std::ops::Range<u64>, every: u64) {

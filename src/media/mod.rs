@@ -5,9 +5,13 @@
 //! * [`Hub`] starts a source with its first viewer, stops it
 //!   [some seconds](hub::GRACE) after the last, payloads every access unit
 //!   once and gives the [`Frame`] to every viewer.
-//! * [`discovery`] looks for cameras and microphones.
+//! * [`discovery`] looks for cameras and microphones, [`hotplug`] hears of new
+//!   ones, [`controls`] sets theirs.
 //! * [`encoder`] and [`plan`] are pure: which encoder, and the GStreamer
-//!   description around it.
+//!   description around it. [`probe`] tries an encoder out before it is used.
+//! * [`recovery`] and [`learned`] are pure: what to do when a device or an
+//!   encoder fails, and what that teaches. [`status`] is what viewers are told.
+//! * [`latency`] is where a frame's time goes.
 //!
 //! Nothing here knows WebRTC; the viewers' side is [`crate::peer`].
 
@@ -19,6 +23,7 @@ pub mod gst;
 pub mod hotplug;
 pub mod hub;
 mod keyframes;
+pub mod latency;
 pub mod learned;
 mod picture;
 pub mod plan;

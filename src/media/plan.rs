@@ -46,6 +46,9 @@ pub const H264_DECODER_PACKAGE: &str = "gstreamer1.0-plugins-bad";
 /// The slate's frames a second: enough for a clock that runs.
 const SLATE_FPS: u32 = 10;
 
+/// What is said of a camera whose modes were all refused.
+pub const NO_MODE_LEFT: &str = "was refused room on its USB bus in every mode";
+
 /// What the tee of a picture pipeline carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Carries {
@@ -117,12 +120,8 @@ pub fn picture(
             let (camera, choices) = choose_camera(config, cameras, circumstances)?;
             let choice =
                 modes::after_refusals(choices, circumstances.skip_modes).ok_or_else(|| {
-                    failed(
-                        camera,
-                        "was refused room on its USB bus in every mode; \
-                     plug it into another socket, or unplug what shares the bus"
-                            .into(),
-                    )
+                    let remedy = "plug it into another socket, or unplug what shares the bus";
+                    failed(camera, format!("{NO_MODE_LEFT}; {remedy}"))
                 })?;
             Ok(of_camera(camera, &choice, circumstances))
         }

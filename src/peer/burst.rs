@@ -14,28 +14,68 @@ use rtc::rtp;
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 
+use crate::media::Frame;
+use crate::media::latency::{Latency, Stage};
+
 /// Packets of all streams of one connection, in the order in which they leave.
-#[derive(Clone, Default)]
-pub(super) struct Waiting(Arc<Mutex<VecDeque<rtp::Packet>>>);
+#[derive(Clone)]
+pub(super) struct Waiting {
+    queue: Arc<Mutex<Queue>>,
+    latency: Arc<Latency>,
+}
+
+#[derive(Default)]
+struct Queue {
+    packets: VecDeque<rtp::Packet>,
+    /// The pictures that these packets make.
+    pictures: Vec<Arc<Frame>>,
+}
 
 impl Waiting {
-    /// Adds packets that leave with the next signal of any stream.
-    pub fn extend(&self, packets: impl Iterator<Item = rtp::Packet>) {
-        self.lock().extend(packets);
+    /// Nothing waits; `latency` is told when pictures leave.
+    pub fn new(latency: Arc<Latency>) -> Self {
+        Self {
+            queue: Arc::default(),
+            latency,
+        }
+    }
+
+    /// Adds packets that leave with the next signal of any stream; where they
+    /// are a picture, `picture` is it.
+    pub fn extend(&self, packets: impl Iterator<Item = rtp::Packet>, picture: Option<&Arc<Frame>>) {
+        let mut queue = self.lock();
+        queue.packets.extend(packets);
+        queue.pictures.extend(picture.cloned());
     }
 
     /// How many packets the driver has not come to yet.
     pub fn backlog(&self) -> usize {
-        self.lock().len()
+        self.lock().packets.len()
     }
 
     /// Drops what waits; to the viewer it is lost.
     pub fn clear(&self) {
-        self.lock().clear();
+        let mut queue = self.lock();
+        queue.packets.clear();
+        queue.pictures.clear();
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<rtp::Packet>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Takes what waits out of the queue, on its way to the socket.
+    fn leave(&self, mut take: impl FnMut(rtp::Packet)) {
+        let mut queue = self.lock();
+        queue.packets.drain(..).for_each(&mut take);
+        let now = Instant::now();
+        for picture in queue.pictures.drain(..) {
+            let since = |then| now.saturating_duration_since(then);
+            self.latency
+                .record(Stage::Send, since(picture.encoded_at), now);
+            self.latency
+                .record(Stage::Total, since(picture.captured_at), now);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -79,13 +119,16 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Burst {
             return Ok(());
         };
         let (now, transport) = (packet.now, packet.transport);
-        let waiting = self.waiting.clone();
-        self.writes
-            .extend(waiting.lock().drain(..).map(|rtp| TaggedPacket {
+        let Self {
+            waiting, writes, ..
+        } = self;
+        waiting.leave(|rtp| {
+            writes.push_back(TaggedPacket {
                 now,
                 transport,
                 message: AttributedPacket::new(Packet::Rtp(rtp)),
-            }));
+            });
+        });
         Ok(())
     }
 
@@ -133,17 +176,47 @@ mod tests {
 
     #[test]
     fn frames_leave_whole_in_order_and_once() {
-        let waiting = Waiting::default();
+        let waiting = Waiting::new(Arc::new(Latency::new(Instant::now())));
         let mut burst = Burst::new(waiting.clone());
-        waiting.extend([1, 2, 3].map(packet).into_iter());
+        waiting.extend([1, 2, 3].map(packet).into_iter(), None);
         // The next frame is there before the driver heard of the first.
-        waiting.extend([4, 5].map(packet).into_iter());
+        waiting.extend([4, 5].map(packet).into_iter(), None);
         assert_eq!(waiting.backlog(), 5);
         assert_eq!(written(&mut burst, 3), [1, 2, 3, 4, 5]);
         assert_eq!(waiting.backlog(), 0);
-        waiting.extend([6, 7].map(packet).into_iter());
+        waiting.extend([6, 7].map(packet).into_iter(), None);
         waiting.clear();
         assert_eq!(written(&mut burst, 7), [] as [u16; 0]);
         assert_eq!(written(&mut burst, 5), [] as [u16; 0]);
+    }
+
+    #[test]
+    fn a_picture_is_sent_when_its_packets_leave_and_never_when_they_were_dropped() {
+        let start = Instant::now();
+        let latency = Arc::new(Latency::new(start));
+        let waiting = Waiting::new(latency.clone());
+        let mut burst = Burst::new(waiting.clone());
+        let frame = Arc::new(Frame {
+            payloads: Vec::new(),
+            rtp_time: 0,
+            key: true,
+            captured_at: start,
+            encoder_in: None,
+            encoded_at: start,
+        });
+        let samples = || {
+            let report = latency.report(Instant::now());
+            [Stage::Send, Stage::Total].map(|s| report.stage(s).map_or(0, |s| s.samples))
+        };
+        waiting.extend([packet(1)].into_iter(), Some(&frame));
+        waiting.clear();
+        waiting.extend([packet(2)].into_iter(), Some(&frame));
+        // Sound is not measured.
+        waiting.extend([packet(3)].into_iter(), None);
+        assert_eq!(samples(), [0, 0]);
+        assert_eq!(written(&mut burst, 3), [2, 3]);
+        assert_eq!(samples(), [1, 1]);
+        assert_eq!(written(&mut burst, 3), [] as [u16; 0]);
+        assert_eq!(samples(), [1, 1]);
     }
 }

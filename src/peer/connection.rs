@@ -174,7 +174,7 @@ impl Connection {
         }
 
         let (tell, heard) = mpsc::channel(HEARD);
-        let waiting = Waiting::default();
+        let waiting = Waiting::new(shared.hub.latency().clone());
         let engine = engine::media_engine(&offer).map_err(while_doing("preparing the codecs"))?;
         let pace = Pace::new(path.clone());
         let address = Arc::<Mutex<Option<IpAddr>>>::default();

@@ -181,7 +181,9 @@ impl Sending {
             if frame.key {
                 last_key = Some(Instant::now());
             }
-            self.waiting.extend(headers.packets(&frame));
+            let is_video = stream != Stream::Audio;
+            let timed = is_video.then_some(&frame);
+            self.waiting.extend(headers.packets(&frame), timed);
             if self.track.write_rtp(headers.signal()).await.is_err() {
                 return;
             }

@@ -15,6 +15,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::config::{AudioSource, Config};
+
 /// A viewer's name here.
 pub type ViewerId = u64;
 
@@ -60,6 +62,10 @@ const TRIAL_FAILED: f64 = 0.95;
 const KEY_FRAMES: f64 = 3.0;
 /// … and how long for each, where others watch the same tier.
 const KEY_FRAME_EVERY: f64 = 10.0;
+/// The least that an encoder is asked for, in bit/s.
+const LEAST: u32 = 100_000;
+/// RTP headers of 50 packets of sound a second, in bit/s.
+const SOUND_HEADERS: u32 = 50 * 20 * 8;
 /// RTP headers and some repair, as a share of a path.
 const OVERHEAD: f64 = 0.06;
 
@@ -100,6 +106,31 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// For a configuration. `floor` is the least that the encoder makes, in
+    /// bit/s; `smaller` is false where only the whole picture can be encoded.
+    pub fn of(config: &Config, floor: u32, smaller: bool) -> Self {
+        let video = &config.video;
+        let range = |height: u32, ceiling| {
+            let width = u64::from(video.width) * u64::from(height) / u64::from(video.height.max(1));
+            let pixels = width * u64::from(height) * u64::from(video.fps);
+            TierRange::for_picture(pixels, floor.max(LEAST), ceiling)
+        };
+        let most = video.bitrate_kbps.saturating_mul(1000);
+        let smaller = video.smaller_tiers().filter(|_| smaller).map(|tier| {
+            // As much as for the whole picture would be no relief.
+            let ceiling = tier.bitrate_kbps.saturating_mul(1000).min(most / 10 * 7);
+            range(tier.height, ceiling)
+        });
+        let tiers = std::iter::once(range(video.height, most)).chain(smaller);
+        Self {
+            tiers: tiers.collect(),
+            audio: match config.audio.source {
+                AudioSource::None => 0,
+                _ => config.audio.bitrate_kbps.saturating_mul(1000) + SOUND_HEADERS,
+            },
+        }
+    }
+
     /// The most that a viewer can be sent, in bit/s.
     pub fn most(&self) -> u32 {
         let ceilings = self.tiers.iter().map(|tier| tier.ceiling);

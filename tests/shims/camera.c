@@ -49,7 +49,8 @@ struct mode {
 };
 
 struct camera {
-  int fd, clock, memory;
+  int fd, clock;
+  int memory[BUFFERS]; /* a memfd a buffer, in the place of a dmabuf */
   char node[PATH];
   struct timespec born; /* of the node, when it was opened */
   struct mode modes[MODES];
@@ -123,7 +124,7 @@ struct camera *camera_open(const char *path, int fd) {
   if (!camera) return NULL;
   snprintf(camera->node, sizeof camera->node, "%s", path);
   camera->fd = fd;
-  camera->memory = -1;
+  for (int i = 0; i < BUFFERS; i++) camera->memory[i] = -1;
   camera->clock = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
   read_modes(camera);
   controls_read(&camera->controls, path);
@@ -139,14 +140,25 @@ struct camera *camera_open(const char *path, int fd) {
   return camera;
 }
 
+static void free_buffers(struct camera *camera) {
+  for (int i = 0; i < BUFFERS; i++) {
+    if (camera->memory[i] >= 0) close(camera->memory[i]);
+    camera->memory[i] = -1;
+  }
+  camera->buffer_count = 0;
+}
+
 void camera_close(struct camera *camera) {
   if (camera->clock >= 0) close(camera->clock);
-  if (camera->memory >= 0) close(camera->memory);
+  free_buffers(camera);
   free(camera);
 }
 
 int camera_clock(const struct camera *camera) { return camera->clock; }
-int camera_memory(const struct camera *camera) { return camera->memory; }
+int camera_memory(const struct camera *camera, long offset) {
+  long index = camera->buffer_size ? offset / camera->buffer_size : BUFFERS;
+  return index >= 0 && index < BUFFERS ? camera->memory[index] : -1;
+}
 
 /* Lets the frames happen for which it is time. One that finds no buffer is
  * lost, and counted in the sequence. */
@@ -322,18 +334,20 @@ static int request_buffers(struct camera *camera, struct v4l2_requestbuffers *re
     return fail(EINVAL);
   if (camera->streaming || !claim(camera)) return fail(EBUSY);
   stop(camera);
-  if (camera->memory >= 0) close(camera->memory);
-  camera->memory = -1;
+  free_buffers(camera);
   if (request->count > BUFFERS) request->count = BUFFERS;
-  camera->buffer_count = request->count;
   camera->buffer_size = (image_size(camera->mode) + PAGE - 1) & ~(uint32_t)(PAGE - 1);
   request->capabilities = V4L2_BUF_CAP_SUPPORTS_MMAP;
   if (request->count == 0) {
     release(camera);
     return 0;
   }
-  camera->memory = memfd_create("test camera", MFD_CLOEXEC);
-  return ftruncate(camera->memory, (off_t)camera->buffer_size * request->count);
+  for (uint32_t i = 0; i < request->count; i++) {
+    camera->memory[i] = memfd_create("test camera", MFD_CLOEXEC);
+    if (ftruncate(camera->memory[i], camera->buffer_size) < 0) return -1;
+  }
+  camera->buffer_count = request->count;
+  return 0;
 }
 
 static void describe_buffer(const struct camera *camera, struct v4l2_buffer *buffer) {
@@ -342,6 +356,15 @@ static void describe_buffer(const struct camera *camera, struct v4l2_buffer *buf
   buffer->memory = V4L2_MEMORY_MMAP;
   buffer->field = V4L2_FIELD_NONE;
   buffer->flags = V4L2_BUF_FLAG_MAPPED | V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC;
+}
+
+/* With every driver on videobuf2 buffers can be shared with other devices. */
+static int export_buffer(const struct camera *camera, struct v4l2_exportbuffer *export) {
+  if (export->type != V4L2_BUF_TYPE_VIDEO_CAPTURE || export->plane > 0 ||
+      export->index >= camera->buffer_count)
+    return fail(EINVAL);
+  export->fd = fcntl(camera->memory[export->index], F_DUPFD_CLOEXEC, 0);
+  return export->fd < 0 ? -1 : 0;
 }
 
 static int queue_buffer(struct camera *camera, struct v4l2_buffer *buffer) {
@@ -365,9 +388,9 @@ static int open_frame(const struct camera *camera) {
 
 /* Writes the present frame where buffer `index` is; how long it is. */
 static ssize_t fill(const struct camera *camera, uint32_t index) {
-  off_t at = (off_t)index * camera->buffer_size;
   ssize_t length = -1;
-  void *memory = mmap(NULL, camera->buffer_size, PROT_WRITE, MAP_SHARED, camera->memory, at);
+  void *memory =
+      mmap(NULL, camera->buffer_size, PROT_WRITE, MAP_SHARED, camera->memory[index], 0);
   int frame = open_frame(camera);
   if (memory != MAP_FAILED && frame >= 0) length = read(frame, memory, camera->buffer_size);
   if (frame >= 0) close(frame);
@@ -453,6 +476,7 @@ int camera_ioctl(struct camera *camera, unsigned long request, void *argument) {
     if (buffer->index >= camera->buffer_count) return fail(EINVAL);
     describe_buffer(camera, buffer);
     return 0;
+  case VIDIOC_EXPBUF: return export_buffer(camera, argument);
   case VIDIOC_QBUF: return queue_buffer(camera, buffer);
   case VIDIOC_DQBUF: return dequeue_buffer(camera, buffer);
   case VIDIOC_STREAMON: return start(camera);

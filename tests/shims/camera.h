@@ -23,7 +23,7 @@ short camera_events(struct camera *camera);
 /* A descriptor that becomes readable whenever camera_events() may have changed. */
 int camera_clock(const struct camera *camera);
 
-/* A descriptor that has the frame buffers at the offsets that QUERYBUF gave. */
-int camera_memory(const struct camera *camera);
+/* A descriptor of the frame buffer that QUERYBUF gave this offset, or -1. */
+int camera_memory(const struct camera *camera, long offset);
 
 #endif

@@ -254,18 +254,15 @@ int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout
 
 /* --- Memory and names --- */
 
-static int mapped(int fd) {
-  struct open_camera *open_camera = find(fd);
-  return open_camera ? camera_memory(open_camera->camera) : fd;
-}
-
 void *mmap(void *at, size_t length, int protection, int flags, int fd, off_t offset) {
   REAL(mmap);
-  return real(at, length, protection, flags, mapped(fd), offset);
+  struct open_camera *open_camera = find(fd);
+  if (!open_camera) return real(at, length, protection, flags, fd, offset);
+  return real(at, length, protection, flags, camera_memory(open_camera->camera, offset), 0);
 }
+/* The same where off_t has 64 bits. */
 void *mmap64(void *at, size_t length, int protection, int flags, int fd, off64_t offset) {
-  REAL(mmap64);
-  return real(at, length, protection, flags, mapped(fd), offset);
+  return mmap(at, length, protection, flags, fd, offset);
 }
 
 /* A node is a plain file that has to look like a character device. */

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its part of it")]
 
 pub mod browser;
+pub mod coturn;
 pub mod cuttable;
 pub mod desk;
 pub mod device;
@@ -91,6 +92,19 @@ impl Chat {
 /// Any free port of 127.0.0.1, otherwise the defaults.
 pub fn options() -> Options {
     Options::new(([127, 0, 0, 1], 0).into())
+}
+
+/// A file of this text, gone with the returned value.
+pub fn file(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), text).expect("written");
+    file
+}
+
+/// A certificate of our own making for localhost, and its key, in PEM.
+pub fn certificate() -> (String, String) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).expect("made");
+    (made.cert.pem(), made.signing_key.serialize_pem())
 }
 
 /// A chat client that is no browser.

@@ -257,8 +257,10 @@ impl Inside {
     }
 
     fn take(&self, at: gst::ClockTime) -> Option<Instant> {
+        // Some encoders round.
+        let near = gst::ClockTime::from_mseconds(1);
         let mut inside = lock(&self.0);
-        let position = inside.iter().position(|(t, _)| *t == at)?;
+        let position = inside.iter().position(|(t, _)| t.absdiff(at) < near)?;
         Some(inside.swap_remove(position).1)
     }
 }

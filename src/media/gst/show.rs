@@ -5,6 +5,7 @@
 //! the two pictures is shown, and deliver to the same outputs.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
@@ -295,19 +296,10 @@ impl Show {
                 }
             }
             News::Flows(number) => {
-                if is_camera(self, number) {
-                    if self.lost {
-                        info!("the camera is back");
-                        self.lost = false;
-                    }
-                    if let Some(Numbered {
-                        value: Some(camera),
-                        ..
-                    }) = &mut self.camera
-                    {
-                        camera.flowing_since = Some(now);
-                    }
-                    self.recovery.handle(Event::CameraFlows, now);
+                // It may flow before it is said to be open; then `opened` sees it.
+                let is_open = self.camera.as_ref().is_some_and(|c| c.value.is_some());
+                if is_camera(self, number) && is_open {
+                    self.flows(now);
                 }
             }
             News::Problem(number, branch, error) => {
@@ -330,7 +322,7 @@ impl Show {
     }
 
     fn opened(&mut self, number: u64, camera: Camera, now: Instant) {
-        let flows = camera.picture.last_frame().is_some();
+        let already = camera.picture.last_frame().is_some();
         self.camera = Some(Numbered {
             number,
             value: Some(camera),
@@ -341,16 +333,32 @@ impl Show {
             self.shown = Shown::Camera;
             self.hang_all();
         }
-        if flows {
-            self.recovery.handle(Event::CameraFlows, now);
+        if already {
+            self.flows(now);
         }
     }
 
+    /// The first frame came out of the camera that is open.
+    fn flows(&mut self, now: Instant) {
+        if std::mem::take(&mut self.lost) {
+            info!("the camera is back");
+        }
+        let camera = self.camera.as_mut().and_then(|c| c.value.as_mut());
+        if let Some(camera) = camera {
+            camera.flowing_since.get_or_insert(now);
+        }
+        self.recovery.handle(Event::CameraFlows, now);
+    }
+
     fn camera_failed(&mut self, error: &MediaError, now: Instant) {
+        // A pulled plug is a stream error like any other, but for the node.
+        let open = self.camera.as_ref().and_then(|c| c.value.as_ref());
+        let node = open.and_then(|camera| camera.picture.plan.node.as_deref());
+        let gone = node.is_some_and(|n| n.starts_with('/') && !Path::new(n).exists());
         self.recovery.handle(
             Event::CameraFailed {
                 reason: error.to_string(),
-                absent: error.is_absent(),
+                absent: gone || error.is_absent(),
             },
             now,
         );
@@ -372,7 +380,12 @@ impl Show {
             .and_then(|camera| camera.flowing_since)
             .map(|since| now.saturating_duration_since(since));
         let shared = opened.is_some_and(Camera::shares_buffers);
-        lock(&self.learned).failed(reason, worked, shared);
+        let mut learned = lock(&self.learned);
+        learned.failed(reason, worked, shared);
+        if opened.is_none() && reason.contains(plan::NO_MODE_LEFT) {
+            learned.out_of_modes();
+        }
+        drop(learned);
         // The first says it; the rest would only say it again.
         if std::mem::replace(&mut self.lost, true) {
             debug!(error = reason, "the camera is still lost");
@@ -598,10 +611,15 @@ impl Show {
             return;
         };
         let next = match self.encoders.after(&failed.id) {
-            Some(next) => Row {
-                encoder: next.encoder,
-                fell_at: Some(Instant::now()),
-            },
+            Some(next) => {
+                for warning in &next.report.warnings {
+                    warn!(encoder = %next.encoder.id, "{warning}");
+                }
+                Row {
+                    encoder: next.encoder,
+                    fell_at: Some(Instant::now()),
+                }
+            }
             None => match self.encoders.best(encoding.codec) {
                 Ok(best) => Row::first(best.encoder),
                 Err(error) => return error!(%error, "no encoder is left"),

@@ -120,7 +120,14 @@ impl Encoders {
         for row in self.candidates(codec) {
             let checked = self.check(row);
             if checked.report.is_usable() {
+                for warning in &checked.report.warnings {
+                    warn!(encoder = %row.id, "{warning}");
+                }
                 return Ok(found(&checked));
+            }
+            if checked.present {
+                let why = checked.report.unusable.as_deref().unwrap_or_default();
+                warn!(encoder = %row.id, why, "encoder is not used");
             }
             // Hardware of other boards is not missed.
             if checked.present || !row.hardware || self.video.encoder == row.id {
@@ -245,22 +252,13 @@ impl Encoders {
     fn tried(&self, row: &Arc<Encoder>, node: Option<&Path>) -> Report {
         let job = Job::new(row, &self.video);
         let key = cache::key(&job, node);
-        let report = match self.cache.get(&key, SystemTime::now()) {
+        match self.cache.get(&key, SystemTime::now()) {
             Some(report) => {
                 debug!(encoder = %row.id, verdict = report.words(), "remembered");
                 report
             }
             None => self.probe(&job, &key),
-        };
-        match &report.unusable {
-            Some(why) => warn!(encoder = %row.id, why, "encoder is not used"),
-            None => {
-                for warning in &report.warnings {
-                    warn!(encoder = %row.id, "{warning}");
-                }
-            }
         }
-        report
     }
 
     fn probe(&self, job: &Job, key: &str) -> Report {

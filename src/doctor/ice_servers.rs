@@ -1,0 +1,253 @@
+//! Whether each STUN and TURN server answers, and TURN relays for us.
+
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use futures_util::future::join_all;
+use rtc::crypto::RTCCrypto;
+use tokio::net::{UdpSocket, lookup_host};
+use tokio::time::{Instant, timeout_at};
+use webrtc::peer_connection::crypto;
+
+use super::stun::{Answer, Login, Request, Url};
+use super::{Check, Finding};
+use crate::config::Config;
+use crate::ice::IceServers;
+
+const CHECK: Check = Check::IceServer;
+pub(super) const LIMIT: Duration = Duration::from_secs(12);
+/// A server has so long for one answer, repeats included.
+const ANSWER: Duration = Duration::from_secs(3);
+/// The first repeat; each further one waits twice as long (RFC 8489 §6.2.1).
+const REPEAT: Duration = Duration::from_millis(500);
+
+/// What a server said.
+#[derive(Debug, PartialEq, Eq)]
+enum Said {
+    Address(SocketAddr),
+    Relays(SocketAddr),
+    BadAddress,
+    /// Reached over TCP or TLS only, which this side does not speak.
+    Stream,
+    NoSuchHost(String),
+    Unreachable(String),
+    Silent,
+    BadCredentials,
+    Refused(u16, String),
+    Strange,
+}
+
+pub(super) async fn check(config: Config) -> Vec<Finding> {
+    // A secret that cannot be read is the configuration's finding.
+    let Ok(servers) = IceServers::load(&config.ice) else {
+        return Vec::new();
+    };
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    let servers = servers.at(now, "doctor");
+    let tried = servers.iter().flat_map(|server| {
+        server.urls.iter().map(async move |url| {
+            let said = ask(url, &server.username, &server.credential).await;
+            judge(url, &said)
+        })
+    });
+    let findings = join_all(tried).await;
+    if findings.is_empty() {
+        return vec![Finding::ok(CHECK, "none by configuration")];
+    }
+    findings
+}
+
+async fn ask(url: &str, username: &str, password: &str) -> Said {
+    let Some(url) = Url::parse(url) else {
+        return Said::BadAddress;
+    };
+    if url.stream {
+        return Said::Stream;
+    }
+    let found = match lookup_host((url.host.as_str(), url.port)).await {
+        Ok(mut found) => found.next(),
+        Err(error) => return Said::NoSuchHost(error.to_string()),
+    };
+    let Some(server) = found else {
+        return Said::NoSuchHost("it has no address".into());
+    };
+    let asked = if url.turn {
+        relay(server, username, password).await
+    } else {
+        let request = Request::binding();
+        match (connect(server).await, request) {
+            (Ok(socket), Ok(request)) => exchange(&socket, &request).await,
+            (Err(said), _) => return said,
+            (_, Err(_)) => return Said::Strange,
+        }
+    };
+    match asked {
+        Ok(Answer::Mapped(address)) => Said::Address(address),
+        Ok(Answer::Relayed(address)) => Said::Relays(address),
+        Ok(Answer::Login { .. }) => Said::BadCredentials,
+        Ok(Answer::Refused { code, reason }) => match code {
+            // 401 without a realm, 441 Wrong Credentials.
+            401 | 441 => Said::BadCredentials,
+            _ => Said::Refused(code, reason),
+        },
+        Ok(Answer::Done) => Said::Strange,
+        Err(said) => said,
+    }
+}
+
+async fn connect(server: SocketAddr) -> Result<UdpSocket, Said> {
+    let failed = |e: std::io::Error| Said::Unreachable(e.to_string());
+    let any: SocketAddr = if server.is_ipv6() {
+        ([0_u16; 8], 0).into()
+    } else {
+        ([0_u8; 4], 0).into()
+    };
+    let socket = UdpSocket::bind(any).await.map_err(failed)?;
+    socket.connect(server).await.map_err(failed)?;
+    Ok(socket)
+}
+
+/// Allocates a relay and gives it back.
+async fn relay(server: SocketAddr, username: &str, password: &str) -> Result<Answer, Said> {
+    let provider = crypto::default_provider().map_err(|_| Said::Strange)?;
+    let crypto: &dyn RTCCrypto = provider.crypto();
+    let socket = connect(server).await?;
+    let built = |request: Result<Request, String>| request.map_err(|_| Said::Strange);
+    let first = exchange(&socket, &built(Request::allocate(None))?).await?;
+    let Answer::Login { realm, nonce } = first else {
+        return Ok(first);
+    };
+    let login = Login {
+        username: username.to_owned(),
+        password: password.to_owned(),
+        realm,
+        nonce,
+    };
+    let request = built(Request::allocate(Some((&login, crypto))))?;
+    let answer = exchange(&socket, &request).await?;
+    if let Answer::Relayed(_) = answer {
+        let request = built(Request::give_back(&login, crypto))?;
+        // Unanswered, it ends by itself after ten minutes.
+        let _ = exchange(&socket, &request).await;
+    }
+    Ok(answer)
+}
+
+/// Sends until it is answered.
+async fn exchange(socket: &UdpSocket, request: &Request) -> Result<Answer, Said> {
+    let failed = |e: std::io::Error| Said::Unreachable(e.to_string());
+    let end = Instant::now() + ANSWER;
+    let mut wait = REPEAT;
+    let mut bytes = [0; 1500];
+    while Instant::now() < end {
+        socket.send(&request.bytes).await.map_err(failed)?;
+        let repeat = end.min(Instant::now() + wait);
+        wait *= 2;
+        while let Ok(received) = timeout_at(repeat, socket.recv(&mut bytes)).await {
+            let length = received.map_err(failed)?;
+            if let Some(answer) = request.answer(&bytes[..length]) {
+                return Ok(answer);
+            }
+        }
+    }
+    Err(Said::Silent)
+}
+
+fn judge(url: &str, said: &Said) -> Finding {
+    let warning =
+        |what: &str, remedy: &str| Finding::warning(CHECK, format!("{url} {what}"), remedy);
+    match said {
+        Said::Address(address) => Finding::ok(
+            CHECK,
+            format!("{url} answers and sees this device as {address}"),
+        ),
+        Said::Relays(address) => Finding::ok(CHECK, format!("{url} relays at {address}")),
+        Said::BadAddress => warning(
+            "is no address",
+            "write it as stun:host:port or turn:host:port?transport=udp in ice.servers",
+        ),
+        Said::Stream => Finding::hint(
+            CHECK,
+            format!("{url} is for the caller's side alone: this device reaches TURN over UDP"),
+            "give the same server a second address, turn:host:port?transport=udp",
+        ),
+        Said::NoSuchHost(error) => warning(
+            &format!("has a host that is not found: {error}"),
+            "correct the host in ice.servers, or see that name resolution works: `getent hosts`",
+        ),
+        Said::Unreachable(error) => warning(
+            &format!("is not reached: {error}"),
+            "see that the server runs on that port and that this device has a way to it",
+        ),
+        Said::Silent => warning(
+            &format!("does not answer within {} s", ANSWER.as_secs()),
+            "see that the server runs and that no firewall keeps UDP to its port away",
+        ),
+        Said::BadCredentials => warning(
+            "does not take the credentials",
+            "compare the secret or password with the server's (coturn: static-auth-secret, user), \
+             and this device's clock with its",
+        ),
+        Said::Refused(code, reason) => warning(
+            &format!("refuses with {code} {reason}"),
+            "its operator can say why; 486 and 508 mean that it relays for too many already",
+        ),
+        Said::Strange => warning(
+            "answers what no STUN or TURN server should",
+            "see that address and port are those of a STUN or TURN server",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Severity;
+
+    #[test]
+    fn each_answer_has_its_own_words_and_what_is_not_ok_a_remedy() {
+        let address = "192.0.2.1:99".parse().expect("an address");
+        let all = [
+            Said::Address(address),
+            Said::Relays(address),
+            Said::BadAddress,
+            Said::Stream,
+            Said::NoSuchHost("x".into()),
+            Said::Unreachable("x".into()),
+            Said::Silent,
+            Said::BadCredentials,
+            Said::Refused(486, "quota".into()),
+            Said::Strange,
+        ]
+        .map(|said| judge("turn:t", &said));
+        let mut words: Vec<_> = all.iter().map(|f| f.what.clone()).collect();
+        words.sort();
+        words.dedup();
+        assert_eq!(words.len(), all.len());
+        assert!(all.iter().all(|f| f.what.starts_with("turn:t ")));
+        for finding in &all[2..] {
+            assert!(finding.severity > Severity::Ok && finding.remedy.is_some());
+        }
+        assert!(all[8].what.contains("486 quota"));
+    }
+
+    #[tokio::test]
+    async fn a_port_where_nobody_listens_is_not_reached_or_silent() {
+        let free = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("stun:{}", free.local_addr().expect("bound"));
+        drop(free);
+        let said = ask(&url, "", "").await;
+        assert!(matches!(said, Said::Unreachable(_)), "{said:?}");
+        assert_eq!(ask("turns:x", "", "").await, Said::Stream);
+        assert_eq!(ask("stun:", "", "").await, Said::BadAddress);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_says_nothing_is_silent() {
+        let mute = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("stun:{}", mute.local_addr().expect("bound"));
+        assert_eq!(ask(&url, "", "").await, Said::Silent);
+    }
+}

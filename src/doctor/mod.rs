@@ -1,0 +1,326 @@
+//! `camera-agent doctor`: tries everything on this machine that a call needs,
+//! says what is wrong, and how to mend it.
+//!
+//! Each check is a file: a probe that touches the machine, and a judgement,
+//! which is pure, that turns what was seen into [`Finding`]s. Checks do not
+//! depend on each other's success: one that fails, hangs or panics is one
+//! finding, and the others go on.
+
+mod call;
+mod caller;
+mod camera;
+mod chat_server;
+mod clock;
+mod configuration;
+mod elements;
+mod encoder;
+mod ice_servers;
+mod in_use;
+mod microphone;
+mod permissions;
+mod remedies;
+mod report;
+mod stun;
+mod trial;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::timeout;
+
+use crate::config::Config;
+use crate::media::latency::LatencyReport;
+use crate::media::probe::Encoders;
+pub use report::Report;
+
+/// What is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Check {
+    /// The file, its values, the secrets that it names.
+    Configuration,
+    /// GStreamer's elements.
+    Elements,
+    /// Whether this user may open the devices.
+    Permissions,
+    /// Who has the devices open.
+    InUse,
+    /// Pictures, and how many a second.
+    Camera,
+    /// Sound, and how loud.
+    Microphone,
+    /// The encoder table on this machine.
+    Encoder,
+    /// The time of day.
+    Clock,
+    /// The chat server.
+    ChatServer,
+    /// Each STUN and TURN server.
+    IceServer,
+    /// The addresses that callers are offered.
+    Candidates,
+    /// A call to itself.
+    Call,
+}
+
+impl Check {
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Configuration => "configuration",
+            Self::Elements => "GStreamer",
+            Self::Permissions => "permissions",
+            Self::InUse => "devices in use",
+            Self::Camera => "camera",
+            Self::Microphone => "microphone",
+            Self::Encoder => "encoder",
+            Self::Clock => "clock",
+            Self::ChatServer => "chat server",
+            Self::IceServer => "STUN and TURN",
+            Self::Candidates => "addresses",
+            Self::Call => "test call",
+        }
+    }
+}
+
+/// How bad something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// As it should be.
+    Ok,
+    /// Works; worth knowing.
+    Hint,
+    /// The device works, and not fully.
+    Warning,
+    /// The device does not work.
+    Error,
+}
+
+impl Severity {
+    /// The process's exit code. 1 and 2 are left to a doctor that could not
+    /// run and to a command line that makes no sense.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Ok | Self::Hint => 0,
+            Self::Warning => 3,
+            Self::Error => 4,
+        }
+    }
+}
+
+/// One thing that was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// By which check.
+    pub check: Check,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What is so.
+    pub what: String,
+    /// What to do; there for everything that is not [`Severity::Ok`].
+    pub remedy: Option<String>,
+}
+
+impl Finding {
+    /// As it should be.
+    pub fn ok(check: Check, what: impl Into<String>) -> Self {
+        Self {
+            check,
+            severity: Severity::Ok,
+            what: what.into(),
+            remedy: None,
+        }
+    }
+
+    /// Works; worth knowing.
+    pub fn hint(check: Check, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::with(check, Severity::Hint, what, remedy)
+    }
+
+    /// The device works, and not fully.
+    pub fn warning(check: Check, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::with(check, Severity::Warning, what, remedy)
+    }
+
+    /// The device does not work.
+    pub fn error(check: Check, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::with(check, Severity::Error, what, remedy)
+    }
+
+    fn with(
+        check: Check,
+        severity: Severity,
+        what: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self {
+            check,
+            severity,
+            what: what.into(),
+            remedy: Some(remedy.into()),
+        }
+    }
+}
+
+/// Runs every check; takes some ten seconds, `quick` less: it opens neither
+/// camera nor microphone and calls itself with the test picture.
+///
+/// Never fails: what goes wrong is in the report.
+pub async fn examine(path: Option<&Path>, quick: bool) -> Report {
+    let (config, mut findings) = configuration::read(path);
+    findings.extend(
+        blocking(Check::Elements, Duration::from_secs(5), {
+            let config = config.clone();
+            move || elements::check(config.as_ref())
+        })
+        .await,
+    );
+    let Some(config) = config else {
+        findings.push(clock::check(None));
+        findings.push(configuration::nothing_else_was_tried());
+        return Report::new(findings, LatencyReport::default());
+    };
+    let network = async {
+        tokio::join!(
+            within(
+                Check::ChatServer,
+                chat_server::LIMIT,
+                chat_server::check(config.clone())
+            ),
+            within(
+                Check::IceServer,
+                ice_servers::LIMIT,
+                ice_servers::check(config.clone())
+            ),
+        )
+    };
+    let ((chat, ice), (media, latency)) = tokio::join!(network, devices(&config, quick));
+    for more in [chat, ice, media] {
+        findings.extend(more);
+    }
+    findings.push(clock::check(Some(&config)));
+    Report::new(findings, latency)
+}
+
+/// What is on this machine. Camera and microphone are apart from each other;
+/// the call comes last, for it opens both again.
+async fn devices(config: &Config, quick: bool) -> (Vec<Finding>, LatencyReport) {
+    let short = Duration::from_secs(5);
+    let with = |check: fn(&Config) -> Vec<Finding>| {
+        let config = config.clone();
+        move || check(&config)
+    };
+    let mut findings = blocking(Check::Permissions, short, with(permissions::check)).await;
+    findings.extend(blocking(Check::InUse, short, with(in_use::check)).await);
+    // What is found out of an encoder serves the camera's plan and the call.
+    let encoders = Encoders::for_this_machine(config).map(Arc::new);
+    let encoder = blocking(Check::Encoder, encoder::LIMIT, {
+        let (video, encoders) = (config.video.clone(), encoders.clone());
+        move || encoder::check(&video, encoders.as_deref())
+    })
+    .await;
+    findings.extend(encoder);
+    if !quick {
+        let (camera, microphone) = tokio::join!(
+            blocking(Check::Camera, camera::LIMIT, {
+                let (config, encoders) = (config.clone(), encoders.clone());
+                move || camera::check(&config, encoders.ok().as_deref())
+            }),
+            blocking(
+                Check::Microphone,
+                microphone::LIMIT,
+                with(microphone::check)
+            ),
+        );
+        findings.extend(camera);
+        findings.extend(microphone);
+    }
+    let works = |check| {
+        !findings
+            .iter()
+            .any(|f| f.check == check && f.severity == Severity::Error)
+    };
+    let sources = call::Sources {
+        camera: !quick && works(Check::Camera),
+        microphone: !quick && works(Check::Microphone),
+    };
+    let (tell, mut told) = tokio::sync::oneshot::channel();
+    if let Ok(encoders) = encoders
+        && works(Check::Encoder)
+    {
+        let called = call::check(config.clone(), encoders, sources, tell);
+        findings.extend(within(Check::Call, call::LIMIT, called).await);
+    }
+    (findings, told.try_recv().unwrap_or_default())
+}
+
+/// Runs a check for no longer than `limit`.
+async fn within(
+    check: Check,
+    limit: Duration,
+    run: impl Future<Output = Vec<Finding>> + Send + 'static,
+) -> Vec<Finding> {
+    let mut task = tokio::spawn(run);
+    let failed = |what: String, remedy: &str| vec![Finding::error(check, what, remedy)];
+    match timeout(limit, &mut task).await {
+        Ok(Ok(findings)) => findings,
+        Ok(Err(error)) => failed(
+            format!("this check itself failed: {error}"),
+            "report this with the lines above it",
+        ),
+        Err(_) => {
+            task.abort();
+            failed(
+                format!("this check did not end within {} s", limit.as_secs()),
+                "a driver that hangs does that: unplug the device and plug it in again, or \
+                 restart the machine",
+            )
+        }
+    }
+}
+
+/// The same for a check that blocks. One that hangs keeps its thread.
+async fn blocking(
+    check: Check,
+    limit: Duration,
+    run: impl FnOnce() -> Vec<Finding> + Send + 'static,
+) -> Vec<Finding> {
+    within(check, limit, async move {
+        match tokio::task::spawn_blocking(run).await {
+            Ok(findings) => findings,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_stay_clear_of_the_command_line_s() {
+        let codes = [
+            Severity::Ok,
+            Severity::Hint,
+            Severity::Warning,
+            Severity::Error,
+        ]
+        .map(Severity::exit_code);
+        assert_eq!(codes, [0, 0, 3, 4]);
+    }
+
+    #[tokio::test]
+    async fn a_check_that_panics_or_hangs_is_a_finding() {
+        let soon = Duration::from_millis(50);
+        let panics = blocking(Check::Camera, soon * 100, || panic!("no such thing")).await;
+        assert_eq!(panics[0].severity, Severity::Error);
+        assert!(panics[0].what.contains("no such thing"), "{panics:?}");
+        let hangs = within(Check::Call, soon, std::future::pending()).await;
+        assert!(hangs[0].what.contains("did not end"), "{hangs:?}");
+        assert!(hangs[0].remedy.is_some());
+    }
+}
