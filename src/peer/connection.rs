@@ -27,6 +27,7 @@ use webrtc::peer_connection::{
 use webrtc::rtp_transceiver::RtpSender;
 
 use super::burst::Waiting;
+use super::clock::Captured;
 use super::engine::{self, PLAYOUT_DELAY_URI};
 use super::estimate::Path;
 use super::feedback::{Feedback, Listener};
@@ -147,6 +148,7 @@ pub(super) struct Connection {
     waiting: Waiting,
     path: Path,
     pace: Pace,
+    captured: Captured,
     seat: Arc<Seat>,
     /// Where the viewer's RTCP comes from.
     address: Arc<Mutex<Option<IpAddr>>>,
@@ -177,6 +179,7 @@ impl Connection {
         let waiting = Waiting::new(shared.hub.latency().clone());
         let engine = engine::media_engine(&offer).map_err(while_doing("preparing the codecs"))?;
         let pace = Pace::new(path.clone());
+        let captured = Captured::default();
         let address = Arc::<Mutex<Option<IpAddr>>>::default();
         let interceptors = || {
             let told = Told {
@@ -192,6 +195,7 @@ impl Connection {
                 shared.bounds,
                 &path,
                 pace.clone(),
+                captured.clone(),
             )
         };
         let connection = match build(
@@ -231,6 +235,7 @@ impl Connection {
             waiting,
             path,
             pace,
+            captured,
             seat,
             address,
             mid: offer.mids.first().cloned().unwrap_or_default(),
@@ -470,6 +475,7 @@ impl Connection {
                 parameters,
                 waiting: self.waiting.clone(),
                 pace: self.pace.clone(),
+                captured: self.captured.clone(),
                 seat: (outlet.stream != Stream::Audio).then(|| self.seat.clone()),
                 hub: self.shared.hub.clone(),
             };

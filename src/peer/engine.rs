@@ -13,6 +13,7 @@ use webrtc::error::Result;
 use webrtc::peer_connection::{MediaEngine, Registry};
 
 use super::burst::{Burst, Waiting};
+use super::clock::{Captured, Clock};
 use super::estimate::{Bounds, Estimator, Path};
 use super::feedback::Feedback;
 use super::pacer::{Pace, Pacer};
@@ -28,6 +29,8 @@ pub(super) const PLAYOUT_DELAY_URI: &str =
 /// Between the pacer's slot and the NACK responder's: behind everything that
 /// reads RTCP for congestion control.
 const FEEDBACK_SLOT: usize = 3_500;
+/// Behind the sender reports on their way out.
+const CLOCK_SLOT: usize = 10_500;
 /// Before everything else that a packet meets on its way out.
 const BURST_SLOT: usize = 20_000;
 
@@ -125,6 +128,7 @@ pub(super) fn interceptors(
     bounds: Bounds,
     path: &Path,
     pace: Pace,
+    captured: Captured,
 ) -> Registry {
     let estimator = Estimator::new(bounds, path.clone());
     Registry::new()
@@ -136,6 +140,7 @@ pub(super) fn interceptors(
         .with(Slot::Pacer, Pacer::new(pace))
         .with(Slot::from(FEEDBACK_SLOT), feedback)
         .with(Slot::NackResponder, Repair::new(path.clone()))
+        .with(Slot::from(CLOCK_SLOT), Clock::new(captured))
         .with(Slot::SenderReport, SenderReportBuilder::new().build())
         .with(Slot::from(BURST_SLOT), Burst::new(waiting))
 }

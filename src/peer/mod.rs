@@ -12,6 +12,7 @@
 
 mod burst;
 mod channel;
+mod clock;
 mod connection;
 mod controls;
 mod engine;

@@ -16,6 +16,7 @@ use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 
 use super::burst::Waiting;
+use super::clock::Captured;
 use super::pacer::Pace;
 use super::quality::{Assignment, Seat};
 use crate::media::{Frame, Hub, Stream, Watch};
@@ -106,6 +107,7 @@ pub(super) struct Sending {
     pub parameters: Parameters,
     pub waiting: Waiting,
     pub pace: Pace,
+    pub captured: Captured,
     pub seat: Option<Arc<Seat>>,
     pub hub: Hub,
 }
@@ -181,6 +183,13 @@ impl Sending {
             if frame.key {
                 last_key = Some(Instant::now());
             }
+            let timestamp = headers.timestamp(&frame);
+            self.captured.note(
+                headers.header.ssrc,
+                timestamp,
+                frame.captured_at,
+                stream.clock_rate(),
+            );
             let is_video = stream != Stream::Audio;
             let timed = is_video.then_some(&frame);
             self.waiting.extend(headers.packets(&frame), timed);
@@ -240,9 +249,14 @@ impl Headers {
         }
     }
 
+    /// The timestamp of what was captured with this frame.
+    fn timestamp(&self, frame: &Frame) -> u32 {
+        frame.rtp_time.wrapping_add(self.offset)
+    }
+
     fn packets(&mut self, frame: &Frame) -> impl Iterator<Item = rtp::Packet> {
+        let mut timestamp = self.timestamp(frame);
         let header = &mut self.header;
-        let mut timestamp = frame.rtp_time.wrapping_add(self.offset);
         if !self.is_audio
             && let Some(last) = self.last
             && (timestamp.wrapping_sub(last.wrapping_add(STEP)) as i32) < 0
