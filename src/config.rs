@@ -46,6 +46,14 @@ pub enum ConfigError {
         /// What is wrong, and what would be right.
         problem: String,
     },
+    /// Nobody has said yet where to register, and as whom.
+    #[error(
+        "{path} does not say yet where to register: set server.url and server.name in it, or run \"camera-agent setup\""
+    )]
+    Unconfigured {
+        /// The file.
+        path: PathBuf,
+    },
     /// A secret's file cannot be read or is empty.
     #[error("configuration: {key}: cannot use the secret in {path}: {problem}")]
     Secret {
@@ -72,6 +80,8 @@ pub struct Config {
     pub viewers: ViewersConfig,
     /// The way to the viewers.
     pub ice: IceConfig,
+    /// The camera's light.
+    pub led: LedConfig,
     /// The log.
     pub log: LogConfig,
     /// Rows for the encoder table, besides its own.
@@ -301,6 +311,15 @@ pub struct IceServerConfig {
     pub secret_file: Option<PathBuf>,
 }
 
+/// `[led]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LedConfig {
+    /// A folder under `/sys/class/leds`: on exactly while the camera's device
+    /// is open.
+    pub path: Option<PathBuf>,
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -331,18 +350,37 @@ impl Default for LogConfig {
 }
 
 impl Config {
-    /// Reads and checks a file.
+    /// Reads a file. Values are not checked yet: flags may be laid over them,
+    /// and then comes [`check`](Self::check).
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
             path: path.to_owned(),
             error,
         })?;
-        Self::parse(&text, path)
+        Self::read(&text, path)
     }
 
     /// Reads and checks text; `path` is for messages.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let config: Self = toml::from_str(text).map_err(|error| {
+        let config = Self::read(text, path)?;
+        config.check(path)?;
+        Ok(config)
+    }
+
+    /// Checks what came from the file at `path`, which nobody may have filled
+    /// in yet.
+    pub fn check(&self, path: &Path) -> Result<(), ConfigError> {
+        if self.server.url.is_empty() && self.server.name.is_empty() {
+            return Err(ConfigError::Unconfigured {
+                path: path.to_owned(),
+            });
+        }
+        self.validate()
+    }
+
+    /// Reads text without checking the values; `path` is for messages.
+    pub fn read(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| {
             let start = error.span().map_or(0, |span| span.start.min(text.len()));
             ConfigError::Syntax {
                 path: path.to_owned(),
@@ -353,9 +391,7 @@ impl Config {
                     + 1,
                 message: error.message().replace('\n', " "),
             }
-        })?;
-        config.validate()?;
-        Ok(config)
+        })
     }
 
     /// Checks what the types cannot.
@@ -491,14 +527,44 @@ fn custom(key: &'static str, wanted: bool, pipeline: Option<&str>) -> Result<(),
     })
 }
 
+/// What a path begins with that names a credential of the service manager's.
+const CREDENTIAL: &str = "credential:";
+
 /// Reads a secret: the file's text without the line break at its end.
+///
+/// `credential:NAME` is the credential that systemd was told to load under this
+/// name (systemd.exec(5), `LoadCredential=`), whose file only this service can
+/// read.
 pub fn read_secret(key: &'static str, path: &Path) -> Result<String, ConfigError> {
+    let folder = std::env::var_os("CREDENTIALS_DIRECTORY");
+    secret(key, path, folder.as_deref().map(Path::new))
+}
+
+fn secret(
+    key: &'static str,
+    path: &Path,
+    credentials: Option<&Path>,
+) -> Result<String, ConfigError> {
     let failed = |problem: String| ConfigError::Secret {
         key,
         path: path.to_owned(),
         problem,
     };
-    let text = std::fs::read_to_string(path).map_err(|e| failed(e.to_string()))?;
+    let name = path.to_str().and_then(|p| p.strip_prefix(CREDENTIAL));
+    let file = match (name, credentials) {
+        (None, _) => path.to_owned(),
+        (Some(name), Some(folder)) if !name.is_empty() && !name.contains('/') => folder.join(name),
+        (Some(_), Some(_)) => {
+            return Err(failed("that is no name of a credential".to_owned()));
+        }
+        (Some(name), None) => {
+            return Err(failed(format!(
+                "systemd passed no credentials; add LoadCredential={name}:FILE to the unit \
+                 (systemctl edit camera-agent)"
+            )));
+        }
+    };
+    let text = std::fs::read_to_string(&file).map_err(|e| failed(e.to_string()))?;
     let secret = text.trim_end_matches(['\r', '\n']);
     if secret.is_empty() {
         return Err(failed("the file is empty".into()));
@@ -525,7 +591,7 @@ mod tests {
     #[test]
     fn every_key_is_documented() {
         for section in [
-            "", "server", "video", "audio", "viewers", "ice", "log", "encoders",
+            "", "server", "video", "audio", "viewers", "ice", "led", "log", "encoders",
         ] {
             let text = match section {
                 "" => "no_such_key = 1".to_owned(),
@@ -560,6 +626,37 @@ mod tests {
             .collect();
         assert!(uncommented.contains("[[ice.servers]]"));
         parse(&uncommented).expect("examples parse");
+    }
+
+    #[test]
+    fn a_file_that_nobody_filled_in_says_which_two_keys_to_set() {
+        let error = Config::parse(
+            "[server]\nurl = \"\"\nname = \"\"",
+            Path::new("/etc/camera-agent/camera-agent.toml"),
+        );
+        let message = error.expect_err("refused").to_string();
+        for word in ["server.url", "server.name", "/etc/camera-agent/", "setup"] {
+            assert!(message.contains(word), "{word}: {message}");
+        }
+        assert_eq!(message.lines().count(), 1);
+    }
+
+    #[test]
+    fn a_secret_may_be_a_credential_of_systemd() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("turn"), "north\n").expect("written");
+        let read = |path: &str, folder| secret("key", Path::new(path), folder);
+        let loaded = Some(folder.path());
+        assert_eq!(read("credential:turn", loaded).expect("there"), "north");
+        for (path, folder, word) in [
+            ("credential:turn", None, "LoadCredential=turn"),
+            ("credential:other", loaded, "credential:other"),
+            ("credential:../turn", loaded, "no name"),
+            ("credential:", loaded, "no name"),
+        ] {
+            let message = read(path, folder).expect_err(path).to_string();
+            assert!(message.contains(word), "{path}: {message}");
+        }
     }
 
     #[test]

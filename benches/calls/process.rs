@@ -1,4 +1,4 @@
-//! This program again, in another process, and what that costs.
+//! A program in another process, mostly this one again, and what that costs.
 
 use std::fs;
 use std::process::Stdio;
@@ -26,15 +26,20 @@ pub struct Usage {
 }
 
 impl Child {
+    /// This program, with a role.
     pub fn start(arguments: &[&str]) -> Self {
-        let program = std::env::current_exe().expect("its own path");
-        let mut child = Command::new(program)
-            .args(arguments)
+        let mut program = Command::new(std::env::current_exe().expect("its own path"));
+        program.args(arguments);
+        Self::run(program)
+    }
+
+    pub fn run(mut program: Command) -> Self {
+        let mut child = program
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .expect("it starts again");
+            .expect("it starts");
         let mut stdin = child.stdin.take().expect("it is piped");
         let stdout = child.stdout.take().expect("it is piped");
         let (said, mut words) = mpsc::unbounded_channel::<String>();

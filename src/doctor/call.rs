@@ -20,7 +20,7 @@ use crate::media::hub::HubThread;
 use crate::media::latency::{LatencyReport, Stage};
 use crate::media::probe::Encoders;
 use crate::media::status::State;
-use crate::peer::Peers;
+use crate::peer::{Peers, Quality};
 use crate::rate::Settings;
 use crate::sdp::{Offer, VideoCodec};
 use crate::wire::{Candidate, UserName};
@@ -117,18 +117,10 @@ fn device(config: &Config, encoders: Arc<Encoders>) -> Result<Device, String> {
     // Secrets that cannot be read are the configuration's finding.
     let ice = IceServers::load(&config.ice).unwrap_or_default();
     let with_audio = config.audio.source != AudioSource::None;
-    let qualities = Settings::of(config, 0, false);
+    let quality = Quality::new(hub.clone(), Settings::of(config, 0, false));
     let controls = Vec::new();
-    let peers = Peers::new(
-        hub.clone(),
-        qualities,
-        with_audio,
-        controls,
-        ice,
-        true,
-        tell,
-    )
-    .map_err(|e| e.to_string())?;
+    let peers = Peers::new(hub.clone(), quality, with_audio, controls, ice, true, tell)
+        .map_err(|e| e.to_string())?;
     Ok(Device {
         hub,
         media,

@@ -19,6 +19,7 @@ use gstreamer_app as gst_app;
 
 use super::encoder::{Encoder, Text};
 use super::learned::Learned;
+use super::led::Led;
 use super::plan::{Circumstances, PicturePlan, SoundPlan};
 use super::probe::Encoders;
 use super::{
@@ -170,6 +171,12 @@ impl GstSource {
             clock,
             sound: None,
         }
+    }
+
+    /// Lights `led` while the camera's device is open.
+    pub fn with_led(mut self, led: Led) -> Self {
+        self.picture.set_led(led);
+        self
     }
 
     fn start_audio(&mut self, output: Output) -> Result<(), MediaError> {

@@ -25,13 +25,16 @@ pub mod hub;
 mod keyframes;
 pub mod latency;
 pub mod learned;
+pub mod led;
 mod picture;
 pub mod plan;
 pub mod probe;
+pub mod progress;
 mod pulse;
 pub mod recovery;
 pub mod replay;
 pub mod status;
+mod v4l2;
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -210,6 +213,17 @@ pub enum MediaError {
         /// GStreamer's words.
         problem: String,
     },
+    /// The light that tells people that the camera is on cannot be switched on.
+    /// Then the camera is not opened.
+    #[error(
+        "the camera stays closed, for its light cannot be switched on: led.path: {file}: {problem}"
+    )]
+    Led {
+        /// The file that was to be written.
+        file: String,
+        /// Why not, and what to do.
+        problem: String,
+    },
     /// It runs, and nothing comes out.
     #[error("nothing came for {:.1} s, and no error either; unplug the device and plug it in again if this goes on", .0.as_secs_f64())]
     Stalled(Duration),
@@ -231,6 +245,14 @@ impl MediaError {
             Self::Camera { problem, .. } => problem.contains("is not there"),
             _ => false,
         }
+    }
+
+    /// This machine has not got it: a new process would find the same.
+    pub fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::MissingElement { .. } | Self::NoEncoder { .. } | Self::UnknownEncoder { .. }
+        )
     }
 }
 
@@ -297,6 +319,8 @@ pub struct PictureStatus {
     pub status: status::StreamStatus,
     /// The node of the camera that is open.
     pub node: Option<String>,
+    /// Width and height in pixels of what is shown, the slate too.
+    pub size: Option<(u32, u32)>,
 }
 
 /// Where a source puts what it makes. Never blocks.

@@ -121,7 +121,7 @@ impl Listener for Told {
     }
 
     fn remb(&self, bits_per_second: u32, now: Instant) {
-        self.path.remb(bits_per_second, self.shared.bounds, now);
+        self.path.remb(bits_per_second, self.shared.bounds(), now);
     }
 }
 
@@ -166,7 +166,8 @@ impl Connection {
         offer: Box<Offer>,
     ) -> Result<Self, PeerError> {
         let started = Instant::now();
-        let path = Path::new(shared.bounds);
+        let bounds = shared.bounds();
+        let path = Path::new(bounds);
         let seat = Arc::new(shared.quality.join(offer.video.codec, path.clone()));
         let video = Stream::Video(seat.assigned().borrow().encoding);
         // The encoder starts while ICE and DTLS are under way.
@@ -192,7 +193,7 @@ impl Connection {
             engine::interceptors(
                 Feedback::new(Box::new(told)),
                 waiting.clone(),
-                shared.bounds,
+                bounds,
                 &path,
                 pace.clone(),
                 captured.clone(),

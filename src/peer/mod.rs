@@ -38,14 +38,13 @@ use webrtc::runtime::{Runtime, TokioRuntime};
 use crate::agent::{PeerEvent, SessionId};
 use crate::ice::IceServers;
 use crate::media::Hub;
-use crate::rate::Settings;
 use crate::sdp::Offer;
 use crate::wire::{Candidate, UserName};
 use connection::Connection;
 use controls::ViewerControls;
 use estimate::Bounds;
 use memory::Memory;
-use quality::Quality;
+pub use quality::Quality;
 
 /// Offers and candidates that wait for a connection.
 const COMMANDS: usize = 256;
@@ -82,7 +81,6 @@ pub struct Peers {
     certificate: RTCCertificate,
     ice: IceServers,
     addresses: Vec<String>,
-    bounds: Bounds,
     quality: Arc<Quality>,
     memory: Mutex<Memory>,
     runtime: Arc<dyn Runtime>,
@@ -107,7 +105,7 @@ impl Peers {
     /// of all connections go to `events`.
     pub fn new(
         hub: Hub,
-        qualities: Settings,
+        quality: Arc<Quality>,
         with_audio: bool,
         viewer_controls: Vec<String>,
         ice: IceServers,
@@ -127,8 +125,6 @@ impl Peers {
         if loopback {
             addresses.push("127.0.0.1:0".to_owned());
         }
-        let bounds = Bounds::up_to(qualities.most());
-        let quality = Quality::new(hub.clone(), qualities);
         Ok(Self {
             controls: ViewerControls::new(hub.clone(), viewer_controls),
             hub,
@@ -136,12 +132,21 @@ impl Peers {
             certificate,
             ice,
             addresses,
-            bounds,
             quality,
             memory: Mutex::default(),
             runtime: Arc::new(TokioRuntime),
             events,
         })
+    }
+
+    /// The qualities, for the connections that follow on these.
+    pub fn quality(&self) -> Arc<Quality> {
+        self.quality.clone()
+    }
+
+    /// What a viewer's path may be taken to carry.
+    fn bounds(&self) -> Bounds {
+        Bounds::up_to(self.quality.most())
     }
 
     /// Starts a connection that answers `offer`.

@@ -28,6 +28,7 @@ struct Member {
 }
 
 struct State {
+    settings: Settings,
     tiers: HashMap<VideoCodec, Tiers>,
     members: HashMap<ViewerId, Member>,
     joined: ViewerId,
@@ -36,9 +37,8 @@ struct State {
 }
 
 /// The qualities of all viewers of a device.
-pub(super) struct Quality {
+pub struct Quality {
     hub: Hub,
-    settings: Settings,
     state: Mutex<State>,
 }
 
@@ -51,11 +51,12 @@ pub(super) struct Seat {
 }
 
 impl Quality {
+    /// For viewers of `hub`.
     pub fn new(hub: Hub, settings: Settings) -> Arc<Self> {
         Arc::new(Self {
             hub,
-            settings,
             state: Mutex::new(State {
+                settings,
                 tiers: HashMap::new(),
                 members: HashMap::new(),
                 joined: 0,
@@ -66,15 +67,15 @@ impl Quality {
 
     /// A viewer comes, of whose path this is known and will become known. His
     /// encoder is told its bitrate before it can be started.
-    pub fn join(self: &Arc<Self>, codec: VideoCodec, path: Path) -> Seat {
+    pub(super) fn join(self: &Arc<Self>, codec: VideoCodec, path: Path) -> Seat {
         let now = Instant::now();
         let mut state = self.lock();
         state.joined += 1;
         let id = state.joined;
-        let tiers = state
-            .tiers
-            .entry(codec)
-            .or_insert_with(|| Tiers::new(&self.settings));
+        let State {
+            settings, tiers, ..
+        } = &mut *state;
+        let tiers = tiers.entry(codec).or_insert_with(|| Tiers::new(settings));
         let tier = tiers.join(id, path.estimate().sight(), now);
         let (assigned, receiver) = watch::channel(Assignment {
             encoding: Encoding { codec, tier },
@@ -96,6 +97,36 @@ impl Quality {
             assigned: receiver,
             quality: self.clone(),
         }
+    }
+
+    /// The most that a viewer can be sent, in bit/s.
+    pub(super) fn most(&self) -> u32 {
+        self.lock().settings.most()
+    }
+
+    /// Other tiers, for another source: everybody begins anew with what is
+    /// known of his path.
+    pub fn replace(&self, settings: Settings) {
+        let now = Instant::now();
+        let mut state = self.lock();
+        state.settings = settings;
+        let State {
+            settings,
+            tiers,
+            members,
+            ..
+        } = &mut *state;
+        tiers.clear();
+        for (id, member) in members.iter() {
+            let codec = member.codec;
+            let tiers = tiers.entry(codec).or_insert_with(|| Tiers::new(settings));
+            let tier = tiers.join(*id, member.path.estimate().sight(), now);
+            member.assigned.send_replace(Assignment {
+                encoding: Encoding { codec, tier },
+                thinned: false,
+            });
+        }
+        self.poll(&mut state, now);
     }
 
     fn poll(&self, state: &mut State, now: Instant) {

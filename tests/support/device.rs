@@ -57,14 +57,21 @@ impl Device {
     }
 
     async fn with_env(toml: &str, env: &[(String, String)]) -> Self {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_camera-agent"));
+        program.envs(env.iter().cloned());
+        Self::run(program, toml).await
+    }
+
+    /// Starts the one that `program` starts, which sees this machine's files in
+    /// /tmp.
+    pub async fn run(mut program: Command, toml: &str) -> Self {
         let files = tempfile::tempdir().expect("a folder");
         let config = files.path().join("camera-agent.toml");
         std::fs::write(&config, toml).expect("written");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_camera-agent"))
+        let mut child = program
             .args(["run", "--log-format", "json", "--config"])
             .arg(&config)
             .env("RUST_LOG", "camera_agent=debug,rtc_ice=debug")
-            .envs(env.iter().cloned())
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
             .kill_on_drop(true)

@@ -10,6 +10,7 @@ pub mod device;
 pub mod faults;
 pub mod inside;
 pub mod lab;
+pub mod machine;
 pub mod meter;
 pub mod original;
 pub mod picture;

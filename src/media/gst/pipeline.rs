@@ -98,7 +98,8 @@ impl Running {
             let (on_problem, what, first, over) = &this;
             let problem = match message.view() {
                 gst::MessageView::Error(error) => words(error),
-                gst::MessageView::Eos(_) => "it ended by itself".to_owned(),
+                // Each sink tells of its own end. The pipeline says it once all of
+                // them have ended, which may be the only encoder's doing.
                 _ => return gst::BusSyncReply::Drop,
             };
             if !over.load(Ordering::Acquire) {

@@ -21,6 +21,7 @@ use crate::config::{VideoConfig, VideoSource};
 use crate::media::controls::{self, ControlError};
 use crate::media::encoder::Encoder;
 use crate::media::learned::Learned;
+use crate::media::led::{Led, Lit};
 use crate::media::picture::{Caption, Painter, Plane};
 use crate::media::plan::{self, Memory, Target};
 use crate::media::probe::{Encoders, Found};
@@ -42,13 +43,17 @@ enum News {
 struct Camera {
     picture: Picture,
     flowing_since: Option<Instant>,
+    /// After `picture`: fields are dropped in their order, and the light goes
+    /// off when the device is closed. `None` for a generated picture.
+    _lit: Option<Lit>,
 }
 
 impl Camera {
-    fn new(picture: Picture) -> Self {
+    fn new(picture: Picture, lit: Option<Lit>) -> Self {
         Self {
             picture,
             flowing_since: None,
+            _lit: lit,
         }
     }
 
@@ -117,6 +122,7 @@ enum Shown {
 
 pub(super) struct Show {
     config: VideoConfig,
+    led: Led,
     encoders: Arc<Encoders>,
     /// The best encoder for H.264.
     first: Arc<Encoder>,
@@ -160,6 +166,7 @@ impl Show {
                 fastrand::u64(..),
             ),
             config,
+            led: Led::default(),
             encoders,
             first: h264.clone(),
             rows: HashMap::from([(Encoding::H264, Row::first(h264))]),
@@ -181,6 +188,11 @@ impl Show {
             learned: Arc::default(),
             refused: Arc::default(),
         }
+    }
+
+    /// The light that is on while the camera is open.
+    pub fn set_led(&mut self, led: Led) {
+        self.led = led;
     }
 
     pub fn attach(&mut self, waker: Waker) {
@@ -255,7 +267,24 @@ impl Show {
         PictureStatus {
             status: self.recovery.status(),
             node,
+            size: self.size(),
         }
+    }
+
+    /// Width and height of what is shown.
+    fn size(&self) -> Option<(u32, u32)> {
+        let picture = match self.shown {
+            Shown::Nothing => None,
+            Shown::Camera => self.camera.as_ref()?.value.as_ref().map(|c| &c.picture),
+            Shown::Slate => self.slate.as_ref().map(|s| &s.value),
+        };
+        let caps = picture?
+            .element("tee")?
+            .static_pad("sink")?
+            .current_caps()?;
+        let caps = caps.structure(0)?;
+        let pixels = |name| u32::try_from(caps.get::<i32>(name).ok()?).ok();
+        Some((pixels("width")?, pixels("height")?))
     }
 
     pub fn poll(&mut self, now: Instant) -> Option<Instant> {
@@ -432,7 +461,7 @@ impl Show {
             let number = spare.number;
             let picture = spare.value;
             match picture.play(&self.clock, self.base_time) {
-                Ok(()) => self.opened(number, Camera::new(picture), now),
+                Ok(()) => self.opened(number, Camera::new(picture, None), now),
                 Err(error) => {
                     self.camera = Some(Numbered {
                         number,
@@ -453,9 +482,13 @@ impl Show {
         let refused = self.refused.clone();
         let thread = std::thread::Builder::new().name("camera-open".into());
         let spawned = thread.spawn(move || {
-            let camera = opener.open().and_then(|picture| {
+            // From before anything touches a node until nothing here does any
+            // more; the camera has one of its own.
+            let lit = opener.light();
+            let camera = lit.as_ref().map_err(Clone::clone).and_then(|lit| {
+                let picture = opener.open()?;
                 picture.play(&clock, base_time)?;
-                Ok(Box::new(Camera::new(picture)))
+                Ok(Box::new(Camera::new(picture, lit.clone())))
             });
             let opened = camera.as_ref().ok();
             let node = opened.and_then(|camera| camera.picture.plan.node.clone());
@@ -477,6 +510,7 @@ impl Show {
     fn opener(&self, number: u64) -> Opener {
         Opener {
             config: self.config.clone(),
+            led: self.led.clone(),
             h264: self.rows[&Encoding::H264].encoder.clone(),
             learned: self.learned.clone(),
             teller: self.teller.clone(),
@@ -673,6 +707,7 @@ fn set_controls(node: &str, config: &VideoConfig, refused: &mut Vec<ControlError
 /// All that is needed to open the camera, on another thread.
 struct Opener {
     config: VideoConfig,
+    led: Led,
     h264: Arc<Encoder>,
     learned: Arc<Mutex<Learned>>,
     teller: Teller,
@@ -680,6 +715,14 @@ struct Opener {
 }
 
 impl Opener {
+    /// Switches the light on where there is a device to open.
+    fn light(&self) -> Result<Option<Lit>, MediaError> {
+        match self.config.source {
+            VideoSource::V4l2 | VideoSource::Custom => self.led.light().map(Some),
+            VideoSource::Test => Ok(None),
+        }
+    }
+
     /// Makes the camera's pipeline, or the one that stands for it.
     fn open(&self) -> Result<Picture, MediaError> {
         let learned = lock(&self.learned).clone();
