@@ -110,6 +110,9 @@ impl Default for ServerConfig {
     }
 }
 
+/// Tiers besides the whole picture.
+const MOST_TIERS: usize = 2;
+
 /// Where the picture comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -174,6 +177,20 @@ pub struct VideoConfig {
     pub controls: BTreeMap<String, ControlValue>,
     /// The controls that viewers may set; `*` stands for all.
     pub viewer_controls: Vec<String>,
+    /// Smaller pictures for viewers whose path does not carry the whole one,
+    /// the largest first, at most two. Empty for none.
+    pub tiers: Vec<TierConfig>,
+}
+
+/// `[[video.tiers]]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TierConfig {
+    /// Picture height in pixels, even, 90 to 2160; the width follows from the
+    /// picture's shape. A tier that is not lower than the picture is left out.
+    pub height: u32,
+    /// The most that its encoder aims at, 100 to 20000 kbit/s.
+    pub bitrate_kbps: u32,
 }
 
 impl Default for VideoConfig {
@@ -190,11 +207,22 @@ impl Default for VideoConfig {
             encoder: "auto".into(),
             controls: BTreeMap::new(),
             viewer_controls: Vec::new(),
+            tiers: vec![TierConfig {
+                height: 360,
+                bitrate_kbps: 700,
+            }],
         }
     }
 }
 
 impl VideoConfig {
+    /// The tiers that are clearly smaller than the picture.
+    pub fn smaller_tiers(&self) -> impl Iterator<Item = &TierConfig> {
+        self.tiers
+            .iter()
+            .filter(|tier| tier.height * 5 <= self.height * 4)
+    }
+
     /// Takes another source than the file's; a description goes with its own.
     pub fn take(&mut self, source: VideoSource) {
         self.source = source;
@@ -410,6 +438,22 @@ impl Config {
         }
         range("video.fps", video.fps, 1, 60)?;
         range("video.bitrate_kbps", video.bitrate_kbps, 100, 20_000)?;
+        if video.tiers.len() > MOST_TIERS {
+            return bad(
+                "video.tiers",
+                format!("{} are more than {MOST_TIERS}", video.tiers.len()),
+            );
+        }
+        for tier in &video.tiers {
+            range("video.tiers.height", tier.height, 90, 2160)?;
+            range("video.tiers.bitrate_kbps", tier.bitrate_kbps, 100, 20_000)?;
+            if !tier.height.is_multiple_of(2) {
+                return bad("video.tiers.height", "it must be an even number".into());
+            }
+        }
+        if video.tiers.windows(2).any(|t| t[0].height <= t[1].height) {
+            return bad("video.tiers.height", "the largest comes first".into());
+        }
         range("audio.bitrate_kbps", self.audio.bitrate_kbps, 6, 256)?;
         let viewers = u32::try_from(self.viewers.max).unwrap_or(u32::MAX);
         range("viewers.max", viewers, 1, 100)?;
@@ -650,6 +694,15 @@ mod tests {
             ("[video]\nfps = 0", "video.fps"),
             ("[video]\nsource = \"custom\"", "video.pipeline"),
             ("[video]\npipeline = \"x\"", "video.pipeline"),
+            (
+                "[[video.tiers]]\nheight = 361\nbitrate_kbps = 500",
+                "video.tiers.height",
+            ),
+            (
+                "[[video.tiers]]\nheight = 180\nbitrate_kbps = 300\n\
+                 [[video.tiers]]\nheight = 360\nbitrate_kbps = 500",
+                "largest comes first",
+            ),
             ("[viewers]\nmax = 0", "viewers.max"),
             ("[[ice.servers]]\nurls = []", "ice.servers"),
             ("[[ice.servers]]\nurls = [\"turn:x\"]", "ice.servers"),

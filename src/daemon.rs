@@ -24,8 +24,9 @@ use crate::media::latency::Latency;
 use crate::media::learned::Learned;
 use crate::media::led::Led;
 use crate::media::probe::Encoders;
-use crate::media::{Hub, MediaError, Source};
-use crate::peer::{Peer, PeerError, Peers};
+use crate::media::{Hub, MediaError, Source, plan};
+use crate::peer::{Peer, PeerError, Peers, Quality};
+use crate::rate::Settings;
 use crate::sdp::{ProfileLevelId, VideoCodec};
 use crate::service::{Service, Snapshot};
 use crate::signaling::{Link, Server, SignalingError, SignalingEvent};
@@ -82,11 +83,16 @@ pub fn check(config: &Config) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Picture and sound for a configuration: the encoders are tried.
-fn source(
-    config: &Config,
-    led: &Led,
-) -> Result<(Box<dyn Source>, Option<ProfileLevelId>), StartError> {
+/// Picture and sound for a configuration.
+struct Media {
+    source: Box<dyn Source>,
+    /// What is known of the H.264 stream before it runs.
+    profile: Option<ProfileLevelId>,
+    qualities: Settings,
+}
+
+/// Makes them ready: the encoders are tried.
+fn media(config: &Config, led: &Led) -> Result<Media, StartError> {
     let encoders = Arc::new(Encoders::for_this_machine(config)?);
     let found = encoders.best(VideoCodec::H264)?;
     let profile = found.report.profile();
@@ -105,6 +111,13 @@ fn source(
             Err(error) => warn!(%error, "callers will see no picture until this is mended"),
         }
     }
+    let size = plan::tier_size(&config.video, whole(config), 1);
+    let beside = encoders.beside_best(VideoCodec::H264, size);
+    if let Err(error) = &beside {
+        info!(%error, "there are no smaller pictures");
+    }
+    let floor = found.encoder.rate_range.0;
+    let qualities = Settings::of(config, floor, beside.is_ok());
     try_others(encoders.clone(), found.encoder.id.to_string());
     let source = GstSource::new(
         config.video.clone(),
@@ -112,7 +125,11 @@ fn source(
         found.encoder,
         encoders,
     );
-    Ok((Box::new(source.with_led(led.clone())), profile))
+    Ok(Media {
+        source: Box::new(source.with_led(led.clone())),
+        profile,
+        qualities,
+    })
 }
 
 /// Who watches over a device while it runs.
@@ -177,6 +194,10 @@ fn try_others(encoders: Arc<Encoders>, first: String) {
     }
 }
 
+fn whole(config: &Config) -> (u32, u32) {
+    (config.video.width, config.video.height)
+}
+
 /// A device, ready to run.
 pub struct Daemon {
     config: Config,
@@ -198,8 +219,12 @@ impl Daemon {
         gst::init()?;
         gst::check_descriptions(&config.video, &config.audio)?;
         let led = Led::new(config.led.path.as_deref())?;
-        let (source, profile) = source(config, &led)?;
-        let mut this = Self::with_source(config, source, profile)?;
+        let Media {
+            source,
+            profile,
+            qualities,
+        } = media(config, &led)?;
+        let mut this = Self::assemble(config, source, profile, qualities)?;
         this.led = led;
         Ok(this)
     }
@@ -210,6 +235,16 @@ impl Daemon {
         source: Box<dyn Source>,
         profile: Option<ProfileLevelId>,
     ) -> Result<Self, StartError> {
+        let qualities = Settings::of(config, 0, true);
+        Self::assemble(config, source, profile, qualities)
+    }
+
+    fn assemble(
+        config: &Config,
+        source: Box<dyn Source>,
+        profile: Option<ProfileLevelId>,
+        qualities: Settings,
+    ) -> Result<Self, StartError> {
         let name = config.name()?;
         let server = Server::new(&config.server.url, config.server.ca_file.as_ref())?;
         let ice = IceServers::load(&config.ice)?;
@@ -219,6 +254,7 @@ impl Daemon {
         let viewer_controls = config.video.viewer_controls.clone();
         let peers = Peers::new(
             hub.clone(),
+            Quality::new(hub.clone(), qualities),
             with_audio,
             viewer_controls,
             ice,

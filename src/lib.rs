@@ -14,7 +14,7 @@
 //! | tries all of it on this machine, one check a file | [`doctor`] |
 //! | the device's one loop: events in, commands out | [`daemon`] |
 //! | shells, each the owner of one kind of socket or device | [`signaling`], [`media`], [`peer`], [`chat`] |
-//! | pure: no IO, no clock, no runtime | [`agent`], [`room`], [`sdp`], [`wire`], [`config`], [`ice`], [`watchdog`] |
+//! | pure: no IO, no clock, no runtime | [`agent`], [`rate`], [`room`], [`sdp`], [`wire`], [`config`], [`ice`], [`watchdog`] |
 //!
 //! # A call
 //!
@@ -36,6 +36,7 @@ pub mod logging;
 pub mod media;
 pub mod packaging;
 pub mod peer;
+pub mod rate;
 pub mod restarts;
 pub mod room;
 pub mod sdp;

@@ -11,13 +11,12 @@ use tokio::task::JoinError;
 use tracing::{info, warn};
 
 use super::changes::Changes;
-use super::{Running, StartError, source};
+use super::{Media, Running, StartError};
 use crate::config::{AudioSource, Config, ConfigError};
 use crate::ice::IceServers;
+use crate::media::gst;
 use crate::media::led::Led;
-use crate::media::{Source, gst};
 use crate::peer::Peers;
-use crate::sdp::ProfileLevelId;
 use crate::signaling::Server;
 
 /// A configuration that was found good, and what was made for it.
@@ -27,7 +26,7 @@ pub(super) struct Prepared {
     server: Server,
     ice: IceServers,
     led: Led,
-    media: Option<(Box<dyn Source>, Option<ProfileLevelId>)>,
+    media: Option<Media>,
 }
 
 impl Prepared {
@@ -43,7 +42,7 @@ impl Prepared {
         let changes = Changes::between(old, &config);
         let media = if changes.media {
             gst::check_descriptions(&config.video, &config.audio)?;
-            Some(source(&config, &led)?)
+            Some(super::media(&config, &led)?)
         } else {
             None
         };
@@ -112,7 +111,16 @@ impl Running {
             // Connections that are there keep what they were made with.
             let viewer_controls = config.video.viewer_controls.clone();
             let loopback = config.ice.loopback;
-            let peers = Peers::new(hub, with_audio, viewer_controls, ice, loopback, tell)?;
+            let quality = self.peers.quality();
+            let peers = Peers::new(
+                hub,
+                quality,
+                with_audio,
+                viewer_controls,
+                ice,
+                loopback,
+                tell,
+            )?;
             self.peers = Arc::new(peers);
         }
         if changes.log_level
@@ -120,8 +128,9 @@ impl Running {
         {
             logging.set_level(&config.log)?;
         }
-        if let Some((source, profile)) = media {
-            self.hub.replace_source(source, profile);
+        if let Some(media) = media {
+            self.hub.replace_source(media.source, media.profile);
+            self.peers.quality().replace(media.qualities);
         }
         let now = Instant::now();
         if changes.name || changes.viewers {

@@ -213,7 +213,13 @@ mod tests {
         // A board's own elements come with its system.
         for encoder in rows.iter().filter(|e| !e.hardware) {
             let raw = Carries::Raw("I420".into());
-            plans.push(plan::branch(encoder, &video, &raw, 30, Memory::Mmap));
+            for size in [None, Some((640, 360))] {
+                let target = plan::Target {
+                    bits_per_second: 500_000,
+                    size,
+                };
+                plans.push(plan::branch(encoder, target, &raw, 30, Memory::Mmap));
+            }
         }
         let x264 = Encoder::row("x264").expect("it is in the table");
         for source in [VideoSource::Test, VideoSource::Custom] {

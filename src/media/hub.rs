@@ -20,8 +20,8 @@ use super::latency::{Latency, Stage};
 use super::progress::{Counters, Progress};
 use super::pulse::Pulse;
 use super::status::{MediaStatus, State, StreamStatus};
-use super::{AccessUnit, Frame, MediaError, Source, Stream, hotplug};
-use crate::sdp::{ProfileLevelId, VideoCodec};
+use super::{AccessUnit, Encoding, Frame, MediaError, Source, Stream, VideoRate, hotplug};
+use crate::sdp::ProfileLevelId;
 
 /// How long a stream goes on without viewers: a reload of the page costs no
 /// restart of the camera.
@@ -53,6 +53,7 @@ enum Request {
     Unwatch(Stream),
     KeyFrame(Stream),
     KeyFrameCame(Stream),
+    Rate(Stream, VideoRate),
     /// The first access unit of a run.
     Flowing(Stream, u64),
     Failed(Stream, u64, MediaError),
@@ -76,7 +77,7 @@ impl Waker {
 }
 
 struct Shared {
-    frames: [broadcast::Sender<Arc<Frame>>; 3],
+    frames: [broadcast::Sender<Arc<Frame>>; Stream::COUNT],
     profile: Mutex<Option<ProfileLevelId>>,
     status: watch::Sender<MediaStatus>,
     /// The node of the camera that is open.
@@ -84,7 +85,7 @@ struct Shared {
     progress: Counters,
     /// A key frame request is on its way to the thread; viewers may ask as
     /// often as they like.
-    key_frame_asked: [AtomicBool; 3],
+    key_frame_asked: [AtomicBool; Stream::COUNT],
     latency: Arc<Latency>,
 }
 
@@ -184,6 +185,11 @@ impl Hub {
         if !self.shared.key_frame_asked[stream.index()].swap(true, Ordering::AcqRel) {
             let _ = self.requests.send(Request::KeyFrame(stream));
         }
+    }
+
+    /// Encodes a video stream so, now or when it is next started.
+    pub fn set_rate(&self, stream: Stream, rate: VideoRate) {
+        let _ = self.requests.send(Request::Rate(stream, rate));
     }
 
     /// Where the time of the picture's frames goes.
@@ -297,10 +303,12 @@ impl Output {
             self.shared.progress.picture(unit.data.len());
         }
         if unit.key
-            && let Stream::Video(codec) = self.stream
+            && let Stream::Video(encoding) = self.stream
         {
             let _ = self.requests.send(Request::KeyFrameCame(self.stream));
-            if codec == VideoCodec::H264
+            // Answers name the level of the whole picture; a decoder of that
+            // takes the smaller ones too.
+            if encoding == Encoding::H264
                 && let Some(profile) = profile_level_id(&unit.data)
             {
                 *lock(&self.shared.profile) = Some(profile);
@@ -447,6 +455,7 @@ impl Thread {
                     s.keys.came();
                 }
             }
+            Request::Rate(stream, rate) => self.source.set_rate(stream, rate),
             Request::Flowing(stream, run) => self.flowing(stream, run),
             Request::Failed(stream, run, error) => self.failed(stream, run, &error, now),
             Request::DeviceAppeared => {

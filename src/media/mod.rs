@@ -44,22 +44,92 @@ pub use hub::{Hub, Watch};
 
 use crate::sdp::VideoCodec;
 
+/// One encode of the picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Encoding {
+    /// The codec.
+    pub codec: VideoCodec,
+    /// Which quality: 0 is the whole picture, each next one is smaller. Below
+    /// [`Encoding::TIERS`].
+    pub tier: usize,
+}
+
+impl Encoding {
+    /// There are no more tiers than these.
+    pub const TIERS: usize = 3;
+    /// The whole picture in H.264.
+    pub const H264: Self = Self::full(VideoCodec::H264);
+    /// The whole picture in VP8.
+    pub const VP8: Self = Self::full(VideoCodec::Vp8);
+
+    /// The whole picture in this codec.
+    pub const fn full(codec: VideoCodec) -> Self {
+        Self { codec, tier: 0 }
+    }
+
+    const fn index(self) -> usize {
+        let codec = match self.codec {
+            VideoCodec::H264 => 0,
+            VideoCodec::Vp8 => 1,
+        };
+        let tier = if self.tier < Self::TIERS {
+            self.tier
+        } else {
+            Self::TIERS - 1
+        };
+        codec * Self::TIERS + tier
+    }
+}
+
+impl fmt::Display for Encoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.tier {
+            0 => write!(f, "{}", self.codec),
+            tier => write!(f, "{}/{tier}", self.codec),
+        }
+    }
+}
+
+/// What an encoder is to make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VideoRate {
+    /// In bit/s.
+    pub bits_per_second: u32,
+    /// Of every second frame only.
+    pub halved: bool,
+}
+
 /// One encoded stream, shared by all who watch it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stream {
-    /// The picture in this codec.
-    Video(VideoCodec),
+    /// The picture, encoded so.
+    Video(Encoding),
     /// The sound, in Opus.
     Audio,
 }
 
 impl Stream {
     /// All there are.
-    pub const ALL: [Stream; 3] = [
-        Stream::Video(VideoCodec::H264),
-        Stream::Video(VideoCodec::Vp8),
-        Stream::Audio,
-    ];
+    pub const ALL: [Stream; Self::COUNT] = {
+        let mut all = [Stream::Audio; Self::COUNT];
+        let mut tier = 0;
+        while tier < Encoding::TIERS {
+            let mut codecs = [VideoCodec::H264, VideoCodec::Vp8].as_slice();
+            while let [codec, rest @ ..] = codecs {
+                let encoding = Encoding {
+                    codec: *codec,
+                    tier,
+                };
+                all[encoding.index()] = Stream::Video(encoding);
+                codecs = rest;
+            }
+            tier += 1;
+        }
+        all
+    };
+
+    /// How many there are.
+    pub const COUNT: usize = 2 * Encoding::TIERS + 1;
 
     /// RTP clock rate in Hz (RFC 6184 §5.1, RFC 7741 §4.1, RFC 7587 §4.1).
     pub fn clock_rate(self) -> u32 {
@@ -71,9 +141,8 @@ impl Stream {
 
     fn index(self) -> usize {
         match self {
-            Self::Video(VideoCodec::H264) => 0,
-            Self::Video(VideoCodec::Vp8) => 1,
-            Self::Audio => 2,
+            Self::Video(encoding) => encoding.index(),
+            Self::Audio => Self::COUNT - 1,
         }
     }
 }
@@ -81,7 +150,7 @@ impl Stream {
 impl fmt::Display for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Video(codec) => write!(f, "{codec}"),
+            Self::Video(encoding) => write!(f, "{encoding}"),
             Self::Audio => f.write_str("Opus"),
         }
     }
@@ -208,6 +277,12 @@ pub trait Source: Send {
 
     /// Makes the next access unit of a video stream a key frame.
     fn force_key_frame(&mut self, stream: Stream);
+
+    /// Encodes a video stream so from now on, or when it is started. A source
+    /// that does not encode has nothing to change.
+    fn set_rate(&mut self, stream: Stream, rate: VideoRate) {
+        let _ = (stream, rate);
+    }
 
     /// Makes ready what can be made ready without opening a device.
     fn prepare(&mut self) {}

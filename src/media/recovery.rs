@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 use super::status::{State, StreamStatus};
-use crate::sdp::VideoCodec;
+use crate::media::Encoding;
 
 /// Longest waits.
 #[derive(Debug, Clone, Copy)]
@@ -75,11 +75,11 @@ pub enum Event {
     /// The system announced a camera.
     Announced,
     /// An encoder was started.
-    EncoderStarted(VideoCodec),
+    EncoderStarted(Encoding),
     /// An encoder is not needed any more.
-    EncoderStopped(VideoCodec),
+    EncoderStopped(Encoding),
     /// An encoder failed or ended.
-    EncoderFailed(VideoCodec, String),
+    EncoderFailed(Encoding, String),
 }
 
 /// Something to do.
@@ -96,9 +96,9 @@ pub enum Action {
     /// Let viewers see nothing: nobody is there.
     ShowNothing,
     /// Start this encoder again, then report [`Event::EncoderStarted`].
-    RestartEncoder(VideoCodec),
+    RestartEncoder(Encoding),
     /// Start the next in rank in its place, then report the same.
-    NextEncoder(VideoCodec),
+    NextEncoder(Encoding),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,7 +139,7 @@ pub struct Recovery {
     /// Since the camera last worked for a while.
     failures: u32,
     reason: String,
-    encoders: BTreeMap<VideoCodec, Encoder>,
+    encoders: BTreeMap<Encoding, Encoder>,
     random: fastrand::Rng,
     actions: VecDeque<Action>,
 }
@@ -258,7 +258,7 @@ impl Recovery {
         &mut self,
         now: Instant,
         source: Option<Instant>,
-        encoded: impl Fn(VideoCodec) -> Option<Instant>,
+        encoded: impl Fn(Encoding) -> Option<Instant>,
     ) {
         let age = |at: Option<Instant>| at.map(|at| now.saturating_duration_since(at));
         match self.camera {
@@ -295,7 +295,7 @@ impl Recovery {
 
     fn observe_encoder(
         &mut self,
-        codec: VideoCodec,
+        codec: Encoding,
         now: Instant,
         fed: bool,
         encoded: Option<Instant>,
@@ -387,7 +387,7 @@ impl Recovery {
         self.actions.push_back(Action::CloseCamera);
     }
 
-    fn encoder_started(&mut self, codec: VideoCodec, now: Instant) {
+    fn encoder_started(&mut self, codec: Encoding, now: Instant) {
         let encoder = self.encoders.entry(codec).or_insert_with(|| Encoder {
             started: now,
             down: false,
@@ -399,7 +399,7 @@ impl Recovery {
         encoder.down = false;
     }
 
-    fn encoder_failed(&mut self, codec: VideoCodec, reason: String, now: Instant) {
+    fn encoder_failed(&mut self, codec: Encoding, reason: String, now: Instant) {
         let series = self.limits.series;
         let Some(encoder) = self.encoders.get_mut(&codec) else {
             return;

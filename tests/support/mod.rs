@@ -14,6 +14,7 @@ pub mod machine;
 pub mod meter;
 pub mod original;
 pub mod picture;
+pub mod relay;
 pub mod shims;
 pub mod viewer;
 

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const H264: VideoCodec = VideoCodec::H264;
+const H264: Encoding = Encoding::H264;
 
 /// A camera and an encoder that work or do not, and what viewers see.
 struct Bench {
