@@ -15,7 +15,7 @@ use camera_agent::config::VideoConfig;
 use camera_agent::media::discovery::{Camera, Mode};
 use camera_agent::media::encoder::Encoder;
 use camera_agent::media::gst as media;
-use camera_agent::media::plan::{self, Circumstances, Memory, PicturePlan};
+use camera_agent::media::plan::{self, Circumstances, Memory, PicturePlan, Target};
 use criterion::Criterion;
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -162,7 +162,11 @@ fn cost(webcam: &Camera, fourcc: &'static str, raw: &str, coder: &str) -> Cost {
         FRAMES,
         "{fourcc}: every frame is converted"
     );
-    let branch = plan::branch(&x264, &machine.video, &plan.carries, plan.fps, Memory::Mmap);
+    let target = Target {
+        bits_per_second: machine.video.bitrate_kbps * 1000,
+        size: None,
+    };
+    let branch = plan::branch(&x264, target, &plan.carries, plan.fps, Memory::Mmap);
     let (encoding, _) = branch.rsplit_once(" ! ").expect("a sink");
     let steps = rest.split(" ! ").skip(1);
     let steps: Vec<_> = steps

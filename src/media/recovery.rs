@@ -317,8 +317,7 @@ impl Recovery {
                 let reason = format!("nothing came out for {:.1} s", silence.as_secs_f64());
                 self.encoder_failed(codec, reason, now);
             }
-        } else if fed
-            && now.saturating_duration_since(encoder.started) >= self.limits.first_output
+        } else if fed && now.saturating_duration_since(encoder.started) >= self.limits.first_output
         {
             self.encoder_failed(codec, "nothing came out at all".to_owned(), now);
         }
