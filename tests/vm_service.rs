@@ -266,7 +266,7 @@ async fn the_light_is_on_exactly_while_the_camera_is_open() {
     let chat = lab.chat().await;
     lab.run(&format!(
         "test -e {LED}/brightness
-         mkdir -p {DROP_INS} && sed 's/NAME/{}/' /usr/share/camera-agent/boards/led.conf >{DROP_INS}/led.conf
+         mkdir -p {DROP_INS} && sed 's/NAME/{}/g' /usr/share/camera-agent/boards/led.conf >{DROP_INS}/led.conf
          sed -i 's|^#:path = .*|path = \"{LED}\"|' {CONFIG}
          systemctl daemon-reload && systemctl restart camera-agent",
         LED.rsplit('/').next().expect("a path")
