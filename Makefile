@@ -27,6 +27,7 @@ help:
 	@echo "make demo     build, and show this machine's camera on http://localhost:6503/"
 	@echo "make test     every check and test that needs no virtual machine"
 	@echo "make test-vm  the same agent on a real kernel camera, in a virtual machine"
+	@echo "make deb      a Debian package in target/debian (TARGET=… for another architecture)"
 	@echo "make cross    the binary for a board: TARGET=aarch64-unknown-linux-gnu,"
 	@echo "              armv7-unknown-linux-gnueabihf or this machine's own (Debian 12)"
 	@echo "make test-arm64  that binary for 64-bit ARM, emulated, answers a browser's call"
@@ -70,6 +71,47 @@ lint: build-packages
 test-vm: test-packages
 	tests/lab/run.sh
 
+# The service, as the package installs it, in the same virtual machine.
+.PHONY: test-vm-service
+test-vm-service: test-packages
+	tests/lab/service.sh
+
+# --- The Debian package ---------------------------------------------------
+
+# Rust's name of an architecture; empty for this machine's own.
+TARGET :=
+CARGO_DEB_VERSION := 3.8.0
+CARGO_DEB := target/tools/cargo-deb-$(CARGO_DEB_VERSION)/bin/cargo-deb
+
+# It copies files: not worth an optimised build.
+$(CARGO_DEB):
+	cargo install cargo-deb --locked --version $(CARGO_DEB_VERSION) --debug \
+		--root target/tools/cargo-deb-$(CARGO_DEB_VERSION) --target-dir target/tools/build
+
+# Manual pages and completions come from the binary itself; where that is for
+# another machine, from one for this machine.
+.PHONY: package-files
+ifeq ($(TARGET),)
+package-files: build-packages
+	cargo build --release --locked --bin camera-agent
+	rm -rf target/package
+	target/release/camera-agent package-files target/package
+else
+package-files: build-packages
+	rm -rf target/package
+	cargo run --locked --bin camera-agent -- package-files target/package
+endif
+
+# With TARGET, the binary is the one that was cross-compiled before.
+.PHONY: deb
+deb: package-files $(CARGO_DEB)
+	$(CARGO_DEB) --no-build --locked --dbgsym $(if $(TARGET),--target $(TARGET)) --output target/debian/
+	@if command -v lintian >/dev/null; then \
+		set -x; lintian --fail-on error,warning $$(ls -t target/debian/camera-agent_*.deb | head -n 1); \
+	else \
+		echo "lintian is not installed; the package was not checked"; \
+	fi
+
 .PHONY: cross
 cross:
 	cross/build.sh $(TARGET)
@@ -85,6 +127,7 @@ figures: build-packages
 .PHONY: bench
 bench: test-packages
 	cargo bench --locked --bench calls
+	cargo bench --locked --bench media
 	cargo bench --locked --bench page
 	cargo bench --locked --bench probe
 

@@ -22,6 +22,8 @@ mod device;
 mod meter;
 #[path = "calls/process.rs"]
 mod process;
+#[path = "../tests/support/relay.rs"]
+mod relay;
 #[path = "../tests/support/viewer.rs"]
 #[allow(dead_code, reason = "shared with the tests")]
 mod viewer;

@@ -18,6 +18,8 @@ mod meter;
 #[path = "calls/process.rs"]
 #[allow(dead_code, reason = "shared with the bench of calls")]
 mod process;
+#[path = "../tests/support/relay.rs"]
+mod relay;
 #[path = "../tests/support/viewer.rs"]
 #[allow(dead_code, reason = "shared with the tests")]
 mod viewer;

@@ -33,6 +33,14 @@ pub enum Command {
     /// how to mend it. Exit code: 0 ready, 3 not everything works, 4 it will
     /// not work.
     Doctor(Doctor),
+    /// The first configuration: server, name, camera, microphone, test call.
+    Setup(Setup),
+    /// Writes what a package holds besides the binary.
+    #[command(hide = true)]
+    PackageFiles {
+        /// Folder to write to.
+        folder: PathBuf,
+    },
     /// Tries one encoder out: a job as JSON on standard input, reports on
     /// standard output. The agent runs it on itself.
     #[command(name = PROBE, hide = true)]
@@ -42,7 +50,7 @@ pub enum Command {
 }
 
 /// `camera-agent run`
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Run {
     /// Configuration file (TOML); without it every key has its default.
     #[arg(long, value_name = "FILE")]
@@ -99,9 +107,47 @@ impl Run {
                 });
             }
         }
-        config.validate()?;
+        match &self.config {
+            Some(path) => config.check(path)?,
+            None => config.validate()?,
+        }
         Ok(config)
     }
+}
+
+/// `camera-agent setup`
+///
+/// Asks on a terminal for what the flags leave out; elsewhere it takes the
+/// flags alone.
+#[derive(Debug, Args)]
+pub struct Setup {
+    /// Configuration file; keys that are not asked for, and comments, stay.
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "/etc/camera-agent/camera-agent.toml"
+    )]
+    pub config: PathBuf,
+    /// Chat server, ws:// or wss://.
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+    /// Name in the user list.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// A camera's node such as /dev/video0; "auto" for the first; "test" for a
+    /// generated picture.
+    #[arg(long, value_name = "NODE")]
+    pub camera: Option<String>,
+    /// An ALSA PCM; "auto" for the first; "test" for a tone; "none" for no
+    /// sound.
+    #[arg(long, value_name = "PCM")]
+    pub microphone: Option<String>,
+    /// Then be that camera until somebody has called and seen it.
+    #[arg(long)]
+    pub test_call: bool,
+    /// Only say whether the file is filled in and valid.
+    #[arg(long, conflicts_with_all = ["server", "name", "camera", "microphone", "test_call"])]
+    pub check: bool,
 }
 
 /// `camera-agent chat`

@@ -46,6 +46,14 @@ pub enum ConfigError {
         /// What is wrong, and what would be right.
         problem: String,
     },
+    /// Nobody has said yet where to register, and as whom.
+    #[error(
+        "{path} does not say yet where to register: set server.url and server.name in it, or run \"camera-agent setup\""
+    )]
+    Unconfigured {
+        /// The file.
+        path: PathBuf,
+    },
     /// A secret's file cannot be read or is empty.
     #[error("configuration: {key}: cannot use the secret in {path}: {problem}")]
     Secret {
@@ -72,6 +80,8 @@ pub struct Config {
     pub viewers: ViewersConfig,
     /// The way to the viewers.
     pub ice: IceConfig,
+    /// The camera's light.
+    pub led: LedConfig,
     /// The log.
     pub log: LogConfig,
     /// Rows for the encoder table, besides its own.
@@ -99,6 +109,9 @@ impl Default for ServerConfig {
         }
     }
 }
+
+/// Tiers besides the whole picture.
+const MOST_TIERS: usize = 2;
 
 /// Where the picture comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -164,6 +177,20 @@ pub struct VideoConfig {
     pub controls: BTreeMap<String, ControlValue>,
     /// The controls that viewers may set; `*` stands for all.
     pub viewer_controls: Vec<String>,
+    /// Smaller pictures for viewers whose path does not carry the whole one,
+    /// the largest first, at most two. Empty for none.
+    pub tiers: Vec<TierConfig>,
+}
+
+/// `[[video.tiers]]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TierConfig {
+    /// Picture height in pixels, even, 90 to 2160; the width follows from the
+    /// picture's shape. A tier that is not lower than the picture is left out.
+    pub height: u32,
+    /// The most that its encoder aims at, 100 to 20000 kbit/s.
+    pub bitrate_kbps: u32,
 }
 
 impl Default for VideoConfig {
@@ -180,11 +207,22 @@ impl Default for VideoConfig {
             encoder: "auto".into(),
             controls: BTreeMap::new(),
             viewer_controls: Vec::new(),
+            tiers: vec![TierConfig {
+                height: 360,
+                bitrate_kbps: 700,
+            }],
         }
     }
 }
 
 impl VideoConfig {
+    /// The tiers that are clearly smaller than the picture.
+    pub fn smaller_tiers(&self) -> impl Iterator<Item = &TierConfig> {
+        self.tiers
+            .iter()
+            .filter(|tier| tier.height * 5 <= self.height * 4)
+    }
+
     /// Takes another source than the file's; a description goes with its own.
     pub fn take(&mut self, source: VideoSource) {
         self.source = source;
@@ -273,6 +311,15 @@ pub struct IceServerConfig {
     pub secret_file: Option<PathBuf>,
 }
 
+/// `[led]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LedConfig {
+    /// A folder under `/sys/class/leds`: on exactly while the camera's device
+    /// is open.
+    pub path: Option<PathBuf>,
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -303,18 +350,37 @@ impl Default for LogConfig {
 }
 
 impl Config {
-    /// Reads and checks a file.
+    /// Reads a file. Values are not checked yet: flags may be laid over them,
+    /// and then comes [`check`](Self::check).
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
             path: path.to_owned(),
             error,
         })?;
-        Self::parse(&text, path)
+        Self::read(&text, path)
     }
 
     /// Reads and checks text; `path` is for messages.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let config: Self = toml::from_str(text).map_err(|error| {
+        let config = Self::read(text, path)?;
+        config.check(path)?;
+        Ok(config)
+    }
+
+    /// Checks what came from the file at `path`, which nobody may have filled
+    /// in yet.
+    pub fn check(&self, path: &Path) -> Result<(), ConfigError> {
+        if self.server.url.is_empty() && self.server.name.is_empty() {
+            return Err(ConfigError::Unconfigured {
+                path: path.to_owned(),
+            });
+        }
+        self.validate()
+    }
+
+    /// Reads text without checking the values; `path` is for messages.
+    pub fn read(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| {
             let start = error.span().map_or(0, |span| span.start.min(text.len()));
             ConfigError::Syntax {
                 path: path.to_owned(),
@@ -325,9 +391,7 @@ impl Config {
                     + 1,
                 message: error.message().replace('\n', " "),
             }
-        })?;
-        config.validate()?;
-        Ok(config)
+        })
     }
 
     /// Checks what the types cannot.
@@ -374,6 +438,22 @@ impl Config {
         }
         range("video.fps", video.fps, 1, 60)?;
         range("video.bitrate_kbps", video.bitrate_kbps, 100, 20_000)?;
+        if video.tiers.len() > MOST_TIERS {
+            return bad(
+                "video.tiers",
+                format!("{} are more than {MOST_TIERS}", video.tiers.len()),
+            );
+        }
+        for tier in &video.tiers {
+            range("video.tiers.height", tier.height, 90, 2160)?;
+            range("video.tiers.bitrate_kbps", tier.bitrate_kbps, 100, 20_000)?;
+            if !tier.height.is_multiple_of(2) {
+                return bad("video.tiers.height", "it must be an even number".into());
+            }
+        }
+        if video.tiers.windows(2).any(|t| t[0].height <= t[1].height) {
+            return bad("video.tiers.height", "the largest comes first".into());
+        }
         range("audio.bitrate_kbps", self.audio.bitrate_kbps, 6, 256)?;
         let viewers = u32::try_from(self.viewers.max).unwrap_or(u32::MAX);
         range("viewers.max", viewers, 1, 100)?;
@@ -447,14 +527,44 @@ fn custom(key: &'static str, wanted: bool, pipeline: Option<&str>) -> Result<(),
     })
 }
 
+/// What a path begins with that names a credential of the service manager's.
+const CREDENTIAL: &str = "credential:";
+
 /// Reads a secret: the file's text without the line break at its end.
+///
+/// `credential:NAME` is the credential that systemd was told to load under this
+/// name (systemd.exec(5), `LoadCredential=`), whose file only this service can
+/// read.
 pub fn read_secret(key: &'static str, path: &Path) -> Result<String, ConfigError> {
+    let folder = std::env::var_os("CREDENTIALS_DIRECTORY");
+    secret(key, path, folder.as_deref().map(Path::new))
+}
+
+fn secret(
+    key: &'static str,
+    path: &Path,
+    credentials: Option<&Path>,
+) -> Result<String, ConfigError> {
     let failed = |problem: String| ConfigError::Secret {
         key,
         path: path.to_owned(),
         problem,
     };
-    let text = std::fs::read_to_string(path).map_err(|e| failed(e.to_string()))?;
+    let name = path.to_str().and_then(|p| p.strip_prefix(CREDENTIAL));
+    let file = match (name, credentials) {
+        (None, _) => path.to_owned(),
+        (Some(name), Some(folder)) if !name.is_empty() && !name.contains('/') => folder.join(name),
+        (Some(_), Some(_)) => {
+            return Err(failed("that is no name of a credential".to_owned()));
+        }
+        (Some(name), None) => {
+            return Err(failed(format!(
+                "systemd passed no credentials; add LoadCredential={name}:FILE to the unit \
+                 (systemctl edit camera-agent)"
+            )));
+        }
+    };
+    let text = std::fs::read_to_string(&file).map_err(|e| failed(e.to_string()))?;
     let secret = text.trim_end_matches(['\r', '\n']);
     if secret.is_empty() {
         return Err(failed("the file is empty".into()));
@@ -481,7 +591,7 @@ mod tests {
     #[test]
     fn every_key_is_documented() {
         for section in [
-            "", "server", "video", "audio", "viewers", "ice", "log", "encoders",
+            "", "server", "video", "audio", "viewers", "ice", "led", "log", "encoders",
         ] {
             let text = match section {
                 "" => "no_such_key = 1".to_owned(),
@@ -519,6 +629,37 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_nobody_filled_in_says_which_two_keys_to_set() {
+        let error = Config::parse(
+            "[server]\nurl = \"\"\nname = \"\"",
+            Path::new("/etc/camera-agent/camera-agent.toml"),
+        );
+        let message = error.expect_err("refused").to_string();
+        for word in ["server.url", "server.name", "/etc/camera-agent/", "setup"] {
+            assert!(message.contains(word), "{word}: {message}");
+        }
+        assert_eq!(message.lines().count(), 1);
+    }
+
+    #[test]
+    fn a_secret_may_be_a_credential_of_systemd() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("turn"), "north\n").expect("written");
+        let read = |path: &str, folder| secret("key", Path::new(path), folder);
+        let loaded = Some(folder.path());
+        assert_eq!(read("credential:turn", loaded).expect("there"), "north");
+        for (path, folder, word) in [
+            ("credential:turn", None, "LoadCredential=turn"),
+            ("credential:other", loaded, "credential:other"),
+            ("credential:../turn", loaded, "no name"),
+            ("credential:", loaded, "no name"),
+        ] {
+            let message = read(path, folder).expect_err(path).to_string();
+            assert!(message.contains(word), "{path}: {message}");
+        }
+    }
+
+    #[test]
     fn controls_are_numbers_switches_or_labels() {
         let text = "[video.controls]\na = 1\nb = false\nc = \"Manual\"";
         let controls = parse(text).expect("good").video.controls;
@@ -553,6 +694,15 @@ mod tests {
             ("[video]\nfps = 0", "video.fps"),
             ("[video]\nsource = \"custom\"", "video.pipeline"),
             ("[video]\npipeline = \"x\"", "video.pipeline"),
+            (
+                "[[video.tiers]]\nheight = 361\nbitrate_kbps = 500",
+                "video.tiers.height",
+            ),
+            (
+                "[[video.tiers]]\nheight = 180\nbitrate_kbps = 300\n\
+                 [[video.tiers]]\nheight = 360\nbitrate_kbps = 500",
+                "largest comes first",
+            ),
             ("[viewers]\nmax = 0", "viewers.max"),
             ("[[ice.servers]]\nurls = []", "ice.servers"),
             ("[[ice.servers]]\nurls = [\"turn:x\"]", "ice.servers"),

@@ -1,11 +1,14 @@
 //! The device's one loop: events in, commands out, until told to stop.
 
+mod changes;
+mod reload;
+
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, info, warn};
@@ -13,16 +16,21 @@ use tracing::{debug, info, warn};
 use crate::agent::{Agent, AgentConfig, Command, Event, PeerEvent, SessionId};
 use crate::config::{AudioSource, Config, ConfigError, VideoSource};
 use crate::ice::IceServers;
+use crate::logging::Logging;
 use crate::media::gst::{self, GstSource};
 use crate::media::hotplug::Hotplug;
 use crate::media::hub::HubThread;
 use crate::media::latency::Latency;
 use crate::media::learned::Learned;
+use crate::media::led::Led;
 use crate::media::probe::Encoders;
-use crate::media::{Hub, MediaError, Source};
-use crate::peer::{Peer, PeerError, Peers};
+use crate::media::{Hub, MediaError, Source, plan};
+use crate::peer::{Peer, PeerError, Peers, Quality};
+use crate::rate::Settings;
 use crate::sdp::{ProfileLevelId, VideoCodec};
+use crate::service::{Service, Snapshot};
 use crate::signaling::{Link, Server, SignalingError, SignalingEvent};
+use reload::Prepared;
 
 /// Events that wait for the loop.
 const EVENTS: usize = 1024;
@@ -48,6 +56,24 @@ pub enum StartError {
     Peer(#[from] PeerError),
 }
 
+impl StartError {
+    /// The configuration has to change before another start can go better.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::Config(_) => true,
+            Self::Signaling(error) => match error {
+                SignalingError::Address { .. } | SignalingError::Authority { .. } => true,
+                SignalingError::Tls(_) => false,
+            },
+            Self::Media(error) => matches!(
+                error,
+                MediaError::UnknownEncoder { .. } | MediaError::Description { .. }
+            ),
+            Self::Peer(_) => false,
+        }
+    }
+}
+
 /// Checks all that can be checked without a camera and without a network.
 pub fn check(config: &Config) -> Result<(), StartError> {
     if let Some(first) = problems(config).into_iter().next() {
@@ -55,6 +81,80 @@ pub fn check(config: &Config) -> Result<(), StartError> {
     }
     Encoders::for_this_machine(config)?.best(VideoCodec::H264)?;
     Ok(())
+}
+
+/// Picture and sound for a configuration.
+struct Media {
+    source: Box<dyn Source>,
+    /// What is known of the H.264 stream before it runs.
+    profile: Option<ProfileLevelId>,
+    qualities: Settings,
+}
+
+/// Makes them ready: the encoders are tried.
+fn media(config: &Config, led: &Led) -> Result<Media, StartError> {
+    let encoders = Arc::new(Encoders::for_this_machine(config)?);
+    let found = encoders.best(VideoCodec::H264)?;
+    let profile = found.report.profile();
+    info!(
+        encoder = %found.encoder.id, hardware = found.encoder.hardware,
+        profile = %profile.map(|p| p.to_string()).unwrap_or_default(),
+        "encoder"
+    );
+    if config.video.source == VideoSource::V4l2 {
+        // To look at a camera is to open its node.
+        let plan = led.light().and_then(|_lit| {
+            gst::plan_picture(&config.video, &found.encoder.formats, &Learned::default())
+        });
+        match plan {
+            Ok(plan) => info!("{}: {}", plan.what, plan.reason),
+            Err(error) => warn!(%error, "callers will see no picture until this is mended"),
+        }
+    }
+    let size = plan::tier_size(&config.video, whole(config), 1);
+    let beside = encoders.beside_best(VideoCodec::H264, size);
+    if let Err(error) = &beside {
+        info!(%error, "there are no smaller pictures");
+    }
+    let floor = found.encoder.rate_range.0;
+    let qualities = Settings::of(config, floor, beside.is_ok());
+    try_others(encoders.clone(), found.encoder.id.to_string());
+    let source = GstSource::new(
+        config.video.clone(),
+        config.audio.clone(),
+        found.encoder,
+        encoders,
+    );
+    Ok(Media {
+        source: Box::new(source.with_led(led.clone())),
+        profile,
+        qualities,
+    })
+}
+
+/// Who watches over a device while it runs.
+pub struct Supervision {
+    /// The service manager.
+    pub service: Service,
+    /// Who wants to see what the service manager is told.
+    pub observer: Option<watch::Sender<Snapshot>>,
+    /// Whose level a new configuration may change.
+    pub logging: Option<Logging>,
+    /// Configurations to take over, each as it was read, or why it could not
+    /// be.
+    pub reloads: mpsc::Receiver<Result<Config, ConfigError>>,
+}
+
+impl Supervision {
+    /// Nobody does.
+    pub fn none(now: Instant) -> Self {
+        Self {
+            service: Service::none(now),
+            observer: None,
+            logging: None,
+            reloads: mpsc::channel(1).1,
+        }
+    }
 }
 
 /// Everything that is wrong with a configuration, but for its encoder: that is
@@ -94,13 +194,20 @@ fn try_others(encoders: Arc<Encoders>, first: String) {
     }
 }
 
+fn whole(config: &Config) -> (u32, u32) {
+    (config.video.width, config.video.height)
+}
+
 /// A device, ready to run.
 pub struct Daemon {
+    config: Config,
+    led: Led,
     agent: Agent,
     server: Server,
     peers: Arc<Peers>,
     media: HubThread,
     hub: Hub,
+    tell: mpsc::Sender<(SessionId, PeerEvent)>,
     events: mpsc::Receiver<(SessionId, PeerEvent)>,
 }
 
@@ -111,28 +218,15 @@ impl Daemon {
         config.validate()?;
         gst::init()?;
         gst::check_descriptions(&config.video, &config.audio)?;
-        let encoders = Arc::new(Encoders::for_this_machine(config)?);
-        let found = encoders.best(VideoCodec::H264)?;
-        let profile = found.report.profile();
-        info!(
-            encoder = %found.encoder.id, hardware = found.encoder.hardware,
-            profile = %profile.map(|p| p.to_string()).unwrap_or_default(),
-            "encoder"
-        );
-        if config.video.source == VideoSource::V4l2 {
-            match gst::plan_picture(&config.video, &found.encoder.formats, &Learned::default()) {
-                Ok(plan) => info!("{}: {}", plan.what, plan.reason),
-                Err(error) => warn!(%error, "callers will see no picture until this is mended"),
-            }
-        }
-        try_others(encoders.clone(), found.encoder.id.to_string());
-        let source = GstSource::new(
-            config.video.clone(),
-            config.audio.clone(),
-            found.encoder,
-            encoders,
-        );
-        Self::with_source(config, Box::new(source), profile)
+        let led = Led::new(config.led.path.as_deref())?;
+        let Media {
+            source,
+            profile,
+            qualities,
+        } = media(config, &led)?;
+        let mut this = Self::assemble(config, source, profile, qualities)?;
+        this.led = led;
+        Ok(this)
     }
 
     /// The same over another source, for tests and benches.
@@ -140,6 +234,16 @@ impl Daemon {
         config: &Config,
         source: Box<dyn Source>,
         profile: Option<ProfileLevelId>,
+    ) -> Result<Self, StartError> {
+        let qualities = Settings::of(config, 0, true);
+        Self::assemble(config, source, profile, qualities)
+    }
+
+    fn assemble(
+        config: &Config,
+        source: Box<dyn Source>,
+        profile: Option<ProfileLevelId>,
+        qualities: Settings,
     ) -> Result<Self, StartError> {
         let name = config.name()?;
         let server = Server::new(&config.server.url, config.server.ca_file.as_ref())?;
@@ -150,11 +254,12 @@ impl Daemon {
         let viewer_controls = config.video.viewer_controls.clone();
         let peers = Peers::new(
             hub.clone(),
+            Quality::new(hub.clone(), qualities),
             with_audio,
             viewer_controls,
             ice,
             config.ice.loopback,
-            tell,
+            tell.clone(),
         )?;
         let agent = Agent::new(
             AgentConfig {
@@ -165,11 +270,14 @@ impl Daemon {
             Instant::now(),
         );
         Ok(Self {
+            config: config.clone(),
+            led: Led::default(),
             agent,
             server,
             peers: Arc::new(peers),
             media,
             hub,
+            tell,
             events,
         })
     }
@@ -177,28 +285,47 @@ impl Daemon {
     /// Runs until `shutdown` is ready, then says goodbye to every viewer,
     /// closes every device and returns, all within 2 s.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let now = Instant::now();
+        self.supervised(shutdown, Supervision::none(now)).await;
+    }
+
+    /// The same for a service manager that wants to be told how it goes, and
+    /// for who hands in other configurations while it runs.
+    pub async fn supervised(self, shutdown: impl Future<Output = ()>, by: Supervision) {
         let Self {
+            config,
+            led,
             agent,
             server,
             peers,
             media,
             hub,
+            tell,
             events,
         } = self;
         let latency = hub.latency().clone();
-        let hotplug = Hotplug::listen(move || hub.device_appeared());
+        let listener = hub.clone();
+        let hotplug = Hotplug::listen(move || listener.device_appeared());
         let mut running = Running {
+            config,
+            led,
             agent,
             server,
             peers,
+            hub,
+            tell,
             live: HashMap::new(),
             closing: JoinSet::new(),
             link: None,
             generation: 0,
-            away: false,
+            away: None,
+            service: by.service,
+            observer: by.observer,
+            logging: by.logging,
+            preparing: JoinSet::new(),
             latency,
         };
-        running.until_quit(events, shutdown).await;
+        running.until_quit(events, by.reloads, shutdown).await;
         drop(hotplug);
         let goodbye = async {
             if let Some(link) = running.link.take() {
@@ -219,15 +346,25 @@ impl Daemon {
 }
 
 struct Running {
+    config: Config,
+    led: Led,
     agent: Agent,
     server: Server,
     peers: Arc<Peers>,
+    hub: Hub,
+    /// Where connections report.
+    tell: mpsc::Sender<(SessionId, PeerEvent)>,
     live: HashMap<SessionId, Peer>,
     closing: JoinSet<()>,
     link: Option<Link>,
     generation: u64,
-    /// The chat server's absence was logged.
-    away: bool,
+    /// Why there is no chat server; its absence was logged.
+    away: Option<String>,
+    service: Service,
+    observer: Option<watch::Sender<Snapshot>>,
+    logging: Option<Logging>,
+    /// A configuration that is being made ready.
+    preparing: JoinSet<Result<Box<Prepared>, StartError>>,
     latency: Arc<Latency>,
 }
 
@@ -235,6 +372,7 @@ impl Running {
     async fn until_quit(
         &mut self,
         mut peer_events: mpsc::Receiver<(SessionId, PeerEvent)>,
+        mut reloads: mpsc::Receiver<Result<Config, ConfigError>>,
         shutdown: impl Future<Output = ()>,
     ) {
         let (tell, mut frames) = mpsc::channel(EVENTS);
@@ -243,21 +381,28 @@ impl Running {
         let mut minute = tokio::time::interval(LATENCY);
         minute.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let timeout = async {
-                match self.agent.poll_timeout() {
-                    Some(at) => tokio::time::sleep_until(at.into()).await,
-                    None => std::future::pending().await,
-                }
-            };
+            self.report();
+            let timeout = sleep_until(self.agent.poll_timeout());
+            let report = sleep_until(self.service.poll_timeout());
             let event = tokio::select! {
                 () = &mut shutdown, if !stopping => {
                     stopping = true;
                     info!("stopping");
+                    self.service.stopping();
                     Some(Event::Shutdown)
                 }
                 Some((session, event)) = peer_events.recv() => Some(Event::Peer(session, event)),
                 Some((generation, event)) = frames.recv() => self.signaling(generation, event),
                 Some(_) = self.closing.join_next() => None,
+                Some(read) = reloads.recv(), if self.preparing.is_empty() => {
+                    self.reload(read);
+                    None
+                }
+                Some(prepared) = self.preparing.join_next() => {
+                    self.reloaded(prepared);
+                    None
+                }
+                () = report => None,
                 () = timeout => Some(Event::Timeout),
                 _ = minute.tick() => {
                     self.log_latency(Instant::now());
@@ -275,6 +420,26 @@ impl Running {
         }
     }
 
+    /// Tells the service manager how it goes.
+    fn report(&mut self) {
+        if !self.service.is_supervised() && self.observer.is_none() {
+            return;
+        }
+        let snapshot = Snapshot {
+            name: self.agent.name().map(ToString::to_string),
+            away: self.away.clone(),
+            viewers: self.agent.viewers(),
+            connected: self.agent.connected(),
+            picture: self.hub.status().borrow().video.clone(),
+            progress: self.hub.progress(),
+        };
+        self.service
+            .turn(Instant::now(), &snapshot, || self.hub.nudge());
+        if let Some(observer) = &self.observer {
+            observer.send_replace(snapshot);
+        }
+    }
+
     /// One line, while there are viewers.
     fn log_latency(&self, now: Instant) {
         let report = self.latency.report(now);
@@ -289,7 +454,7 @@ impl Running {
         }
         Some(match event {
             SignalingEvent::Open => {
-                self.away = false;
+                self.away = None;
                 info!(server = self.server.url(), "connected to the chat server");
                 Event::SignalingOpen
             }
@@ -297,11 +462,12 @@ impl Running {
             SignalingEvent::Closed(reason) => {
                 self.link = None;
                 // Once when it goes away; each further try would repeat it.
-                if std::mem::replace(&mut self.away, true) {
+                if self.away.is_some() {
                     debug!(%reason, "the chat server is still away");
                 } else {
                     warn!(server = self.server.url(), %reason, "no chat server");
                 }
+                self.away = Some(reason);
                 Event::SignalingClosed
             }
         })
@@ -351,5 +517,12 @@ impl Running {
             Command::Quit => return false,
         }
         true
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
 }

@@ -10,11 +10,11 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | the process | [`cli`], [`logging`], [`environment`], `main` |
+//! | the process | [`cli`], [`logging`], [`environment`], [`setup`], [`service`], [`restarts`], [`packaging`], `main` |
 //! | tries all of it on this machine, one check a file | [`doctor`] |
 //! | the device's one loop: events in, commands out | [`daemon`] |
 //! | shells, each the owner of one kind of socket or device | [`signaling`], [`media`], [`peer`], [`chat`] |
-//! | pure: no IO, no clock, no runtime | [`agent`], [`room`], [`sdp`], [`wire`], [`config`], [`ice`] |
+//! | pure: no IO, no clock, no runtime | [`agent`], [`rate`], [`room`], [`sdp`], [`wire`], [`config`], [`ice`], [`watchdog`] |
 //!
 //! # A call
 //!
@@ -34,8 +34,14 @@ pub mod environment;
 pub mod ice;
 pub mod logging;
 pub mod media;
+pub mod packaging;
 pub mod peer;
+pub mod rate;
+pub mod restarts;
 pub mod room;
 pub mod sdp;
+pub mod service;
+pub mod setup;
 pub mod signaling;
+pub mod watchdog;
 pub mod wire;

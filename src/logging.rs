@@ -1,8 +1,20 @@
 //! Log lines on standard error, for people or as JSON.
+//!
+//! Where standard error is the journal each line carries its priority, as
+//! sd-daemon(3) has it, and no time, for the journal has its own.
 
-use std::io::IsTerminal;
+use std::fmt;
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 
-use tracing_subscriber::EnvFilter;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::fmt::{FmtContext, format};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use crate::config::{ConfigError, LogConfig, LogFormat};
 
@@ -11,24 +23,162 @@ use crate::config::{ConfigError, LogConfig, LogFormat};
 const QUIET: &str = "webrtc=off,rtc=off,rtc_ice=off,rtc_dtls=off,rtc_sctp=off,rtc_turn=off,\
                      rtc_mdns=off,rtc_interceptor=off,rtc_srtp=off,rtc_shared=off";
 
+/// The log that was started; its level can be changed.
+pub struct Logging(reload::Handle<EnvFilter, Registry>);
+
 /// Starts logging. The environment's `RUST_LOG` has the last word.
-pub fn start(config: &LogConfig) -> Result<(), ConfigError> {
-    let bad = |problem: String| ConfigError::Value {
+pub fn start(config: &LogConfig) -> Result<Logging, ConfigError> {
+    let (filter, handle) = reload::Layer::new(filter(config)?);
+    let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let registry = tracing_subscriber::registry().with(filter);
+    let started = match (config.format, is_journal()) {
+        (LogFormat::Human, false) => registry
+            .with(
+                layer
+                    .with_ansi(io::stderr().is_terminal())
+                    .with_target(false),
+            )
+            .try_init(),
+        (LogFormat::Human, true) => {
+            let plain = format().with_ansi(false).with_target(false).without_time();
+            let layer = layer.with_ansi(false).event_format(Prioritised(plain));
+            registry.with(layer).try_init()
+        }
+        (LogFormat::Json, false) => registry.with(layer.json().flatten_event(true)).try_init(),
+        (LogFormat::Json, true) => {
+            let json = format().json().flatten_event(true);
+            let layer = layer.json().event_format(Prioritised(json));
+            registry.with(layer).try_init()
+        }
+    };
+    started.map_err(|e| bad(e.to_string()))?;
+    Ok(Logging(handle))
+}
+
+impl Logging {
+    /// Takes another level; the format stays.
+    pub fn set_level(&self, config: &LogConfig) -> Result<(), ConfigError> {
+        let filter = filter(config)?;
+        self.0.reload(filter).map_err(|e| bad(e.to_string()))
+    }
+}
+
+fn filter(config: &LogConfig) -> Result<EnvFilter, ConfigError> {
+    let wanted = std::env::var("RUST_LOG").unwrap_or_else(|_| config.level.clone());
+    EnvFilter::try_new(format!("{QUIET},{wanted}"))
+        .map_err(|e| bad(format!("\"{wanted}\" is no level and no filter: {e}")))
+}
+
+fn bad(problem: String) -> ConfigError {
+    ConfigError::Value {
         key: "log.level",
         problem,
+    }
+}
+
+/// The one line of a process that cannot go on, whether or not logging has
+/// started.
+pub fn last_words(words: &dyn fmt::Display) {
+    let priority = if is_journal() { "<3>" } else { "" };
+    eprintln!("{priority}camera-agent: {words:#}");
+}
+
+/// Standard error goes to the journal: systemd says which file that is
+/// (systemd.exec(5), `JOURNAL_STREAM`), and it was not redirected since.
+fn is_journal() -> bool {
+    let Ok(journal) = std::env::var("JOURNAL_STREAM") else {
+        return false;
     };
-    let wanted = std::env::var("RUST_LOG").unwrap_or_else(|_| config.level.clone());
-    let filter = EnvFilter::try_new(format!("{QUIET},{wanted}"))
-        .map_err(|e| bad(format!("\"{wanted}\" is no level and no filter: {e}")))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    let started = match config.format {
-        LogFormat::Human => builder
-            .with_ansi(std::io::stderr().is_terminal())
-            .with_target(false)
-            .try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    let Ok(stderr) = io::stderr().as_fd().try_clone_to_owned() else {
+        return false;
     };
-    started.map_err(|e| bad(e.to_string()))
+    std::fs::File::from(stderr)
+        .metadata()
+        .is_ok_and(|file| journal == format!("{}:{}", file.dev(), file.ino()))
+}
+
+/// Lines that begin with their priority.
+struct Prioritised<F>(F);
+
+impl<S, N, F> FormatEvent<S, N> for Prioritised<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut text = String::new();
+        self.0
+            .format_event(context, Writer::new(&mut text), event)?;
+        let priority = priority(*event.metadata().level());
+        text.lines()
+            .try_for_each(|line| writeln!(writer, "<{priority}>{line}"))
+    }
+}
+
+/// syslog(3)'s number.
+fn priority(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        Level::DEBUG | Level::TRACE => 7,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("not poisoned").extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn each_line_in_the_journal_carries_its_priority() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let plain = format().with_ansi(false).with_target(false).without_time();
+        let layer = tracing_subscriber::fmt::layer()
+            .with_ansi(false)
+            .event_format(Prioritised(plain))
+            .with_writer(move || writer.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            tracing::error!("lost");
+            tracing::warn!("odd\nin two lines");
+            tracing::info!(viewers = 3, "call");
+        });
+        let text = lines.0.lock().expect("not poisoned").clone();
+        let text = String::from_utf8(text).expect("text");
+        let lines: Vec<_> = text.lines().collect();
+        assert!(
+            lines[0].starts_with("<3>") && lines[0].ends_with("lost"),
+            "{text}"
+        );
+        assert!(
+            lines[1].starts_with("<4>") && lines[2].starts_with("<4>"),
+            "{text}"
+        );
+        assert!(
+            lines[3].starts_with("<6>") && lines[3].contains("viewers=3"),
+            "{text}"
+        );
+        assert_eq!(lines.len(), 4, "{text}");
+    }
 }

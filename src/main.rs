@@ -1,27 +1,31 @@
 //! The process: parse, log, run, exit code.
 
-use std::io::{IsTerminal, Write as _};
+use std::io::{BufRead, IsTerminal, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
 use clap::Parser;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use camera_agent::cli::{self, Cli, Command};
-use camera_agent::config::{AudioSource, Config, LogConfig, VideoSource};
-use camera_agent::daemon::{self, Daemon};
+use camera_agent::config::{AudioSource, Config, ConfigError, LogConfig, VideoSource};
+use camera_agent::daemon::{self, Daemon, StartError, Supervision};
 use camera_agent::doctor::{self, Severity};
 use camera_agent::ice::{self, IceServers};
 use camera_agent::media::discovery::report;
 use camera_agent::media::gst;
 use camera_agent::media::learned::Learned;
 use camera_agent::media::probe::{Encoders, child};
-use camera_agent::{chat, environment, logging};
+use camera_agent::restarts::{self, Restarts};
+use camera_agent::service::{self, Service, Snapshot};
+use camera_agent::setup::{self, Hardware};
+use camera_agent::{chat, environment, logging, packaging};
 
 fn main() -> ExitCode {
     // SAFETY: nothing has started a thread yet.
@@ -37,16 +41,37 @@ fn main() -> ExitCode {
             Ok(severity) => return ExitCode::from(severity.exit_code()),
             Err(error) => Err(error),
         },
+        Command::Setup(arguments) => set_up(&arguments),
+        Command::PackageFiles { folder } => {
+            packaging::write(&folder).with_context(|| format!("writing to {}", folder.display()))
+        }
         Command::Devices(arguments) => devices(&arguments),
         Command::ProbeEncoder => probe_encoder(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // One line, whether or not logging has started.
-            eprintln!("camera-agent: {error:#}");
-            ExitCode::FAILURE
+            logging::last_words(&format_args!("{error:#}"));
+            exit_code(&error)
         }
+    }
+}
+
+/// sysexits.h's number for a configuration that cannot be used: starting again
+/// will not mend it, and the unit says so.
+const CONFIGURATION: u8 = 78;
+
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let is_configuration = error.chain().any(|cause| {
+        cause.is::<ConfigError>()
+            || cause
+                .downcast_ref()
+                .is_some_and(StartError::is_configuration)
+    });
+    if is_configuration {
+        ExitCode::from(CONFIGURATION)
+    } else {
+        ExitCode::FAILURE
     }
 }
 
@@ -57,12 +82,78 @@ fn run(arguments: &cli::Run) -> anyhow::Result<()> {
         println!("the configuration is valid");
         return Ok(());
     }
-    logging::start(&config.log)?;
+    let logging = logging::start(&config.log)?;
+    let restarts = Restarts::count();
     block_on(async {
         let shutdown = shutdown()?;
-        Daemon::new(&config)?.run(shutdown.cancelled()).await;
+        let reloads = reloads(arguments)?;
+        if let Some(restarts) = &restarts {
+            rest(restarts.bad_runs, &shutdown).await;
+        }
+        if !shutdown.is_cancelled() {
+            let device = Daemon::new(&config)?;
+            let supervision = Supervision {
+                service: Service::from_environment(Instant::now()),
+                observer: None,
+                logging: Some(logging),
+                reloads,
+            };
+            let run = device.supervised(shutdown.cancelled(), supervision);
+            tokio::pin!(run);
+            tokio::select! {
+                () = &mut run => {}
+                () = tokio::time::sleep(restarts::GOOD) => {
+                    if let Some(restarts) = &restarts {
+                        restarts.good();
+                    }
+                    run.await;
+                }
+            }
+        }
+        if let Some(restarts) = &restarts {
+            restarts.good();
+        }
         Ok(())
     })
+}
+
+/// Waits before a run that follows so many that did not last.
+async fn rest(bad_runs: u32, shutdown: &CancellationToken) {
+    let delay = restarts::delay(bad_runs);
+    if delay.is_zero() {
+        return;
+    }
+    let why = format!(
+        "{bad_runs} runs in a row did not last; the next begins in {} s",
+        delay.as_secs()
+    );
+    warn!("{why}");
+    service::waiting(delay + START, &why);
+    tokio::select! {
+        () = tokio::time::sleep(delay) => {}
+        () = shutdown.cancelled() => {}
+    }
+}
+
+/// A start takes no longer, a trial of each encoder included.
+const START: Duration = Duration::from_secs(90);
+
+/// Reads the configuration again at each SIGHUP. Not on a terminal, where that
+/// signal says that the terminal is gone.
+fn reloads(arguments: &cli::Run) -> anyhow::Result<mpsc::Receiver<Result<Config, ConfigError>>> {
+    let (read, reloads) = mpsc::channel(1);
+    if arguments.config.is_some() && !std::io::stdin().is_terminal() {
+        let mut hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
+        let arguments = arguments.clone();
+        tokio::spawn(async move {
+            while hangup.recv().await.is_some() {
+                if read.send(arguments.configuration()).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    Ok(reloads)
 }
 
 fn chat(arguments: &cli::Chat) -> anyhow::Result<()> {
@@ -149,6 +240,62 @@ fn doctor(arguments: &cli::Doctor) -> anyhow::Result<Severity> {
         print!("{}", report.to_text());
     }
     Ok(report.severity())
+}
+
+fn set_up(arguments: &cli::Setup) -> anyhow::Result<()> {
+    if arguments.check {
+        Config::load(&arguments.config)?.check(&arguments.config)?;
+        println!("{} is filled in and valid", arguments.config.display());
+        return Ok(());
+    }
+    let mut person = setup::person();
+    let answers = person.as_mut().map(|p| p as &mut dyn BufRead);
+    let hardware = match &answers {
+        Some(_) => {
+            gst::init()?;
+            Hardware::look()
+        }
+        None => Hardware::default(),
+    };
+    let config = setup::run(arguments, &hardware, answers, &mut std::io::stdout())?;
+    println!("{} is written", arguments.config.display());
+    if !arguments.test_call {
+        println!("Now start the camera: systemctl restart camera-agent");
+        return Ok(());
+    }
+    logging::start(&config.log)?;
+    block_on(async {
+        let shutdown = shutdown()?;
+        test_call(&config, &shutdown).await
+    })
+}
+
+/// Is the camera until somebody has called and seen it.
+async fn test_call(config: &Config, shutdown: &CancellationToken) -> anyhow::Result<()> {
+    let device = Daemon::new(config)?;
+    let (observer, mut seen) = watch::channel(Snapshot::default());
+    let supervision = Supervision {
+        observer: Some(observer),
+        ..Supervision::none(Instant::now())
+    };
+    println!(
+        "Open the chat page and click \"{}\"; there are {} s for that.",
+        config.server.name,
+        setup::TEST_CALL.as_secs()
+    );
+    let call = setup::seen(&mut seen, config.video.fps);
+    let mut result = Err(anyhow::anyhow!("the test call was broken off"));
+    let end = async {
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            outcome = call => result = outcome.map_err(Into::into),
+        }
+    };
+    device.supervised(end, supervision).await;
+    if result.is_ok() {
+        println!("The call came, and the caller got a second of picture.");
+    }
+    result
 }
 
 fn devices(arguments: &cli::Devices) -> anyhow::Result<()> {

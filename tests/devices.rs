@@ -7,7 +7,7 @@ mod support;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::browser::{Browser, Person};
 use support::device::Device;
 use support::faults::{self, Row};
@@ -23,6 +23,8 @@ use tokio::time::sleep;
 const SEEN: Duration = Duration::from_secs(2);
 /// From the return of the device to its picture or sound.
 const BACK: Duration = Duration::from_secs(3);
+/// The label of the data channel.
+const CHANNEL: &str = "camera-agent";
 const VIDEO_CLOCK: f64 = 90_000.0;
 const AUDIO_CLOCK: f64 = 48_000.0;
 /// How far a stream's timeline may be from the clock on the wall, in seconds.
@@ -69,11 +71,11 @@ impl Bed {
         }
     }
 
-    /// A viewer who sees and hears.
+    /// A viewer who sees and hears, and is told how the device is.
     async fn viewer(&self) -> Viewer {
         let url = format!("ws://{}/", self.chat.addr);
         let mut viewer = Viewer::join(&url, "viewer", "camera").await;
-        viewer.call().await;
+        viewer.call_with(&[CHANNEL]).await;
         viewer
             .wait("picture and sound", |_, received| {
                 (received.video.key_frames > 0 && received.audio.frames > 10).then_some(())
@@ -121,6 +123,20 @@ async fn flows(
     begun.elapsed()
 }
 
+/// Waits until the viewer is told that the picture is in this state, in a
+/// message behind the first `after`; gives the message and how many came up to
+/// it.
+async fn is_told(viewer: &Viewer, after: usize, state: &str) -> (Value, usize) {
+    viewer
+        .wait(&format!("the picture is {state}"), |heard, _| {
+            let mut messages = heard.messages.iter().enumerate().skip(after);
+            let (index, message) =
+                messages.find(|(_, m)| m["type"] == "status" && m["video"]["state"] == state)?;
+            Some((message.clone(), index + 1))
+        })
+        .await
+}
+
 /// The picture is not a frozen one.
 async fn moves(viewer: &Browser) {
     let before = row(viewer).await;
@@ -128,6 +144,11 @@ async fn moves(viewer: &Browser) {
         (difference(&before, &row(viewer).await) > 5.0).then_some(())
     })
     .await;
+}
+
+/// GStreamer found no mistake in how it is used.
+fn assert_no_criticals(device: &Device) {
+    assert_eq!(device.logged("CRITICAL"), 0, "{:?}", device.log());
 }
 
 /// One SSRC, timestamps that rise from frame to frame and keep up with the
@@ -226,6 +247,11 @@ async fn one_stream_runs_on_over_a_fault_of_the_camera_and_the_sound_does_not_no
         let bed = Bed::start(FakeCamera::new(Format::Mjpg, 640, 360, 30)).await;
         let viewer = bed.viewer().await;
         flows("the camera", SOON, &viewer, pictures, FULL_RATE).await;
+        let (live, told) = is_told(&viewer, 0, "live").await;
+        assert_eq!(
+            live["video"],
+            json!({"state": "live", "text": "", "reason": ""})
+        );
         viewer.received(|r| r.audio.timeline.longest_gap = Duration::ZERO);
 
         begin(&bed.camera);
@@ -238,10 +264,17 @@ async fn one_stream_runs_on_over_a_fault_of_the_camera_and_the_sound_does_not_no
         );
         assert_eq!(bed.device.logged("the camera is lost"), 1, "{fault}");
         assert_eq!(bed.device.warnings(), 1, "{fault}");
+        let (lost, told) = is_told(&viewer, told, "lost").await;
+        let text = "The camera is lost. The picture goes on when it is back.";
+        assert_eq!(lost["video"]["text"], text, "{fault}");
+        assert_ne!(lost["video"]["reason"], "", "{fault}");
+        assert_eq!(lost["audio"]["state"], "live", "{fault}: {lost}");
         end(&bed.camera);
         let took = flows(fault, BACK, &viewer, pictures, FULL_RATE).await;
         println!("{fault}: back after {took:?}");
         assert_eq!(bed.device.said("the camera is back"), 1, "{fault}");
+        let (live, _) = is_told(&viewer, told, "live").await;
+        assert_eq!(live["video"]["text"], "", "{fault}");
 
         let gap = viewer.received(|r| r.audio.timeline.longest_gap);
         assert!(gap < UNNOTICED, "{fault}: the sound stopped for {gap:?}");
@@ -249,6 +282,7 @@ async fn one_stream_runs_on_over_a_fault_of_the_camera_and_the_sound_does_not_no
             assert_one_stream(&received.video, VIDEO_CLOCK);
             assert_one_stream(&received.audio, AUDIO_CLOCK);
         });
+        assert_no_criticals(&bed.device);
     }
 }
 
@@ -324,20 +358,104 @@ async fn an_encoder_that_fails_during_a_call_gives_way_to_the_next() {
         flows(fault, SOON, &viewer, pictures, FULL_RATE).await;
         let chosen = format!("\"encoder\":\"{fault}\"");
         assert!(bed.device.logged(&chosen) >= 1, "{:?}", bed.device.log());
+        let (_, told) = is_told(&viewer, 0, "live").await;
+        viewer.received(|r| r.audio.timeline.longest_gap = Duration::ZERO);
 
         std::fs::write(&trigger, "").expect("written");
         bed.device.logs("the encoder failed", 1, SEEN).await;
+        let (stopped, told) = is_told(&viewer, told, "lost").await;
+        let text = "The picture has stopped and is being started again.";
+        assert_eq!(stopped["video"]["text"], text, "{fault}");
+        assert_ne!(stopped["video"]["reason"], "", "{fault}");
+        assert_eq!(stopped["audio"]["state"], "live", "{fault}: {stopped}");
         // It fails again, is seen again, and the next in rank takes its place.
         let took = flows(fault, SEEN + BACK, &viewer, pictures, FULL_RATE).await;
         println!("{fault}: seen, and the next one works {took:?} later");
-        viewer.received(|received| assert_one_stream(&received.video, VIDEO_CLOCK));
-        // GStreamer hands an encoder's end on to the camera, which then ends too
-        // and is opened again.
+        is_told(&viewer, told, "live").await;
+        let gap = viewer.received(|r| r.audio.timeline.longest_gap);
+        assert!(gap < UNNOTICED, "{fault}: the sound stopped for {gap:?}");
+        viewer.received(|received| {
+            assert_one_stream(&received.video, VIDEO_CLOCK);
+            assert_one_stream(&received.audio, AUDIO_CLOCK);
+        });
         let lost = bed.device.logged("the camera is lost");
+        assert_eq!(lost, 0, "{fault}: {:?}", bed.device.log());
+        assert_no_criticals(&bed.device);
+    }
+}
+
+/// What the camera's picture goes through on its way to the first of two
+/// callers, and to the second, who calls when the camera was closed. The first
+/// watches for so long. And how many warnings there were.
+async fn ways_to_two_callers(gop: u32, watched: Duration) -> ([String; 2], usize) {
+    let bed = Bed::start(FakeCamera::new(Format::H264 { gop }, 640, 360, 30)).await;
+    let node = bed.camera.node().display().to_string();
+    let is_open = || bed.device.open_files().contains(&node);
+    // Logged when they are made: up to the tee, and on it.
+    let made = |message: &str, with: &str| {
+        let log = bed.device.log();
+        let all = log.iter().filter(|line| line["message"] == message);
+        all.filter_map(|line| line["description"].as_str())
+            .rfind(|description| description.contains(with))
+            .expect("it was logged")
+            .to_owned()
+    };
+    let way = || {
+        format!(
+            "{}; {}",
+            made("pipeline", "v4l2src"),
+            made("encoder", "appsink")
+        )
+    };
+
+    let mut viewer = bed.viewer().await;
+    flows("the camera", SOON, &viewer, pictures, FULL_RATE).await;
+    let first = way();
+    sleep(watched).await;
+    viewer.hang_up().await;
+    until("the camera is closed", SOON, || async {
+        (!is_open()).then_some(())
+    })
+    .await;
+
+    viewer.call_with(&[CHANNEL]).await;
+    flows("the camera again", SOON, &viewer, pictures, FULL_RATE).await;
+    assert!(is_open());
+    viewer.received(|received| {
+        assert!(received.video.key_frames > 0);
+        assert_one_stream(&received.video, VIDEO_CLOCK);
+    });
+    ([first, way()], bed.device.warnings())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_s_own_h264_goes_to_the_second_caller_as_it_is() {
+    // A key frame a second: three distances, and some more.
+    let ([first, second], warnings) = ways_to_two_callers(30, Duration::from_secs(4)).await;
+    assert_eq!(warnings, 0);
+    assert!(
+        first.contains("openh264dec") && first.contains("x264enc"),
+        "{first}"
+    );
+    for coder in ["openh264dec", "x264enc", "videoconvert"] {
+        assert!(!second.contains(coder), "{second}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h264_with_rare_key_frames_is_never_passed_through() {
+    // Key frames every 3 and 10 s: distances enough to be a proof, were they
+    // short, and one. A busy machine may lose a frame; nothing can be decoded
+    // from there to the next key frame, and the camera is opened again.
+    let watched = Duration::from_secs(11);
+    let ((some, _), (few, _)) = tokio::join!(
+        ways_to_two_callers(90, watched),
+        ways_to_two_callers(300, watched)
+    );
+    for way in some.iter().chain(&few) {
         assert!(
-            lost == 0 || fault == "eos",
-            "{fault}: {:?}",
-            bed.device.log()
+            way.contains("openh264dec") && way.contains("x264enc"),
+            "{way}"
         );
     }
 }

@@ -87,7 +87,8 @@ fn the_configuration_says_what_is_wanted() {
     assert!(text(&["--config", path]).contains("Sound: none, by configuration"));
 
     let output = devices(&["--config", "/no/such/file"]);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    // As everywhere where a configuration cannot be used.
+    assert_eq!(output.status.code(), Some(78), "{output:?}");
 }
 
 #[test]

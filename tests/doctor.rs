@@ -133,7 +133,6 @@ async fn a_good_device_is_ready_and_its_latency_is_measured() {
     assert_eq!(found.code, 0, "{:#}", found.report);
     for check in [
         "configuration",
-        "elements",
         "permissions",
         "in-use",
         "camera",
@@ -145,6 +144,11 @@ async fn a_good_device_is_ready_and_its_latency_is_measured() {
         let (severity, what, _) = found.worst(check);
         assert_eq!(severity, "ok", "{check}: {what}");
     }
+    // Elements of devices that are not here may be missing.
+    let elements = found.of("elements");
+    assert!(elements.iter().any(|f| f["severity"] == "ok"));
+    let (severity, what, _) = found.worst("elements");
+    assert!(["ok", "hint"].contains(&&*severity), "{what}");
     assert!(found.called_itself().contains("frames/s arrive"));
     let ice = found.of("ice-server");
     assert_eq!(ice.len(), 2);

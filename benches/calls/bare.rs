@@ -4,9 +4,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use camera_agent::media::Stream;
 use camera_agent::media::frame::{Frame, Packetizer};
-use camera_agent::sdp::VideoCodec;
+use camera_agent::media::{Encoding, Stream};
 use futures_util::{SinkExt, StreamExt};
 use rtc::media_stream::MediaStreamTrack;
 use rtc::rtp_transceiver::rtp_sender::{
@@ -27,7 +26,7 @@ use webrtc::peer_connection::{
 use crate::clip;
 use crate::viewer::{H264, OPUS, media_engine};
 
-const STREAMS: [Stream; 2] = [Stream::Video(VideoCodec::H264), Stream::Audio];
+const STREAMS: [Stream; 2] = [Stream::Video(Encoding::H264), Stream::Audio];
 
 type Frames = [broadcast::Sender<Arc<Frame>>; 2];
 

@@ -3,8 +3,7 @@
 use camera_agent::config::{AudioSource, Config, VideoSource};
 use camera_agent::daemon::Daemon;
 use camera_agent::media::frame::profile_level_id;
-use camera_agent::media::{Hub, Stream};
-use camera_agent::sdp::VideoCodec;
+use camera_agent::media::{Encoding, Hub, Stream};
 
 use crate::clip::{self, Clip};
 
@@ -37,7 +36,7 @@ pub async fn live(url: &str) {
 /// The clip, watched by nobody on the network.
 pub fn watch(path: &str) {
     let (hub, _thread) = Hub::start(Box::new(Clip::new(clip::load(path))), None);
-    let video = hub.watch(Stream::Video(VideoCodec::H264));
+    let video = hub.watch(Stream::Video(Encoding::H264));
     let audio = hub.watch(Stream::Audio);
     let _frames = (video.frames(), audio.frames());
     loop {

@@ -72,6 +72,43 @@ impl Login {
         }
     }
 
+    /// Takes another name, claimed at once where there is a server.
+    pub fn rename(&mut self, wanted: UserName, now: Instant) -> Option<Step> {
+        if wanted == self.wanted {
+            return None;
+        }
+        self.wanted = wanted;
+        match &mut self.state {
+            State::Named {
+                id,
+                name,
+                next_claim,
+                claim,
+                ..
+            } => {
+                *claim = false;
+                *next_claim = now + CLAIM_INTERVAL;
+                *name = self.wanted.clone();
+                Some(Step::Send(Outgoing::Username {
+                    id: id.clone(),
+                    name: self.wanted.clone(),
+                }))
+            }
+            State::Waiting { .. }
+            | State::Connecting
+            | State::AwaitingId { .. }
+            | State::Stopped => None,
+        }
+    }
+
+    /// Leaves the server there is and connects anew at once.
+    pub fn reconnect(&mut self, now: Instant) {
+        if !matches!(self.state, State::Stopped) {
+            self.backoff.reset();
+            self.state = State::Waiting { until: now };
+        }
+    }
+
     pub fn opened(&mut self, now: Instant) {
         if matches!(self.state, State::Connecting) {
             self.state = State::AwaitingId {

@@ -204,9 +204,32 @@ impl Agent {
         self.sessions.len()
     }
 
+    /// How many of them have a media path.
+    pub fn connected(&self) -> usize {
+        self.sessions.connected()
+    }
+
     /// The name in force on the chat server, while there is one.
     pub fn name(&self) -> Option<&UserName> {
         self.login.name()
+    }
+
+    /// Takes another name and another limit. Calls stay, also those over a new
+    /// limit.
+    pub fn reconfigure(&mut self, name: UserName, max_viewers: usize, now: Instant) {
+        self.config.name.clone_from(&name);
+        self.config.max_viewers = max_viewers;
+        let step = self.login.rename(name, now);
+        self.step(step);
+    }
+
+    /// The chat server is another one: leaves the old one, keeps the calls and
+    /// connects at once.
+    pub fn reconnect(&mut self, now: Instant) {
+        if !self.stopping {
+            self.login.reconnect(now);
+            self.commands.push_back(Command::Disconnect);
+        }
     }
 
     fn message(&mut self, message: Incoming, now: Instant) {

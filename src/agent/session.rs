@@ -180,6 +180,12 @@ impl Sessions {
         self.live.len()
     }
 
+    /// How many have a media path.
+    pub fn connected(&self) -> usize {
+        let up = |s: &&Session| matches!(s.path, Path::Up { .. });
+        self.live.values().filter(up).count()
+    }
+
     pub fn open(&mut self, caller: UserName, offer: &Offer, until: Instant) -> SessionId {
         self.next += 1;
         let id = SessionId(self.next);

@@ -20,7 +20,8 @@ use crate::media::hub::HubThread;
 use crate::media::latency::{LatencyReport, Stage};
 use crate::media::probe::Encoders;
 use crate::media::status::State;
-use crate::peer::Peers;
+use crate::peer::{Peers, Quality};
+use crate::rate::Settings;
 use crate::sdp::{Offer, VideoCodec};
 use crate::wire::{Candidate, UserName};
 
@@ -116,7 +117,9 @@ fn device(config: &Config, encoders: Arc<Encoders>) -> Result<Device, String> {
     // Secrets that cannot be read are the configuration's finding.
     let ice = IceServers::load(&config.ice).unwrap_or_default();
     let with_audio = config.audio.source != AudioSource::None;
-    let peers = Peers::new(hub.clone(), with_audio, Vec::new(), ice, true, tell)
+    let quality = Quality::new(hub.clone(), Settings::of(config, 0, false));
+    let controls = Vec::new();
+    let peers = Peers::new(hub.clone(), quality, with_audio, controls, ice, true, tell)
         .map_err(|e| e.to_string())?;
     Ok(Device {
         hub,

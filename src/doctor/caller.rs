@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rtc::ice::mdns::MulticastDnsMode;
 use rtc::interceptor::{ReceiverReportBuilder, Slot};
 use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_H264, MIME_TYPE_OPUS};
 use rtc::rtp_transceiver::rtp_sender::{
@@ -72,6 +73,9 @@ impl Caller {
             shared: shared.clone(),
         };
         let settings = SettingEngineBuilder::new()
+            // It fails on a machine without a multicast route, and the device
+            // names its addresses.
+            .with_multicast_dns_mode(MulticastDnsMode::Disabled)
             .with_include_loopback_candidate(true)
             .with_ice_connection_attempts(Some(Duration::from_millis(40)), Some(150))
             .with_host_acceptance_min_wait(None)

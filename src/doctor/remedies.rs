@@ -34,6 +34,11 @@ pub(super) fn of(error: &MediaError) -> String {
         MediaError::Description { key, .. } => {
             format!("try the description with `gst-launch-1.0 … ! fakesink` and correct {key}")
         }
+        MediaError::Led { .. } => {
+            "name one of `ls /sys/class/leds` in led.path and give the service the drop-in \
+             /usr/share/camera-agent/boards/led.conf, or remove led.path"
+                .into()
+        }
         MediaError::Stalled(_) => "unplug the device and plug it in again".into(),
         MediaError::Pipeline { .. } => {
             "see that it is plugged in and that no other program uses it; GST_DEBUG=3 in the \

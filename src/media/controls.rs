@@ -7,31 +7,17 @@
 //! ([`apply`]), and by viewers where the configuration lets them
 //! ([`crate::peer`]).
 
-mod node;
-
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 
 use tracing::debug;
 
 use super::discovery::Control;
+use super::v4l2::{Listed, Node, name_of};
 use crate::config::ControlValue;
-use node::Node;
 
-/// What kind of number a control holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A number within a range.
-    Integer,
-    /// 0 or 1.
-    Boolean,
-    /// The number of an item with a name.
-    Menu,
-    /// The number of an item that is itself a number.
-    IntegerMenu,
-    /// Any of the bits of the maximum.
-    Bitmask,
-}
+pub use super::v4l2::Kind;
 
 /// A control and how it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,18 +84,6 @@ fn list_of(names: &[String]) -> String {
         [] => "none that can be set".to_owned(),
         names => names.join(", "),
     }
-}
-
-/// The name of a control as `v4l2-ctl -l` writes it: lower case, and one `_`
-/// for whatever stands between letters and digits.
-pub fn name_of(title: &str) -> String {
-    let words = title
-        .split(|c: char| !c.is_ascii_alphanumeric())
-        .filter(|word| !word.is_empty());
-    words
-        .map(str::to_ascii_lowercase)
-        .collect::<Vec<_>>()
-        .join("_")
 }
 
 /// The number that `wanted` means to this control.
@@ -185,7 +159,7 @@ fn range_of(control: &CameraControl) -> String {
 ///
 /// The node cannot be opened or is no V4L2 device.
 pub fn list(node: &str) -> Result<Vec<CameraControl>, ControlError> {
-    open(node)?.controls().map_err(|e| device(node, &e))
+    Camera::controls(&open(node)?).map_err(|e| device(node, &e))
 }
 
 /// Sets one control and says what the device made of the value. Blocks.
@@ -195,7 +169,7 @@ pub fn list(node: &str) -> Result<Vec<CameraControl>, ControlError> {
 /// There is no such control, it cannot have this value, or the device refused.
 pub fn set(node: &str, name: &str, wanted: &ControlValue) -> Result<i64, ControlError> {
     let camera = open(node)?;
-    let controls = camera.controls().map_err(|e| device(node, &e))?;
+    let controls = Camera::controls(&camera).map_err(|e| device(node, &e))?;
     set_one(&camera, &controls, name, wanted)
 }
 
@@ -219,16 +193,41 @@ trait Camera {
 
 impl Camera for Node {
     fn controls(&self) -> io::Result<Vec<CameraControl>> {
-        Node::controls(self)
+        let listed = Node::controls(self)?.into_iter();
+        Ok(listed.filter_map(|one| standing(self, one)).collect())
     }
 
     fn set(&self, id: u32, value: i32) -> io::Result<i32> {
-        Node::set(self, id, value)
+        self.set_value(id, value)
     }
 }
 
+/// How a control stands; `None` where the device does not say.
+fn standing(node: &Node, listed: Listed) -> Option<CameraControl> {
+    let Listed {
+        control,
+        kind,
+        inactive,
+        readable,
+    } = listed;
+    let value = if readable {
+        node.value(control.id).ok()?
+    } else {
+        control.default as i32
+    };
+    Some(CameraControl {
+        value: match kind {
+            Kind::Bitmask => i64::from(value as u32),
+            _ => value.into(),
+        },
+        control,
+        kind,
+        inactive,
+    })
+}
+
 fn open(node: &str) -> Result<Node, ControlError> {
-    Node::open(node).map_err(|e| device(node, &e))
+    Node::open(Path::new(node)).map_err(|e| device(node, &e))
 }
 
 fn device(what: &str, error: &io::Error) -> ControlError {
@@ -362,19 +361,6 @@ mod tests {
 
     fn refusal(control: &CameraControl, wanted: &ControlValue) -> String {
         check(control, wanted).expect_err("refused").to_string()
-    }
-
-    #[test]
-    fn names_are_those_of_v4l2_ctl() {
-        for (title, name) in [
-            ("Brightness", "brightness"),
-            ("White Balance, Automatic", "white_balance_automatic"),
-            ("Pan (Absolute)", "pan_absolute"),
-            ("  -- ", ""),
-            ("3A Lock", "3a_lock"),
-        ] {
-            assert_eq!(name_of(title), name);
-        }
     }
 
     #[test]

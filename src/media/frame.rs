@@ -7,7 +7,7 @@ use rtc::rtp::codec::h264::H264Payloader;
 use rtc::rtp::codec::vp8::Vp8Payloader;
 use rtc::rtp::packetizer::Payloader;
 
-use super::Stream;
+use super::{Encoding, Stream};
 use crate::sdp::{ProfileLevelId, VideoCodec};
 
 /// Largest RTP payload in bytes. With SRTP, header extensions, RTX's two bytes
@@ -59,15 +59,19 @@ pub struct Packetizer {
 impl Packetizer {
     /// A packetizer for one run of `stream`.
     pub fn new(stream: Stream) -> Self {
-        let payloader: Option<Box<dyn Payloader>> = match stream {
-            Stream::Video(VideoCodec::H264) => Some(Box::<H264Payloader>::default()),
-            Stream::Video(VideoCodec::Vp8) => {
+        let codec = match stream {
+            Stream::Video(Encoding { codec, .. }) => Some(codec),
+            Stream::Audio => None,
+        };
+        let payloader: Option<Box<dyn Payloader>> = match codec {
+            Some(VideoCodec::H264) => Some(Box::<H264Payloader>::default()),
+            Some(VideoCodec::Vp8) => {
                 let mut payloader = Box::<Vp8Payloader>::default();
                 payloader.enable_picture_id = true;
                 Some(payloader)
             }
             // RFC 7587 §4.2: one Opus packet is one payload.
-            Stream::Audio => None,
+            None => None,
         };
         Self { stream, payloader }
     }
@@ -166,7 +170,7 @@ mod tests {
         let mut data = vec![0, 0, 0, 1, 0x67, 0x42, 0xc0, 0x1f, 0, 0, 0, 1, 0x68, 1];
         data.extend([0, 0, 0, 1, 0x65]);
         data.extend(vec![0xab; 10_000]);
-        let mut packetizer = Packetizer::new(Stream::Video(VideoCodec::H264));
+        let mut packetizer = Packetizer::new(Stream::Video(Encoding::H264));
         let frame = packetizer
             .packetize(unit(&data, Duration::from_secs(1)))
             .expect("a frame");

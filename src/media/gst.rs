@@ -2,7 +2,7 @@
 //!
 //! Picture and sound are two pipelines under one clock and one base time, so
 //! that a fault of one does not stop the other and both stamp alike. The
-//! picture's encoders hang on a tee, one branch a codec, added and removed
+//! picture's encoders hang on a tee, one branch an encoding, added and removed
 //! while it runs: the camera's node can be opened only once. When the camera is
 //! lost, `show` hangs them on a slate's tee until it is back.
 
@@ -19,9 +19,12 @@ use gstreamer_app as gst_app;
 
 use super::encoder::{Encoder, Text};
 use super::learned::Learned;
+use super::led::Led;
 use super::plan::{Circumstances, PicturePlan, SoundPlan};
 use super::probe::Encoders;
-use super::{MediaError, Output, PictureStatus, Source, Stream, Waker, discovery, hub, plan};
+use super::{
+    MediaError, Output, PictureStatus, Source, Stream, VideoRate, Waker, discovery, hub, plan,
+};
 use crate::config::{AudioConfig, AudioSource, VideoConfig, VideoSource};
 use pipeline::{Life, Running};
 
@@ -170,6 +173,12 @@ impl GstSource {
         }
     }
 
+    /// Lights `led` while the camera's device is open.
+    pub fn with_led(mut self, led: Led) -> Self {
+        self.picture.set_led(led);
+        self
+    }
+
     fn start_audio(&mut self, output: Output) -> Result<(), MediaError> {
         let Some(sound) = plan_sound(&self.audio)? else {
             return Ok(());
@@ -196,8 +205,8 @@ impl Source for GstSource {
 
     fn start(&mut self, stream: Stream, output: Output) -> Result<(), MediaError> {
         match stream {
-            Stream::Video(codec) => {
-                self.picture.start(codec, output);
+            Stream::Video(encoding) => {
+                self.picture.start(encoding, output);
                 Ok(())
             }
             Stream::Audio => self.start_audio(output),
@@ -207,13 +216,19 @@ impl Source for GstSource {
     fn stop(&mut self, stream: Stream) {
         match stream {
             Stream::Audio => self.sound = None,
-            Stream::Video(codec) => self.picture.stop(codec),
+            Stream::Video(encoding) => self.picture.stop(encoding),
         }
     }
 
     fn force_key_frame(&mut self, stream: Stream) {
-        if let Stream::Video(codec) = stream {
-            self.picture.force_key_frame(codec);
+        if let Stream::Video(encoding) = stream {
+            self.picture.force_key_frame(encoding);
+        }
+    }
+
+    fn set_rate(&mut self, stream: Stream, rate: VideoRate) {
+        if let Stream::Video(encoding) = stream {
+            self.picture.set_rate(encoding, rate);
         }
     }
 

@@ -17,10 +17,11 @@ use tracing::{debug, error, info, warn};
 use super::frame::{Packetizer, profile_level_id};
 use super::keyframes::KeyFrames;
 use super::latency::{Latency, Stage};
+use super::progress::{Counters, Progress};
 use super::pulse::Pulse;
 use super::status::{MediaStatus, State, StreamStatus};
-use super::{AccessUnit, Frame, MediaError, Source, Stream, hotplug};
-use crate::sdp::{ProfileLevelId, VideoCodec};
+use super::{AccessUnit, Encoding, Frame, MediaError, Source, Stream, VideoRate, hotplug};
+use crate::sdp::ProfileLevelId;
 
 /// How long a stream goes on without viewers: a reload of the page costs no
 /// restart of the camera.
@@ -52,12 +53,15 @@ enum Request {
     Unwatch(Stream),
     KeyFrame(Stream),
     KeyFrameCame(Stream),
+    Rate(Stream, VideoRate),
     /// The first access unit of a run.
     Flowing(Stream, u64),
     Failed(Stream, u64, MediaError),
     /// The source wants to be polled.
     Wake,
     DeviceAppeared,
+    /// Another source, as soon as nobody watches this one.
+    Replace(Box<dyn Source>, Option<ProfileLevelId>),
     Stop,
 }
 
@@ -73,14 +77,15 @@ impl Waker {
 }
 
 struct Shared {
-    frames: [broadcast::Sender<Arc<Frame>>; 3],
+    frames: [broadcast::Sender<Arc<Frame>>; Stream::COUNT],
     profile: Mutex<Option<ProfileLevelId>>,
     status: watch::Sender<MediaStatus>,
     /// The node of the camera that is open.
     camera: Mutex<Option<String>>,
+    progress: Counters,
     /// A key frame request is on its way to the thread; viewers may ask as
     /// often as they like.
-    key_frame_asked: [AtomicBool; 3],
+    key_frame_asked: [AtomicBool; Stream::COUNT],
     latency: Arc<Latency>,
 }
 
@@ -133,6 +138,7 @@ impl Hub {
             profile: Mutex::new(profile),
             status: watch::Sender::default(),
             camera: Mutex::default(),
+            progress: Counters::default(),
             key_frame_asked: Default::default(),
             latency: Arc::new(Latency::new(Instant::now())),
         });
@@ -143,6 +149,7 @@ impl Hub {
             streams: HashMap::new(),
             runs: 0,
             poll_at: None,
+            successor: None,
             longest_wait: match hotplug::is_announced() {
                 true => RETRY.1,
                 false => UNANNOUNCED_RETRY,
@@ -180,6 +187,11 @@ impl Hub {
         }
     }
 
+    /// Encodes a video stream so, now or when it is next started.
+    pub fn set_rate(&self, stream: Stream, rate: VideoRate) {
+        let _ = self.requests.send(Request::Rate(stream, rate));
+    }
+
     /// Where the time of the picture's frames goes.
     pub fn latency(&self) -> &Arc<Latency> {
         &self.shared.latency
@@ -199,6 +211,24 @@ impl Hub {
     /// now.
     pub fn device_appeared(&self) {
         let _ = self.requests.send(Request::DeviceAppeared);
+    }
+
+    /// Takes another source as soon as nobody watches this one: at once, or
+    /// [some seconds](GRACE) after the last viewer. `profile` is what is known
+    /// of its H.264 stream.
+    pub fn replace_source(&self, source: Box<dyn Source>, profile: Option<ProfileLevelId>) {
+        let _ = self.requests.send(Request::Replace(source, profile));
+    }
+
+    /// What was done so far.
+    pub fn progress(&self) -> Progress {
+        self.shared.progress.read()
+    }
+
+    /// Has the thread take a turn, so that [`Progress::turns`] tells whether it
+    /// still can.
+    pub fn nudge(&self) {
+        let _ = self.requests.send(Request::Wake);
     }
 
     /// What the newest SPS says of the H.264 stream.
@@ -229,7 +259,7 @@ impl Drop for HubThread {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex
         .lock()
         .unwrap_or_else(|poisoned| poisoned.into_inner())
@@ -269,11 +299,16 @@ impl Output {
         if self.pulse.beat(Instant::now()) {
             let _ = self.requests.send(Request::Flowing(self.stream, self.run));
         }
+        if let Stream::Video(_) = self.stream {
+            self.shared.progress.picture(unit.data.len());
+        }
         if unit.key
-            && let Stream::Video(codec) = self.stream
+            && let Stream::Video(encoding) = self.stream
         {
             let _ = self.requests.send(Request::KeyFrameCame(self.stream));
-            if codec == VideoCodec::H264
+            // Answers name the level of the whole picture; a decoder of that
+            // takes the smaller ones too.
+            if encoding == Encoding::H264
                 && let Some(profile) = profile_level_id(&unit.data)
             {
                 *lock(&self.shared.profile) = Some(profile);
@@ -339,6 +374,8 @@ struct Running {
     pulse: Arc<Pulse>,
     /// Why it does not work.
     problem: Option<String>,
+    /// And whether it never will.
+    is_final: bool,
 }
 
 struct Thread {
@@ -349,6 +386,8 @@ struct Thread {
     runs: u64,
     /// When the source wants to be polled.
     poll_at: Option<Instant>,
+    /// Takes the source's place when nobody watches.
+    successor: Option<(Box<dyn Source>, Option<ProfileLevelId>)>,
     longest_wait: Duration,
 }
 
@@ -368,6 +407,7 @@ impl Thread {
             }
             self.timeouts(Instant::now());
             self.poll_at = self.source.poll(Instant::now());
+            self.succeed();
             self.tell();
         }
         for stream in Stream::ALL {
@@ -415,6 +455,7 @@ impl Thread {
                     s.keys.came();
                 }
             }
+            Request::Rate(stream, rate) => self.source.set_rate(stream, rate),
             Request::Flowing(stream, run) => self.flowing(stream, run),
             Request::Failed(stream, run, error) => self.failed(stream, run, &error, now),
             Request::DeviceAppeared => {
@@ -426,7 +467,22 @@ impl Thread {
                     }
                 }
             }
+            Request::Replace(source, profile) => self.successor = Some((source, profile)),
             Request::Wake | Request::Stop => {}
+        }
+    }
+
+    /// Puts the successor in the source's place when nobody watches.
+    fn succeed(&mut self) {
+        if self.streams.is_empty()
+            && let Some((source, profile)) = self.successor.take()
+        {
+            self.source = source;
+            *lock(&self.shared.profile) = profile;
+            self.source.attach(Waker(self.requests.clone()));
+            self.source.prepare();
+            self.poll_at = self.source.poll(Instant::now());
+            info!("picture and sound follow the new configuration");
         }
     }
 
@@ -447,6 +503,7 @@ impl Thread {
                 keys: KeyFrames::default(),
                 pulse: Arc::default(),
                 problem: None,
+                is_final: false,
             },
         );
         self.try_start(stream, now);
@@ -508,6 +565,7 @@ impl Thread {
             && run == flowing
         {
             s.problem = None;
+            s.is_final = false;
             match s.failures {
                 0 => info!(%stream, "started"),
                 failures => info!(%stream, failures, "works again"),
@@ -528,6 +586,7 @@ impl Thread {
                 let wait = wait.mul_f64(0.75 + fastrand::f64() / 2.0);
                 s.failures += 1;
                 s.problem = Some(error.to_string());
+                s.is_final = error.is_final();
                 s.phase = Phase::Retrying { at: now + wait };
                 // The first says it; the rest would only say it again.
                 if s.failures == 1 {
@@ -584,15 +643,20 @@ impl Thread {
     /// Tells viewers how picture and sound are, if that has changed.
     fn tell(&self) {
         let audio = self.stream_status(Stream::Audio);
-        let (video, node) = match self.source.picture() {
-            Some(picture) => (picture.status, picture.node),
+        let (video, node, size) = match self.source.picture() {
+            Some(picture) => (picture.status, picture.node, picture.size),
             None => {
                 let codecs = Stream::ALL.into_iter().filter(|s| *s != Stream::Audio);
                 let watched = codecs.map(|stream| self.stream_status(stream));
                 let video = watched.max_by_key(|s| s.state == State::Live);
-                (video.unwrap_or_default(), None)
+                (video.unwrap_or_default(), None, None)
             }
         };
+        let owed = self
+            .streams
+            .iter()
+            .any(|(stream, s)| matches!(stream, Stream::Video(_)) && s.viewers > 0 && !s.is_final);
+        self.shared.progress.turn(owed, size);
         *lock(&self.shared.camera) = node;
         let status = MediaStatus { video, audio };
         self.shared.status.send_if_modified(|old| {

@@ -25,13 +25,16 @@ pub mod hub;
 mod keyframes;
 pub mod latency;
 pub mod learned;
+pub mod led;
 mod picture;
 pub mod plan;
 pub mod probe;
+pub mod progress;
 mod pulse;
 pub mod recovery;
 pub mod replay;
 pub mod status;
+mod v4l2;
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -41,22 +44,92 @@ pub use hub::{Hub, Watch};
 
 use crate::sdp::VideoCodec;
 
+/// One encode of the picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Encoding {
+    /// The codec.
+    pub codec: VideoCodec,
+    /// Which quality: 0 is the whole picture, each next one is smaller. Below
+    /// [`Encoding::TIERS`].
+    pub tier: usize,
+}
+
+impl Encoding {
+    /// There are no more tiers than these.
+    pub const TIERS: usize = 3;
+    /// The whole picture in H.264.
+    pub const H264: Self = Self::full(VideoCodec::H264);
+    /// The whole picture in VP8.
+    pub const VP8: Self = Self::full(VideoCodec::Vp8);
+
+    /// The whole picture in this codec.
+    pub const fn full(codec: VideoCodec) -> Self {
+        Self { codec, tier: 0 }
+    }
+
+    const fn index(self) -> usize {
+        let codec = match self.codec {
+            VideoCodec::H264 => 0,
+            VideoCodec::Vp8 => 1,
+        };
+        let tier = if self.tier < Self::TIERS {
+            self.tier
+        } else {
+            Self::TIERS - 1
+        };
+        codec * Self::TIERS + tier
+    }
+}
+
+impl fmt::Display for Encoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.tier {
+            0 => write!(f, "{}", self.codec),
+            tier => write!(f, "{}/{tier}", self.codec),
+        }
+    }
+}
+
+/// What an encoder is to make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VideoRate {
+    /// In bit/s.
+    pub bits_per_second: u32,
+    /// Of every second frame only.
+    pub halved: bool,
+}
+
 /// One encoded stream, shared by all who watch it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stream {
-    /// The picture in this codec.
-    Video(VideoCodec),
+    /// The picture, encoded so.
+    Video(Encoding),
     /// The sound, in Opus.
     Audio,
 }
 
 impl Stream {
     /// All there are.
-    pub const ALL: [Stream; 3] = [
-        Stream::Video(VideoCodec::H264),
-        Stream::Video(VideoCodec::Vp8),
-        Stream::Audio,
-    ];
+    pub const ALL: [Stream; Self::COUNT] = {
+        let mut all = [Stream::Audio; Self::COUNT];
+        let mut tier = 0;
+        while tier < Encoding::TIERS {
+            let mut codecs = [VideoCodec::H264, VideoCodec::Vp8].as_slice();
+            while let [codec, rest @ ..] = codecs {
+                let encoding = Encoding {
+                    codec: *codec,
+                    tier,
+                };
+                all[encoding.index()] = Stream::Video(encoding);
+                codecs = rest;
+            }
+            tier += 1;
+        }
+        all
+    };
+
+    /// How many there are.
+    pub const COUNT: usize = 2 * Encoding::TIERS + 1;
 
     /// RTP clock rate in Hz (RFC 6184 §5.1, RFC 7741 §4.1, RFC 7587 §4.1).
     pub fn clock_rate(self) -> u32 {
@@ -68,9 +141,8 @@ impl Stream {
 
     fn index(self) -> usize {
         match self {
-            Self::Video(VideoCodec::H264) => 0,
-            Self::Video(VideoCodec::Vp8) => 1,
-            Self::Audio => 2,
+            Self::Video(encoding) => encoding.index(),
+            Self::Audio => Self::COUNT - 1,
         }
     }
 }
@@ -78,7 +150,7 @@ impl Stream {
 impl fmt::Display for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Video(codec) => write!(f, "{codec}"),
+            Self::Video(encoding) => write!(f, "{encoding}"),
             Self::Audio => f.write_str("Opus"),
         }
     }
@@ -141,6 +213,17 @@ pub enum MediaError {
         /// GStreamer's words.
         problem: String,
     },
+    /// The light that tells people that the camera is on cannot be switched on.
+    /// Then the camera is not opened.
+    #[error(
+        "the camera stays closed, for its light cannot be switched on: led.path: {file}: {problem}"
+    )]
+    Led {
+        /// The file that was to be written.
+        file: String,
+        /// Why not, and what to do.
+        problem: String,
+    },
     /// It runs, and nothing comes out.
     #[error("nothing came for {:.1} s, and no error either; unplug the device and plug it in again if this goes on", .0.as_secs_f64())]
     Stalled(Duration),
@@ -162,6 +245,14 @@ impl MediaError {
             Self::Camera { problem, .. } => problem.contains("is not there"),
             _ => false,
         }
+    }
+
+    /// This machine has not got it: a new process would find the same.
+    pub fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::MissingElement { .. } | Self::NoEncoder { .. } | Self::UnknownEncoder { .. }
+        )
     }
 }
 
@@ -186,6 +277,12 @@ pub trait Source: Send {
 
     /// Makes the next access unit of a video stream a key frame.
     fn force_key_frame(&mut self, stream: Stream);
+
+    /// Encodes a video stream so from now on, or when it is started. A source
+    /// that does not encode has nothing to change.
+    fn set_rate(&mut self, stream: Stream, rate: VideoRate) {
+        let _ = (stream, rate);
+    }
 
     /// Makes ready what can be made ready without opening a device.
     fn prepare(&mut self) {}
@@ -222,6 +319,8 @@ pub struct PictureStatus {
     pub status: status::StreamStatus,
     /// The node of the camera that is open.
     pub node: Option<String>,
+    /// Width and height in pixels of what is shown, the slate too.
+    pub size: Option<(u32, u32)>,
 }
 
 /// Where a source puts what it makes. Never blocks.

@@ -98,6 +98,8 @@ pub struct PicturePlan {
     pub carries: Carries,
     /// Frames a second that come through the tee, rounded up.
     pub fps: u32,
+    /// Width and height of what the tee carries.
+    pub size: (u32, u32),
     /// Why this mode, in words.
     pub reason: String,
 }
@@ -135,6 +137,7 @@ pub fn picture(
             ),
             carries: Carries::Raw("I420".into()),
             fps: config.fps,
+            size: (config.width, config.height),
             reason: "video.source is \"test\"".into(),
         }),
         VideoSource::Custom => {
@@ -150,10 +153,20 @@ pub fn picture(
                 ),
                 carries: Carries::Raw(format),
                 fps: config.fps,
+                size: (config.width, config.height),
                 reason: "video.source is \"custom\"".into(),
             })
         }
     }
+}
+
+/// Width and height of a tier of a picture of this size; `None` for the whole
+/// picture, tier 0. Even numbers, of the picture's shape.
+pub fn tier_size(config: &VideoConfig, whole: (u32, u32), tier: usize) -> Option<(u32, u32)> {
+    let height = config.smaller_tiers().nth(tier.checked_sub(1)?)?.height;
+    let (w, h) = (u64::from(whole.0), u64::from(whole.1.max(1)));
+    let width = (w * u64::from(height) + h / 2) / h;
+    Some((u32::try_from(width & !1).ok()?.max(2), height))
 }
 
 /// What viewers see while the camera is gone: black, of the configured size,
@@ -171,6 +184,7 @@ pub fn slate(config: &VideoConfig, format: &str) -> PicturePlan {
         ),
         carries: Carries::Raw(format.to_owned()),
         fps,
+        size: (config.width, config.height),
         reason: "there is no picture".into(),
     }
 }
@@ -309,6 +323,7 @@ fn of_camera(camera: &Camera, choice: &Choice, circumstances: &Circumstances) ->
         fps: choice
             .drop_to
             .unwrap_or_else(|| mode.rate.0.div_ceil(mode.rate.1.max(1)).max(1)),
+        size: choice.size,
         reason: choice.reason.clone(),
     }
 }
@@ -326,11 +341,20 @@ fn takes(formats: &[Cow<'static, str>], format: &str) -> bool {
     formats.iter().any(|f| f == format)
 }
 
+/// What an encoder makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target {
+    /// Its bitrate at the start, in bit/s.
+    pub bits_per_second: u32,
+    /// Width and height; `None` for those of the picture.
+    pub size: Option<(u32, u32)>,
+}
+
 /// One encoder and the sink behind it, to hang on a tee that carries `carries`
 /// at `fps` frames a second.
 pub fn branch(
     encoder: &Encoder,
-    config: &VideoConfig,
+    target: Target,
     carries: &Carries,
     fps: u32,
     memory: Memory,
@@ -340,29 +364,38 @@ pub fn branch(
         parser => format!(" ! {parser}"),
     };
     let takes = |format: &str| takes(&encoder.formats, format);
+    let scale = match target.size {
+        Some((width, height)) => format!(
+            "videoscale add-borders=false ! \
+             video/x-raw,width={width},height={height},pixel-aspect-ratio=1/1 ! "
+        ),
+        None => String::new(),
+    };
     let best = encoder.formats.first().map_or("I420", |format| format);
-    let convert = || format!("videoconvert ! video/x-raw,format={best} ! ");
+    let convert = || format!("{scale}videoconvert ! video/x-raw,format={best} ! ");
     let (before, memory) = match carries {
-        Carries::H264 if encoder.codec == VideoCodec::H264 => {
+        Carries::H264 if encoder.codec == VideoCodec::H264 && target.size.is_none() => {
             return format!("{FIREWALL} ! {EVERY} ! {H264_UNITS} ! {SINK}");
         }
         Carries::H264 => (
             format!("{EVERY} ! {H264_DECODER} ! {NEWEST} ! {}", convert()),
             Memory::Mmap,
         ),
-        Carries::Raw(format) if takes(format) => (format!("{NEWEST} ! "), memory),
+        Carries::Raw(format) if takes(format) && target.size.is_none() => {
+            (format!("{NEWEST} ! "), memory)
+        }
+        Carries::Raw(format) if takes(format) => (format!("{NEWEST} ! {scale}"), Memory::Mmap),
         Carries::Raw(_) => (format!("{NEWEST} ! {}", convert()), Memory::Mmap),
     };
-    let element = element(encoder, config, fps, memory);
+    let element = element(encoder, target.bits_per_second, fps, memory);
     format!(
         "{FIREWALL} ! {before}{element} ! {}{parser} ! {SINK}",
         encoder.caps
     )
 }
 
-fn element(encoder: &Encoder, config: &VideoConfig, fps: u32, memory: Memory) -> String {
-    let bits = config.bitrate_kbps.saturating_mul(1000);
-    let element = encoder.element_text(fps, bits);
+fn element(encoder: &Encoder, bits_per_second: u32, fps: u32, memory: Memory) -> String {
+    let element = encoder.element_text(fps, bits_per_second);
     // GStreamer's V4L2 encoders copy what they are given unless told to take
     // the camera's own buffers.
     if memory == Memory::Dmabuf && encoder.factory.starts_with("v4l2") {

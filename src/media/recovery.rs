@@ -17,13 +17,15 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 use super::status::{State, StreamStatus};
-use crate::sdp::VideoCodec;
+use crate::media::Encoding;
 
 /// Longest waits.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// No frame for so long is a fault.
     pub silence: Duration,
+    /// An encoder that was just started has so long for its first frame.
+    pub first_output: Duration,
     /// A camera that was just opened has so long before viewers see a slate.
     pub first_frame: Duration,
     /// And so long before it counts as failed.
@@ -44,6 +46,7 @@ impl Limits {
         let three_frames = Duration::from_secs(3) / fps.max(1);
         Self {
             silence: three_frames.max(Duration::from_millis(1_500)),
+            first_output: three_frames.max(Duration::from_millis(2_500)),
             first_frame: three_frames.max(Duration::from_millis(1_000)),
             opening: Duration::from_secs(10),
             retry: (Duration::from_millis(500), Duration::from_secs(30)),
@@ -72,11 +75,11 @@ pub enum Event {
     /// The system announced a camera.
     Announced,
     /// An encoder was started.
-    EncoderStarted(VideoCodec),
+    EncoderStarted(Encoding),
     /// An encoder is not needed any more.
-    EncoderStopped(VideoCodec),
+    EncoderStopped(Encoding),
     /// An encoder failed or ended.
-    EncoderFailed(VideoCodec, String),
+    EncoderFailed(Encoding, String),
 }
 
 /// Something to do.
@@ -93,9 +96,9 @@ pub enum Action {
     /// Let viewers see nothing: nobody is there.
     ShowNothing,
     /// Start this encoder again, then report [`Event::EncoderStarted`].
-    RestartEncoder(VideoCodec),
+    RestartEncoder(Encoding),
     /// Start the next in rank in its place, then report the same.
-    NextEncoder(VideoCodec),
+    NextEncoder(Encoding),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,7 +139,7 @@ pub struct Recovery {
     /// Since the camera last worked for a while.
     failures: u32,
     reason: String,
-    encoders: BTreeMap<VideoCodec, Encoder>,
+    encoders: BTreeMap<Encoding, Encoder>,
     random: fastrand::Rng,
     actions: VecDeque<Action>,
 }
@@ -255,7 +258,7 @@ impl Recovery {
         &mut self,
         now: Instant,
         source: Option<Instant>,
-        encoded: impl Fn(VideoCodec) -> Option<Instant>,
+        encoded: impl Fn(Encoding) -> Option<Instant>,
     ) {
         let age = |at: Option<Instant>| at.map(|at| now.saturating_duration_since(at));
         match self.camera {
@@ -292,7 +295,7 @@ impl Recovery {
 
     fn observe_encoder(
         &mut self,
-        codec: VideoCodec,
+        codec: Encoding,
         now: Instant,
         fed: bool,
         encoded: Option<Instant>,
@@ -314,7 +317,8 @@ impl Recovery {
                 let reason = format!("nothing came out for {:.1} s", silence.as_secs_f64());
                 self.encoder_failed(codec, reason, now);
             }
-        } else if fed && now.saturating_duration_since(encoder.started) >= silence {
+        } else if fed && now.saturating_duration_since(encoder.started) >= self.limits.first_output
+        {
             self.encoder_failed(codec, "nothing came out at all".to_owned(), now);
         }
     }
@@ -382,7 +386,7 @@ impl Recovery {
         self.actions.push_back(Action::CloseCamera);
     }
 
-    fn encoder_started(&mut self, codec: VideoCodec, now: Instant) {
+    fn encoder_started(&mut self, codec: Encoding, now: Instant) {
         let encoder = self.encoders.entry(codec).or_insert_with(|| Encoder {
             started: now,
             down: false,
@@ -394,7 +398,7 @@ impl Recovery {
         encoder.down = false;
     }
 
-    fn encoder_failed(&mut self, codec: VideoCodec, reason: String, now: Instant) {
+    fn encoder_failed(&mut self, codec: Encoding, reason: String, now: Instant) {
         let series = self.limits.series;
         let Some(encoder) = self.encoders.get_mut(&codec) else {
             return;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{AccessUnit, MediaError, Output, Source, Stream};
+use super::{AccessUnit, Encoding, MediaError, Output, Source, Stream};
 use crate::sdp::VideoCodec;
 
 /// 20 ms of digital silence in Opus (RFC 6716: one CELT frame, all zero).
@@ -19,7 +19,8 @@ const OPUS_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Plays an H.264 recording in a loop, and silence.
 ///
-/// A forced key frame is the loop's beginning. VP8 is refused.
+/// A forced key frame is the loop's beginning. Every tier is the same picture.
+/// VP8 is refused.
 pub struct Replay {
     units: Arc<[Bytes]>,
     interval: Duration,
@@ -58,9 +59,15 @@ impl Replay {
 impl Source for Replay {
     fn start(&mut self, stream: Stream, mut output: Output) -> Result<(), MediaError> {
         let (units, interval): (Arc<[Bytes]>, _) = match stream {
-            Stream::Video(VideoCodec::H264) => (self.units.clone(), self.interval),
+            Stream::Video(Encoding {
+                codec: VideoCodec::H264,
+                ..
+            }) => (self.units.clone(), self.interval),
             Stream::Audio => (Arc::from([Bytes::from_static(OPUS_SILENCE)]), OPUS_INTERVAL),
-            Stream::Video(VideoCodec::Vp8) => {
+            Stream::Video(Encoding {
+                codec: VideoCodec::Vp8,
+                ..
+            }) => {
                 return Err(MediaError::NoEncoder {
                     codec: VideoCodec::Vp8,
                     reasons: "a recording has one codec".into(),

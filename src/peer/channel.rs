@@ -17,6 +17,7 @@ use webrtc::error::Error;
 
 use super::Peers;
 use super::messages::{self, FromViewer, LABEL, Limiter, MessageError};
+use super::quality::Seat;
 use crate::config::ControlValue;
 use crate::media::controls::CameraControl;
 use crate::media::status::{MediaStatus, State};
@@ -35,7 +36,7 @@ enum Work {
 }
 
 /// Serves the channel until it closes.
-pub(super) async fn serve(channel: Arc<dyn DataChannel>, shared: Arc<Peers>) {
+pub(super) async fn serve(channel: Arc<dyn DataChannel>, shared: Arc<Peers>, seat: Arc<Seat>) {
     match channel.label().await {
         Ok(label) if label == LABEL => {}
         Ok(label) => {
@@ -69,6 +70,7 @@ pub(super) async fn serve(channel: Arc<dyn DataChannel>, shared: Arc<Peers>) {
             .are_allowed()
             .then(|| shared.controls.known()),
         channel,
+        seat,
         work,
         refusals,
         outgoing: Outgoing {
@@ -102,6 +104,7 @@ impl Outgoing {
 
 struct Talk {
     channel: Arc<dyn DataChannel>,
+    seat: Arc<Seat>,
     status: watch::Receiver<MediaStatus>,
     controls: Option<watch::Receiver<Arc<[CameraControl]>>>,
     work: mpsc::Sender<Work>,
@@ -134,7 +137,7 @@ impl Talk {
                 },
                 Ok(()) = self.status.changed() => self.outgoing.status = true,
                 Ok(()) = controls_changed => self.outgoing.controls = true,
-                Some(words) = self.refusals.recv() => self.refuse(&words),
+                Some(words) = self.refusals.recv() => self.refuse("control", &words),
                 () = tokio::time::sleep(RETRY), if !self.outgoing.is_empty() => {}
             }
         }
@@ -147,11 +150,16 @@ impl Talk {
         match messages::parse(&message.data) {
             Ok(FromViewer::Control { name, value }) => {
                 if self.work.try_send(Work::Set(name, value)).is_err() {
-                    self.refuse("the camera is still busy with the changes before this one");
+                    self.refuse(
+                        "control",
+                        "the camera is still busy with the changes before this one",
+                    );
                 }
             }
+            Ok(FromViewer::Quality { tier }) => self.seat.pin(tier),
             Ok(FromViewer::Unknown) => self.passed_over("its type is not known"),
-            Err(error @ MessageError::Control) => self.refuse(&error.to_string()),
+            Err(error @ MessageError::Control) => self.refuse("control", &error.to_string()),
+            Err(error @ MessageError::Quality) => self.refuse("quality", &error.to_string()),
             Err(error) => self.passed_over(&error.to_string()),
         }
     }
@@ -162,9 +170,9 @@ impl Talk {
         }
     }
 
-    fn refuse(&mut self, words: &str) {
+    fn refuse(&mut self, about: &str, words: &str) {
         if self.outgoing.errors.len() < QUEUE {
-            let message = messages::error("control", words);
+            let message = messages::error(about, words);
             self.outgoing.errors.push_back(message);
         }
     }

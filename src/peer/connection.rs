@@ -1,7 +1,8 @@
 //! The connection itself: made for an offer, it answers, trickles, and sends
 //! once its path is up.
 
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use rtc::ice::mdns::MulticastDnsMode;
@@ -26,12 +27,16 @@ use webrtc::peer_connection::{
 use webrtc::rtp_transceiver::RtpSender;
 
 use super::burst::Waiting;
+use super::clock::Captured;
 use super::engine::{self, PLAYOUT_DELAY_URI};
+use super::estimate::Path;
 use super::feedback::{Feedback, Listener};
-use super::sender::{self, Parameters};
+use super::pacer::Pace;
+use super::quality::Seat;
+use super::sender::{Parameters, Sending};
 use super::{PeerCommand, PeerError, Peers, channel, while_doing};
 use crate::agent::{PeerEvent, SessionId};
-use crate::media::{Hub, Stream, Watch};
+use crate::media::{Stream, Watch};
 use crate::sdp::{self, Offer};
 use crate::wire::Candidate;
 
@@ -85,23 +90,43 @@ impl PeerConnectionEventHandler for Handler {
     }
 }
 
-/// What a viewer says by RTCP goes to the agent and to the encoder.
-struct ToAgentAndEncoder {
+/// What a viewer says by RTCP goes to the agent, to the encoder and to what is
+/// known of his path.
+struct Told {
     session: SessionId,
-    events: mpsc::Sender<(SessionId, PeerEvent)>,
-    hub: Hub,
-    video: Stream,
+    shared: Arc<Peers>,
+    seat: Arc<Seat>,
+    path: Path,
+    address: Arc<Mutex<Option<IpAddr>>>,
 }
 
-impl Listener for ToAgentAndEncoder {
+impl Listener for Told {
     fn alive(&self) {
-        let _ = self.events.try_send((self.session, PeerEvent::Rtcp));
+        let events = &self.shared.events;
+        let _ = events.try_send((self.session, PeerEvent::Rtcp));
     }
 
     fn key_frame(&self) {
         debug!(session = %self.session, "the viewer asks for a key frame");
-        self.hub.request_key_frame(self.video);
+        self.seat.request_key_frame();
     }
+
+    fn address(&self, address: IpAddr) {
+        *lock(&self.address) = Some(address);
+        let remembered = lock(&self.shared.memory).get(address, Instant::now());
+        if let Some(bits_per_second) = remembered {
+            debug!(bits_per_second, "the path is remembered");
+            self.path.restart(bits_per_second);
+        }
+    }
+
+    fn remb(&self, bits_per_second: u32, now: Instant) {
+        self.path.remb(bits_per_second, self.shared.bounds(), now);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Outlet {
@@ -109,7 +134,8 @@ struct Outlet {
     track: Arc<TrackLocalStaticRTP>,
     sender: Arc<dyn RtpSender>,
     ssrc: u32,
-    watch: Watch,
+    /// Until it is sent.
+    watch: Option<Watch>,
     task: Option<AbortHandle>,
 }
 
@@ -120,6 +146,12 @@ pub(super) struct Connection {
     heard: mpsc::Receiver<Heard>,
     outlets: Vec<Outlet>,
     waiting: Waiting,
+    path: Path,
+    pace: Pace,
+    captured: Captured,
+    seat: Arc<Seat>,
+    /// Where the viewer's RTCP comes from.
+    address: Arc<Mutex<Option<IpAddr>>>,
     mid: String,
     /// One task for each data channel.
     channels: JoinSet<()>,
@@ -134,7 +166,10 @@ impl Connection {
         offer: Box<Offer>,
     ) -> Result<Self, PeerError> {
         let started = Instant::now();
-        let video = Stream::Video(offer.video.codec);
+        let bounds = shared.bounds();
+        let path = Path::new(bounds);
+        let seat = Arc::new(shared.quality.join(offer.video.codec, path.clone()));
+        let video = Stream::Video(seat.assigned().borrow().encoding);
         // The encoder starts while ICE and DTLS are under way.
         let mut watches = vec![(video, shared.hub.watch(video))];
         if shared.with_audio && offer.opus.is_some() {
@@ -144,17 +179,31 @@ impl Connection {
         let (tell, heard) = mpsc::channel(HEARD);
         let waiting = Waiting::new(shared.hub.latency().clone());
         let engine = engine::media_engine(&offer).map_err(while_doing("preparing the codecs"))?;
-        let listener = || ToAgentAndEncoder {
-            session,
-            events: shared.events.clone(),
-            hub: shared.hub.clone(),
-            video,
+        let pace = Pace::new(path.clone());
+        let captured = Captured::default();
+        let address = Arc::<Mutex<Option<IpAddr>>>::default();
+        let interceptors = || {
+            let told = Told {
+                session,
+                shared: shared.clone(),
+                seat: seat.clone(),
+                path: path.clone(),
+                address: address.clone(),
+            };
+            engine::interceptors(
+                Feedback::new(Box::new(told)),
+                waiting.clone(),
+                bounds,
+                &path,
+                pace.clone(),
+                captured.clone(),
+            )
         };
         let connection = match build(
             shared,
             user,
             engine.clone(),
-            engine::interceptors(Feedback::new(Box::new(listener())), waiting.clone()),
+            interceptors(),
             tell.clone(),
             MulticastDnsMode::QueryOnly,
         )
@@ -169,7 +218,7 @@ impl Connection {
                     shared,
                     user,
                     engine,
-                    engine::interceptors(Feedback::new(Box::new(listener())), waiting.clone()),
+                    interceptors(),
                     tell,
                     MulticastDnsMode::Disabled,
                 )
@@ -185,6 +234,11 @@ impl Connection {
             heard,
             outlets: Vec::new(),
             waiting,
+            path,
+            pace,
+            captured,
+            seat,
+            address,
             mid: offer.mids.first().cloned().unwrap_or_default(),
             channels: JoinSet::new(),
             channels_opened: 0,
@@ -306,7 +360,21 @@ impl Connection {
         if let Err(error) = self.connection.close().await {
             debug!(%error, "closing");
         }
+        self.remember();
         end
+    }
+
+    /// His next call begins with what this one ended with.
+    fn remember(&self) {
+        let Some(address) = *lock(&self.address) else {
+            return;
+        };
+        if self.path.is_measured() {
+            let estimate = self.path.estimate();
+            debug!(?estimate, "the path at the end");
+            let mut memory = lock(&self.shared.memory);
+            memory.put(address, estimate.bits_per_second, Instant::now());
+        }
     }
 
     fn serve(&mut self, channel: Arc<dyn DataChannel>) -> Result<(), PeerError> {
@@ -314,7 +382,7 @@ impl Connection {
         if self.channels_opened > MOST_CHANNELS {
             return Err(PeerError::Channels(MOST_CHANNELS));
         }
-        let serve = channel::serve(channel, self.shared.clone());
+        let serve = channel::serve(channel, self.shared.clone(), self.seat.clone());
         self.channels.spawn(serve.in_current_span());
         Ok(())
     }
@@ -400,15 +468,20 @@ impl Connection {
                     .find(|e| e.uri == PLAYOUT_DELAY_URI && outlet.stream != Stream::Audio)
                     .and_then(|e| u8::try_from(e.id).ok()),
             };
-            let send = sender::send(
-                outlet.track.clone(),
+            let Some(watch) = outlet.watch.take() else {
+                continue;
+            };
+            let sending = Sending {
+                track: outlet.track.clone(),
                 parameters,
-                outlet.stream,
-                outlet.watch.frames(),
-                self.waiting.clone(),
-                self.shared.hub.clone(),
-            );
-            outlet.task = Some(tokio::spawn(send.in_current_span()).abort_handle());
+                waiting: self.waiting.clone(),
+                pace: self.pace.clone(),
+                captured: self.captured.clone(),
+                seat: (outlet.stream != Stream::Audio).then(|| self.seat.clone()),
+                hub: self.shared.hub.clone(),
+            };
+            let send = sending.run(outlet.stream, watch).in_current_span();
+            outlet.task = Some(tokio::spawn(send).abort_handle());
         }
     }
 }
@@ -518,7 +591,7 @@ async fn add_track(
         track,
         sender,
         ssrc,
-        watch,
+        watch: Some(watch),
         task: None,
     })
 }

@@ -1,7 +1,7 @@
 //! The codecs, header extensions and interceptors of one viewer's connection,
 //! made for the formats of his offer.
 
-use rtc::interceptor::{SenderReportBuilder, Slot, TwccSenderBuilder};
+use rtc::interceptor::{CongestionControlBuilder, SenderReportBuilder, Slot, TwccSenderBuilder};
 use rtc::peer_connection::configuration::media_engine::{
     MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8,
 };
@@ -13,9 +13,12 @@ use webrtc::error::Result;
 use webrtc::peer_connection::{MediaEngine, Registry};
 
 use super::burst::{Burst, Waiting};
+use super::clock::{Captured, Clock};
+use super::estimate::{Bounds, Estimator, Path};
 use super::feedback::Feedback;
-use super::numbering::Numbering;
+use super::pacer::{Pace, Pacer};
 use super::repair::Repair;
+use super::with_rtx::WithRtx;
 use crate::sdp::{Offer, VideoCodec};
 
 /// Asks the receiver for a jitter buffer of no more than it needs
@@ -26,6 +29,8 @@ pub(super) const PLAYOUT_DELAY_URI: &str =
 /// Between the pacer's slot and the NACK responder's: behind everything that
 /// reads RTCP for congestion control.
 const FEEDBACK_SLOT: usize = 3_500;
+/// Behind the sender reports on their way out.
+const CLOCK_SLOT: usize = 10_500;
 /// Before everything else that a packet meets on its way out.
 const BURST_SLOT: usize = 20_000;
 
@@ -49,6 +54,7 @@ pub(super) fn video_codec(offer: &Offer) -> RTCRtpCodec {
             feedback("nack", ""),
             feedback("nack", "pli"),
             feedback("transport-cc", ""),
+            feedback("goog-remb", ""),
         ],
     }
 }
@@ -116,14 +122,25 @@ pub(super) fn media_engine(offer: &Offer) -> Result<MediaEngine> {
 
 /// What stands between the tracks and the wire. The crate's own pacer is not
 /// among them: it starts at 1 Mbit/s and freezes a picture under loss.
-pub(super) fn interceptors(feedback: Feedback, waiting: Waiting) -> Registry {
+pub(super) fn interceptors(
+    feedback: Feedback,
+    waiting: Waiting,
+    bounds: Bounds,
+    path: &Path,
+    pace: Pace,
+    captured: Captured,
+) -> Registry {
+    let estimator = Estimator::new(bounds, path.clone());
     Registry::new()
         .with(
-            Slot::TwccSender,
-            Numbering::new(TwccSenderBuilder::new().build()),
+            Slot::CongestionControl,
+            WithRtx(CongestionControlBuilder::new(estimator).build()),
         )
+        .with(Slot::TwccSender, WithRtx(TwccSenderBuilder::new().build()))
+        .with(Slot::Pacer, Pacer::new(pace))
         .with(Slot::from(FEEDBACK_SLOT), feedback)
-        .with(Slot::NackResponder, Repair::default())
+        .with(Slot::NackResponder, Repair::new(path.clone()))
+        .with(Slot::from(CLOCK_SLOT), Clock::new(captured))
         .with(Slot::SenderReport, SenderReportBuilder::new().build())
         .with(Slot::from(BURST_SLOT), Burst::new(waiting))
 }

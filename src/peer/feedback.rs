@@ -1,16 +1,18 @@
-//! What a viewer tells us by RTCP: that he is there, and that he needs a key
-//! frame.
+//! What a viewer tells us by RTCP: that he is there and where, that he needs a
+//! key frame, and what he takes his path to carry.
 //!
 //! It has to be an interceptor. The crate routes a compound packet by its
 //! first part, so the PLI behind Chromium's receiver report never reaches a
 //! track.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use rtc::rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate;
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 
@@ -23,11 +25,16 @@ pub(super) trait Listener: Send + Sync {
     fn alive(&self);
     /// A PLI (RFC 4585 §6.3.1) or FIR (RFC 5104 §4.3.1) came.
     fn key_frame(&self);
+    /// RTCP comes from another address than before, or for the first time.
+    fn address(&self, address: IpAddr);
+    /// A REMB came, in bit/s.
+    fn remb(&self, bits_per_second: u32, now: Instant);
 }
 
 pub(super) struct Feedback {
     listener: Box<dyn Listener>,
     alive_at: Option<Instant>,
+    address: Option<IpAddr>,
     reads: VecDeque<TaggedPacket>,
     writes: VecDeque<TaggedPacket>,
 }
@@ -37,6 +44,7 @@ impl Feedback {
         Self {
             listener,
             alive_at: None,
+            address: None,
             reads: VecDeque::new(),
             writes: VecDeque::new(),
         }
@@ -64,8 +72,20 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Feedback {
                 }
                 _ => self.listener.alive(),
             }
+            let address = packet.transport.peer_addr.ip();
+            if self.address.replace(address) != Some(address) {
+                self.listener.address(address);
+            }
             if parts.iter().any(|p| asks_for_key_frame(p.as_ref())) {
                 self.listener.key_frame();
+            }
+            for part in parts {
+                if let Some(remb) = part
+                    .as_any()
+                    .downcast_ref::<ReceiverEstimatedMaximumBitrate>()
+                {
+                    self.listener.remb(remb.bitrate as u32, packet.now);
+                }
             }
         }
         self.reads.push_back(packet);
@@ -106,6 +126,8 @@ mod tests {
     struct Count {
         alive: AtomicUsize,
         keys: AtomicUsize,
+        addresses: AtomicUsize,
+        remb: AtomicUsize,
     }
 
     impl Listener for Arc<Count> {
@@ -114,6 +136,12 @@ mod tests {
         }
         fn key_frame(&self) {
             self.keys.fetch_add(1, Ordering::Relaxed);
+        }
+        fn address(&self, _: IpAddr) {
+            self.addresses.fetch_add(1, Ordering::Relaxed);
+        }
+        fn remb(&self, bits_per_second: u32, _: Instant) {
+            self.remb.store(bits_per_second as usize, Ordering::Relaxed);
         }
     }
 
@@ -157,5 +185,27 @@ mod tests {
                 .expect("it takes everything");
         }
         assert_eq!(count.alive.load(Ordering::Relaxed), 3);
+    }
+
+    #[test]
+    fn an_address_is_told_once_and_a_remb_each_time() {
+        let count = Arc::new(Count::default());
+        let mut feedback = Feedback::new(Box::new(count.clone()));
+        let now = Instant::now();
+        for bitrate in [300_000.0, 500_000.0] {
+            let remb = ReceiverEstimatedMaximumBitrate {
+                bitrate,
+                ..Default::default()
+            };
+            feedback
+                .handle_read(rtcp(now, vec![Box::new(remb)]))
+                .expect("it takes everything");
+        }
+        assert_eq!(count.remb.load(Ordering::Relaxed), 500_000);
+        assert_eq!(count.addresses.load(Ordering::Relaxed), 1);
+        let mut moved = rtcp(now, vec![Box::new(ReceiverReport::default())]);
+        moved.transport.peer_addr = ([192, 0, 2, 1], 9).into();
+        feedback.handle_read(moved).expect("it takes everything");
+        assert_eq!(count.addresses.load(Ordering::Relaxed), 2);
     }
 }

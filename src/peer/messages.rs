@@ -36,6 +36,11 @@ pub enum FromViewer {
         /// To what.
         value: ControlValue,
     },
+    /// Send this quality, whatever the path carries.
+    Quality {
+        /// 0 is the best; `None` for what suits the path.
+        tier: Option<usize>,
+    },
     /// A type that is not known here.
     Unknown,
 }
@@ -54,6 +59,11 @@ pub enum MessageError {
         "a control message needs \"name\" (text) and \"value\" (a whole number, true, false or a label)"
     )]
     Control,
+    /// A `quality` message without what it needs; the viewer is told.
+    #[error(
+        "a quality message needs \"tier\" (0 for the best, 1 for the next, null for what suits)"
+    )]
+    Quality,
 }
 
 #[derive(Deserialize)]
@@ -78,6 +88,13 @@ pub fn parse(text: &[u8]) -> Result<FromViewer, MessageError> {
                 serde_json::from_value(message).map_err(|_| MessageError::Control)?;
             Ok(FromViewer::Control { name, value })
         }
+        Some("quality") => match &message["tier"] {
+            Value::Null => Ok(FromViewer::Quality { tier: None }),
+            tier => match tier.as_u64().map(usize::try_from) {
+                Some(Ok(tier)) => Ok(FromViewer::Quality { tier: Some(tier) }),
+                _ => Err(MessageError::Quality),
+            },
+        },
         Some(_) => Ok(FromViewer::Unknown),
         None => Err(MessageError::Unreadable),
     }
@@ -227,6 +244,21 @@ mod tests {
     #[test]
     fn what_is_not_known_is_passed_over() {
         assert_eq!(parse(br#"{"type":"new"}"#), Ok(FromViewer::Unknown));
+        for (text, tier) in [
+            (r#"{"type":"quality","tier":1}"#, Ok(Some(1))),
+            (r#"{"type":"quality","tier":null}"#, Ok(None)),
+            (
+                r#"{"type":"quality","tier":-1}"#,
+                Err(MessageError::Quality),
+            ),
+            (
+                r#"{"type":"quality","tier":"x"}"#,
+                Err(MessageError::Quality),
+            ),
+        ] {
+            let expected = tier.map(|tier| FromViewer::Quality { tier });
+            assert_eq!(parse(text.as_bytes()), expected, "{text}");
+        }
         for bad in ["", "null", "7", "[]", "{}", r#"{"type":1}"#, "{", "\u{ff}"] {
             assert_eq!(
                 parse(bad.as_bytes()),

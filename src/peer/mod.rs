@@ -12,17 +12,22 @@
 
 mod burst;
 mod channel;
+mod clock;
 mod connection;
 mod controls;
 mod engine;
+mod estimate;
 mod feedback;
+mod memory;
 pub mod messages;
-mod numbering;
+mod pacer;
+mod quality;
 mod repair;
 mod sender;
+mod with_rtx;
 
 use std::net::UdpSocket;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -37,6 +42,9 @@ use crate::sdp::Offer;
 use crate::wire::{Candidate, UserName};
 use connection::Connection;
 use controls::ViewerControls;
+use estimate::Bounds;
+use memory::Memory;
+pub use quality::Quality;
 
 /// Offers and candidates that wait for a connection.
 const COMMANDS: usize = 256;
@@ -73,6 +81,8 @@ pub struct Peers {
     certificate: RTCCertificate,
     ice: IceServers,
     addresses: Vec<String>,
+    quality: Arc<Quality>,
+    memory: Mutex<Memory>,
     runtime: Arc<dyn Runtime>,
     controls: ViewerControls,
     events: mpsc::Sender<(SessionId, PeerEvent)>,
@@ -95,6 +105,7 @@ impl Peers {
     /// of all connections go to `events`.
     pub fn new(
         hub: Hub,
+        quality: Arc<Quality>,
         with_audio: bool,
         viewer_controls: Vec<String>,
         ice: IceServers,
@@ -121,9 +132,21 @@ impl Peers {
             certificate,
             ice,
             addresses,
+            quality,
+            memory: Mutex::default(),
             runtime: Arc::new(TokioRuntime),
             events,
         })
+    }
+
+    /// The qualities, for the connections that follow on these.
+    pub fn quality(&self) -> Arc<Quality> {
+        self.quality.clone()
+    }
+
+    /// What a viewer's path may be taken to carry.
+    fn bounds(&self) -> Bounds {
+        Bounds::up_to(self.quality.most())
     }
 
     /// Starts a connection that answers `offer`.

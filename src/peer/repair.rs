@@ -3,7 +3,9 @@
 //! RTX (RFC 4588) where the viewer offered it. The crate's own responder has
 //! no budget, so a viewer on a bad path can double what is sent to him and
 //! make the path worse; and it repeats a packet as often as it is asked, also
-//! while the last repetition is still on its way.
+//! while the last repetition is still on its way. Here repairs have a share of
+//! what the path carries, a packet is repeated once in a round trip, and not
+//! when it would come too late.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -17,37 +19,45 @@ use rtc::sansio::Protocol;
 use rtc::shared::TransportContext;
 use rtc::shared::error::Error;
 
+use super::estimate::Path;
+
 /// Packets kept for each stream: over a second at 4 Mbit/s. A power of two.
 const KEPT: usize = 512;
-/// A packet this old is late for any picture.
-const TOO_OLD: Duration = Duration::from_secs(1);
-/// The same packet is not repeated sooner.
+/// A packet so many round trips old is late for its picture …
+const TOO_OLD: u32 = 4;
+/// … within these limits.
+const OLDEST: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(1));
+/// The same packet is not repeated sooner, nor within a round trip.
 const REPEAT: Duration = Duration::from_millis(20);
-/// Retransmitted bytes for each byte of media.
-const SHARE: f64 = 0.30;
-/// Bytes that can be repeated at once, so that the burst of a key frame can be
-/// repaired: about 50 packets.
-const BURST: f64 = 60_000.0;
+/// What repairs may take of the path.
+const SHARE: f64 = 0.25;
+/// Bytes that can be repeated at once, in time that they were saved up, so that
+/// the burst of a key frame can be repaired …
+const SAVED: Duration = Duration::from_secs(1);
+/// … and no less than some packets.
+const LEAST: f64 = 20_000.0;
 
 /// Bytes that may be repeated.
-#[derive(Debug)]
-struct Budget(f64);
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self(BURST)
-    }
+#[derive(Debug, Default)]
+struct Budget {
+    bytes: f64,
+    counted: Option<Instant>,
 }
 
 impl Budget {
-    fn earn(&mut self, sent: usize) {
-        self.0 = (self.0 + sent as f64 * SHARE).min(BURST);
-    }
-
-    fn spend(&mut self, bytes: usize) -> bool {
-        let enough = self.0 >= bytes as f64;
+    /// Takes `bytes`, if they are there. `estimate` is what the path carries,
+    /// in bit/s.
+    fn spend(&mut self, bytes: usize, estimate: u32, now: Instant) -> bool {
+        let rate = f64::from(estimate) / 8.0 * SHARE;
+        let most = (rate * SAVED.as_secs_f64()).max(LEAST);
+        let elapsed = self
+            .counted
+            .map_or(Duration::MAX, |at| now.saturating_duration_since(at));
+        self.counted = Some(now);
+        self.bytes = (self.bytes + rate * elapsed.as_secs_f64()).min(most);
+        let enough = self.bytes >= bytes as f64;
         if enough {
-            self.0 -= bytes as f64;
+            self.bytes -= bytes as f64;
         }
         enough
     }
@@ -87,8 +97,8 @@ impl Stream {
     }
 }
 
-#[derive(Default)]
 pub(super) struct Repair {
+    path: Path,
     streams: HashMap<u32, Stream>,
     budget: Budget,
     reads: VecDeque<TaggedPacket>,
@@ -96,10 +106,24 @@ pub(super) struct Repair {
 }
 
 impl Repair {
+    pub fn new(path: Path) -> Self {
+        Self {
+            path,
+            streams: HashMap::new(),
+            budget: Budget::default(),
+            reads: VecDeque::new(),
+            writes: VecDeque::new(),
+        }
+    }
+
     fn nack(&mut self, now: Instant, nack: &TransportLayerNack) {
         let Some(stream) = self.streams.get_mut(&nack.media_ssrc) else {
             return;
         };
+        let estimate = self.path.estimate();
+        let round_trip = estimate.round_trip.unwrap_or_default();
+        let repeat = REPEAT.max(round_trip);
+        let oldest = (round_trip * TOO_OLD).clamp(OLDEST.0, OLDEST.1);
         for sequence in nack.nacks.iter().flat_map(|pair| pair.packet_list()) {
             let rtx = stream.rtx;
             let Some(kept) = stream.find(sequence) else {
@@ -107,11 +131,12 @@ impl Repair {
             };
             let on_its_way = kept
                 .repeated
-                .is_some_and(|at| now.saturating_duration_since(at) < REPEAT);
-            if on_its_way || now.saturating_duration_since(kept.sent) > TOO_OLD {
+                .is_some_and(|at| now.saturating_duration_since(at) < repeat);
+            if on_its_way || now.saturating_duration_since(kept.sent) > oldest {
                 continue;
             }
-            if !self.budget.spend(kept.packet.payload.len()) {
+            let size = kept.packet.payload.len();
+            if !self.budget.spend(size, estimate.bits_per_second, now) {
                 return;
             }
             kept.repeated = Some(now);
@@ -175,11 +200,10 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Repair {
     }
 
     fn handle_write(&mut self, packet: TaggedPacket) -> Result<(), Error> {
-        if let Packet::Rtp(rtp) = &packet.message.packet {
-            self.budget.earn(rtp.payload.len());
-            if let Some(stream) = self.streams.get_mut(&rtp.header.ssrc) {
-                stream.keep(rtp.clone(), packet.now);
-            }
+        if let Packet::Rtp(rtp) = &packet.message.packet
+            && let Some(stream) = self.streams.get_mut(&rtp.header.ssrc)
+        {
+            stream.keep(rtp.clone(), packet.now);
         }
         self.writes.push_back(packet);
         Ok(())
@@ -219,10 +243,15 @@ impl Interceptor for Repair {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peer::estimate::Bounds;
     use rtc::interceptor::RTCPFeedback;
     use rtc::rtcp::transport_feedbacks::transport_layer_nack::NackPair;
 
     const SSRC: u32 = 7;
+    const BOUNDS: Bounds = Bounds {
+        min: 100_000,
+        max: 1_000_000,
+    };
 
     fn tagged(now: Instant, packet: Packet) -> TaggedPacket {
         TaggedPacket {
@@ -233,7 +262,7 @@ mod tests {
     }
 
     fn repair() -> Repair {
-        let mut repair = Repair::default();
+        let mut repair = Repair::new(Path::new(BOUNDS));
         repair.bind_local_stream(&StreamInfo {
             ssrc: SSRC,
             ssrc_rtx: Some(8),
@@ -307,7 +336,7 @@ mod tests {
         assert_eq!(nack(&mut repair, 5, now).len(), 1);
         assert_eq!(nack(&mut repair, 5, now + REPEAT / 2).len(), 0);
         assert_eq!(nack(&mut repair, 5, now + REPEAT).len(), 1);
-        assert_eq!(nack(&mut repair, 5, now + TOO_OLD * 2).len(), 0);
+        assert_eq!(nack(&mut repair, 5, now + OLDEST.0 * 2).len(), 0);
         assert_eq!(nack(&mut repair, 6, now).len(), 0);
     }
 
@@ -323,7 +352,9 @@ mod tests {
                 repeated += nack(&mut repair, sequence.wrapping_sub(back), now).len();
             }
         }
-        let limit = BURST / 1000.0 + 2_000.0 * SHARE;
+        let seconds = 2_000.0 * REPEAT.as_secs_f64();
+        let bytes = f64::from(BOUNDS.start()) / 8.0 * SHARE;
+        let limit = (bytes.max(LEAST) + bytes * seconds) / 1000.0;
         assert!((repeated as f64) <= limit, "{repeated}");
         assert!((repeated as f64) > limit * 0.9, "{repeated}");
     }

@@ -3,7 +3,7 @@
 # kernel's vivid), a sound card (snd-aloop) and systemd runs the agent; the
 # chat server and a browser run outside of it, in a network namespace that
 # they share with the machine's network card. The assertions are in
-# tests/vm_call.rs, tests/vm_controls.rs and tests/vm_devices.rs.
+# tests/vm_call.rs, vm_commands.rs, vm_controls.rs and vm_devices.rs.
 #
 #   tests/lab/run.sh            all of it
 #   AGENT=PATH tests/lab/run.sh with that binary instead of building one
@@ -17,7 +17,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck source=tests/lab/lab.sh
 . tests/lab/lab.sh
 
-TESTS=(--test vm_call --test vm_controls --test vm_devices)
+TESTS=(--test vm_call --test vm_commands --test vm_controls --test vm_devices)
 
 mkdir -p "$LAB/logs"
 exec 9>"$LAB/lock"

@@ -58,9 +58,14 @@ struct camera {
   struct controls controls;
   const struct mode *mode; /* the one that is set */
   uint32_t buffer_size, buffer_count;
-  uint32_t queue[BUFFERS], queued; /* waiting to be filled, oldest first */
-  bool streaming, due;             /* due: the oldest can be taken, filled */
-  uint32_t sequence;
+  uint32_t queue[BUFFERS], queued; /* handed in, oldest first */
+  struct happened {
+    uint32_t sequence;
+    int64_t at; /* ns of the monotonic clock */
+  } filled[BUFFERS]; /* what the first of them have got */
+  uint32_t filled_count;
+  bool streaming;
+  uint32_t sequence; /* of the frame that comes next */
 };
 
 static int fail(int error) {
@@ -166,15 +171,22 @@ static void advance(struct camera *camera) {
   uint64_t ticks = 0;
   if (read(camera->clock, &ticks, sizeof ticks) != sizeof ticks || !camera->streaming) return;
   if (has_fault(camera, "silent")) return;
-  camera->sequence += ticks;
-  if (camera->queued > 0) camera->due = true;
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  int64_t period = 1000000000L / camera->mode->fps;
+  int64_t at = now.tv_sec * 1000000000L + now.tv_nsec - (int64_t)ticks * period;
+  for (; ticks > 0; ticks--, camera->sequence++) {
+    at += period;
+    if (camera->filled_count < camera->queued)
+      camera->filled[camera->filled_count++] = (struct happened){camera->sequence, at};
+  }
 }
 
 short camera_events(struct camera *camera) {
   advance(camera);
   if (is_unplugged(camera)) return POLLERR | POLLHUP;
   if (!camera->streaming || has_fault(camera, "broken")) return POLLERR;
-  return camera->due ? POLLIN | POLLRDNORM : 0;
+  return camera->filled_count > 0 ? POLLIN | POLLRDNORM : 0;
 }
 
 /* --- What it is --- */
@@ -325,8 +337,8 @@ static int rate_ioctl(struct camera *camera, unsigned long request, struct v4l2_
 /* --- Its frames --- */
 
 static void stop(struct camera *camera) {
-  camera->streaming = camera->due = false;
-  camera->queued = 0;
+  camera->streaming = false;
+  camera->queued = camera->filled_count = 0;
 }
 
 static int request_buffers(struct camera *camera, struct v4l2_requestbuffers *request) {
@@ -375,18 +387,19 @@ static int queue_buffer(struct camera *camera, struct v4l2_buffer *buffer) {
   return 0;
 }
 
-/* Opens the frame that it is time for. The folder's last is followed by its first. */
+/* Opens the oldest frame that was not taken. The folder's last is followed by its first. */
 static int open_frame(const struct camera *camera) {
   char path[PATH + 16];
   uint32_t count = 0;
   do snprintf(path, sizeof path, "%s/%05u", camera->mode->frames, count);
   while (access(path, F_OK) == 0 && ++count);
   if (count == 0) return fail(EIO);
-  snprintf(path, sizeof path, "%s/%05u", camera->mode->frames, camera->sequence % count);
+  snprintf(path, sizeof path, "%s/%05u", camera->mode->frames,
+           camera->filled[0].sequence % count);
   return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-/* Writes the present frame where buffer `index` is; how long it is. */
+/* Writes that frame where buffer `index` is; how long it is. */
 static ssize_t fill(const struct camera *camera, uint32_t index) {
   ssize_t length = -1;
   void *memory =
@@ -399,25 +412,23 @@ static ssize_t fill(const struct camera *camera, uint32_t index) {
 }
 
 static int dequeue_buffer(struct camera *camera, struct v4l2_buffer *buffer) {
-  struct timespec now;
   ssize_t length;
   if (!camera->streaming) return fail(EINVAL);
   if (has_fault(camera, "broken")) return fail(EIO);
   advance(camera);
-  if (!camera->due) return fail(EAGAIN);
+  if (camera->filled_count == 0) return fail(EAGAIN);
   length = fill(camera, camera->queue[0]);
   if (length < 0) return fail(EIO);
-  clock_gettime(CLOCK_MONOTONIC, &now);
   memset(buffer, 0, sizeof *buffer);
   buffer->type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
   buffer->index = camera->queue[0];
   describe_buffer(camera, buffer);
   buffer->bytesused = length;
-  buffer->sequence = camera->sequence - 1;
-  buffer->timestamp.tv_sec = now.tv_sec;
-  buffer->timestamp.tv_usec = now.tv_nsec / 1000;
-  camera->due = false;
+  buffer->sequence = camera->filled[0].sequence;
+  buffer->timestamp.tv_sec = camera->filled[0].at / 1000000000;
+  buffer->timestamp.tv_usec = camera->filled[0].at % 1000000000 / 1000;
   memmove(camera->queue, camera->queue + 1, --camera->queued * sizeof *camera->queue);
+  memmove(camera->filled, camera->filled + 1, --camera->filled_count * sizeof *camera->filled);
   return 0;
 }
 

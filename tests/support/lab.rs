@@ -13,6 +13,8 @@ use super::{SOON, until};
 /// What tests/lab/guest/ sets up.
 pub const NAME: &str = "vivid";
 pub const CAMERA: &str = "/dev/video0";
+/// How vivid is loaded (tests/lab/guest/prepare.sh).
+pub const PLAIN_CAMERA: &str = "n_devs=1 node_types=0x1 num_inputs=1 input_types=0x0";
 /// Waits for the camera's node, lets its bars move, and takes the words off,
 /// which cover half of a small picture.
 pub const MOVE: &str = "until v4l2-ctl -d /dev/video0 \
@@ -113,14 +115,19 @@ impl Lab {
 
     /// What a command in the machine prints.
     pub async fn vm(&self, command: &str) -> String {
+        self.vm_within(SOON, command).await
+    }
+
+    /// The same for one that takes its time.
+    pub async fn vm_within(&self, limit: Duration, command: &str) -> String {
         let mut ssh = Command::new("ssh");
         ssh.kill_on_drop(true).stdin(Stdio::null());
         ssh.arg("-F")
             .arg(&self.ssh_config)
             .args(["lab-vm", command]);
-        let output = timeout(SOON, ssh.output())
+        let output = timeout(limit, ssh.output())
             .await
-            .unwrap_or_else(|_| panic!("no answer in {:?}: {command}", SOON))
+            .unwrap_or_else(|_| panic!("no answer in {limit:?}: {command}"))
             .expect("ssh is installed");
         assert!(output.status.success(), "{command}: {output:?}");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()

@@ -28,6 +28,13 @@ pub struct Track {
     pub last: Option<Instant>,
     pub sequence: Option<u16>,
     pub timeline: Timeline,
+    /// Bytes of payload.
+    pub bytes: u64,
+    /// Every SPS that did not equal the one before.
+    pub sps: Vec<Vec<u8>>,
+    /// The longest time between two whole pictures, since this was set to zero.
+    pub longest_gap: Duration,
+    last_frame: Option<Instant>,
     key: bool,
     whole: bool,
 }
@@ -112,6 +119,12 @@ impl Track {
             self.whole = false;
         }
         self.sequence = Some(header.sequence_number);
+        self.bytes += packet.payload.len() as u64;
+        if let Some(sps) = sps(&packet.payload)
+            && self.sps.last().is_none_or(|last| last != sps)
+        {
+            self.sps.push(sps.to_vec());
+        }
         self.timeline.take(header, now);
         self.last = Some(now);
         if header.payload_type == OPUS {
@@ -127,6 +140,11 @@ impl Track {
         }
         if header.marker {
             self.frames += u64::from(self.whole);
+            if self.whole
+                && let Some(last) = self.last_frame.replace(now)
+            {
+                self.longest_gap = self.longest_gap.max(now - last);
+            }
             if self.whole && self.key {
                 self.key_frames += 1;
                 self.first_key.get_or_insert(now);
@@ -145,6 +163,19 @@ fn begins_key_frame(payload: &[u8]) -> Option<bool> {
         28 => payload.get(1)? & 0x80 != 0 && kind(payload[1]) == 5,
         other => matches!(other, 5 | 7),
     })
+}
+
+/// The SPS in a packet (RFC 6184 §5.6, §5.7.1).
+fn sps(payload: &[u8]) -> Option<&[u8]> {
+    match payload.first()? & 0x1f {
+        7 => Some(payload),
+        24 => {
+            let size = usize::from(u16::from_be_bytes([*payload.get(1)?, *payload.get(2)?]));
+            let first = payload.get(3..3 + size)?;
+            (first.first()? & 0x1f == 7).then_some(first)
+        }
+        _ => None,
+    }
 }
 
 impl Received {

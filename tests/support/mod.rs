@@ -10,9 +10,11 @@ pub mod device;
 pub mod faults;
 pub mod inside;
 pub mod lab;
+pub mod machine;
 pub mod meter;
 pub mod original;
 pub mod picture;
+pub mod relay;
 pub mod shims;
 pub mod viewer;
 

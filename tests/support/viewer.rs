@@ -4,6 +4,7 @@
 //! It stands alone: the bench includes this file by its path.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,7 @@ use webrtc::peer_connection::{
 
 use super::cuttable::Cuttable;
 use super::meter::{Meter, Received};
+use super::relay::Relay;
 
 /// Payload types of the offer.
 pub const H264: u8 = 102;
@@ -65,6 +67,8 @@ pub struct Heard {
     /// It was closed.
     pub channel_closed: bool,
     pub times: Times,
+    /// The device's candidates are not used.
+    deaf: bool,
     /// Candidates that came before their answer.
     early: VecDeque<RTCIceCandidateInit>,
 }
@@ -90,6 +94,7 @@ pub struct Viewer {
     shared: Arc<Shared>,
     socket: JoinHandle<()>,
     tasks: Arc<Cuttable>,
+    relay: Option<Arc<Relay>>,
 }
 
 impl Viewer {
@@ -137,6 +142,7 @@ impl Viewer {
             shared,
             socket,
             tasks: Arc::new(Cuttable::default()),
+            relay: None,
         };
         viewer
             .wait("the camera is in the list", |heard, _| {
@@ -145,6 +151,13 @@ impl Viewer {
             })
             .await;
         viewer
+    }
+
+    /// From the next call on all media goes through `relay`: the device is told
+    /// its address, and no candidate of the device is taken.
+    pub fn go_through(&mut self, relay: Arc<Relay>) {
+        lock(&self.shared.heard).deaf = true;
+        self.relay = Some(relay);
     }
 
     /// Calls, with a new connection. A call that was there is gone without a
@@ -162,9 +175,11 @@ impl Viewer {
         {
             let mut heard = lock(&self.shared.heard);
             let (users, id) = (std::mem::take(&mut heard.users), heard.id.take());
+            let deaf = heard.deaf;
             *heard = Heard {
                 users,
                 id,
+                deaf,
                 ..Heard::default()
             };
         }
@@ -225,6 +240,7 @@ impl Viewer {
             name: self.name.clone(),
             camera: self.camera.clone(),
             frames: self.frames.clone(),
+            relay: self.relay.clone(),
             shared: Arc::downgrade(&self.shared),
         };
         let connection = PeerConnectionBuilder::new()
@@ -448,6 +464,9 @@ async fn hear(shared: &Shared, name: &str, mut frame: Value) {
             let answered = {
                 let mut heard = lock(&shared.heard);
                 heard.candidates.push(value);
+                if heard.deaf {
+                    return;
+                }
                 if heard.answers.is_empty() {
                     heard.early.push_back(candidate.clone());
                 }
@@ -466,6 +485,7 @@ struct Handler {
     name: String,
     camera: String,
     frames: mpsc::UnboundedSender<Value>,
+    relay: Option<Arc<Relay>>,
     /// The connection, which owns this, is in there.
     shared: std::sync::Weak<Shared>,
 }
@@ -476,9 +496,13 @@ impl PeerConnectionEventHandler for Handler {
         let Ok(candidate) = event.candidate.to_json() else {
             return;
         };
+        let text = match &self.relay {
+            Some(relay) => through(&candidate.candidate, relay),
+            None => candidate.candidate,
+        };
         let _ = self.frames.send(json!({
             "type": "new-ice-candidate", "name": self.name, "target": self.camera,
-            "candidate": {"candidate": candidate.candidate, "sdpMid": "0", "sdpMLineIndex": 0,
+            "candidate": {"candidate": text, "sdpMid": "0", "sdpMLineIndex": 0,
                 "usernameFragment": candidate.username_fragment},
         }));
     }
@@ -498,6 +522,20 @@ impl PeerConnectionEventHandler for Handler {
             lock(&shared.tracks).push(track);
         }
     }
+}
+
+/// A candidate with the relay's address for its own (RFC 8839 §5.1: the fifth
+/// and sixth fields).
+fn through(candidate: &str, relay: &Relay) -> String {
+    let mut fields: Vec<_> = candidate.split(' ').map(str::to_owned).collect();
+    if let [_, _, _, _, address, port, ..] = fields.as_mut_slice() {
+        if let (Ok(ip), Ok(number)) = (address.parse(), port.parse()) {
+            relay.lead_to(SocketAddr::new(ip, number));
+        }
+        *address = relay.front().ip().to_string();
+        *port = relay.front().port().to_string();
+    }
+    fields.join(" ")
 }
 
 /// What is offered: payload type, codec, kind.

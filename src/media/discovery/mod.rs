@@ -1,13 +1,11 @@
 //! Which cameras and microphones this machine has, described so that the
 //! [plan](super::plan) can be made, and tested, without them.
 //!
-//! * [`video4linux`] lists the nodes and says which of them are cameras;
-//!   `ioctl` asks one node.
+//! * [`video4linux`] lists the nodes and says which of them are cameras.
 //! * [`libcamera`] lists the cameras that only libcamera can run.
 //! * [`sound`] lists sound servers, shared PCMs and cards.
 //! * [`report`] puts all of it into words, for `camera-agent devices`.
 
-mod ioctl;
 pub mod libcamera;
 pub mod report;
 pub mod sound;

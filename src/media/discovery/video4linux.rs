@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use v4l::v4l_sys as sys;
 
-use super::ioctl::{Capability, Interval, Node, Size, reduced};
 use super::{Camera, CameraKind, Cameras, Mode, OtherNode, Signal, Wish};
+use crate::media::v4l2::{Capability, Interval, Node, Size, reduced};
 
 /// Where nodes and their descriptions are; another root in tests.
 #[derive(Debug, Clone)]
@@ -161,6 +161,7 @@ fn camera(
         .starts_with("usb-")
         .then(|| usb_mbit(sys))
         .flatten();
+    let controls = node.controls().unwrap_or_default();
     Camera {
         device: paths.remove(0),
         aliases: paths,
@@ -175,7 +176,7 @@ fn camera(
         trouble: signal.and_then(no_signal).map(str::to_owned),
         signal,
         modes,
-        controls: node.controls(),
+        controls: controls.into_iter().map(|c| c.control).collect(),
     }
 }
 

@@ -14,7 +14,7 @@ use tracing::{debug, warn};
 use super::{parse, sink, words};
 use crate::media::plan::PicturePlan;
 use crate::media::pulse::Pulse;
-use crate::media::{AccessUnit, MediaError, Output};
+use crate::media::{AccessUnit, Encoding, MediaError, Output};
 use crate::sdp::VideoCodec;
 
 /// Unlinking a branch waits this long for the streaming thread.
@@ -28,14 +28,15 @@ const INSIDE: usize = 32;
 /// Which encoder: they come and go, and late news of one is no news of the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BranchId {
-    pub codec: VideoCodec,
+    pub encoding: Encoding,
     serial: u64,
 }
 
 impl BranchId {
     /// The bin's name.
     fn name(self) -> String {
-        format!("branch-{}-{}", self.codec, self.serial)
+        let Encoding { codec, tier } = self.encoding;
+        format!("branch-{codec}-{tier}-{}", self.serial)
     }
 
     /// The branch that `object` is in.
@@ -51,12 +52,15 @@ impl BranchId {
     }
 
     fn parse(name: &str) -> Option<Self> {
-        let (codec, serial) = name.strip_prefix("branch-")?.split_once('-')?;
+        let mut parts = name.strip_prefix("branch-")?.split('-');
+        let codec = parts.next()?;
         let codec = [VideoCodec::H264, VideoCodec::Vp8]
             .into_iter()
             .find(|c| c.name() == codec)?;
-        let serial = serial.parse().ok()?;
-        Some(Self { codec, serial })
+        let tier = parts.next()?.parse().ok()?;
+        let serial = parts.next()?.parse().ok()?;
+        let encoding = Encoding { codec, tier };
+        Some(Self { encoding, serial })
     }
 }
 
@@ -94,14 +98,15 @@ impl Running {
             let (on_problem, what, first, over) = &this;
             let problem = match message.view() {
                 gst::MessageView::Error(error) => words(error),
-                gst::MessageView::Eos(_) => "it ended by itself".to_owned(),
+                // Each sink tells of its own end. The pipeline says it once all of
+                // them have ended, which may be the only encoder's doing.
                 _ => return gst::BusSyncReply::Drop,
             };
             if !over.load(Ordering::Acquire) {
                 lock(first).get_or_insert_with(|| problem.clone());
                 let branch = message.src().and_then(BranchId::of);
                 let what = match branch {
-                    Some(branch) => format!("encoder for {}", branch.codec),
+                    Some(branch) => format!("encoder for {}", branch.encoding),
                     None => what.clone(),
                 };
                 on_problem(branch, MediaError::Pipeline { what, problem });
@@ -154,7 +159,7 @@ impl Running {
                 .eos(move |_| {
                     if ended.load(Ordering::Acquire) {
                         let what = match branch {
-                            Some(branch) => format!("encoder for {}", branch.codec),
+                            Some(branch) => format!("encoder for {}", branch.encoding),
                             None => what.clone(),
                         };
                         let problem = "it ended by itself".to_owned();
@@ -299,22 +304,36 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
         .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
+/// Lets every second buffer go by unseen while `halved` is true.
+fn drop_every_second(pad: &gst::Pad, halved: Arc<AtomicBool>) {
+    let odd = AtomicBool::new(false);
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+        let odd = odd.fetch_xor(true, Ordering::Relaxed);
+        if odd && halved.load(Ordering::Acquire) {
+            gst::PadProbeReturn::Drop
+        } else {
+            gst::PadProbeReturn::Ok
+        }
+    });
+}
+
 struct Branch {
     id: BranchId,
     bin: gst::Bin,
     sink: gst_app::AppSink,
     tee_pad: gst::Pad,
     life: Life,
+    halved: Arc<AtomicBool>,
 }
 
 /// A picture's pipeline: a camera, a test picture or the slate, with an encoder
-/// for each codec that is watched.
+/// for each encoding that is watched.
 pub(super) struct Picture {
     /// How it was made.
     pub plan: PicturePlan,
     running: Running,
     tee: gst::Element,
-    branches: HashMap<VideoCodec, Branch>,
+    branches: HashMap<Encoding, Branch>,
     /// How many branches there have been.
     serials: u64,
     frames: Arc<Pulse>,
@@ -355,7 +374,9 @@ impl Picture {
                             },
                         );
                     }
-                    return gst::PadProbeReturn::Drop;
+                    // Not `Drop`, for which GStreamer frees the event that its
+                    // bindings have freed.
+                    return gst::PadProbeReturn::Handled;
                 }
                 _ => {}
             }
@@ -395,41 +416,49 @@ impl Picture {
     }
 
     /// When the last frame came out of an encoder.
-    pub fn last_encoded(&self, codec: VideoCodec) -> Option<Instant> {
-        self.branches.get(&codec)?.life.encoded.last()
+    pub fn last_encoded(&self, encoding: Encoding) -> Option<Instant> {
+        self.branches.get(&encoding)?.life.encoded.last()
     }
 
-    /// The codecs that are encoded.
-    pub fn codecs(&self) -> Vec<VideoCodec> {
+    /// What is encoded.
+    pub fn encodings(&self) -> Vec<Encoding> {
         self.branches.keys().copied().collect()
     }
 
-    /// A codec's bin and the sink in it.
-    pub fn branch(&self, codec: VideoCodec) -> Option<(&gst::Bin, &gst_app::AppSink)> {
-        self.branches.get(&codec).map(|b| (&b.bin, &b.sink))
+    /// An encoder's bin and the sink in it.
+    pub fn branch(&self, encoding: Encoding) -> Option<(&gst::Bin, &gst_app::AppSink)> {
+        self.branches.get(&encoding).map(|b| (&b.bin, &b.sink))
+    }
+
+    /// Encodes every second frame only, or all.
+    pub fn halve(&self, encoding: Encoding, halved: bool) {
+        if let Some(branch) = self.branches.get(&encoding) {
+            branch.halved.store(halved, Ordering::Release);
+        }
     }
 
     /// True for a branch that was not taken off.
     pub fn has(&self, branch: BranchId) -> bool {
         self.branches
-            .get(&branch.codec)
+            .get(&branch.encoding)
             .is_some_and(|b| b.id == branch)
     }
 
     pub fn add_branch(
         &mut self,
-        codec: VideoCodec,
+        encoding: Encoding,
         description: &str,
+        halved: bool,
         output: SharedOutput,
     ) -> Result<(), MediaError> {
         let failed = |problem: String| MediaError::Pipeline {
-            what: format!("encoder for {codec}"),
+            what: format!("encoder for {encoding}"),
             problem,
         };
-        debug!(stream = %codec, description, "encoder");
+        debug!(stream = %encoding, description, "encoder");
         self.serials += 1;
         let id = BranchId {
-            codec,
+            encoding,
             serial: self.serials,
         };
         let bin = gst::parse::bin_from_description(description, true)
@@ -445,6 +474,11 @@ impl Picture {
             .request_pad_simple("src_%u")
             .expect("a tee has any number of pads");
         let bin_pad = bin.static_pad("sink").expect("the unlinked pad is ghosted");
+        let halved = Arc::new(AtomicBool::new(halved));
+        // A camera's own H.264 goes through without an encoder, and whole.
+        if let Some(pad) = bin.by_name("encoder").and_then(|e| e.static_pad("sink")) {
+            drop_every_second(&pad, halved.clone());
+        }
         // The branch runs before the first buffer comes.
         let linked = bin
             .sync_state_with_parent()
@@ -456,18 +490,19 @@ impl Picture {
             sink,
             tee_pad,
             life,
+            halved,
         };
-        self.branches.insert(codec, branch);
+        self.branches.insert(encoding, branch);
         if linked.is_err() {
-            self.remove_branch(codec);
+            self.remove_branch(encoding);
         }
         linked.map(drop)
     }
 
     /// Takes an encoder off, whatever state it is in. Errors of it are no news
     /// any more.
-    pub fn remove_branch(&mut self, codec: VideoCodec) {
-        let Some(branch) = self.branches.remove(&codec) else {
+    pub fn remove_branch(&mut self, encoding: Encoding) {
+        let Some(branch) = self.branches.remove(&encoding) else {
             return;
         };
         branch.life.end();
@@ -487,12 +522,12 @@ impl Picture {
             // Stopped while it is linked it would stop the rest, and silently.
             let error = MediaError::Pipeline {
                 what: self.running.what.clone(),
-                problem: format!("the branch for {codec} could not be taken off"),
+                problem: format!("the branch for {encoding} could not be taken off"),
             };
             (self.running.on_problem)(None, error);
         }
         let _ = self.running.pipeline.remove(&branch.bin);
-        stop(branch.bin.upcast(), &format!("encoder for {codec}"));
+        stop(branch.bin.upcast(), &format!("encoder for {encoding}"));
         self.tee.release_request_pad(&branch.tee_pad);
     }
 }

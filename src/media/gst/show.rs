@@ -21,12 +21,12 @@ use crate::config::{VideoConfig, VideoSource};
 use crate::media::controls::{self, ControlError};
 use crate::media::encoder::Encoder;
 use crate::media::learned::Learned;
+use crate::media::led::{Led, Lit};
 use crate::media::picture::{Caption, Painter, Plane};
-use crate::media::plan::{self, Memory};
+use crate::media::plan::{self, Memory, Target};
 use crate::media::probe::{Encoders, Found};
 use crate::media::recovery::{Action, Event, Limits, Recovery};
-use crate::media::{MediaError, Output, PictureStatus, Waker, hotplug};
-use crate::sdp::VideoCodec;
+use crate::media::{Encoding, MediaError, Output, PictureStatus, VideoRate, Waker, hotplug};
 
 const LOST: Caption = Caption::Words("CAMERA LOST, WAITING");
 const STARTING: Caption = Caption::Words("CAMERA IS STARTING");
@@ -43,13 +43,17 @@ enum News {
 struct Camera {
     picture: Picture,
     flowing_since: Option<Instant>,
+    /// After `picture`: fields are dropped in their order, and the light goes
+    /// off when the device is closed. `None` for a generated picture.
+    _lit: Option<Lit>,
 }
 
 impl Camera {
-    fn new(picture: Picture) -> Self {
+    fn new(picture: Picture, lit: Option<Lit>) -> Self {
         Self {
             picture,
             flowing_since: None,
+            _lit: lit,
         }
     }
 
@@ -118,15 +122,20 @@ enum Shown {
 
 pub(super) struct Show {
     config: VideoConfig,
+    led: Led,
     encoders: Arc<Encoders>,
-    /// The rows in use.
-    rows: HashMap<VideoCodec, Row>,
+    /// The best encoder for H.264.
+    first: Arc<Encoder>,
+    /// The rows in use; there is always one for [`Encoding::H264`].
+    rows: HashMap<Encoding, Row>,
     clock: gst::Clock,
     base_time: gst::ClockTime,
     recovery: Recovery,
     teller: Teller,
     news: mpsc::Receiver<News>,
-    outputs: HashMap<VideoCodec, SharedOutput>,
+    outputs: HashMap<Encoding, SharedOutput>,
+    /// What was asked for last.
+    rates: HashMap<Encoding, VideoRate>,
     /// The camera's pipeline: `None` while it is being opened.
     camera: Option<Numbered<Option<Camera>>>,
     slate: Option<Numbered<Picture>>,
@@ -157,8 +166,10 @@ impl Show {
                 fastrand::u64(..),
             ),
             config,
+            led: Led::default(),
             encoders,
-            rows: HashMap::from([(VideoCodec::H264, Row::first(h264))]),
+            first: h264.clone(),
+            rows: HashMap::from([(Encoding::H264, Row::first(h264))]),
             clock,
             base_time,
             teller: Teller {
@@ -167,6 +178,7 @@ impl Show {
             },
             news,
             outputs: HashMap::new(),
+            rates: HashMap::new(),
             camera: None,
             slate: None,
             spare: None,
@@ -178,36 +190,55 @@ impl Show {
         }
     }
 
+    /// The light that is on while the camera is open.
+    pub fn set_led(&mut self, led: Led) {
+        self.led = led;
+    }
+
     pub fn attach(&mut self, waker: Waker) {
         self.teller.waker = Some(waker);
     }
 
-    pub fn start(&mut self, codec: VideoCodec, output: Output) {
-        self.outputs.insert(codec, Arc::new(Mutex::new(output)));
+    pub fn start(&mut self, encoding: Encoding, output: Output) {
+        self.outputs.insert(encoding, Arc::new(Mutex::new(output)));
         let now = Instant::now();
         self.recovery.handle(Event::Watched, now);
         if self.shown != Shown::Nothing {
-            self.hang(codec);
+            self.hang(encoding);
         }
     }
 
-    pub fn stop(&mut self, codec: VideoCodec) {
-        self.outputs.remove(&codec);
+    pub fn stop(&mut self, encoding: Encoding) {
+        self.outputs.remove(&encoding);
         let now = Instant::now();
-        self.recovery.handle(Event::EncoderStopped(codec), now);
+        self.recovery.handle(Event::EncoderStopped(encoding), now);
         if self.outputs.is_empty() {
             // The whole picture goes; its encoders go with it.
             self.recovery.handle(Event::Unwatched, now);
         } else if let Some(picture) = self.shown_picture() {
-            picture.remove_branch(codec);
+            picture.remove_branch(encoding);
         }
     }
 
-    pub fn force_key_frame(&mut self, codec: VideoCodec) {
-        let row = self.rows.get(&codec).map(|row| row.encoder.clone());
-        let branch = self.shown_picture().and_then(|p| p.branch(codec));
+    pub fn force_key_frame(&mut self, encoding: Encoding) {
+        let row = self.rows.get(&encoding).map(|row| row.encoder.clone());
+        let branch = self.shown_picture().and_then(|p| p.branch(encoding));
         if let (Some(row), Some((bin, sink))) = (row, branch) {
             control::force_key_frame(&row, bin, sink);
+        }
+    }
+
+    pub fn set_rate(&mut self, encoding: Encoding, rate: VideoRate) {
+        if self.rates.insert(encoding, rate) == Some(rate) {
+            return;
+        }
+        let row = self.rows.get(&encoding).map(|row| row.encoder.clone());
+        let picture = self.shown_picture();
+        if let (Some(row), Some(picture)) = (row, picture)
+            && let Some((bin, _)) = picture.branch(encoding)
+        {
+            picture.halve(encoding, rate.halved);
+            control::set_bitrate(&row, bin, counted_in_frames(rate));
         }
     }
 
@@ -236,7 +267,24 @@ impl Show {
         PictureStatus {
             status: self.recovery.status(),
             node,
+            size: self.size(),
         }
+    }
+
+    /// Width and height of what is shown.
+    fn size(&self) -> Option<(u32, u32)> {
+        let picture = match self.shown {
+            Shown::Nothing => None,
+            Shown::Camera => self.camera.as_ref()?.value.as_ref().map(|c| &c.picture),
+            Shown::Slate => self.slate.as_ref().map(|s| &s.value),
+        };
+        let caps = picture?
+            .element("tee")?
+            .static_pad("sink")?
+            .current_caps()?;
+        let caps = caps.structure(0)?;
+        let pixels = |name| u32::try_from(caps.get::<i32>(name).ok()?).ok();
+        Some((pixels("width")?, pixels("height")?))
     }
 
     pub fn poll(&mut self, now: Instant) -> Option<Instant> {
@@ -246,14 +294,15 @@ impl Show {
         self.act(now);
         let (source, encoded) = match self.shown_picture() {
             Some(picture) => (picture.last_frame(), {
-                let codecs = picture.codecs();
-                let encoded = codecs.into_iter().map(|c| (c, picture.last_encoded(c)));
+                let encodings = picture.encodings();
+                let encoded = encodings.into_iter().map(|c| (c, picture.last_encoded(c)));
                 encoded.collect::<HashMap<_, _>>()
             }),
             None => (None, HashMap::new()),
         };
-        self.recovery
-            .observe(now, source, |codec| encoded.get(&codec).copied().flatten());
+        self.recovery.observe(now, source, |encoding| {
+            encoded.get(&encoding).copied().flatten()
+        });
         self.act(now);
         self.recovery.poll_timeout(now)
     }
@@ -288,7 +337,7 @@ impl Show {
                     Some(branch)
                         if shown && self.shown_picture().is_some_and(|p| p.has(branch)) =>
                     {
-                        self.encoder_failed(branch.codec, &error, now);
+                        self.encoder_failed(branch.encoding, &error, now);
                     }
                     Some(_) => {}
                     None if is_camera(self, number) => self.camera_failed(&error, now),
@@ -344,10 +393,10 @@ impl Show {
         );
     }
 
-    fn encoder_failed(&mut self, codec: VideoCodec, error: &MediaError, now: Instant) {
+    fn encoder_failed(&mut self, encoding: Encoding, error: &MediaError, now: Instant) {
         let reason = error.to_string();
         self.recovery
-            .handle(Event::EncoderFailed(codec, reason), now);
+            .handle(Event::EncoderFailed(encoding, reason), now);
     }
 
     /// Logs and learns from the loss of the camera, before it is closed.
@@ -398,10 +447,10 @@ impl Show {
                     self.forgive(now);
                     self.prepare();
                 }
-                Action::RestartEncoder(codec) => self.hang(codec),
-                Action::NextEncoder(codec) => {
-                    self.next_encoder(codec);
-                    self.hang(codec);
+                Action::RestartEncoder(encoding) => self.hang(encoding),
+                Action::NextEncoder(encoding) => {
+                    self.next_encoder(encoding);
+                    self.hang(encoding);
                 }
             }
         }
@@ -412,7 +461,7 @@ impl Show {
             let number = spare.number;
             let picture = spare.value;
             match picture.play(&self.clock, self.base_time) {
-                Ok(()) => self.opened(number, Camera::new(picture), now),
+                Ok(()) => self.opened(number, Camera::new(picture, None), now),
                 Err(error) => {
                     self.camera = Some(Numbered {
                         number,
@@ -433,9 +482,13 @@ impl Show {
         let refused = self.refused.clone();
         let thread = std::thread::Builder::new().name("camera-open".into());
         let spawned = thread.spawn(move || {
-            let camera = opener.open().and_then(|picture| {
+            // From before anything touches a node until nothing here does any
+            // more; the camera has one of its own.
+            let lit = opener.light();
+            let camera = lit.as_ref().map_err(Clone::clone).and_then(|lit| {
+                let picture = opener.open()?;
                 picture.play(&clock, base_time)?;
-                Ok(Box::new(Camera::new(picture)))
+                Ok(Box::new(Camera::new(picture, lit.clone())))
             });
             let opened = camera.as_ref().ok();
             let node = opened.and_then(|camera| camera.picture.plan.node.clone());
@@ -457,7 +510,8 @@ impl Show {
     fn opener(&self, number: u64) -> Opener {
         Opener {
             config: self.config.clone(),
-            h264: self.rows[&VideoCodec::H264].encoder.clone(),
+            led: self.led.clone(),
+            h264: self.rows[&Encoding::H264].encoder.clone(),
             learned: self.learned.clone(),
             teller: self.teller.clone(),
             number,
@@ -519,59 +573,75 @@ impl Show {
     }
 
     fn hang_all(&mut self) {
-        let codecs: Vec<_> = self.outputs.keys().copied().collect();
-        for codec in codecs {
-            self.hang(codec);
+        let encodings: Vec<_> = self.outputs.keys().copied().collect();
+        for encoding in encodings {
+            self.hang(encoding);
         }
     }
 
     fn unhang_all(&mut self) {
         if let Some(picture) = self.shown_picture() {
-            for codec in picture.codecs() {
-                picture.remove_branch(codec);
+            for encoding in picture.encodings() {
+                picture.remove_branch(encoding);
             }
         }
     }
 
-    /// Puts a fresh encoder for `codec` on what is shown.
-    fn hang(&mut self, codec: VideoCodec) {
-        let (Some(output), row) = (self.outputs.get(&codec).cloned(), self.encoder(codec)) else {
+    /// Puts a fresh encoder for `encoding` on what is shown.
+    fn hang(&mut self, encoding: Encoding) {
+        let (Some(output), row) = (self.outputs.get(&encoding).cloned(), self.encoder(encoding))
+        else {
             return;
         };
+        let rate = self.rates.get(&encoding).copied().unwrap_or(VideoRate {
+            bits_per_second: self.config.bitrate_kbps.saturating_mul(1000),
+            halved: false,
+        });
         let config = self.config.clone();
         let Some(picture) = self.shown_picture() else {
             return;
         };
-        picture.remove_branch(codec);
+        picture.remove_branch(encoding);
         let memory = match picture.plan.description.contains(" io-mode=dmabuf") {
             true => Memory::Dmabuf,
             false => Memory::Mmap,
         };
         let hung = row.and_then(|row| {
             let plan = &picture.plan;
-            let description = plan::branch(&row, &config, &plan.carries, plan.fps, memory);
-            picture.add_branch(codec, &description, output)
+            let target = Target {
+                bits_per_second: counted_in_frames(rate),
+                size: plan::tier_size(&config, plan.size, encoding.tier),
+            };
+            let description = plan::branch(&row, target, &plan.carries, plan.fps, memory);
+            picture.add_branch(encoding, &description, rate.halved, output)
         });
         let now = Instant::now();
-        self.recovery.handle(Event::EncoderStarted(codec), now);
+        self.recovery.handle(Event::EncoderStarted(encoding), now);
         if let Err(error) = hung {
-            self.encoder_failed(codec, &error, now);
+            self.encoder_failed(encoding, &error, now);
         }
     }
 
-    fn encoder(&mut self, codec: VideoCodec) -> Result<Arc<Encoder>, MediaError> {
-        if let Some(row) = self.rows.get(&codec) {
+    fn encoder(&mut self, encoding: Encoding) -> Result<Arc<Encoder>, MediaError> {
+        if let Some(row) = self.rows.get(&encoding) {
             return Ok(row.encoder.clone());
         }
-        let Found { encoder, .. } = self.encoders.best(codec)?;
-        self.rows.insert(codec, Row::first(encoder.clone()));
+        let Found { encoder, .. } = match encoding.tier {
+            0 => self.encoders.best(encoding.codec)?,
+            tier => {
+                let whole = (self.config.width, self.config.height);
+                let size = plan::tier_size(&self.config, whole, tier);
+                self.encoders.beside_best(encoding.codec, size)?
+            }
+        };
+        self.rows.insert(encoding, Row::first(encoder.clone()));
         Ok(encoder)
     }
 
     /// Puts the next one that works in the place of one that failed twice; the
     /// best again behind the last.
-    fn next_encoder(&mut self, codec: VideoCodec) {
-        let Some(failed) = self.rows.get(&codec).map(|row| row.encoder.clone()) else {
+    fn next_encoder(&mut self, encoding: Encoding) {
+        let Some(failed) = self.rows.get(&encoding).map(|row| row.encoder.clone()) else {
             return;
         };
         let next = match self.encoders.after(&failed.id) {
@@ -584,16 +654,16 @@ impl Show {
                     fell_at: Some(Instant::now()),
                 }
             }
-            None => match self.encoders.best(codec) {
+            None => match self.encoders.best(encoding.codec) {
                 Ok(best) => Row::first(best.encoder),
                 Err(error) => return error!(%error, "no encoder is left"),
             },
         };
         warn!(
-            stream = %codec, failed = %failed.id, next = %next.encoder.id,
+            stream = %encoding, failed = %failed.id, next = %next.encoder.id,
             "another encoder takes over"
         );
-        self.rows.insert(codec, next);
+        self.rows.insert(encoding, next);
     }
 
     /// An encoder that failed after many hours may work again: it is given a
@@ -603,11 +673,24 @@ impl Show {
             row.fell_at
                 .is_none_or(|at| now.saturating_duration_since(at) < FORGIVEN)
         });
+        // The camera's mode is chosen for what this one takes.
+        self.rows
+            .entry(Encoding::H264)
+            .or_insert_with(|| Row::first(self.first.clone()));
     }
 
     fn number(&mut self) -> u64 {
         self.numbers += 1;
         self.numbers
+    }
+}
+
+/// Encoders count frames, not time: with half of them each may be twice as
+/// large.
+fn counted_in_frames(rate: VideoRate) -> u32 {
+    match rate.halved {
+        true => rate.bits_per_second.saturating_mul(2),
+        false => rate.bits_per_second,
     }
 }
 
@@ -624,6 +707,7 @@ fn set_controls(node: &str, config: &VideoConfig, refused: &mut Vec<ControlError
 /// All that is needed to open the camera, on another thread.
 struct Opener {
     config: VideoConfig,
+    led: Led,
     h264: Arc<Encoder>,
     learned: Arc<Mutex<Learned>>,
     teller: Teller,
@@ -631,6 +715,14 @@ struct Opener {
 }
 
 impl Opener {
+    /// Switches the light on where there is a device to open.
+    fn light(&self) -> Result<Option<Lit>, MediaError> {
+        match self.config.source {
+            VideoSource::V4l2 | VideoSource::Custom => self.led.light().map(Some),
+            VideoSource::Test => Ok(None),
+        }
+    }
+
     /// Makes the camera's pipeline, or the one that stands for it.
     fn open(&self) -> Result<Picture, MediaError> {
         let learned = lock(&self.learned).clone();

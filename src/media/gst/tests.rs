@@ -7,11 +7,11 @@ use tokio::sync::broadcast::Receiver;
 use tokio::time::timeout;
 
 use super::*;
-use crate::config::{Config, VideoSource};
+use crate::config::{Config, TierConfig, VideoSource};
 use crate::media::probe::Prober;
 use crate::media::probe::cache::Cache;
 use crate::media::status::State;
-use crate::media::{Frame, Hub, Watch};
+use crate::media::{Encoding, Frame, Hub, VideoRate, Watch};
 use crate::sdp::VideoCodec;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -74,7 +74,7 @@ async fn next_key(frames: &mut Receiver<Arc<Frame>>) -> Arc<Frame> {
 #[tokio::test]
 async fn picture_and_sound_run_on_one_clock() {
     let (hub, thread) = hub();
-    let video = hub.watch(Stream::Video(VideoCodec::H264));
+    let video = hub.watch(Stream::Video(Encoding::H264));
     let audio = hub.watch(Stream::Audio);
     let (mut pictures, mut sounds) = (video.frames(), audio.frames());
     assert!(
@@ -94,7 +94,7 @@ async fn picture_and_sound_run_on_one_clock() {
 #[tokio::test]
 async fn a_key_frame_comes_when_it_is_asked_for() {
     let (hub, thread) = hub();
-    let stream = Stream::Video(VideoCodec::H264);
+    let stream = Stream::Video(Encoding::H264);
     let watch = hub.watch(stream);
     let mut frames = watch.frames();
     next(&mut frames).await;
@@ -111,10 +111,10 @@ async fn a_key_frame_comes_when_it_is_asked_for() {
 #[tokio::test]
 async fn vp8_is_encoded_beside_h264_only_while_it_is_watched() {
     let (hub, thread) = hub();
-    let h264 = hub.watch(Stream::Video(VideoCodec::H264));
+    let h264 = hub.watch(Stream::Video(Encoding::H264));
     let mut h264 = h264.frames();
     next(&mut h264).await;
-    let vp8_watch = hub.watch(Stream::Video(VideoCodec::Vp8));
+    let vp8_watch = hub.watch(Stream::Video(Encoding::VP8));
     let mut vp8 = vp8_watch.frames();
     next_key(&mut vp8).await;
     drop(vp8_watch);
@@ -142,7 +142,7 @@ async fn custom_descriptions_are_scaled_and_encoded_like_any_other_source() {
     check_descriptions(&video, &audio).expect("they parse");
     let (hub, thread) = Hub::start(source(video, audio, x264()), None);
     let watches = [
-        hub.watch(Stream::Video(VideoCodec::H264)),
+        hub.watch(Stream::Video(Encoding::H264)),
         hub.watch(Stream::Audio),
     ];
     let [mut pictures, mut sounds] = watches.each_ref().map(Watch::frames);
@@ -163,7 +163,7 @@ async fn a_camera_that_is_missing_is_a_slate_and_does_not_stop_the_sound() {
     video.source = VideoSource::V4l2;
     video.device = "/dev/no-such-camera".into();
     let (hub, thread) = Hub::start(source(video, audio, x264()), None);
-    let video = hub.watch(Stream::Video(VideoCodec::H264));
+    let video = hub.watch(Stream::Video(Encoding::H264));
     let audio = hub.watch(Stream::Audio);
     let (mut pictures, mut sounds) = (video.frames(), audio.frames());
     assert!(next(&mut pictures).await.key);
@@ -190,7 +190,7 @@ async fn a_camera_that_ends_becomes_a_slate_and_comes_back_on_one_timeline() {
     video.pipeline = Some("videotestsrc is-live=true num-buffers=40".into());
     let (hub, thread) = Hub::start(source(video, audio, x264()), None);
     let mut status = hub.status();
-    let watch = hub.watch(Stream::Video(VideoCodec::H264));
+    let watch = hub.watch(Stream::Video(Encoding::H264));
     let mut frames = watch.frames();
     let (mut last, mut received) = (next(&mut frames).await, 0);
     let mut seen = Vec::new();
@@ -223,7 +223,7 @@ async fn an_encoder_that_fails_costs_the_camera_nothing() {
     });
     let (hub, thread) = Hub::start(source(video, audio, broken), None);
     let mut status = hub.status();
-    let watch = hub.watch(Stream::Video(VideoCodec::H264));
+    let watch = hub.watch(Stream::Video(Encoding::H264));
     let mut frames = watch.frames();
     let (mut received, mut keys) = (0, 0);
     while received < 60 {
@@ -249,4 +249,79 @@ fn a_bad_description_is_named() {
         .expect_err("unknown")
         .to_string();
     assert!(error.contains("audio.pipeline") && error.contains("nosuchelement"));
+}
+
+/// What came of `count` frames: bits a frame, and the usual distance of two,
+/// in ticks of 90 kHz. A busy machine may leave some out.
+async fn made(frames: &mut Receiver<Arc<Frame>>, count: usize) -> (f64, u32) {
+    let first = next(frames).await.rtp_time;
+    let (mut bytes, mut times) = (0, vec![first]);
+    for _ in 0..count {
+        let frame = next(frames).await;
+        bytes += frame.payloads.iter().map(|p| p.len()).sum::<usize>();
+        times.push(frame.rtp_time);
+    }
+    let mut steps: Vec<_> = times.windows(2).map(|t| t[1] - t[0]).collect();
+    steps.sort_unstable();
+    (bytes as f64 * 8.0 / count as f64, steps[count / 2])
+}
+
+#[tokio::test]
+async fn tiers_differ_in_size_and_bitrates_change_while_they_run() {
+    init().expect("GStreamer is installed");
+    let (mut video, audio) = config();
+    video.source = VideoSource::Custom;
+    // Noise is as large as the encoder is allowed to make it.
+    video.pipeline = Some(
+        "videotestsrc is-live=true pattern=snow ! \
+         video/x-raw,width=320,height=180,framerate=30/1"
+            .into(),
+    );
+    video.tiers = vec![TierConfig {
+        height: 90,
+        bitrate_kbps: 300,
+    }];
+    let (hub, thread) = Hub::start(source(video, audio, x264()), None);
+    let whole = Stream::Video(Encoding::H264);
+    let small = Stream::Video(Encoding {
+        codec: VideoCodec::H264,
+        tier: 1,
+    });
+    let rate = |bits_per_second, halved| VideoRate {
+        bits_per_second,
+        halved,
+    };
+    hub.set_rate(whole, rate(1_000_000, false));
+    hub.set_rate(small, rate(200_000, false));
+    let watches = [hub.watch(whole), hub.watch(small)];
+    let [mut whole_frames, small_frames] = [watches[0].frames(), watches[1].frames()];
+    let near = |made: f64, asked: f64, fps: f64| (0.75..1.25).contains(&(made * fps / asked));
+
+    made(&mut whole_frames, 30).await;
+    let (bits, step) = made(&mut whole_frames, 30).await;
+    assert!(near(bits, 1e6, 30.0), "{bits}");
+    assert!((2_900..3_100).contains(&step), "{step}");
+    hub.set_rate(whole, rate(400_000, false));
+    made(&mut whole_frames, 30).await;
+    let (bits, _) = made(&mut whole_frames, 30).await;
+    assert!(near(bits, 4e5, 30.0), "{bits}");
+
+    let mut small_frames = small_frames.resubscribe();
+    let (bits, step) = made(&mut small_frames, 30).await;
+    assert!(near(bits, 2e5, 30.0), "{bits}");
+    assert!((2_900..3_100).contains(&step), "{step}");
+    hub.set_rate(small, rate(200_000, true));
+    made(&mut small_frames, 20).await;
+    let (bits, step) = made(&mut small_frames, 20).await;
+    assert!(near(bits, 2e5, 15.0), "{bits}");
+    assert!((5_900..6_100).contains(&step), "{step}");
+
+    let mut sps = Vec::new();
+    for (stream, watch) in [(whole, &watches[0]), (small, &watches[1])] {
+        let mut frames = watch.frames();
+        hub.request_key_frame(stream);
+        sps.push(next_key(&mut frames).await.payloads[0].clone());
+    }
+    assert_ne!(sps[0], sps[1], "two sizes, two SPS");
+    thread.stop();
 }

@@ -106,7 +106,7 @@ fn snapshot(machine: &Machine) -> String {
             writeln!(text, "\n{id}: no such row yet").expect("a string");
             continue;
         };
-        let branch = branch(&encoder, &machine.video, &carries, fps, memory);
+        let branch = branch(&encoder, target(&machine.video), &carries, fps, memory);
         writeln!(text, "\n{id}\n  {}", lines(&branch)).expect("a string");
     }
     match sound(&machine.audio, &machine.microphones) {
@@ -184,7 +184,15 @@ fn gstreamer_reads_the_descriptions() {
             .iter()
             .filter_map(|id| row(id))
             .filter(|e| gst::ElementFactory::find(&e.factory).is_some())
-            .map(|e| branch(&e, &machine.video, &plan.carries, plan.fps, Memory::Mmap));
+            .map(|e| {
+                branch(
+                    &e,
+                    target(&machine.video),
+                    &plan.carries,
+                    plan.fps,
+                    Memory::Mmap,
+                )
+            });
         gst::parse::launch(&plan.description).unwrap_or_else(|e| panic!("{path:?}: {e}"));
         for text in branches {
             gst::parse::bin_from_description(&text, true)
@@ -490,7 +498,13 @@ fn no_sound_is_no_pipeline_and_no_microphone_is_said() {
 fn x264_makes_one_slice_a_frame_at_the_configured_rate() {
     let x264 = row("x264").expect("a row");
     let carries = Carries::Raw("I420".into());
-    let text = branch(&x264, &VideoConfig::default(), &carries, 30, Memory::Mmap);
+    let text = branch(
+        &x264,
+        target(&VideoConfig::default()),
+        &carries,
+        30,
+        Memory::Mmap,
+    );
     for part in [
         "x264enc name=encoder key-int-max=300 bitrate=2000 ",
         " threads=1 ",
@@ -595,12 +609,44 @@ proptest! {
                     }
                 }
                 for encoder in table::rows() {
-                    let text = branch(encoder, &config, &plan.carries, plan.fps, Memory::Mmap);
+                    let text = branch(encoder, target(&config), &plan.carries, plan.fps, Memory::Mmap);
                     prop_assert!(text.starts_with("errorignore "), "{}", text);
                     prop_assert!(text.ends_with(SINK), "{}", text);
                     prop_assert_eq!(text.matches("name=out").count(), 1);
                 }
             }
         }
+    }
+}
+
+fn target(config: &VideoConfig) -> Target {
+    Target {
+        bits_per_second: config.bitrate_kbps * 1000,
+        size: None,
+    }
+}
+
+#[test]
+fn a_tier_is_scaled_to_its_height_in_the_pictures_shape() {
+    let config = VideoConfig::default();
+    assert_eq!(tier_size(&config, (1280, 720), 0), None);
+    assert_eq!(tier_size(&config, (1280, 720), 1), Some((640, 360)));
+    assert_eq!(tier_size(&config, (1024, 600), 1), Some((614, 360)));
+    assert_eq!(tier_size(&config, (1280, 720), 2), None);
+    let x264 = Encoder::row("x264").expect("a row");
+    let small = Target {
+        bits_per_second: 500_000,
+        size: Some((640, 360)),
+    };
+    for carries in [
+        Carries::Raw("I420".into()),
+        Carries::Raw("YUY2".into()),
+        Carries::H264,
+    ] {
+        let text = branch(&x264, small, &carries, 30, Memory::Mmap);
+        let (before, encoder) = text.split_once("x264enc").expect("its element");
+        let scale = "videoscale add-borders=false ! video/x-raw,width=640,height=360,";
+        assert!(before.contains(scale), "{text}");
+        assert!(encoder.contains(" bitrate=500 "), "{text}");
     }
 }

@@ -141,6 +141,39 @@ impl Encoders {
         })
     }
 
+    /// An encoder for a smaller picture beside the best one for `codec`: the
+    /// same where it runs more than once and takes this size, else the best in
+    /// software.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    pub fn beside_best(
+        &self,
+        codec: VideoCodec,
+        size: Option<(u32, u32)>,
+    ) -> Result<Found, MediaError> {
+        let best = self.best(codec)?;
+        let fits = size.is_none_or(|(width, height)| {
+            let sizes = &best.encoder.sizes;
+            sizes.refusal(width, height, self.video.fps).is_none()
+        });
+        let again = best.encoder.contexts > 1 && best.report.measured.second != Some(false);
+        if fits && again {
+            return Ok(best);
+        }
+        self.rows
+            .iter()
+            .filter(|row| row.codec == codec && !row.hardware)
+            .map(|row| self.check(row))
+            .find(|checked| checked.report.is_usable())
+            .map(|checked| found(&checked))
+            .ok_or_else(|| MediaError::NoEncoder {
+                codec,
+                reasons: format!("{} runs once, and no other is there", best.encoder.id),
+            })
+    }
+
     /// The next that works after the row `id`, for when that one fails while
     /// viewers watch. `None` where there is none, or where `video.encoder`
     /// names the one that there is to be.

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const H264: VideoCodec = VideoCodec::H264;
+const H264: Encoding = Encoding::H264;
 
 /// A camera and an encoder that work or do not, and what viewers see.
 struct Bench {
@@ -218,7 +218,7 @@ fn an_encoder_that_stalls_is_started_again_and_then_replaced() {
     let status = bench.recovery.status();
     assert_eq!(status.state, State::Lost);
     assert!(status.reason.contains("nothing came out"), "{status:?}");
-    bench.pass(ms(2_000));
+    bench.pass(ms(3_000));
     assert_eq!(bench.count(Action::NextEncoder(H264)), 1);
     bench.pass(ms(500));
     assert_eq!(bench.recovery.status().state, State::Live);

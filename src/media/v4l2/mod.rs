@@ -1,8 +1,9 @@
-//! One V4L2 node and the questions that the `v4l` crate cannot ask it.
+//! One V4L2 node: what it is, its modes, its signal and its controls.
 //!
-//! That crate reads only the capabilities of a whole driver, not those of one
-//! node (`device_caps`), enumerates only single-planar formats, knows no DV
-//! timings, and panics on names that are not UTF-8. So the calls are made
+//! The `v4l` crate reads only the capabilities of a whole driver, not those of
+//! one node (`device_caps`), enumerates only single-planar formats, knows no DV
+//! timings, and panics on what a driver may say: a control type it does not
+//! know, a menu with step 0, a name that is not UTF-8. So the calls are made
 //! here, on its kernel structures and call numbers. Everything that comes
 //! back is a driver's, or a USB device's, word: text is taken for bytes, every
 //! loop has an end, every number is checked where it is used.
@@ -15,6 +16,9 @@
     reason = "ioctl has no safe form; each block says why the kernel's structure fits the call"
 )]
 
+mod control;
+mod timings;
+
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -24,7 +28,10 @@ use std::path::Path;
 use v4l::v4l_sys as sys;
 use v4l::v4l2::vidioc;
 
-use super::{Control, Signal};
+use super::discovery::Signal;
+
+pub use control::{Kind, Listed, name_of};
+pub use timings::reduced;
 
 /// `_IOR('V', 99, struct v4l2_dv_timings)` of `linux/videodev2.h`, which the
 /// crate leaves out.
@@ -40,7 +47,7 @@ const MOST: u32 = 512;
 
 /// What a node says it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Capability {
+pub struct Capability {
     pub driver: String,
     pub card: String,
     pub bus: String,
@@ -50,7 +57,7 @@ pub(super) struct Capability {
 
 /// Sizes of a format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Size {
+pub enum Size {
     Discrete(u32, u32),
     /// Lowest, highest, step, of width and height.
     Range {
@@ -61,14 +68,15 @@ pub(super) enum Size {
 
 /// Frame intervals of a size, in seconds as fractions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Interval {
+pub enum Interval {
     Discrete(u32, u32),
     /// Shortest and longest.
     Range((u32, u32), (u32, u32)),
 }
 
-/// An open node. Opening one starts nothing.
-pub(super) struct Node(File);
+/// An open node. Opening one starts nothing, and whoever streams from it goes
+/// on.
+pub struct Node(File);
 
 impl Node {
     pub fn open(path: &Path) -> io::Result<Self> {
@@ -201,79 +209,48 @@ impl Node {
         // SAFETY: BT timings are the only kind the kernel has, and are plain
         // numbers.
         let bt = unsafe { timings.__bindgen_anon_1.bt };
-        Some(signal(&bt))
+        Some(timings::signal(&bt))
     }
 
-    /// Controls with a number for a value, in the driver's order.
-    pub fn controls(&self) -> Vec<Control> {
-        let mut controls = Vec::new();
-        let mut id = 0;
-        for _ in 0..MOST {
-            let mut c = zeroed::<sys::v4l2_query_ext_ctrl>();
-            c.id = id | sys::V4L2_CTRL_FLAG_NEXT_CTRL;
-            // An answer that does not move on would never end.
-            if self.ask::<QueryControl>(&mut c).is_err() || c.id <= id {
-                break;
-            }
-            id = c.id;
-            if let Some(control) = self.control(&c) {
-                controls.push(control);
-            }
-        }
-        controls
+    /// The next control after the one of this id; 0 for the first. The error
+    /// after the last one is `EINVAL`.
+    fn next_control(&self, id: u32) -> io::Result<sys::v4l2_query_ext_ctrl> {
+        let mut c = zeroed::<sys::v4l2_query_ext_ctrl>();
+        c.id = id | sys::V4L2_CTRL_FLAG_NEXT_CTRL;
+        self.ask::<QueryControl>(&mut c)?;
+        Ok(c)
     }
 
-    fn control(&self, c: &sys::v4l2_query_ext_ctrl) -> Option<Control> {
-        let is_menu = match c.type_ {
-            sys::v4l2_ctrl_type_V4L2_CTRL_TYPE_MENU
-            | sys::v4l2_ctrl_type_V4L2_CTRL_TYPE_INTEGER_MENU => true,
-            sys::v4l2_ctrl_type_V4L2_CTRL_TYPE_INTEGER
-            | sys::v4l2_ctrl_type_V4L2_CTRL_TYPE_BOOLEAN
-            | sys::v4l2_ctrl_type_V4L2_CTRL_TYPE_INTEGER64
-            | sys::v4l2_ctrl_type_V4L2_CTRL_TYPE_BITMASK => false,
-            // Buttons, headings, strings and matrices have no number.
-            _ => return None,
-        };
-        // Arrays have many.
-        if c.flags & sys::V4L2_CTRL_FLAG_DISABLED != 0 || c.nr_of_dims != 0 {
-            return None;
-        }
-        let name: Vec<u8> = c.name.iter().map(|b| b.to_ne_bytes()[0]).collect();
-        let menu = if is_menu { self.menu(c) } else { Vec::new() };
-        Some(Control {
-            id: c.id,
-            name: control_name(&text(&name)),
-            minimum: c.minimum,
-            maximum: c.maximum,
-            step: c.step.max(1),
-            default: c.default_value,
-            menu,
-            writable: c.flags & sys::V4L2_CTRL_FLAG_READ_ONLY == 0,
+    /// An item of a menu in words; `None` where the driver leaves it out, as
+    /// the C920 does.
+    fn menu_item(&self, id: u32, index: u32, kind: Kind) -> Option<String> {
+        let mut item = zeroed::<sys::v4l2_querymenu>();
+        (item.id, item.index) = (id, index);
+        self.ask::<QueryMenu>(&mut item).ok()?;
+        Some(if kind == Kind::IntegerMenu {
+            // SAFETY: both members are plain numbers. The structure is packed:
+            // the value is copied out, not borrowed.
+            unsafe { item.__bindgen_anon_1.value }.to_string()
+        } else {
+            // SAFETY: as above.
+            let name = unsafe { item.__bindgen_anon_1.name };
+            text(&name)
         })
     }
 
-    fn menu(&self, c: &sys::v4l2_query_ext_ctrl) -> Vec<(i64, String)> {
-        let first = c.minimum.max(0);
-        let last = c.maximum.min(first.saturating_add(i64::from(MOST)));
-        (first..=last)
-            .filter_map(|value| {
-                let mut item = zeroed::<sys::v4l2_querymenu>();
-                item.id = c.id;
-                item.index = u32::try_from(value).ok()?;
-                // Gaps are allowed.
-                self.ask::<QueryMenu>(&mut item).ok()?;
-                let words = if c.type_ == sys::v4l2_ctrl_type_V4L2_CTRL_TYPE_INTEGER_MENU {
-                    // SAFETY: both members are plain numbers. The structure is
-                    // packed: the value is copied out, not borrowed.
-                    unsafe { item.__bindgen_anon_1.value }.to_string()
-                } else {
-                    // SAFETY: as above.
-                    let name = unsafe { item.__bindgen_anon_1.name };
-                    text(&name)
-                };
-                Some((value, words))
-            })
-            .collect()
+    /// The present value of a control; a bitmask's bits are those of the
+    /// number.
+    pub fn value(&self, id: u32) -> io::Result<i32> {
+        let mut control = sys::v4l2_control { id, value: 0 };
+        self.ask::<GetControl>(&mut control)?;
+        Ok(control.value)
+    }
+
+    /// Sets a control and says what the driver made of the value.
+    pub fn set_value(&self, id: u32, value: i32) -> io::Result<i32> {
+        let mut control = sys::v4l2_control { id, value };
+        self.ask::<SetControl>(&mut control)?;
+        Ok(control.value)
     }
 }
 
@@ -306,6 +283,8 @@ requests! {
     EnumInput(sys::v4l2_input) = vidioc::VIDIOC_ENUMINPUT;
     QueryControl(sys::v4l2_query_ext_ctrl) = vidioc::VIDIOC_QUERY_EXT_CTRL;
     QueryMenu(sys::v4l2_querymenu) = vidioc::VIDIOC_QUERYMENU;
+    GetControl(sys::v4l2_control) = vidioc::VIDIOC_G_CTRL;
+    SetControl(sys::v4l2_control) = vidioc::VIDIOC_S_CTRL;
     QueryTimings(sys::v4l2_dv_timings) = QUERY_DV_TIMINGS;
 }
 
@@ -343,52 +322,6 @@ fn text(bytes: &[u8]) -> String {
         .to_owned()
 }
 
-/// `Exposure Time, Absolute` becomes `exposure_time_absolute`, as in
-/// `v4l2-ctl`.
-fn control_name(name: &str) -> String {
-    let words = name
-        .split(|c: char| !c.is_ascii_alphanumeric())
-        .filter(|word| !word.is_empty());
-    words.collect::<Vec<_>>().join("_").to_ascii_lowercase()
-}
-
-/// The picture of BT.656/1120 timings.
-fn signal(bt: &sys::v4l2_bt_timings) -> Signal {
-    // The structure is packed: its fields are copied, not borrowed.
-    let (width, height, interlaced) = (bt.width, bt.height, bt.interlaced);
-    let sum = |parts: [u32; 4]| parts.iter().map(|p| u64::from(*p)).sum::<u64>();
-    let total = sum([width, bt.hfrontporch, bt.hsync, bt.hbackporch]).saturating_mul(sum([
-        height,
-        bt.vfrontporch,
-        bt.vsync,
-        bt.vbackporch,
-    ]));
-    let clock = bt.pixelclock;
-    // Combed pictures would have to be deinterlaced.
-    if interlaced != sys::V4L2_DV_PROGRESSIVE || width == 0 || height == 0 || total == 0 {
-        return Signal::Unsupported;
-    }
-    let thousandths = clock.saturating_mul(1000) / total;
-    match u32::try_from(thousandths) {
-        Ok(rate) if rate > 0 => Signal::Present {
-            width,
-            height,
-            rate: reduced(rate, 1000),
-        },
-        _ => Signal::Unsupported,
-    }
-}
-
-/// The fraction in lowest terms.
-pub(super) fn reduced(numerator: u32, denominator: u32) -> (u32, u32) {
-    let (mut a, mut b) = (numerator, denominator);
-    while b != 0 {
-        (a, b) = (b, a % b);
-    }
-    let divisor = a.max(1);
-    (numerator / divisor, denominator / divisor)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -402,80 +335,15 @@ mod tests {
     }
 
     #[test]
-    fn controls_are_named_as_v4l2_ctl_names_them() {
-        assert_eq!(control_name("Brightness"), "brightness");
-        assert_eq!(
-            control_name("White Balance, Automatic"),
-            "white_balance_automatic"
-        );
-        assert_eq!(control_name("Pan (Absolute)"), "pan_absolute");
-    }
-
-    /// CEA-861 1920×1080p60: 148.5 MHz, 2200×1125 in all.
-    fn timings() -> sys::v4l2_bt_timings {
-        let mut timings = zeroed::<sys::v4l2_dv_timings>();
-        // SAFETY: plain numbers.
-        let bt = unsafe { &mut timings.__bindgen_anon_1.bt };
-        (bt.width, bt.height, bt.pixelclock) = (1920, 1080, 148_500_000);
-        (bt.hfrontporch, bt.hsync, bt.hbackporch) = (88, 44, 148);
-        (bt.vfrontporch, bt.vsync, bt.vbackporch) = (4, 5, 36);
-        *bt
-    }
-
-    #[test]
-    fn timings_give_the_mode() {
-        let mut bt = timings();
-        let rate = |bt: &sys::v4l2_bt_timings| match signal(bt) {
-            Signal::Present { rate, .. } => rate,
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(rate(&bt), (60, 1));
-        bt.pixelclock = 148_351_648;
-        assert_eq!(rate(&bt), (2997, 50), "59.94");
-    }
-
-    #[test]
-    fn timings_that_are_no_picture_are_not_one() {
-        let mut bt = timings();
-        bt.interlaced = sys::V4L2_DV_INTERLACED;
-        assert_eq!(signal(&bt), Signal::Unsupported);
-        for empty in [
-            sys::v4l2_bt_timings {
-                width: 0,
-                ..timings()
-            },
-            sys::v4l2_bt_timings {
-                pixelclock: 0,
-                ..timings()
-            },
-            sys::v4l2_bt_timings {
-                pixelclock: u64::MAX,
-                hsync: 0,
-                ..timings()
-            },
-        ] {
-            // No panic, and no rate of nothing.
-            assert!(!matches!(
-                signal(&empty),
-                Signal::Present { rate: (0, _), .. }
-            ));
-        }
-    }
-
-    #[test]
     fn a_file_that_is_no_device_gives_an_error_and_nothing_else() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let node = Node::open(file.path()).expect("it opens");
         let error = node.capability().expect_err("no device");
         assert_eq!(error.raw_os_error(), Some(libc::ENOTTY));
         assert!(node.formats(1).is_empty() && node.sizes(1).is_empty());
-        assert!(node.controls().is_empty());
+        let error = node.controls().map(drop).expect_err("no controls");
+        assert_eq!(error.raw_os_error(), Some(libc::ENOTTY));
+        assert!(Node::open(Path::new("/dev/\0")).is_err());
         assert_eq!(node.signal(), None);
-    }
-
-    #[test]
-    fn fractions_are_reduced() {
-        assert_eq!(reduced(60_000, 1000), (60, 1));
-        assert_eq!(reduced(0, 0), (0, 0));
     }
 }

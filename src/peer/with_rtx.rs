@@ -1,22 +1,18 @@
-//! Transport-wide sequence numbers on retransmissions too.
+//! Transport-wide sequence numbers, and the history of what was sent, for
+//! retransmissions too.
 //!
-//! The crate's interceptor numbers the streams it is bound to, which leaves
-//! out their RTX streams; a bandwidth estimate then does not see what repair
-//! costs. This binds it to both.
+//! The crate binds its interceptors to the streams of tracks, which leaves out
+//! their RTX streams; a bandwidth estimate then does not see what repair costs.
+//! This binds one to both.
 
 use std::time::Instant;
 
-use rtc::interceptor::{Interceptor, StreamInfo, TaggedPacket, TwccSenderInterceptor};
+use rtc::interceptor::{Interceptor, StreamInfo, TaggedPacket};
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 
-pub(super) struct Numbering(TwccSenderInterceptor);
-
-impl Numbering {
-    pub fn new(inner: TwccSenderInterceptor) -> Self {
-        Self(inner)
-    }
-}
+/// Binds the interceptor in it to each stream and to the stream's RTX.
+pub(super) struct WithRtx<I>(pub I);
 
 fn rtx(info: &StreamInfo) -> Option<StreamInfo> {
     Some(StreamInfo {
@@ -28,7 +24,7 @@ fn rtx(info: &StreamInfo) -> Option<StreamInfo> {
     })
 }
 
-impl Protocol<TaggedPacket, TaggedPacket, ()> for Numbering {
+impl<I: Interceptor> Protocol<TaggedPacket, TaggedPacket, ()> for WithRtx<I> {
     type Rout = TaggedPacket;
     type Wout = TaggedPacket;
     type Eout = ();
@@ -50,9 +46,17 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Numbering {
     fn poll_write(&mut self) -> Option<TaggedPacket> {
         self.0.poll_write()
     }
+
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
+        self.0.handle_timeout(now)
+    }
+
+    fn poll_timeout(&mut self) -> Option<Instant> {
+        self.0.poll_timeout()
+    }
 }
 
-impl Interceptor for Numbering {
+impl<I: Interceptor> Interceptor for WithRtx<I> {
     fn bind_local_stream(&mut self, info: &StreamInfo) {
         self.0.bind_local_stream(info);
         if let Some(rtx) = rtx(info) {

@@ -1,0 +1,173 @@
+//! What is different between two configurations, and whom it concerns: pure.
+
+use crate::config::{AudioSource, Config};
+
+/// What a new configuration asks for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Changes {
+    /// Another chat server, or another authority to trust: connect anew.
+    pub server: bool,
+    /// Another name: claim it.
+    pub name: bool,
+    /// Another limit for calls to come.
+    pub viewers: bool,
+    /// Another way to viewers, or sound where there was none: connections to
+    /// come.
+    pub peers: bool,
+    /// Another picture, sound or light: another source, when nobody watches.
+    pub media: bool,
+    /// Another level of the log.
+    pub log_level: bool,
+    /// Another look of the log, which takes a restart.
+    pub log_format: bool,
+}
+
+impl Changes {
+    pub fn between(old: &Config, new: &Config) -> Self {
+        let silent = |config: &Config| config.audio.source == AudioSource::None;
+        Self {
+            server: old.server.url != new.server.url || old.server.ca_file != new.server.ca_file,
+            name: old.server.name != new.server.name,
+            viewers: old.viewers != new.viewers,
+            peers: old.ice != new.ice
+                || silent(old) != silent(new)
+                || old.video.viewer_controls != new.video.viewer_controls,
+            media: old.video != new.video
+                || old.audio != new.audio
+                || old.led != new.led
+                || old.encoders != new.encoders,
+            log_level: old.log.level != new.log.level,
+            log_format: old.log.format != new.log.format,
+        }
+    }
+
+    /// In words, for the log.
+    pub fn words(self) -> String {
+        let mut words = Vec::new();
+        for (changed, word) in [
+            (self.server, "another chat server"),
+            (self.name, "another name"),
+            (self.viewers, "another viewer limit"),
+            (self.peers, "another way to viewers, for calls to come"),
+            (
+                self.media,
+                "another picture or sound, as soon as nobody watches",
+            ),
+            (self.log_level, "another log level"),
+            (self.log_format, "another log format, which takes a restart"),
+        ] {
+            if changed {
+                words.push(word);
+            }
+        }
+        if words.is_empty() {
+            "nothing has changed".to_owned()
+        } else {
+            words.join("; ")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    /// What changes when this is laid over the defaults.
+    fn changes(toml: &str) -> Changes {
+        let new = Config::parse(toml, Path::new("new.toml")).expect("valid");
+        Changes::between(&Config::default(), &new)
+    }
+
+    #[test]
+    fn a_change_concerns_only_whom_it_must() {
+        let none = Changes::default();
+        for (toml, expected) in [
+            ("", none),
+            (
+                "[server]\nurl = \"wss://x/\"",
+                Changes {
+                    server: true,
+                    ..none
+                },
+            ),
+            (
+                "[server]\nca_file = \"/ca\"",
+                Changes {
+                    server: true,
+                    ..none
+                },
+            ),
+            ("[server]\nname = \"door\"", Changes { name: true, ..none }),
+            (
+                "[viewers]\nmax = 2",
+                Changes {
+                    viewers: true,
+                    ..none
+                },
+            ),
+            (
+                "[video]\nfps = 15",
+                Changes {
+                    media: true,
+                    ..none
+                },
+            ),
+            (
+                "[audio]\nbitrate_kbps = 32",
+                Changes {
+                    media: true,
+                    ..none
+                },
+            ),
+            (
+                "[led]\npath = \"/l\"",
+                Changes {
+                    media: true,
+                    ..none
+                },
+            ),
+            (
+                "[audio]\nsource = \"none\"",
+                Changes {
+                    media: true,
+                    peers: true,
+                    ..none
+                },
+            ),
+            (
+                "[ice]\nloopback = true",
+                Changes {
+                    peers: true,
+                    ..none
+                },
+            ),
+            (
+                "[log]\nlevel = \"debug\"",
+                Changes {
+                    log_level: true,
+                    ..none
+                },
+            ),
+            (
+                "[log]\nformat = \"json\"",
+                Changes {
+                    log_format: true,
+                    ..none
+                },
+            ),
+        ] {
+            assert_eq!(changes(toml), expected, "{toml}");
+        }
+    }
+
+    #[test]
+    fn the_words_name_each() {
+        assert_eq!(changes("").words(), "nothing has changed");
+        let words = changes("[server]\nname = \"door\"\n[video]\nfps = 15").words();
+        assert!(
+            words.contains("name") && words.contains("nobody watches"),
+            "{words}"
+        );
+    }
+}

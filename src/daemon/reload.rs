@@ -1,0 +1,148 @@
+//! Taking over another configuration while the device runs.
+//!
+//! Everything that can be wrong with it is found before anything changes: the
+//! encoder is tried, certificates and secrets are read. Then each part takes
+//! what concerns it, and calls that it does not concern go on.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::task::JoinError;
+use tracing::{info, warn};
+
+use super::changes::Changes;
+use super::{Media, Running, StartError};
+use crate::config::{AudioSource, Config, ConfigError};
+use crate::ice::IceServers;
+use crate::media::gst;
+use crate::media::led::Led;
+use crate::peer::Peers;
+use crate::signaling::Server;
+
+/// A configuration that was found good, and what was made for it.
+pub(super) struct Prepared {
+    config: Config,
+    changes: Changes,
+    server: Server,
+    ice: IceServers,
+    led: Led,
+    media: Option<Media>,
+}
+
+impl Prepared {
+    /// Blocks for as long as it takes to try an encoder.
+    fn new(config: Config, old: &Config, led: Led) -> Result<Self, StartError> {
+        config.validate()?;
+        // A new one begins by switching it off, and the camera may be open.
+        let led = if config.led == old.led {
+            led
+        } else {
+            Led::new(config.led.path.as_deref())?
+        };
+        let changes = Changes::between(old, &config);
+        let media = if changes.media {
+            gst::check_descriptions(&config.video, &config.audio)?;
+            Some(super::media(&config, &led)?)
+        } else {
+            None
+        };
+        Ok(Self {
+            server: Server::new(&config.server.url, config.server.ca_file.as_ref())?,
+            ice: IceServers::load(&config.ice)?,
+            changes,
+            led,
+            media,
+            config,
+        })
+    }
+}
+
+impl Running {
+    /// Begins to take over a configuration as it was read.
+    pub(super) fn reload(&mut self, read: Result<Config, ConfigError>) {
+        self.service.reloading();
+        match read {
+            Ok(config) => {
+                let (old, led) = (self.config.clone(), self.led.clone());
+                self.preparing
+                    .spawn_blocking(move || Prepared::new(config, &old, led).map(Box::new));
+            }
+            Err(error) => self.refused(&error),
+        }
+    }
+
+    /// Takes over what was prepared.
+    pub(super) fn reloaded(
+        &mut self,
+        prepared: Result<Result<Box<Prepared>, StartError>, JoinError>,
+    ) {
+        let result = match prepared {
+            Ok(Ok(prepared)) => self.take(*prepared),
+            Ok(Err(error)) => Err(error),
+            Err(error) => return self.refused(&error),
+        };
+        match result {
+            Ok(changes) => {
+                info!("configuration reloaded: {}", changes.words());
+                self.service.reloaded(Instant::now());
+            }
+            Err(error) => self.refused(&error),
+        }
+    }
+
+    fn refused(&mut self, error: &dyn std::fmt::Display) {
+        warn!(%error, "the new configuration cannot be used; the old one stays in force");
+        self.service.reloaded(Instant::now());
+    }
+
+    fn take(&mut self, new: Prepared) -> Result<Changes, StartError> {
+        let Prepared {
+            config,
+            changes,
+            server,
+            ice,
+            led,
+            media,
+        } = new;
+        let name = config.name()?;
+        if changes.peers {
+            let with_audio = config.audio.source != AudioSource::None;
+            let (hub, tell) = (self.hub.clone(), self.tell.clone());
+            // Connections that are there keep what they were made with.
+            let viewer_controls = config.video.viewer_controls.clone();
+            let loopback = config.ice.loopback;
+            let quality = self.peers.quality();
+            let peers = Peers::new(
+                hub,
+                quality,
+                with_audio,
+                viewer_controls,
+                ice,
+                loopback,
+                tell,
+            )?;
+            self.peers = Arc::new(peers);
+        }
+        if changes.log_level
+            && let Some(logging) = &self.logging
+        {
+            logging.set_level(&config.log)?;
+        }
+        if let Some(media) = media {
+            self.hub.replace_source(media.source, media.profile);
+            self.peers.quality().replace(media.qualities);
+        }
+        let now = Instant::now();
+        if changes.name || changes.viewers {
+            self.agent.reconfigure(name, config.viewers.max, now);
+        }
+        if changes.server {
+            self.server = server;
+            self.away = None;
+            self.agent.reconnect(now);
+        }
+        self.led = led;
+        self.config = config;
+        Ok(changes)
+    }
+}

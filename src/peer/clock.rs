@@ -1,0 +1,160 @@
+//! Sender reports that say when a frame was captured, not when it was sent.
+//!
+//! The crate takes a packet's timestamp for the time at which the packet
+//! leaves. Picture and sound spend different times on their way through their
+//! pipelines, and a browser that lines them up by such reports shows them apart
+//! by the difference. Both are captured on one clock; here reports follow it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
+use rtc::rtcp::sender_report::SenderReport;
+use rtc::sansio::Protocol;
+use rtc::shared::error::Error;
+
+#[derive(Debug, Clone, Copy)]
+struct Point {
+    timestamp: u32,
+    captured_at: Instant,
+    /// Ticks a second.
+    clock_rate: u32,
+}
+
+impl Point {
+    /// The timestamp of what is captured at `now`.
+    fn at(self, now: Instant) -> u32 {
+        let since = now.saturating_duration_since(self.captured_at);
+        let ticks = since.as_nanos() * u128::from(self.clock_rate) / 1_000_000_000;
+        self.timestamp.wrapping_add((ticks % (1 << 32)) as u32)
+    }
+}
+
+/// The newest frame of each stream of a connection, by SSRC. Clones are cheap.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Captured(Arc<Mutex<HashMap<u32, Point>>>);
+
+impl Captured {
+    /// A frame with this timestamp was captured then.
+    pub fn note(&self, ssrc: u32, timestamp: u32, captured_at: Instant, clock_rate: u32) {
+        self.lock().insert(
+            ssrc,
+            Point {
+                timestamp,
+                captured_at,
+                clock_rate,
+            },
+        );
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u32, Point>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(super) struct Clock {
+    captured: Captured,
+    reads: VecDeque<TaggedPacket>,
+    writes: VecDeque<TaggedPacket>,
+}
+
+impl Clock {
+    pub fn new(captured: Captured) -> Self {
+        Self {
+            captured,
+            reads: VecDeque::new(),
+            writes: VecDeque::new(),
+        }
+    }
+}
+
+impl Protocol<TaggedPacket, TaggedPacket, ()> for Clock {
+    type Rout = TaggedPacket;
+    type Wout = TaggedPacket;
+    type Eout = ();
+    type Error = Error;
+    type Time = Instant;
+
+    fn handle_read(&mut self, packet: TaggedPacket) -> Result<(), Error> {
+        self.reads.push_back(packet);
+        Ok(())
+    }
+
+    fn poll_read(&mut self) -> Option<TaggedPacket> {
+        self.reads.pop_front()
+    }
+
+    fn handle_write(&mut self, mut packet: TaggedPacket) -> Result<(), Error> {
+        if let Packet::Rtcp(parts) = &mut packet.message.packet {
+            for part in parts {
+                let Some(report) = part.as_any().downcast_ref::<SenderReport>() else {
+                    continue;
+                };
+                let point = self.captured.lock().get(&report.ssrc).copied();
+                if let Some(point) = point {
+                    let rtp_time = point.at(packet.now);
+                    *part = Box::new(SenderReport {
+                        rtp_time,
+                        ..report.clone()
+                    });
+                }
+            }
+        }
+        self.writes.push_back(packet);
+        Ok(())
+    }
+
+    fn poll_write(&mut self) -> Option<TaggedPacket> {
+        self.writes.pop_front()
+    }
+}
+
+impl Interceptor for Clock {
+    fn bind_local_stream(&mut self, _: &StreamInfo) {}
+    fn unbind_local_stream(&mut self, _: &StreamInfo) {}
+    fn bind_remote_stream(&mut self, _: &StreamInfo) {}
+    fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rtc::interceptor::AttributedPacket;
+    use rtc::shared::TransportContext;
+    use std::time::Duration;
+
+    fn reported(clock: &mut Clock, ssrc: u32, now: Instant) -> u32 {
+        let report = SenderReport {
+            ssrc,
+            rtp_time: 5,
+            ..Default::default()
+        };
+        let packet = TaggedPacket {
+            now,
+            transport: TransportContext::default(),
+            message: AttributedPacket::new(Packet::Rtcp(vec![Box::new(report)])),
+        };
+        clock.handle_write(packet).expect("it takes everything");
+        let out = clock.poll_write().expect("it goes on");
+        let Packet::Rtcp(parts) = &out.message.packet else {
+            panic!("it is RTCP");
+        };
+        let report = parts[0].as_any().downcast_ref::<SenderReport>();
+        report.expect("it is a report").rtp_time
+    }
+
+    #[test]
+    fn pictures_and_sound_captured_together_are_reported_together() {
+        let captured = Captured::default();
+        let mut clock = Clock::new(captured.clone());
+        let start = Instant::now();
+        // The picture took 40 ms, the sound 80 ms; the picture's time wraps.
+        captured.note(1, u32::MAX - 99, start, 90_000);
+        captured.note(2, 1_000, start, 48_000);
+        let now = start + Duration::from_millis(500);
+        assert_eq!(reported(&mut clock, 1, now), 45_000 - 100);
+        assert_eq!(reported(&mut clock, 2, now), 25_000);
+        assert_eq!(reported(&mut clock, 3, now), 5, "of it nothing is known");
+    }
+}

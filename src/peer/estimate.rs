@@ -1,0 +1,392 @@
+//! What a viewer's path carries, from his transport-cc feedback.
+//!
+//! The crate's [`Gcc`] under three rules of ours:
+//!
+//! * **Start**: until the path shows a first sign of being full the estimate
+//!   doubles with what arrives; GCC's own 8 % a second would take ten.
+//! * **Growth** is held at half as much again as what arrives. GCC alone takes
+//!   silence for room: a still picture would let it grow without end.
+//! * **Queue**: delay that stands in the path is drained. GCC sees only
+//!   whether it grows.
+//!
+//! Without transport-cc, REMB is taken as it comes.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rtc::interceptor::{BandwidthEstimator, Gcc, PacketReport};
+
+use crate::rate::Sight;
+
+/// What arrives is counted over so long.
+const WINDOW: Duration = Duration::from_secs(1);
+/// A window this short says nothing yet.
+const SHORTEST: Duration = Duration::from_millis(250);
+/// The delay of an empty path is the least of so long, and of once more.
+const BASE_EPOCH: Duration = Duration::from_secs(10);
+/// A queue this long ends the start, and an attempt at more.
+const FULL: f64 = 0.040;
+/// A queue this long is drained.
+const STANDING: f64 = 0.080;
+/// The path is given so long, or a round trip, to show what a change did.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// Drains in a row that did not help: the path itself has become longer.
+const VAIN: u32 = 4;
+/// So long without a step down, and what was the limit is history.
+const CALM: Duration = Duration::from_secs(5);
+/// Packets lost of those reported that end the start.
+const LOSSY: f64 = 0.10;
+/// Kept of what arrives when there is too much.
+const BACK: f64 = 0.85;
+/// Sound, and a little picture, in bit/s.
+const LEAST: u32 = 100_000;
+/// Feedback older than this has ceased.
+const STALE: Duration = Duration::from_secs(3);
+
+/// Lowest and highest estimate, in bit/s on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bounds {
+    pub min: u32,
+    pub max: u32,
+}
+
+impl Bounds {
+    /// For a viewer who can be sent so much: more need not be proved than
+    /// that, RTP headers and some repair.
+    pub fn up_to(bits_per_second: u32) -> Self {
+        let max = bits_per_second.saturating_add(bits_per_second / 5);
+        Self {
+            min: LEAST.min(max),
+            max,
+        }
+    }
+
+    /// What a viewer of whom nothing is known begins with.
+    pub fn start(self) -> u32 {
+        (self.max / 2).clamp(300_000, 1_200_000).min(self.max)
+    }
+}
+
+/// What is known of a path.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Estimate {
+    /// What it carries, in bit/s, RTP headers included.
+    pub bits_per_second: u32,
+    /// What arrives, in the same unit.
+    pub arriving: u32,
+    /// Share of lost packets in the last seconds, 0 to 1.
+    pub loss: f64,
+    /// The round trip, feedback interval excluded as far as possible.
+    pub round_trip: Option<Duration>,
+    /// How long packets stand in the path's queue.
+    pub queueing: Duration,
+    /// The path has not shown a limit yet.
+    pub open: bool,
+}
+
+impl Estimate {
+    /// What the choice of quality needs of it.
+    pub fn sight(&self) -> Sight {
+        Sight {
+            carries: self.bits_per_second,
+            open: self.open,
+            full: self.queueing.as_secs_f64() > FULL,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Known {
+    estimate: Estimate,
+    /// When transport-cc feedback last came.
+    heard: Option<Instant>,
+    /// Where the estimate is to begin anew.
+    restart: Option<u32>,
+}
+
+/// What the connection's driver measures and others read. Clones are cheap.
+#[derive(Debug, Clone)]
+pub(super) struct Path(Arc<Mutex<Known>>);
+
+impl Path {
+    pub fn new(bounds: Bounds) -> Self {
+        Self(Arc::new(Mutex::new(Known {
+            estimate: Estimate {
+                bits_per_second: bounds.start(),
+                arriving: 0,
+                loss: 0.0,
+                round_trip: None,
+                queueing: Duration::ZERO,
+                open: true,
+            },
+            heard: None,
+            restart: None,
+        })))
+    }
+
+    pub fn estimate(&self) -> Estimate {
+        self.lock().estimate
+    }
+
+    /// True once the viewer's feedback has come.
+    pub fn is_measured(&self) -> bool {
+        self.lock().heard.is_some()
+    }
+
+    /// Begins anew with what another call of this viewer ended with.
+    pub fn restart(&self, bits_per_second: u32) {
+        let mut known = self.lock();
+        known.restart = Some(bits_per_second);
+        known.estimate.bits_per_second = bits_per_second;
+    }
+
+    /// The receiver's own estimate (draft-alvestrand-rmcat-remb-03), which
+    /// counts only where there is nothing better.
+    pub fn remb(&self, bits_per_second: u32, bounds: Bounds, now: Instant) {
+        let mut known = self.lock();
+        let better = known
+            .heard
+            .is_some_and(|at| now.saturating_duration_since(at) < STALE);
+        if !better {
+            known.estimate.bits_per_second = bits_per_second.clamp(bounds.min, bounds.max);
+            known.estimate.open = false;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The least of the last ten to twenty seconds.
+#[derive(Debug, Default)]
+struct Least {
+    since: Option<Instant>,
+    before: Option<f64>,
+    present: Option<f64>,
+}
+
+impl Least {
+    fn add(&mut self, value: f64, now: Instant) {
+        match self.since {
+            Some(since) if now.saturating_duration_since(since) < BASE_EPOCH => {}
+            _ => {
+                self.since = Some(now);
+                self.before = self.present.take();
+            }
+        }
+        self.present = Some(self.present.map_or(value, |least| least.min(value)));
+    }
+
+    fn get(&self) -> Option<f64> {
+        match (self.before, self.present) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+}
+
+/// One viewer's estimator, driven by the crate's interceptor.
+pub(super) struct Estimator {
+    gcc: Gcc,
+    bounds: Bounds,
+    path: Path,
+    target: f64,
+    starting: bool,
+    epoch: Option<Instant>,
+    arrived: VecDeque<(Instant, usize)>,
+    bytes: usize,
+    /// One-way delay in seconds, from our clock to the receiver's.
+    delay: Least,
+    last_delay: Option<f64>,
+    round_trip: Least,
+    loss: f64,
+    changed: Option<Instant>,
+    /// The last step down.
+    fell: Option<Instant>,
+    vain: u32,
+}
+
+impl Estimator {
+    pub fn new(bounds: Bounds, path: Path) -> Self {
+        let start = path.estimate().bits_per_second;
+        let mut this = Self {
+            gcc: Gcc::default(),
+            bounds,
+            path,
+            target: 0.0,
+            starting: true,
+            epoch: None,
+            arrived: VecDeque::new(),
+            bytes: 0,
+            delay: Least::default(),
+            last_delay: None,
+            round_trip: Least::default(),
+            loss: 0.0,
+            changed: None,
+            fell: None,
+            vain: 0,
+        };
+        this.set(f64::from(start));
+        this
+    }
+
+    /// Has GCC go on from `target`; what it had learned is dropped.
+    fn set(&mut self, target: f64) {
+        let (min, max) = (f64::from(self.bounds.min), f64::from(self.bounds.max));
+        self.target = target.clamp(min, max);
+        self.gcc = Gcc::new(self.target, min, max);
+    }
+
+    fn count(&mut self, now: Instant, bytes: usize) {
+        self.arrived.push_back((now, bytes));
+        self.bytes += bytes;
+        while let Some((at, bytes)) = self.arrived.front().copied() {
+            if now.saturating_duration_since(at) <= WINDOW {
+                break;
+            }
+            self.arrived.pop_front();
+            self.bytes -= bytes;
+        }
+    }
+
+    /// What arrives, in bit/s, once there is enough of it.
+    fn arriving(&self, now: Instant) -> Option<f64> {
+        let first = now.saturating_duration_since(self.epoch?);
+        let window = first.min(WINDOW);
+        (window >= SHORTEST).then(|| self.bytes as f64 * 8.0 / window.as_secs_f64())
+    }
+
+    /// The queue that even the luckiest of these packets met, in seconds.
+    fn queueing(&mut self, now: Instant, reports: &[PacketReport]) -> Option<f64> {
+        let epoch = *self.epoch.get_or_insert(now);
+        let mut least: Option<f64> = None;
+        for report in reports {
+            let Some(arrival) = report.arrival else {
+                continue;
+            };
+            let departure = report.departure.saturating_duration_since(epoch);
+            let early = epoch.saturating_duration_since(report.departure);
+            let delay = arrival.as_secs_f64() - departure.as_secs_f64() + early.as_secs_f64();
+            // The receiver's clock wraps after twelve days.
+            if self.last_delay.is_some_and(|d| (delay - d).abs() > 60.0) {
+                self.delay = Least::default();
+                least = None;
+            }
+            self.last_delay = Some(delay);
+            self.delay.add(delay, now);
+            least = Some(least.map_or(delay, |l| l.min(delay)));
+        }
+        Some((least? - self.delay.get()?).max(0.0))
+    }
+
+    fn patient(&self, now: Instant) -> bool {
+        let round_trip = self.round_trip.get().map_or(Duration::ZERO, |s| {
+            Duration::try_from_secs_f64(s).unwrap_or_default()
+        });
+        self.changed
+            .is_none_or(|at| now.saturating_duration_since(at) >= PATIENCE.max(round_trip))
+    }
+
+    fn step_down(&mut self, now: Instant, arriving: f64) {
+        self.set((arriving * BACK).min(self.target));
+        self.starting = false;
+        self.changed = Some(now);
+        self.fell = Some(now);
+    }
+
+    fn decide(&mut self, now: Instant, queueing: f64, lost: f64) {
+        let before = self.target;
+        let estimated = self.gcc.target_bitrate();
+        let Some(arriving) = self.arriving(now) else {
+            return;
+        };
+        if self.starting {
+            if queueing > FULL || lost > LOSSY {
+                self.step_down(now, arriving);
+            } else if self.patient(now) && arriving * 2.0 > before {
+                self.set(arriving * 2.0);
+                self.changed = Some(now);
+            }
+            return;
+        }
+        if queueing > STANDING {
+            if self.patient(now) {
+                self.vain += 1;
+                if self.vain > VAIN {
+                    self.delay = Least::default();
+                    self.vain = 0;
+                } else {
+                    self.step_down(now, arriving);
+                }
+            }
+            return;
+        }
+        if queueing < FULL {
+            self.vain = 0;
+        }
+        if estimated < before {
+            self.target = estimated;
+            self.fell = Some(now);
+            return;
+        }
+        self.target = estimated.min(before.max(arriving * 1.5));
+        let calm = self
+            .fell
+            .is_some_and(|at| now.saturating_duration_since(at) > CALM);
+        if calm {
+            // What GCC takes for the ceiling was one; it may be none now.
+            self.set(self.target);
+            self.fell = None;
+        }
+    }
+}
+
+impl BandwidthEstimator for Estimator {
+    fn on_reports(&mut self, now: Instant, reports: &[PacketReport]) {
+        if reports.is_empty() {
+            return;
+        }
+        let restart = self.path.lock().restart.take();
+        if let Some(bits_per_second) = restart {
+            self.set(f64::from(bits_per_second));
+        }
+        let queueing = self.queueing(now, reports).unwrap_or_default();
+        let arrived = reports.iter().filter(|r| r.arrived);
+        let bytes = arrived.clone().map(|r| r.size).sum();
+        self.count(now, bytes);
+        if let Some(newest) = arrived.map(|r| r.departure).max() {
+            let age = now.saturating_duration_since(newest);
+            self.round_trip.add(age.as_secs_f64(), now);
+        }
+        let lost = reports.iter().filter(|r| !r.arrived).count() as f64 / reports.len() as f64;
+        // Over a second or so: a few lost in a row are no sign.
+        let weight = (reports.len() as f64 / 150.0).min(1.0);
+        self.loss += (lost - self.loss) * weight;
+
+        self.gcc.on_reports(now, reports);
+        self.decide(now, queueing, self.loss);
+
+        let mut known = self.path.lock();
+        known.heard = Some(now);
+        known.estimate = Estimate {
+            bits_per_second: self.target as u32,
+            arriving: self.arriving(now).unwrap_or_default() as u32,
+            loss: self.loss,
+            round_trip: self
+                .round_trip
+                .get()
+                .and_then(|s| Duration::try_from_secs_f64(s).ok()),
+            queueing: Duration::try_from_secs_f64(queueing).unwrap_or_default(),
+            open: self.starting,
+        };
+    }
+
+    fn target_bitrate(&self) -> f64 {
+        self.target
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,331 @@
+//! The estimator over a simulated path: a bottleneck with a queue, a delay and
+//! losses, and a sender that follows the estimate.
+
+use super::*;
+use rtc::rtcp::transport_feedbacks::cc_feedback_report::Ecn;
+
+const BOUNDS: Bounds = Bounds {
+    min: 100_000,
+    max: 2_200_000,
+};
+const PACKET: usize = 1_100;
+const STEP: Duration = Duration::from_millis(1);
+const FRAME: Duration = Duration::from_micros(33_333);
+
+struct Link {
+    /// bit/s.
+    rate: f64,
+    /// The longest queue.
+    queue: Duration,
+    /// One way.
+    delay: Duration,
+    /// 0 to 1.
+    loss: f64,
+}
+
+struct Sim {
+    link: Link,
+    rng: fastrand::Rng,
+    now: Instant,
+    begin: Instant,
+    busy: Instant,
+    estimator: Estimator,
+    path: Path,
+    next_frame: Instant,
+    next_feedback: Instant,
+    /// What the picture needs at most.
+    wanted: f64,
+    flying: VecDeque<PacketReport>,
+    ids: u64,
+    /// Time, target and the queue that a packet met.
+    log: Vec<(Duration, f64, Duration)>,
+    through: Vec<(Duration, usize)>,
+}
+
+impl Sim {
+    fn new(link: Link, seed: u64) -> Self {
+        let path = Path::new(BOUNDS);
+        let begin = Instant::now();
+        Self {
+            link,
+            rng: fastrand::Rng::with_seed(seed),
+            now: begin,
+            begin,
+            busy: begin,
+            estimator: Estimator::new(BOUNDS, path.clone()),
+            path,
+            next_frame: begin,
+            next_feedback: begin + Duration::from_millis(60),
+            wanted: 2_000_000.0,
+            flying: VecDeque::new(),
+            ids: 0,
+            log: Vec::new(),
+            through: Vec::new(),
+        }
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.now - self.begin
+    }
+
+    /// A frame of the size that the estimate allows, as CBR makes it.
+    fn frame(&mut self) {
+        let rate = (self.estimator.target_bitrate() * 0.92).min(self.wanted);
+        let bytes = rate / 8.0 / 30.0 * (0.8 + 0.4 * self.rng.f64());
+        let packets = ((bytes / PACKET as f64).round() as usize).max(1);
+        let size = (bytes as usize / packets).max(60);
+        for _ in 0..packets {
+            self.packet(size);
+        }
+    }
+
+    fn packet(&mut self, size: usize) {
+        let start = self.busy.max(self.now);
+        let standing = start - self.now;
+        let lost = self.rng.f64() < self.link.loss || standing > self.link.queue;
+        let mut arrival = None;
+        if standing <= self.link.queue {
+            self.busy = start + Duration::from_secs_f64(size as f64 * 8.0 / self.link.rate);
+            if !lost {
+                arrival = Some(self.busy + self.link.delay - self.begin);
+            }
+        }
+        let (target, at) = (self.estimator.target_bitrate(), self.elapsed());
+        self.log.push((at, target, standing));
+        if arrival.is_some() {
+            self.through.push((at, size));
+        }
+        self.flying.push_back(PacketReport {
+            ssrc: 1,
+            id: self.ids,
+            rtp_sequence_number: self.ids as u16,
+            is_twcc: true,
+            twcc_sequence_number: self.ids as u16,
+            size,
+            arrived: arrival.is_some(),
+            departure: self.now,
+            // Another clock.
+            arrival: arrival.map(|a| a + Duration::from_secs(5_000)),
+            ecn: Ecn::default(),
+        });
+        self.ids += 1;
+    }
+
+    /// Reports what had arrived when the receiver wrote them.
+    fn feedback(&mut self) {
+        let written = self.elapsed().saturating_sub(self.link.delay) + Duration::from_secs(5_000);
+        let known = self
+            .flying
+            .iter()
+            .rposition(|p| p.arrival.is_some_and(|a| a <= written));
+        if let Some(last) = known {
+            let reports: Vec<_> = self.flying.drain(..=last).collect();
+            self.estimator.on_reports(self.now, &reports);
+        }
+    }
+
+    fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            if self.now >= self.next_frame {
+                self.next_frame += FRAME;
+                self.frame();
+            }
+            if self.now >= self.next_feedback {
+                self.next_feedback += Duration::from_millis(60);
+                self.feedback();
+            }
+            self.now += STEP;
+        }
+    }
+
+    /// Queues met since `from`, in order of length.
+    fn queues(&self, from: Duration) -> Vec<Duration> {
+        let mut queues: Vec<_> = self
+            .log
+            .iter()
+            .filter(|(at, ..)| *at >= from)
+            .map(|(.., q)| *q)
+            .collect();
+        queues.sort();
+        queues
+    }
+
+    /// Mean rate that came through between two times, in bit/s.
+    fn through(&self, from: u64, to: u64) -> f64 {
+        let (from, to) = (Duration::from_secs(from), Duration::from_secs(to));
+        let bytes: usize = self
+            .through
+            .iter()
+            .filter(|(at, _)| (from..to).contains(at))
+            .map(|(_, size)| size)
+            .sum();
+        bytes as f64 * 8.0 / (to - from).as_secs_f64()
+    }
+}
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+const CLEAR: Link = Link {
+    rate: 50e6,
+    queue: Duration::from_millis(100),
+    delay: Duration::from_millis(2),
+    loss: 0.0,
+};
+
+#[test]
+fn a_clear_path_is_used_in_full_within_three_seconds_and_no_further() {
+    for seed in 0..20 {
+        let mut sim = Sim::new(CLEAR, seed);
+        sim.run(secs(3));
+        let target = sim.estimator.target_bitrate();
+        assert!(target >= 2_100_000.0, "seed {seed}: {target}");
+        sim.run(secs(20));
+        assert!(sim.estimator.target_bitrate() <= f64::from(BOUNDS.max));
+        assert!(sim.through(3, 23) > 1_850_000.0, "{}", sim.through(3, 23));
+    }
+}
+
+#[test]
+fn a_megabit_behind_a_deep_queue_is_used_without_filling_the_queue() {
+    for seed in 0..20 {
+        let link = Link {
+            rate: 1e6,
+            queue: ms(300),
+            delay: ms(5),
+            loss: 0.0,
+        };
+        let mut sim = Sim::new(link, seed);
+        sim.run(secs(40));
+        let used = sim.through(3, 40);
+        assert!(used >= 750_000.0, "seed {seed}: {used}");
+        let queues = sim.queues(secs(3));
+        let p95 = queues[queues.len() * 95 / 100];
+        assert!(p95 <= ms(130), "seed {seed}: {p95:?}");
+    }
+}
+
+#[test]
+fn a_cap_that_is_lifted_is_left_behind_within_fifteen_seconds() {
+    for seed in 0..20 {
+        let link = Link {
+            rate: 1e6,
+            queue: ms(300),
+            delay: ms(5),
+            loss: 0.0,
+        };
+        let mut sim = Sim::new(link, seed);
+        sim.run(secs(20));
+        sim.link.rate = 50e6;
+        sim.run(secs(15));
+        let target = sim.estimator.target_bitrate();
+        assert!(target >= 0.8 * 2_200_000.0, "seed {seed}: {target}");
+    }
+}
+
+#[test]
+fn a_path_that_becomes_narrow_is_drained_within_two_seconds() {
+    for seed in 0..20 {
+        let mut sim = Sim::new(
+            Link {
+                queue: ms(300),
+                ..CLEAR
+            },
+            seed,
+        );
+        sim.run(secs(10));
+        sim.link.rate = 400e3;
+        sim.run(secs(12));
+        let queues = sim.queues(secs(13));
+        let p90 = queues[queues.len() * 90 / 100];
+        assert!(p90 <= ms(150), "seed {seed}: {p90:?}");
+        let used = sim.through(13, 22);
+        assert!(used >= 260_000.0, "seed {seed}: {used}");
+    }
+}
+
+#[test]
+fn loss_without_a_queue_is_no_narrow_path() {
+    for (loss, delay) in [(0.02, 10), (0.05, 40)] {
+        for seed in 0..20 {
+            let link = Link {
+                loss,
+                delay: ms(delay),
+                ..CLEAR
+            };
+            let mut sim = Sim::new(link, seed);
+            sim.run(secs(30));
+            let used = sim.through(5, 30);
+            assert!(used >= 1_300_000.0, "{loss}, seed {seed}: {used}");
+        }
+    }
+}
+
+#[test]
+fn a_path_that_becomes_longer_is_no_queue_for_long() {
+    for seed in 0..20 {
+        let mut sim = Sim::new(CLEAR, seed);
+        sim.run(secs(10));
+        sim.link.delay += ms(200);
+        sim.run(secs(20));
+        let target = sim.estimator.target_bitrate();
+        assert!(target >= 1_700_000.0, "seed {seed}: {target}");
+    }
+}
+
+#[test]
+fn a_still_picture_proves_nothing() {
+    let mut sim = Sim::new(CLEAR, 1);
+    sim.wanted = 200_000.0;
+    sim.run(secs(30));
+    let start = f64::from(BOUNDS.start());
+    let target = sim.estimator.target_bitrate();
+    assert!(target <= start * 1.01, "{target}");
+    assert!(target >= start * 0.99, "{target}");
+}
+
+#[test]
+fn the_round_trip_the_loss_and_the_queue_are_told() {
+    let link = Link {
+        delay: ms(40),
+        loss: 0.05,
+        ..CLEAR
+    };
+    let mut sim = Sim::new(link, 3);
+    sim.run(secs(10));
+    let estimate = sim.path.estimate();
+    let round_trip = estimate.round_trip.expect("feedback came");
+    assert!(
+        round_trip >= ms(80) && round_trip < ms(120),
+        "{round_trip:?}"
+    );
+    assert!(estimate.loss > 0.01 && estimate.loss < 0.12, "{estimate:?}");
+    assert!(estimate.queueing < ms(10), "{estimate:?}");
+}
+
+#[test]
+fn what_is_remembered_is_the_start_and_remb_counts_only_alone() {
+    let now = Instant::now();
+    let path = Path::new(BOUNDS);
+    path.remb(400_000, BOUNDS, now);
+    assert_eq!(path.estimate().bits_per_second, 400_000);
+    path.remb(90_000_000, BOUNDS, now);
+    assert_eq!(path.estimate().bits_per_second, BOUNDS.max);
+
+    let mut sim = Sim::new(CLEAR, 2);
+    sim.path.restart(1_900_000);
+    sim.run(ms(200));
+    let target = sim.estimator.target_bitrate();
+    assert!(target >= 1_900_000.0, "{target}");
+    let (path, now) = (sim.path.clone(), sim.now);
+    path.remb(300_000, BOUNDS, now);
+    assert!(path.estimate().bits_per_second >= 1_900_000);
+    path.remb(300_000, BOUNDS, now + STALE);
+    assert_eq!(path.estimate().bits_per_second, 300_000);
+}

@@ -1,0 +1,367 @@
+//! Spreads what would burst through a small queue on the way, a key frame
+//! above all.
+//!
+//! An ordinary frame leaves at once. What is larger leaves at two and a half
+//! times what the path carries, repairs first; sound and RTCP never wait. How
+//! much waits is told to the sender, who leaves out frames rather than let it
+//! grow: he can do so without a hole in the sequence numbers.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use rtc::interceptor::{Attribute, Interceptor, Packet, StreamInfo, TaggedPacket};
+use rtc::sansio::Protocol;
+use rtc::shared::error::Error;
+use rtc::shared::marshal::MarshalSize;
+
+use super::estimate::Path;
+
+/// How much faster than the path's estimate.
+const FACTOR: f64 = 2.5;
+/// The same for a viewer whose frames are thinned to what his path carries.
+const THINNED: f64 = 0.9;
+/// What leaves at once: so much of the estimate, somewhat more than a frame …
+const BURST: Duration = Duration::from_millis(45);
+/// … and no less than this many bytes.
+const LEAST_BURST: f64 = 5_000.0;
+/// A new frame is left out when so much waits.
+const LONGEST: Duration = Duration::from_millis(30);
+/// The same while a key frame is on its way: what follows it must not be lost
+/// for its size, or another one would have to come.
+const LONGEST_BEHIND_KEY: Duration = Duration::from_millis(300);
+/// The same for a thinned viewer, who is to have a frame or two at a time.
+const LONGEST_THINNED: Duration = Duration::from_millis(250);
+/// The driver's timers are no finer.
+const TICK: Duration = Duration::from_millis(1);
+
+/// What the pacer and the sender know of each other. Clones are cheap.
+#[derive(Debug, Clone)]
+pub(super) struct Pace {
+    path: Path,
+    waiting: Arc<AtomicUsize>,
+    thinned: Arc<AtomicBool>,
+}
+
+impl Pace {
+    pub fn new(path: Path) -> Self {
+        Self {
+            path,
+            waiting: Arc::default(),
+            thinned: Arc::default(),
+        }
+    }
+
+    /// Lets through no more than the path carries, or bursts again.
+    pub fn thin(&self, on: bool) {
+        self.thinned.store(on, Ordering::Relaxed);
+    }
+
+    /// So much waits that a new frame is to be left out.
+    pub fn is_behind(&self, behind_key: bool) -> bool {
+        let waiting = self.waiting.load(Ordering::Relaxed) as f64;
+        let longest = match self.thinned.load(Ordering::Relaxed) {
+            _ if behind_key => LONGEST_BEHIND_KEY,
+            true => LONGEST_THINNED,
+            false => LONGEST,
+        };
+        waiting > self.bytes_per_second() * longest.as_secs_f64()
+    }
+
+    fn estimate(&self) -> f64 {
+        f64::from(self.path.estimate().bits_per_second) / 8.0
+    }
+
+    fn bytes_per_second(&self) -> f64 {
+        let factor = match self.thinned.load(Ordering::Relaxed) {
+            true => THINNED,
+            false => FACTOR,
+        };
+        self.estimate() * factor
+    }
+}
+
+pub(super) struct Pacer {
+    pace: Pace,
+    paced: HashSet<u32>,
+    repairs: VecDeque<TaggedPacket>,
+    media: VecDeque<TaggedPacket>,
+    /// Bytes that may leave now; in debt after a large packet.
+    credit: f64,
+    counted: Option<Instant>,
+    reads: VecDeque<TaggedPacket>,
+    writes: VecDeque<TaggedPacket>,
+}
+
+fn size(packet: &TaggedPacket) -> usize {
+    match &packet.message.packet {
+        Packet::Rtp(rtp) => rtp.marshal_size(),
+        _ => 0,
+    }
+}
+
+impl Pacer {
+    pub fn new(pace: Pace) -> Self {
+        Self {
+            pace,
+            paced: HashSet::new(),
+            repairs: VecDeque::new(),
+            media: VecDeque::new(),
+            credit: LEAST_BURST,
+            counted: None,
+            reads: VecDeque::new(),
+            writes: VecDeque::new(),
+        }
+    }
+
+    /// Lets out what may leave at `now`.
+    fn release(&mut self, now: Instant) {
+        let burst = (self.pace.estimate() * BURST.as_secs_f64()).max(LEAST_BURST);
+        let elapsed = self
+            .counted
+            .map_or(Duration::MAX, |at| now.saturating_duration_since(at));
+        let earned = self.pace.bytes_per_second() * elapsed.as_secs_f64();
+        self.credit = (self.credit + earned).min(burst);
+        self.counted = Some(now);
+        while self.credit > 0.0
+            && let Some(mut packet) = self.repairs.pop_front().or_else(|| self.media.pop_front())
+        {
+            let size = size(&packet);
+            self.credit -= size as f64;
+            self.pace.waiting.fetch_sub(size, Ordering::Relaxed);
+            // What waited here did not wait on the path.
+            packet.now = packet.now.max(now);
+            self.writes.push_back(packet);
+        }
+    }
+}
+
+impl Protocol<TaggedPacket, TaggedPacket, ()> for Pacer {
+    type Rout = TaggedPacket;
+    type Wout = TaggedPacket;
+    type Eout = ();
+    type Error = Error;
+    type Time = Instant;
+
+    fn handle_read(&mut self, packet: TaggedPacket) -> Result<(), Error> {
+        self.reads.push_back(packet);
+        Ok(())
+    }
+
+    fn poll_read(&mut self) -> Option<TaggedPacket> {
+        self.reads.pop_front()
+    }
+
+    fn handle_write(&mut self, packet: TaggedPacket) -> Result<(), Error> {
+        let is_paced = match &packet.message.packet {
+            Packet::Rtp(rtp) => self.paced.contains(&rtp.header.ssrc),
+            _ => false,
+        };
+        if !is_paced {
+            self.writes.push_back(packet);
+            return Ok(());
+        }
+        let now = packet.now;
+        let waiting = &self.pace.waiting;
+        waiting.fetch_add(size(&packet), Ordering::Relaxed);
+        match packet.message.has(&Attribute::Retransmission) {
+            true => self.repairs.push_back(packet),
+            false => self.media.push_back(packet),
+        }
+        self.release(now);
+        Ok(())
+    }
+
+    fn poll_write(&mut self) -> Option<TaggedPacket> {
+        self.writes.pop_front()
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
+        if !(self.media.is_empty() && self.repairs.is_empty()) {
+            self.release(now);
+        }
+        Ok(())
+    }
+
+    fn poll_timeout(&mut self) -> Option<Instant> {
+        if self.media.is_empty() && self.repairs.is_empty() {
+            return None;
+        }
+        let wait = -self.credit / self.pace.bytes_per_second().max(1.0);
+        let wait = Duration::try_from_secs_f64(wait).unwrap_or_default();
+        self.counted.map(|at| at + wait.max(TICK))
+    }
+}
+
+impl Interceptor for Pacer {
+    fn bind_local_stream(&mut self, info: &StreamInfo) {
+        if info.mime_type.starts_with("video/") {
+            self.paced
+                .extend([info.ssrc].into_iter().chain(info.ssrc_rtx));
+        }
+    }
+
+    fn unbind_local_stream(&mut self, info: &StreamInfo) {
+        self.paced.remove(&info.ssrc);
+        if let Some(rtx) = info.ssrc_rtx {
+            self.paced.remove(&rtx);
+        }
+    }
+
+    fn bind_remote_stream(&mut self, _: &StreamInfo) {}
+    fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::estimate::Bounds;
+    use rtc::interceptor::AttributedPacket;
+    use rtc::rtp;
+    use rtc::shared::TransportContext;
+
+    const VIDEO: u32 = 7;
+    const RTX: u32 = 8;
+    const AUDIO: u32 = 9;
+
+    fn pacer(bits_per_second: u32) -> (Pacer, Pace) {
+        let path = Path::new(Bounds {
+            min: 100_000,
+            max: 10_000_000,
+        });
+        path.restart(bits_per_second);
+        let pace = Pace::new(path);
+        let mut pacer = Pacer::new(pace.clone());
+        pacer.bind_local_stream(&StreamInfo {
+            ssrc: VIDEO,
+            ssrc_rtx: Some(RTX),
+            mime_type: "video/H264".into(),
+            ..Default::default()
+        });
+        pacer.bind_local_stream(&StreamInfo {
+            ssrc: AUDIO,
+            mime_type: "audio/opus".into(),
+            ..Default::default()
+        });
+        (pacer, pace)
+    }
+
+    fn packet(ssrc: u32, now: Instant) -> TaggedPacket {
+        let header = rtp::header::Header {
+            ssrc,
+            ..Default::default()
+        };
+        let rtp = rtp::Packet {
+            header,
+            payload: vec![0; 988].into(),
+        };
+        let message = AttributedPacket::new(Packet::Rtp(rtp));
+        TaggedPacket {
+            now,
+            transport: TransportContext::default(),
+            message: match ssrc {
+                RTX => message.with(Attribute::Retransmission),
+                _ => message,
+            },
+        }
+    }
+
+    /// SSRC and time of what leaves until nothing waits.
+    fn leaving(pacer: &mut Pacer, start: Instant) -> Vec<(u32, Duration)> {
+        let mut left = Vec::new();
+        loop {
+            while let Some(out) = pacer.poll_write() {
+                if let Packet::Rtp(rtp) = &out.message.packet {
+                    left.push((rtp.header.ssrc, out.now - start));
+                }
+            }
+            match pacer.poll_timeout() {
+                Some(at) => pacer.handle_timeout(at).expect("it takes every time"),
+                None => return left,
+            }
+        }
+    }
+
+    #[test]
+    fn an_ordinary_frame_leaves_at_once() {
+        let (mut pacer, pace) = pacer(2_000_000);
+        let start = Instant::now();
+        for frame in 0..10 {
+            let now = start + Duration::from_millis(33) * frame;
+            for _ in 0..8 {
+                pacer.handle_write(packet(VIDEO, now)).expect("taken");
+            }
+            assert!(!pace.is_behind(false));
+            let left = leaving(&mut pacer, now);
+            assert_eq!(left.len(), 8);
+            assert!(left.iter().all(|(_, at)| *at == Duration::ZERO), "{left:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_frame_is_spread_at_two_and_a_half_times_the_estimate() {
+        let (mut pacer, pace) = pacer(1_000_000);
+        let start = Instant::now();
+        // 40 kB: some 5.6 kB leave at once, the rest at 312 kB/s.
+        for _ in 0..40 {
+            pacer.handle_write(packet(VIDEO, start)).expect("taken");
+        }
+        assert!(pace.is_behind(false) && !pace.is_behind(true));
+        let left = leaving(&mut pacer, start);
+        assert_eq!(left.len(), 40);
+        let last = left[39].1;
+        assert!((100..120).contains(&last.as_millis()), "{last:?}");
+        assert!(!pace.is_behind(false));
+        // Evenly: never more than a burst in 10 ms.
+        for (i, (_, at)) in left.iter().enumerate() {
+            let soon = left[i..]
+                .iter()
+                .filter(|(_, t)| *t - *at < Duration::from_millis(10));
+            assert!(soon.count() <= 10);
+        }
+    }
+
+    #[test]
+    fn sound_never_waits_and_repairs_go_first() {
+        let (mut pacer, _) = pacer(500_000);
+        let start = Instant::now();
+        for _ in 0..30 {
+            pacer.handle_write(packet(VIDEO, start)).expect("taken");
+        }
+        pacer.handle_write(packet(AUDIO, start)).expect("taken");
+        pacer.handle_write(packet(RTX, start)).expect("taken");
+        let left = leaving(&mut pacer, start);
+        let at = |ssrc| left.iter().position(|(s, _)| *s == ssrc).expect("it left");
+        assert_eq!(left[at(AUDIO)].1, Duration::ZERO);
+        assert!(at(RTX) < 10, "{left:?}");
+        assert_eq!(left.len(), 32);
+    }
+
+    #[test]
+    fn a_thinned_viewer_gets_no_more_than_his_path_carries() {
+        let (mut pacer, pace) = pacer(400_000);
+        pace.thin(true);
+        let start = Instant::now();
+        let (mut now, mut sent) = (start, 0);
+        // 30 frames a second of 4 kB each would be 960 kbit/s.
+        for _ in 0..300 {
+            if !pace.is_behind(false) {
+                for _ in 0..4 {
+                    pacer.handle_write(packet(VIDEO, now)).expect("taken");
+                }
+            }
+            let next = now + Duration::from_millis(33);
+            loop {
+                sent += std::iter::from_fn(|| pacer.poll_write()).count();
+                match pacer.poll_timeout() {
+                    Some(at) if at <= next => pacer.handle_timeout(at).expect("taken"),
+                    _ => break,
+                }
+            }
+            now = next;
+        }
+        let bits = sent as f64 * 8_000.0 / (now - start).as_secs_f64();
+        assert!((300e3..=380e3).contains(&bits), "{bits}");
+    }
+}

@@ -1,0 +1,244 @@
+//! Carries out what [`crate::rate`] decides: looks at every viewer's path some
+//! times a second, tells encoders their bitrates and viewers their tiers.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
+
+use tokio::sync::watch;
+use tracing::{debug, info};
+
+use super::estimate::Path;
+use crate::media::{Encoding, Hub, Stream, VideoRate};
+use crate::rate::{Decision, Settings, TICK, Tiers, ViewerId};
+use crate::sdp::VideoCodec;
+
+/// What a viewer is to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Assignment {
+    pub encoding: Encoding,
+    /// Only as much of it as his path carries.
+    pub thinned: bool,
+}
+
+struct Member {
+    codec: VideoCodec,
+    path: Path,
+    assigned: watch::Sender<Assignment>,
+}
+
+struct State {
+    settings: Settings,
+    tiers: HashMap<VideoCodec, Tiers>,
+    members: HashMap<ViewerId, Member>,
+    joined: ViewerId,
+    /// A task looks at the paths.
+    looking: bool,
+}
+
+/// The qualities of all viewers of a device.
+pub struct Quality {
+    hub: Hub,
+    state: Mutex<State>,
+}
+
+/// A viewer's place; he leaves when it is dropped.
+pub(super) struct Seat {
+    id: ViewerId,
+    codec: VideoCodec,
+    assigned: watch::Receiver<Assignment>,
+    quality: Arc<Quality>,
+}
+
+impl Quality {
+    /// For viewers of `hub`.
+    pub fn new(hub: Hub, settings: Settings) -> Arc<Self> {
+        Arc::new(Self {
+            hub,
+            state: Mutex::new(State {
+                settings,
+                tiers: HashMap::new(),
+                members: HashMap::new(),
+                joined: 0,
+                looking: false,
+            }),
+        })
+    }
+
+    /// A viewer comes, of whose path this is known and will become known. His
+    /// encoder is told its bitrate before it can be started.
+    pub(super) fn join(self: &Arc<Self>, codec: VideoCodec, path: Path) -> Seat {
+        let now = Instant::now();
+        let mut state = self.lock();
+        state.joined += 1;
+        let id = state.joined;
+        let State {
+            settings, tiers, ..
+        } = &mut *state;
+        let tiers = tiers.entry(codec).or_insert_with(|| Tiers::new(settings));
+        let tier = tiers.join(id, path.estimate().sight(), now);
+        let (assigned, receiver) = watch::channel(Assignment {
+            encoding: Encoding { codec, tier },
+            thinned: false,
+        });
+        let member = Member {
+            codec,
+            path,
+            assigned,
+        };
+        state.members.insert(id, member);
+        self.poll(&mut state, now);
+        if !std::mem::replace(&mut state.looking, true) {
+            tokio::spawn(look(Arc::downgrade(self)));
+        }
+        Seat {
+            id,
+            codec,
+            assigned: receiver,
+            quality: self.clone(),
+        }
+    }
+
+    /// The most that a viewer can be sent, in bit/s.
+    pub(super) fn most(&self) -> u32 {
+        self.lock().settings.most()
+    }
+
+    /// Other tiers, for another source: everybody begins anew with what is
+    /// known of his path.
+    pub fn replace(&self, settings: Settings) {
+        let now = Instant::now();
+        let mut state = self.lock();
+        state.settings = settings;
+        let State {
+            settings,
+            tiers,
+            members,
+            ..
+        } = &mut *state;
+        tiers.clear();
+        for (id, member) in members.iter() {
+            let codec = member.codec;
+            let tiers = tiers.entry(codec).or_insert_with(|| Tiers::new(settings));
+            let tier = tiers.join(*id, member.path.estimate().sight(), now);
+            member.assigned.send_replace(Assignment {
+                encoding: Encoding { codec, tier },
+                thinned: false,
+            });
+        }
+        self.poll(&mut state, now);
+    }
+
+    fn poll(&self, state: &mut State, now: Instant) {
+        let State { tiers, members, .. } = state;
+        for (id, member) in members.iter() {
+            if let Some(tiers) = tiers.get_mut(&member.codec) {
+                tiers.sight(*id, member.path.estimate().sight());
+            }
+        }
+        for (codec, tiers) in tiers.iter_mut() {
+            for decision in tiers.poll(now) {
+                self.carry_out(*codec, decision, members);
+            }
+        }
+    }
+
+    fn carry_out(
+        &self,
+        codec: VideoCodec,
+        decision: Decision,
+        members: &HashMap<ViewerId, Member>,
+    ) {
+        match decision {
+            Decision::Rate {
+                tier,
+                bits_per_second,
+                halved,
+            } => {
+                let encoding = Encoding { codec, tier };
+                debug!(%encoding, bits_per_second, halved, "bitrate");
+                let rate = VideoRate {
+                    bits_per_second,
+                    halved,
+                };
+                self.hub.set_rate(Stream::Video(encoding), rate);
+            }
+            Decision::Move { viewer, tier } => {
+                if let Some(member) = members.get(&viewer) {
+                    let estimate = member.path.estimate();
+                    info!(viewer, tier, ?estimate, "another quality");
+                    let encoding = Encoding { codec, tier };
+                    member.assigned.send_modify(|a| a.encoding = encoding);
+                }
+            }
+            Decision::Thin { viewer, on } => {
+                if let Some(member) = members.get(&viewer) {
+                    info!(viewer, on, "thinned");
+                    member.assigned.send_modify(|a| a.thinned = on);
+                }
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Looks until nobody is there.
+async fn look(quality: Weak<Quality>) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(quality) = quality.upgrade() else {
+            return;
+        };
+        let mut state = quality.lock();
+        quality.poll(&mut state, Instant::now());
+        if state.members.is_empty() {
+            state.looking = false;
+            return;
+        }
+    }
+}
+
+impl Seat {
+    /// What the viewer is to be sent; changes are told.
+    pub fn assigned(&self) -> watch::Receiver<Assignment> {
+        self.assigned.clone()
+    }
+
+    /// Asks for a key frame of what he watches, as often as he may.
+    pub fn request_key_frame(&self) {
+        let allowed = {
+            let mut state = self.quality.lock();
+            let tiers = state.tiers.get_mut(&self.codec);
+            tiers.is_some_and(|t| t.may_force_key_frame(self.id, Instant::now()))
+        };
+        if allowed {
+            let encoding = self.assigned.borrow().encoding;
+            self.quality.hub.request_key_frame(Stream::Video(encoding));
+        } else {
+            debug!("a key frame would cost the others too much");
+        }
+    }
+
+    /// He wants this tier, or what suits his path.
+    pub fn pin(&self, tier: Option<usize>) {
+        let mut state = self.quality.lock();
+        if let Some(tiers) = state.tiers.get_mut(&self.codec) {
+            tiers.pin(self.id, tier);
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut state = self.quality.lock();
+        state.members.remove(&self.id);
+        if let Some(tiers) = state.tiers.get_mut(&self.codec) {
+            tiers.leave(self.id);
+        }
+    }
+}

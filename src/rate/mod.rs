@@ -1,0 +1,548 @@
+//! Which quality each viewer gets, and at what bitrate each is encoded.
+//!
+//! Pure: what paths carry and the time go in, [`Decision`]s come out. One
+//! [`Tiers`] holds the viewers of one codec. A *tier* is one encode of the
+//! picture, the best one first; all its viewers share it.
+//!
+//! * A tier's bitrate is what its healthy viewers' paths carry, at a low
+//!   quantile of them. It drops at most once a second and climbs by steps.
+//! * A viewer is *healthy* where his path carries most of what the others'
+//!   carry. One whose path is too narrow for the rest goes to the next tier, so
+//!   that he takes nothing from them. At the last tier his frames are thinned.
+//! * He goes up again when his path has carried enough for some seconds, and
+//!   not soon after he came down; each vain attempt doubles that time.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::config::{AudioSource, Config};
+
+/// A viewer's name here.
+pub type ViewerId = u64;
+
+/// [`Tiers::poll`] is to be called this often.
+pub const TICK: Duration = Duration::from_millis(100);
+
+/// Bitrates drop no more often.
+pub const DROP_INTERVAL: Duration = Duration::from_secs(1);
+/// And climb by one step in this time.
+const CLIMB_INTERVAL: Duration = Duration::from_millis(250);
+/// One step.
+const CLIMB: f64 = 1.10;
+/// Smaller changes are left out.
+const NOTEWORTHY: f64 = 0.03;
+/// A viewer is healthy who carries this share of what the better half does.
+pub const HEALTHY: f64 = 0.75;
+/// The same on the last tier, below which there is none to go to.
+pub const HEALTHY_AT_LAST: f64 = 0.5;
+/// A path is too narrow below this share of its tier's bitrate …
+const TOO_NARROW: f64 = 0.9;
+/// … and no longer is with this one.
+const RECOVERED: f64 = 1.0;
+/// Too narrow for so long, and he moves down.
+const DOWN_AFTER: Duration = Duration::from_millis(700);
+/// The same where his path carries less than half.
+const DOWN_AT_ONCE: Duration = Duration::from_millis(300);
+/// His path carries enough for so long, and he moves up.
+pub const UP_AFTER: Duration = Duration::from_secs(5);
+/// How much more than a tier needs is enough.
+const UP_MARGIN: f64 = 1.3;
+/// The first and the longest time between a move and the next one up.
+pub const HOLD: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(160));
+/// Moved down so soon after he went up, and the attempt was in vain.
+const VAIN: Duration = Duration::from_secs(20);
+/// So long without a move, and vain attempts are forgotten.
+const FORGET: Duration = Duration::from_secs(120);
+/// A viewer who came, or went up, has so long to show that his path carries
+/// it: it can be seen only now that it is sent.
+const TRIAL: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(6));
+/// What he carried before falls to this share, and the trial is over.
+const TRIAL_FAILED: f64 = 0.95;
+/// Key frames that a viewer may have forced before he has to wait …
+const KEY_FRAMES: f64 = 3.0;
+/// … and how long for each, where others watch the same tier.
+const KEY_FRAME_EVERY: f64 = 10.0;
+/// The least that an encoder is asked for, in bit/s.
+const LEAST: u32 = 100_000;
+/// RTP headers of 50 packets of sound a second, in bit/s.
+const SOUND_HEADERS: u32 = 50 * 20 * 8;
+/// RTP headers and some repair, as a share of a path.
+const OVERHEAD: f64 = 0.06;
+
+/// What one tier can be asked for, in bit/s.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TierRange {
+    /// The encoder makes no less.
+    pub floor: u32,
+    /// Below this the picture is better a tier further down, or with half the
+    /// frames.
+    pub steady: u32,
+    /// More is not wanted.
+    pub ceiling: u32,
+}
+
+impl TierRange {
+    /// For a picture of so many pixels a second, from what encoders make of
+    /// ordinary pictures.
+    pub fn for_picture(pixels_per_second: u64, floor: u32, ceiling: u32) -> Self {
+        let ceiling = ceiling.max(floor);
+        // A fiftieth of a bit for each pixel: 0.55 Mbit/s for 720p30.
+        let decent = u32::try_from(pixels_per_second / 50).unwrap_or(u32::MAX);
+        Self {
+            floor,
+            steady: decent.clamp(floor, ceiling / 2 + floor / 2),
+            ceiling,
+        }
+    }
+}
+
+/// What every [`Tiers`] of a device is made with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// From the best tier to the last one, at least one.
+    pub tiers: Vec<TierRange>,
+    /// What sound takes of each path, in bit/s.
+    pub audio: u32,
+}
+
+impl Settings {
+    /// For a configuration. `floor` is the least that the encoder makes, in
+    /// bit/s; `smaller` is false where only the whole picture can be encoded.
+    pub fn of(config: &Config, floor: u32, smaller: bool) -> Self {
+        let video = &config.video;
+        let range = |height: u32, ceiling| {
+            let width = u64::from(video.width) * u64::from(height) / u64::from(video.height.max(1));
+            let pixels = width * u64::from(height) * u64::from(video.fps);
+            TierRange::for_picture(pixels, floor.max(LEAST), ceiling)
+        };
+        let most = video.bitrate_kbps.saturating_mul(1000);
+        let smaller = video.smaller_tiers().filter(|_| smaller).map(|tier| {
+            // As much as for the whole picture would be no relief.
+            let ceiling = tier.bitrate_kbps.saturating_mul(1000).min(most / 10 * 7);
+            range(tier.height, ceiling)
+        });
+        let tiers = std::iter::once(range(video.height, most)).chain(smaller);
+        Self {
+            tiers: tiers.collect(),
+            audio: match config.audio.source {
+                AudioSource::None => 0,
+                _ => config.audio.bitrate_kbps.saturating_mul(1000) + SOUND_HEADERS,
+            },
+        }
+    }
+
+    /// The most that a viewer can be sent, in bit/s.
+    pub fn most(&self) -> u32 {
+        let ceilings = self.tiers.iter().map(|tier| tier.ceiling);
+        ceilings
+            .max()
+            .unwrap_or_default()
+            .saturating_add(self.audio)
+    }
+}
+
+/// What is known of a viewer's path.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sight {
+    /// What it carries, in bit/s, all headers included.
+    pub carries: u32,
+    /// It has not shown a limit: it may carry more.
+    pub open: bool,
+    /// Packets stand in a queue on it.
+    pub full: bool,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Encode a tier at this many bit/s.
+    Rate {
+        /// The tier, 0 the best.
+        tier: usize,
+        /// bit/s of video.
+        bits_per_second: u32,
+        /// Encode every second frame only.
+        halved: bool,
+    },
+    /// Send a viewer another tier, from its next key frame on.
+    Move {
+        /// Who.
+        viewer: ViewerId,
+        /// Where.
+        tier: usize,
+    },
+    /// Send a viewer only what his path carries, from key frame to as far as
+    /// it goes; or all again.
+    Thin {
+        /// Who.
+        viewer: ViewerId,
+        /// Thinned, or not.
+        on: bool,
+    },
+}
+
+#[derive(Debug)]
+struct Viewer {
+    tier: usize,
+    sight: Sight,
+    /// Until when he is on trial, and what was usable when it began.
+    trial: Option<(Instant, u32)>,
+    /// The last move.
+    moved: Instant,
+    /// The last move was up.
+    climbed: bool,
+    hold: Duration,
+    /// Since when his path is too narrow for his tier.
+    low: Option<Instant>,
+    /// Since when his path carries what the better tier needs.
+    high: Option<Instant>,
+    pinned: Option<usize>,
+    thinned: bool,
+    /// Key frames he may still force, and when they were counted.
+    key_frames: (f64, Instant),
+}
+
+impl Viewer {
+    fn is_on_trial(&self, now: Instant) -> bool {
+        self.trial.is_some_and(|(until, _)| now < until)
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Tier {
+    range: TierRange,
+    /// `None` while nobody watches.
+    rate: Option<Rate>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Rate {
+    bits_per_second: u32,
+    halved: bool,
+    fell: Option<Instant>,
+    climbed: Instant,
+}
+
+/// The tiers of one codec and who watches them.
+#[derive(Debug)]
+pub struct Tiers {
+    tiers: Vec<Tier>,
+    audio: u32,
+    viewers: BTreeMap<ViewerId, Viewer>,
+}
+
+impl Tiers {
+    /// Tiers that nobody watches yet.
+    pub fn new(settings: &Settings) -> Self {
+        let tier = |range| Tier { range, rate: None };
+        Self {
+            tiers: settings.tiers.iter().copied().map(tier).collect(),
+            audio: settings.audio,
+            viewers: BTreeMap::new(),
+        }
+    }
+
+    /// A viewer comes; the tier he begins with.
+    pub fn join(&mut self, viewer: ViewerId, sight: Sight, now: Instant) -> usize {
+        let usable = self.usable(sight);
+        let fits = |tier: &Tier| usable >= tier.range.steady;
+        let last = self.tiers.len().saturating_sub(1);
+        let tier = self.tiers.iter().position(fits).unwrap_or(last);
+        self.viewers.insert(
+            viewer,
+            Viewer {
+                tier,
+                sight,
+                trial: Some((now + TRIAL.0, usable)),
+                moved: now,
+                climbed: false,
+                hold: HOLD.0,
+                low: None,
+                high: None,
+                pinned: None,
+                thinned: false,
+                key_frames: (KEY_FRAMES, now),
+            },
+        );
+        tier
+    }
+
+    /// A viewer is gone.
+    pub fn leave(&mut self, viewer: ViewerId) {
+        self.viewers.remove(&viewer);
+    }
+
+    /// True when nobody is there.
+    pub fn is_empty(&self) -> bool {
+        self.viewers.is_empty()
+    }
+
+    /// What is now known of a viewer's path.
+    pub fn sight(&mut self, viewer: ViewerId, sight: Sight) {
+        if let Some(v) = self.viewers.get_mut(&viewer) {
+            v.sight = sight;
+        }
+    }
+
+    /// A viewer wants this tier whatever his path carries, or leaves it to us
+    /// again. A tier that is not there is the last one.
+    pub fn pin(&mut self, viewer: ViewerId, tier: Option<usize>) {
+        let last = self.tiers.len().saturating_sub(1);
+        if let Some(v) = self.viewers.get_mut(&viewer) {
+            v.pinned = tier.map(|t| t.min(last));
+            v.low = None;
+            v.high = None;
+        }
+    }
+
+    /// Where a viewer is.
+    pub fn tier_of(&self, viewer: ViewerId) -> Option<usize> {
+        self.viewers.get(&viewer).map(|v| v.tier)
+    }
+
+    /// The bitrate of a tier that is watched.
+    pub fn rate_of(&self, tier: usize) -> Option<u32> {
+        self.tiers.get(tier)?.rate.map(|r| r.bits_per_second)
+    }
+
+    /// Whether a viewer who asks for a key frame is given one. A key frame
+    /// costs all who share his tier, so there he has a few, and then one every
+    /// ten seconds.
+    pub fn may_force_key_frame(&mut self, viewer: ViewerId, now: Instant) -> bool {
+        let Some(tier) = self.tier_of(viewer) else {
+            return false;
+        };
+        let alone = self.viewers.values().filter(|v| v.tier == tier).count() == 1;
+        let Some(v) = self.viewers.get_mut(&viewer) else {
+            return false;
+        };
+        let (left, counted) = v.key_frames;
+        let earned = now.saturating_duration_since(counted).as_secs_f64() / KEY_FRAME_EVERY;
+        let left = (left + earned).min(KEY_FRAMES);
+        let granted = alone || left >= 1.0;
+        let spent = if granted && !alone { 1.0 } else { 0.0 };
+        v.key_frames = (left - spent, now);
+        granted
+    }
+
+    /// What is due.
+    pub fn poll(&mut self, now: Instant) -> Vec<Decision> {
+        let mut decisions = Vec::new();
+        let targets = self.targets(now);
+        let ids: Vec<_> = self.viewers.keys().copied().collect();
+        for id in ids {
+            self.look_at(id, &targets, now, &mut decisions);
+        }
+        let targets = match decisions.is_empty() {
+            true => targets,
+            false => self.targets(now),
+        };
+        for (tier, target) in targets.into_iter().enumerate() {
+            decisions.extend(self.set_rate(tier, target, now));
+        }
+        decisions
+    }
+
+    fn usable(&self, sight: Sight) -> u32 {
+        let video = sight.carries.saturating_sub(self.audio);
+        (f64::from(video) * (1.0 - OVERHEAD)) as u32
+    }
+
+    /// What the paths of a tier's viewers carry, from the least.
+    fn paths(&self, tier: usize, of: impl Fn(&Viewer) -> bool) -> Vec<u32> {
+        let ceiling = self.tiers[tier].range.ceiling;
+        let mut paths: Vec<_> = self
+            .viewers
+            .values()
+            .filter(|v| v.tier == tier && of(v))
+            .map(|v| self.usable(v.sight).min(ceiling))
+            .collect();
+        paths.sort_unstable();
+        paths
+    }
+
+    /// What a viewer of this tier is held against: the median, the upper of
+    /// two.
+    fn reference(&self, tier: usize) -> u32 {
+        let paths = self.paths(tier, |_| true);
+        paths.get(paths.len() / 2).copied().unwrap_or_default()
+    }
+
+    /// What the bitrate of each tier should be, where somebody watches it.
+    fn targets(&self, now: Instant) -> Vec<Option<u32>> {
+        (0..self.tiers.len())
+            .map(|tier| self.target(tier, now))
+            .collect()
+    }
+
+    fn target(&self, tier: usize, now: Instant) -> Option<u32> {
+        let least = f64::from(self.reference(tier)) * self.healthy(tier);
+        let healthy = |v: &Viewer| f64::from(self.usable(v.sight)) >= least;
+        let known = |v: &Viewer| !v.is_on_trial(now);
+        let mut paths = self.paths(tier, |v| healthy(v) && known(v));
+        if paths.is_empty() {
+            paths = self.paths(tier, healthy);
+        }
+        paths.get(paths.len() / 4).copied()
+    }
+
+    fn healthy(&self, tier: usize) -> f64 {
+        match tier + 1 == self.tiers.len() {
+            true => HEALTHY_AT_LAST,
+            false => HEALTHY,
+        }
+    }
+
+    fn set_rate(&mut self, tier: usize, target: Option<u32>, now: Instant) -> Option<Decision> {
+        let last = tier + 1 == self.tiers.len();
+        let Tier { range, rate } = &mut self.tiers[tier];
+        let Some(target) = target else {
+            *rate = None;
+            return None;
+        };
+        let wanted = target.max(range.floor).min(range.ceiling);
+        let before = *rate;
+        let present = rate.get_or_insert(Rate {
+            bits_per_second: wanted,
+            halved: false,
+            fell: None,
+            climbed: now,
+        });
+        let (is, wants) = (f64::from(present.bits_per_second), f64::from(wanted));
+        if wants < is * (1.0 - NOTEWORTHY) {
+            if present
+                .fell
+                .is_none_or(|at| now.saturating_duration_since(at) >= DROP_INTERVAL)
+            {
+                present.bits_per_second = wanted;
+                present.fell = Some(now);
+                present.climbed = now;
+            }
+        } else if (wants > is * (1.0 + NOTEWORTHY) || (wanted == range.ceiling && wants > is))
+            && now.saturating_duration_since(present.climbed) >= CLIMB_INTERVAL
+        {
+            present.bits_per_second = wants.min(is * CLIMB) as u32;
+            present.climbed = now;
+        }
+        if last {
+            let steady = f64::from(range.steady);
+            let margin = if present.halved { UP_MARGIN } else { 1.0 };
+            present.halved = f64::from(present.bits_per_second) < steady * margin
+                && present.bits_per_second < range.ceiling;
+        }
+        let same =
+            |r: Rate| (r.bits_per_second, r.halved) == (present.bits_per_second, present.halved);
+        (!before.is_some_and(same)).then_some(Decision::Rate {
+            tier,
+            bits_per_second: present.bits_per_second,
+            halved: present.halved,
+        })
+    }
+
+    fn look_at(
+        &mut self,
+        id: ViewerId,
+        targets: &[Option<u32>],
+        now: Instant,
+        decisions: &mut Vec<Decision>,
+    ) {
+        let Some(v) = self.viewers.get(&id) else {
+            return;
+        };
+        let (tier, sight, pinned) = (v.tier, v.sight, v.pinned);
+        let (was_low, was_high, moved) = (v.low, v.high, v.moved);
+        if let Some(pinned) = pinned
+            && pinned != tier
+        {
+            return self.move_to(id, pinned, now, decisions);
+        }
+        let usable = f64::from(self.usable(sight));
+        let steady = f64::from(self.tiers[tier].range.steady);
+        let is_last = tier + 1 == self.tiers.len();
+        let target = f64::from(targets[tier].unwrap_or_default());
+
+        let share = match was_low {
+            Some(_) => RECOVERED,
+            None => TOO_NARROW,
+        };
+        let too_little = |needed: f64| !sight.open && usable < needed;
+        let trial = v.trial.filter(|(until, began)| {
+            let failed = sight.full || too_little(f64::from(*began) * TRIAL_FAILED);
+            now < *until && !failed
+        });
+        let low =
+            trial.is_none() && (too_little(share * target) || (!is_last && too_little(steady)));
+        let severe = usable < target / 2.0 || (!is_last && usable < steady / 2.0);
+        let low = low.then(|| was_low.unwrap_or(now));
+        let patience = if severe { DOWN_AT_ONCE } else { DOWN_AFTER };
+        let due = low.is_some_and(|since| now.saturating_duration_since(since) >= patience);
+
+        let enough =
+            tier > 0 && pinned.is_none() && low.is_none() && { usable >= self.needed_above(tier) };
+        let high = enough.then(|| was_high.unwrap_or(now));
+        let proved = high.is_some_and(|since| now.saturating_duration_since(since) >= UP_AFTER);
+
+        let floor = f64::from(self.tiers[tier].range.floor);
+        if let Some(v) = self.viewers.get_mut(&id) {
+            v.trial = trial;
+            v.low = low;
+            v.high = high;
+            if now.saturating_duration_since(moved) > FORGET {
+                v.hold = HOLD.0;
+            }
+            // Where he cannot go further down he gets what he can carry.
+            let stuck = is_last || pinned.is_some();
+            let thin = stuck && (due || too_little(floor) || (v.thinned && low.is_some()));
+            if thin != v.thinned {
+                v.thinned = thin;
+                decisions.push(Decision::Thin {
+                    viewer: id,
+                    on: thin,
+                });
+            }
+            if due && !stuck {
+                self.move_to(id, tier + 1, now, decisions);
+            } else if proved && now.saturating_duration_since(v.moved) >= v.hold {
+                self.move_to(id, tier - 1, now, decisions);
+            }
+        }
+    }
+
+    /// What a path has to carry for the tier above. More than half as much
+    /// again as this tier sends cannot be seen on it; there an attempt has to
+    /// show.
+    fn needed_above(&self, tier: usize) -> f64 {
+        let (this, above) = (&self.tiers[tier], &self.tiers[tier - 1]);
+        let own = f64::from(above.range.steady) * UP_MARGIN;
+        let others = above.rate.map_or(0.0, |r| f64::from(r.bits_per_second));
+        let visible = f64::from(this.range.ceiling) * 1.35;
+        own.max((others * 0.9).min(visible))
+    }
+
+    fn move_to(&mut self, id: ViewerId, tier: usize, now: Instant, decisions: &mut Vec<Decision>) {
+        let usable = self.viewers.get(&id).map(|v| self.usable(v.sight));
+        let (Some(v), Some(usable)) = (self.viewers.get_mut(&id), usable) else {
+            return;
+        };
+        let down = tier > v.tier;
+        v.trial = (!down).then_some((now + TRIAL.1, usable));
+        if down && v.climbed && now.saturating_duration_since(v.moved) < VAIN {
+            v.hold = (v.hold * 2).min(HOLD.1);
+        }
+        v.climbed = !down;
+        v.tier = tier;
+        v.moved = now;
+        v.low = None;
+        v.high = None;
+        if std::mem::replace(&mut v.thinned, false) {
+            decisions.push(Decision::Thin {
+                viewer: id,
+                on: false,
+            });
+        }
+        decisions.push(Decision::Move { viewer: id, tier });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,378 @@
+//! Rules by example, then thousands of random mixes of viewers and paths.
+
+use super::*;
+
+const RANGES: [TierRange; 2] = [
+    TierRange {
+        floor: 100_000,
+        steady: 550_000,
+        ceiling: 2_000_000,
+    },
+    TierRange {
+        floor: 100_000,
+        steady: 150_000,
+        ceiling: 700_000,
+    },
+];
+const AUDIO: u32 = 50_000;
+
+/// A viewer over a path, as far as a policy sees them.
+#[derive(Debug)]
+struct Model {
+    id: ViewerId,
+    tier: usize,
+    /// bit/s.
+    path: f64,
+    sight: Sight,
+    thinned: bool,
+    /// Moves up.
+    climbs: Vec<Duration>,
+    moves: Vec<Duration>,
+}
+
+struct Sim {
+    tiers: Tiers,
+    viewers: Vec<Model>,
+    rng: fastrand::Rng,
+    begin: Instant,
+    now: Instant,
+    ids: ViewerId,
+    rates: [Option<u32>; 2],
+    halved: [bool; 2],
+    fell: [Option<Instant>; 2],
+}
+
+impl Sim {
+    fn new(seed: u64) -> Self {
+        let begin = Instant::now();
+        Self {
+            tiers: Tiers::new(&Settings {
+                tiers: RANGES.to_vec(),
+                audio: AUDIO,
+            }),
+            viewers: Vec::new(),
+            rng: fastrand::Rng::with_seed(seed),
+            begin,
+            now: begin,
+            ids: 0,
+            rates: [None; 2],
+            halved: [false; 2],
+            fell: [None; 2],
+        }
+    }
+
+    fn join(&mut self, path: f64) -> ViewerId {
+        self.ids += 1;
+        let sight = Sight {
+            carries: 1_000_000,
+            open: true,
+            full: false,
+        };
+        let tier = self.tiers.join(self.ids, sight, self.now);
+        self.viewers.push(Model {
+            id: self.ids,
+            tier,
+            path,
+            sight,
+            thinned: false,
+            climbs: Vec::new(),
+            moves: Vec::new(),
+        });
+        self.ids
+    }
+
+    fn leave(&mut self, index: usize) {
+        let gone = self.viewers.swap_remove(index);
+        self.tiers.leave(gone.id);
+    }
+
+    fn of(&self, id: ViewerId) -> &Model {
+        self.viewers
+            .iter()
+            .find(|v| v.id == id)
+            .expect("he is there")
+    }
+
+    /// What an estimator would find out in a tick.
+    fn estimate(&mut self) {
+        for v in &mut self.viewers {
+            let rate = f64::from(self.rates[v.tier].unwrap_or_default());
+            let sent = match v.thinned {
+                true => rate.min(f64::from(v.sight.carries) * 0.9),
+                false => rate,
+            };
+            let sent = sent * 1.05 + f64::from(AUDIO);
+            let is = f64::from(v.sight.carries);
+            let noise = 0.95 + 0.1 * self.rng.f64();
+            v.sight.full = sent > v.path;
+            let carries = if sent > v.path * 0.98 {
+                v.sight.open = false;
+                (v.path * 0.88 * noise).min(is)
+            } else if v.sight.open {
+                (sent * 2.0).max(is)
+            } else {
+                (is * 1.01)
+                    .min((sent * 1.5).max(is))
+                    .min(v.path * noise.max(1.0))
+            };
+            v.sight.carries = carries.clamp(60_000.0, 2_500_000.0) as u32;
+            self.tiers.sight(v.id, v.sight);
+        }
+    }
+
+    fn tick(&mut self) {
+        self.now += TICK;
+        self.estimate();
+        let references = [self.tiers.reference(0), self.tiers.reference(1)];
+        let decisions = self.tiers.poll(self.now);
+        let moved = decisions.iter().any(|d| matches!(d, Decision::Move { .. }));
+        for decision in decisions {
+            match decision {
+                Decision::Rate {
+                    tier,
+                    bits_per_second,
+                    halved,
+                } => {
+                    let range = RANGES[tier];
+                    assert!((range.floor..=range.ceiling).contains(&bits_per_second));
+                    if let Some(before) = self.rates[tier]
+                        && bits_per_second < before
+                    {
+                        if let Some(fell) = self.fell[tier] {
+                            assert!(self.now - fell >= DROP_INTERVAL, "drops come too fast");
+                        }
+                        self.fell[tier] = Some(self.now);
+                        // Nobody takes more from the others than the rule says.
+                        let least = f64::from(references[tier]) * self.tiers.healthy(tier);
+                        assert!(
+                            moved
+                                || f64::from(bits_per_second) >= least * 0.999
+                                || bits_per_second == range.floor,
+                            "{bits_per_second} of {references:?}"
+                        );
+                    }
+                    self.rates[tier] = Some(bits_per_second);
+                    assert!(!halved || tier == 1);
+                    self.halved[tier] = halved;
+                }
+                Decision::Move { viewer, tier } => {
+                    let at = self.now - self.begin;
+                    let v = self.viewers.iter_mut().find(|v| v.id == viewer);
+                    let v = v.expect("he is there");
+                    assert_ne!(v.tier, tier);
+                    if tier < v.tier {
+                        if let Some(last) = v.moves.last() {
+                            assert!(at - *last >= HOLD.0, "up too soon after a move");
+                        }
+                        v.climbs.push(at);
+                    }
+                    v.moves.push(at);
+                    v.tier = tier;
+                }
+                Decision::Thin { viewer, on } => {
+                    let v = self.viewers.iter_mut().find(|v| v.id == viewer);
+                    let v = v.expect("he is there");
+                    assert_ne!(v.thinned, on);
+                    v.thinned = on;
+                }
+            }
+        }
+        for tier in 0..2 {
+            let watched = self.viewers.iter().any(|v| v.tier == tier);
+            assert_eq!(self.tiers.rate_of(tier).is_some(), watched);
+            if !watched {
+                self.rates[tier] = None;
+                self.fell[tier] = None;
+            }
+        }
+    }
+
+    fn run(&mut self, secs: u64) {
+        for _ in 0..secs * 10 {
+            self.tick();
+        }
+    }
+}
+
+#[test]
+fn one_viewer_on_a_clear_path_has_the_full_rate_within_three_seconds() {
+    let mut sim = Sim::new(1);
+    sim.join(50e6);
+    sim.run(3);
+    assert_eq!(sim.rates, [Some(2_000_000), None]);
+}
+
+#[test]
+fn one_viewer_alone_has_what_his_path_carries_down_to_half_the_frames() {
+    for (path, tier, least, halved) in [
+        (1_000_000.0, 0, 700_000, false),
+        (400_000.0, 1, 250_000, false),
+        (190_000.0, 1, 100_000, true),
+    ] {
+        let mut sim = Sim::new(2);
+        let id = sim.join(path);
+        sim.run(40);
+        assert_eq!(sim.of(id).tier, tier, "{path}");
+        let rate = sim.rates[tier].expect("it is watched");
+        assert!(rate >= least && f64::from(rate) <= path, "{path}: {rate}");
+        assert_eq!(sim.halved[tier], halved, "{path}");
+    }
+}
+
+#[test]
+fn a_weak_viewer_goes_down_and_takes_nothing_from_the_others() {
+    let mut sim = Sim::new(3);
+    for _ in 0..3 {
+        sim.join(50e6);
+    }
+    sim.run(5);
+    let weak = sim.join(500_000.0);
+    for _ in 0..600 {
+        sim.tick();
+        let rate = sim.rates[0].expect("it is watched");
+        assert!(rate >= 1_900_000, "{rate}");
+    }
+    assert_eq!(sim.of(weak).tier, 1);
+}
+
+#[test]
+fn of_two_the_weak_one_goes_too_and_does_not_come_back_in_vain_all_the_time() {
+    let mut sim = Sim::new(4);
+    sim.join(50e6);
+    let weak = sim.join(700_000.0);
+    sim.run(300);
+    assert_eq!(sim.rates[0], Some(2_000_000));
+    let climbs = &sim.of(weak).climbs;
+    assert!(climbs.len() <= 6, "{climbs:?}");
+}
+
+#[test]
+fn a_path_that_recovers_is_used_again() {
+    let mut sim = Sim::new(5);
+    sim.join(50e6);
+    let weak = sim.join(450_000.0);
+    sim.run(20);
+    assert_eq!(sim.of(weak).tier, 1);
+    sim.viewers[1].path = 50e6;
+    sim.run(45);
+    assert_eq!(sim.of(weak).tier, 0);
+}
+
+#[test]
+fn a_pinned_viewer_stays_and_harms_nobody() {
+    let mut sim = Sim::new(6);
+    sim.join(50e6);
+    let stubborn = sim.join(500_000.0);
+    sim.tiers.pin(stubborn, Some(0));
+    let modest = sim.join(50e6);
+    sim.tiers.pin(modest, Some(7));
+    sim.run(60);
+    assert_eq!((sim.of(stubborn).tier, sim.of(modest).tier), (0, 1));
+    assert!(sim.of(stubborn).thinned);
+    assert_eq!(sim.rates[0], Some(2_000_000));
+    sim.tiers.pin(stubborn, None);
+    sim.tiers.pin(modest, None);
+    sim.run(60);
+    assert_eq!((sim.of(stubborn).tier, sim.of(modest).tier), (1, 0));
+    assert!(!sim.of(stubborn).thinned);
+}
+
+#[test]
+fn key_frames_are_scarce_only_where_others_pay_for_them() {
+    let mut sim = Sim::new(7);
+    let id = sim.join(50e6);
+    let mut now = sim.now;
+    for _ in 0..50 {
+        assert!(sim.tiers.may_force_key_frame(id, now));
+    }
+    sim.join(50e6);
+    let mut forced = 0;
+    for _ in 0..1000 {
+        now += TICK;
+        forced += u32::from(sim.tiers.may_force_key_frame(id, now));
+    }
+    assert!((10..=13).contains(&forced), "{forced}");
+    assert!(!sim.tiers.may_force_key_frame(99, now));
+}
+
+#[test]
+fn thousands_of_random_mixes_keep_the_rules_and_settle() {
+    for seed in 0..2_000 {
+        let mut sim = Sim::new(seed);
+        let path = |rng: &mut fastrand::Rng| 10_f64.powf(5.0 + 2.0 * rng.f64());
+        let viewers = 1 + sim.rng.usize(..7);
+        for _ in 0..viewers {
+            let path = path(&mut sim.rng);
+            sim.join(path);
+        }
+        for _ in 0..300 {
+            sim.tick();
+            // People come and go, and paths change.
+            match sim.rng.u32(..60) {
+                0 if sim.viewers.len() < 8 => {
+                    let path = path(&mut sim.rng);
+                    sim.join(path);
+                }
+                1 if !sim.viewers.is_empty() => {
+                    let index = sim.rng.usize(..sim.viewers.len());
+                    sim.leave(index);
+                }
+                2 if !sim.viewers.is_empty() => {
+                    let index = sim.rng.usize(..sim.viewers.len());
+                    sim.viewers[index].path = path(&mut sim.rng);
+                }
+                _ => {}
+            }
+        }
+        // Left alone, everybody ends where his path carries him.
+        sim.run(12);
+        let mut overloaded = BTreeMap::<ViewerId, u32>::new();
+        for _ in 0..50 {
+            sim.tick();
+            for v in &sim.viewers {
+                let rate = f64::from(sim.rates[v.tier].expect("he watches it"));
+                let fits = rate * 1.05 + f64::from(AUDIO) <= v.path;
+                if !fits && !v.thinned && rate > f64::from(RANGES[v.tier].floor) {
+                    *overloaded.entry(v.id).or_default() += 1;
+                }
+            }
+        }
+        for (id, ticks) in overloaded {
+            assert!(
+                ticks <= 25,
+                "seed {seed}: {ticks} {:?} {:?}",
+                sim.of(id),
+                sim.rates
+            );
+        }
+    }
+}
+
+#[test]
+fn the_defaults_are_two_tiers_and_a_small_picture_has_one() {
+    let mut config = Config::default();
+    let settings = Settings::of(&config, 0, true);
+    assert_eq!(
+        settings.tiers,
+        [
+            TierRange {
+                floor: 100_000,
+                steady: 552_960,
+                ceiling: 2_000_000
+            },
+            TierRange {
+                floor: 100_000,
+                steady: 138_240,
+                ceiling: 700_000
+            },
+        ]
+    );
+    assert_eq!(settings.audio, 48_000);
+    assert_eq!(Settings::of(&config, 0, false).tiers.len(), 1);
+    // A hardware encoder that makes no less.
+    assert_eq!(Settings::of(&config, 300_000, true).tiers[1].floor, 300_000);
+    (config.video.width, config.video.height) = (640, 360);
+    config.audio.source = AudioSource::None;
+    let settings = Settings::of(&config, 0, true);
+    assert_eq!((settings.tiers.len(), settings.audio), (1, 0));
+}

@@ -1,0 +1,162 @@
+//! The configuration file as `camera-agent setup` changes it: the keys that were
+//! answered, and nothing else; comments and order stay.
+
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use toml_edit::{DocumentMut, Item, Table, value};
+
+use super::SetupError;
+use crate::config::{Config, ConfigError};
+
+/// What was asked; `None` leaves a key as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// `server.url`
+    pub server: Option<String>,
+    /// `server.name`
+    pub name: Option<String>,
+    /// A node, `auto`, or `test`.
+    pub camera: Option<String>,
+    /// A PCM, `auto`, `test`, or `none`.
+    pub microphone: Option<String>,
+}
+
+/// The text of a file that is not there yet: every key, with its meaning.
+const TEMPLATE: &str = include_str!("../../systemd/camera-agent.toml");
+
+/// The file as it was read.
+#[derive(Debug)]
+pub struct File {
+    path: PathBuf,
+    text: String,
+}
+
+impl File {
+    /// Reads the file. Where there is none, it begins as the documented one
+    /// that nobody filled in.
+    pub fn open(path: &Path) -> Result<Self, SetupError> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => unconfigured(),
+            Err(error) => {
+                return Err(ConfigError::Unreadable {
+                    path: path.to_owned(),
+                    error,
+                }
+                .into());
+            }
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            text,
+        })
+    }
+
+    /// What it says now, filled in or not.
+    pub fn config(&self) -> Result<Config, ConfigError> {
+        Config::read(&self.text, &self.path)
+    }
+
+    /// Writes the answers: all of them or, on any error, none.
+    pub fn write(&self, answers: &Answers) -> Result<Config, SetupError> {
+        let text = edit(&self.text, answers).map_err(|problem| ConfigError::Syntax {
+            path: self.path.clone(),
+            line: 1,
+            message: problem,
+        })?;
+        let config = Config::parse(&text, &self.path)?;
+        replace(&self.path, &text).map_err(|error| SetupError::Write {
+            path: self.path.clone(),
+            error,
+        })?;
+        Ok(config)
+    }
+}
+
+/// The documented file without a server and a name: what the package installs.
+pub fn unconfigured() -> String {
+    let empty = Answers {
+        server: Some(String::new()),
+        name: Some(String::new()),
+        ..Default::default()
+    };
+    edit(TEMPLATE, &empty).expect("a test reads the documented file")
+}
+
+fn edit(text: &str, answers: &Answers) -> Result<String, String> {
+    let mut document: DocumentMut = text
+        .parse()
+        .map_err(|e| format!("{e}").replace('\n', " "))?;
+    let mut set = |section: &str, key: &str, text: &str| {
+        let table = document
+            .entry(section)
+            .or_insert_with(|| Item::Table(Table::new()));
+        let table = table
+            .as_table_like_mut()
+            .ok_or_else(|| format!("\"{section}\" is not a section"))?;
+        match table.get_mut(key).and_then(Item::as_value_mut) {
+            Some(present) => {
+                // Comments beside it stay.
+                let decor = present.decor().clone();
+                *present = text.into();
+                *present.decor_mut() = decor;
+            }
+            None => {
+                table.insert(key, value(text));
+            }
+        }
+        Ok::<_, String>(())
+    };
+    if let Some(server) = &answers.server {
+        set("server", "url", server)?;
+    }
+    if let Some(name) = &answers.name {
+        set("server", "name", name)?;
+    }
+    match answers.camera.as_deref() {
+        None => {}
+        Some("test") => set("video", "source", "test")?,
+        Some(device) => {
+            set("video", "source", "v4l2")?;
+            set("video", "device", device)?;
+        }
+    }
+    match answers.microphone.as_deref() {
+        None => {}
+        Some(source @ ("none" | "test")) => set("audio", "source", source)?,
+        Some(device) => {
+            set("audio", "source", "alsa")?;
+            set("audio", "device", device)?;
+        }
+    }
+    Ok(document.to_string())
+}
+
+/// Puts the text where the file is in one step: who reads it sees the old text
+/// or the new one. Owner and permissions stay.
+fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+    // Through a link to the file itself.
+    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    std::fs::create_dir_all(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    let mode = match std::fs::metadata(&path) {
+        Ok(old) => {
+            std::os::unix::fs::fchown(file.as_file(), Some(old.uid()), Some(old.gid()))?;
+            old.mode()
+        }
+        // There is no secret in it, and the service's user reads it.
+        Err(_) => 0o644,
+    };
+    file.as_file()
+        .set_permissions(std::fs::Permissions::from_mode(mode & 0o7777))?;
+    file.as_file().sync_all()?;
+    file.persist(&path).map_err(|e| e.error)?;
+    Ok(())
+}

@@ -1,0 +1,270 @@
+//! `camera-agent setup`: the first configuration.
+//!
+//! Asks for the chat server, the name, the camera and the microphone, or takes
+//! them from flags, writes them into the configuration file and leaves the rest
+//! of it alone, and, if wanted, waits for a first call. What it writes is
+//! checked as the device would check it, before it is written.
+
+pub mod file;
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::cli;
+use crate::config::{AudioSource, Config, ConfigError, VideoSource};
+use crate::media::discovery;
+use crate::service::Snapshot;
+use file::{Answers, File};
+
+/// What a test call has to do in this time.
+pub const TEST_CALL: Duration = Duration::from_secs(120);
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The file, or what would be written.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The file cannot be written.
+    #[error("cannot write {path}: {error}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// There is nobody to ask.
+    #[error("{flag} is missing, and this is no terminal to ask at")]
+    Missing {
+        /// The flag that says it.
+        flag: &'static str,
+    },
+    /// Nobody could be called, or nobody called.
+    #[error("the test call: {0}")]
+    TestCall(String),
+    /// The conversation broke off.
+    #[error("no answer: {0}; nothing was written")]
+    Unanswered(std::io::Error),
+}
+
+/// What this machine has to choose from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hardware {
+    /// Cameras: the node to open, and what to call it.
+    pub cameras: Vec<(String, String)>,
+    /// Microphones: the PCM, and what to call it.
+    pub microphones: Vec<(String, String)>,
+}
+
+impl Hardware {
+    /// Looks. GStreamer must have been started.
+    pub fn look() -> Self {
+        let cameras = discovery::cameras(&Config::default().video).cameras;
+        let microphones = discovery::sound::microphones();
+        Self {
+            cameras: cameras.into_iter().map(|c| (c.device, c.name)).collect(),
+            microphones: microphones
+                .into_iter()
+                .map(|m| (m.device, m.name))
+                .collect(),
+        }
+    }
+}
+
+/// Does it all but the test call; returns the configuration that is in the file
+/// now. Questions go to `asked`, and answers come from `answers`, if there is
+/// somebody to ask.
+pub fn run(
+    arguments: &cli::Setup,
+    hardware: &Hardware,
+    answers: Option<&mut dyn BufRead>,
+    asked: &mut dyn Write,
+) -> Result<Config, SetupError> {
+    let file = File::open(&arguments.config)?;
+    let present = file.config()?;
+    let flags = Answers {
+        server: arguments.server.clone(),
+        name: arguments.name.clone(),
+        camera: arguments.camera.clone(),
+        microphone: arguments.microphone.clone(),
+    };
+    let given = match answers {
+        None => complete(flags, &present)?,
+        Some(answers) => {
+            let mut talk = Talk { answers, asked };
+            talk.all(flags, &present, hardware)
+                .map_err(SetupError::Unanswered)?
+        }
+    };
+    file.write(&given)
+}
+
+/// Waits until a caller has had a second of picture, which is `fps` pictures.
+pub async fn seen(device: &mut watch::Receiver<Snapshot>, fps: u32) -> Result<(), SetupError> {
+    let pictures = async {
+        let connected = device
+            .wait_for(|s| s.connected > 0)
+            .await?
+            .progress
+            .pictures;
+        let enough = connected + u64::from(fps);
+        device
+            .wait_for(|s| s.connected > 0 && s.progress.pictures >= enough)
+            .await
+            .map(drop)
+    };
+    match tokio::time::timeout(TEST_CALL, pictures).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(SetupError::TestCall("the device ended".to_owned())),
+        Err(_) => {
+            let last = device.borrow();
+            let words = match (&last.away, last.connected) {
+                (Some(reason), _) => format!("there is no chat server: {reason}"),
+                (None, 0) => format!("nobody called within {} s", TEST_CALL.as_secs()),
+                (None, _) => format!("the caller got no picture: {}", last.words(None)),
+            };
+            Err(SetupError::TestCall(words))
+        }
+    }
+}
+
+/// Standard input, where a person sits at it.
+pub fn person() -> Option<std::io::StdinLock<'static>> {
+    let stdin = std::io::stdin();
+    stdin.is_terminal().then(|| stdin.lock())
+}
+
+/// The flags, where the file has what they do not say.
+fn complete(flags: Answers, present: &Config) -> Result<Answers, SetupError> {
+    if flags.server.is_none() && present.server.url.is_empty() {
+        return Err(SetupError::Missing { flag: "--server" });
+    }
+    if flags.name.is_none() && present.server.name.is_empty() {
+        return Err(SetupError::Missing { flag: "--name" });
+    }
+    Ok(flags)
+}
+
+/// A conversation.
+struct Talk<'a> {
+    answers: &'a mut dyn BufRead,
+    asked: &'a mut dyn Write,
+}
+
+impl Talk<'_> {
+    fn all(
+        &mut self,
+        flags: Answers,
+        present: &Config,
+        hardware: &Hardware,
+    ) -> std::io::Result<Answers> {
+        let server = match flags.server {
+            Some(server) => Some(server),
+            None => Some(self.text("Chat server (ws:// or wss://)", &present.server.url)?),
+        };
+        let name = match flags.name {
+            Some(name) => Some(name),
+            None => Some(self.text("Name that people click", &present.server.name)?),
+        };
+        let camera = match flags.camera {
+            Some(camera) => Some(camera),
+            None => {
+                let now = match present.video.source {
+                    VideoSource::V4l2 => Some(present.video.device.as_str()),
+                    VideoSource::Test => Some("test"),
+                    VideoSource::Custom => None,
+                };
+                let rest = [("test", "a generated picture")];
+                self.choice("Camera", &hardware.cameras, &rest, now)?
+            }
+        };
+        let microphone = match flags.microphone {
+            Some(microphone) => Some(microphone),
+            None => {
+                let now = match present.audio.source {
+                    AudioSource::Alsa => Some(present.audio.device.as_str()),
+                    AudioSource::Test => Some("test"),
+                    AudioSource::None => Some("none"),
+                    AudioSource::Custom => None,
+                };
+                let rest = [("none", "no sound"), ("test", "a soft tone")];
+                self.choice("Microphone", &hardware.microphones, &rest, now)?
+            }
+        };
+        Ok(Answers {
+            server,
+            name,
+            camera,
+            microphone,
+        })
+    }
+
+    /// A line; an empty one takes what is there already.
+    fn text(&mut self, question: &str, present: &str) -> std::io::Result<String> {
+        loop {
+            match present {
+                "" => write!(self.asked, "{question}: ")?,
+                present => write!(self.asked, "{question} [{present}]: ")?,
+            }
+            let line = self.line()?;
+            match (line.as_str(), present) {
+                ("", "") => {}
+                ("", present) => return Ok(present.to_owned()),
+                (line, _) => return Ok(line.to_owned()),
+            }
+        }
+    }
+
+    /// One of a list, by number or as text. A source of the owner's own making
+    /// is not asked about: `present` is `None`.
+    fn choice(
+        &mut self,
+        what: &str,
+        found: &[(String, String)],
+        rest: &[(&str, &str)],
+        present: Option<&str>,
+    ) -> std::io::Result<Option<String>> {
+        let Some(present) = present else {
+            writeln!(
+                self.asked,
+                "{what}: the file has a pipeline of its own, which stays."
+            )?;
+            return Ok(None);
+        };
+        let auto = [("auto", "the first that works")];
+        let found = found.iter().map(|(d, n)| (d.as_str(), n.as_str()));
+        let choices: Vec<_> = auto
+            .into_iter()
+            .chain(found)
+            .chain(rest.iter().copied())
+            .collect();
+        writeln!(self.asked, "{what}:")?;
+        for (number, (device, words)) in choices.iter().enumerate() {
+            writeln!(self.asked, "  {}  {device} ({words})", number + 1)?;
+        }
+        let line = self.text("Number, or a device's name", present)?;
+        let chosen = line
+            .parse()
+            .ok()
+            .and_then(|n: usize| choices.get(n.checked_sub(1)?));
+        Ok(Some(match chosen {
+            Some((device, _)) => (*device).to_owned(),
+            None => line,
+        }))
+    }
+
+    fn line(&mut self) -> std::io::Result<String> {
+        self.asked.flush()?;
+        let mut line = String::new();
+        if self.answers.read_line(&mut line)? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(line.trim().to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! The set-up against files of its own.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+use clap::Parser;
+
+fn arguments(config: &std::path::Path, flags: &[&str]) -> cli::Setup {
+    let path = config.to_str().expect("text");
+    let begin = ["camera-agent", "setup", "--config", path];
+    match cli::Cli::parse_from(begin.iter().chain(flags)).command {
+        cli::Command::Setup(setup) => setup,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn hardware() -> Hardware {
+    let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+    Hardware {
+        cameras: vec![pair("/dev/v4l/by-id/usb-cam", "A Webcam")],
+        microphones: vec![pair("plughw:CARD=mic,DEV=0", "A Microphone")],
+    }
+}
+
+/// The set-up of a folder's file; with `typed`, a person types that.
+fn set_up(
+    folder: &tempfile::TempDir,
+    flags: &[&str],
+    typed: Option<&str>,
+) -> (Result<Config, SetupError>, String) {
+    let path = folder.path().join("camera-agent.toml");
+    let mut asked = Vec::new();
+    let mut typed = typed.map(|text| text.as_bytes());
+    let answers = typed.as_mut().map(|t| t as &mut dyn BufRead);
+    let result = run(&arguments(&path, flags), &hardware(), answers, &mut asked);
+    (result, String::from_utf8(asked).expect("text"))
+}
+
+fn text(folder: &tempfile::TempDir) -> String {
+    std::fs::read_to_string(folder.path().join("camera-agent.toml")).expect("written")
+}
+
+const BOTH: [&str; 4] = ["--server", "wss://chat.example/", "--name", "door"];
+
+#[test]
+fn flags_alone_make_a_whole_file_without_a_question() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (config, asked) = set_up(&folder, &BOTH, None);
+    let config = config.expect("written");
+    assert_eq!(asked, "");
+    assert_eq!(config.server.url, "wss://chat.example/");
+    assert_eq!(config.server.name, "door");
+    // The rest is as documented, the words too.
+    let expected = file::unconfigured()
+        .replace("url = \"\"", "url = \"wss://chat.example/\"")
+        .replace("name = \"\"", "name = \"door\"");
+    assert_eq!(text(&folder), expected);
+}
+
+#[test]
+fn without_somebody_to_ask_a_missing_flag_is_named_and_nothing_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (result, _) = set_up(&folder, &["--name", "door"], None);
+    assert!(
+        result
+            .expect_err("refused")
+            .to_string()
+            .contains("--server")
+    );
+    assert!(!folder.path().join("camera-agent.toml").exists());
+}
+
+#[test]
+fn other_keys_comments_and_permissions_of_a_file_stay() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("camera-agent.toml");
+    let mine = "# mine\n[viewers]\nmax = 3 # small\n[server]\nname = \"old\" # the hall\n";
+    std::fs::write(&path, mine).expect("written");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).expect("set");
+    set_up(&folder, &BOTH, None).0.expect("written");
+    assert_eq!(
+        text(&folder),
+        "# mine\n[viewers]\nmax = 3 # small\n[server]\nname = \"door\" # the hall\n\
+         url = \"wss://chat.example/\"\n"
+    );
+    let mode = std::fs::metadata(&path)
+        .expect("there")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o640);
+    let left: Vec<_> = std::fs::read_dir(folder.path()).expect("there").collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
+#[test]
+fn what_the_device_would_refuse_is_not_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("camera-agent.toml");
+    for (before, flags, word) in [
+        (
+            "",
+            ["--server", "http://x/", "--name", "door"],
+            "server.url",
+        ),
+        ("[video]\nfps = 0", BOTH, "video.fps"),
+        ("[video]\nframes = 0", BOTH, "frames"),
+        ("[video", BOTH, "line 1"),
+        ("server = 3", BOTH, "line 1"),
+    ] {
+        std::fs::write(&path, before).expect("written");
+        let error = set_up(&folder, &flags, None).0.expect_err(before);
+        assert!(error.to_string().contains(word), "{before}: {error}");
+        assert_eq!(text(&folder), before);
+    }
+}
+
+#[test]
+fn a_person_is_asked_for_all_and_offered_what_there_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (config, asked) = set_up(&folder, &[], Some("ws://h/\nporch\n2\n3\n"));
+    let config = config.expect("written");
+    assert_eq!(config.server.url, "ws://h/");
+    assert_eq!(config.server.name, "porch");
+    assert_eq!(config.video.device, "/dev/v4l/by-id/usb-cam");
+    assert_eq!(config.audio.source, AudioSource::None);
+    assert!(
+        asked.contains("A Webcam") && asked.contains("A Microphone"),
+        "{asked}"
+    );
+}
+
+#[test]
+fn an_empty_answer_keeps_what_is_there_and_is_asked_again_where_nothing_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    set_up(&folder, &BOTH, None).0.expect("written");
+    let before = text(&folder);
+    set_up(&folder, &[], Some("\n\n\n\n")).0.expect("written");
+    assert_eq!(text(&folder), before);
+
+    let fresh = tempfile::tempdir().expect("a folder");
+    let (config, _) = set_up(&fresh, &[], Some("\n\nws://h/\nporch\n\n\n"));
+    assert_eq!(config.expect("written").server.name, "porch");
+}
+
+#[test]
+fn a_person_who_goes_away_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let error = set_up(&folder, &[], Some("ws://h/\n"))
+        .0
+        .expect_err("broken off");
+    assert!(error.to_string().contains("nothing was written"), "{error}");
+    assert!(!folder.path().join("camera-agent.toml").exists());
+}
+
+#[test]
+fn a_pipeline_of_the_owner_s_is_not_asked_about() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("camera-agent.toml");
+    let mine = "[server]\nurl = \"ws://h/\"\nname = \"a\"\n[video]\nsource = \"custom\"\n\
+                pipeline = \"videotestsrc\"\n";
+    std::fs::write(&path, mine).expect("written");
+    let (config, asked) = set_up(&folder, &[], Some("\n\ntest\n"));
+    assert_eq!(config.expect("written").video.source, VideoSource::Custom);
+    assert!(asked.contains("which stays"), "{asked}");
+}
+
+#[test]
+fn the_file_of_the_package_is_one_that_nobody_filled_in() {
+    let path = std::path::Path::new("x");
+    let error = Config::parse(&file::unconfigured(), path).expect_err("unfilled");
+    assert!(matches!(error, ConfigError::Unconfigured { .. }), "{error}");
+}

@@ -1,0 +1,239 @@
+//! Calls over bad networks: a device and viewers in Rust, with a relay between
+//! them that loses, delays and caps.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use camera_agent::config::{AudioSource, Config, TierConfig, VideoSource};
+use camera_agent::daemon::Daemon;
+use camera_agent::media::encoder::Encoder;
+use camera_agent::media::frame::profile_level_id;
+use camera_agent::media::gst::{self, GstSource};
+use camera_agent::media::probe::cache::Cache;
+use camera_agent::media::probe::{Encoders, Prober};
+use camera_agent::media::replay::Replay;
+use support::Chat;
+use support::relay::{Conditions, Relay};
+use support::viewer::Viewer;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// A second of video at 300 kbit/s; see `tests/calls.rs`.
+const CLIP: &[u8] = include_bytes!("fixtures/clip.h264");
+
+/// A device in this process.
+struct Device {
+    url: String,
+    shutdown: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Device {
+    fn replay(chat: &Chat) -> Self {
+        let mut config = Self::config(chat);
+        config.video.bitrate_kbps = 300;
+        let replay = Box::new(Replay::new(CLIP, 30));
+        let device = Daemon::with_source(&config, replay, profile_level_id(CLIP));
+        Self::run(&config, device.expect("a device"))
+    }
+
+    /// A real encoder over noise, which is as large as it is allowed to be: up
+    /// to 2 Mbit/s, and 500 kbit/s in the smaller tier.
+    fn noise(chat: &Chat) -> Self {
+        gst::init().expect("GStreamer is installed");
+        let mut config = Self::config(chat);
+        config.video.source = VideoSource::Custom;
+        config.video.pipeline = Some(
+            "videotestsrc is-live=true pattern=snow ! \
+             video/x-raw,format=I420,width=480,height=270,framerate=30/1"
+                .to_owned(),
+        );
+        (config.video.width, config.video.height) = (480, 270);
+        config.video.tiers = vec![TierConfig {
+            height: 134,
+            bitrate_kbps: 500,
+        }];
+        let encoders = Encoders::new(&config, Prober::InProcess, Cache::none());
+        let source = GstSource::new(
+            config.video.clone(),
+            config.audio.clone(),
+            Encoder::row("x264").expect("a row"),
+            Arc::new(encoders.expect("the table")),
+        );
+        let device = Daemon::with_source(&config, Box::new(source), None);
+        Self::run(&config, device.expect("a device"))
+    }
+
+    fn config(chat: &Chat) -> Config {
+        let mut config = Config::default();
+        config.server.url = format!("ws://{}/", chat.addr);
+        config.video.source = VideoSource::Test;
+        config.audio.source = AudioSource::Test;
+        config.ice.loopback = true;
+        config
+    }
+
+    fn run(config: &Config, device: Daemon) -> Self {
+        let shutdown = CancellationToken::new();
+        let stop = shutdown.clone();
+        let task = tokio::spawn(async move { device.run(stop.cancelled()).await });
+        Self {
+            url: config.server.url.clone(),
+            shutdown,
+            task,
+        }
+    }
+
+    /// A viewer behind a relay with these conditions from the device to him.
+    async fn viewer(&self, name: &str, toward: Conditions) -> (Viewer, Arc<Relay>) {
+        let back = Conditions {
+            delay: toward.delay,
+            ..Conditions::default()
+        };
+        let relay = Arc::new(Relay::start(toward, back, 7).await);
+        let mut viewer = Viewer::join(&self.url, name, "camera").await;
+        viewer.go_through(relay.clone());
+        (viewer, relay)
+    }
+
+    async fn stop(self) {
+        self.shutdown.cancel();
+        timeout(Duration::from_secs(2), self.task)
+            .await
+            .expect("it stops within 2 s")
+            .expect("it does not panic");
+    }
+}
+
+#[tokio::test]
+async fn media_comes_through_the_relay_and_only_through_it() {
+    let chat = Chat::start().await;
+    let device = Device::replay(&chat);
+    let delayed = Conditions {
+        delay: Duration::from_millis(20),
+        ..Conditions::default()
+    };
+    let (mut viewer, relay) = device.viewer("viewer", delayed).await;
+    viewer.call().await;
+    viewer.watch(30).await;
+    let counts = relay.inward();
+    let packets = viewer.received(|r| r.video.packets + r.audio.packets);
+    assert!(counts.packets >= packets, "{counts:?}, {packets}");
+    relay.set_inward(|c| c.loss = 1.0);
+    sleep(Duration::from_millis(200)).await;
+    let before = viewer.received(|r| r.video.packets);
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!(viewer.received(|r| r.video.packets), before);
+    assert!(relay.inward().lost > 5);
+    relay.set_inward(|c| c.loss = 0.0);
+    viewer.watch(30).await;
+    device.stop().await;
+    chat.stop().await;
+}
+
+/// What a viewer got in some time.
+struct Got {
+    fps: f64,
+    /// bit/s of video.
+    bits: f64,
+    longest_gap: Duration,
+}
+
+async fn got(viewer: &Viewer, time: Duration) -> Got {
+    let look = || viewer.received(|r| (r.video.frames, r.video.bytes));
+    viewer.received(|r| r.video.longest_gap = Duration::ZERO);
+    let (began, before) = (Instant::now(), look());
+    sleep(time).await;
+    let (seconds, after) = (began.elapsed().as_secs_f64(), look());
+    Got {
+        fps: (after.0 - before.0) as f64 / seconds,
+        bits: (after.1 - before.1) as f64 * 8.0 / seconds,
+        longest_gap: viewer.received(|r| r.video.longest_gap),
+    }
+}
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+#[tokio::test]
+async fn a_megabit_is_used_without_filling_its_queue_and_left_when_there_is_more() {
+    let chat = Chat::start().await;
+    let device = Device::noise(&chat);
+    let cap = Conditions {
+        rate: Some(1_000_000),
+        ..Conditions::default()
+    };
+    let (mut viewer, relay) = device.viewer("viewer", cap).await;
+    viewer.call().await;
+    viewer.watch(1).await;
+    sleep(secs(3)).await;
+    let before = relay.inward();
+    let time = secs(8);
+    let got_capped = got(&viewer, time).await;
+    let bits = (relay.inward().bytes - before.bytes) * 8;
+    let through = bits / time.as_secs();
+    assert!(through >= 750_000, "{through} bit/s");
+    assert!(got_capped.fps >= 25.0, "{} fps", got_capped.fps);
+    assert!(got_capped.longest_gap <= Duration::from_millis(500));
+    let dropped = relay.inward().dropped - before.dropped;
+    assert!(dropped <= 5, "{dropped} packets found the queue full");
+
+    relay.set_inward(|c| c.rate = None);
+    sleep(secs(13)).await;
+    let lifted = got(&viewer, secs(2)).await;
+    assert!(lifted.bits >= 0.8 * 2e6, "{} bit/s", lifted.bits);
+    device.stop().await;
+    chat.stop().await;
+}
+
+#[tokio::test]
+async fn a_narrow_path_gets_the_smaller_picture_in_the_same_stream() {
+    let chat = Chat::start().await;
+    let device = Device::noise(&chat);
+    let (mut strong, _clear) = device.viewer("strong", Conditions::default()).await;
+    strong.call().await;
+    strong.watch(90).await;
+    let (mut weak, relay) = device.viewer("weak", Conditions::default()).await;
+    weak.call().await;
+    weak.watch(90).await;
+    let before = got(&strong, secs(3)).await;
+    let ssrc = weak.received(|r| r.video.ssrc);
+    relay.set_inward(|c| c.rate = Some(400_000));
+    weak.wait("the smaller picture", |_, r| {
+        (r.video.sps.len() == 2).then_some(())
+    })
+    .await;
+    sleep(secs(3)).await;
+    let keys = strong.received(|r| r.video.key_frames);
+    let (small, beside) = tokio::join!(got(&weak, secs(8)), got(&strong, secs(8)));
+    assert!(small.fps >= 10.0, "{} fps", small.fps);
+    assert!(small.bits >= 200_000.0, "{} bit/s", small.bits);
+    assert!(
+        beside.bits >= 0.95 * before.bits,
+        "{} of {}",
+        beside.bits,
+        before.bits
+    );
+    assert!(beside.longest_gap <= Duration::from_millis(500));
+    let forced = strong.received(|r| r.video.key_frames) - keys;
+    assert!(forced <= 1, "{forced} key frames");
+    weak.received(|r| {
+        assert_eq!((r.video.ssrc, r.video.timeline.backwards), (ssrc, 0));
+        assert_eq!(r.strangers, 0);
+    });
+
+    // And the whole one again when his path carries it.
+    relay.set_inward(|c| c.rate = None);
+    weak.wait("the whole picture", |_, r| {
+        (r.video.sps.len() >= 3).then_some(())
+    })
+    .await;
+    let again = got(&weak, secs(4)).await;
+    assert!(again.bits >= 1_000_000.0, "{} bit/s", again.bits);
+    device.stop().await;
+    chat.stop().await;
+}
