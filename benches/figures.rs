@@ -70,14 +70,14 @@ async fn all() {
     row(&format!("{arch}: start → registered"), &milliseconds(start));
     for viewers in [0, 1, 4] {
         let what = match viewers {
-            0 => "nobody watches",
+            0 => "nobody has called yet",
             1 => "1 viewer",
             _ => "4 viewers",
         };
         let (memory, cpu) = load(host, viewers).await;
         row(
             &format!("{arch}, {what}: memory (VmRSS), CPU"),
-            &format!("{memory:.0} MB, {cpu:.2} % of a core"),
+            &format!("{memory:.0} MB, {cpu:.3} % of a core"),
         );
     }
     let root = target().join("cross/root-arm64");
