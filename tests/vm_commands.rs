@@ -126,7 +126,6 @@ async fn the_doctor_counts_the_camera_s_frames_and_measures_the_microphone() {
     };
     for check in [
         "configuration",
-        "elements",
         "permissions",
         "in-use",
         "encoder",
@@ -135,6 +134,11 @@ async fn the_doctor_counts_the_camera_s_frames_and_measures_the_microphone() {
         let (severity, what) = of(check);
         assert_eq!(severity, "ok", "{check}: {what}");
     }
+
+    // Elements of devices that are not here may be missing.
+    let elements = || findings.iter().filter(|f| f["check"] == "elements");
+    assert!(elements().any(|f| f["severity"] == "ok"));
+    assert!(elements().all(|f| f["severity"] == "ok" || f["severity"] == "hint"));
 
     let (_, camera) = of("camera");
     let rate = camera.split_once(" frames/s of 15.0 promised");
