@@ -89,7 +89,7 @@ const BASE: &str = "gstreamer1.0-plugins-base";
 const GOOD: &str = "gstreamer1.0-plugins-good";
 const BAD: &str = "gstreamer1.0-plugins-bad";
 
-/// Everything in the [plan](crate::media::plan) but encoders, whose packages
+/// Everything in the [plan] but encoders, whose packages
 /// are in their table.
 const ELEMENTS: &[(&str, &str, For)] = &[
     ("capsfilter", "libgstreamer1.0-0", For::Picture),
