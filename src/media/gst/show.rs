@@ -26,7 +26,7 @@ use crate::media::picture::{Caption, Painter, Plane};
 use crate::media::plan::{self, Memory, Target};
 use crate::media::probe::{Encoders, Found};
 use crate::media::recovery::{Action, Event, Limits, Recovery};
-use crate::media::{Encoding, MediaError, Output, PictureStatus, VideoRate, Waker, hotplug};
+use crate::media::{Encoding, MediaError, Output, PictureStatus, VideoRate, Waker, hotplug, v4l2};
 
 const LOST: Caption = Caption::Words("CAMERA LOST, WAITING");
 const STARTING: Caption = Caption::Words("CAMERA IS STARTING");
@@ -694,6 +694,16 @@ fn counted_in_frames(rate: VideoRate) -> u32 {
     }
 }
 
+/// An HDMI bridge streams at the timings that it was last set to.
+fn take_timings(node: &str) {
+    match v4l2::Node::open(Path::new(node)).and_then(|node| node.take_timings()) {
+        Ok(true) => debug!(camera = node, "set to the signal that it receives"),
+        Ok(false) => {}
+        // What comes of it is seen when it streams.
+        Err(error) => debug!(camera = node, %error, "its timings were not set"),
+    }
+}
+
 /// Sets the configured controls. `refused` were logged before: each opening
 /// of the camera would only say them again.
 fn set_controls(node: &str, config: &VideoConfig, refused: &mut Vec<ControlError>) {
@@ -729,6 +739,9 @@ impl Opener {
         let plan = plan_picture(&self.config, &self.h264.formats, &learned)?;
         debug!(picture = %plan.what, "{}", plan.reason);
         lock(&self.learned).turn_to(plan.node.as_deref());
+        if let Some(node) = &plan.node {
+            take_timings(node);
+        }
         let (on_flow, on_problem) = (
             self.teller.on_flow(self.number),
             self.teller.on_problem(self.number),

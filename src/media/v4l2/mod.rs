@@ -42,6 +42,13 @@ const QUERY_DV_TIMINGS: vidioc::_IOC_TYPE = {
     read | size << 16 | (b'V' as vidioc::_IOC_TYPE) << 8 | 99
 };
 
+/// `_IOWR('V', 87, struct v4l2_dv_timings)`, likewise.
+const SET_DV_TIMINGS: vidioc::_IOC_TYPE = {
+    let read_and_write = vidioc::VIDIOC_ENUM_FMT & !((1 << 30) - 1);
+    let size = size_of::<sys::v4l2_dv_timings>() as vidioc::_IOC_TYPE;
+    read_and_write | size << 16 | (b'V' as vidioc::_IOC_TYPE) << 8 | 87
+};
+
 /// No enumeration of an honest driver is longer; vivid lists some 80 formats.
 const MOST: u32 = 512;
 
@@ -212,6 +219,20 @@ impl Node {
         Some(timings::signal(&bt))
     }
 
+    /// Sets a digital input to the timings that it receives, without which a
+    /// bridge streams what was connected before, or nothing (kernel doc:
+    /// userspace-api/media/v4l/vidioc-query-dv-timings). True where it did;
+    /// false for an input that has none.
+    pub fn take_timings(&self) -> io::Result<bool> {
+        if self.signal().is_none() {
+            return Ok(false);
+        }
+        let mut timings = zeroed::<sys::v4l2_dv_timings>();
+        self.ask::<QueryTimings>(&mut timings)?;
+        self.ask::<SetTimings>(&mut timings)?;
+        Ok(true)
+    }
+
     /// The next control after the one of this id; 0 for the first. The error
     /// after the last one is `EINVAL`.
     fn next_control(&self, id: u32) -> io::Result<sys::v4l2_query_ext_ctrl> {
@@ -286,6 +307,7 @@ requests! {
     GetControl(sys::v4l2_control) = vidioc::VIDIOC_G_CTRL;
     SetControl(sys::v4l2_control) = vidioc::VIDIOC_S_CTRL;
     QueryTimings(sys::v4l2_dv_timings) = QUERY_DV_TIMINGS;
+    SetTimings(sys::v4l2_dv_timings) = SET_DV_TIMINGS;
 }
 
 /// Structures of the kernel's interface that are all numbers.
@@ -325,6 +347,14 @@ fn text(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As the C preprocessor makes them of `linux/videodev2.h`.
+    #[test]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "arm"))]
+    fn requests_that_the_crate_lacks_are_the_kernel_s() {
+        assert_eq!(QUERY_DV_TIMINGS, 0x8084_5663);
+        assert_eq!(SET_DV_TIMINGS, 0xc084_5657);
+    }
 
     #[test]
     fn text_of_a_driver_is_bytes_and_cannot_move_the_cursor() {
