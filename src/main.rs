@@ -255,7 +255,9 @@ fn set_up(arguments: &cli::Setup) -> anyhow::Result<()> {
         Some(_) => {
             gst::init()?;
             // As it is now, with or without its two keys.
-            let led = Config::load(&arguments.config).ok().and_then(|c| c.led.path);
+            let led = Config::load(&arguments.config)
+                .ok()
+                .and_then(|c| c.led.path);
             let _lit = Led::new(led.as_deref())?.light()?;
             Hardware::look()
         }

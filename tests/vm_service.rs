@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use camera_agent::chat::Options;
 use support::browser::{Browser, Person};
 use support::machine::{Machine, PATIENCE, variable};
+use support::picture::{assert_bars, is_bars, picture, row};
 use support::{Chat, until};
 use tokio::time::sleep;
 
@@ -447,13 +448,18 @@ impl Lab {
         browser
     }
 
-    /// A browser outside calls and sees.
+    /// A browser outside calls and sees vivid's picture.
     async fn call(&self, chat: &Chat) {
         let viewer = self.browser(chat).await;
         let clicked = Instant::now();
         viewer.call(NAME).await;
         viewer.frames_rise(20).await;
         println!("click to 20 frames: {:?}", clicked.elapsed());
+        let shown = until("the bars", PATIENCE, || async {
+            is_bars(&picture(&viewer).await).then_some(())
+        });
+        shown.await;
+        assert_bars(&row(&viewer).await);
         viewer.click("#hangup").await;
         viewer.state("idle").await;
     }

@@ -20,7 +20,9 @@ use super::latency::{Latency, Stage};
 use super::progress::{Counters, Progress};
 use super::pulse::Pulse;
 use super::status::{MediaStatus, State, StreamStatus};
-use super::{AccessUnit, Encoding, Frame, MediaError, OpenCamera, Source, Stream, VideoRate, hotplug};
+use super::{
+    AccessUnit, Encoding, Frame, MediaError, OpenCamera, Source, Stream, VideoRate, hotplug,
+};
 use crate::sdp::ProfileLevelId;
 
 /// How long a stream goes on without viewers: a reload of the page costs no

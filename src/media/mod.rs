@@ -313,7 +313,7 @@ pub trait Source: Send {
 }
 
 /// How the picture is.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct PictureStatus {
     /// What viewers are told.
     pub status: status::StreamStatus,
