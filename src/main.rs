@@ -251,6 +251,7 @@ fn set_up(arguments: &cli::Setup) -> anyhow::Result<()> {
     }
     let mut person = setup::person();
     let answers = person.as_mut().map(|p| p as &mut dyn BufRead);
+    let is_asked = answers.is_some() && !arguments.test_call;
     let hardware = match &answers {
         Some(_) => {
             gst::init()?;
@@ -265,7 +266,11 @@ fn set_up(arguments: &cli::Setup) -> anyhow::Result<()> {
     };
     let config = setup::run(arguments, &hardware, answers, &mut std::io::stdout())?;
     println!("{} is written", arguments.config.display());
-    if !arguments.test_call {
+    let call = match &mut person {
+        Some(answers) if is_asked => setup::wants_test_call(answers, &mut std::io::stdout())?,
+        _ => arguments.test_call,
+    };
+    if !call {
         println!("Now start the camera: systemctl restart camera-agent");
         return Ok(());
     }
