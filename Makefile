@@ -30,7 +30,8 @@ help:
 	@echo "make deb      a Debian package in target/debian (TARGET=… for another architecture)"
 	@echo "make cross    the binary for a board: TARGET=aarch64-unknown-linux-gnu,"
 	@echo "              armv7-unknown-linux-gnueabihf or this machine's own (Debian 12)"
-	@echo "make test-arm64  that binary for 64-bit ARM, emulated, answers a browser's call"
+	@echo "make test-arm64  that binary for 64-bit ARM, emulated, answers a browser's call;"
+	@echo "              make test-armhf the one for 32 bits"
 	@echo "make figures  size, memory, CPU and start-up, as in the README"
 	@echo "make bench    cost and latency of calls, beside a bare webrtc sender"
 	@echo "make fuzz     a minute for each fuzz target (nightly Rust and cargo-fuzz)"
@@ -116,9 +117,11 @@ deb: package-files $(CARGO_DEB)
 cross:
 	cross/build.sh $(TARGET)
 
-.PHONY: test-arm64
+.PHONY: test-arm64 test-armhf
 test-arm64: test-packages
-	tests/arm64/run.sh
+	tests/arm/run.sh aarch64-unknown-linux-gnu
+test-armhf: test-packages
+	tests/arm/run.sh armv7-unknown-linux-gnueabihf
 
 .PHONY: figures
 figures: build-packages

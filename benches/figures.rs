@@ -196,9 +196,9 @@ async fn load(program: &Path, viewers: usize) -> (f64, f64) {
     (after.rss_mb, cpu * 100.0)
 }
 
-/// The ARM binary, emulated as tests/arm64/run.sh does it.
+/// The ARM binary, emulated as tests/arm/run.sh does it.
 fn emulated(root: &Path) -> Command {
-    let enter = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/arm64/enter.sh");
+    let enter = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/arm/enter.sh");
     let mut command = Command::new(enter);
     command.arg(root).arg("/usr/bin/camera-agent");
     command.env("GST_REGISTRY", "/var/cache/gst-registry.bin");

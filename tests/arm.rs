@@ -1,7 +1,7 @@
-//! The agent as it is built for boards: a 64-bit ARM binary with Debian's
-//! GStreamer for that processor, emulated by qemu-user, answers a browser's
-//! call. `make test-arm64` makes all that (tests/arm64/run.sh) and runs this;
-//! without it these tests fail.
+//! The agent as it is built for boards: an ARM binary with Debian's GStreamer
+//! for that processor, emulated by qemu-user, answers a browser's call. `make
+//! test-arm64` and `make test-armhf` make all that (tests/arm/run.sh) and run
+//! this; without it these tests fail.
 //!
 //! What is proven is that the binary, its libraries and its pixels are right,
 //! not how fast a board is: an emulated processor that shares two real ones
@@ -39,13 +39,18 @@ loopback = true
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs the emulated processor: make test-arm64"]
-async fn it_is_a_64_bit_arm_program_and_checks_its_configuration() {
+#[ignore = "needs the emulated processor: make test-arm64 or test-armhf"]
+async fn it_is_an_arm_program_and_checks_its_configuration() {
     let board = Board::new();
     let program = std::fs::read(board.root.join("usr/bin/camera-agent")).expect("it is installed");
-    // ELF, 64 bits, little-endian; the machine is EM_AARCH64.
-    assert_eq!(program[..6], *b"\x7fELF\x02\x01");
-    assert_eq!(program[18..20], 183u16.to_le_bytes());
+    // ELF, little-endian; ELFCLASS64 and EM_AARCH64, or ELFCLASS32 and EM_ARM.
+    let (class, machine) = match board.arch.as_str() {
+        "arm64" => (2, 183_u16),
+        "armhf" => (1, 40),
+        other => panic!("{other} is no ARM"),
+    };
+    assert_eq!(program[..6], [0x7f, b'E', b'L', b'F', class, 1]);
+    assert_eq!(program[18..20], machine.to_le_bytes());
 
     let version = board.says(&["--version"]).await;
     assert_eq!(
@@ -61,7 +66,7 @@ async fn it_is_a_64_bit_arm_program_and_checks_its_configuration() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs the emulated processor: make test-arm64"]
+#[ignore = "needs the emulated processor: make test-arm64 or test-armhf"]
 async fn devices_tells_what_is_there_and_which_encoder_works() {
     let board = Board::new();
     let config = file(MEDIA);
@@ -80,7 +85,7 @@ async fn devices_tells_what_is_there_and_which_encoder_works() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs the emulated processor: make test-arm64"]
+#[ignore = "needs the emulated processor: make test-arm64 or test-armhf"]
 async fn the_doctor_finds_everything_there_and_its_call_to_itself_comes_about() {
     let board = Board::new();
     let chat = Chat::start().await;
@@ -109,7 +114,7 @@ async fn the_doctor_finds_everything_there_and_its_call_to_itself_comes_about() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs the emulated processor: make test-arm64"]
+#[ignore = "needs the emulated processor: make test-arm64 or test-armhf"]
 async fn a_browser_sees_and_hears_it_and_hangs_up() {
     let board = Board::new();
     let chat = Chat::start().await;
@@ -176,20 +181,26 @@ fn path(file: &tempfile::NamedTempFile) -> &str {
 
 /// The ARM machine's file system, with the agent in it.
 struct Board {
+    /// Debian's name of its processor.
+    arch: String,
     root: PathBuf,
 }
 
 impl Board {
     fn new() -> Self {
-        let root = std::env::var_os("CAMERA_AGENT_ARM64_ROOT")
-            .unwrap_or_else(|| panic!("CAMERA_AGENT_ARM64_ROOT is not set: run make test-arm64"));
-        Self { root: root.into() }
+        let variable = |name: &str| {
+            std::env::var(name)
+                .unwrap_or_else(|_| panic!("{name} is not set: run make test-arm64 or test-armhf"))
+        };
+        Self {
+            arch: variable("CAMERA_AGENT_ARM"),
+            root: variable("CAMERA_AGENT_ARM_ROOT").into(),
+        }
     }
 
     /// The agent on the ARM machine, without arguments.
     fn command(&self) -> Command {
-        let mut command =
-            Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/arm64/enter.sh"));
+        let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/arm/enter.sh"));
         command.arg(&self.root).arg("/usr/bin/camera-agent");
         command.kill_on_drop(true);
         command
@@ -215,7 +226,9 @@ impl Board {
 fn assert_emulated(device: &Device) {
     let program = std::fs::read_link(format!("/proc/{}/exe", device.pid())).expect("it runs");
     assert!(
-        program.to_string_lossy().contains("qemu-aarch64"),
+        ["qemu-aarch64", "qemu-arm"]
+            .iter()
+            .any(|emulator| program.to_string_lossy().contains(emulator)),
         "{program:?}"
     );
 }
