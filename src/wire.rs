@@ -326,6 +326,9 @@ pub enum Outgoing {
         target: UserName,
         /// The answer, SDP text.
         sdp: String,
+        /// The first ufrag of the offer that is answered, for a page that has
+        /// sent another since (an extension; the originals ignore it).
+        ufrag: String,
     },
     /// One candidate of this side.
     NewIceCandidate {
@@ -354,9 +357,14 @@ impl Outgoing {
             Self::Username { id, name } => {
                 json!({"type": "username", "name": name, "id": id, "date": date, "device": true})
             }
-            Self::VideoAnswer { name, target, sdp } => json!({
+            Self::VideoAnswer {
+                name,
+                target,
+                sdp,
+                ufrag,
+            } => json!({
                 "type": "video-answer", "name": name, "target": target,
-                "sdp": {"type": "answer", "sdp": sdp},
+                "sdp": {"type": "answer", "sdp": sdp}, "ufrag": ufrag,
             }),
             Self::NewIceCandidate {
                 name,
@@ -485,6 +493,7 @@ mod tests {
             name: name.clone(),
             target,
             sdp: "v=0\r\n".into(),
+            ufrag: "abcd".into(),
         }
         .to_text(0);
         assert_eq!(

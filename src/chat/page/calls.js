@@ -149,7 +149,7 @@ export class Calls {
       case "video-answer":
         if (this.#call?.peer === from && frame.sdp) {
           clearTimeout(this.#unanswered);
-          this.#call.answered(frame.sdp);
+          this.#call.answered(frame.sdp, frame.ufrag);
         }
         break;
       case "new-ice-candidate":
@@ -225,6 +225,8 @@ export class Calls {
       role,
       iceServers: this.#iceServers,
       send: (frame) => this.#signaling.send(frame),
+      // Frames of this call count under the name that it began with.
+      ready: async () => await this.#signaling.probe() && this.#signaling.name === call.me,
       on: {
         state: (state, text) => this.#enter(state, text),
         told: (message) => {
