@@ -62,6 +62,15 @@ const ICE_GIVES_UP: Duration = Duration::from_secs(90);
 /// How often a viewer is checked, and so the longest time until a path that is
 /// back is used again: two small packets a second.
 const ICE_KEEP_ALIVE: Duration = Duration::from_millis(500);
+/// When key frames are sent after a socket has moved, each counted from the one
+/// before: what was lost on the way is asked for over the old path, until the
+/// browser has given that up, which takes it 3 s and more. Until the first one it
+/// has to hear of the new path.
+const KEY_FRAMES_AFTER_MOVE: [Duration; 3] = [
+    Duration::from_millis(700),
+    Duration::from_millis(800),
+    Duration::from_millis(1_500),
+];
 /// Data channels that a viewer may open in one call; our page opens one.
 const MOST_CHANNELS: usize = 8;
 /// What a viewer may have on its way to us over data channels: far more than
@@ -170,8 +179,8 @@ pub(super) struct Connection {
     roaming: Arc<Roaming>,
     /// Whether the viewer is heard of; nothing is sent to one who is not.
     reachable: watch::Sender<bool>,
-    /// One task for each data channel.
-    channels: JoinSet<()>,
+    /// One for each data channel, and those that end by themselves.
+    tasks: JoinSet<()>,
     channels_opened: usize,
 }
 
@@ -264,7 +273,7 @@ impl Connection {
             network,
             roaming,
             reachable: watch::Sender::new(true),
-            channels: JoinSet::new(),
+            tasks: JoinSet::new(),
             channels_opened: 0,
         };
         debug!("connection made in {:?}", started.elapsed());
@@ -369,7 +378,7 @@ impl Connection {
                         None => Ok(()),
                     },
                 },
-                Some(_) = self.channels.join_next() => Ok(()),
+                Some(_) = self.tasks.join_next() => Ok(()),
                 Ok(()) = self.network.changed() => {
                     self.roam().await;
                     Ok(())
@@ -384,7 +393,7 @@ impl Connection {
                 task.abort();
             }
         }
-        self.channels.shutdown().await;
+        self.tasks.shutdown().await;
         if let Err(error) = self.connection.close().await {
             debug!(%error, "closing");
         }
@@ -411,7 +420,7 @@ impl Connection {
             return Err(PeerError::Channels(MOST_CHANNELS));
         }
         let serve = channel::serve(channel, self.shared.clone(), self.seat.clone());
-        self.channels.spawn(serve.in_current_span());
+        self.tasks.spawn(serve.in_current_span());
         Ok(())
     }
 
@@ -448,9 +457,16 @@ impl Connection {
     async fn roam(&mut self) {
         let network = self.network.borrow_and_update().clone();
         let anywhere = self.roaming.follow(&network);
-        if anywhere.is_empty() {
+        if anywhere.is_empty() || network.addresses.is_empty() {
             return;
         }
+        let seat = self.seat.clone();
+        self.tasks.spawn(async move {
+            for wait in KEY_FRAMES_AFTER_MOVE {
+                tokio::time::sleep(wait).await;
+                seat.request_key_frame();
+            }
+        });
         let Some(ufrag) = self.ufrag().await else {
             return;
         };
