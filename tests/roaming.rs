@@ -3,13 +3,16 @@
 
 mod support;
 
+use std::net::SocketAddr;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use support::bed::{Bed, ELSEWHERE, HERE, THERE};
+use support::bed::{Bed, ELSEWHERE, HERE, SERVER, THERE, run};
 use support::browser::{Browser, Person};
 use support::device::{Device, TEST_MEDIA};
-use support::{Chat, SOON, options, until};
+use support::{SOON, until};
+use tokio::process::Child;
 use tokio::time::sleep;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -17,39 +20,49 @@ const SECOND: Duration = Duration::from_secs(1);
 /// A test in a network of its own.
 fn in_bed(test: impl AsyncFnOnce(Bed)) {
     let bed = Bed::enter();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
-    runtime.expect("a runtime").block_on(test(bed));
+    support::bed::block_on(test(bed));
+}
+
+/// The device gets another address in place of its own.
+fn readdress(bed: &Bed) {
+    bed.there.run(&format!("ip address del {THERE}/24 dev d1"));
+    bed.there
+        .run(&format!("ip address add {ELSEWHERE}/24 dev d1"));
 }
 
 struct Call {
-    chat: Chat,
+    _chat: Child,
     device: Device,
     alice: Browser,
 }
 
 impl Call {
     async fn start(bed: &Bed) -> Self {
-        let mut options = options();
-        options.listen = (HERE, 0).into();
-        let chat = Chat::with(options).await;
+        let chat = SocketAddr::from((SERVER, 6503));
+        let listen = ["chat", "--listen", &chat.to_string()];
+        let _chat = bed
+            .server
+            .command(env!("CARGO_BIN_EXE_camera-agent"))
+            .args(listen)
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("it starts");
         let toml = format!(
-            "[server]\nurl = \"ws://{}/\"\nname = \"camera\"\n{}",
-            chat.addr,
+            "[server]\nurl = \"ws://{chat}/\"\nname = \"camera\"\n{}",
             TEST_MEDIA.replace("loopback = true", "loopback = false"),
         );
-        let device = Device::run(bed.there(env!("CARGO_BIN_EXE_camera-agent")), &toml).await;
+        let device = bed.there.command(env!("CARGO_BIN_EXE_camera-agent"));
+        let device = Device::run(device, &toml).await;
         device.registered().await;
         let alice = Browser::start(Person::default()).await;
-        let page = format!("http://{}/?name=alice", chat.addr);
-        alice.open(&page).await;
+        alice.open(&format!("http://{chat}/?name=alice")).await;
         alice.call("camera").await;
         alice.state("connected").await;
         alice.js("globalThis.thePc = cameraAgent.pc, null").await;
         alice.frames_rise(60).await;
         Self {
-            chat,
+            _chat,
             device,
             alice,
         }
@@ -101,12 +114,6 @@ impl Call {
         let address = self.alice.promise(pair).await;
         address.as_str().unwrap_or_default().to_owned()
     }
-
-    async fn end(self) {
-        drop(self.alice);
-        drop(self.device);
-        self.chat.stop().await;
-    }
 }
 
 async fn outage(bed: &Bed, length: Duration, set: impl Fn(&Bed, bool)) {
@@ -118,7 +125,6 @@ async fn outage(bed: &Bed, length: Duration, set: impl Fn(&Bed, bool)) {
     eprintln!("back after {back:?}");
     assert!(back <= 2 * SECOND, "the picture was back after {back:?}");
     call.is_whole().await;
-    call.end().await;
 }
 
 #[test]
@@ -146,7 +152,7 @@ fn the_device_gets_another_address() {
     in_bed(async |bed| {
         let call = Call::start(&bed).await;
         assert_eq!(call.remote().await, THERE.to_string());
-        bed.readdress(THERE, ELSEWHERE);
+        readdress(&bed);
         let gone = call.interruption(15 * SECOND).await;
         eprintln!("no picture for {gone:?}");
         assert!(gone <= 5 * SECOND, "no picture for {gone:?}");
@@ -162,7 +168,6 @@ fn the_device_gets_another_address() {
         call.device
             .logs("connected to the chat server", 2, SOON)
             .await;
-        call.end().await;
     });
 }
 
@@ -171,14 +176,14 @@ fn the_device_gets_another_address() {
 fn the_device_changes_its_network_with_a_gap() {
     in_bed(async |bed| {
         let call = Call::start(&bed).await;
-        bed.run_there("ip address flush dev d1");
+        bed.there.run("ip address flush dev d1");
         sleep(8 * SECOND).await;
-        bed.run_there(&format!("ip address add {ELSEWHERE}/24 dev d1"));
+        bed.there
+            .run(&format!("ip address add {ELSEWHERE}/24 dev d1"));
         let back = call.back().await;
         eprintln!("back after {back:?}");
         assert!(back <= 5 * SECOND, "the picture was back after {back:?}");
         call.is_whole().await;
-        call.end().await;
     });
 }
 
@@ -187,7 +192,7 @@ fn the_device_changes_its_network_with_a_gap() {
 fn an_ice_restart_finds_the_sockets_of_the_new_network() {
     in_bed(async |bed| {
         let call = Call::start(&bed).await;
-        bed.readdress(THERE, ELSEWHERE);
+        readdress(&bed);
         call.device
             .logs("connected to the chat server", 2, SOON)
             .await;
@@ -215,6 +220,43 @@ fn an_ice_restart_finds_the_sockets_of_the_new_network() {
         let sdp = "thePc.remoteDescription.sdp";
         let stale = call.alice.js(&format!("{sdp}.includes('{THERE}')")).await;
         assert_eq!(stale, false);
-        call.end().await;
+    });
+}
+
+/// His Wi-Fi roams: nothing of the old path is left, and the page looks for
+/// another by itself.
+#[test]
+fn the_viewer_gets_another_address() {
+    in_bed(async |bed| {
+        let call = Call::start(&bed).await;
+        run(&format!("ip address del {HERE}/24 dev br0"));
+        run("ip address add 10.77.0.4/24 dev br0");
+        let gone = call.interruption(25 * SECOND).await;
+        eprintln!("no picture for {gone:?}");
+        assert!(gone <= 15 * SECOND, "no picture for {gone:?}");
+        call.is_whole().await;
+        call.alice
+            .until_js("his name", "cameraAgent.me === 'alice'")
+            .await;
+    });
+}
+
+/// The page says what it does, and that it gives up.
+#[test]
+fn a_path_that_never_comes_back_ends_the_call_on_both_sides() {
+    in_bed(async |bed| {
+        let call = Call::start(&bed).await;
+        bed.path(false);
+        call.alice.says("interrupted").await;
+        call.device
+            .logs("the viewer was not reachable for 45 s", 1, 60 * SECOND)
+            .await;
+        let over = "cameraAgent.state === 'idle'";
+        until("the page gives up", 40 * SECOND, async || {
+            (call.alice.js(over).await == true).then_some(())
+        })
+        .await;
+        call.alice.says("the connection to camera was lost").await;
+        call.device.logs("stopped: nobody watches", 2, SOON).await;
     });
 }
