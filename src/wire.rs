@@ -339,6 +339,15 @@ pub enum Outgoing {
         /// The candidate.
         candidate: Candidate,
     },
+    /// Asks the caller's page to restart ICE (an extension; the originals ignore
+    /// it). His browser may be content: it reaches this side by another path,
+    /// and only an offer of his can move this side to that.
+    RestartIce {
+        /// This side's name.
+        name: UserName,
+        /// The caller.
+        target: UserName,
+    },
     /// Ends or refuses a call.
     HangUp {
         /// This side's name.
@@ -373,6 +382,9 @@ impl Outgoing {
             } => json!({
                 "type": "new-ice-candidate", "name": name, "target": target,
                 "candidate": candidate,
+            }),
+            Self::RestartIce { name, target } => json!({
+                "type": "restart-ice", "name": name, "target": target,
             }),
             Self::HangUp {
                 name,

@@ -60,13 +60,40 @@ fn an_ice_restart_is_a_sign_of_life() {
 }
 
 #[test]
-fn a_viewer_who_is_not_reachable_raises_doubt_of_the_server_too() {
+fn a_viewer_who_is_not_reachable_is_asked_for_another_path_and_the_server_doubted() {
     let mut desk = Desk::online(4);
     let alice = desk.call("alice", "AAAA", 'a');
     let commands = desk.peer(alice, PeerEvent::Interrupted);
-    assert_eq!(commands, [Command::Probe]);
+    let restart = Command::Send(Outgoing::RestartIce {
+        name: name("camera"),
+        target: name("alice"),
+    });
+    assert_eq!(commands, [restart, Command::Probe]);
     desk.fire(Event::SignalingClosed);
     assert!(desk.peer(alice, PeerEvent::Interrupted).is_empty());
+}
+
+/// His page has found another way to the server, and so its way to us is another
+/// one too.
+#[test]
+fn a_viewer_who_comes_back_to_the_chat_is_asked_again() {
+    let restarts = |commands: &[Command]| {
+        let restart = |c: &&Command| matches!(c, Command::Send(Outgoing::RestartIce { .. }));
+        commands.iter().filter(restart).count()
+    };
+    let mut desk = Desk::online(4);
+    let alice = desk.call("alice", "AAAA", 'a');
+    let here = || users(&["camera", "alice"]);
+    desk.message(here());
+    desk.wait(6 * SECOND);
+    assert_eq!(restarts(&desk.peer(alice, PeerEvent::Interrupted)), 1);
+    assert_eq!(restarts(&desk.message(here())), 0);
+    desk.message(users(&["camera", "alice1"]));
+    assert_eq!(restarts(&desk.message(here())), 1);
+    // Not one who is well.
+    desk.peer(alice, PeerEvent::Connected);
+    desk.message(users(&["camera", "alice1"]));
+    assert_eq!(restarts(&desk.message(here())), 0);
 }
 
 #[test]

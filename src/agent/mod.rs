@@ -263,7 +263,9 @@ impl Agent {
             }
             Incoming::UserList(users) => {
                 self.login.users(&users);
-                self.sessions.users(&users, now);
+                for id in self.sessions.users(&users, now) {
+                    self.ask_for_restart(id);
+                }
                 // The list has our name when it is in force.
                 if self.login.name().is_some_and(|name| users.contains(name)) {
                     self.send_held_back();
@@ -446,7 +448,9 @@ impl Agent {
             PeerEvent::Rtcp => session.rtcp(now),
             PeerEvent::Interrupted => {
                 info!(caller = %target, session = %id, "the viewer is not reachable");
-                // It may be our own network, and he will want to restart ICE.
+                session.interrupt();
+                self.ask_for_restart(id);
+                // It may be our own network, and then he asks in vain.
                 let step = self.login.probe();
                 self.step(step);
             }
@@ -460,6 +464,19 @@ impl Agent {
                 self.refuse(&target, &reason);
                 self.close(id);
             }
+        }
+    }
+
+    /// Asks a viewer to look for another path.
+    fn ask_for_restart(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        let target = session.caller.clone();
+        let known_as = session.known_as.as_ref();
+        if let Some(name) = self.login.name().filter(|name| Some(*name) == known_as) {
+            let name = name.clone();
+            self.send(Outgoing::RestartIce { name, target });
         }
     }
 

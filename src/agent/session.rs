@@ -82,6 +82,10 @@ pub(super) struct Session {
     held_back: Vec<Candidate>,
     /// The caller's name left the user list while he was heard of, and when.
     absent: Option<Instant>,
+    /// The caller's name was in the last user list.
+    listed: bool,
+    /// Nothing is heard of the viewer.
+    interrupted: bool,
 }
 
 impl Session {
@@ -152,8 +156,15 @@ impl Session {
         }
     }
 
+    /// Nothing is heard of the viewer, until he is [connected](Self::connected)
+    /// again.
+    pub fn interrupt(&mut self) {
+        self.interrupted = true;
+    }
+
     /// Returns true the first time.
     pub fn connected(&mut self, now: Instant) -> bool {
+        self.interrupted = false;
         match &mut self.path {
             Path::Connecting { .. } => {
                 self.path = Path::Up { last_rtcp: now };
@@ -235,6 +246,8 @@ impl Sessions {
             known_as: None,
             held_back: Vec::new(),
             absent: None,
+            listed: true,
+            interrupted: false,
         };
         self.live.insert(id, session);
         id
@@ -274,15 +287,23 @@ impl Sessions {
     }
 
     /// Notes who is not there any more. Entries that have not named themselves
-    /// are missing from the list, so this is a hint and ends nothing.
-    pub fn users(&mut self, users: &[UserName], now: Instant) {
+    /// are missing from the list, so this is a hint and ends nothing. Returns
+    /// who came back to it and is not heard of.
+    pub fn users(&mut self, users: &[UserName], now: Instant) -> Vec<SessionId> {
+        let mut back = Vec::new();
         for session in self.live.values_mut() {
-            if users.contains(&session.caller) {
+            let was_listed = session.listed;
+            session.listed = users.contains(&session.caller);
+            if session.listed {
                 session.absent = None;
+                if !was_listed && session.interrupted {
+                    back.push(session.id);
+                }
             } else {
                 session.is_absent(now);
             }
         }
+        back
     }
 
     /// Gives up what was held back from those who know us under this name.

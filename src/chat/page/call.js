@@ -11,6 +11,8 @@ const NEVER_CONNECTED_MS = 15_000;
 const LOST_MS = 60_000;
 /** Waits before each restart of ICE, the last one for all that follow. */
 const RESTART_MS = [1_000, 2_000, 4_000, 8_000];
+/** So long without a packet, and the server is asked whether it is there. */
+const SILENCE_MS = 3_000;
 /** An offer that was not answered by then was lost. */
 const ANSWER_MS = 6_000;
 const MAX_PENDING_CANDIDATES = 100;
@@ -27,6 +29,9 @@ export class Call {
   #restarts = 0;
   #restart = 0;
   #offeredAt = 0;
+  #watching = 0;
+  #received = 0;
+  #receivedAt = 0;
   #role;
   pc;
   /** Only to a device; one that knows no channels never opens it. */
@@ -160,6 +165,7 @@ export class Call {
     this.closed = true;
     clearTimeout(this.#giveUp);
     clearTimeout(this.#restart);
+    clearInterval(this.#watching);
     this.pc.onconnectionstatechange = this.pc.onicecandidate = this.pc.ontrack = null;
     if (this.channel) this.channel.onmessage = null;
     this.pc.close();
@@ -205,6 +211,7 @@ export class Call {
         clearTimeout(this.#giveUp);
         clearTimeout(this.#restart);
         this.#giveUp = this.#restart = 0;
+        if (this.device) this.#watching ||= setInterval(() => this.#watch(), 1_000);
         this.#on.state("connected", this.device ? words.watching(this.peer) : words.connected(this.peer));
         break;
       case "disconnected":
@@ -220,6 +227,32 @@ export class Call {
         this.#end(words.left(this.peer));
         break;
     }
+  }
+
+  /**
+   * A browser with another address may find its path good while the device sends
+   * to the old one. The device asks for a restart then; but the way to the server
+   * may be lost too, and nothing else shows it.
+   */
+  async #watch() {
+    const stats = [...(await this.pc.getStats()).values()];
+    const received = stats.find((each) => each.type === "transport")?.packetsReceived;
+    if (received !== this.#received) {
+      this.#received = received;
+      this.#receivedAt = performance.now();
+    } else if (performance.now() - this.#receivedAt > SILENCE_MS) {
+      this.#receivedAt = performance.now();
+      if (!this.closed && this.pc.connectionState === "connected") this.#ready();
+    }
+  }
+
+  /**
+   * The device does not hear this page any more, though this browser may find
+   * another path good: one that only a restart makes the device use.
+   */
+  restart() {
+    if (this.closed || this.#role !== "caller" || this.pc.connectionState !== "connected") return;
+    if (this.pc.signalingState === "stable") this.#sendOffer({ iceRestart: true });
   }
 
   /** The path may come back by itself; if not, another is looked for. */

@@ -160,6 +160,9 @@ export class Calls {
           this.#incoming.candidates.push(frame.candidate);
         }
         break;
+      case "restart-ice":
+        if (from === this.#peer) this.#call?.restart();
+        break;
       case "hang-up":
         // Original pages send it to everyone: only the peer's own counts.
         if (this.state !== "idle" && from === this.#peer) this.#hungUp(frame.reason);
