@@ -139,6 +139,8 @@ impl Bed {
         run("ip link add br0 type bridge");
         run("ip address add 10.77.0.1/24 dev br0");
         run("ip link set br0 up");
+        // Browsers take the address of the default route for their own.
+        run(&format!("ip route add default via {SERVER}"));
         let server = bed.server.id();
         run(&format!(
             "ip link add k0 type veth peer name k1 netns {server}"
