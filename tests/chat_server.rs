@@ -3,7 +3,7 @@
 mod support;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use camera_agent::chat::{Error, Options, Server, Tls};
 use camera_agent::wire::MAX_FRAME_BYTES;
