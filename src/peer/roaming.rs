@@ -152,24 +152,28 @@ impl Socket {
             .as_ref()
             .is_some_and(|bound| network.carries(bound.address.ip()));
         if !stays {
-            // The port is free again only when the old socket is gone.
-            *bound = None;
-            match self.anywhere() {
-                Ok(anew) => {
-                    debug!(was = %self.local, now = %anew.address, "a socket follows the network");
-                    *bound = Some(anew);
-                }
-                Err(error) => {
-                    warn!(%error, "a viewer's socket cannot follow the network; it is tried again at the next change");
-                }
-            }
-            if let Some(reader) = lock(&self.reader).take() {
-                reader.wake();
-            }
+            self.bind_anew(&mut bound);
         }
         let address = bound.as_ref()?.address;
         let has_roamed = address.ip().is_unspecified() && !self.local.ip().is_unspecified();
         has_roamed.then_some(address)
+    }
+
+    fn bind_anew(&self, bound: &mut Option<Bound>) {
+        // The port is free again only when the old socket is gone.
+        *bound = None;
+        match self.anywhere() {
+            Ok(anew) => {
+                debug!(was = %self.local, now = %anew.address, "a socket follows the network");
+                *bound = Some(anew);
+            }
+            Err(error) => {
+                warn!(%error, "a viewer's socket cannot follow the network; it is tried again at the next change");
+            }
+        }
+        if let Some(reader) = lock(&self.reader).take() {
+            reader.wake();
+        }
     }
 
     /// On every address: the same port where it is to be had.
@@ -249,4 +253,80 @@ fn is_no_network(error: &io::Error) -> bool {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn local() -> std::net::UdpSocket {
+        std::net::UdpSocket::bind("127.0.0.1:0").expect("a port")
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_packets_gets_those_of_the_new_socket() {
+        let roaming = Roaming::new();
+        let wrapped = roaming.wrap_udp_socket(local()).expect("wrapped");
+        let at = wrapped.local_addr().expect("bound");
+        let reader = wrapped.clone();
+        let received = tokio::spawn(async move {
+            let mut buffer = [0; 2_000];
+            let (length, _) = reader.recv_from(&mut buffer).await.expect("a packet");
+            buffer[..length].to_vec()
+        });
+        // It waits on the old one.
+        tokio::task::yield_now().await;
+        let socket = lock(&roaming.sockets)[0].upgrade().expect("it lives");
+        socket.bind_anew(&mut socket.bound.write().expect("no panic while held"));
+
+        assert_eq!(
+            wrapped.local_addr().expect("bound"),
+            at,
+            "as the crate knows it"
+        );
+        local().send_to(b"ping", at).expect("the port is the same");
+        assert_eq!(received.await.expect("no panic"), b"ping");
+        // And it sends from there.
+        let peer = local();
+        let sent = wrapped.send_to(b"pong", peer.local_addr().expect("bound"));
+        assert_eq!(sent.await.expect("sent"), 4);
+        let mut buffer = [0; 10];
+        let (_, from) = peer.recv_from(&mut buffer).expect("received");
+        assert_eq!(from, at);
+        // It stays there, and is told of, whatever comes.
+        let network = Network {
+            addresses: BTreeSet::new(),
+            outward: [None, None],
+        };
+        let anywhere: SocketAddr = (Ipv4Addr::UNSPECIFIED, at.port()).into();
+        assert_eq!(roaming.follow(&network), [anywhere]);
+        drop((wrapped, socket));
+        assert!(roaming.follow(&network).is_empty(), "it is closed");
+    }
+
+    #[tokio::test]
+    async fn a_socket_whose_address_stays_is_left_alone() {
+        let roaming = Roaming::new();
+        let _wrapped = roaming.wrap_udp_socket(local()).expect("wrapped");
+        assert!(roaming.follow(&Network::default()).is_empty());
+    }
+
+    #[test]
+    fn a_packet_without_a_network_is_lost_and_others_fail() {
+        for (errno, lost) in [
+            (libc::ENETUNREACH, true),
+            (libc::EHOSTUNREACH, true),
+            (libc::ENETDOWN, true),
+            (libc::EADDRNOTAVAIL, true),
+            (libc::EINVAL, true),
+            (libc::EBADF, false),
+            (libc::EACCES, false),
+            (libc::EMSGSIZE, false),
+        ] {
+            let error = io::Error::from_raw_os_error(errno);
+            assert_eq!(is_no_network(&error), lost, "{error}");
+        }
+    }
 }
