@@ -310,7 +310,8 @@ fn drop_every_second(pad: &gst::Pad, halved: Arc<AtomicBool>) {
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
         let odd = odd.fetch_xor(true, Ordering::Relaxed);
         if odd && halved.load(Ordering::Acquire) {
-            gst::PadProbeReturn::Drop
+            // Not `Drop`: see `Picture::new`.
+            gst::PadProbeReturn::Handled
         } else {
             gst::PadProbeReturn::Ok
         }
