@@ -5,7 +5,7 @@
 //! netlink; what it tells is taken as a hint to look again, so that nothing is
 //! lost when messages are.
 //!
-//! [`settling`] decides when a change is one, and is pure; [`listener`] listens
+//! `settling` decides when a change is one, and is pure; `listener` listens
 //! and looks.
 
 mod listener;
