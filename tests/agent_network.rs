@@ -73,6 +73,20 @@ fn a_viewer_who_is_not_reachable_is_asked_for_another_path_and_the_server_doubte
     assert!(desk.peer(alice, PeerEvent::Interrupted).is_empty());
 }
 
+#[test]
+fn when_a_viewer_is_back_the_server_is_tried_at_once() {
+    let mut desk = Desk::online(4);
+    let alice = desk.call("alice", "AAAA", 'a');
+    desk.peer(alice, PeerEvent::Interrupted);
+    desk.fire(Event::SignalingClosed);
+    assert!(desk.peer(alice, PeerEvent::Connected).is_empty());
+    assert_eq!(desk.wait(Duration::ZERO), [Command::Connect]);
+    // Again, of one who never was away: nothing is to be done.
+    desk.fire(Event::SignalingClosed);
+    desk.peer(alice, PeerEvent::Connected);
+    assert!(desk.wait(Duration::ZERO).is_empty());
+}
+
 /// His page has found another way to the server, and so its way to us is another
 /// one too.
 #[test]

@@ -441,8 +441,15 @@ impl Agent {
                 }
             }
             PeerEvent::Connected => {
+                let was_interrupted = session.is_interrupted();
                 if session.connected(now) {
                     info!(caller = %target, session = %id, "connected");
+                }
+                if was_interrupted {
+                    info!(caller = %target, session = %id, "the viewer is back");
+                    // It may have been our own network, and the server is back too.
+                    let step = self.login.network_changed(now);
+                    self.step(step);
                 }
             }
             PeerEvent::Rtcp => session.rtcp(now),

@@ -162,6 +162,10 @@ impl Session {
         self.interrupted = true;
     }
 
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupted
+    }
+
     /// Returns true the first time.
     pub fn connected(&mut self, now: Instant) -> bool {
         self.interrupted = false;
