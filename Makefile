@@ -5,7 +5,7 @@ BUILD_PACKAGES := gcc libc6-dev pkg-config libclang-dev libasound2-dev libudev-d
 	libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
 MEDIA_PACKAGES := gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
 	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-alsa
-TEST_PACKAGES := gstreamer1.0-tools chromium chromium-driver coturn procps
+TEST_PACKAGES := gstreamer1.0-tools chromium chromium-driver coturn iproute2 procps
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 

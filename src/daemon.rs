@@ -25,6 +25,7 @@ use crate::media::learned::Learned;
 use crate::media::led::Led;
 use crate::media::probe::Encoders;
 use crate::media::{Hub, MediaError, Source, plan};
+use crate::network::{self, Network};
 use crate::peer::{Peer, PeerError, Peers, Quality};
 use crate::rate::Settings;
 use crate::sdp::{ProfileLevelId, VideoCodec};
@@ -207,6 +208,7 @@ pub struct Daemon {
     peers: Arc<Peers>,
     media: HubThread,
     hub: Hub,
+    network: watch::Sender<Network>,
     tell: mpsc::Sender<(SessionId, PeerEvent)>,
     events: mpsc::Receiver<(SessionId, PeerEvent)>,
 }
@@ -250,6 +252,7 @@ impl Daemon {
         let ice = IceServers::load(&config.ice)?;
         let (hub, media) = Hub::start(source, profile);
         let (tell, events) = mpsc::channel(EVENTS);
+        let network = watch::Sender::new(Network::now());
         let with_audio = config.audio.source != AudioSource::None;
         let viewer_controls = config.video.viewer_controls.clone();
         let peers = Peers::new(
@@ -260,7 +263,8 @@ impl Daemon {
             ice,
             config.ice.loopback,
             tell.clone(),
-        )?;
+        )?
+        .on(network.subscribe());
         let agent = Agent::new(
             AgentConfig {
                 name,
@@ -277,6 +281,7 @@ impl Daemon {
             peers: Arc::new(peers),
             media,
             hub,
+            network,
             tell,
             events,
         })
@@ -300,9 +305,12 @@ impl Daemon {
             peers,
             media,
             hub,
+            network,
             tell,
             events,
         } = self;
+        let changes = network.subscribe();
+        let listening = tokio::spawn(network::listen(network));
         let latency = hub.latency().clone();
         let listener = hub.clone();
         let hotplug = Hotplug::listen(move || listener.device_appeared());
@@ -313,6 +321,7 @@ impl Daemon {
             server,
             peers,
             hub,
+            network: changes,
             tell,
             live: HashMap::new(),
             closing: JoinSet::new(),
@@ -327,6 +336,7 @@ impl Daemon {
         };
         running.until_quit(events, by.reloads, shutdown).await;
         drop(hotplug);
+        listening.abort();
         let goodbye = async {
             if let Some(link) = running.link.take() {
                 link.close().await;
@@ -352,6 +362,7 @@ struct Running {
     server: Server,
     peers: Arc<Peers>,
     hub: Hub,
+    network: watch::Receiver<Network>,
     /// Where connections report.
     tell: mpsc::Sender<(SessionId, PeerEvent)>,
     live: HashMap<SessionId, Peer>,
@@ -401,6 +412,10 @@ impl Running {
                 Some(prepared) = self.preparing.join_next() => {
                     self.reloaded(prepared);
                     None
+                }
+                Ok(()) = self.network.changed() => {
+                    self.network.mark_unchanged();
+                    Some(Event::NetworkChanged)
                 }
                 () = report => None,
                 () = timeout => Some(Event::Timeout),
@@ -485,6 +500,11 @@ impl Running {
                     link.abort();
                 }
                 self.generation += 1;
+            }
+            Command::Probe => {
+                if let Some(link) = &self.link {
+                    link.probe();
+                }
             }
             Command::Send(frame) => {
                 if let Some(link) = &self.link {

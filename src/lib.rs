@@ -13,7 +13,7 @@
 //! | the process | [`cli`], [`logging`], [`environment`], [`setup`], [`service`], [`restarts`], [`packaging`], `main` |
 //! | tries all of it on this machine, one check a file | [`doctor`] |
 //! | the device's one loop: events in, commands out | [`daemon`] |
-//! | shells, each the owner of one kind of socket or device | [`signaling`], [`media`], [`peer`], [`chat`] |
+//! | shells, each the owner of one kind of socket or device | [`signaling`], [`media`], [`peer`], [`network`], [`chat`] |
 //! | pure: no IO, no clock, no runtime | [`agent`], [`rate`], [`room`], [`sdp`], [`wire`], [`config`], [`ice`], [`watchdog`] |
 //!
 //! # A call
@@ -34,6 +34,7 @@ pub mod environment;
 pub mod ice;
 pub mod logging;
 pub mod media;
+pub mod network;
 pub mod packaging;
 pub mod peer;
 pub mod rate;

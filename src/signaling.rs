@@ -3,6 +3,7 @@
 //! It carries frames and notices when the server is gone. What the frames mean
 //! is the [agent](crate::agent)'s affair, and when to connect again too.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,7 +12,7 @@ use futures_util::{SinkExt, StreamExt};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -24,6 +25,7 @@ use tokio_tungstenite::{
 };
 use tracing::{debug, trace, warn};
 
+use crate::network::Network;
 use crate::wire::{Incoming, MAX_FRAME_BYTES, Outgoing, SUBPROTOCOL};
 
 /// Time for TCP, TLS and the WebSocket handshake together.
@@ -31,6 +33,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A silent server is pinged then, and given up at twice that. The original
 /// server pings every 20 s, so this seldom happens.
 const SILENCE: Duration = Duration::from_secs(25);
+/// The same where there is reason to doubt that the server is there.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Frames that wait for the socket.
 const QUEUE: usize = 256;
 /// Frames taken at the most; the original server relays up to 1 MiB. What is
@@ -109,8 +113,17 @@ impl Server {
     pub fn connect(&self, generation: u64, events: mpsc::Sender<(u64, SignalingEvent)>) -> Link {
         let (frames, outbox) = mpsc::channel(QUEUE);
         let server = self.clone();
+        let doubt = Arc::new(Notify::new());
+        let doubted = doubt.clone();
         let task = tokio::spawn(async move {
-            let reason = match server.open().await {
+            let opened = loop {
+                tokio::select! {
+                    opened = server.open() => break opened,
+                    // What was sent on another network is not answered.
+                    () = doubted.notified() => {}
+                }
+            };
+            let reason = match opened {
                 Ok(socket) => {
                     if events
                         .send((generation, SignalingEvent::Open))
@@ -119,7 +132,7 @@ impl Server {
                     {
                         return;
                     }
-                    carry(socket, outbox, generation, &events).await
+                    carry(socket, outbox, &doubted, generation, &events).await
                 }
                 Err(reason) => reason,
             };
@@ -127,7 +140,11 @@ impl Server {
                 .send((generation, SignalingEvent::Closed(reason)))
                 .await;
         });
-        Link { frames, task }
+        Link {
+            frames,
+            doubt,
+            task,
+        }
     }
 
     /// The handshake's request.
@@ -220,6 +237,7 @@ fn tls_config(ca_file: Option<&PathBuf>) -> Result<rustls::ClientConfig, Signali
 /// A connection, open or being opened.
 pub struct Link {
     frames: mpsc::Sender<Outgoing>,
+    doubt: Arc<Notify>,
     task: JoinHandle<()>,
 }
 
@@ -230,6 +248,12 @@ impl Link {
         if self.frames.try_send(frame).is_err() {
             debug!("the chat server does not take frames; one was dropped");
         }
+    }
+
+    /// Finds out soon whether the server is still there: the network may have
+    /// been lost. One that is being connected to is tried anew.
+    pub fn probe(&self) {
+        self.doubt.notify_one();
     }
 
     /// Sends what is queued, says goodbye, and waits for a short time.
@@ -250,14 +274,17 @@ impl Link {
 async fn carry(
     mut socket: Socket,
     mut outbox: mpsc::Receiver<Outgoing>,
+    doubted: &Notify,
     generation: u64,
     events: &mpsc::Sender<(u64, SignalingEvent)>,
 ) -> String {
     let mut heard = Instant::now();
     let mut pinged = false;
+    // An answer to a probe is due by then.
+    let mut probed: Option<Instant> = None;
     let mut bad_frames = 0_u32;
     loop {
-        let silent_at = heard + if pinged { SILENCE * 2 } else { SILENCE };
+        let silent_at = probed.unwrap_or(heard + if pinged { SILENCE * 2 } else { SILENCE });
         tokio::select! {
             frame = outbox.recv() => {
                 let Some(frame) = frame else {
@@ -279,6 +306,7 @@ async fn carry(
             message = socket.next() => {
                 heard = Instant::now();
                 pinged = false;
+                probed = None;
                 let text = match message {
                     Some(Ok(Message::Text(text))) => text,
                     Some(Ok(Message::Close(_))) | None => return "it closed the connection".into(),
@@ -302,7 +330,23 @@ async fn carry(
                     }
                 }
             }
+            () = doubted.notified() => {
+                if local_address(&socket).is_some_and(|ip| !Network::now().carries(ip)) {
+                    return "this machine has another address now".into();
+                }
+                if probed.is_none() {
+                    let until = Instant::now() + PROBE_TIMEOUT;
+                    probed = Some(until);
+                    let ping = socket.send(Message::Ping(Default::default()));
+                    if timeout_at(until, ping).await.is_err() {
+                        return "it takes no data".into();
+                    }
+                }
+            }
             _ = tokio::time::sleep_until(silent_at) => {
+                if probed.is_some() {
+                    return format!("it was silent for {} s", PROBE_TIMEOUT.as_secs());
+                }
                 if pinged {
                     return format!("it was silent for {} s", (SILENCE * 2).as_secs());
                 }
@@ -314,6 +358,15 @@ async fn carry(
             }
         }
     }
+}
+
+fn local_address(socket: &Socket) -> Option<IpAddr> {
+    let tcp = match socket.get_ref() {
+        MaybeTlsStream::Plain(tcp) => tcp,
+        MaybeTlsStream::Rustls(tls) => tls.get_ref().0,
+        _ => return None,
+    };
+    Some(tcp.local_addr().ok()?.ip())
 }
 
 /// The wall clock in ms since 1970, as the protocol's `date`.

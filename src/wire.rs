@@ -326,6 +326,9 @@ pub enum Outgoing {
         target: UserName,
         /// The answer, SDP text.
         sdp: String,
+        /// The first ufrag of the offer that is answered, for a page that has
+        /// sent another since (an extension; the originals ignore it).
+        ufrag: String,
     },
     /// One candidate of this side.
     NewIceCandidate {
@@ -335,6 +338,15 @@ pub enum Outgoing {
         target: UserName,
         /// The candidate.
         candidate: Candidate,
+    },
+    /// Asks the caller's page to restart ICE (an extension; the originals ignore
+    /// it). His browser may be content: it reaches this side by another path,
+    /// and only an offer of his can move this side to that.
+    RestartIce {
+        /// This side's name.
+        name: UserName,
+        /// The caller.
+        target: UserName,
     },
     /// Ends or refuses a call.
     HangUp {
@@ -354,9 +366,14 @@ impl Outgoing {
             Self::Username { id, name } => {
                 json!({"type": "username", "name": name, "id": id, "date": date, "device": true})
             }
-            Self::VideoAnswer { name, target, sdp } => json!({
+            Self::VideoAnswer {
+                name,
+                target,
+                sdp,
+                ufrag,
+            } => json!({
                 "type": "video-answer", "name": name, "target": target,
-                "sdp": {"type": "answer", "sdp": sdp},
+                "sdp": {"type": "answer", "sdp": sdp}, "ufrag": ufrag,
             }),
             Self::NewIceCandidate {
                 name,
@@ -365,6 +382,9 @@ impl Outgoing {
             } => json!({
                 "type": "new-ice-candidate", "name": name, "target": target,
                 "candidate": candidate,
+            }),
+            Self::RestartIce { name, target } => json!({
+                "type": "restart-ice", "name": name, "target": target,
             }),
             Self::HangUp {
                 name,
@@ -485,6 +505,7 @@ mod tests {
             name: name.clone(),
             target,
             sdp: "v=0\r\n".into(),
+            ufrag: "abcd".into(),
         }
         .to_text(0);
         assert_eq!(

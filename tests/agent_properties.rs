@@ -46,6 +46,7 @@ enum Step {
         session: u64,
         event: usize,
     },
+    NetworkChanged,
     Wait(u64),
 }
 
@@ -64,7 +65,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..5_u64).prop_map(Step::Id),
         1 => ".{0,60}".prop_map(Step::Junk),
         1 => (5..9_u64).prop_map(Step::Reconnect),
-        6 => (1..20_u64, 0..6_usize).prop_map(|(session, event)| Step::Peer { session, event }),
+        6 => (1..20_u64, 0..7_usize).prop_map(|(session, event)| Step::Peer { session, event }),
+        1 => Just(Step::NetworkChanged),
         3 => (0..20_000_u64).prop_map(Step::Wait),
     ]
 }
@@ -118,7 +120,7 @@ impl Ledger {
                     Incoming::parse(&text).expect("what we send can be read");
                 }
                 Command::Quit => self.quit = true,
-                Command::Connect | Command::Disconnect => {}
+                Command::Connect | Command::Disconnect | Command::Probe => {}
             }
         }
         for target in self.hung_up.drain(..) {
@@ -176,10 +178,12 @@ fn play(desk: &mut Desk, ledger: &mut Ledger, step: Step) {
                 2 => PeerEvent::Connected,
                 3 => PeerEvent::Rtcp,
                 4 => PeerEvent::Left,
+                5 => PeerEvent::Interrupted,
                 _ => PeerEvent::Failed("lost".into()),
             };
             (desk.peer(SessionId::new(session), event), None)
         }
+        Step::NetworkChanged => (desk.fire(Event::NetworkChanged), None),
         Step::Wait(ms) => (desk.wait(Duration::from_millis(ms)), None),
     };
     ledger.post(&commands, by);

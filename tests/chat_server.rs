@@ -3,7 +3,7 @@
 mod support;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use camera_agent::chat::{Error, Options, Server, Tls};
 use camera_agent::wire::MAX_FRAME_BYTES;
@@ -278,6 +278,28 @@ async fn a_dead_peer_is_dropped_and_a_quiet_one_is_not() {
     alice.list_with("dead").await;
     let list = alice.frame("userlist").await;
     assert_eq!(list["users"], json!(["alice"]));
+}
+
+/// A device or page that comes back over another network, before the server
+/// misses it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_a_dead_peer_has_is_free_soon_after_another_asks_for_it() {
+    let chat = Chat::start().await;
+    let mut alice = User::join(chat.addr, "alice").await;
+    // Never polled again, so it answers no ping.
+    let _dead = User::join(chat.addr, "cam").await;
+    alice.list_with("cam").await;
+    let asked = Instant::now();
+    alice.claim("cam").await;
+    assert_eq!(alice.frame("rejectusername").await["name"], "cam1");
+    loop {
+        let list = alice.frame("userlist").await;
+        if list["users"] == json!(["cam1"]) {
+            break;
+        }
+    }
+    assert!(asked.elapsed() < Duration::from_secs(5));
+    chat.stop().await;
 }
 
 #[tokio::test]

@@ -143,6 +143,9 @@ impl World {
                     }
                     sent.push((to, frame));
                 }
+                Output::Check { conn } => {
+                    prop_assert!(self.lists.contains_key(&conn), "nobody is checked");
+                }
                 Output::Close { conn, code, .. } => {
                     prop_assert_eq!(code, 1008);
                     prop_assert!(self.lists.remove(&conn).is_some(), "closed twice");

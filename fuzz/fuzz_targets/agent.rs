@@ -26,6 +26,8 @@ enum Step {
     Answered(u8),
     Connected(u8),
     Rtcp(u8),
+    Interrupted(u8),
+    NetworkChanged,
     Left(u8),
     Failed(u8),
     Wait(u16),
@@ -65,6 +67,8 @@ fn event(step: Step) -> Option<Event> {
         Step::Answered(i) => Event::Peer(session(i), PeerEvent::Answered { sdp: String::new() }),
         Step::Connected(i) => Event::Peer(session(i), PeerEvent::Connected),
         Step::Rtcp(i) => Event::Peer(session(i), PeerEvent::Rtcp),
+        Step::Interrupted(i) => Event::Peer(session(i), PeerEvent::Interrupted),
+        Step::NetworkChanged => Event::NetworkChanged,
         Step::Left(i) => Event::Peer(session(i), PeerEvent::Left),
         Step::Failed(i) => Event::Peer(session(i), PeerEvent::Failed("lost".into())),
         Step::Wait(_) => return None,
@@ -94,7 +98,7 @@ fuzz_target!(|steps: Vec<Step>| {
                 Command::Send(frame) => {
                     Incoming::parse(&frame.to_text(0)).expect("what we send can be read");
                 }
-                Command::Connect | Command::Disconnect | Command::Quit => {}
+                Command::Connect | Command::Disconnect | Command::Probe | Command::Quit => {}
             }
         }
         assert!(open.len() <= LIMIT && open.len() == agent.viewers());

@@ -54,6 +54,7 @@ fuzz_target!(|steps: Vec<Step>| {
                     assert!(live.contains(&to), "a frame to nobody");
                     let _: serde_json::Value = serde_json::from_str(&text).expect("JSON");
                 }
+                Output::Check { conn } => assert!(live.contains(&conn)),
                 Output::Close { conn, .. } => {
                     room.leave(conn);
                     live.retain(|c| *c != conn);

@@ -40,6 +40,8 @@ pub(super) enum Step {
     /// Close the WebSocket: the server does not speak. It is tried again
     /// later; that it closed need not be reported.
     Disconnect,
+    /// See whether the server is still there.
+    Probe,
     /// Send a frame.
     Send(Outgoing),
 }
@@ -179,6 +181,24 @@ impl Login {
     pub fn users(&mut self, users: &[UserName]) {
         if let State::Named { name, claim, .. } = &mut self.state {
             *claim = *name != self.wanted && !users.contains(&self.wanted);
+        }
+    }
+
+    /// A network that is another one is tried at once, and a connection may
+    /// have been left behind on the old one.
+    pub fn network_changed(&mut self, now: Instant) -> Option<Step> {
+        if let State::Waiting { until } = &mut self.state {
+            self.backoff.reset();
+            *until = (*until).min(now);
+        }
+        self.probe()
+    }
+
+    /// There is reason to doubt that the server is still there.
+    pub fn probe(&self) -> Option<Step> {
+        match self.state {
+            State::Connecting | State::AwaitingId { .. } | State::Named { .. } => Some(Step::Probe),
+            State::Waiting { .. } | State::Stopped => None,
         }
     }
 

@@ -37,10 +37,13 @@ use login::{Login, Step};
 pub use session::SessionId;
 use session::Sessions;
 
-/// A viewer whose media path is up but who sends no RTCP for this long is gone.
-pub const RTCP_TIMEOUT: Duration = Duration::from_secs(15);
-/// The same once the viewer's name has left the user list: his page is closed,
-/// or only its chat socket is, and then RTCP still comes.
+/// A viewer whose media path was up but who sends no RTCP for this long is gone:
+/// a call outlives half a minute without a network, and some time to find a new
+/// path.
+pub const RTCP_TIMEOUT: Duration = Duration::from_secs(45);
+/// The same where the viewer's name left the user list as his RTCP ceased: his
+/// page has died. A network that is lost takes the name only much later, when
+/// the server misses him.
 const ABSENT_RTCP_TIMEOUT: Duration = Duration::from_secs(5);
 /// An offer whose media path is not up by then is given up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -69,6 +72,8 @@ pub enum Event {
     Message(Incoming),
     /// A peer connection reports.
     Peer(SessionId, PeerEvent),
+    /// This machine has other addresses or routes than before.
+    NetworkChanged,
     /// [`Agent::poll_timeout`] passed.
     Timeout,
     /// Say goodbye to everybody.
@@ -89,6 +94,9 @@ pub enum PeerEvent {
     Connected,
     /// RTCP came from the viewer.
     Rtcp,
+    /// Nothing has come from the viewer for some seconds. [`Self::Connected`]
+    /// tells that he is back.
+    Interrupted,
     /// The viewer closed it.
     Left,
     /// It failed, and why in words.
@@ -102,6 +110,9 @@ pub enum Command {
     Connect,
     /// Close the WebSocket; that it closed need not be reported.
     Disconnect,
+    /// Find out at once whether the WebSocket still carries anything; if not, it
+    /// is to be reported closed.
+    Probe,
     /// Send a frame.
     Send(Outgoing),
     /// Make a peer connection for this offer and report its answer.
@@ -176,6 +187,10 @@ impl Agent {
                 }
             }
             Event::Message(message) => self.message(message, now),
+            Event::NetworkChanged => {
+                let step = self.login.network_changed(now);
+                self.step(step);
+            }
             Event::Peer(session, event) => self.peer(session, event, now),
             Event::Timeout => self.timeout(now),
             Event::Shutdown => self.shutdown(),
@@ -248,7 +263,13 @@ impl Agent {
             }
             Incoming::UserList(users) => {
                 self.login.users(&users);
-                self.sessions.users(&users, now);
+                for id in self.sessions.users(&users, now) {
+                    self.ask_for_restart(id);
+                }
+                // The list has our name when it is in force.
+                if self.login.name().is_some_and(|name| users.contains(name)) {
+                    self.send_held_back();
+                }
             }
             Incoming::VideoOffer { name, sdp } => self.offer(name, &sdp, now),
             Incoming::NewIceCandidate { name, candidate } => {
@@ -393,15 +414,17 @@ impl Agent {
         let target = session.caller.clone();
         match event {
             PeerEvent::Answered { sdp } => {
-                let candidates = session.answered();
+                let (ufrag, candidates) = session.answered();
                 let Some(name) = self.login.name().cloned() else {
                     debug!(session = %id, "the chat server went away before the answer was sent");
                     return;
                 };
+                session.known_as = Some(name.clone());
                 self.send(Outgoing::VideoAnswer {
                     name: name.clone(),
                     target: target.clone(),
                     sdp,
+                    ufrag,
                 });
                 for candidate in candidates {
                     self.send(Outgoing::NewIceCandidate {
@@ -412,23 +435,32 @@ impl Agent {
                 }
             }
             PeerEvent::Candidate(candidate) => {
-                let Some(candidate) = session.local_candidate(candidate) else {
-                    return;
-                };
-                if let Some(name) = self.login.name().cloned() {
-                    self.send(Outgoing::NewIceCandidate {
-                        name,
-                        target,
-                        candidate,
-                    });
+                if let Some(candidate) = session.local_candidate(candidate) {
+                    session.hold_back(candidate);
+                    self.send_held_back();
                 }
             }
             PeerEvent::Connected => {
+                let was_interrupted = session.is_interrupted();
                 if session.connected(now) {
                     info!(caller = %target, session = %id, "connected");
                 }
+                if was_interrupted {
+                    info!(caller = %target, session = %id, "the viewer is back");
+                    // It may have been our own network, and the server is back too.
+                    let step = self.login.network_changed(now);
+                    self.step(step);
+                }
             }
             PeerEvent::Rtcp => session.rtcp(now),
+            PeerEvent::Interrupted => {
+                info!(caller = %target, session = %id, "the viewer is not reachable");
+                session.interrupt();
+                self.ask_for_restart(id);
+                // It may be our own network, and then he asks in vain.
+                let step = self.login.probe();
+                self.step(step);
+            }
             PeerEvent::Left => {
                 info!(caller = %target, session = %id, "the viewer closed the connection");
                 // No hang-up: he knows, and may be calling again already.
@@ -439,6 +471,34 @@ impl Agent {
                 self.refuse(&target, &reason);
                 self.close(id);
             }
+        }
+    }
+
+    /// Asks a viewer to look for another path.
+    fn ask_for_restart(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        let target = session.caller.clone();
+        let known_as = session.known_as.as_ref();
+        if let Some(name) = self.login.name().filter(|name| Some(*name) == known_as) {
+            let name = name.clone();
+            self.send(Outgoing::RestartIce { name, target });
+        }
+    }
+
+    /// Candidates reach a viewer under the name that he called, and no other.
+    fn send_held_back(&mut self) {
+        let Some(name) = self.login.name().cloned() else {
+            return;
+        };
+        for (target, candidate) in self.sessions.held_back(&name) {
+            let name = name.clone();
+            self.send(Outgoing::NewIceCandidate {
+                name,
+                target,
+                candidate,
+            });
         }
     }
 
@@ -495,6 +555,7 @@ impl Agent {
                 warn!("the chat server gave no id; is it a webrtc-from-chat server?");
                 Command::Disconnect
             }
+            Step::Probe => Command::Probe,
             Step::Send(frame) => Command::Send(frame),
         });
     }

@@ -1,6 +1,6 @@
 //! The calls there are, each under the name that opened it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::time::Instant;
 
@@ -45,9 +45,23 @@ enum Negotiation {
     /// before the other.
     Answering {
         waiting: Vec<Candidate>,
-        offers: u32,
+        /// The first ufrag of each offer that is to be answered, in their order.
+        offers: VecDeque<String>,
     },
     Answered,
+}
+
+impl Negotiation {
+    fn of(offer: &Offer) -> Self {
+        Self::Answering {
+            waiting: Vec::new(),
+            offers: VecDeque::from([first_ufrag(offer)]),
+        }
+    }
+}
+
+fn first_ufrag(offer: &Offer) -> String {
+    offer.ufrags.first().cloned().unwrap_or_default()
 }
 
 /// One call.
@@ -62,8 +76,16 @@ pub(super) struct Session {
     ufrags: Vec<Vec<String>>,
     path: Path,
     negotiation: Negotiation,
-    /// The caller's name is not in the user list, since when.
+    /// The name under which we answered.
+    pub known_as: Option<UserName>,
+    /// Candidates for whom there was no chat server, or not under that name.
+    held_back: Vec<Candidate>,
+    /// The caller's name left the user list while he was heard of, and when.
     absent: Option<Instant>,
+    /// The caller's name was in the last user list.
+    listed: bool,
+    /// Nothing is heard of the viewer.
+    interrupted: bool,
 }
 
 impl Session {
@@ -86,32 +108,31 @@ impl Session {
             self.candidates = 0;
         }
         self.absent = None;
-        if let Path::Connecting { until } = &mut self.path {
-            *until = now + CONNECT_TIMEOUT;
+        self.held_back.clear();
+        match &mut self.path {
+            Path::Connecting { until } => *until = now + CONNECT_TIMEOUT,
+            // He is there, and looks for a way.
+            Path::Up { last_rtcp } => *last_rtcp = now,
         }
         match &mut self.negotiation {
-            Negotiation::Answering { offers, .. } => *offers += 1,
-            Negotiation::Answered => {
-                self.negotiation = Negotiation::Answering {
-                    waiting: Vec::new(),
-                    offers: 1,
-                };
-            }
+            Negotiation::Answering { offers, .. } => offers.push_back(first_ufrag(offer)),
+            Negotiation::Answered => self.negotiation = Negotiation::of(offer),
         }
     }
 
-    /// The answer goes out; these candidates follow it.
-    pub fn answered(&mut self) -> Vec<Candidate> {
+    /// The answer goes out, to the offer of this ufrag; these candidates follow
+    /// it.
+    pub fn answered(&mut self) -> (String, Vec<Candidate>) {
         match &mut self.negotiation {
             Negotiation::Answering { offers, waiting } => {
-                *offers -= 1;
+                let ufrag = offers.pop_front().unwrap_or_default();
                 let waiting = std::mem::take(waiting);
-                if *offers == 0 {
+                if offers.is_empty() {
                     self.negotiation = Negotiation::Answered;
                 }
-                waiting
+                (ufrag, waiting)
             }
-            Negotiation::Answered => Vec::new(),
+            Negotiation::Answered => Default::default(),
         }
     }
 
@@ -128,8 +149,26 @@ impl Session {
         }
     }
 
+    /// Keeps a candidate until it can be sent.
+    pub fn hold_back(&mut self, candidate: Candidate) {
+        if self.held_back.len() < LOCAL_CANDIDATES {
+            self.held_back.push(candidate);
+        }
+    }
+
+    /// Nothing is heard of the viewer, until he is [connected](Self::connected)
+    /// again.
+    pub fn interrupt(&mut self) {
+        self.interrupted = true;
+    }
+
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupted
+    }
+
     /// Returns true the first time.
     pub fn connected(&mut self, now: Instant) -> bool {
+        self.interrupted = false;
         match &mut self.path {
             Path::Connecting { .. } => {
                 self.path = Path::Up { last_rtcp: now };
@@ -148,6 +187,17 @@ impl Session {
         }
     }
 
+    /// The caller's name is not in the user list.
+    fn is_absent(&mut self, now: Instant) {
+        match self.path {
+            // The network went first, and the name for that reason.
+            Path::Up { last_rtcp } if now >= last_rtcp + ABSENT_RTCP_TIMEOUT => {}
+            Path::Up { .. } | Path::Connecting { .. } => {
+                self.absent.get_or_insert(now);
+            }
+        }
+    }
+
     fn deadline(&self) -> (Instant, &'static str) {
         match self.path {
             Path::Connecting { until } => (until, "no media path could be made in 30 s"),
@@ -161,7 +211,7 @@ impl Session {
                             "the viewer left the chat and sends no RTCP",
                         )
                     }
-                    None => (silent, "the viewer sent no RTCP for 15 s"),
+                    None => (silent, "the viewer was not reachable for 45 s"),
                 }
             }
         }
@@ -196,11 +246,12 @@ impl Sessions {
             fingerprints: offer.fingerprints.clone(),
             ufrags: vec![offer.ufrags.clone()],
             path: Path::Connecting { until },
-            negotiation: Negotiation::Answering {
-                waiting: Vec::new(),
-                offers: 1,
-            },
+            negotiation: Negotiation::of(offer),
+            known_as: None,
+            held_back: Vec::new(),
             absent: None,
+            listed: true,
+            interrupted: false,
         };
         self.live.insert(id, session);
         id
@@ -240,15 +291,34 @@ impl Sessions {
     }
 
     /// Notes who is not there any more. Entries that have not named themselves
-    /// are missing from the list, so this is a hint and ends nothing.
-    pub fn users(&mut self, users: &[UserName], now: Instant) {
+    /// are missing from the list, so this is a hint and ends nothing. Returns
+    /// who came back to it and is not heard of.
+    pub fn users(&mut self, users: &[UserName], now: Instant) -> Vec<SessionId> {
+        let mut back = Vec::new();
         for session in self.live.values_mut() {
-            if users.contains(&session.caller) {
+            let was_listed = session.listed;
+            session.listed = users.contains(&session.caller);
+            if session.listed {
                 session.absent = None;
+                if !was_listed && session.interrupted {
+                    back.push(session.id);
+                }
             } else {
-                session.absent.get_or_insert(now);
+                session.is_absent(now);
             }
         }
+        back
+    }
+
+    /// Gives up what was held back from those who know us under this name.
+    pub fn held_back(&mut self, name: &UserName) -> Vec<(UserName, Candidate)> {
+        let known = |s: &&mut Session| s.known_as.as_ref() == Some(name);
+        let mut all = Vec::new();
+        for session in self.live.values_mut().filter(known) {
+            let candidates = std::mem::take(&mut session.held_back);
+            all.extend(candidates.into_iter().map(|c| (session.caller.clone(), c)));
+        }
+        all
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {

@@ -15,6 +15,8 @@ use tracing::debug;
 use super::hub::{CLOSE_AGAIN_LATER, Close, Hub, Outbox, Outgoing};
 use crate::room::ConnectionId;
 
+/// How long a peer may be silent whose name another one asks for.
+const CHECK: Duration = Duration::from_secs(3);
 /// How long a closed peer may take to read the close frame. Dropping the
 /// socket at once, with frames of the peer unread, would reset it instead.
 const LINGER: Duration = Duration::from_secs(1);
@@ -122,6 +124,14 @@ impl Peer<'_> {
                 }
                 outgoing = outbox.next() => match outgoing {
                     Outgoing::Close(close) => return End::Close(close),
+                    Outgoing::Check => {
+                        let until = Instant::now() + CHECK.min(self.pulse.silence);
+                        silent_until = Some(silent_until.map_or(until, |s: Instant| s.min(until)));
+                        let ping = Message::Ping(Vec::new().into());
+                        if let Some(end) = within(CHECK, self.sink.send(ping)).await {
+                            return end;
+                        }
+                    }
                     Outgoing::Frame(text) => {
                         let message = Message::text(text.as_ref());
                         if let Some(end) = within(self.pulse.silence, self.sink.send(message)).await {

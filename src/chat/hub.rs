@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use axum::extract::ws::Utf8Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tracing::debug;
 
 use crate::room::{ConnectionId, Limits, Output, Room, RoomFull};
@@ -33,12 +33,15 @@ pub(super) struct Close {
 pub(super) struct Outbox {
     frames: mpsc::Receiver<Arc<str>>,
     queued: Arc<AtomicUsize>,
+    check: Arc<Notify>,
     close: oneshot::Receiver<Close>,
 }
 
 /// What the room has for a connection.
 pub(super) enum Outgoing {
     Frame(Arc<str>),
+    /// The peer is to show that it lives.
+    Check,
     Close(Close),
 }
 
@@ -48,6 +51,7 @@ impl Outbox {
         tokio::select! {
             biased;
             close = &mut self.close => Outgoing::Close(close.unwrap_or(GONE)),
+            () = self.check.notified() => Outgoing::Check,
             frame = self.frames.recv() => match frame {
                 Some(frame) => {
                     self.queued.fetch_sub(frame.len(), Ordering::Relaxed);
@@ -69,6 +73,7 @@ const GONE: Close = Close {
 struct Mailbox {
     frames: mpsc::Sender<Arc<str>>,
     queued: Arc<AtomicUsize>,
+    check: Arc<Notify>,
     close: oneshot::Sender<Close>,
 }
 
@@ -87,14 +92,17 @@ fn queue() -> (Mailbox, Outbox) {
     let (sender, receiver) = mpsc::channel(QUEUED_FRAMES);
     let (close, closed) = oneshot::channel();
     let queued = Arc::new(AtomicUsize::new(0));
+    let check = Arc::new(Notify::new());
     let mailbox = Mailbox {
         frames: sender,
         queued: queued.clone(),
+        check: check.clone(),
         close,
     };
     let outbox = Outbox {
         frames: receiver,
         queued,
+        check,
         close: closed,
     };
     (mailbox, outbox)
@@ -179,6 +187,11 @@ fn deliver(room: &mut Room, mailboxes: &mut HashMap<ConnectionId, Mailbox>) {
                     shut(mailboxes.remove(&to), close);
                     // Tells the others; their frames come out of this loop.
                     room.leave(to);
+                }
+            }
+            Output::Check { conn } => {
+                if let Some(mailbox) = mailboxes.get(&conn) {
+                    mailbox.check.notify_one();
                 }
             }
             Output::Close { conn, code, reason } => {

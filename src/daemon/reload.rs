@@ -124,7 +124,8 @@ impl Running {
                 ice,
                 loopback,
                 tell,
-            )?;
+            )?
+            .on(self.network.clone());
             self.peers = Arc::new(peers);
         }
         if changes.log_level

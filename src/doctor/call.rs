@@ -174,7 +174,7 @@ async fn call(config: Config, encoders: Arc<Encoders>) -> Result<Seen, String> {
                     seen.failed = Some(problem);
                     break;
                 }
-                Some(PeerEvent::Connected | PeerEvent::Rtcp) => {}
+                Some(PeerEvent::Connected | PeerEvent::Rtcp | PeerEvent::Interrupted) => {}
                 Some(PeerEvent::Left) | None => break,
             },
             Some(heard) = heard.recv() => match heard {

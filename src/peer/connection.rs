@@ -13,7 +13,7 @@ use rtc::rtp_transceiver::rtp_sender::{
     RtpCodecKind,
 };
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{Instrument, debug, warn};
 use webrtc::data_channel::DataChannel;
@@ -27,16 +27,19 @@ use webrtc::peer_connection::{
 use webrtc::rtp_transceiver::RtpSender;
 
 use super::burst::Waiting;
+use super::candidate::host_candidates;
 use super::clock::Captured;
 use super::engine::{self, PLAYOUT_DELAY_URI};
 use super::estimate::Path;
 use super::feedback::{Feedback, Listener};
 use super::pacer::Pace;
 use super::quality::Seat;
+use super::roaming::Roaming;
 use super::sender::{Parameters, Sending};
 use super::{PeerCommand, PeerError, Peers, channel, while_doing};
 use crate::agent::{PeerEvent, SessionId};
 use crate::media::{Stream, Watch};
+use crate::network::Network;
 use crate::sdp::{self, Offer};
 use crate::wire::Candidate;
 
@@ -50,6 +53,24 @@ const STREAM_ID: &str = "camera";
 const ICE_CHECK_INTERVAL: Duration = Duration::from_millis(40);
 /// Checks of a pair before it is given up; 6 s at the interval above.
 const ICE_CHECKS: u16 = 150;
+/// A viewer of whom nothing is heard for so long is not reachable, and is sent
+/// no media. A browser checks at least every 2.5 s.
+const UNREACHABLE: Duration = Duration::from_secs(4);
+/// And after so long more ICE gives up, and no longer looks for him. The agent
+/// ends his session before.
+const ICE_GIVES_UP: Duration = Duration::from_secs(90);
+/// How often a viewer is checked, and so the longest time until a path that is
+/// back is used again: two small packets a second.
+const ICE_KEEP_ALIVE: Duration = Duration::from_millis(500);
+/// When key frames are sent after a socket has moved, each counted from the one
+/// before: what was lost on the way is asked for over the old path, until the
+/// browser has given that up, which takes it 3 s and more. Until the first one it
+/// has to hear of the new path.
+const KEY_FRAMES_AFTER_MOVE: [Duration; 3] = [
+    Duration::from_millis(700),
+    Duration::from_millis(800),
+    Duration::from_millis(1_500),
+];
 /// Data channels that a viewer may open in one call; our page opens one.
 const MOST_CHANNELS: usize = 8;
 /// What a viewer may have on its way to us over data channels: far more than
@@ -153,8 +174,13 @@ pub(super) struct Connection {
     /// Where the viewer's RTCP comes from.
     address: Arc<Mutex<Option<IpAddr>>>,
     mid: String,
-    /// One task for each data channel.
-    channels: JoinSet<()>,
+    network: watch::Receiver<Network>,
+    /// Its sockets.
+    roaming: Arc<Roaming>,
+    /// Whether the viewer is heard of; nothing is sent to one who is not.
+    reachable: watch::Sender<bool>,
+    /// One for each data channel, and those that end by themselves.
+    tasks: JoinSet<()>,
     channels_opened: usize,
 }
 
@@ -177,6 +203,8 @@ impl Connection {
         }
 
         let (tell, heard) = mpsc::channel(HEARD);
+        let network = shared.network.clone();
+        let roaming = Arc::new(Roaming::new());
         let waiting = Waiting::new(shared.hub.latency().clone());
         let engine = engine::media_engine(&offer).map_err(while_doing("preparing the codecs"))?;
         let pace = Pace::new(path.clone());
@@ -205,6 +233,7 @@ impl Connection {
             engine.clone(),
             interceptors(),
             tell.clone(),
+            roaming.clone(),
             MulticastDnsMode::QueryOnly,
         )
         .await
@@ -220,6 +249,7 @@ impl Connection {
                     engine,
                     interceptors(),
                     tell,
+                    roaming.clone(),
                     MulticastDnsMode::Disabled,
                 )
                 .await
@@ -240,7 +270,10 @@ impl Connection {
             seat,
             address,
             mid: offer.mids.first().cloned().unwrap_or_default(),
-            channels: JoinSet::new(),
+            network,
+            roaming,
+            reachable: watch::Sender::new(true),
+            tasks: JoinSet::new(),
             channels_opened: 0,
         };
         debug!("connection made in {:?}", started.elapsed());
@@ -345,7 +378,11 @@ impl Connection {
                         None => Ok(()),
                     },
                 },
-                Some(_) = self.channels.join_next() => Ok(()),
+                Some(_) = self.tasks.join_next() => Ok(()),
+                Ok(()) = self.network.changed() => {
+                    self.roam().await;
+                    Ok(())
+                }
             };
             if let Err(error) = result {
                 break Some(PeerEvent::Failed(error.to_string()));
@@ -356,7 +393,7 @@ impl Connection {
                 task.abort();
             }
         }
-        self.channels.shutdown().await;
+        self.tasks.shutdown().await;
         if let Err(error) = self.connection.close().await {
             debug!(%error, "closing");
         }
@@ -383,7 +420,7 @@ impl Connection {
             return Err(PeerError::Channels(MOST_CHANNELS));
         }
         let serve = channel::serve(channel, self.shared.clone(), self.seat.clone());
-        self.channels.spawn(serve.in_current_span());
+        self.tasks.spawn(serve.in_current_span());
         Ok(())
     }
 
@@ -415,6 +452,44 @@ impl Connection {
         }
     }
 
+    /// The machine's addresses have changed: the sockets follow, and the viewer
+    /// is told where they are, for one behind a NAT has to send first.
+    async fn roam(&mut self) {
+        let network = self.network.borrow_and_update().clone();
+        let anywhere = self.roaming.follow(&network);
+        if anywhere.is_empty() || network.addresses.is_empty() {
+            return;
+        }
+        let seat = self.seat.clone();
+        self.tasks.spawn(async move {
+            for wait in KEY_FRAMES_AFTER_MOVE {
+                tokio::time::sleep(wait).await;
+                seat.request_key_frame();
+            }
+        });
+        let Some(ufrag) = self.ufrag().await else {
+            return;
+        };
+        for candidate in host_candidates(&anywhere, &network.addresses, &ufrag) {
+            let candidate = RTCIceCandidateInit {
+                candidate,
+                username_fragment: Some(ufrag.clone()),
+                ..Default::default()
+            };
+            self.local_candidate(candidate).await;
+        }
+    }
+
+    /// Of this ICE generation (RFC 8839 §5.4).
+    async fn ufrag(&self) -> Option<String> {
+        let description = self.connection.local_description().await?;
+        let ufrag = description
+            .sdp
+            .lines()
+            .find_map(|line| line.strip_prefix("a=ice-ufrag:"))?;
+        Some(ufrag.trim().to_owned())
+    }
+
     async fn local_candidate(&self, candidate: RTCIceCandidateInit) {
         // With everything bundled each candidate belongs to the first section.
         let candidate = Candidate {
@@ -432,6 +507,12 @@ impl Connection {
             RTCPeerConnectionState::Connected => {
                 self.tell(PeerEvent::Connected).await;
                 self.start_sending().await;
+                self.reach(true);
+                None
+            }
+            RTCPeerConnectionState::Disconnected => {
+                self.reach(false);
+                self.tell(PeerEvent::Interrupted).await;
                 None
             }
             RTCPeerConnectionState::Failed => {
@@ -439,6 +520,14 @@ impl Connection {
             }
             RTCPeerConnectionState::Closed => Some(PeerEvent::Left),
             _ => None,
+        }
+    }
+
+    fn reach(&self, reachable: bool) {
+        let changed = self.reachable.send_replace(reachable) != reachable;
+        if changed && reachable {
+            // What was lost in between says nothing of what the path carries.
+            self.path.restart(self.path.estimate().bits_per_second);
         }
     }
 
@@ -479,6 +568,7 @@ impl Connection {
                 captured: self.captured.clone(),
                 seat: (outlet.stream != Stream::Audio).then(|| self.seat.clone()),
                 hub: self.shared.hub.clone(),
+                reachable: self.reachable.subscribe(),
             };
             let send = sending.run(outlet.stream, watch).in_current_span();
             outlet.task = Some(tokio::spawn(send).abort_handle());
@@ -492,6 +582,7 @@ async fn build(
     engine: MediaEngine,
     interceptors: Registry,
     tell: mpsc::Sender<Heard>,
+    roaming: Arc<Roaming>,
     mdns: MulticastDnsMode,
 ) -> webrtc::error::Result<Box<dyn PeerConnection>> {
     let now = SystemTime::now()
@@ -515,6 +606,10 @@ async fn build(
         .with_multicast_dns_mode(mdns)
         .with_include_loopback_candidate(true)
         .with_ice_connection_attempts(Some(ICE_CHECK_INTERVAL), Some(ICE_CHECKS))
+        .with_ice_timeouts(Some(UNREACHABLE), Some(ICE_GIVES_UP), Some(ICE_KEEP_ALIVE))
+        // A viewer restarts ICE when the path is lost: his way to us may have
+        // changed, or ours. So a restart looks for our addresses again.
+        .with_discard_local_candidates_during_ice_restart(true)
         .with_host_acceptance_min_wait(None)
         .with_srflx_acceptance_min_wait(None)
         .with_prflx_acceptance_min_wait(None)
@@ -531,7 +626,7 @@ async fn build(
         .with_media_engine(engine)
         .with_interceptor_registry(interceptors)
         .with_handler(Arc::new(Handler(tell)))
-        .with_runtime(shared.runtime.clone())
+        .with_runtime(roaming)
         .with_udp_addrs(shared.addresses.clone())
         .with_data_channel_send_buffer_limit(channel::SEND_BUFFER)
         .build()

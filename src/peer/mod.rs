@@ -11,6 +11,7 @@
 //! and sound are; one who opens none is sent media alone.
 
 mod burst;
+mod candidate;
 mod channel;
 mod clock;
 mod connection;
@@ -23,21 +24,22 @@ pub mod messages;
 mod pacer;
 mod quality;
 mod repair;
+mod roaming;
 mod sender;
 mod with_rtx;
 
 use std::net::UdpSocket;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{Instrument, debug, info_span, warn};
 use webrtc::peer_connection::{RTCCertificate, crypto};
-use webrtc::runtime::{Runtime, TokioRuntime};
 
 use crate::agent::{PeerEvent, SessionId};
 use crate::ice::IceServers;
 use crate::media::Hub;
+use crate::network::Network;
 use crate::sdp::Offer;
 use crate::wire::{Candidate, UserName};
 use connection::Connection;
@@ -83,7 +85,7 @@ pub struct Peers {
     addresses: Vec<String>,
     quality: Arc<Quality>,
     memory: Mutex<Memory>,
-    runtime: Arc<dyn Runtime>,
+    network: watch::Receiver<Network>,
     controls: ViewerControls,
     events: mpsc::Sender<(SessionId, PeerEvent)>,
 }
@@ -116,8 +118,8 @@ impl Peers {
             crypto::default_provider().map_err(|e| PeerError::Certificate(e.to_string()))?;
         let certificate =
             certificate(provider.crypto()).map_err(|e| PeerError::Certificate(e.to_string()))?;
-        // One socket for each address of the family, made anew for each call,
-        // so that a change of network is followed.
+        // One socket for each address of the family, made anew for each call
+        // and each ICE restart. In between, sockets roam.
         let mut addresses = vec!["0.0.0.0:0".to_owned()];
         if UdpSocket::bind("[::]:0").is_ok() {
             addresses.push("[::]:0".to_owned());
@@ -134,9 +136,16 @@ impl Peers {
             addresses,
             quality,
             memory: Mutex::default(),
-            runtime: Arc::new(TokioRuntime),
+            network: watch::channel(Network::default()).1,
             events,
         })
+    }
+
+    /// The network that calls are to follow; without it they stay where they
+    /// began.
+    pub fn on(mut self, network: watch::Receiver<Network>) -> Self {
+        self.network = network;
+        self
     }
 
     /// The qualities, for the connections that follow on these.

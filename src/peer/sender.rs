@@ -110,16 +110,19 @@ pub(super) struct Sending {
     pub captured: Captured,
     pub seat: Option<Arc<Seat>>,
     pub hub: Hub,
+    pub reachable: watch::Receiver<bool>,
 }
 
 impl Sending {
     /// Sends frames until the connection or the stream ends. A viewer that lags
-    /// skips to the next key frame and asks for one; nobody waits for him.
+    /// skips to the next key frame and asks for one; nobody waits for him. One
+    /// who is not reachable is sent nothing, and asks for one when he is back.
     pub async fn run(self, stream: Stream, watch: Watch) {
         let mut headers = Headers::new(&self.parameters, stream);
         let mut present = Feed::new(stream, watch, &self.hub);
         let mut next: Option<Feed> = None;
         let mut last_key: Option<Instant> = None;
+        let mut away = false;
         let mut assigned = self.seat.as_ref().map(|seat| seat.assigned());
         loop {
             let frame = tokio::select! {
@@ -159,6 +162,14 @@ impl Sending {
                     Err(RecvError::Closed) => return,
                 },
             };
+            if !*self.reachable.borrow() {
+                away = true;
+                continue;
+            }
+            if std::mem::take(&mut away) {
+                debug!(%stream, "the viewer is back");
+                self.want_key_frame(&mut present);
+            }
             if present.key_wanted.is_some() && !frame.key {
                 if present.is_overdue()
                     && let Some(seat) = &self.seat

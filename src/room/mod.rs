@@ -113,6 +113,12 @@ pub enum Output {
         /// The frame; one text is shared by all who get it.
         text: Arc<str>,
     },
+    /// Find out whether the connection is still there: another one asks for its
+    /// name, and may be the same client over another network.
+    Check {
+        /// Which.
+        conn: ConnectionId,
+    },
     /// Close the connection. The room has forgotten it already.
     Close {
         /// Which.
@@ -269,7 +275,12 @@ impl Room {
         client.limiter.spend(COSTLY, now).map_err(Refused::Rate)?;
         let before = (client.name.clone(), client.device);
 
-        let taken = |name: &UserName| self.names().any(|(c, n)| c != conn && n == name);
+        let holder = |name: &UserName| {
+            let mut others = self.names().filter(|(c, _)| *c != conn);
+            others.find_map(|(c, n)| (n == name).then_some(c))
+        };
+        let taken = |name: &UserName| holder(name).is_some();
+        let in_the_way = UserName::parse(wanted).ok().and_then(|name| holder(&name));
         let name = match UserName::parse(wanted) {
             Ok(name) if !taken(&name) => name,
             Ok(name) => names::numbered(&name, taken),
@@ -278,6 +289,9 @@ impl Room {
                 None => names::numbered(&names::guest(), taken),
             },
         };
+        if let Some(conn) = in_the_way {
+            self.outputs.push_back(Output::Check { conn });
+        }
         if name.as_str() != wanted {
             self.send(
                 conn,

@@ -41,8 +41,9 @@ impl Chat {
     fn sent(&mut self) -> Vec<(ConnectionId, Value)> {
         self.outputs()
             .into_iter()
-            .map(|output| match output {
-                Output::Send { to, text } => (to, serde_json::from_str(&text).unwrap()),
+            .filter_map(|output| match output {
+                Output::Send { to, text } => Some((to, serde_json::from_str(&text).unwrap())),
+                Output::Check { .. } => None,
                 Output::Close { .. } => panic!("unexpected {output:?}"),
             })
             .collect()
@@ -91,6 +92,29 @@ fn a_taken_name_gets_a_number_and_is_told() {
     );
     let names: Vec<_> = chat.room.names().map(|(_, n)| n.as_str()).collect();
     assert_eq!(names, ["cam", "cam1"]);
+}
+
+#[test]
+fn who_has_a_name_that_another_asks_for_is_checked_and_nobody_else() {
+    let mut chat = Chat::new();
+    let first = chat.user("cam");
+    let second = chat.user("bob");
+    let checked = |chat: &mut Chat| -> Vec<_> {
+        let checks = chat
+            .outputs()
+            .into_iter()
+            .filter_map(|output| match output {
+                Output::Check { conn } => Some(conn),
+                Output::Send { .. } | Output::Close { .. } => None,
+            });
+        checks.collect()
+    };
+    chat.claim(second, "cam");
+    assert_eq!(checked(&mut chat), [first]);
+    chat.claim(first, "cam");
+    chat.claim(second, "door");
+    chat.claim(second, " \u{202e}");
+    assert_eq!(checked(&mut chat), []);
 }
 
 #[test]
@@ -254,7 +278,7 @@ fn a_flood_is_dropped_then_closed_and_others_are_served() {
         match chat.outputs().into_iter().next() {
             Some(Output::Send { .. }) => relayed += 1,
             Some(Output::Close { conn, code, .. }) => break (conn, code),
-            None => {}
+            Some(Output::Check { .. }) | None => {}
         }
     };
     assert_eq!(close, (eve, CLOSE_POLICY));

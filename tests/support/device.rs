@@ -30,8 +30,9 @@ impl Drop for Device {
     /// A test that fails shows what the device said last.
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let log = self.log();
-            for line in &log[log.len().saturating_sub(40)..] {
+            let mut log = self.log();
+            log.retain(|l| !l.to_string().contains("GStreamer-CRITICAL") && l != "");
+            for line in &log[log.len().saturating_sub(80)..] {
                 eprintln!("device: {line}");
             }
         }

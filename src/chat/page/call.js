@@ -6,18 +6,32 @@
 
 import { words } from "./words.js";
 
-const GIVE_UP_MS = 15_000;
+/** A call that was never connected, and one that was, are given up then. */
+const NEVER_CONNECTED_MS = 15_000;
+const LOST_MS = 60_000;
+/** Waits before each restart of ICE, the last one for all that follow. */
+const RESTART_MS = [1_000, 2_000, 4_000, 8_000];
+/** So long without a packet, and the server is asked whether it is there. */
+const SILENCE_MS = 3_000;
+/** An offer that was not answered by then was lost. */
+const ANSWER_MS = 6_000;
 const MAX_PENDING_CANDIDATES = 100;
 /** The data channel that devices serve; README describes its messages. */
 const CHANNEL = "camera-agent";
 
 export class Call {
   #send;
+  #ready;
   #on;
   #pending = [];
-  #restarted = false;
   #wasConnected = false;
   #giveUp = 0;
+  #restarts = 0;
+  #restart = 0;
+  #offeredAt = 0;
+  #watching = 0;
+  #received = 0;
+  #receivedAt = 0;
   #role;
   pc;
   /** Only to a device; one that knows no channels never opens it. */
@@ -28,13 +42,17 @@ export class Call {
   closed = false;
   remote = new MediaStream();
 
-  /** `role` is "caller" or "callee"; `send(frame)` gives a frame to the server. */
-  constructor({ peer, me, device, role, iceServers, send, on }) {
+  /**
+   * `role` is "caller" or "callee"; `send(frame)` gives a frame to the server,
+   * and `ready()` resolves to whether it would arrive there.
+   */
+  constructor({ peer, me, device, role, iceServers, send, ready, on }) {
     this.peer = peer;
     this.me = me;
     this.device = device;
     this.#role = role;
     this.#send = send;
+    this.#ready = ready;
     this.#on = on;
     this.pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
     this.pc.ontrack = ({ receiver, track }) => {
@@ -76,6 +94,7 @@ export class Call {
       // applied after it in any case, since operations are chained.
       const applied = this.pc.setLocalDescription(offer);
       this.#frame({ type: "video-offer", sdp: { type: offer.type, sdp: offer.sdp } });
+      this.#offeredAt = performance.now();
       await applied;
     } catch {
       this.#end(words.unusable(this.peer));
@@ -94,7 +113,11 @@ export class Call {
       }
       const answer = await this.pc.createAnswer();
       const applied = this.pc.setLocalDescription(answer);
-      this.#frame({ type: "video-answer", sdp: { type: answer.type, sdp: answer.sdp } });
+      this.#frame({
+        type: "video-answer",
+        sdp: { type: answer.type, sdp: answer.sdp },
+        ufrag: ufrag(offer.sdp),
+      });
       await applied;
       await this.#addPending();
     } catch {
@@ -102,8 +125,13 @@ export class Call {
     }
   }
 
-  async answered(answer) {
+  /**
+   * `to` is the ufrag of the offer that is answered, where the peer says it: the
+   * answer to an earlier one would name the wrong ICE generation.
+   */
+  async answered(answer, to) {
     if (this.pc.signalingState !== "have-local-offer") return;
+    if (typeof to === "string" && to !== ufrag(this.pc.localDescription.sdp)) return;
     try {
       await this.pc.setRemoteDescription(answer);
       if (this.closed) return;
@@ -136,6 +164,8 @@ export class Call {
   close() {
     this.closed = true;
     clearTimeout(this.#giveUp);
+    clearTimeout(this.#restart);
+    clearInterval(this.#watching);
     this.pc.onconnectionstatechange = this.pc.onicecandidate = this.pc.ontrack = null;
     if (this.channel) this.channel.onmessage = null;
     this.pc.close();
@@ -177,34 +207,82 @@ export class Call {
     switch (this.pc.connectionState) {
       case "connected":
         this.#wasConnected = true;
-        this.#restarted = false;
+        this.#restarts = 0;
         clearTimeout(this.#giveUp);
-        this.#giveUp = 0;
+        clearTimeout(this.#restart);
+        this.#giveUp = this.#restart = 0;
+        if (this.device) this.#watching ||= setInterval(() => this.#watch(), 1_000);
         this.#on.state("connected", this.device ? words.watching(this.peer) : words.connected(this.peer));
         break;
       case "disconnected":
-        this.#on.state("interrupted", words.interrupted);
-        break;
       case "failed":
         this.#on.state("interrupted", words.interrupted);
         this.#giveUp ||= setTimeout(() => {
           this.#end(this.#wasConnected ? words.lost(this.peer) : words.failed(this.peer));
-        }, GIVE_UP_MS);
-        // Both ends see the failure; the caller mends it.
-        if (this.#role === "caller" && !this.#restarted) {
-          this.#restarted = true;
-          this.#sendOffer({ iceRestart: true });
-        }
+        }, this.#wasConnected ? LOST_MS : NEVER_CONNECTED_MS);
+        // Both ends see it; the caller mends it.
+        if (this.#role === "caller" && !this.#restart) this.#restartLater();
         break;
       case "closed":
         this.#end(words.left(this.peer));
         break;
     }
   }
+
+  /**
+   * A browser with another address may find its path good while the device sends
+   * to the old one. The device asks for a restart then; but the way to the server
+   * may be lost too, and nothing else shows it.
+   */
+  async #watch() {
+    const stats = [...(await this.pc.getStats()).values()];
+    const received = stats.find((each) => each.type === "transport")?.packetsReceived;
+    if (received !== this.#received) {
+      this.#received = received;
+      this.#receivedAt = performance.now();
+    } else if (performance.now() - this.#receivedAt > SILENCE_MS) {
+      this.#receivedAt = performance.now();
+      if (!this.closed && this.pc.connectionState === "connected") this.#ready();
+    }
+  }
+
+  /**
+   * The device does not hear this page any more, though this browser may find
+   * another path good: one that only a restart makes the device use.
+   */
+  restart() {
+    if (this.closed || this.#role !== "caller" || this.pc.connectionState !== "connected") return;
+    if (this.pc.signalingState === "stable") this.#sendOffer({ iceRestart: true });
+  }
+
+  /** The path may come back by itself; if not, another is looked for. */
+  #restartLater() {
+    const wait = RESTART_MS[Math.min(this.#restarts, RESTART_MS.length - 1)];
+    this.#restart = setTimeout(() => this.#restartIce(), wait);
+  }
+
+  async #restartIce() {
+    // Two offers on the way at once are of no use.
+    const answered = this.pc.signalingState === "stable"
+      || performance.now() - this.#offeredAt > ANSWER_MS;
+    const ready = await this.#ready();
+    // Connected in the meantime, or over.
+    if (!this.#restart || this.closed) return;
+    if (ready && answered) {
+      this.#restarts += 1;
+      await this.#sendOffer({ iceRestart: true });
+      if (!this.#restart || this.closed) return;
+    }
+    this.#restartLater();
+  }
 }
 
 function fingerprint(sdp) {
   return /^a=fingerprint:(.*)$/m.exec(sdp ?? "")?.[1].trim().toLowerCase() ?? null;
+}
+
+function ufrag(sdp) {
+  return /^a=ice-ufrag:(\S+)/m.exec(sdp ?? "")?.[1];
 }
 
 /** Whether a candidate is of the generation that `sdp` describes. */

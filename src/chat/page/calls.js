@@ -149,7 +149,7 @@ export class Calls {
       case "video-answer":
         if (this.#call?.peer === from && frame.sdp) {
           clearTimeout(this.#unanswered);
-          this.#call.answered(frame.sdp);
+          this.#call.answered(frame.sdp, frame.ufrag);
         }
         break;
       case "new-ice-candidate":
@@ -159,6 +159,9 @@ export class Calls {
         else if (this.#incoming && this.#incoming.candidates.length < MAX_HELD_CANDIDATES) {
           this.#incoming.candidates.push(frame.candidate);
         }
+        break;
+      case "restart-ice":
+        if (from === this.#peer) this.#call?.restart();
         break;
       case "hang-up":
         // Original pages send it to everyone: only the peer's own counts.
@@ -225,6 +228,8 @@ export class Calls {
       role,
       iceServers: this.#iceServers,
       send: (frame) => this.#signaling.send(frame),
+      // Frames of this call count under the name that it began with.
+      ready: async () => await this.#signaling.probe() && this.#signaling.name === call.me,
       on: {
         state: (state, text) => this.#enter(state, text),
         told: (message) => {

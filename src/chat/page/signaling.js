@@ -5,6 +5,9 @@
 
 const FIRST_RETRY_MS = 250;
 const LAST_RETRY_MS = 10_000;
+/** A server that does not answer in this time is not there. */
+const PROBE_MS = 2_000;
+const CONNECT_MS = 5_000;
 
 export class Signaling extends EventTarget {
   #url;
@@ -12,6 +15,8 @@ export class Signaling extends EventTarget {
   #id = null;
   #retries = 0;
   #timer = 0;
+  /** An answer of the server that is waited for: {promise, end, timer}. */
+  #probed = null;
   /** The name this page is to have, also after a reconnect. */
   #wanted;
   /** A name that was given instead of one the person just typed is kept. */
@@ -26,7 +31,7 @@ export class Signaling extends EventTarget {
     super();
     this.#url = url;
     this.#wanted = name;
-    addEventListener("online", () => this.#connectNow());
+    addEventListener("online", () => this.probe());
     addEventListener("pageshow", () => this.#connectNow());
     document.addEventListener("visibilitychange", () => {
       if (!document.hidden) this.#connectNow();
@@ -47,6 +52,36 @@ export class Signaling extends EventTarget {
     if (!this.online || this.#socket.readyState !== WebSocket.OPEN) return false;
     this.#socket.send(JSON.stringify(frame));
     return true;
+  }
+
+  /**
+   * Resolves to whether the server is there. A connection that carries nothing
+   * any more is replaced: without this, that would show after minutes.
+   */
+  probe() {
+    if (!this.online) {
+      this.#connectNow();
+      return Promise.resolve(false);
+    }
+    if (!this.#probed) {
+      const probed = {};
+      probed.promise = new Promise((resolve) => {
+        probed.end = resolve;
+      });
+      const socket = this.#socket;
+      probed.timer = setTimeout(() => this.#lose(socket), PROBE_MS);
+      this.#probed = probed;
+      // Any server gives a frame to whom it is for; this one comes back.
+      this.send({ type: "echo", name: this.name, target: this.name });
+    }
+    return this.#probed.promise;
+  }
+
+  #answerProbe(alive) {
+    if (!this.#probed) return;
+    clearTimeout(this.#probed.timer);
+    this.#probed.end(alive);
+    this.#probed = null;
   }
 
   rename(name) {
@@ -75,7 +110,9 @@ export class Signaling extends EventTarget {
   #connect() {
     const socket = new WebSocket(this.#url, "json");
     this.#socket = socket;
+    this.#timer = setTimeout(() => this.#lose(socket), CONNECT_MS);
     socket.onmessage = ({ data }) => {
+      this.#answerProbe(true);
       let frame;
       try {
         frame = JSON.parse(data);
@@ -84,19 +121,27 @@ export class Signaling extends EventTarget {
       }
       if (frame && typeof frame === "object") this.#receive(frame);
     };
-    socket.onclose = () => {
-      if (this.#socket !== socket) return;
-      this.#socket = null;
-      this.#id = null;
-      this.#emit("lost");
-      const ceiling = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#retries++);
-      this.#timer = setTimeout(() => this.#connect(), ceiling * (0.5 + Math.random() / 2));
-    };
+    socket.onclose = () => this.#lose(socket);
+  }
+
+  /** It is closed, or as good as that. */
+  #lose(socket) {
+    if (this.#socket !== socket) return;
+    socket.onmessage = socket.onclose = null;
+    socket.close();
+    this.#socket = null;
+    this.#id = null;
+    this.#answerProbe(false);
+    this.#emit("lost");
+    const ceiling = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#retries++);
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#connect(), ceiling * (0.5 + Math.random() / 2));
   }
 
   #receive(frame) {
     switch (frame.type) {
       case "id":
+        clearTimeout(this.#timer);
         this.#id = frame.id;
         this.#retries = 0;
         this.#claim();
@@ -126,6 +171,8 @@ export class Signaling extends EventTarget {
         this.reclaim();
         break;
       }
+      case "echo":
+        break;
       default:
         this.#emit("frame", { frame });
     }

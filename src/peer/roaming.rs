@@ -1,0 +1,332 @@
+//! Sockets that outlive the address they were made on.
+//!
+//! The crate makes one socket for each of the machine's addresses and keeps to
+//! them until ICE is restarted. When such an address goes, the socket is bound
+//! anew under the crate, to the wildcard address and the same port, and the
+//! kernel chooses the source of what it sends. For the crate the pair is the
+//! one that it was; the viewer's browser sees checks with the right password
+//! come from another address, which ICE calls a peer-reflexive candidate
+//! (RFC 8445 §7.3.1.3), and follows. So a call goes on without a word of
+//! signaling, and over an address that comes back.
+//!
+//! Also, a packet that finds no network is lost here as it would be on the way:
+//! it is no error of the connection's.
+
+use std::io::{self, ErrorKind, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tracing::{debug, warn};
+use webrtc::runtime::{
+    AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime,
+    TokioRuntime, Transmit,
+};
+
+use crate::network::Network;
+
+type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// tokio's runtime, for one connection, whose UDP sockets roam.
+#[derive(Debug)]
+pub(super) struct Roaming {
+    tokio: TokioRuntime,
+    sockets: Mutex<Vec<Weak<Socket>>>,
+}
+
+impl Roaming {
+    pub fn new() -> Self {
+        Self {
+            tokio: TokioRuntime,
+            sockets: Mutex::default(),
+        }
+    }
+
+    /// Sockets whose address is gone are bound anew. Returns where all of those
+    /// are that ever were: any address of the family, and a port.
+    pub fn follow(&self, network: &Network) -> Vec<SocketAddr> {
+        let mut sockets = lock(&self.sockets);
+        sockets.retain(|socket| socket.strong_count() > 0);
+        let live = sockets.iter().filter_map(Weak::upgrade);
+        live.filter_map(|socket| socket.follow(network)).collect()
+    }
+}
+
+impl Runtime for Roaming {
+    fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        let local = socket.local_addr()?;
+        let socket = Arc::new(Socket {
+            local,
+            reactor: Handle::try_current().map_err(io::Error::other)?,
+            bound: RwLock::new(Some(Bound {
+                socket: self.tokio.wrap_udp_socket(socket)?,
+                address: local,
+            })),
+            reader: Mutex::default(),
+        });
+        lock(&self.sockets).push(Arc::downgrade(&socket));
+        Ok(socket)
+    }
+
+    fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Box<dyn JoinHandle> {
+        self.tokio.spawn(future)
+    }
+
+    fn spawn_reactor(
+        &self,
+        reactor_pool_size: usize,
+        future: Pin<Box<dyn Future<Output = ()> + Send>>,
+    ) -> Box<dyn JoinHandle> {
+        self.tokio.spawn_reactor(reactor_pool_size, future)
+    }
+
+    fn wrap_tcp_listener(
+        &self,
+        listener: std::net::TcpListener,
+    ) -> io::Result<Arc<dyn AsyncTcpListener>> {
+        self.tokio.wrap_tcp_listener(listener)
+    }
+
+    fn connect_tcp<'a>(
+        &'a self,
+        remote_addr: SocketAddr,
+    ) -> Pending<'a, io::Result<Arc<dyn AsyncTcpStream>>> {
+        self.tokio.connect_tcp(remote_addr)
+    }
+
+    fn resolve_host<'a>(&'a self, host: &'a str) -> Pending<'a, io::Result<Vec<SocketAddr>>> {
+        self.tokio.resolve_host(host)
+    }
+
+    fn now(&self) -> Instant {
+        self.tokio.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + 'static>> {
+        self.tokio.sleep(duration)
+    }
+
+    fn interval(&self, period: Duration) -> Box<dyn AsyncInterval> {
+        self.tokio.interval(period)
+    }
+
+    fn block_on(&self, future: Pin<Box<dyn Future<Output = ()> + '_>>) {
+        self.tokio.block_on(future);
+    }
+
+    fn yield_now(&self) -> Pin<Box<dyn Future<Output = ()> + Send + 'static>> {
+        self.tokio.yield_now()
+    }
+
+    fn name(&self) -> &'static str {
+        "tokio"
+    }
+}
+
+/// What the kernel has of a socket.
+#[derive(Debug)]
+struct Bound {
+    socket: Arc<dyn AsyncUdpSocket>,
+    address: SocketAddr,
+}
+
+#[derive(Debug)]
+struct Socket {
+    /// As the crate knows it, for as long as it lives.
+    local: SocketAddr,
+    /// Where the crate made it.
+    reactor: Handle,
+    /// Nothing, while it cannot be bound anew.
+    bound: RwLock<Option<Bound>>,
+    /// Who waits for packets.
+    reader: Mutex<Option<Waker>>,
+}
+
+impl Socket {
+    fn follow(&self, network: &Network) -> Option<SocketAddr> {
+        let mut bound = self.bound.write().unwrap_or_else(PoisonError::into_inner);
+        let stays = bound
+            .as_ref()
+            .is_some_and(|bound| network.carries(bound.address.ip()));
+        if !stays {
+            self.bind_anew(&mut bound);
+        }
+        let address = bound.as_ref()?.address;
+        let has_roamed = address.ip().is_unspecified() && !self.local.ip().is_unspecified();
+        has_roamed.then_some(address)
+    }
+
+    fn bind_anew(&self, bound: &mut Option<Bound>) {
+        // The port is free again only when the old socket is gone.
+        *bound = None;
+        match self.anywhere() {
+            Ok(anew) => {
+                debug!(was = %self.local, now = %anew.address, "a socket follows the network");
+                *bound = Some(anew);
+            }
+            Err(error) => {
+                warn!(%error, "a viewer's socket cannot follow the network; it is tried again at the next change");
+            }
+        }
+        if let Some(reader) = lock(&self.reader).take() {
+            reader.wake();
+        }
+    }
+
+    /// On every address: the same port where it is to be had.
+    fn anywhere(&self) -> io::Result<Bound> {
+        let any: IpAddr = match self.local {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let bind = |port| std::net::UdpSocket::bind(SocketAddr::new(any, port));
+        let socket = bind(self.local.port()).or_else(|_| bind(0))?;
+        let address = socket.local_addr()?;
+        let _on = self.reactor.enter();
+        Ok(Bound {
+            socket: TokioRuntime.wrap_udp_socket(socket)?,
+            address,
+        })
+    }
+}
+
+impl AsyncUdpSocket for Socket {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.local)
+    }
+
+    fn max_gso_segments(&self) -> usize {
+        self.with(1, |socket| socket.max_gso_segments())
+    }
+
+    fn max_gro_segments(&self) -> usize {
+        self.with(1, |socket| socket.max_gro_segments())
+    }
+
+    fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+        let lost = Poll::Ready(Ok(transmit.contents.len()));
+        match self.with(None, |socket| Some(socket.poll_send(cx, transmit))) {
+            None => lost,
+            Some(Poll::Ready(Err(error))) if is_no_network(&error) => lost,
+            Some(polled) => polled,
+        }
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        // Before the socket is asked: one that is bound anew in between wakes.
+        let mut reader = lock(&self.reader);
+        if !reader.as_ref().is_some_and(|r| r.will_wake(cx.waker())) {
+            *reader = Some(cx.waker().clone());
+        }
+        drop(reader);
+        self.with(Poll::Pending, |socket| socket.poll_recv(cx, bufs, meta))
+    }
+}
+
+impl Socket {
+    fn with<T>(&self, none: T, f: impl FnOnce(&dyn AsyncUdpSocket) -> T) -> T {
+        let bound = self.bound.read().unwrap_or_else(PoisonError::into_inner);
+        bound.as_ref().map_or(none, |bound| f(&*bound.socket))
+    }
+}
+
+/// The address, the route or the interface is gone, for now.
+fn is_no_network(error: &io::Error) -> bool {
+    match error.kind() {
+        ErrorKind::NetworkUnreachable
+        | ErrorKind::HostUnreachable
+        | ErrorKind::NetworkDown
+        | ErrorKind::AddrNotAvailable
+        // From a source that is no address of this machine any more.
+        | ErrorKind::InvalidInput => true,
+        _ => false,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn local() -> std::net::UdpSocket {
+        std::net::UdpSocket::bind("127.0.0.1:0").expect("a port")
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_packets_gets_those_of_the_new_socket() {
+        let roaming = Roaming::new();
+        let wrapped = roaming.wrap_udp_socket(local()).expect("wrapped");
+        let at = wrapped.local_addr().expect("bound");
+        let reader = wrapped.clone();
+        let received = tokio::spawn(async move {
+            let mut buffer = [0; 2_000];
+            let (length, _) = reader.recv_from(&mut buffer).await.expect("a packet");
+            buffer[..length].to_vec()
+        });
+        // It waits on the old one.
+        tokio::task::yield_now().await;
+        let socket = lock(&roaming.sockets)[0].upgrade().expect("it lives");
+        socket.bind_anew(&mut socket.bound.write().expect("no panic while held"));
+
+        assert_eq!(
+            wrapped.local_addr().expect("bound"),
+            at,
+            "as the crate knows it"
+        );
+        local().send_to(b"ping", at).expect("the port is the same");
+        assert_eq!(received.await.expect("no panic"), b"ping");
+        // And it sends from there.
+        let peer = local();
+        let sent = wrapped.send_to(b"pong", peer.local_addr().expect("bound"));
+        assert_eq!(sent.await.expect("sent"), 4);
+        let mut buffer = [0; 10];
+        let (_, from) = peer.recv_from(&mut buffer).expect("received");
+        assert_eq!(from, at);
+        // It stays there, and is told of, whatever comes.
+        let network = Network {
+            addresses: BTreeSet::new(),
+            outward: [None, None],
+        };
+        let anywhere: SocketAddr = (Ipv4Addr::UNSPECIFIED, at.port()).into();
+        assert_eq!(roaming.follow(&network), [anywhere]);
+        drop((wrapped, socket));
+        assert!(roaming.follow(&network).is_empty(), "it is closed");
+    }
+
+    #[tokio::test]
+    async fn a_socket_whose_address_stays_is_left_alone() {
+        let roaming = Roaming::new();
+        let _wrapped = roaming.wrap_udp_socket(local()).expect("wrapped");
+        assert!(roaming.follow(&Network::default()).is_empty());
+    }
+
+    #[test]
+    fn a_packet_without_a_network_is_lost_and_others_fail() {
+        for (errno, lost) in [
+            (libc::ENETUNREACH, true),
+            (libc::EHOSTUNREACH, true),
+            (libc::ENETDOWN, true),
+            (libc::EADDRNOTAVAIL, true),
+            (libc::EINVAL, true),
+            (libc::EBADF, false),
+            (libc::EACCES, false),
+            (libc::EMSGSIZE, false),
+        ] {
+            let error = io::Error::from_raw_os_error(errno);
+            assert_eq!(is_no_network(&error), lost, "{error}");
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! A TURN server as the only path: a real coturn between a real Chromium and a
+//! device that have no network in common.
+
+mod support;
+
+use std::net::SocketAddr;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use support::bed::{BEHIND, Bed, SERVER, SERVER_BEHIND, block_on};
+use support::browser::{Browser, Person};
+use support::device::{Device, TEST_MEDIA};
+use support::{SOON, file, until};
+use tempfile::NamedTempFile;
+use tokio::process::Child;
+
+const SECOND: Duration = Duration::from_secs(1);
+/// Shared by coturn, the chat server and the device.
+const SECRET: &str = "north";
+
+/// What runs on the one machine that both sides reach.
+struct Server {
+    chat: SocketAddr,
+    behind: SocketAddr,
+    secret: NamedTempFile,
+    _processes: [Child; 2],
+    _files: [NamedTempFile; 2],
+}
+
+impl Server {
+    /// `turn` are the addresses that the page is told; coturn gets `more`
+    /// arguments.
+    fn start(bed: &Bed, turn: &[&str], more: &[&str]) -> Self {
+        let made = rcgen::generate_simple_self_signed(vec![SERVER.to_string()]).expect("made");
+        let certificate = file(&made.cert.pem());
+        let key = file(&made.signing_key.serialize_pem());
+        let coturn = bed
+            .server
+            .command("turnserver")
+            .args(["-n", "--no-cli", "--log-file=stdout", "--pidfile="])
+            .args(["--realm=lab", "--use-auth-secret"])
+            .arg(format!("--static-auth-secret={SECRET}"))
+            .arg(format!("--listening-ip={SERVER}"))
+            .arg(format!("--listening-ip={SERVER_BEHIND}"))
+            .arg(format!("--relay-ip={SERVER}"))
+            .arg("--cert")
+            .arg(certificate.path())
+            .arg("--pkey")
+            .arg(key.path())
+            .args(more)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("coturn is installed: apt-get install coturn");
+        let secret = file(SECRET);
+        let mut chat = bed.server.command(env!("CARGO_BIN_EXE_camera-agent"));
+        chat.args(["chat", "--listen", "0.0.0.0:6503"]);
+        for url in turn {
+            chat.args(["--turn", url]);
+        }
+        if !turn.is_empty() {
+            chat.arg("--turn-secret-file").arg(secret.path());
+        }
+        let chat = chat
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("it starts");
+        // What is relayed comes from there, and nothing else of that network
+        // can be reached: the server forwards nothing.
+        bed.there
+            .run(&format!("ip route add {SERVER} via {SERVER_BEHIND}"));
+        Self {
+            chat: (SERVER, 6503).into(),
+            behind: (SERVER_BEHIND, 6503).into(),
+            secret,
+            _processes: [coturn, chat],
+            _files: [certificate, key],
+        }
+    }
+
+    /// A device, with a relay of its own or without.
+    async fn device(&self, bed: &Bed, relay: bool) -> Device {
+        let mut toml = format!(
+            "[server]\nurl = \"ws://{}/\"\nname = \"camera\"\n{}",
+            self.behind,
+            TEST_MEDIA.replace("loopback = true", "loopback = false"),
+        );
+        if relay {
+            toml += &format!(
+                "[[ice.servers]]\nurls = [\"turn:{SERVER_BEHIND}:3478?transport=udp\"]\n\
+                 secret_file = {:?}\n",
+                self.secret.path()
+            );
+        }
+        let device = bed.there.command(env!("CARGO_BIN_EXE_camera-agent"));
+        let device = Device::run(device, &toml).await;
+        device.registered().await;
+        device
+    }
+
+    async fn viewer(&self, flags: &[&str]) -> Browser {
+        let person = Person {
+            flags: flags.iter().map(|f| (*f).to_owned()).collect(),
+            ..Person::default()
+        };
+        let alice = Browser::start(person).await;
+        alice
+            .open(&format!("http://{}/?name=alice", self.chat))
+            .await;
+        alice.call("camera").await;
+        alice.state("connected").await;
+        alice.js("globalThis.thePc = cameraAgent.pc, null").await;
+        alice.frames_rise(30).await;
+        alice
+    }
+}
+
+/// The pair in use: both candidates, as the browser's statistics have them.
+async fn pair(alice: &Browser) -> (Value, Value) {
+    let pair = "thePc.getStats().then((all) => {
+        const transport = [...all.values()].find((s) => s.type === 'transport');
+        const pair = all.get(transport.selectedCandidatePairId);
+        return [all.get(pair.localCandidateId), all.get(pair.remoteCandidateId)];
+    })";
+    let both = alice.promise(pair).await;
+    (both[0].clone(), both[1].clone())
+}
+
+/// 25 frames a second or more, and sound.
+async fn is_watched(alice: &Browser) {
+    alice.hears().await;
+    let (frames, began) = (alice.frames_decoded().await, Instant::now());
+    tokio::time::sleep(4 * SECOND).await;
+    let rate = (alice.frames_decoded().await - frames) / began.elapsed().as_secs_f64();
+    assert!(rate >= 25.0, "{rate} frames/s");
+}
+
+/// The browser reaches the TURN server by `url`; the device has none, or, where
+/// hosts may not be relayed to, its own.
+fn relayed(url: &'static str, protocol: &str, both: bool) {
+    let bed = Bed::divided();
+    block_on(async {
+        let device_host = format!("--denied-peer-ip={BEHIND}");
+        let more = if both { vec![&*device_host] } else { vec![] };
+        let server = Server::start(&bed, &[url], &more);
+        let _device = server.device(&bed, both).await;
+        let alice = server.viewer(&["--ignore-certificate-errors"]).await;
+        let (local, remote) = pair(&alice).await;
+        assert_eq!(local["candidateType"], "relay", "{local}");
+        assert_eq!(local["relayProtocol"], protocol, "{local}");
+        if both {
+            assert_eq!(remote["candidateType"], "relay", "{remote}");
+        }
+        is_watched(&alice).await;
+    });
+}
+
+#[test]
+fn the_browser_is_relayed_over_udp() {
+    relayed("turn:10.77.0.9:3478?transport=udp", "udp", false);
+}
+
+#[test]
+fn the_browser_is_relayed_over_tcp() {
+    relayed("turn:10.77.0.9:3478?transport=tcp", "tcp", false);
+}
+
+#[test]
+fn the_browser_is_relayed_over_tls() {
+    relayed("turns:10.77.0.9:5349?transport=tcp", "tls", false);
+}
+
+#[test]
+fn both_are_relayed_the_browser_over_tls() {
+    relayed("turns:10.77.0.9:5349?transport=tcp", "tls", true);
+}
+
+/// A device behind a firewall that lets it out to its TURN server only. The
+/// browser says its address, as it does to pages that may use the camera.
+const NO_MDNS: &str = "--disable-features=WebRtcHideLocalIpsWithMdns";
+
+#[test]
+fn the_device_is_relayed() {
+    let bed = Bed::divided();
+    block_on(async {
+        let server = Server::start(&bed, &[], &[]);
+        let _device = server.device(&bed, true).await;
+        let alice = server.viewer(&[NO_MDNS]).await;
+        let (local, remote) = pair(&alice).await;
+        assert_eq!(local["candidateType"], "host", "{local}");
+        assert_eq!(remote["candidateType"], "relay", "{remote}");
+        is_watched(&alice).await;
+    });
+}
+
+/// An allocation belongs to the address that it was made from (RFC 8656 §5):
+/// the page has to restart ICE, and the device to allocate anew.
+#[test]
+fn a_relayed_device_gets_another_address() {
+    let bed = Bed::divided();
+    block_on(async {
+        let server = Server::start(&bed, &[], &[]);
+        let device = server.device(&bed, true).await;
+        let alice = server.viewer(&[NO_MDNS]).await;
+        bed.there.run(&format!("ip address del {BEHIND}/24 dev d1"));
+        bed.there.run("ip address add 10.78.0.3/24 dev d1");
+        bed.there
+            .run(&format!("ip route add {SERVER} via {SERVER_BEHIND}"));
+        let began = Instant::now();
+        device.logs("renegotiation", 1, SOON).await;
+        let frames = alice.frames_decoded().await;
+        until("the picture is back", SOON, async || {
+            (alice.frames_decoded().await >= frames + 30.0).then_some(())
+        })
+        .await;
+        eprintln!("back after {:?}", began.elapsed());
+        assert!(began.elapsed() < 20 * SECOND, "{:?}", began.elapsed());
+        alice.state("connected").await;
+        assert_eq!(alice.js("thePc === cameraAgent.pc").await, true);
+        assert_eq!(device.said("call"), 1, "the same call");
+        let (_, remote) = pair(&alice).await;
+        assert_eq!(remote["candidateType"], "relay", "{remote}");
+        is_watched(&alice).await;
+    });
+}
