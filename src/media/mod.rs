@@ -284,6 +284,12 @@ pub trait Source: Send {
         let _ = (stream, rate);
     }
 
+    /// Prepares the sound for so much loss from now on, in percent. A source
+    /// that does not encode has nothing to change.
+    fn set_sound_loss(&mut self, percent: u8) {
+        let _ = percent;
+    }
+
     /// Makes ready what can be made ready without opening a device.
     fn prepare(&mut self) {}
 

@@ -409,6 +409,9 @@ fn element(encoder: &Encoder, bits_per_second: u32, fps: u32, memory: Memory) ->
     }
 }
 
+/// The name of the encoder in a sound pipeline.
+pub const SOUND_ENCODER: &str = "opus";
+
 /// A sound pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SoundPlan {
@@ -454,7 +457,7 @@ pub fn sound(
     let description = format!(
         "{source} ! audioconvert ! audioresample ! \
          audio/x-raw,format=S16LE,rate=48000,channels=1 ! \
-         opusenc audio-type=voice frame-size=20 inband-fec=true packet-loss-percentage=10 \
+         opusenc name={SOUND_ENCODER} audio-type=voice frame-size=20 inband-fec=true \
          perfect-timestamp=true bitrate={} ! {SINK}",
         config.bitrate_kbps.saturating_mul(1000)
     );

@@ -123,6 +123,10 @@ impl Listener for Told {
     fn remb(&self, bits_per_second: u32, now: Instant) {
         self.path.remb(bits_per_second, self.shared.bounds(), now);
     }
+
+    fn sound_lost(&self, fraction: f64, now: Instant) {
+        self.path.sound_lost(fraction, now);
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -168,11 +172,11 @@ impl Connection {
         let started = Instant::now();
         let bounds = shared.bounds();
         let path = Path::new(bounds);
-        let seat = Arc::new(shared.quality.join(offer.video.codec, path.clone()));
+        let seat = Arc::new(shared.quality.join(&offer, path.clone()));
         let video = Stream::Video(seat.assigned().borrow().encoding);
         // The encoder starts while ICE and DTLS are under way.
         let mut watches = vec![(video, shared.hub.watch(video))];
-        if shared.with_audio && offer.opus.is_some() {
+        if shared.with_audio && offer.sound.is_some() {
             watches.push((Stream::Audio, shared.hub.watch(Stream::Audio)));
         }
 

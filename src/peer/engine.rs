@@ -98,11 +98,11 @@ pub(super) fn media_engine(offer: &Offer) -> Result<MediaEngine> {
             RtpCodecKind::Video,
         )?;
     }
-    if let Some(opus) = offer.opus {
+    if let Some(sound) = offer.sound {
         engine.register_codec(
             RTCRtpCodecParameters {
                 rtp_codec: audio_codec(),
-                payload_type: opus,
+                payload_type: sound.opus,
             },
             RtpCodecKind::Audio,
         )?;

@@ -1,0 +1,316 @@
+//! Sound on paths that lose packets: what Opus's in-band FEC saves, measured
+//! with the real encoder and decoder, and that the encoder follows what
+//! receivers report.
+
+mod support;
+
+use std::f64::consts::TAU;
+use std::sync::Arc;
+use std::time::Duration;
+
+use camera_agent::config::{AudioConfig, AudioSource, Config, VideoSource};
+use camera_agent::daemon::Daemon;
+use camera_agent::media::encoder::Encoder;
+use camera_agent::media::gst::{self, GstSource};
+use camera_agent::media::plan;
+use camera_agent::media::probe::cache::Cache;
+use camera_agent::media::probe::{Encoders, Prober};
+use gstreamer::glib;
+use gstreamer::prelude::*;
+use gstreamer_app::{AppSink, AppSrc};
+use support::Chat;
+use support::meter::has_fec;
+use support::relay::{Conditions, Relay};
+use support::viewer::Viewer;
+use tokio_util::sync::CancellationToken;
+
+const RATE: usize = 48_000;
+/// Samples of one packet.
+const PACKET: usize = RATE / 50;
+
+/// Reads what [`raw_file`] writes.
+const RAW: &str = "rawaudioparse use-sink-caps=false format=pcm pcm-format=s16le \
+                   sample-rate=48000 num-channels=1";
+
+/// Something like speech: a voice of changing pitch through two moving
+/// formants, in syllables. Concealment cannot guess it.
+fn speech(seconds: usize) -> Vec<i16> {
+    let mut random = fastrand::Rng::with_seed(3);
+    let mut phase = 0.0;
+    let (mut pitch, mut first, mut second, mut loudness) = (120.0, 500.0, 1_500.0, 0.0);
+    let mut goal = (pitch, first, second, loudness);
+    (0..seconds * RATE)
+        .map(|i| {
+            if i % (RATE / 8) == 0 {
+                let mut between = |low: f64, high: f64| low + random.f64() * (high - low);
+                goal = (
+                    between(95.0, 220.0),
+                    between(300.0, 800.0),
+                    between(900.0, 2_400.0),
+                    between(0.15, 1.0),
+                );
+            }
+            let near = |value: &mut f64, goal: f64| *value += (goal - *value) * 0.000_6;
+            near(&mut pitch, goal.0);
+            near(&mut first, goal.1);
+            near(&mut second, goal.2);
+            near(&mut loudness, goal.3);
+            phase = (phase + pitch / RATE as f64) % 1.0;
+            let voice: f64 = (1..20)
+                .map(|n| {
+                    let hertz = f64::from(n) * pitch;
+                    let formant = |at: f64, width: f64| (-((hertz - at) / width).powi(2)).exp();
+                    let gain = formant(first, 180.0) + 0.6 * formant(second, 300.0) + 0.02;
+                    gain * (TAU * phase * f64::from(n)).sin()
+                })
+                .sum();
+            (voice * loudness * 6_000.0).clamp(-32_000.0, 32_000.0) as i16
+        })
+        .collect()
+}
+
+/// A file that holds these samples.
+fn raw_file(samples: &[i16]) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let bytes: Vec<u8> = samples.iter().flat_map(|s| s.to_le_bytes()).collect();
+    std::fs::write(file.path(), bytes).expect("written");
+    file
+}
+
+/// The packets that the device's own pipeline makes of this sound, prepared
+/// for so much loss.
+fn encode(samples: &[i16], percent: i32) -> Vec<glib::Bytes> {
+    let file = raw_file(samples);
+    let config = AudioConfig {
+        source: AudioSource::Custom,
+        pipeline: Some(format!(
+            "filesrc location={} ! {RAW}",
+            file.path().display()
+        )),
+        ..AudioConfig::default()
+    };
+    let plan = plan::sound(&config, &[]).expect("a plan").expect("sound");
+    let pipeline = gstreamer::parse::launch(&plan.description).expect("it parses");
+    let pipeline: gstreamer::Pipeline = pipeline.downcast().expect("a pipeline");
+    let encoder = pipeline.by_name(plan::SOUND_ENCODER).expect("it is named");
+    encoder.set_property("packet-loss-percentage", percent);
+    let sink: AppSink = pipeline
+        .by_name("out")
+        .expect("a sink")
+        .downcast()
+        .expect("its type");
+    sink.set_property("max-buffers", 0_u32);
+    sink.set_property("drop", false);
+    sink.set_property("sync", false);
+    pipeline
+        .set_state(gstreamer::State::Playing)
+        .expect("it plays");
+    let mut packets = Vec::new();
+    while let Ok(sample) = sink.pull_sample() {
+        let buffer = sample.buffer().expect("a buffer");
+        packets.push(glib::Bytes::from_owned(
+            buffer.map_readable().expect("readable").to_vec(),
+        ));
+    }
+    pipeline
+        .set_state(gstreamer::State::Null)
+        .expect("it stops");
+    packets
+}
+
+/// What a decoder that uses in-band FEC makes of the packets that are there.
+fn decode(packets: &[Option<&glib::Bytes>]) -> Vec<f64> {
+    let pipeline = gstreamer::parse::launch(
+        "appsrc name=in format=time \
+         caps=audio/x-opus,rate=48000,channels=1,channel-mapping-family=0,stream-count=1,coupled-count=0 \
+         ! opusdec use-inband-fec=true plc=true ! audio/x-raw,format=S16LE,rate=48000,channels=1 \
+         ! appsink name=out sync=false",
+    )
+    .expect("it parses");
+    let pipeline: gstreamer::Pipeline = pipeline.downcast().expect("a pipeline");
+    let input: AppSrc = pipeline
+        .by_name("in")
+        .expect("it")
+        .downcast()
+        .expect("its type");
+    let sink: AppSink = pipeline
+        .by_name("out")
+        .expect("it")
+        .downcast()
+        .expect("its type");
+    pipeline
+        .set_state(gstreamer::State::Playing)
+        .expect("it plays");
+    for (i, packet) in (0..).zip(packets) {
+        let at = gstreamer::ClockTime::from_mseconds(20 * i);
+        let time = gstreamer::ClockTime::from_mseconds(20);
+        match packet {
+            Some(bytes) => {
+                let mut buffer = gstreamer::Buffer::from_slice((*bytes).clone());
+                let writable = buffer.get_mut().expect("it is ours");
+                writable.set_pts(at);
+                writable.set_duration(time);
+                input.push_buffer(buffer).expect("taken");
+            }
+            None => {
+                let gap = gstreamer::event::Gap::builder(at).duration(time).build();
+                assert!(input.send_event(gap));
+            }
+        }
+    }
+    input.end_of_stream().expect("taken");
+    let mut samples = Vec::new();
+    while let Ok(sample) = sink.pull_sample() {
+        let buffer = sample.buffer().expect("a buffer");
+        let map = buffer.map_readable().expect("readable");
+        let (pairs, _) = map.as_chunks::<2>();
+        samples.extend(
+            pairs
+                .iter()
+                .map(|pair| f64::from(i16::from_le_bytes(*pair))),
+        );
+    }
+    pipeline
+        .set_state(gstreamer::State::Null)
+        .expect("it stops");
+    samples
+}
+
+/// How far what is heard for lost packets is from what was said, in dB below
+/// it; higher is better.
+fn saved(percent: i32, loss: f64) -> f64 {
+    let packets = encode(&speech(20), percent);
+    assert!(packets.len() > 990, "{} packets", packets.len());
+    let whole: Vec<_> = packets.iter().map(Some).collect();
+    let mut random = fastrand::Rng::with_seed(11);
+    let mut lossy = whole.clone();
+    let mut lost = Vec::new();
+    // The first second is the codecs' own beginning.
+    for i in 50..lossy.len() {
+        if random.f64() < loss {
+            lossy[i] = None;
+            lost.push(i);
+        }
+    }
+    let (clean, heard) = (decode(&whole), decode(&lossy));
+    let (mut said, mut wrong) = (0.0, 0.0);
+    for i in lost {
+        let range = i * PACKET..(i + 1) * PACKET;
+        let (Some(a), Some(b)) = (clean.get(range.clone()), heard.get(range)) else {
+            continue;
+        };
+        said += a.iter().map(|x| x * x).sum::<f64>();
+        wrong += a.iter().zip(b).map(|(x, y)| (x - y).powi(2)).sum::<f64>();
+    }
+    10.0 * (said / wrong).log10()
+}
+
+#[test]
+fn in_band_fec_brings_back_most_of_what_concealment_guesses_wrong() {
+    gst::init().expect("GStreamer is installed");
+    let (concealed, repaired) = (saved(0, 0.08), saved(10, 0.08));
+    println!(
+        "lost packets, error below the sound: {concealed:.1} dB concealed, {repaired:.1} dB with FEC"
+    );
+    assert!(
+        repaired > concealed + 3.0,
+        "{repaired:.1} dB after {concealed:.1} dB"
+    );
+}
+
+#[test]
+fn without_loss_no_bits_are_spent_on_fec() {
+    gst::init().expect("GStreamer is installed");
+    let sound = speech(4);
+    let share = |percent| {
+        let packets = encode(&sound, percent);
+        let fec = packets.iter().filter(|p| has_fec(p)).count();
+        fec as f64 / packets.len() as f64
+    };
+    assert_eq!(share(0), 0.0);
+    assert!(share(10) > 0.5, "{}", share(10));
+}
+
+/// A device in this process whose microphone hears `pipeline`.
+struct Device {
+    url: String,
+    shutdown: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Device {
+    fn start(chat: &Chat, pipeline: &str) -> Self {
+        gst::init().expect("GStreamer is installed");
+        let mut config = Config::default();
+        config.server.url = format!("ws://{}/", chat.addr);
+        config.video.source = VideoSource::Test;
+        (config.video.width, config.video.height) = (320, 180);
+        config.video.bitrate_kbps = 300;
+        config.audio.source = AudioSource::Custom;
+        config.audio.pipeline = Some(pipeline.to_owned());
+        config.ice.loopback = true;
+        let encoders = Encoders::new(&config, Prober::InProcess, Cache::none());
+        let source = GstSource::new(
+            config.video.clone(),
+            config.audio.clone(),
+            Encoder::row("x264").expect("a row"),
+            Arc::new(encoders.expect("the table")),
+        );
+        let device = Daemon::with_source(&config, Box::new(source), None).expect("a device");
+        let shutdown = CancellationToken::new();
+        let stop = shutdown.clone();
+        let task = tokio::spawn(async move { device.run(stop.cancelled()).await });
+        Self {
+            url: config.server.url,
+            shutdown,
+            task,
+        }
+    }
+
+    async fn stop(self) {
+        self.shutdown.cancel();
+        tokio::time::timeout(Duration::from_secs(2), self.task)
+            .await
+            .expect("it stops within 2 s")
+            .expect("it does not panic");
+    }
+}
+
+#[tokio::test]
+async fn the_encoder_follows_the_loss_that_a_receiver_reports() {
+    let chat = Chat::start().await;
+    // Opus repeats nothing that is no voice.
+    let voice = raw_file(&speech(10));
+    let device = Device::start(
+        &chat,
+        &format!(
+            "multifilesrc loop=true location={} ! {RAW} ! clocksync sync-to-first=true",
+            voice.path().display()
+        ),
+    );
+    let relay = Arc::new(Relay::start(Conditions::default(), Conditions::default(), 7).await);
+    let mut viewer = Viewer::join(&device.url, "viewer", "camera").await;
+    viewer.go_through(relay.clone());
+    viewer.call().await;
+    viewer.watch(30).await;
+    let fec = |viewer: &Viewer| viewer.received(|r| r.audio.fec);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(fec(&viewer), 0, "nothing is lost, nothing is repeated");
+    relay.set_inward(|c| c.loss = 0.10);
+    viewer
+        .wait("packets with FEC", |_, r| (r.audio.fec > 50).then_some(()))
+        .await;
+    relay.set_inward(|c| c.loss = 0.0);
+    // It goes on for as long as the loss may come back.
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        let before = fec(&viewer);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        if fec(&viewer) == before {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "it never ends");
+    }
+    device.stop().await;
+    chat.stop().await;
+}
