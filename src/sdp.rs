@@ -124,15 +124,26 @@ pub struct VideoFormat {
 }
 
 /// How the offer takes sound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SoundFormat {
     /// The offerer's payload type for Opus (RFC 7587).
     pub opus: u8,
+    /// The offer's format parameters of Opus, as written.
+    pub fmtp: String,
     /// He can use Opus's in-band FEC (RFC 7587 §6.1, `useinbandfec`).
     pub inband_fec: bool,
     /// The offerer's payload type for packets that repeat earlier ones
     /// (`audio/red` of this Opus, RFC 2198 §5).
-    pub red: Option<u8>,
+    pub red: Option<RedFormat>,
+}
+
+/// A format for packets of several blocks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedFormat {
+    /// The offerer's payload type for it.
+    pub payload_type: u8,
+    /// The payload types of the blocks, as written.
+    pub fmtp: String,
 }
 
 /// An offer, read.
@@ -325,8 +336,12 @@ fn choose_sound(media: &MediaDescription) -> Option<SoundFormat> {
     let red = formats(media).find(|f| f.name.eq_ignore_ascii_case("red") && is_of_opus(f.fmtp));
     Some(SoundFormat {
         opus: opus.payload_type,
+        fmtp: opus.fmtp.to_owned(),
         inband_fec: parameter(opus.fmtp, "useinbandfec") == Some("1"),
-        red: red.map(|f| f.payload_type),
+        red: red.map(|f| RedFormat {
+            payload_type: f.payload_type,
+            fmtp: f.fmtp.to_owned(),
+        }),
     })
 }
 
@@ -376,8 +391,12 @@ mod tests {
         assert_eq!(offer.mids, ["0", "1"]);
         let sound = SoundFormat {
             opus: 111,
+            fmtp: "minptime=10;useinbandfec=1".into(),
             inband_fec: true,
-            red: Some(63),
+            red: Some(RedFormat {
+                payload_type: 63,
+                fmtp: "111/111".into(),
+            }),
         };
         assert_eq!(offer.sound, Some(sound));
         assert_eq!(
@@ -414,7 +433,7 @@ mod tests {
             assert!(sound(&offer).is_some_and(|s| s.red.is_none()), "{other}");
         }
         let thrice = CHROMIUM.replace("a=fmtp:63 111/111", "a=fmtp:63 111/111/111");
-        assert!(sound(&thrice).is_some_and(|s| s.red == Some(63)));
+        assert!(sound(&thrice).is_some_and(|s| s.red.is_some()));
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! and sound are; one who opens none is sent media alone.
 
 mod burst;
+mod capture_time;
 mod channel;
 mod clock;
 mod connection;
@@ -22,6 +23,7 @@ mod memory;
 pub mod messages;
 mod pacer;
 mod quality;
+mod red;
 mod repair;
 mod sender;
 mod with_rtx;

@@ -91,7 +91,7 @@ impl Quality {
         let member = Member {
             codec,
             path,
-            inband_fec: offer.sound.is_some_and(|s| s.inband_fec),
+            inband_fec: offer.sound.as_ref().is_some_and(|s| s.inband_fec),
             assigned,
         };
         state.members.insert(id, member);

@@ -5,7 +5,7 @@
 //! other comes; SSRC, sequence numbers and timestamps go on over it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use rtc::rtp;
@@ -16,9 +16,12 @@ use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 
 use super::burst::Waiting;
+use super::capture_time::CaptureTime;
 use super::clock::Captured;
+use super::estimate::Path;
 use super::pacer::Pace;
 use super::quality::{Assignment, Seat};
+use super::red::Repeater;
 use crate::media::{Frame, Hub, Stream, Watch};
 
 /// A key frame that was asked for and did not come is asked for again.
@@ -41,8 +44,12 @@ const NO_DELAY: Bytes = Bytes::from_static(&[0, 0, 0]);
 pub(super) struct Parameters {
     pub ssrc: u32,
     pub payload_type: u8,
+    /// That of packets of sound which repeat earlier ones, if negotiated.
+    pub red: Option<u8>,
     /// The id negotiated for the playout-delay extension, if any.
     pub playout_delay: Option<u8>,
+    /// The same for the time of capture.
+    pub capture_time: Option<u8>,
 }
 
 /// A stream that is kept running, and its frames.
@@ -106,6 +113,7 @@ pub(super) struct Sending {
     pub track: Arc<TrackLocalStaticRTP>,
     pub parameters: Parameters,
     pub waiting: Waiting,
+    pub path: Path,
     pub pace: Pace,
     pub captured: Captured,
     pub seat: Option<Arc<Seat>>,
@@ -117,6 +125,10 @@ impl Sending {
     /// skips to the next key frame and asks for one; nobody waits for him.
     pub async fn run(self, stream: Stream, watch: Watch) {
         let mut headers = Headers::new(&self.parameters, stream);
+        let mut repeater = self.parameters.red.map(|red| {
+            let opus = self.parameters.payload_type;
+            Repeater::new(opus, red, self.path.clone())
+        });
         let mut present = Feed::new(stream, watch, &self.hub);
         let mut next: Option<Feed> = None;
         let mut last_key: Option<Instant> = None;
@@ -192,7 +204,15 @@ impl Sending {
             );
             let is_video = stream != Stream::Audio;
             let timed = is_video.then_some(&frame);
-            self.waiting.extend(headers.packets(&frame), timed);
+            let now = Instant::now();
+            let packets = headers.packets(&frame);
+            self.waiting.extend(
+                packets.map(|packet| match &mut repeater {
+                    Some(repeater) => repeater.protect(packet, now),
+                    None => packet,
+                }),
+                timed,
+            );
             if self.track.write_rtp(headers.signal()).await.is_err() {
                 return;
             }
@@ -229,6 +249,7 @@ struct Headers {
     last: Option<u32>,
     playout_delay: Option<u8>,
     delay_frames: u32,
+    capture_time: Option<CaptureTime>,
 }
 
 impl Headers {
@@ -246,6 +267,7 @@ impl Headers {
             last: None,
             playout_delay: parameters.playout_delay,
             delay_frames: DELAY_FRAMES,
+            capture_time: parameters.capture_time.map(CaptureTime::new),
         }
     }
 
@@ -276,6 +298,10 @@ impl Headers {
         {
             debug!(id, "the playout-delay extension has an id we cannot write");
         }
+        let mut captured = self.capture_time.as_mut().and_then(|time| {
+            let bytes = time.of(frame.captured_at, Instant::now(), SystemTime::now())?;
+            Some((time.id, bytes))
+        });
         let last = frame.payloads.len() - 1;
         let is_audio = self.is_audio;
         frame.payloads.iter().enumerate().map(move |(i, payload)| {
@@ -283,6 +309,12 @@ impl Headers {
                 header: header.clone(),
                 payload: payload.clone(),
             };
+            // The first packet of a frame speaks for all.
+            if let Some((id, bytes)) = captured.take()
+                && packet.header.set_extension(id, bytes).is_err()
+            {
+                debug!(id, "the capture-time extension has an id we cannot write");
+            }
             // RFC 6184 §5.1, RFC 7741 §4.1: the last packet of a picture.
             packet.header.marker = i == last && !is_audio;
             header.sequence_number = header.sequence_number.wrapping_add(1);
@@ -320,7 +352,9 @@ mod tests {
         let parameters = Parameters {
             ssrc: 7,
             payload_type: 102,
+            red: None,
             playout_delay: None,
+            capture_time: None,
         };
         Headers::new(&parameters, Stream::Video(Encoding::H264))
     }
