@@ -22,6 +22,7 @@ use support::Chat;
 use support::browser::{Browser, PLAIN_ADDRESSES, Person};
 use support::meter::has_fec;
 use support::relay::{Conditions, Relay};
+use support::shims::FakeMicrophone;
 use support::viewer::Viewer;
 use tokio_util::sync::CancellationToken;
 
@@ -76,6 +77,16 @@ fn raw_file(samples: &[i16]) -> tempfile::NamedTempFile {
     let bytes: Vec<u8> = samples.iter().flat_map(|s| s.to_le_bytes()).collect();
     std::fs::write(file.path(), bytes).expect("written");
     file
+}
+
+/// A minute and a half of speech, and the source that plays it.
+fn speaker() -> (tempfile::NamedTempFile, String) {
+    let file = raw_file(&speech(10).repeat(9));
+    let pipeline = format!(
+        "filesrc blocksize=960 location={} ! {RAW} ! clocksync sync-to-first=true",
+        file.path().display()
+    );
+    (file, pipeline)
 }
 
 /// The packets that the device's own pipeline makes of this sound, prepared
@@ -281,14 +292,8 @@ impl Device {
 async fn the_encoder_follows_the_loss_that_a_receiver_reports() {
     let chat = Chat::start().await;
     // Opus repeats nothing that is no voice.
-    let voice = raw_file(&speech(10));
-    let device = Device::start(
-        &chat,
-        &format!(
-            "multifilesrc loop=true location={} ! {RAW} ! clocksync sync-to-first=true",
-            voice.path().display()
-        ),
-    );
+    let (_file, voice) = speaker();
+    let device = Device::start(&chat, &voice);
     let relay = Arc::new(Relay::start(Conditions::default(), Conditions::default(), 7).await);
     let mut viewer = Viewer::join(&device.url, "viewer", "camera").await;
     viewer.go_through(relay.clone());
@@ -315,6 +320,9 @@ async fn the_encoder_follows_the_loss_that_a_receiver_reports() {
     device.stop().await;
     chat.stop().await;
 }
+
+const SMALL_PICTURE: &str =
+    "[video]\nsource = \"test\"\nwidth = 320\nheight = 180\nbitrate_kbps = 500\n";
 
 /// What Chromium heard in some time.
 #[derive(Debug, Clone, Copy)]
@@ -362,7 +370,12 @@ impl Heard {
 /// changes the offer in `sdp` on its way to the device.
 async fn hear(toward: Conditions, offer: &str, time: Duration) -> Heard {
     let chat = Chat::start().await;
-    let device = support::device::Device::start(chat.addr, support::device::TEST_MEDIA).await;
+    let microphone = FakeMicrophone::hearing(&speech(20), 0);
+    let toml = format!(
+        "{SMALL_PICTURE}{}[ice]\nloopback = true\n",
+        FakeMicrophone::toml()
+    );
+    let device = support::device::Device::start_with_env(chat.addr, &toml, &microphone.env()).await;
     device.registered().await;
     let back = Conditions {
         delay: toward.delay,

@@ -206,7 +206,11 @@ impl GstSource {
         )?;
         let life = Life::new();
         let output = Arc::new(Mutex::new(output));
-        running.deliver(&running.pipeline, None, output, &life)?;
+        let capture = running.pipeline.by_name(plan::SOUND_CAPTURE);
+        let pace = capture
+            .and_then(|e| e.static_pad("src"))
+            .map(|pad| pipeline::watch_pace(&pad, running.what()));
+        running.deliver(&running.pipeline, None, pace, output, &life)?;
         prepare_for_loss(&running.pipeline, self.sound_loss);
         running.play(&self.clock, self.base_time)?;
         self.sound = Some(running);

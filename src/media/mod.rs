@@ -11,12 +11,14 @@
 //!   description around it. [`probe`] tries an encoder out before it is used.
 //! * [`recovery`] and [`learned`] are pure: what to do when a device or an
 //!   encoder fails, and what that teaches. [`status`] is what viewers are told.
+//! * [`drift`] is how far a sound card's pace is from the clock's.
 //! * [`latency`] is where a frame's time goes.
 //!
 //! Nothing here knows WebRTC; the viewers' side is [`crate::peer`].
 
 pub mod controls;
 pub mod discovery;
+pub mod drift;
 pub mod encoder;
 pub mod frame;
 pub mod gst;
