@@ -117,7 +117,7 @@ async fn last_apart(ppm: i32, time: Duration) -> f64 {
     sleep(Duration::from_secs(6).max(time.saturating_sub(began.elapsed()))).await;
     let apart = apart(&browser).await;
     println!("{ppm} ppm: the sound is behind by {apart:.0?} ms");
-    println!("{}", browser.js("JSON.stringify([claps.seen.map((t) => Math.round(t % 1000)), claps.heard.map((t) => Math.round(t % 1000))])").await);
+    println!("{}", browser.js("JSON.stringify([claps.seen.map((t) => Math.round((t + performance.timeOrigin) % 1000)), claps.heard.map((t) => Math.round((t + performance.timeOrigin) % 1000))])").await);
     println!("{}", browser.promise("cameraAgent.pc.getStats().then((all) => JSON.stringify([...all.values()].filter((s) => s.type === 'inbound-rtp').map((s) => [s.kind, s.jitterBufferDelay / s.jitterBufferEmittedCount, s.jitterBufferTargetDelay / s.jitterBufferEmittedCount, s.jitterBufferMinimumDelay / s.jitterBufferEmittedCount, s.estimatedPlayoutTimestamp, s.concealedSamples, s.totalSamplesReceived, s.insertedSamplesForDeceleration, s.removedSamplesForAcceleration])))").await);
     for line in device
         .log()

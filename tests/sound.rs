@@ -465,3 +465,40 @@ async fn what_each_means_is_worth() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_fast_sound_card_is_told_of_and_costs_no_sample() {
+    let chat = Chat::start().await;
+    let microphone = FakeMicrophone::tone_at_pace(440, 1_500);
+    let toml = format!(
+        "{SMALL_PICTURE}{}[ice]\nloopback = true\n",
+        FakeMicrophone::toml()
+    );
+    let device = support::device::Device::start_with_env(chat.addr, &toml, &microphone.env()).await;
+    device.registered().await;
+    let url = format!("ws://{}/", chat.addr);
+    let mut viewer = Viewer::join(&url, "viewer", "camera").await;
+    viewer.call().await;
+    viewer.watch(30).await;
+    let told = "the sound card's pace against this machine's clock";
+    device.logs(told, 1, Duration::from_secs(60)).await;
+    let log = device.log();
+    let line = log
+        .iter()
+        .find(|l| l["message"] == told)
+        .expect("it is there");
+    let ppm: f64 = line["ppm"]
+        .as_str()
+        .expect("text")
+        .parse()
+        .expect("a number");
+    assert!((ppm - 1_500.0).abs() < 100.0, "{ppm}");
+    // Each packet follows on the one before: to a receiver nothing is missing.
+    viewer.received(|r| {
+        let packets = r.audio.packets + r.audio.missing;
+        let ticks = (packets as i64 - 1) * 960;
+        assert_eq!(r.audio.timeline.elapsed, ticks, "{:?}", r.audio);
+        assert_eq!(r.audio.timeline.backwards, 0);
+    });
+    chat.stop().await;
+}

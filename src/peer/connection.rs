@@ -449,6 +449,7 @@ impl Connection {
     }
 
     async fn start_sending(&mut self) {
+        let with_sound = self.outlets.iter().any(|o| o.stream == Stream::Audio);
         for outlet in &mut self.outlets {
             if outlet.task.is_some() {
                 continue;
@@ -481,6 +482,7 @@ impl Connection {
                 red,
                 playout_delay: extension(PLAYOUT_DELAY_URI)
                     .filter(|_| outlet.stream != Stream::Audio),
+                with_sound,
                 capture_time: extension(capture_time::URI),
             };
             let Some(watch) = outlet.watch.take() else {

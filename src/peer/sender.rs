@@ -36,8 +36,13 @@ const BACKLOG: usize = 250;
 /// A frame of another tier may be as old as the last one, but time does not
 /// stand still for a viewer: 1 ms at 90 kHz.
 const STEP: u32 = 90;
-/// Minimum and maximum playout delay of zero, in units of 10 ms, 12 bits each.
+/// Minimum and maximum playout delay, in units of 10 ms, 12 bits each: none.
 const NO_DELAY: Bytes = Bytes::from_static(&[0, 0, 0]);
+/// None either, but up to 400 ms to wait for the sound: a receiver that may not
+/// delay the picture shows it as much too early as its jitter buffer of the
+/// sound is long. Chromium shows at once what has to wait for nothing, up to a
+/// maximum of 500 ms.
+const DELAY_FOR_SOUND: Bytes = Bytes::from_static(&[0, 0, 40]);
 
 /// The RTP parameters that hold for one viewer and stream.
 #[derive(Debug, Clone)]
@@ -48,7 +53,9 @@ pub(super) struct Parameters {
     pub red: Option<u8>,
     /// The id negotiated for the playout-delay extension, if any.
     pub playout_delay: Option<u8>,
-    /// The same for the time of capture.
+    /// The viewer is sent sound with this picture.
+    pub with_sound: bool,
+    /// The id negotiated for the time of capture.
     pub capture_time: Option<u8>,
 }
 
@@ -248,6 +255,7 @@ struct Headers {
     /// The last frame's timestamp.
     last: Option<u32>,
     playout_delay: Option<u8>,
+    delay: Bytes,
     delay_frames: u32,
     capture_time: Option<CaptureTime>,
 }
@@ -266,6 +274,10 @@ impl Headers {
             offset: fastrand::u32(..),
             last: None,
             playout_delay: parameters.playout_delay,
+            delay: match parameters.with_sound {
+                true => DELAY_FOR_SOUND,
+                false => NO_DELAY,
+            },
             delay_frames: DELAY_FRAMES,
             capture_time: parameters.capture_time.map(CaptureTime::new),
         }
@@ -294,7 +306,7 @@ impl Headers {
         header.extensions.clear();
         header.extension = false;
         if let Some(id) = delay
-            && header.set_extension(id, NO_DELAY).is_err()
+            && header.set_extension(id, self.delay.clone()).is_err()
         {
             debug!(id, "the playout-delay extension has an id we cannot write");
         }
@@ -354,6 +366,7 @@ mod tests {
             payload_type: 102,
             red: None,
             playout_delay: None,
+            with_sound: false,
             capture_time: None,
         };
         Headers::new(&parameters, Stream::Video(Encoding::H264))
