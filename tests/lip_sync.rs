@@ -3,14 +3,14 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::json;
 use support::Chat;
 use support::browser::{Browser, Person};
 use support::device::Device;
 use support::shims::{FakeCamera, FakeMicrophone, Format};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 /// The issue's bar.
 const APART: f64 = 45.0;
@@ -19,7 +19,7 @@ const APART: f64 = 45.0;
 /// `claps.heard` are when a clap was shown and played, in milliseconds of
 /// `performance.now()`.
 const WATCH: &str = r"(() => {
-  const video = document.querySelector('video#remote') ?? [...document.querySelectorAll('video')].find((v) => v.srcObject === cameraAgent.remote || v.videoWidth);
+  const video = document.getElementById('remote');
   const claps = globalThis.claps = { seen: [], heard: [] };
   const canvas = document.createElement('canvas');
   canvas.width = canvas.height = 8;
@@ -82,53 +82,114 @@ fn median(values: &[f64]) -> f64 {
     values[values.len() / 2]
 }
 
-/// Watches a device whose sound card runs fast by so many parts in a million;
-/// how far sound and picture were apart in the last seconds of `time`.
-async fn last_apart(ppm: i32, time: Duration) -> f64 {
-    let chat = Chat::start().await;
-    let camera = FakeCamera::new(Format::Yuyv, 320, 180, 30);
-    let microphone = FakeMicrophone::tone_at_pace(440, ppm);
-    camera.sees_claps();
-    microphone.hears_claps();
-    let env = [camera.env(), microphone.env()].concat();
-    let toml = format!(
-        "[video]\ndevice = {:?}\nwidth = 320\nheight = 180\nbitrate_kbps = 800\n{}[ice]\nloopback = true\n",
-        camera.node(),
-        FakeMicrophone::toml()
-    );
-    let device = Device::start_with_env(chat.addr, &toml, &env).await;
-    device.registered().await;
-    let browser = Browser::start(Person {
-        camera: false,
-        flags: vec!["--autoplay-policy=no-user-gesture-required".into()],
-        ..Person::default()
-    })
-    .await;
-    browser.open(&chat.page("viewer")).await;
-    browser.call("camera").await;
-    browser.state("connected").await;
-    browser.frames_rise(30).await;
-    assert_eq!(browser.js(WATCH).await, json!("running"));
-    let began = Instant::now();
-    sleep(time.saturating_sub(Duration::from_secs(6))).await;
-    browser
-        .js("claps.seen.length = claps.heard.length = 0")
+/// A device that sees and hears claps, and a browser that watches it.
+struct Scene {
+    chat: Chat,
+    browser: Browser,
+    _device: Device,
+    _camera: FakeCamera,
+    _microphone: FakeMicrophone,
+}
+
+impl Scene {
+    /// The sound card runs fast by so many parts in a million.
+    async fn start(ppm: i32) -> Self {
+        let chat = Chat::start().await;
+        let camera = FakeCamera::new(Format::Yuyv, 320, 180, 30);
+        let microphone = FakeMicrophone::tone_at_pace(440, ppm);
+        camera.sees_claps();
+        microphone.hears_claps();
+        let env = [camera.env(), microphone.env()].concat();
+        let toml = format!(
+            "[video]\ndevice = {:?}\nwidth = 320\nheight = 180\nbitrate_kbps = 800\n\
+             {}[ice]\nloopback = true\n",
+            camera.node(),
+            FakeMicrophone::toml()
+        );
+        let device = Device::start_with_env(chat.addr, &toml, &env).await;
+        device.registered().await;
+        let browser = Browser::start(Person {
+            camera: false,
+            flags: vec!["--autoplay-policy=no-user-gesture-required".into()],
+            ..Person::default()
+        })
         .await;
-    sleep(Duration::from_secs(6).max(time.saturating_sub(began.elapsed()))).await;
-    let apart = apart(&browser).await;
-    println!("{ppm} ppm: the sound is behind by {apart:.0?} ms");
-    println!("{}", browser.js("JSON.stringify([claps.seen.map((t) => Math.round((t + performance.timeOrigin) % 1000)), claps.heard.map((t) => Math.round((t + performance.timeOrigin) % 1000))])").await);
-    println!("{}", browser.promise("cameraAgent.pc.getStats().then((all) => JSON.stringify([...all.values()].filter((s) => s.type === 'inbound-rtp').map((s) => [s.kind, s.jitterBufferDelay / s.jitterBufferEmittedCount, s.jitterBufferTargetDelay / s.jitterBufferEmittedCount, s.jitterBufferMinimumDelay / s.jitterBufferEmittedCount, s.estimatedPlayoutTimestamp, s.concealedSamples, s.totalSamplesReceived, s.insertedSamplesForDeceleration, s.removedSamplesForAcceleration])))").await);
-    for line in device
-        .log()
-        .iter()
-        .filter(|l| l.to_string().contains("pace"))
-    {
-        println!("{line}");
+        browser.open(&chat.page("viewer")).await;
+        browser.call("camera").await;
+        browser.state("connected").await;
+        browser.frames_rise(30).await;
+        assert_eq!(browser.js(WATCH).await, json!("running"));
+        Self {
+            chat,
+            browser,
+            _device: device,
+            _camera: camera,
+            _microphone: microphone,
+        }
     }
+
+    /// Forgets the claps so far and waits for some more.
+    async fn claps(&self, time: Duration) {
+        let forget = "claps.seen.length = claps.heard.length = 0";
+        self.browser.js(forget).await;
+        sleep(time).await;
+    }
+
+    async fn end(self) {
+        self.browser.clean_console().await;
+        self.chat.stop().await;
+    }
+}
+
+/// How far sound and picture are apart in the last seconds of `time`, by the
+/// claps, in milliseconds.
+async fn last_apart(ppm: i32, time: Duration) -> f64 {
+    let scene = Scene::start(ppm).await;
+    let last = Duration::from_secs(6);
+    sleep(time.saturating_sub(last)).await;
+    scene.claps(last).await;
+    let apart = apart(&scene.browser).await;
+    println!("{ppm} ppm: the sound is behind by {apart:.0?} ms");
     assert!(apart.len() >= 4, "{apart:?}");
-    chat.stop().await;
+    scene.end().await;
     median(&apart)
+}
+
+/// How old claps are when they are shown or played, in milliseconds.
+async fn ages(browser: &Browser, list: &str) -> Vec<f64> {
+    let wall = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .expect("it is after 1970");
+    let monotonic = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let monotonic = monotonic.tv_sec as f64 * 1e3 + monotonic.tv_nsec as f64 / 1e6;
+    // The page's times are of the wall clock, the claps of the monotonic one.
+    let ahead = wall.as_secs_f64() * 1e3 - monotonic;
+    let times = format!("claps.{list}.map((time) => time + performance.timeOrigin)");
+    let times = browser.js(&times).await;
+    let times = times.as_array().cloned().unwrap_or_default();
+    times
+        .iter()
+        .filter_map(|time| Some((time.as_f64()? - ahead) % 1_000.0))
+        .collect()
+}
+
+#[tokio::test]
+async fn the_page_knows_how_old_picture_and_sound_are() {
+    let scene = Scene::start(0).await;
+    scene.claps(Duration::from_secs(8)).await;
+    for (kind, list) in [("video", "seen"), ("audio", "heard")] {
+        let script = format!(
+            "import('/latency.js').then(({{ latency }}) => latency(cameraAgent.pc, '{kind}'))"
+        );
+        let told = scene.browser.promise(&script).await;
+        let ages = ages(&scene.browser, list).await;
+        println!("{kind}: the page says {told} ms, claps were {ages:.0?} ms old");
+        let told = told.as_f64().expect("a number");
+        // The page cannot know what its screen and loudspeaker take.
+        let age = median(&ages);
+        assert!((told - age).abs() < 60.0, "{told} ms, {age} ms");
+    }
+    scene.end().await;
 }
 
 #[tokio::test]

@@ -41,5 +41,5 @@ export async function latency(pc, kind) {
   const sent = report.timestamp - (pair.currentRoundTripTime * 1_000) / 2;
   const behind = sent - report.remoteTimestamp;
   const captured = source.captureTimestamp - NTP_TO_UNIX_MS + behind;
-  return performance.timeOrigin + source.timestamp - captured;
+  return source.timestamp - captured;
 }

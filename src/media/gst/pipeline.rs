@@ -145,10 +145,16 @@ impl Running {
         let what = self.what.clone();
         // An encoder begins with one; a camera's own H.264 is joined anywhere.
         let mut key_came = false;
+        // opusenc stamps for its look-ahead of 6.5 ms, but not before the start:
+        // the first packet lies over the second one, which receivers throw away.
+        let mut overlaps = pace.is_some();
         sink.set_callbacks(
             gst_app::AppSinkCallbacks::builder()
                 .new_sample(move |sink| {
                     let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+                    if std::mem::take(&mut overlaps) {
+                        return Ok(gst::FlowSuccess::Ok);
+                    }
                     // A branch that was given up may wake up later.
                     if !alive.load(Ordering::Acquire) {
                         return Err(gst::FlowError::Eos);
