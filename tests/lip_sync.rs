@@ -176,18 +176,26 @@ async fn ages(browser: &Browser, list: &str) -> Vec<f64> {
 #[tokio::test]
 async fn the_page_knows_how_old_picture_and_sound_are() {
     let scene = Scene::start(0).await;
-    scene.claps(Duration::from_secs(8)).await;
-    for (kind, list) in [("video", "seen"), ("audio", "heard")] {
-        let script = format!(
-            "import('/latency.js').then(({{ latency }}) => latency(cameraAgent.pc, '{kind}'))"
-        );
-        let told = scene.browser.promise(&script).await;
+    scene.claps(Duration::ZERO).await;
+    let kinds = [("video", "seen"), ("audio", "heard")];
+    let mut told = [Vec::new(), Vec::new()];
+    for _ in 0..10 {
+        sleep(Duration::from_millis(900)).await;
+        for ((kind, _), told) in kinds.iter().zip(&mut told) {
+            let script = format!(
+                "import('/latency.js').then(({{ latency }}) => latency(cameraAgent.pc, '{kind}'))"
+            );
+            let answer = scene.browser.promise(&script).await;
+            told.extend(answer.as_f64());
+        }
+    }
+    for ((kind, list), told) in kinds.iter().zip(&told) {
         let ages = ages(&scene.browser, list).await;
-        println!("{kind}: the page says {told} ms, claps were {ages:.0?} ms old");
-        let told = told.as_f64().expect("a number");
+        println!("{kind}: the page says {told:.0?} ms, claps were {ages:.0?} ms old");
+        assert!(told.len() >= 8, "{told:?}");
         // The page cannot know what its screen and loudspeaker take.
-        let age = median(&ages);
-        assert!((told - age).abs() < 60.0, "{told} ms, {age} ms");
+        let off = median(told) - median(&ages);
+        assert!(off.abs() < 60.0, "{kind}: {off} ms off");
     }
     scene.end().await;
 }
