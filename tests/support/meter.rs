@@ -1,8 +1,6 @@
 //! What a viewer counts: an interceptor behind all others that sees every
 //! RTP packet after decryption, and lets none through to be queued.
 
-#![allow(dead_code, reason = "each test binary uses its part of it")]
-
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
