@@ -198,9 +198,9 @@ fn saved(percent: i32, loss: f64) -> f64 {
     let mut lossy = whole.clone();
     let mut lost = Vec::new();
     // The first second is the codecs' own beginning.
-    for i in 50..lossy.len() {
+    for (i, packet) in lossy.iter_mut().enumerate().skip(50) {
         if random.f64() < loss {
-            lossy[i] = None;
+            *packet = None;
             lost.push(i);
         }
     }
