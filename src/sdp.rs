@@ -123,6 +123,29 @@ pub struct VideoFormat {
     pub fmtp: String,
 }
 
+/// How the offer takes sound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SoundFormat {
+    /// The offerer's payload type for Opus (RFC 7587).
+    pub opus: u8,
+    /// The offer's format parameters of Opus, as written.
+    pub fmtp: String,
+    /// He can use Opus's in-band FEC (RFC 7587 §6.1, `useinbandfec`).
+    pub inband_fec: bool,
+    /// The offerer's payload type for packets that repeat earlier ones
+    /// (`audio/red` of this Opus, RFC 2198 §5).
+    pub red: Option<RedFormat>,
+}
+
+/// A format for packets of several blocks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedFormat {
+    /// The offerer's payload type for it.
+    pub payload_type: u8,
+    /// The payload types of the blocks, as written.
+    pub fmtp: String,
+}
+
 /// An offer, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
@@ -137,8 +160,8 @@ pub struct Offer {
     pub mids: Vec<String>,
     /// What the caller will be sent as video.
     pub video: VideoFormat,
-    /// The payload type of Opus, where the offer takes audio.
-    pub opus: Option<u8>,
+    /// How he takes sound, where the offer takes Opus.
+    pub sound: Option<SoundFormat>,
 }
 
 impl Offer {
@@ -187,11 +210,7 @@ impl Offer {
         };
         let video = receives("video").ok_or(OfferError::NoVideo)?;
         let video = choose_video(video).ok_or(OfferError::NoFormat)?;
-        let opus = receives("audio").and_then(|m| {
-            formats(m)
-                .find(|f| f.name.eq_ignore_ascii_case("opus"))
-                .map(|f| f.payload_type)
-        });
+        let sound = receives("audio").and_then(choose_sound);
         let mids = media
             .iter()
             .enumerate()
@@ -206,7 +225,7 @@ impl Offer {
             fingerprints,
             mids,
             video,
-            opus,
+            sound,
         })
     }
 }
@@ -306,6 +325,26 @@ fn parameter<'a>(fmtp: &'a str, key: &str) -> Option<&'a str> {
     })
 }
 
+/// Opus, and what the offerer can do about loss.
+fn choose_sound(media: &MediaDescription) -> Option<SoundFormat> {
+    let opus = formats(media).find(|f| f.name.eq_ignore_ascii_case("opus"))?;
+    // All blocks of a packet are to be this Opus; how many there are is ours.
+    let is_of_opus = |fmtp: &str| {
+        let mut blocks = fmtp.split('/').map(|pt| pt.trim().parse::<u8>().ok());
+        blocks.clone().count() > 1 && blocks.all(|pt| pt == Some(opus.payload_type))
+    };
+    let red = formats(media).find(|f| f.name.eq_ignore_ascii_case("red") && is_of_opus(f.fmtp));
+    Some(SoundFormat {
+        opus: opus.payload_type,
+        fmtp: opus.fmtp.to_owned(),
+        inband_fec: parameter(opus.fmtp, "useinbandfec") == Some("1"),
+        red: red.map(|f| RedFormat {
+            payload_type: f.payload_type,
+            fmtp: f.fmtp.to_owned(),
+        }),
+    })
+}
+
 /// The best H.264 format, else VP8.
 fn choose_video(media: &MediaDescription) -> Option<VideoFormat> {
     let h264 = formats(media)
@@ -350,7 +389,16 @@ mod tests {
         let offer = Offer::parse(CHROMIUM).expect("a good offer");
         assert_eq!(offer.ufrags, ["Kx3f"]);
         assert_eq!(offer.mids, ["0", "1"]);
-        assert_eq!(offer.opus, Some(111));
+        let sound = SoundFormat {
+            opus: 111,
+            fmtp: "minptime=10;useinbandfec=1".into(),
+            inband_fec: true,
+            red: Some(RedFormat {
+                payload_type: 63,
+                fmtp: "111/111".into(),
+            }),
+        };
+        assert_eq!(offer.sound, Some(sound));
         assert_eq!(
             (
                 offer.video.codec,
@@ -369,7 +417,23 @@ mod tests {
             (offer.video.codec, offer.video.payload_type, offer.video.rtx),
             (VideoCodec::Vp8, 120, Some(124))
         );
-        assert_eq!(offer.opus, Some(109));
+        assert_eq!(offer.sound.map(|s| s.opus), Some(109));
+    }
+
+    #[test]
+    fn what_is_offered_against_loss_is_read() {
+        let sound = |offer: &str| Offer::parse(offer).expect("a good offer").sound;
+        let without = CHROMIUM.replace("useinbandfec=1", "useinbandfec=0");
+        assert!(sound(&without).is_some_and(|s| !s.inband_fec));
+        let without = CHROMIUM.replace("a=fmtp:111 minptime=10;useinbandfec=1\r\n", "");
+        assert!(sound(&without).is_some_and(|s| !s.inband_fec));
+        // RED of something else, or of nothing.
+        for other in ["111/9", "9/9", "111", "x/111", ""] {
+            let offer = CHROMIUM.replace("a=fmtp:63 111/111", &format!("a=fmtp:63 {other}"));
+            assert!(sound(&offer).is_some_and(|s| s.red.is_none()), "{other}");
+        }
+        let thrice = CHROMIUM.replace("a=fmtp:63 111/111", "a=fmtp:63 111/111/111");
+        assert!(sound(&thrice).is_some_and(|s| s.red.is_some()));
     }
 
     #[test]

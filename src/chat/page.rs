@@ -41,6 +41,7 @@ static ASSETS: &[Asset] = &[
     asset!("/call.js", "call.js", SCRIPT),
     asset!("/calls.js", "calls.js", SCRIPT),
     asset!("/media.js", "media.js", SCRIPT),
+    asset!("/latency.js", "latency.js", SCRIPT),
     asset!("/ui.js", "ui.js", SCRIPT),
     asset!("/camera.js", "camera.js", SCRIPT),
     asset!("/words.js", "words.js", SCRIPT),

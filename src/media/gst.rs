@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
+use tracing::debug;
 
 use super::encoder::{Encoder, Text};
 use super::learned::Learned;
@@ -143,6 +144,17 @@ pub fn check_descriptions(video: &VideoConfig, audio: &AudioConfig) -> Result<()
     check("audio.pipeline", audio.pipeline.as_deref())
 }
 
+/// Has the encoder of a sound pipeline prepare for so much loss.
+fn prepare_for_loss(pipeline: &gst::Pipeline, percent: u8) {
+    let set = pipeline
+        .by_name(plan::SOUND_ENCODER)
+        .ok_or_else(|| "there is none".to_owned())
+        .and_then(|e| control::set_property(&e, "packet-loss-percentage", &percent.to_string()));
+    if let Err(why) = set {
+        debug!(why, "the encoder of the sound was not told of the loss");
+    }
+}
+
 /// The [`Source`] over GStreamer.
 pub struct GstSource {
     audio: AudioConfig,
@@ -150,6 +162,8 @@ pub struct GstSource {
     base_time: gst::ClockTime,
     picture: show::Show,
     sound: Option<Running>,
+    /// The loss that the sound is prepared for, in percent.
+    sound_loss: u8,
 }
 
 impl GstSource {
@@ -170,6 +184,7 @@ impl GstSource {
             base_time,
             clock,
             sound: None,
+            sound_loss: 0,
         }
     }
 
@@ -191,7 +206,12 @@ impl GstSource {
         )?;
         let life = Life::new();
         let output = Arc::new(Mutex::new(output));
-        running.deliver(&running.pipeline, None, output, &life)?;
+        let capture = running.pipeline.by_name(plan::SOUND_CAPTURE);
+        let pace = capture
+            .and_then(|e| e.static_pad("src"))
+            .map(|pad| pipeline::watch_pace(&pad, running.what()));
+        running.deliver(&running.pipeline, None, pace, output, &life)?;
+        prepare_for_loss(&running.pipeline, self.sound_loss);
         running.play(&self.clock, self.base_time)?;
         self.sound = Some(running);
         Ok(())
@@ -229,6 +249,13 @@ impl Source for GstSource {
     fn set_rate(&mut self, stream: Stream, rate: VideoRate) {
         if let Stream::Video(encoding) = stream {
             self.picture.set_rate(encoding, rate);
+        }
+    }
+
+    fn set_sound_loss(&mut self, percent: u8) {
+        self.sound_loss = percent;
+        if let Some(sound) = &self.sound {
+            prepare_for_loss(&sound.pipeline, percent);
         }
     }
 

@@ -56,6 +56,7 @@ enum Request {
     KeyFrame(Stream),
     KeyFrameCame(Stream),
     Rate(Stream, VideoRate),
+    SoundLoss(u8),
     /// The first access unit of a run.
     Flowing(Stream, u64),
     Failed(Stream, u64, MediaError),
@@ -151,6 +152,7 @@ impl Hub {
             runs: 0,
             poll_at: None,
             successor: None,
+            sound_loss: 0,
             longest_wait: match hotplug::is_announced() {
                 true => RETRY.1,
                 false => UNANNOUNCED_RETRY,
@@ -191,6 +193,12 @@ impl Hub {
     /// Encodes a video stream so, now or when it is next started.
     pub fn set_rate(&self, stream: Stream, rate: VideoRate) {
         let _ = self.requests.send(Request::Rate(stream, rate));
+    }
+
+    /// Prepares the sound for so much loss, in percent, now and when it is next
+    /// started.
+    pub fn set_sound_loss(&self, percent: u8) {
+        let _ = self.requests.send(Request::SoundLoss(percent));
     }
 
     /// Where the time of the picture's frames goes.
@@ -389,6 +397,8 @@ struct Thread {
     poll_at: Option<Instant>,
     /// Takes the source's place when nobody watches.
     successor: Option<(Box<dyn Source>, Option<ProfileLevelId>)>,
+    /// In percent; a successor is told it too.
+    sound_loss: u8,
     longest_wait: Duration,
 }
 
@@ -457,6 +467,10 @@ impl Thread {
                 }
             }
             Request::Rate(stream, rate) => self.source.set_rate(stream, rate),
+            Request::SoundLoss(percent) => {
+                self.sound_loss = percent;
+                self.source.set_sound_loss(percent);
+            }
             Request::Flowing(stream, run) => self.flowing(stream, run),
             Request::Failed(stream, run, error) => self.failed(stream, run, &error, now),
             Request::DeviceAppeared => {
@@ -481,6 +495,7 @@ impl Thread {
             self.source = source;
             *lock(&self.shared.profile) = profile;
             self.source.attach(Waker(self.requests.clone()));
+            self.source.set_sound_loss(self.sound_loss);
             self.source.prepare();
             self.poll_at = self.source.poll(Instant::now());
             info!("picture and sound follow the new configuration");

@@ -11,12 +11,14 @@
 //!   description around it. [`probe`] tries an encoder out before it is used.
 //! * [`recovery`] and [`learned`] are pure: what to do when a device or an
 //!   encoder fails, and what that teaches. [`status`] is what viewers are told.
+//! * [`drift`] is how far a sound card's pace is from the clock's.
 //! * [`latency`] is where a frame's time goes.
 //!
 //! Nothing here knows WebRTC; the viewers' side is [`crate::peer`].
 
 pub mod controls;
 pub mod discovery;
+pub mod drift;
 pub mod encoder;
 pub mod frame;
 pub mod gst;
@@ -282,6 +284,12 @@ pub trait Source: Send {
     /// that does not encode has nothing to change.
     fn set_rate(&mut self, stream: Stream, rate: VideoRate) {
         let _ = (stream, rate);
+    }
+
+    /// Prepares the sound for so much loss from now on, in percent. A source
+    /// that does not encode has nothing to change.
+    fn set_sound_loss(&mut self, percent: u8) {
+        let _ = percent;
     }
 
     /// Makes ready what can be made ready without opening a device.

@@ -409,6 +409,12 @@ fn element(encoder: &Encoder, bits_per_second: u32, fps: u32, memory: Memory) ->
     }
 }
 
+/// The name of the encoder in a sound pipeline.
+pub const SOUND_ENCODER: &str = "opus";
+/// And that of the element whose output are the samples as they were captured:
+/// in 16 bits, one channel, at the microphone's own rate.
+pub const SOUND_CAPTURE: &str = "capture";
+
 /// A sound pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SoundPlan {
@@ -452,9 +458,9 @@ pub fn sound(
         ),
     };
     let description = format!(
-        "{source} ! audioconvert ! audioresample ! \
-         audio/x-raw,format=S16LE,rate=48000,channels=1 ! \
-         opusenc audio-type=voice frame-size=20 inband-fec=true packet-loss-percentage=10 \
+        "{source} ! audioconvert name={SOUND_CAPTURE} ! \
+         audio/x-raw,format=S16LE,channels=1 ! audioresample ! audio/x-raw,rate=48000 ! \
+         opusenc name={SOUND_ENCODER} audio-type=voice frame-size=20 inband-fec=true \
          perfect-timestamp=true bitrate={} ! {SINK}",
         config.bitrate_kbps.saturating_mul(1000)
     );
@@ -485,8 +491,15 @@ fn microphone(config: &AudioConfig, microphones: &[Microphone]) -> Result<String
 
 /// The default buffer of 200 ms is latency; the clock is the system's, shared
 /// with the picture.
+///
+/// Of the ways to live with two clocks, the default ("skew") drops samples
+/// whenever the card or the machine is some 60 ms behind. Here each buffer is
+/// stamped with the time at which it was read, and [`super::drift`] makes the
+/// best of that. The driver's own stamps are not used: behind ALSA's plug-ins
+/// they are of the wall clock, and GStreamer takes them for its own.
 fn microphone_source(device: &str) -> String {
-    const BUFFERS: &str = "buffer-time=60000 latency-time=10000 provide-clock=false";
+    const BUFFERS: &str =
+        "buffer-time=60000 latency-time=10000 provide-clock=false slave-method=re-timestamp";
     let named = |key: &str, name: &str| match name {
         "" => String::new(),
         name => format!(" {key}={}", quoted(name)),
@@ -496,7 +509,10 @@ fn microphone_source(device: &str) -> String {
     } else if let Some(name) = device.strip_prefix("pipewire:") {
         format!("pipewiresrc name=device{}", named("target-object", name))
     } else {
-        format!("alsasrc name=device device={} {BUFFERS}", quoted(device))
+        format!(
+            "alsasrc name=device device={} {BUFFERS} use-driver-timestamps=false",
+            quoted(device)
+        )
     }
 }
 

@@ -120,6 +120,7 @@ impl Interceptor for Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::drift::Drift;
     use rtc::interceptor::AttributedPacket;
     use rtc::shared::TransportContext;
     use std::time::Duration;
@@ -156,5 +157,47 @@ mod tests {
         assert_eq!(reported(&mut clock, 1, now), 45_000 - 100);
         assert_eq!(reported(&mut clock, 2, now), 25_000);
         assert_eq!(reported(&mut clock, 3, now), 5, "of it nothing is known");
+    }
+
+    #[test]
+    fn sound_of_a_fast_card_stays_with_the_picture_for_ten_minutes() {
+        for ppm in [-300.0, 300.0] {
+            let captured = Captured::default();
+            let mut clock = Clock::new(captured.clone());
+            let epoch = Instant::now();
+            let mut drift = Drift::default();
+            let mut random = fastrand::Rng::with_seed(1);
+            let second = 1.0 / (1.0 + ppm / 1e6);
+            let mut worst = 0.0_f64;
+            for n in 0..60_000_u32 {
+                // 10 ms by the card's count, read up to 3 ms late.
+                let began = 0.01 * second * f64::from(n);
+                let stamp = began + 0.003 * random.f64();
+                let place = drift.take(Duration::from_secs_f64(stamp), 480, 48_000);
+                let at = epoch + drift.captured(place);
+                let rtp_time = (place.as_secs_f64() * 48_000.0).round() as u32;
+                captured.note(2, rtp_time, at, 48_000);
+                // The picture's time line is the clock's.
+                let frame = epoch + Duration::from_secs_f64(began);
+                captured.note(1, (began * 90_000.0) as u32, frame, 90_000);
+                if n < 1_000 || n % 100 != 0 {
+                    continue;
+                }
+                // What was captured together, as the reports' receiver sees it:
+                // sound of this place, and the picture of that moment.
+                let now = epoch + Duration::from_secs_f64(began + 0.06);
+                let since = |reported: u32, timestamp: u32, rate: f64| {
+                    f64::from(reported.wrapping_sub(timestamp).cast_signed()) / rate
+                };
+                let sound = since(reported(&mut clock, 2, now), rtp_time, 48_000.0);
+                let picture = since(
+                    reported(&mut clock, 1, now),
+                    (began * 90_000.0) as u32,
+                    90_000.0,
+                );
+                worst = worst.max((sound - picture).abs());
+            }
+            assert!(worst < 0.005, "{ppm} ppm: {worst} s apart");
+        }
     }
 }

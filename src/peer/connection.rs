@@ -28,8 +28,9 @@ use webrtc::rtp_transceiver::RtpSender;
 
 use super::burst::Waiting;
 use super::candidate::host_candidates;
+use super::capture_time;
 use super::clock::Captured;
-use super::engine::{self, PLAYOUT_DELAY_URI};
+use super::engine::{self, MIME_TYPE_RED, PLAYOUT_DELAY_URI};
 use super::estimate::Path;
 use super::feedback::{Feedback, Listener};
 use super::pacer::Pace;
@@ -144,6 +145,10 @@ impl Listener for Told {
     fn remb(&self, bits_per_second: u32, now: Instant) {
         self.path.remb(bits_per_second, self.shared.bounds(), now);
     }
+
+    fn sound_lost(&self, fraction: f64, now: Instant) {
+        self.path.sound_lost(fraction, now);
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -194,12 +199,13 @@ impl Connection {
         let started = Instant::now();
         let bounds = shared.bounds();
         let path = Path::new(bounds);
-        let seat = Arc::new(shared.quality.join(offer.video.codec, path.clone()));
+        let seat = Arc::new(shared.quality.join(&offer, path.clone()));
         let video = Stream::Video(seat.assigned().borrow().encoding);
         // The encoder starts while ICE and DTLS are under way.
-        let mut watches = vec![(video, shared.hub.watch(video))];
-        if shared.with_audio && offer.opus.is_some() {
-            watches.push((Stream::Audio, shared.hub.watch(Stream::Audio)));
+        let mut watches = vec![(video, engine::video_codec(&offer), shared.hub.watch(video))];
+        if let Some(sound) = offer.sound.as_ref().filter(|_| shared.with_audio) {
+            let codec = engine::audio_codec(sound);
+            watches.push((Stream::Audio, codec, shared.hub.watch(Stream::Audio)));
         }
 
         let (tell, heard) = mpsc::channel(HEARD);
@@ -292,11 +298,11 @@ impl Connection {
 
     async fn first_answer(
         &mut self,
-        watches: Vec<(Stream, Watch)>,
+        watches: Vec<(Stream, RTCRtpCodec, Watch)>,
         offer: &Offer,
     ) -> Result<(), PeerError> {
-        for (stream, watch) in watches {
-            let outlet = add_track(&*self.connection, stream, watch, offer)
+        for (stream, codec, watch) in watches {
+            let outlet = add_track(&*self.connection, stream, codec, watch, offer)
                 .await
                 .map_err(while_doing("adding a track"))?;
             self.outlets.push(outlet);
@@ -532,6 +538,7 @@ impl Connection {
     }
 
     async fn start_sending(&mut self) {
+        let with_sound = self.outlets.iter().any(|o| o.stream == Stream::Audio);
         for outlet in &mut self.outlets {
             if outlet.task.is_some() {
                 continue;
@@ -548,14 +555,24 @@ impl Connection {
                 warn!(stream = %outlet.stream, "the viewer's page took none of our codecs");
                 continue;
             };
+            let red = negotiated
+                .codecs
+                .iter()
+                .find(|c| c.rtp_codec.mime_type.eq_ignore_ascii_case(MIME_TYPE_RED))
+                .map(|c| c.payload_type);
+            let extension = |uri: &str| {
+                let extensions = &negotiated.header_extensions;
+                let found = extensions.iter().find(|e| e.uri == uri);
+                found.and_then(|e| u8::try_from(e.id).ok())
+            };
             let parameters = Parameters {
                 ssrc: outlet.ssrc,
                 payload_type: codec.payload_type,
-                playout_delay: negotiated
-                    .header_extensions
-                    .iter()
-                    .find(|e| e.uri == PLAYOUT_DELAY_URI && outlet.stream != Stream::Audio)
-                    .and_then(|e| u8::try_from(e.id).ok()),
+                red,
+                playout_delay: extension(PLAYOUT_DELAY_URI)
+                    .filter(|_| outlet.stream != Stream::Audio),
+                with_sound,
+                capture_time: extension(capture_time::URI),
             };
             let Some(watch) = outlet.watch.take() else {
                 continue;
@@ -564,6 +581,7 @@ impl Connection {
                 track: outlet.track.clone(),
                 parameters,
                 waiting: self.waiting.clone(),
+                path: self.path.clone(),
                 pace: self.pace.clone(),
                 captured: self.captured.clone(),
                 seat: (outlet.stream != Stream::Audio).then(|| self.seat.clone()),
@@ -637,19 +655,19 @@ async fn build(
 async fn add_track(
     connection: &dyn PeerConnection,
     stream: Stream,
+    codec: RTCRtpCodec,
     watch: Watch,
     offer: &Offer,
 ) -> webrtc::error::Result<Outlet> {
-    let (kind, codec, rtx, label): (_, RTCRtpCodec, _, _) = match stream {
+    let (kind, rtx, label) = match stream {
         Stream::Video(_) => (
             RtpCodecKind::Video,
-            engine::video_codec(offer),
             offer.video.rtx.map(|_| RTCRtpRtxParameters {
                 ssrc: fastrand::u32(1..),
             }),
             "video",
         ),
-        Stream::Audio => (RtpCodecKind::Audio, engine::audio_codec(), None, "audio"),
+        Stream::Audio => (RtpCodecKind::Audio, None, "audio"),
     };
     let ssrc = fastrand::u32(1..);
     let track = Arc::new(TrackLocalStaticRTP::new(MediaStreamTrack::new(

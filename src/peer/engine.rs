@@ -13,13 +13,14 @@ use webrtc::error::Result;
 use webrtc::peer_connection::{MediaEngine, Registry};
 
 use super::burst::{Burst, Waiting};
+use super::capture_time;
 use super::clock::{Captured, Clock};
 use super::estimate::{Bounds, Estimator, Path};
 use super::feedback::Feedback;
 use super::pacer::{Pace, Pacer};
 use super::repair::Repair;
 use super::with_rtx::WithRtx;
-use crate::sdp::{Offer, VideoCodec};
+use crate::sdp::{Offer, SoundFormat, VideoCodec};
 
 /// Asks the receiver for a jitter buffer of no more than it needs
 /// (<http://www.webrtc.org/experiments/rtp-hdrext/playout-delay>).
@@ -59,13 +60,18 @@ pub(super) fn video_codec(offer: &Offer) -> RTCRtpCodec {
     }
 }
 
-/// The codec of the audio track.
-pub(super) fn audio_codec() -> RTCRtpCodec {
+/// In the answer, beside Opus; the crate has no name for it.
+pub(super) const MIME_TYPE_RED: &str = "audio/red";
+
+/// The codec of the audio track, as the offer writes it.
+pub(super) fn audio_codec(sound: &SoundFormat) -> RTCRtpCodec {
     RTCRtpCodec {
         mime_type: MIME_TYPE_OPUS.to_owned(),
         clock_rate: 48_000,
         channels: 2,
-        sdp_fmtp_line: "minptime=10;useinbandfec=1".to_owned(),
+        // Another spelling is a worse match than that of RED, and the crate
+        // keeps only the best ones.
+        sdp_fmtp_line: sound.fmtp.clone(),
         rtcp_feedback: vec![RTCPFeedback {
             typ: "transport-cc".to_owned(),
             parameter: String::new(),
@@ -98,19 +104,36 @@ pub(super) fn media_engine(offer: &Offer) -> Result<MediaEngine> {
             RtpCodecKind::Video,
         )?;
     }
-    if let Some(opus) = offer.opus {
+    if let Some(sound) = &offer.sound {
         engine.register_codec(
             RTCRtpCodecParameters {
-                rtp_codec: audio_codec(),
-                payload_type: opus,
+                rtp_codec: audio_codec(sound),
+                payload_type: sound.opus,
             },
             RtpCodecKind::Audio,
         )?;
+        if let Some(red) = &sound.red {
+            engine.register_codec(
+                RTCRtpCodecParameters {
+                    rtp_codec: RTCRtpCodec {
+                        mime_type: MIME_TYPE_RED.to_owned(),
+                        clock_rate: 48_000,
+                        channels: 2,
+                        sdp_fmtp_line: red.fmtp.clone(),
+                        rtcp_feedback: vec![],
+                    },
+                    payload_type: red.payload_type,
+                },
+                RtpCodecKind::Audio,
+            )?;
+        }
     }
     for (uri, kind) in [
         (TRANSPORT_CC_URI, RtpCodecKind::Video),
         (TRANSPORT_CC_URI, RtpCodecKind::Audio),
         (PLAYOUT_DELAY_URI, RtpCodecKind::Video),
+        (capture_time::URI, RtpCodecKind::Video),
+        (capture_time::URI, RtpCodecKind::Audio),
     ] {
         let extension = RTCRtpHeaderExtensionCapability {
             uri: uri.to_owned(),

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use rtc::interceptor::{BandwidthEstimator, Gcc, PacketReport};
 
 use crate::rate::Sight;
+use crate::rate::sound::{Repetition, ReportedLoss};
 
 /// What arrives is counted over so long.
 const WINDOW: Duration = Duration::from_secs(1);
@@ -103,6 +104,11 @@ struct Known {
     heard: Option<Instant>,
     /// Where the estimate is to begin anew.
     restart: Option<u32>,
+    /// Of his sound, by his receiver reports.
+    sound: ReportedLoss,
+    /// How many earlier packets those of his sound repeat, and what that
+    /// takes in bit/s.
+    repeats: (usize, u32),
 }
 
 /// What the connection's driver measures and others read. Clones are cheap.
@@ -122,11 +128,52 @@ impl Path {
             },
             heard: None,
             restart: None,
+            sound: ReportedLoss::default(),
+            repeats: (0, 0),
         })))
     }
 
     pub fn estimate(&self) -> Estimate {
         self.lock().estimate
+    }
+
+    /// What the choice of quality needs of it: what is repeated of the sound
+    /// is not there for the picture.
+    pub fn sight(&self) -> Sight {
+        let known = self.lock();
+        let mut sight = known.estimate.sight();
+        sight.carries = sight.carries.saturating_sub(known.repeats.1);
+        sight
+    }
+
+    /// His receiver reports so much of the sound lost, 0 to 1.
+    pub fn sound_lost(&self, fraction: f64, now: Instant) {
+        self.lock().sound.report(fraction, now);
+    }
+
+    /// The share of his packets that get lost, 0 to 1: of sound as it is
+    /// reported, of all as far as transport-cc tells.
+    pub fn loss(&self, now: Instant) -> f64 {
+        let known = self.lock();
+        let heard = known
+            .heard
+            .is_some_and(|at| now.saturating_duration_since(at) < STALE);
+        let all = if heard { known.estimate.loss } else { 0.0 };
+        known.sound.get(now).unwrap_or_default().max(all)
+    }
+
+    /// The packets of sound repeat so many earlier ones, which takes so many
+    /// bit/s.
+    pub fn repeats(&self, packets: usize, bits_per_second: u32) {
+        self.lock().repeats = (packets, bits_per_second);
+    }
+
+    /// The share of his sound that is lost with all its repetitions, 0 to 1;
+    /// `None` where his receiver does not report.
+    pub fn sound_left(&self, now: Instant) -> Option<f64> {
+        let known = self.lock();
+        let loss = known.sound.get(now)?;
+        Some(Repetition::left(loss, known.repeats.0))
     }
 
     /// True once the viewer's feedback has come.

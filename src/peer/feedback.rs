@@ -1,11 +1,12 @@
 //! What a viewer tells us by RTCP: that he is there and where, that he needs a
-//! key frame, and what he takes his path to carry.
+//! key frame, what he takes his path to carry, and how much of his sound was
+//! lost.
 //!
 //! It has to be an interceptor. The crate routes a compound packet by its
 //! first part, so the PLI behind Chromium's receiver report never reaches a
 //! track.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,9 @@ use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate;
+use rtc::rtcp::receiver_report::ReceiverReport;
+use rtc::rtcp::reception_report::ReceptionReport;
+use rtc::rtcp::sender_report::SenderReport;
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 
@@ -29,12 +33,17 @@ pub(super) trait Listener: Send + Sync {
     fn address(&self, address: IpAddr);
     /// A REMB came, in bit/s.
     fn remb(&self, bits_per_second: u32, now: Instant);
+    /// A report on sound came: the fraction of packets lost since the one
+    /// before, 0 to 1 (RFC 3550 §6.4.1).
+    fn sound_lost(&self, fraction: f64, now: Instant);
 }
 
 pub(super) struct Feedback {
     listener: Box<dyn Listener>,
     alive_at: Option<Instant>,
     address: Option<IpAddr>,
+    /// SSRCs of our sound.
+    sound: HashSet<u32>,
     reads: VecDeque<TaggedPacket>,
     writes: VecDeque<TaggedPacket>,
 }
@@ -45,6 +54,7 @@ impl Feedback {
             listener,
             alive_at: None,
             address: None,
+            sound: HashSet::new(),
             reads: VecDeque::new(),
             writes: VecDeque::new(),
         }
@@ -54,6 +64,19 @@ impl Feedback {
 fn asks_for_key_frame(packet: &dyn rtc::rtcp::Packet) -> bool {
     let packet = packet.as_any();
     packet.is::<PictureLossIndication>() || packet.is::<FullIntraRequest>()
+}
+
+/// What a packet says of the streams that its sender receives. One who sends
+/// too says it in his sender reports.
+fn reports(packet: &dyn rtc::rtcp::Packet) -> &[ReceptionReport] {
+    let packet = packet.as_any();
+    if let Some(report) = packet.downcast_ref::<ReceiverReport>() {
+        &report.reports
+    } else if let Some(report) = packet.downcast_ref::<SenderReport>() {
+        &report.reports
+    } else {
+        &[]
+    }
 }
 
 impl Protocol<TaggedPacket, TaggedPacket, ()> for Feedback {
@@ -86,6 +109,12 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Feedback {
                 {
                     self.listener.remb(remb.bitrate as u32, packet.now);
                 }
+                for report in reports(part.as_ref()) {
+                    if self.sound.contains(&report.ssrc) {
+                        let fraction = f64::from(report.fraction_lost) / 256.0;
+                        self.listener.sound_lost(fraction, packet.now);
+                    }
+                }
             }
         }
         self.reads.push_back(packet);
@@ -107,8 +136,16 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Feedback {
 }
 
 impl Interceptor for Feedback {
-    fn bind_local_stream(&mut self, _: &StreamInfo) {}
-    fn unbind_local_stream(&mut self, _: &StreamInfo) {}
+    fn bind_local_stream(&mut self, info: &StreamInfo) {
+        if info.mime_type.starts_with("audio/") {
+            self.sound.insert(info.ssrc);
+        }
+    }
+
+    fn unbind_local_stream(&mut self, info: &StreamInfo) {
+        self.sound.remove(&info.ssrc);
+    }
+
     fn bind_remote_stream(&mut self, _: &StreamInfo) {}
     fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
 }
@@ -117,10 +154,9 @@ impl Interceptor for Feedback {
 mod tests {
     use super::*;
     use rtc::interceptor::AttributedPacket;
-    use rtc::rtcp::receiver_report::ReceiverReport;
     use rtc::shared::TransportContext;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
 
     #[derive(Default)]
     struct Count {
@@ -128,6 +164,7 @@ mod tests {
         keys: AtomicUsize,
         addresses: AtomicUsize,
         remb: AtomicUsize,
+        lost: Mutex<Vec<f64>>,
     }
 
     impl Listener for Arc<Count> {
@@ -142,6 +179,9 @@ mod tests {
         }
         fn remb(&self, bits_per_second: u32, _: Instant) {
             self.remb.store(bits_per_second as usize, Ordering::Relaxed);
+        }
+        fn sound_lost(&self, fraction: f64, _: Instant) {
+            self.lost.lock().expect("no panic").push(fraction);
         }
     }
 
@@ -171,6 +211,40 @@ mod tests {
             .expect("it takes everything");
         assert_eq!(count.keys.load(Ordering::Relaxed), 2);
         assert!(feedback.poll_read().is_some(), "others read it too");
+    }
+
+    #[test]
+    fn only_reports_on_sound_tell_of_its_loss() {
+        let count = Arc::new(Count::default());
+        let mut feedback = Feedback::new(Box::new(count.clone()));
+        for (ssrc, mime_type) in [(1, "video/H264"), (2, "audio/opus")] {
+            feedback.bind_local_stream(&StreamInfo {
+                ssrc,
+                mime_type: mime_type.into(),
+                ..Default::default()
+            });
+        }
+        let on = |ssrc, fraction_lost| ReceptionReport {
+            ssrc,
+            fraction_lost,
+            ..Default::default()
+        };
+        let receiver = ReceiverReport {
+            reports: vec![on(1, 255), on(2, 64), on(3, 255)],
+            ..Default::default()
+        };
+        // One who sends too.
+        let sender = SenderReport {
+            reports: vec![on(2, 0)],
+            ..Default::default()
+        };
+        feedback
+            .handle_read(rtcp(
+                Instant::now(),
+                vec![Box::new(receiver), Box::new(sender)],
+            ))
+            .expect("it takes everything");
+        assert_eq!(*count.lost.lock().expect("no panic"), [0.25, 0.0]);
     }
 
     #[test]

@@ -12,6 +12,7 @@
 
 mod burst;
 mod candidate;
+mod capture_time;
 mod channel;
 mod clock;
 mod connection;
@@ -23,6 +24,7 @@ mod memory;
 pub mod messages;
 mod pacer;
 mod quality;
+mod red;
 mod repair;
 mod roaming;
 mod sender;

@@ -10,8 +10,9 @@ use tracing::{debug, info};
 
 use super::estimate::Path;
 use crate::media::{Encoding, Hub, Stream, VideoRate};
+use crate::rate::sound::SharedLoss;
 use crate::rate::{Decision, Settings, TICK, Tiers, ViewerId};
-use crate::sdp::VideoCodec;
+use crate::sdp::{Offer, VideoCodec};
 
 /// What a viewer is to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub(super) struct Assignment {
 struct Member {
     codec: VideoCodec,
     path: Path,
+    /// His decoder makes use of Opus's in-band FEC.
+    inband_fec: bool,
     assigned: watch::Sender<Assignment>,
 }
 
@@ -31,6 +34,8 @@ struct State {
     settings: Settings,
     tiers: HashMap<VideoCodec, Tiers>,
     members: HashMap<ViewerId, Member>,
+    /// What the encoder of the sound is told.
+    sound_loss: SharedLoss,
     joined: ViewerId,
     /// A task looks at the paths.
     looking: bool,
@@ -59,6 +64,7 @@ impl Quality {
                 settings,
                 tiers: HashMap::new(),
                 members: HashMap::new(),
+                sound_loss: SharedLoss::default(),
                 joined: 0,
                 looking: false,
             }),
@@ -67,7 +73,8 @@ impl Quality {
 
     /// A viewer comes, of whose path this is known and will become known. His
     /// encoder is told its bitrate before it can be started.
-    pub(super) fn join(self: &Arc<Self>, codec: VideoCodec, path: Path) -> Seat {
+    pub(super) fn join(self: &Arc<Self>, offer: &Offer, path: Path) -> Seat {
+        let codec = offer.video.codec;
         let now = Instant::now();
         let mut state = self.lock();
         state.joined += 1;
@@ -76,7 +83,7 @@ impl Quality {
             settings, tiers, ..
         } = &mut *state;
         let tiers = tiers.entry(codec).or_insert_with(|| Tiers::new(settings));
-        let tier = tiers.join(id, path.estimate().sight(), now);
+        let tier = tiers.join(id, path.sight(), now);
         let (assigned, receiver) = watch::channel(Assignment {
             encoding: Encoding { codec, tier },
             thinned: false,
@@ -84,6 +91,7 @@ impl Quality {
         let member = Member {
             codec,
             path,
+            inband_fec: offer.sound.as_ref().is_some_and(|s| s.inband_fec),
             assigned,
         };
         state.members.insert(id, member);
@@ -120,7 +128,7 @@ impl Quality {
         for (id, member) in members.iter() {
             let codec = member.codec;
             let tiers = tiers.entry(codec).or_insert_with(|| Tiers::new(settings));
-            let tier = tiers.join(*id, member.path.estimate().sight(), now);
+            let tier = tiers.join(*id, member.path.sight(), now);
             member.assigned.send_replace(Assignment {
                 encoding: Encoding { codec, tier },
                 thinned: false,
@@ -130,11 +138,24 @@ impl Quality {
     }
 
     fn poll(&self, state: &mut State, now: Instant) {
-        let State { tiers, members, .. } = state;
+        let State {
+            tiers,
+            members,
+            sound_loss,
+            ..
+        } = state;
         for (id, member) in members.iter() {
             if let Some(tiers) = tiers.get_mut(&member.codec) {
-                tiers.sight(*id, member.path.estimate().sight());
+                tiers.sight(*id, member.path.sight());
             }
+        }
+        let losses = members
+            .values()
+            .filter(|m| m.inband_fec)
+            .filter_map(|m| m.path.sound_left(now));
+        if let Some(percent) = sound_loss.update(losses, now) {
+            debug!(percent, "loss that the sound is prepared for");
+            self.hub.set_sound_loss(percent);
         }
         for (codec, tiers) in tiers.iter_mut() {
             for decision in tiers.poll(now) {

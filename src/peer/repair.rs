@@ -6,6 +6,18 @@
 //! while the last repetition is still on its way. Here repairs have a share of
 //! what the path carries, a packet is repeated once in a round trip, and not
 //! when it would come too late.
+//!
+//! # Why there is no FEC for the picture
+//!
+//! Chromium offers and takes `flexfec-03` (version 156 counted the repair
+//! packets that the crate's encoder made). One repair packet after each ten
+//! costs 9 % of the path, always, and mends a loss that is alone among eleven
+//! packets: at 5 % random loss six in ten, in a burst none. The rest is resent
+//! all the same, and it is the rest that a frozen picture waits for. Measured
+//! with 1.5 Mbit/s at 5 % loss, 80 ms round trip: a quarter fewer NACKs, 14 %
+//! fewer retransmissions, and as long frozen as without; with one in five the
+//! path was too full and the picture worse. ULPFEC (RFC 5109) goes inside RED on
+//! the picture's own sequence numbers and is worth no more.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};

@@ -5,7 +5,7 @@
 //! other comes; SSRC, sequence numbers and timestamps go on over it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use rtc::rtp;
@@ -16,9 +16,12 @@ use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 
 use super::burst::Waiting;
+use super::capture_time::CaptureTime;
 use super::clock::Captured;
+use super::estimate::Path;
 use super::pacer::Pace;
 use super::quality::{Assignment, Seat};
+use super::red::Repeater;
 use crate::media::{Frame, Hub, Stream, Watch};
 
 /// A key frame that was asked for and did not come is asked for again.
@@ -33,16 +36,27 @@ const BACKLOG: usize = 250;
 /// A frame of another tier may be as old as the last one, but time does not
 /// stand still for a viewer: 1 ms at 90 kHz.
 const STEP: u32 = 90;
-/// Minimum and maximum playout delay of zero, in units of 10 ms, 12 bits each.
+/// Minimum and maximum playout delay, in units of 10 ms, 12 bits each: none.
 const NO_DELAY: Bytes = Bytes::from_static(&[0, 0, 0]);
+/// None either, but up to 400 ms to wait for the sound: a receiver that may not
+/// delay the picture shows it as much too early as its jitter buffer of the
+/// sound is long. Chromium shows at once what has to wait for nothing, up to a
+/// maximum of 500 ms.
+const DELAY_FOR_SOUND: Bytes = Bytes::from_static(&[0, 0, 40]);
 
 /// The RTP parameters that hold for one viewer and stream.
 #[derive(Debug, Clone)]
 pub(super) struct Parameters {
     pub ssrc: u32,
     pub payload_type: u8,
+    /// That of packets of sound which repeat earlier ones, if negotiated.
+    pub red: Option<u8>,
     /// The id negotiated for the playout-delay extension, if any.
     pub playout_delay: Option<u8>,
+    /// The viewer is sent sound with this picture.
+    pub with_sound: bool,
+    /// The id negotiated for the time of capture.
+    pub capture_time: Option<u8>,
 }
 
 /// A stream that is kept running, and its frames.
@@ -106,6 +120,7 @@ pub(super) struct Sending {
     pub track: Arc<TrackLocalStaticRTP>,
     pub parameters: Parameters,
     pub waiting: Waiting,
+    pub path: Path,
     pub pace: Pace,
     pub captured: Captured,
     pub seat: Option<Arc<Seat>>,
@@ -119,6 +134,10 @@ impl Sending {
     /// who is not reachable is sent nothing, and asks for one when he is back.
     pub async fn run(self, stream: Stream, watch: Watch) {
         let mut headers = Headers::new(&self.parameters, stream);
+        let mut repeater = self.parameters.red.map(|red| {
+            let opus = self.parameters.payload_type;
+            Repeater::new(opus, red, self.path.clone())
+        });
         let mut present = Feed::new(stream, watch, &self.hub);
         let mut next: Option<Feed> = None;
         let mut last_key: Option<Instant> = None;
@@ -203,7 +222,15 @@ impl Sending {
             );
             let is_video = stream != Stream::Audio;
             let timed = is_video.then_some(&frame);
-            self.waiting.extend(headers.packets(&frame), timed);
+            let now = Instant::now();
+            let packets = headers.packets(&frame);
+            self.waiting.extend(
+                packets.map(|packet| match &mut repeater {
+                    Some(repeater) => repeater.protect(packet, now),
+                    None => packet,
+                }),
+                timed,
+            );
             if self.track.write_rtp(headers.signal()).await.is_err() {
                 return;
             }
@@ -239,7 +266,9 @@ struct Headers {
     /// The last frame's timestamp.
     last: Option<u32>,
     playout_delay: Option<u8>,
+    delay: Bytes,
     delay_frames: u32,
+    capture_time: Option<CaptureTime>,
 }
 
 impl Headers {
@@ -256,7 +285,12 @@ impl Headers {
             offset: fastrand::u32(..),
             last: None,
             playout_delay: parameters.playout_delay,
+            delay: match parameters.with_sound {
+                true => DELAY_FOR_SOUND,
+                false => NO_DELAY,
+            },
             delay_frames: DELAY_FRAMES,
+            capture_time: parameters.capture_time.map(CaptureTime::new),
         }
     }
 
@@ -283,10 +317,14 @@ impl Headers {
         header.extensions.clear();
         header.extension = false;
         if let Some(id) = delay
-            && header.set_extension(id, NO_DELAY).is_err()
+            && header.set_extension(id, self.delay.clone()).is_err()
         {
             debug!(id, "the playout-delay extension has an id we cannot write");
         }
+        let mut captured = self.capture_time.as_mut().and_then(|time| {
+            let bytes = time.of(frame.captured_at, Instant::now(), SystemTime::now())?;
+            Some((time.id, bytes))
+        });
         let last = frame.payloads.len() - 1;
         let is_audio = self.is_audio;
         frame.payloads.iter().enumerate().map(move |(i, payload)| {
@@ -294,6 +332,12 @@ impl Headers {
                 header: header.clone(),
                 payload: payload.clone(),
             };
+            // The first packet of a frame speaks for all.
+            if let Some((id, bytes)) = captured.take()
+                && packet.header.set_extension(id, bytes).is_err()
+            {
+                debug!(id, "the capture-time extension has an id we cannot write");
+            }
             // RFC 6184 §5.1, RFC 7741 §4.1: the last packet of a picture.
             packet.header.marker = i == last && !is_audio;
             header.sequence_number = header.sequence_number.wrapping_add(1);
@@ -331,7 +375,10 @@ mod tests {
         let parameters = Parameters {
             ssrc: 7,
             payload_type: 102,
+            red: None,
             playout_delay: None,
+            with_sound: false,
+            capture_time: None,
         };
         Headers::new(&parameters, Stream::Video(Encoding::H264))
     }

@@ -12,6 +12,8 @@
 //! * He goes up again when his path has carried enough for some seconds, and
 //!   not soon after he came down; each vain attempt doubles that time.
 
+pub mod sound;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 

@@ -11,6 +11,9 @@
  *
  *   silent      no frame comes, and no error
  *   broken      DQBUF fails with EIO
+ *   clap        YUYV is black, but for the first 100 ms of each full second of
+ *               the monotonic clock: then its luma is 235 less the milliseconds
+ *               since
  *   no-space    a line a mode, FOURCC WIDTH HEIGHT: STREAMON fails with ENOSPC,
  *               as where the USB bus is full
  *
@@ -411,6 +414,20 @@ static ssize_t fill(const struct camera *camera, uint32_t index) {
   return length;
 }
 
+/* Shows the clapping in place of what is in the buffer. */
+static void clap(const struct camera *camera, uint32_t index, ssize_t length) {
+  uint8_t *memory =
+      mmap(NULL, camera->buffer_size, PROT_WRITE, MAP_SHARED, camera->memory[index], 0);
+  if (memory == MAP_FAILED) return;
+  int64_t since = camera->filled[0].at % 1000000000 / 1000000;
+  uint8_t luma = since < 100 ? (uint8_t)(235 - since) : 16;
+  for (ssize_t i = 0; i + 1 < length; i += 2) {
+    memory[i] = luma;
+    memory[i + 1] = 128;
+  }
+  munmap(memory, camera->buffer_size);
+}
+
 static int dequeue_buffer(struct camera *camera, struct v4l2_buffer *buffer) {
   ssize_t length;
   if (!camera->streaming) return fail(EINVAL);
@@ -419,6 +436,8 @@ static int dequeue_buffer(struct camera *camera, struct v4l2_buffer *buffer) {
   if (camera->filled_count == 0) return fail(EAGAIN);
   length = fill(camera, camera->queue[0]);
   if (length < 0) return fail(EIO);
+  if (camera->mode->format == V4L2_PIX_FMT_YUYV && has_fault(camera, "clap"))
+    clap(camera, camera->queue[0], length);
   memset(buffer, 0, sizeof *buffer);
   buffer->type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
   buffer->index = camera->queue[0];

@@ -2,11 +2,14 @@
  * card, and can be unplugged. tests/support/shims.rs writes the ALSA
  * configuration that names it:
  *
- *   pcm.NAME { type testmic  node FILE  frequency HZ }
+ *   pcm.NAME { type testmic  node FILE  frequency HZ  ppm PACE  sound RAW }
  *
  * The microphone is there while FILE is; an open that is older than the
  * present FILE stays dead. While FILE.silent is there no sound comes, and no
- * error; while FILE.mute is there it is all zeros.
+ * error; while FILE.mute is there it is all zeros; while FILE.clap is there it
+ * hears 20 ms of 1 kHz at each full second of the monotonic clock. Its crystal runs fast by
+ * PACE parts in a million, or slow where that is negative. With RAW, a file of
+ * 48 kHz mono in 16 bits, it hears that over and over instead of a sine.
  *
  * Made with ALSA's own kit for such plug-ins (pcm_ioplug; alsa-lib,
  * doc "PCM External Plugin SDK"). ALSA's types "file" and "null" have no pace.
@@ -17,6 +20,8 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -30,7 +35,11 @@ struct microphone {
   char node[PATH];
   struct timespec born; /* of the node, when it was opened */
   long frequency;
+  int16_t *sound; /* or NULL */
+  size_t samples;
+  double rate; /* frames a second of our clock */
   bool running;
+  struct timespec started;
   struct timespec last;                 /* when `recorded` was brought up to date */
   double recorded;                      /* frames since the start */
   snd_pcm_uframes_t taken;              /* of them by the program */
@@ -57,7 +66,9 @@ static void record(struct microphone *microphone) {
   double passed = (double)(now.tv_sec - microphone->last.tv_sec) +
                   (double)(now.tv_nsec - microphone->last.tv_nsec) / 1e9;
   microphone->last = now;
-  if (microphone->running && !has_fault(microphone, "silent")) microphone->recorded += passed * RATE;
+  if (microphone->running && !has_fault(microphone, "silent")) {
+    microphone->recorded += passed * microphone->rate;
+  }
 }
 
 static void set_clock(const struct microphone *microphone, long period) {
@@ -71,9 +82,10 @@ static int on_start(snd_pcm_ioplug_t *io) {
   if (is_unplugged(microphone)) return -ENODEV;
   record(microphone);
   microphone->running = true;
+  microphone->started = microphone->last;
   microphone->recorded = 0;
   microphone->taken = 0;
-  set_clock(microphone, 1000000000L / RATE * (long)io->period_size);
+  set_clock(microphone, (long)(1e9 / microphone->rate * (double)io->period_size));
   return 0;
 }
 
@@ -82,6 +94,13 @@ static int on_stop(snd_pcm_ioplug_t *io) {
   microphone->running = false;
   set_clock(microphone, 0);
   return 0;
+}
+
+/* What it hears of the clapping in the frame that is captured as number `at`. */
+static double clap(const struct microphone *microphone, uint64_t at) {
+  double time = (double)(microphone->started.tv_nsec) / 1e9 + (double)at / microphone->rate;
+  double since = time - floor(time);
+  return since < 0.02 ? sin(2 * M_PI * 1000 * since) : 0;
 }
 
 /* Where in its buffer the card writes now. */
@@ -103,9 +122,13 @@ static snd_pcm_sframes_t on_transfer(snd_pcm_ioplug_t *io, const snd_pcm_channel
   if (is_unplugged(microphone)) return -ENODEV;
   int16_t *sample = (int16_t *)((char *)areas->addr + areas->first / 8 + areas->step / 8 * offset);
   double amplitude = has_fault(microphone, "mute") ? 0 : AMPLITUDE;
+  bool claps = has_fault(microphone, "clap");
   for (snd_pcm_uframes_t i = 0; i < frames; i++) {
-    double turns = (double)(microphone->played++ % RATE) * (double)microphone->frequency / RATE;
+    uint64_t at = microphone->played++;
+    double turns = (double)(at % RATE) * (double)microphone->frequency / RATE;
     int16_t value = (int16_t)(amplitude * sin(2 * M_PI * turns));
+    if (microphone->sound) value = amplitude > 0 ? microphone->sound[at % microphone->samples] : 0;
+    if (claps) value = (int16_t)(amplitude * clap(microphone, microphone->taken + i));
     for (int channel = 0; channel < CHANNELS; channel++) *sample++ = value;
   }
   microphone->taken += frames;
@@ -129,9 +152,23 @@ static int on_revents(snd_pcm_ioplug_t *io, struct pollfd *polled, unsigned coun
   return 0;
 }
 
+/* Reads the file that the microphone is to hear. */
+static int read_sound(struct microphone *microphone, const char *path) {
+  struct stat found;
+  FILE *file = fopen(path, "rb");
+  if (!file) return -errno;
+  if (fstat(fileno(file), &found) == 0) microphone->sound = malloc((size_t)found.st_size);
+  if (microphone->sound)
+    microphone->samples = fread(microphone->sound, sizeof(int16_t),
+                                (size_t)found.st_size / sizeof(int16_t), file);
+  fclose(file);
+  return microphone->samples ? 0 : -EINVAL;
+}
+
 static int on_close(snd_pcm_ioplug_t *io) {
   struct microphone *microphone = io->private_data;
   close(microphone->clock);
+  free(microphone->sound);
   free(microphone);
   return 0;
 }
@@ -164,8 +201,8 @@ static int constrain(snd_pcm_ioplug_t *io) {
 }
 
 SND_PCM_PLUGIN_DEFINE_FUNC(testmic) {
-  const char *node = NULL;
-  long frequency = 0;
+  const char *node = NULL, *sound = NULL;
+  long frequency = 0, ppm = 0;
   snd_config_iterator_t at, next;
   struct stat found;
   (void)root;
@@ -174,7 +211,9 @@ SND_PCM_PLUGIN_DEFINE_FUNC(testmic) {
     const char *key;
     if (snd_config_get_id(entry, &key) < 0) continue;
     if (!strcmp(key, "node")) snd_config_get_string(entry, &node);
+    if (!strcmp(key, "sound")) snd_config_get_string(entry, &sound);
     if (!strcmp(key, "frequency")) snd_config_get_integer(entry, &frequency);
+    if (!strcmp(key, "ppm")) snd_config_get_integer(entry, &ppm);
   }
   if (stream != SND_PCM_STREAM_CAPTURE || !node || frequency <= 0) return -EINVAL;
   if (lstat(node, &found) < 0) return -ENOENT;
@@ -183,7 +222,14 @@ SND_PCM_PLUGIN_DEFINE_FUNC(testmic) {
   if (!microphone) return -ENOMEM;
   snprintf(microphone->node, sizeof microphone->node, "%s", node);
   microphone->born = found.st_mtim;
+  int unread = sound ? read_sound(microphone, sound) : 0;
+  if (unread < 0) {
+    free(microphone->sound);
+    free(microphone);
+    return unread;
+  }
   microphone->frequency = frequency;
+  microphone->rate = RATE * (1 + (double)ppm / 1e6);
   microphone->clock = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
   microphone->io.version = SND_PCM_IOPLUG_VERSION;
   microphone->io.name = "test microphone";
@@ -194,6 +240,7 @@ SND_PCM_PLUGIN_DEFINE_FUNC(testmic) {
   int error = snd_pcm_ioplug_create(&microphone->io, name, stream, mode);
   if (error < 0) {
     close(microphone->clock);
+    free(microphone->sound);
     free(microphone);
     return error;
   }

@@ -22,6 +22,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use super::relay::Relay;
 use super::{SOON, until};
 
 /// What a browser has and how it looks.
@@ -56,6 +57,9 @@ impl Default for Person {
 
 /// The camera's ICE user of the present call (RFC 8839 §5.4).
 const UFRAG: &str = "cameraAgent.pc.remoteDescription.sdp.match(/a=ice-ufrag:(.*)/)[1]";
+
+/// The browser's candidates show its addresses, not names.
+pub const PLAIN_ADDRESSES: &str = "--disable-features=WebRtcHideLocalIpsWithMdns";
 
 /// A running browser; dropping it ends it.
 pub struct Browser {
@@ -192,6 +196,44 @@ impl Browser {
     pub async fn call(&self, name: &str) {
         let button = format!("#users button[data-name=\"{name}\"]:enabled");
         self.click(&button).await;
+    }
+
+    /// From the next call on all media goes through `relay`: the device is told
+    /// its address, and no candidate of the device is taken. Needs
+    /// [`PLAIN_ADDRESSES`].
+    pub async fn go_through(&self, relay: &Relay) {
+        let front = relay.front();
+        self.js(&format!(
+            "(() => {{
+              const send = WebSocket.prototype.send;
+              WebSocket.prototype.send = function (text) {{
+                const frame = JSON.parse(text);
+                if (frame.type === 'new-ice-candidate') {{
+                  const fields = frame.candidate.candidate.split(' ');
+                  if (fields[2] !== 'udp' || fields[4] !== '127.0.0.1') return;
+                  globalThis.ownPort = Number(fields[5]);
+                  [fields[4], fields[5]] = ['{}', '{}'];
+                  frame.candidate.candidate = fields.join(' ');
+                }}
+                send.call(this, JSON.stringify(frame));
+              }};
+              RTCPeerConnection.prototype.addIceCandidate = async () => {{}};
+            }})(), null",
+            front.ip(),
+            front.port()
+        ))
+        .await;
+    }
+
+    /// Tells `relay` where the browser is, once a call has begun.
+    pub async fn lead(&self, relay: &Relay) {
+        let port = until("a candidate of the browser", SOON, || async {
+            let port = self.js("globalThis.ownPort ?? null").await.as_u64()?;
+            self.js("delete globalThis.ownPort").await;
+            u16::try_from(port).ok()
+        })
+        .await;
+        relay.lead_to(([127, 0, 0, 1], port).into());
     }
 
     /// Remembers the present call for [`Self::is_same_call`].

@@ -30,6 +30,8 @@ pub struct Track {
     pub timeline: Timeline,
     /// Bytes of payload.
     pub bytes: u64,
+    /// Packets of sound that carry the one before once more, in-band.
+    pub fec: u64,
     /// Every SPS that did not equal the one before.
     pub sps: Vec<Vec<u8>>,
     /// The longest time between two whole pictures, since this was set to zero.
@@ -129,6 +131,7 @@ impl Track {
         self.last = Some(now);
         if header.payload_type == OPUS {
             self.frames += 1;
+            self.fec += u64::from(has_fec(&packet.payload));
             return;
         }
         match begins_key_frame(&packet.payload) {
@@ -152,6 +155,16 @@ impl Track {
             self.whole = self.first_key.is_some();
             self.key = false;
         }
+    }
+}
+
+/// True for an Opus packet with in-band FEC: one mono frame of 20 ms in SILK or
+/// hybrid mode (RFC 6716 §3.1) whose LBRR flag is set (§4.2.3, the bit after
+/// the one of voice activity).
+pub fn has_fec(packet: &[u8]) -> bool {
+    match packet {
+        [toc, first, ..] => toc >> 3 < 16 && toc & 0b111 == 0 && first & 0x40 != 0,
+        _ => false,
     }
 }
 

@@ -173,6 +173,12 @@ impl FakeCamera {
         fs::remove_file(self.description().join(fault.file())).expect("it had begun");
     }
 
+    /// A YUYV camera sees a flash at each full second of the monotonic clock. A
+    /// frame of its first 100 ms has a luma of 235 less the milliseconds since.
+    pub fn sees_claps(&self) {
+        self.write("clap", "");
+    }
+
     /// What a control was set to, if it was.
     pub fn control(&self, id: u32) -> Option<i32> {
         let path = self.description().join(format!("value-{id:08x}"));
@@ -201,18 +207,42 @@ impl FakeMicrophone {
 
     /// One that hears a sine.
     pub fn tone(hertz: u32) -> Self {
+        Self::tone_at_pace(hertz, 0)
+    }
+
+    /// The same with a crystal that runs fast by so many parts in a million.
+    pub fn tone_at_pace(hertz: u32, ppm: i32) -> Self {
+        Self::with(&format!("frequency {hertz} ppm {ppm}"))
+    }
+
+    /// One that hears these samples, 48 kHz mono, over and over; its crystal
+    /// runs fast by so many parts in a million.
+    pub fn hearing(samples: &[i16], ppm: i32) -> Self {
+        let this = Self::with(&format!("frequency 440 ppm {ppm}"));
+        let sound = this.folder.path().join("sound");
+        let bytes: Vec<u8> = samples.iter().flat_map(|s| s.to_le_bytes()).collect();
+        fs::write(&sound, bytes).expect("written");
+        this.configure(&format!("frequency 440 ppm {ppm} sound {sound:?}"));
+        this
+    }
+
+    fn with(settings: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let microphone = Self { folder };
-        let (library, node) = (plugin(), microphone.node());
+        microphone.configure(settings);
+        microphone.replug();
+        microphone
+    }
+
+    fn configure(&self, settings: &str) {
+        let (library, node) = (plugin(), self.node());
         let name = Self::NAME;
         let configuration = format!(
             "</usr/share/alsa/alsa.conf>\n\
              pcm_type.testmic {{ lib {library:?} }}\n\
-             pcm.{name} {{ type testmic node {node:?} frequency {hertz} }}\n"
+             pcm.{name} {{ type testmic node {node:?} {settings} }}\n"
         );
-        fs::write(microphone.configuration(), configuration).expect("written");
-        microphone.replug();
-        microphone
+        fs::write(self.configuration(), configuration).expect("written");
     }
 
     fn configuration(&self) -> PathBuf {
@@ -227,6 +257,11 @@ impl FakeMicrophone {
     pub fn env(&self) -> Vec<(String, String)> {
         let path = self.configuration().display().to_string();
         vec![("ALSA_CONFIG_PATH".to_owned(), path)]
+    }
+
+    /// The table of the configuration that listens to it.
+    pub fn toml() -> String {
+        format!("[audio]\ndevice = \"{}\"\n", Self::NAME)
     }
 
     pub fn unplug(&self) {
@@ -244,6 +279,11 @@ impl FakeMicrophone {
 
     pub fn sound_again(&self) {
         fs::remove_file(self.folder.path().join("microphone.silent")).expect("it was silent");
+    }
+
+    /// It hears 20 ms of 1 kHz at each full second of the monotonic clock.
+    pub fn hears_claps(&self) {
+        fs::write(self.folder.path().join("microphone.clap"), "").expect("written");
     }
 
     /// All that comes from now on is zeros.

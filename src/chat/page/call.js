@@ -4,6 +4,7 @@
 // and, by a device over its data channel, told(message). The caller offers; the
 // callee answers once with the offered media sections and offers nothing itself.
 
+import { askForCaptureTimes } from "./latency.js";
 import { words } from "./words.js";
 
 /** A call that was never connected, and one that was, are given up then. */
@@ -84,6 +85,7 @@ export class Call {
       if (track) this.pc.addTransceiver(track, { direction: "sendrecv", streams: [stream] });
       else this.pc.addTransceiver(kind, { direction: "recvonly" });
     }
+    if (this.device) askForCaptureTimes(this.pc);
     await this.#sendOffer();
   }
 

@@ -9,9 +9,10 @@ use bytes::Bytes;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::{parse, sink, words};
+use crate::media::drift::Drift;
 use crate::media::plan::PicturePlan;
 use crate::media::pulse::Pulse;
 use crate::media::{AccessUnit, Encoding, MediaError, Output};
@@ -122,11 +123,18 @@ impl Running {
         })
     }
 
+    /// What it carries, for messages.
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
     /// Lets the sink in `bin` deliver to `output`, as long as `alive` is true.
+    /// `pace` is that of a microphone.
     pub fn deliver(
         &self,
         bin: &impl IsA<gst::Bin>,
         branch: Option<BranchId>,
+        pace: Option<Arc<Mutex<Drift>>>,
         output: SharedOutput,
         life: &Life,
     ) -> Result<(), MediaError> {
@@ -137,17 +145,27 @@ impl Running {
         let what = self.what.clone();
         // An encoder begins with one; a camera's own H.264 is joined anywhere.
         let mut key_came = false;
+        // opusenc stamps for its look-ahead of 6.5 ms, but not before the start:
+        // the first packet lies over the second one, which receivers throw away.
+        let mut overlaps = pace.is_some();
         sink.set_callbacks(
             gst_app::AppSinkCallbacks::builder()
                 .new_sample(move |sink| {
                     let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+                    if std::mem::take(&mut overlaps) {
+                        return Ok(gst::FlowSuccess::Ok);
+                    }
                     // A branch that was given up may wake up later.
                     if !alive.load(Ordering::Acquire) {
                         return Err(gst::FlowError::Eos);
                     }
-                    if let Some(unit) =
-                        access_unit(&sample, sink, branch.is_none(), inside.as_deref())
-                    {
+                    if let Some(unit) = access_unit(
+                        &sample,
+                        sink,
+                        branch.is_none(),
+                        inside.as_deref(),
+                        pace.as_deref(),
+                    ) {
                         encoded.beat(unit.encoded_at);
                         key_came |= unit.key;
                         if key_came {
@@ -272,21 +290,68 @@ fn running_time(pad: &gst::Pad, buffer: &gst::Buffer) -> Option<gst::ClockTime> 
     segment.to_running_time(buffer.pts()?)
 }
 
+/// Puts the samples that leave `pad` on a time line of their own, and says how
+/// it lies on the clock. `what` is the microphone, for the log.
+pub(super) fn watch_pace(pad: &gst::Pad, what: &str) -> Arc<Mutex<Drift>> {
+    let pace = Arc::<Mutex<Drift>>::default();
+    let (measured, what) = (pace.clone(), what.to_owned());
+    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+        if let Some(gst::PadProbeData::Buffer(buffer)) = &mut info.data
+            && let (Some(stamp), Some(pts)) = (running_time(pad, buffer), buffer.pts())
+            && let Some(rate) = rate(pad)
+        {
+            let frames = buffer.size() as u64 / BYTES_PER_FRAME;
+            let (place, news) = {
+                let mut drift = lock(&measured);
+                let place = drift.take(stamp.into(), frames, rate);
+                (place, drift.news())
+            };
+            if let Some(ppm) = news {
+                info!(microphone = %what, ppm = format_args!("{ppm:.0}"), "the sound card's pace against this machine's clock");
+            }
+            if let Ok(place) = gst::ClockTime::try_from(place) {
+                let moved = (pts + place).saturating_sub(stamp);
+                buffer.make_mut().set_pts(moved);
+            }
+        }
+        gst::PadProbeReturn::Ok
+    });
+    pace
+}
+
+/// 16 bits of one channel.
+const BYTES_PER_FRAME: u64 = 2;
+
+fn rate(pad: &gst::Pad) -> Option<u32> {
+    let caps = pad.current_caps()?;
+    let rate: i32 = caps.structure(0)?.get("rate").ok()?;
+    u32::try_from(rate).ok()
+}
+
 fn access_unit(
     sample: &gst::Sample,
     sink: &gst_app::AppSink,
     always_key: bool,
     inside: Option<&Inside>,
+    pace: Option<&Mutex<Drift>>,
 ) -> Option<AccessUnit> {
     let buffer = sample.buffer()?;
     let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
     let running_time = segment.to_running_time(buffer.pts()?)?;
+    // On the clock; the time line of sound is its card's.
+    let captured = match pace {
+        None => running_time,
+        Some(pace) => lock(pace)
+            .captured(running_time.into())
+            .try_into()
+            .unwrap_or(running_time),
+    };
     let data = Bytes::copy_from_slice(&buffer.map_readable().ok()?);
     let key = always_key || !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
     let now = Instant::now();
     let age = sink
         .current_running_time()
-        .and_then(|running| running.checked_sub(running_time))
+        .and_then(|running| running.checked_sub(captured))
         .unwrap_or_default();
     Some(AccessUnit {
         data,
@@ -466,7 +531,7 @@ impl Picture {
             .map_err(|e| failed(e.to_string()))?;
         bin.set_property("name", id.name());
         let life = Life::new();
-        self.running.deliver(&bin, Some(id), output, &life)?;
+        self.running.deliver(&bin, Some(id), None, output, &life)?;
         let sink = sink(&bin, &self.running.what)?;
         let pipeline = &self.running.pipeline;
         pipeline.add(&bin).map_err(|e| failed(e.to_string()))?;
