@@ -43,6 +43,7 @@ static ASSETS: &[Asset] = &[
     asset!("/media.js", "media.js", SCRIPT),
     asset!("/ui.js", "ui.js", SCRIPT),
     asset!("/camera.js", "camera.js", SCRIPT),
+    asset!("/stats.js", "stats.js", SCRIPT),
     asset!("/words.js", "words.js", SCRIPT),
 ];
 

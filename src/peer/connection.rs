@@ -34,6 +34,7 @@ use super::feedback::{Feedback, Listener};
 use super::pacer::Pace;
 use super::quality::Seat;
 use super::sender::{Parameters, Sending};
+use super::stats::{self, Observer, Tally};
 use super::{PeerCommand, PeerError, Peers, channel, while_doing};
 use crate::agent::{PeerEvent, SessionId};
 use crate::media::{Stream, Watch};
@@ -149,12 +150,13 @@ pub(super) struct Connection {
     path: Path,
     pace: Pace,
     captured: Captured,
+    tally: Tally,
     seat: Arc<Seat>,
     /// Where the viewer's RTCP comes from.
     address: Arc<Mutex<Option<IpAddr>>>,
     mid: String,
-    /// One task for each data channel.
-    channels: JoinSet<()>,
+    /// One task for each data channel, and one that logs how the stream goes.
+    tasks: JoinSet<()>,
     channels_opened: usize,
 }
 
@@ -181,6 +183,7 @@ impl Connection {
         let engine = engine::media_engine(&offer).map_err(while_doing("preparing the codecs"))?;
         let pace = Pace::new(path.clone());
         let captured = Captured::default();
+        let tally = Tally::default();
         let address = Arc::<Mutex<Option<IpAddr>>>::default();
         let interceptors = || {
             let told = Told {
@@ -197,6 +200,7 @@ impl Connection {
                 &path,
                 pace.clone(),
                 captured.clone(),
+                &tally,
             )
         };
         let connection = match build(
@@ -237,10 +241,11 @@ impl Connection {
             path,
             pace,
             captured,
+            tally,
             seat,
             address,
             mid: offer.mids.first().cloned().unwrap_or_default(),
-            channels: JoinSet::new(),
+            tasks: JoinSet::new(),
             channels_opened: 0,
         };
         debug!("connection made in {:?}", started.elapsed());
@@ -345,7 +350,7 @@ impl Connection {
                         None => Ok(()),
                     },
                 },
-                Some(_) = self.channels.join_next() => Ok(()),
+                Some(_) = self.tasks.join_next() => Ok(()),
             };
             if let Err(error) = result {
                 break Some(PeerEvent::Failed(error.to_string()));
@@ -356,7 +361,7 @@ impl Connection {
                 task.abort();
             }
         }
-        self.channels.shutdown().await;
+        self.tasks.shutdown().await;
         if let Err(error) = self.connection.close().await {
             debug!(%error, "closing");
         }
@@ -382,9 +387,19 @@ impl Connection {
         if self.channels_opened > MOST_CHANNELS {
             return Err(PeerError::Channels(MOST_CHANNELS));
         }
-        let serve = channel::serve(channel, self.shared.clone(), self.seat.clone());
-        self.channels.spawn(serve.in_current_span());
+        let serve = channel::serve(
+            channel,
+            self.shared.clone(),
+            self.seat.clone(),
+            self.observer(),
+        );
+        self.tasks.spawn(serve.in_current_span());
         Ok(())
+    }
+
+    fn observer(&self) -> Observer {
+        let (tally, path, seat) = (self.tally.clone(), self.path.clone(), self.seat.clone());
+        Observer::new(tally, path, seat, Instant::now())
     }
 
     async fn add_candidate(&self, candidate: Candidate) {
@@ -443,6 +458,10 @@ impl Connection {
     }
 
     async fn start_sending(&mut self) {
+        if self.outlets.iter().all(|outlet| outlet.task.is_none()) {
+            let log = stats::log(self.observer());
+            self.tasks.spawn(log.in_current_span());
+        }
         for outlet in &mut self.outlets {
             if outlet.task.is_some() {
                 continue;
@@ -477,6 +496,7 @@ impl Connection {
                 waiting: self.waiting.clone(),
                 pace: self.pace.clone(),
                 captured: self.captured.clone(),
+                tally: self.tally.clone(),
                 seat: (outlet.stream != Stream::Audio).then(|| self.seat.clone()),
                 hub: self.shared.hub.clone(),
             };

@@ -24,6 +24,7 @@ mod pacer;
 mod quality;
 mod repair;
 mod sender;
+mod stats;
 mod with_rtx;
 
 use std::net::UdpSocket;

@@ -17,6 +17,7 @@ use rtc::shared::error::Error;
 use rtc::shared::marshal::MarshalSize;
 
 use super::estimate::Path;
+use super::stats::Tally;
 
 /// How much faster than the path's estimate.
 const FACTOR: f64 = 2.5;
@@ -84,6 +85,7 @@ impl Pace {
 
 pub(super) struct Pacer {
     pace: Pace,
+    tally: Tally,
     paced: HashSet<u32>,
     repairs: VecDeque<TaggedPacket>,
     media: VecDeque<TaggedPacket>,
@@ -102,9 +104,10 @@ fn size(packet: &TaggedPacket) -> usize {
 }
 
 impl Pacer {
-    pub fn new(pace: Pace) -> Self {
+    pub fn new(pace: Pace, tally: Tally) -> Self {
         Self {
             pace,
+            tally,
             paced: HashSet::new(),
             repairs: VecDeque::new(),
             media: VecDeque::new(),
@@ -128,6 +131,10 @@ impl Pacer {
             && let Some(mut packet) = self.repairs.pop_front().or_else(|| self.media.pop_front())
         {
             let size = size(&packet);
+            self.tally.packet(size);
+            if packet.message.has(&Attribute::Retransmission) {
+                self.tally.repair();
+            }
             self.credit -= size as f64;
             self.pace.waiting.fetch_sub(size, Ordering::Relaxed);
             // What waited here did not wait on the path.
@@ -159,6 +166,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Pacer {
             _ => false,
         };
         if !is_paced {
+            self.tally.packet(size(&packet));
             self.writes.push_back(packet);
             return Ok(());
         }
@@ -232,7 +240,7 @@ mod tests {
         });
         path.restart(bits_per_second);
         let pace = Pace::new(path);
-        let mut pacer = Pacer::new(pace.clone());
+        let mut pacer = Pacer::new(pace.clone(), Tally::default());
         pacer.bind_local_stream(&StreamInfo {
             ssrc: VIDEO,
             ssrc_rtx: Some(RTX),

@@ -19,6 +19,7 @@ use super::burst::Waiting;
 use super::clock::Captured;
 use super::pacer::Pace;
 use super::quality::{Assignment, Seat};
+use super::stats::Tally;
 use crate::media::{Frame, Hub, Stream, Watch};
 
 /// A key frame that was asked for and did not come is asked for again.
@@ -108,6 +109,7 @@ pub(super) struct Sending {
     pub waiting: Waiting,
     pub pace: Pace,
     pub captured: Captured,
+    pub tally: Tally,
     pub seat: Option<Arc<Seat>>,
     pub hub: Hub,
 }
@@ -153,6 +155,7 @@ impl Sending {
                     Ok(frame) => frame,
                     Err(RecvError::Lagged(missed)) => {
                         debug!(%stream, missed, "the viewer lags; skipping to the next key frame");
+                        self.left_out(stream, missed);
                         self.want_key_frame(&mut present);
                         continue;
                     }
@@ -165,17 +168,20 @@ impl Sending {
                 {
                     seat.request_key_frame();
                 }
+                self.tally.left_out(1);
                 continue;
             }
             if self.waiting.backlog() > BACKLOG {
                 self.waiting.clear();
                 debug!(%stream, "the viewer's connection does not keep up; skipping to the next key frame");
+                self.left_out(stream, 1);
                 self.want_key_frame(&mut present);
                 continue;
             }
             let behind_key = last_key.is_some_and(|at| at.elapsed() < KEY_FRAME_TIME);
             if stream != Stream::Audio && self.pace.is_behind(behind_key) {
                 debug!(%stream, "more than the viewer's path takes; skipping to the next key frame");
+                self.left_out(stream, 1);
                 self.want_key_frame(&mut present);
                 continue;
             }
@@ -191,6 +197,9 @@ impl Sending {
                 stream.clock_rate(),
             );
             let is_video = stream != Stream::Audio;
+            if is_video {
+                self.tally.picture();
+            }
             let timed = is_video.then_some(&frame);
             self.waiting.extend(headers.packets(&frame), timed);
             if self.track.write_rtp(headers.signal()).await.is_err() {
@@ -206,6 +215,12 @@ impl Sending {
             *next = None;
         } else if next.as_ref().is_none_or(|next| next.stream != stream) {
             *next = Some(Feed::new(stream, self.hub.watch(stream), &self.hub));
+        }
+    }
+
+    fn left_out(&self, stream: Stream, frames: u64) {
+        if stream != Stream::Audio {
+            self.tally.left_out(frames);
         }
     }
 
