@@ -17,15 +17,13 @@ use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 
 use super::burst::Waiting;
 use super::clock::Captured;
-use super::pacer::Pace;
+use super::pacer::{KeyFrame, Pace};
 use super::quality::{Assignment, Seat};
 use super::stats::Tally;
 use crate::media::{Frame, Hub, Stream, Watch};
 
 /// A key frame that was asked for and did not come is asked for again.
 const KEY_FRAME_PATIENCE: Duration = Duration::from_millis(700);
-/// A key frame may take so long to leave.
-const KEY_FRAME_TIME: Duration = Duration::from_millis(500);
 /// Frames that carry the playout delay after the start, until surely one
 /// arrived; later ones carry it on key frames.
 const DELAY_FRAMES: u32 = 60;
@@ -121,7 +119,7 @@ impl Sending {
         let mut headers = Headers::new(&self.parameters, stream);
         let mut present = Feed::new(stream, watch, &self.hub);
         let mut next: Option<Feed> = None;
-        let mut last_key: Option<Instant> = None;
+        let mut last_key: Option<KeyFrame> = None;
         let mut assigned = self.seat.as_ref().map(|seat| seat.assigned());
         loop {
             let frame = tokio::select! {
@@ -178,8 +176,8 @@ impl Sending {
                 self.want_key_frame(&mut present);
                 continue;
             }
-            let behind_key = last_key.is_some_and(|at| at.elapsed() < KEY_FRAME_TIME);
-            if stream != Stream::Audio && self.pace.is_behind(behind_key) {
+            let now = Instant::now();
+            if stream != Stream::Audio && self.pace.is_behind(last_key, now) {
                 debug!(%stream, "more than the viewer's path takes; skipping to the next key frame");
                 self.left_out(stream, 1);
                 self.want_key_frame(&mut present);
@@ -187,7 +185,8 @@ impl Sending {
             }
             present.key_wanted = None;
             if frame.key {
-                last_key = Some(Instant::now());
+                let bytes = frame.payloads.iter().map(Bytes::len).sum();
+                last_key = Some(KeyFrame { bytes, at: now });
             }
             let timestamp = headers.timestamp(&frame);
             self.captured.note(
