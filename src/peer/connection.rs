@@ -26,6 +26,7 @@ use webrtc::peer_connection::{
 };
 use webrtc::rtp_transceiver::RtpSender;
 
+use super::batch::Batching;
 use super::burst::Waiting;
 use super::clock::Captured;
 use super::engine::{self, PLAYOUT_DELAY_URI};
@@ -551,7 +552,7 @@ async fn build(
         .with_media_engine(engine)
         .with_interceptor_registry(interceptors)
         .with_handler(Arc::new(Handler(tell)))
-        .with_runtime(shared.runtime.clone())
+        .with_runtime(Arc::new(Batching::default()))
         .with_udp_addrs(shared.addresses.clone())
         .with_data_channel_send_buffer_limit(channel::SEND_BUFFER)
         .build()

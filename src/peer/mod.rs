@@ -10,6 +10,7 @@
 //! A viewer who opens the data channel [`messages::LABEL`] is told how picture
 //! and sound are; one who opens none is sent media alone.
 
+mod batch;
 mod burst;
 mod channel;
 mod clock;
@@ -34,7 +35,6 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::{Instrument, debug, info_span, warn};
 use webrtc::peer_connection::{RTCCertificate, crypto};
-use webrtc::runtime::{Runtime, TokioRuntime};
 
 use crate::agent::{PeerEvent, SessionId};
 use crate::ice::IceServers;
@@ -84,7 +84,6 @@ pub struct Peers {
     addresses: Vec<String>,
     quality: Arc<Quality>,
     memory: Mutex<Memory>,
-    runtime: Arc<dyn Runtime>,
     controls: ViewerControls,
     events: mpsc::Sender<(SessionId, PeerEvent)>,
 }
@@ -135,7 +134,6 @@ impl Peers {
             addresses,
             quality,
             memory: Mutex::default(),
-            runtime: Arc::new(TokioRuntime),
             events,
         })
     }
