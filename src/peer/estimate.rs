@@ -9,6 +9,10 @@
 //! * **Queue**: delay that stands in the path is drained. GCC sees only
 //!   whether it grows.
 //!
+//! What was never sent was never proved. Where a viewer is due for more, a
+//! [`Probe`] fills what his stream leaves with [repairs that he does not
+//! need](super::repair), for half a second: what arrives of it he can be sent.
+//!
 //! Without transport-cc, REMB is taken as it comes.
 
 use std::collections::VecDeque;
@@ -16,6 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rtc::interceptor::{BandwidthEstimator, Gcc, PacketReport};
+use tracing::debug;
 
 use crate::rate::Sight;
 
@@ -43,6 +48,27 @@ const BACK: f64 = 0.85;
 const LEAST: u32 = 100_000;
 /// Feedback older than this has ceased.
 const STALE: Duration = Duration::from_secs(3);
+
+/// A probe lasts no longer: long enough to fill a queue that would show.
+const PROBE: Duration = Duration::from_millis(500);
+/// Kept of what a probe proved.
+const PROVED: f64 = 0.95;
+
+/// An attempt at more than the stream needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Probe {
+    /// In bit/s on the wire, the stream included.
+    pub bits_per_second: u32,
+    /// When it began.
+    pub began: Instant,
+}
+
+impl Probe {
+    /// Whether there is still something to be sent.
+    pub fn is_on(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.began) < PROBE
+    }
+}
 
 /// Lowest and highest estimate, in bit/s on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +109,8 @@ pub(super) struct Estimate {
     pub queueing: Duration,
     /// The path has not shown a limit yet.
     pub open: bool,
+    /// More than the stream needs can be tried.
+    pub can_probe: bool,
 }
 
 impl Estimate {
@@ -92,6 +120,7 @@ impl Estimate {
             carries: self.bits_per_second,
             open: self.open,
             full: self.queueing.as_secs_f64() > FULL,
+            can_probe: self.can_probe,
         }
     }
 }
@@ -103,6 +132,8 @@ struct Known {
     heard: Option<Instant>,
     /// Where the estimate is to begin anew.
     restart: Option<u32>,
+    /// What is tried.
+    probe: Option<Probe>,
 }
 
 /// What the connection's driver measures and others read. Clones are cheap.
@@ -119,9 +150,11 @@ impl Path {
                 round_trip: None,
                 queueing: Duration::ZERO,
                 open: true,
+                can_probe: false,
             },
             heard: None,
             restart: None,
+            probe: None,
         })))
     }
 
@@ -139,6 +172,24 @@ impl Path {
         let mut known = self.lock();
         known.restart = Some(bits_per_second);
         known.estimate.bits_per_second = bits_per_second;
+    }
+
+    /// Packets can be sent to this viewer that he does not need.
+    pub fn can_probe(&self) {
+        self.lock().estimate.can_probe = true;
+    }
+
+    /// Tries so much from `now` on, in bit/s on the wire.
+    pub fn try_more(&self, bits_per_second: u32, now: Instant) {
+        self.lock().probe = Some(Probe {
+            bits_per_second,
+            began: now,
+        });
+    }
+
+    /// What is tried now.
+    pub fn probe(&self) -> Option<Probe> {
+        self.lock().probe
     }
 
     /// The receiver's own estimate (draft-alvestrand-rmcat-remb-03), which
@@ -187,6 +238,49 @@ impl Least {
     }
 }
 
+/// What came of the probe that is on.
+#[derive(Debug)]
+struct Tried {
+    probe: Probe,
+    /// Bytes behind the first packet, and the time over which they came.
+    bytes: usize,
+    first: Option<Duration>,
+    last: Duration,
+}
+
+impl Tried {
+    fn new(probe: Probe) -> Self {
+        Self {
+            probe,
+            bytes: 0,
+            first: None,
+            last: Duration::ZERO,
+        }
+    }
+
+    fn count(&mut self, reports: &[PacketReport]) {
+        for report in reports {
+            if report.departure < self.probe.began || !self.probe.is_on(report.departure) {
+                continue;
+            }
+            let Some(arrival) = report.arrival.filter(|_| report.arrived) else {
+                continue;
+            };
+            match self.first {
+                None => self.first = Some(arrival),
+                Some(_) => self.bytes += report.size,
+            }
+            self.last = self.last.max(arrival);
+        }
+    }
+
+    /// What arrived, in bit/s; `None` where it is too little to say.
+    fn arrived(&self) -> Option<f64> {
+        let time = self.last.checked_sub(self.first?)?;
+        (time >= SHORTEST).then(|| self.bytes as f64 * 8.0 / time.as_secs_f64())
+    }
+}
+
 /// One viewer's estimator, driven by the crate's interceptor.
 pub(super) struct Estimator {
     gcc: Gcc,
@@ -206,6 +300,7 @@ pub(super) struct Estimator {
     /// The last step down.
     fell: Option<Instant>,
     vain: u32,
+    tried: Option<Tried>,
 }
 
 impl Estimator {
@@ -227,6 +322,7 @@ impl Estimator {
             changed: None,
             fell: None,
             vain: 0,
+            tried: None,
         };
         this.set(f64::from(start));
         this
@@ -296,6 +392,34 @@ impl Estimator {
         self.fell = Some(now);
     }
 
+    /// Follows the probe that is on. It ends with the first sign of a limit, and
+    /// then it has proved nothing; else what arrived of it is what is carried.
+    fn follow(&mut self, probe: Option<Probe>, reports: &[PacketReport], queueing: f64) {
+        let Some(probe) = probe else {
+            self.tried = None;
+            return;
+        };
+        let known = self.tried.take().filter(|tried| tried.probe == probe);
+        let mut tried = known.unwrap_or_else(|| Tried::new(probe));
+        tried.count(reports);
+        let failed = queueing > FULL || self.loss > LOSSY;
+        let over = |report: &PacketReport| {
+            report.departure >= probe.began && !probe.is_on(report.departure)
+        };
+        if !failed && !reports.iter().any(over) {
+            self.tried = Some(tried);
+            return;
+        }
+        self.path.lock().probe = None;
+        let proved = tried.arrived().filter(|_| !failed);
+        debug!(tried = probe.bits_per_second, ?proved, queueing, "probed");
+        if let Some(proved) = proved
+            && proved * PROVED > self.target
+        {
+            self.set(proved * PROVED);
+        }
+    }
+
     fn decide(&mut self, now: Instant, queueing: f64, lost: f64) {
         let before = self.target;
         let estimated = self.gcc.target_bitrate();
@@ -348,7 +472,10 @@ impl BandwidthEstimator for Estimator {
         if reports.is_empty() {
             return;
         }
-        let restart = self.path.lock().restart.take();
+        let (restart, probe) = {
+            let mut known = self.path.lock();
+            (known.restart.take(), known.probe)
+        };
         if let Some(bits_per_second) = restart {
             self.set(f64::from(bits_per_second));
         }
@@ -367,6 +494,7 @@ impl BandwidthEstimator for Estimator {
 
         self.gcc.on_reports(now, reports);
         self.decide(now, queueing, self.loss);
+        self.follow(probe, reports, queueing);
 
         let mut known = self.path.lock();
         known.heard = Some(now);
@@ -380,6 +508,7 @@ impl BandwidthEstimator for Estimator {
                 .and_then(|s| Duration::try_from_secs_f64(s).ok()),
             queueing: Duration::try_from_secs_f64(queueing).unwrap_or_default(),
             open: self.starting,
+            can_probe: known.estimate.can_probe,
         };
     }
 

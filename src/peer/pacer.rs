@@ -2,7 +2,8 @@
 //! above all.
 //!
 //! An ordinary frame leaves at once. What is larger leaves at two and a half
-//! times what the path carries, repairs first; sound and RTCP never wait. How
+//! times what the path carries, repairs first; sound, RTCP and what the path is
+//! [probed](super::repair) with never wait. How
 //! much waits is told to the sender, who leaves out frames rather than let it
 //! grow: he can do so without a hole in the sequence numbers.
 //!
@@ -122,6 +123,8 @@ pub(super) struct Pacer {
     pace: Pace,
     tally: Tally,
     paced: HashSet<u32>,
+    /// SSRCs of RTX.
+    rtx: HashSet<u32>,
     repairs: VecDeque<TaggedPacket>,
     media: VecDeque<TaggedPacket>,
     /// Bytes that may leave now; in debt after a large packet.
@@ -144,6 +147,7 @@ impl Pacer {
             pace,
             tally,
             paced: HashSet::new(),
+            rtx: HashSet::new(),
             repairs: VecDeque::new(),
             media: VecDeque::new(),
             credit: LEAST_BURST,
@@ -197,6 +201,9 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Pacer {
 
     fn handle_write(&mut self, packet: TaggedPacket) -> Result<(), Error> {
         let is_paced = match &packet.message.packet {
+            Packet::Rtp(rtp) if self.rtx.contains(&rtp.header.ssrc) => {
+                packet.message.has(&Attribute::Retransmission)
+            }
             Packet::Rtp(rtp) => self.paced.contains(&rtp.header.ssrc),
             _ => false,
         };
@@ -240,15 +247,15 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Pacer {
 impl Interceptor for Pacer {
     fn bind_local_stream(&mut self, info: &StreamInfo) {
         if info.mime_type.starts_with("video/") {
-            self.paced
-                .extend([info.ssrc].into_iter().chain(info.ssrc_rtx));
+            self.paced.insert(info.ssrc);
+            self.rtx.extend(info.ssrc_rtx);
         }
     }
 
     fn unbind_local_stream(&mut self, info: &StreamInfo) {
         self.paced.remove(&info.ssrc);
         if let Some(rtx) = info.ssrc_rtx {
-            self.paced.remove(&rtx);
+            self.rtx.remove(&rtx);
         }
     }
 

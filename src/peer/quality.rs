@@ -138,7 +138,7 @@ impl Quality {
         }
         for (codec, tiers) in tiers.iter_mut() {
             for decision in tiers.poll(now) {
-                self.carry_out(*codec, decision, members);
+                self.carry_out(*codec, decision, members, now);
             }
         }
     }
@@ -148,6 +148,7 @@ impl Quality {
         codec: VideoCodec,
         decision: Decision,
         members: &HashMap<ViewerId, Member>,
+        now: Instant,
     ) {
         match decision {
             Decision::Rate {
@@ -169,6 +170,15 @@ impl Quality {
                     info!(viewer, tier, ?estimate, "another quality");
                     let encoding = Encoding { codec, tier };
                     member.assigned.send_modify(|a| a.encoding = encoding);
+                }
+            }
+            Decision::Probe {
+                viewer,
+                bits_per_second,
+            } => {
+                if let Some(member) = members.get(&viewer) {
+                    debug!(viewer, bits_per_second, "trying whether more gets through");
+                    member.path.try_more(bits_per_second, now);
                 }
             }
             Decision::Thin { viewer, on } => {

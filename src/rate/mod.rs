@@ -11,6 +11,8 @@
 //!   that he takes nothing from them. At the last tier his frames are thinned.
 //! * He goes up again when his path has carried enough for some seconds, and
 //!   not soon after he came down; each vain attempt doubles that time.
+//! * What he is sent cannot prove that more gets through. When he is due for
+//!   more, more is tried for a moment; a vain trial doubles the time to the next.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -58,6 +60,15 @@ const FORGET: Duration = Duration::from_secs(120);
 const TRIAL: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(6));
 /// What he carried before falls to this share, and the trial is over.
 const TRIAL_FAILED: f64 = 0.95;
+/// A path is tried with this much more than it is known to carry …
+const PROBE_STEP: f64 = 1.6;
+/// … again so soon while that proves something …
+const PROBE_AGAIN: Duration = Duration::from_millis(1_500);
+/// … which is at least so much more …
+const PROBE_GAIN: f64 = 1.2;
+/// … and after a vain one so late, and at the latest; sooner where the path
+/// shows by itself that it gained as much.
+const PROBE_WAIT: (Duration, Duration) = (Duration::from_secs(8), Duration::from_secs(60));
 /// Key frames that a viewer may have forced before he has to wait …
 const KEY_FRAMES: f64 = 3.0;
 /// … and how long for each, where others watch the same tier.
@@ -150,6 +161,8 @@ pub struct Sight {
     pub open: bool,
     /// Packets stand in a queue on it.
     pub full: bool,
+    /// It can be tried with more than the stream: [`Decision::Probe`].
+    pub can_probe: bool,
 }
 
 /// What is to be done.
@@ -171,6 +184,13 @@ pub enum Decision {
         /// Where.
         tier: usize,
     },
+    /// Try for a moment whether a viewer's path carries so much.
+    Probe {
+        /// Who.
+        viewer: ViewerId,
+        /// bit/s, all headers included, with what he is sent already.
+        bits_per_second: u32,
+    },
     /// Send a viewer only what his path carries, from key frame to as far as
     /// it goes; or all again.
     Thin {
@@ -179,6 +199,46 @@ pub enum Decision {
         /// Thinned, or not.
         on: bool,
     },
+}
+
+/// When a viewer's path is next tried with more.
+#[derive(Debug, Clone, Copy)]
+struct Probing {
+    next: Option<Instant>,
+    /// The wait after a vain trial.
+    wait: Duration,
+    /// What the path carried when it was last tried, in bit/s …
+    before: Option<u32>,
+    /// … and when that was in vain.
+    vain: Option<u32>,
+}
+
+impl Probing {
+    const NEW: Self = Self {
+        next: None,
+        wait: PROBE_WAIT.0,
+        before: None,
+        vain: None,
+    };
+
+    /// Whether more is to be tried now, of a path that is taken to carry so
+    /// much.
+    fn is_due(&mut self, carries: u32, now: Instant) -> bool {
+        let gained = |before: u32| f64::from(carries) >= f64::from(before) * PROBE_GAIN;
+        let waits = self.next.is_some_and(|at| now < at);
+        if waits && !self.vain.is_some_and(gained) {
+            return false;
+        }
+        self.vain = self.before.take().filter(|before| !gained(*before));
+        if self.vain.is_some() {
+            self.next = Some(now + self.wait);
+            self.wait = (self.wait * 2).min(PROBE_WAIT.1);
+            return false;
+        }
+        self.before = Some(carries);
+        self.next = Some(now + PROBE_AGAIN);
+        true
+    }
 }
 
 #[derive(Debug)]
@@ -198,6 +258,7 @@ struct Viewer {
     high: Option<Instant>,
     pinned: Option<usize>,
     thinned: bool,
+    probing: Probing,
     /// Key frames he may still force, and when they were counted.
     key_frames: (f64, Instant),
 }
@@ -261,6 +322,7 @@ impl Tiers {
                 high: None,
                 pinned: None,
                 thinned: false,
+                probing: Probing::NEW,
                 key_frames: (KEY_FRAMES, now),
             },
         );
@@ -477,10 +539,17 @@ impl Tiers {
         let patience = if severe { DOWN_AT_ONCE } else { DOWN_AFTER };
         let due = low.is_some_and(|since| now.saturating_duration_since(since) >= patience);
 
-        let enough =
-            tier > 0 && pinned.is_none() && low.is_none() && { usable >= self.needed_above(tier) };
+        let enough = tier > 0
+            && pinned.is_none()
+            && low.is_none()
+            && usable >= self.needed_above(tier, sight);
         let high = enough.then(|| was_high.unwrap_or(now));
         let proved = high.is_some_and(|since| now.saturating_duration_since(since) >= UP_AFTER);
+
+        // Early enough that he can have proved it when he may go.
+        let quiet = pinned.is_none() && low.is_none() && trial.is_none() && !sight.full;
+        let wants = (tier > 0 && quiet && !enough && sight.can_probe)
+            .then(|| self.on_the_wire(self.needed_above(tier, sight)));
 
         let floor = f64::from(self.tiers[tier].range.floor);
         if let Some(v) = self.viewers.get_mut(&id) {
@@ -500,6 +569,17 @@ impl Tiers {
                     on: thin,
                 });
             }
+            if let Some(wants) = wants
+                && !thin
+                && now.saturating_duration_since(moved) + UP_AFTER >= v.hold
+                && v.probing.is_due(sight.carries, now)
+            {
+                let step = f64::from(sight.carries) * PROBE_STEP;
+                decisions.push(Decision::Probe {
+                    viewer: id,
+                    bits_per_second: wants.min(step) as u32,
+                });
+            }
             if due && !stuck {
                 self.move_to(id, tier + 1, now, decisions);
             } else if proved && now.saturating_duration_since(v.moved) >= v.hold {
@@ -508,15 +588,24 @@ impl Tiers {
         }
     }
 
-    /// What a path has to carry for the tier above. More than half as much
-    /// again as this tier sends cannot be seen on it; there an attempt has to
-    /// show.
-    fn needed_above(&self, tier: usize) -> f64 {
+    /// What a path has to carry for the tier above. Where it cannot be tried
+    /// with more than this tier sends, more than half as much again cannot be
+    /// seen on it; there an attempt has to show.
+    fn needed_above(&self, tier: usize, sight: Sight) -> f64 {
         let (this, above) = (&self.tiers[tier], &self.tiers[tier - 1]);
         let own = f64::from(above.range.steady) * UP_MARGIN;
-        let others = above.rate.map_or(0.0, |r| f64::from(r.bits_per_second));
+        let others = above.rate.map_or(0.0, |r| f64::from(r.bits_per_second)) * 0.9;
         let visible = f64::from(this.range.ceiling) * 1.35;
-        own.max((others * 0.9).min(visible))
+        own.max(match sight.can_probe {
+            true => others,
+            false => others.min(visible),
+        })
+    }
+
+    /// What is to be seen on a path that has to carry so much video; a little
+    /// more, for not all that is tried is proved.
+    fn on_the_wire(&self, video: f64) -> f64 {
+        (video / (1.0 - OVERHEAD) + f64::from(self.audio)) * 1.15
     }
 
     fn move_to(&mut self, id: ViewerId, tier: usize, now: Instant, decisions: &mut Vec<Decision>) {
@@ -530,6 +619,7 @@ impl Tiers {
             v.hold = (v.hold * 2).min(HOLD.1);
         }
         v.climbed = !down;
+        v.probing.before = None;
         v.tier = tier;
         v.moved = now;
         v.low = None;
