@@ -11,7 +11,7 @@
 //!
 //! What was never sent was never proved. Where a viewer is due for more, a
 //! [`Probe`] fills what his stream leaves with [repairs that he does not
-//! need](super::repair), for half a second: what arrives of it he can be sent.
+//! need](super::repair), for a moment: what arrives of it he can be sent.
 //!
 //! Without transport-cc, REMB is taken as it comes.
 
@@ -50,7 +50,11 @@ const LEAST: u32 = 100_000;
 const STALE: Duration = Duration::from_secs(3);
 
 /// A probe lasts no longer: long enough to fill a queue that would show.
-const PROBE: Duration = Duration::from_millis(500);
+const PROBE: Duration = Duration::from_millis(400);
+/// A queue this long, in seconds, ends it …
+const PROBE_FULL: f64 = 0.025;
+/// … and so does silence: a path that tells nothing is not filled blindly.
+const PROBE_DEAF: Duration = Duration::from_millis(200);
 /// Kept of what a probe proved.
 const PROVED: f64 = 0.95;
 
@@ -187,9 +191,18 @@ impl Path {
         });
     }
 
-    /// What is tried now.
-    pub fn probe(&self) -> Option<Probe> {
-        self.lock().probe
+    #[cfg(test)]
+    pub fn heard(&self, now: Instant) {
+        self.lock().heard = Some(now);
+    }
+
+    /// What is tried at `now`.
+    pub fn probe(&self, now: Instant) -> Option<Probe> {
+        let known = self.lock();
+        let heard = known
+            .heard
+            .is_some_and(|at| now.saturating_duration_since(at) < PROBE_DEAF);
+        known.probe.filter(|probe| heard && probe.is_on(now))
     }
 
     /// The receiver's own estimate (draft-alvestrand-rmcat-remb-03), which
@@ -402,7 +415,7 @@ impl Estimator {
         let known = self.tried.take().filter(|tried| tried.probe == probe);
         let mut tried = known.unwrap_or_else(|| Tried::new(probe));
         tried.count(reports);
-        let failed = queueing > FULL || self.loss > LOSSY;
+        let failed = queueing > PROBE_FULL || self.loss > LOSSY;
         let over = |report: &PacketReport| {
             report.departure >= probe.began && !probe.is_on(report.departure)
         };

@@ -183,8 +183,7 @@ impl Repair {
 impl Repair {
     /// Takes up a probe that was ordered, and ends one that is over.
     fn probe(&mut self, now: Instant) -> Option<&mut Filling> {
-        let probe = self.path.probe().filter(|probe| probe.is_on(now));
-        let Some(probe) = probe else {
+        let Some(probe) = self.path.probe(now) else {
             self.filling = None;
             return None;
         };
@@ -434,10 +433,13 @@ mod tests {
         let (mut filled, mut streamed, mut sequences) = (0, 0, Vec::new());
         for tick in 0..800_u64 {
             let now = start + ms(tick);
+            if tick.is_multiple_of(100) {
+                repair.path.heard(now);
+            }
             // 240 kbit/s of its own.
             if tick.is_multiple_of(33) {
                 send(&mut repair, tick as u16, now);
-                streamed += if tick < 500 { 1_012 } else { 0 };
+                streamed += if tick < 400 { 1_012 } else { 0 };
             }
             if repair.poll_timeout().is_some_and(|at| at <= now) {
                 repair.handle_timeout(now).expect("it takes every time");
@@ -448,12 +450,12 @@ mod tests {
                     continue;
                 };
                 assert_eq!((rtp.header.ssrc, rtp.header.payload_type), (8, 97));
-                assert!(tick < 500, "it is over");
+                assert!(tick < 400, "it is over");
                 filled += rtp.marshal_size();
                 sequences.push(rtp.header.sequence_number);
             }
         }
-        let bits = (filled + streamed) * 8 * 2;
+        let bits = (filled + streamed) * 8 * 10 / 4;
         assert!((700_000..=900_000).contains(&bits), "{bits}");
         assert!(sequences.windows(2).all(|s| s[1] == s[0].wrapping_add(1)));
         assert_eq!(repair.poll_timeout(), None);
