@@ -62,15 +62,39 @@ impl Device {
             height: 134,
             bitrate_kbps: 500,
         }];
-        let encoders = Encoders::new(&config, Prober::InProcess, Cache::none());
+        let row = Encoder::row("x264").expect("a row");
+        Self::encoding(&config, row)
+    }
+
+    /// A small picture of noise for an encoder that cannot make less than some
+    /// 670 kbit/s of 30 frames, and is asked for 300.
+    fn stubborn(chat: &Chat) -> Self {
+        gst::init().expect("GStreamer is installed");
+        let mut config = Self::config(chat);
+        config.video.source = VideoSource::Custom;
+        config.video.pipeline = Some(
+            "videotestsrc is-live=true pattern=snow ! \
+             video/x-raw,format=I420,width=160,height=90,framerate=30/1"
+                .to_owned(),
+        );
+        (config.video.width, config.video.height) = (160, 90);
+        config.video.bitrate_kbps = 300;
+        config.video.tiers = Vec::new();
+        let mut row = (*Encoder::row("x264").expect("a row")).clone();
+        row.properties.push(("qp-max".into(), "44".into()));
+        Self::encoding(&config, Arc::new(row))
+    }
+
+    fn encoding(config: &Config, row: Arc<Encoder>) -> Self {
+        let encoders = Encoders::new(config, Prober::InProcess, Cache::none());
         let source = GstSource::new(
             config.video.clone(),
             config.audio.clone(),
-            Encoder::row("x264").expect("a row"),
+            row,
             Arc::new(encoders.expect("the table")),
         );
-        let device = Daemon::with_source(&config, Box::new(source), None);
-        Self::run(&config, device.expect("a device"))
+        let device = Daemon::with_source(config, Box::new(source), None);
+        Self::run(config, device.expect("a device"))
     }
 
     fn config(chat: &Chat) -> Config {
@@ -327,6 +351,28 @@ async fn trying_a_path_that_carries_no_more_disturbs_neither_picture_nor_sound()
     assert!(got.longest_gap <= beside.longest_gap + allowed);
     assert!(silence <= silence_beside + allowed);
     assert_eq!(weak.received(|r| r.video.sps.len()), 2, "he did not move");
+    device.stop().await;
+    chat.stop().await;
+}
+
+#[tokio::test]
+async fn an_encoder_that_makes_too_much_is_given_fewer_frames() {
+    let chat = Chat::start().await;
+    let device = Device::stubborn(&chat);
+    let (mut viewer, _relay) = device.viewer("viewer", Conditions::default()).await;
+    viewer.call().await;
+    viewer.watch(15).await;
+    let before = got(&viewer, secs(1)).await;
+    assert!(before.bits > 450_000.0, "{} bit/s", before.bits);
+    // Three seconds are needed to see it, and it shows in the next.
+    sleep(secs(5)).await;
+    let after = got(&viewer, secs(3)).await;
+    println!(
+        "{} fps, {} bit/s; then {} fps, {} bit/s",
+        before.fps, before.bits, after.fps, after.bits
+    );
+    assert!((9.0..=16.0).contains(&after.fps), "{} fps", after.fps);
+    assert!(after.bits < before.bits * 0.7, "{} bit/s", after.bits);
     device.stop().await;
     chat.stop().await;
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tracing::{debug, info};
@@ -12,6 +12,9 @@ use super::estimate::Path;
 use crate::media::{Encoding, Hub, Stream, VideoRate};
 use crate::rate::{Decision, Settings, TICK, Tiers, ViewerId};
 use crate::sdp::VideoCodec;
+
+/// What an encoder makes is counted over so long.
+const MADE_OVER: Duration = Duration::from_secs(1);
 
 /// What a viewer is to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +35,8 @@ struct State {
     tiers: HashMap<VideoCodec, Tiers>,
     members: HashMap<ViewerId, Member>,
     joined: ViewerId,
+    /// What encoders had made when they were last looked at, in bytes.
+    made: HashMap<Encoding, (Instant, u64)>,
     /// A task looks at the paths.
     looking: bool,
 }
@@ -60,6 +65,7 @@ impl Quality {
                 tiers: HashMap::new(),
                 members: HashMap::new(),
                 joined: 0,
+                made: HashMap::new(),
                 looking: false,
             }),
         })
@@ -130,7 +136,15 @@ impl Quality {
     }
 
     fn poll(&self, state: &mut State, now: Instant) {
-        let State { tiers, members, .. } = state;
+        let State {
+            tiers,
+            members,
+            made,
+            ..
+        } = state;
+        for (codec, tiers) in tiers.iter_mut() {
+            self.see_made(*codec, tiers, made, now);
+        }
         for (id, member) in members.iter() {
             if let Some(tiers) = tiers.get_mut(&member.codec) {
                 tiers.sight(*id, member.path.estimate().sight());
@@ -140,6 +154,32 @@ impl Quality {
             for decision in tiers.poll(now) {
                 self.carry_out(*codec, decision, members, now);
             }
+        }
+    }
+
+    /// Tells the tiers what their encoders make, once in [`MADE_OVER`].
+    fn see_made(
+        &self,
+        codec: VideoCodec,
+        tiers: &mut Tiers,
+        made: &mut HashMap<Encoding, (Instant, u64)>,
+        now: Instant,
+    ) {
+        for tier in 0..Encoding::TIERS {
+            let encoding = Encoding { codec, tier };
+            if tiers.rate_of(tier).is_none() {
+                made.remove(&encoding);
+                continue;
+            }
+            let bytes = self.hub.encoded(Stream::Video(encoding));
+            let (since, before) = *made.entry(encoding).or_insert((now, bytes));
+            let time = now.saturating_duration_since(since);
+            if time < MADE_OVER {
+                continue;
+            }
+            made.insert(encoding, (now, bytes));
+            let bits = bytes.saturating_sub(before) as f64 * 8.0;
+            tiers.made(tier, (bits / time.as_secs_f64()) as u32);
         }
     }
 
@@ -154,13 +194,13 @@ impl Quality {
             Decision::Rate {
                 tier,
                 bits_per_second,
-                halved,
+                every,
             } => {
                 let encoding = Encoding { codec, tier };
-                debug!(%encoding, bits_per_second, halved, "bitrate");
+                debug!(%encoding, bits_per_second, every, "bitrate");
                 let rate = VideoRate {
                     bits_per_second,
-                    halved,
+                    every,
                 };
                 self.hub.set_rate(Stream::Video(encoding), rate);
             }

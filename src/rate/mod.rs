@@ -11,13 +11,17 @@
 //!   that he takes nothing from them. At the last tier his frames are thinned.
 //! * He goes up again when his path has carried enough for some seconds, and
 //!   not soon after he came down; each vain attempt doubles that time.
+//! * A tier whose encoder makes more than it is asked for has fewer frames.
 //! * What he is sent cannot prove that more gets through. When he is due for
 //!   more, more is tried for a moment; a vain trial doubles the time to the next.
+
+mod steps;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::config::{AudioSource, Config};
+use steps::Steps;
 
 /// A viewer's name here.
 pub type ViewerId = u64;
@@ -174,8 +178,8 @@ pub enum Decision {
         tier: usize,
         /// bit/s of video.
         bits_per_second: u32,
-        /// Encode every second frame only.
-        halved: bool,
+        /// Encode every so manieth frame: 1 is all of them.
+        every: u32,
     },
     /// Send a viewer another tier, from its next key frame on.
     Move {
@@ -274,12 +278,18 @@ struct Tier {
     range: TierRange,
     /// `None` while nobody watches.
     rate: Option<Rate>,
+    /// What its encoder made lately, in bit/s, since it was last looked at.
+    made: Option<u32>,
+    steps: Steps,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Rate {
     bits_per_second: u32,
+    /// For the bitrate's sake.
     halved: bool,
+    /// With the encoder's own reasons for fewer.
+    every: u32,
     fell: Option<Instant>,
     climbed: Instant,
 }
@@ -295,7 +305,12 @@ pub struct Tiers {
 impl Tiers {
     /// Tiers that nobody watches yet.
     pub fn new(settings: &Settings) -> Self {
-        let tier = |range| Tier { range, rate: None };
+        let tier = |range| Tier {
+            range,
+            rate: None,
+            made: None,
+            steps: Steps::ALL,
+        };
         Self {
             tiers: settings.tiers.iter().copied().map(tier).collect(),
             audio: settings.audio,
@@ -337,6 +352,13 @@ impl Tiers {
     /// True when nobody is there.
     pub fn is_empty(&self) -> bool {
         self.viewers.is_empty()
+    }
+
+    /// What the encoder of a tier made in the last second, in bit/s.
+    pub fn made(&mut self, tier: usize, bits_per_second: u32) {
+        if let Some(tier) = self.tiers.get_mut(tier) {
+            tier.made = Some(bits_per_second);
+        }
     }
 
     /// What is now known of a viewer's path.
@@ -457,9 +479,16 @@ impl Tiers {
 
     fn set_rate(&mut self, tier: usize, target: Option<u32>, now: Instant) -> Option<Decision> {
         let last = tier + 1 == self.tiers.len();
-        let Tier { range, rate } = &mut self.tiers[tier];
+        let Tier {
+            range,
+            rate,
+            made,
+            steps,
+        } = &mut self.tiers[tier];
         let Some(target) = target else {
             *rate = None;
+            *made = None;
+            *steps = Steps::ALL;
             return None;
         };
         let wanted = target.max(range.floor).min(range.ceiling);
@@ -467,6 +496,7 @@ impl Tiers {
         let present = rate.get_or_insert(Rate {
             bits_per_second: wanted,
             halved: false,
+            every: 1,
             fell: None,
             climbed: now,
         });
@@ -492,12 +522,16 @@ impl Tiers {
             present.halved = f64::from(present.bits_per_second) < steady * margin
                 && present.bits_per_second < range.ceiling;
         }
+        if let Some(made) = made.take() {
+            steps.look(present.bits_per_second, made, now);
+        }
+        present.every = steps.every().max(1 + u32::from(present.halved));
         let same =
-            |r: Rate| (r.bits_per_second, r.halved) == (present.bits_per_second, present.halved);
+            |r: Rate| (r.bits_per_second, r.every) == (present.bits_per_second, present.every);
         (!before.is_some_and(same)).then_some(Decision::Rate {
             tier,
             bits_per_second: present.bits_per_second,
-            halved: present.halved,
+            every: present.every,
         })
     }
 

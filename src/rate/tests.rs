@@ -150,7 +150,7 @@ impl Sim {
                 Decision::Rate {
                     tier,
                     bits_per_second,
-                    halved,
+                    every,
                 } => {
                     let range = RANGES[tier];
                     assert!((range.floor..=range.ceiling).contains(&bits_per_second));
@@ -171,8 +171,8 @@ impl Sim {
                         );
                     }
                     self.rates[tier] = Some(bits_per_second);
-                    assert!(!halved || tier == 1);
-                    self.halved[tier] = halved;
+                    assert!(every == 1 || tier == 1);
+                    self.halved[tier] = every == 2;
                 }
                 Decision::Move { viewer, tier } => {
                     let at = self.now - self.begin;
@@ -324,6 +324,32 @@ fn a_path_that_carries_no_more_is_tried_ever_more_seldom_and_never_climbed() {
     let v = sim.of(weak);
     assert_eq!((v.tier, v.climbs.len()), (1, 0));
     assert!((3..=14).contains(&v.probes.len()), "{:?}", v.probes);
+}
+
+#[test]
+fn an_encoder_that_cannot_go_lower_has_fewer_frames_and_is_asked_for_no_less() {
+    let mut sim = Sim::new(10);
+    let id = sim.join(700_000.0);
+    sim.run(5);
+    let asked = sim.tiers.rate_of(0).expect("it is watched");
+    let mut every = Vec::new();
+    for second in 0..30 {
+        // At all frames 1.8 Mbit/s.
+        let made = 1_800_000 / every.last().copied().unwrap_or(1);
+        sim.tiers.made(0, made);
+        sim.now += Duration::from_secs(1);
+        for decision in sim.tiers.poll(sim.now) {
+            if let Decision::Rate {
+                tier: 0, every: e, ..
+            } = decision
+            {
+                every.push(e);
+            }
+        }
+        assert!(second < 10 || every.contains(&3), "{every:?}");
+    }
+    assert_eq!(sim.tiers.rate_of(0), Some(asked));
+    sim.tiers.leave(id);
 }
 
 #[test]
