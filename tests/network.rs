@@ -67,7 +67,7 @@ impl Device {
     }
 
     /// A small picture of noise for an encoder that cannot make less than some
-    /// 670 kbit/s of 30 frames, and is asked for 300.
+    /// megabit of 30 frames, and is asked for 300 kbit/s.
     fn stubborn(chat: &Chat) -> Self {
         gst::init().expect("GStreamer is installed");
         let mut config = Self::config(chat);
@@ -81,7 +81,7 @@ impl Device {
         config.video.bitrate_kbps = 300;
         config.video.tiers = Vec::new();
         let mut row = (*Encoder::row("x264").expect("a row")).clone();
-        row.properties.push(("qp-max".into(), "44".into()));
+        row.properties.push(("qp-max".into(), "40".into()));
         Self::encoding(&config, Arc::new(row))
     }
 
