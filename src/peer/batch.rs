@@ -240,10 +240,13 @@ impl Drop for Gathering {
 mod tests {
     use super::*;
 
+    /// Destination, bytes and segment size.
+    type Call = (SocketAddr, Vec<u8>, Option<usize>);
+
     /// Writes down what it is given.
     #[derive(Debug)]
     struct Paper {
-        calls: Mutex<Vec<(SocketAddr, Vec<u8>, Option<usize>)>>,
+        calls: Mutex<Vec<Call>>,
         gso: Mutex<usize>,
         /// Takes nothing.
         busy: Mutex<bool>,
