@@ -52,7 +52,7 @@ const STALE: Duration = Duration::from_secs(3);
 /// A probe lasts no longer: long enough to fill a queue that would show.
 const PROBE: Duration = Duration::from_millis(400);
 /// A queue this long, in seconds, ends it …
-const PROBE_FULL: f64 = 0.025;
+const PROBE_FULL: f64 = 0.030;
 /// … and so does silence: a path that tells nothing is not filled blindly.
 const PROBE_DEAF: Duration = Duration::from_millis(200);
 /// Kept of what a probe proved.

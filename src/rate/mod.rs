@@ -66,13 +66,15 @@ const TRIAL: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs
 const TRIAL_FAILED: f64 = 0.95;
 /// A path is tried with this much more than it is known to carry …
 const PROBE_STEP: f64 = 1.4;
+/// … or, where that is more, with so many bit/s …
+const PROBE_LEAST: f64 = 100_000.0;
 /// … again so soon while that proves something …
-const PROBE_AGAIN: Duration = Duration::from_millis(1_500);
+const PROBE_AGAIN: Duration = Duration::from_secs(1);
 /// … which is at least so much more …
-const PROBE_GAIN: f64 = 1.2;
+const PROBE_GAIN: f64 = 1.1;
 /// … and after a vain one so late, and at the latest; sooner where the path
 /// shows by itself that it gained as much.
-const PROBE_WAIT: (Duration, Duration) = (Duration::from_secs(8), Duration::from_secs(60));
+const PROBE_WAIT: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(60));
 /// Key frames that a viewer may have forced before he has to wait …
 const KEY_FRAMES: f64 = 3.0;
 /// … and how long for each, where others watch the same tier.
@@ -576,14 +578,17 @@ impl Tiers {
         let enough = tier > 0
             && pinned.is_none()
             && low.is_none()
-            && usable >= self.needed_above(tier, sight);
+            && usable >= self.needed_above(tier, false);
         let high = enough.then(|| was_high.unwrap_or(now));
         let proved = high.is_some_and(|since| now.saturating_duration_since(since) >= UP_AFTER);
 
         // Early enough that he can have proved it when he may go.
         let quiet = pinned.is_none() && low.is_none() && trial.is_none() && !sight.full;
-        let wants = (tier > 0 && quiet && !enough && sight.can_probe)
-            .then(|| self.on_the_wire(self.needed_above(tier, sight)));
+        let all = (tier > 0).then(|| self.needed_above(tier, true));
+        let all_proved = all.is_some_and(|all| usable >= all);
+        let wants = all
+            .filter(|_| quiet && !all_proved && sight.can_probe)
+            .map(|all| self.on_the_wire(all));
 
         let floor = f64::from(self.tiers[tier].range.floor);
         if let Some(v) = self.viewers.get_mut(&id) {
@@ -608,29 +613,35 @@ impl Tiers {
                 && now.saturating_duration_since(moved) + UP_AFTER >= v.hold
                 && v.probing.is_due(sight.carries, now)
             {
-                let step = f64::from(sight.carries) * PROBE_STEP;
+                let carries = f64::from(sight.carries);
+                let step = (carries * PROBE_STEP).max(carries + PROBE_LEAST);
                 decisions.push(Decision::Probe {
                     viewer: id,
                     bits_per_second: wants.min(step) as u32,
                 });
             }
+            // An attempt that may be in vain waits for the proof a while.
+            let hold = match sight.can_probe && !all_proved {
+                true => v.hold * 2,
+                false => v.hold,
+            };
             if due && !stuck {
                 self.move_to(id, tier + 1, now, decisions);
-            } else if proved && now.saturating_duration_since(v.moved) >= v.hold {
+            } else if proved && now.saturating_duration_since(v.moved) >= hold {
                 self.move_to(id, tier - 1, now, decisions);
             }
         }
     }
 
-    /// What a path has to carry for the tier above. Where it cannot be tried
-    /// with more than this tier sends, more than half as much again cannot be
-    /// seen on it; there an attempt has to show.
-    fn needed_above(&self, tier: usize, sight: Sight) -> f64 {
+    /// What a path has to carry for the tier above: `all` of it, or as much as
+    /// its own stream can show. More than half as much again as this tier sends
+    /// is not seen on it; there an attempt has to show, if probes do not.
+    fn needed_above(&self, tier: usize, all: bool) -> f64 {
         let (this, above) = (&self.tiers[tier], &self.tiers[tier - 1]);
         let own = f64::from(above.range.steady) * UP_MARGIN;
         let others = above.rate.map_or(0.0, |r| f64::from(r.bits_per_second)) * 0.9;
         let visible = f64::from(this.range.ceiling) * 1.35;
-        own.max(match sight.can_probe {
+        own.max(match all {
             true => others,
             false => others.min(visible),
         })
