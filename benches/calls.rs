@@ -7,6 +7,8 @@
 //! the viewers; "live" is the device with a real encoder. On a busy machine the
 //! 95th percentile of one run can be ten times that of the next: to compare
 //! two builds, run them in turn, and look at the ratios to the bare sender.
+//! "unadapted" is the device for viewers who give no feedback and say once that
+//! their paths carry everything: there is nothing to follow.
 
 #[path = "calls/bare.rs"]
 mod bare;
@@ -93,7 +95,17 @@ async fn all() {
         "p95"
     );
     let mut rows = Vec::new();
-    for sender in ["device", "bare"] {
+    for viewers in VIEWERS {
+        // Side by side, so that both find the machine alike.
+        for sender in ["device", "unadapted"] {
+            let row = measure(sender, viewers, Some(clip.path()), watch.cpu_a_minute).await;
+            print(&row);
+            rows.push(row);
+        }
+    }
+    let adaptation = adaptation(&rows);
+    rows.retain(|row| row["sender"] == "device");
+    for sender in ["bare"] {
         for viewers in VIEWERS {
             let row = measure(sender, viewers, Some(clip.path()), watch.cpu_a_minute).await;
             print(&row);
@@ -126,8 +138,20 @@ async fn all() {
     }
     println!(
         "{}",
-        json!({"bench": "calls", "rows": rows, "ratios": ratios})
+        json!({"bench": "calls", "rows": rows, "ratios": ratios, "adaptation": adaptation})
     );
+}
+
+/// What it costs to follow each viewer's path: the device whose viewers give
+/// feedback against the same device whose viewers give none.
+fn adaptation(rows: &[Value]) -> Vec<Value> {
+    println!("adapting / not adapting:");
+    let ratios = rows.chunks(2).map(|pair| {
+        let ratio = number(&pair[0], "cpu") / number(&pair[1], "cpu").max(1e-9);
+        println!("{:>16} | CPU {ratio:.2}", pair[0]["viewers"]);
+        json!({"viewers": pair[0]["viewers"], "cpu": ratio})
+    });
+    ratios.collect()
 }
 
 fn number(row: &Value, key: &str) -> f64 {
@@ -194,15 +218,19 @@ async fn measure(sender: &str, viewers: usize, clip: Option<&Path>, encode: f64)
     let server = tokio::spawn(server.run(stop.clone()));
 
     let clip = clip.map(|c| c.display().to_string());
-    let mut arguments = vec![sender, &url];
+    let role = match sender {
+        "unadapted" => "device",
+        other => other,
+    };
+    let mut arguments = vec![role, &url];
     arguments.extend(clip.as_deref());
     let device = Child::start(&arguments);
     let mut audience = Child::start(&["viewers", &url, &viewers.to_string()]);
-    if sender == "live" && viewers == 1 {
-        audience.say("from idle");
-    } else {
-        audience.say("go");
-    }
+    audience.say(match sender {
+        "live" if viewers == 1 => "from idle",
+        "unadapted" => "silent",
+        _ => "go",
+    });
     // All are connected and see the picture.
     let times = audience.line().await;
     let watched = count(&device).await;

@@ -221,3 +221,105 @@ async fn a_call_that_ended_leaves_no_task() {
     device.stop().await;
     chat.stop().await;
 }
+
+#[tokio::test]
+async fn who_asks_is_told_how_his_stream_goes_and_what_time_it_is_there() {
+    let chat = Chat::start().await;
+    let device = Device::of(&chat, 8);
+    let (mut viewer, mut other) = (device.viewer("viewer").await, device.viewer("other").await);
+    viewer.call_with(&[LABEL]).await;
+    other.call_with(&[LABEL]).await;
+    viewer.told("live", is_live).await;
+    other.told("live", is_live).await;
+    viewer.watch(15).await;
+    viewer.heard(|h| assert!(h.messages.iter().all(|m| m["type"] == "status")));
+
+    viewer
+        .tell(r#"{"type":"ping","id":7}"#)
+        .await
+        .expect("open");
+    let pong = viewer.told("a pong", |m| m["type"] == "pong").await;
+    assert_eq!(pong["id"], 7);
+    let since_1970 = std::time::UNIX_EPOCH.elapsed().expect("the clock is set");
+    let difference = since_1970.as_secs_f64() * 1e3 - pong["now_ms"].as_f64().expect("a number");
+    assert!((0.0..5_000.0).contains(&difference), "{difference} ms");
+
+    viewer
+        .tell(r#"{"type":"stats","on":true}"#)
+        .await
+        .expect("open");
+    let told = |h: &support::viewer::Heard| {
+        let stats = h.messages.iter().filter(|m| m["type"] == "stats");
+        stats.cloned().collect::<Vec<_>>()
+    };
+    let count = |v: &support::viewer::Viewer| {
+        v.received(|r| {
+            let packets = r.video.packets + r.audio.packets;
+            (r.video.frames, r.video.bytes + r.audio.bytes, packets)
+        })
+    };
+    let first = viewer
+        .wait("stats", |h, _| match told(h).len() {
+            0 => None,
+            number => Some(number),
+        })
+        .await;
+    let (before, began) = (count(&viewer), std::time::Instant::now());
+    viewer
+        .wait("three more", |h, _| {
+            (told(h).len() >= first + 3).then_some(())
+        })
+        .await;
+    let (after, seconds) = (count(&viewer), began.elapsed().as_secs_f64());
+    // A second each, not more often.
+    assert!(seconds > 2.0, "{seconds}");
+    let stats = viewer.heard(|h| told(h)[first..first + 3].to_vec());
+    let mean = |key: &str| {
+        let sum: f64 = stats.iter().filter_map(|m| m[key].as_f64()).sum();
+        sum / stats.len() as f64
+    };
+    let fps = (after.0 - before.0) as f64 / seconds;
+    assert!(
+        (mean("fps") - fps).abs() < 4.0,
+        "{fps} frames/s came: {stats:?}"
+    );
+    // RTP headers with their extensions are 12 to 32 bytes.
+    let payload = (after.1 - before.1) as f64 * 8.0 / seconds;
+    let packets = (after.2 - before.2) as f64 * 8.0 / seconds;
+    let (least, most) = (payload + packets * 12.0, payload + packets * 32.0);
+    let sent = mean("sent_bps");
+    assert!(
+        (least * 0.85..most * 1.15).contains(&sent),
+        "{least} to {most} bit/s came: {stats:?}"
+    );
+    for told in &stats {
+        assert_eq!(
+            (&told["tier"], &told["thinned"]),
+            (&json!(0), &json!(false))
+        );
+        assert!(told["loss"].as_f64().is_some_and(|l| l < 0.05), "{told}");
+        assert!(told["estimate_bps"].as_u64().is_some_and(|e| e >= 100_000));
+        assert!(
+            told["rtt_ms"].as_f64().is_some_and(|ms| ms < 500.0),
+            "{told}"
+        );
+    }
+
+    viewer
+        .tell(r#"{"type":"stats","on":false}"#)
+        .await
+        .expect("open");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let told_so_far = viewer.heard(|h| told(h).len());
+    viewer.tell(r#"{"type":"stats"}"#).await.expect("open");
+    viewer
+        .told("what is wrong", |m| {
+            m["type"] == "error" && m["about"] == "stats"
+        })
+        .await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    viewer.heard(|h| assert_eq!(told(h).len(), told_so_far, "he asked for no more"));
+    other.heard(|h| assert!(h.messages.iter().all(|m| m["type"] == "status")));
+    device.stop().await;
+    chat.stop().await;
+}

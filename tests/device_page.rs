@@ -243,6 +243,103 @@ async fn a_device_that_declines_the_data_channel_is_watched_all_the_same() {
     alice.clean_console().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_overlay_says_how_the_connection_is_and_its_numbers_are_those_that_were_sent() {
+    let chat = Chat::start().await;
+    let device = device(&chat).await;
+    let alice = Browser::start(Person::default()).await;
+    alice.open(&chat.page("alice")).await;
+    alice.js(LISTEN).await;
+    alice.call("camera").await;
+    alice.state("connected").await;
+    alice.frames_rise(30).await;
+    let hidden = "document.getElementById('stats').hidden";
+    assert_eq!(alice.js(hidden).await, true, "off until it is wanted");
+    let nothing = "told.every((m) => m.type !== 'stats' && m.type !== 'pong')";
+    assert_eq!(alice.js(nothing).await, true, "and the device is not asked");
+
+    alice.click("#stats-toggle").await;
+    alice
+        .until_js(
+            "every number is there",
+            "['fps', 'bitrate', 'estimate', 'tier', 'loss', 'roundTrip', 'latency']
+                .every((key) => Number.isFinite(cameraAgent.stats?.[key]))",
+        )
+        .await;
+    alice
+        .until_js(
+            "the words for a clear path",
+            "document.querySelector('#stats .words').textContent === 'Good connection'",
+        )
+        .await;
+    // The time that what is shown was measured over, in one moment.
+    let shown = alice
+        .js("({
+            measured: cameraAgent.stats,
+            told: told.findLast((m) => m.type === 'stats'),
+            rows: Object.fromEntries([...document.querySelectorAll('#stats dl div:not([hidden])')]
+                .map((row) => [...row.children].map((each) => each.textContent))),
+        })")
+        .await;
+    println!("{shown:#}");
+    let (measured, told) = (&shown["measured"], &shown["told"]);
+    let number = |value: &serde_json::Value| value.as_f64().expect("a number");
+    let (came, sent) = (number(&measured["bitrate"]), number(&told["sent_bps"]));
+    assert!((0.7..1.4).contains(&(came / sent)), "{came} of {sent}");
+    assert!((number(&measured["fps"]) - number(&told["fps"])).abs() < 8.0);
+    assert_eq!(measured["tier"], told["tier"]);
+    // One machine, one clock: longer than nothing, shorter than a person sees.
+    let latency = number(&measured["latency"]);
+    assert!((1.0..500.0).contains(&latency), "{latency} ms");
+    let rows = &shown["rows"];
+    let picture = rows["Picture"].as_str().expect("a row");
+    assert!(picture.starts_with("640 × 360, "), "{picture}");
+    assert_eq!(rows["Quality"], "whole picture");
+    for row in [
+        "Received",
+        "Path carries",
+        "Lost",
+        "Round trip",
+        "Camera to page",
+    ] {
+        assert!(rows[row].is_string(), "{row}: {rows}");
+    }
+    // What the log says of it.
+    device.logs("\"message\":\"stream\"", 1, SOON).await;
+    let line = device.log().into_iter().find(|l| l["message"] == "stream");
+    let line = line.expect("it was there");
+    assert_eq!(
+        (&line["level"], &line["tier"]),
+        (&"DEBUG".into(), &0.into())
+    );
+    assert!(
+        line["sent_bps"].as_u64().is_some_and(|b| b > 50_000),
+        "{line}"
+    );
+
+    // The key does what the button does, but not where text is written.
+    alice.click("#chat-input").await;
+    alice.keys("s").await;
+    assert_eq!(alice.js(hidden).await, false);
+    alice.click("#stats-toggle").await;
+    assert_eq!(alice.js(hidden).await, true);
+    let silent = "(globalThis.heard = told.length, true)";
+    tokio::time::sleep(SECOND).await;
+    alice.js(silent).await;
+    tokio::time::sleep(2 * SECOND).await;
+    assert_eq!(
+        alice.js("told.length === heard").await,
+        true,
+        "no more news"
+    );
+    alice.keys("s").await;
+    assert_eq!(alice.js(hidden).await, false);
+    alice.click("#hangup").await;
+    alice.state("idle").await;
+    assert_eq!(alice.js(hidden).await, true, "the call is over");
+    alice.clean_console().await;
+}
+
 /// The list is the test's, for this machine has no camera; what the panel does
 /// with it goes to the device, which answers that it has no camera either.
 #[tokio::test(flavor = "multi_thread")]

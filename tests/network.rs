@@ -33,8 +33,14 @@ struct Device {
 
 impl Device {
     fn replay(chat: &Chat) -> Self {
+        Self::replay_as(chat, 300)
+    }
+
+    /// The recording, which is always the same size, in the place of a picture
+    /// that may have so much.
+    fn replay_as(chat: &Chat, kbps: u32) -> Self {
         let mut config = Self::config(chat);
-        config.video.bitrate_kbps = 300;
+        config.video.bitrate_kbps = kbps;
         let replay = Box::new(Replay::new(CLIP, 30));
         let device = Daemon::with_source(&config, replay, profile_level_id(CLIP));
         Self::run(&config, device.expect("a device"))
@@ -56,15 +62,39 @@ impl Device {
             height: 134,
             bitrate_kbps: 500,
         }];
-        let encoders = Encoders::new(&config, Prober::InProcess, Cache::none());
+        let row = Encoder::row("x264").expect("a row");
+        Self::encoding(&config, row)
+    }
+
+    /// A small picture of noise for an encoder that cannot make less than some
+    /// megabit of 30 frames, and is asked for 300 kbit/s.
+    fn stubborn(chat: &Chat) -> Self {
+        gst::init().expect("GStreamer is installed");
+        let mut config = Self::config(chat);
+        config.video.source = VideoSource::Custom;
+        config.video.pipeline = Some(
+            "videotestsrc is-live=true pattern=snow ! \
+             video/x-raw,format=I420,width=160,height=90,framerate=30/1"
+                .to_owned(),
+        );
+        (config.video.width, config.video.height) = (160, 90);
+        config.video.bitrate_kbps = 300;
+        config.video.tiers = Vec::new();
+        let mut row = (*Encoder::row("x264").expect("a row")).clone();
+        row.properties.push(("qp-max".into(), "40".into()));
+        Self::encoding(&config, Arc::new(row))
+    }
+
+    fn encoding(config: &Config, row: Arc<Encoder>) -> Self {
+        let encoders = Encoders::new(config, Prober::InProcess, Cache::none());
         let source = GstSource::new(
             config.video.clone(),
             config.audio.clone(),
-            Encoder::row("x264").expect("a row"),
+            row,
             Arc::new(encoders.expect("the table")),
         );
-        let device = Daemon::with_source(&config, Box::new(source), None);
-        Self::run(&config, device.expect("a device"))
+        let device = Daemon::with_source(config, Box::new(source), None);
+        Self::run(config, device.expect("a device"))
     }
 
     fn config(chat: &Chat) -> Config {
@@ -234,6 +264,115 @@ async fn a_narrow_path_gets_the_smaller_picture_in_the_same_stream() {
     .await;
     let again = got(&weak, secs(4)).await;
     assert!(again.bits >= 1_000_000.0, "{} bit/s", again.bits);
+    device.stop().await;
+    chat.stop().await;
+}
+
+/// Waits until the device says that the viewer is sent this tier.
+async fn is_sent(viewer: &Viewer, tier: u64) {
+    let before = viewer.heard(|h| h.messages.len());
+    viewer
+        .wait(&format!("tier {tier}"), |h, _| {
+            let mut new = h.messages[before..].iter();
+            new.any(|m| m["type"] == "stats" && m["tier"] == tier)
+                .then_some(())
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_picture_that_needs_little_does_not_hide_that_the_path_carries_more() {
+    let chat = Chat::start().await;
+    let device = Device::replay_as(&chat, 2_000);
+    let (mut viewer, relay) = device.viewer("viewer", Conditions::default()).await;
+    viewer.call_with(&["camera-agent"]).await;
+    viewer
+        .told("the channel is open", |m| m["type"] == "status")
+        .await;
+    viewer
+        .tell(r#"{"type":"stats","on":true}"#)
+        .await
+        .expect("open");
+    viewer.watch(30).await;
+    // Less than the recording needs.
+    relay.set_inward(|c| c.rate = Some(90_000));
+    is_sent(&viewer, 1).await;
+    relay.set_inward(|c| c.rate = None);
+    let lifted = Instant::now();
+    is_sent(&viewer, 0).await;
+    println!("the whole picture {:?} after the cap", lifted.elapsed());
+    let repeats = viewer.received(|r| r.repeats.len());
+    assert!(repeats > 20, "he was tried with {repeats} packets");
+    device.stop().await;
+    chat.stop().await;
+}
+
+#[tokio::test]
+async fn trying_a_path_that_carries_no_more_disturbs_neither_picture_nor_sound() {
+    let chat = Chat::start().await;
+    let device = Device::noise(&chat);
+    let (mut strong, _clear) = device.viewer("strong", Conditions::default()).await;
+    strong.call().await;
+    strong.watch(60).await;
+    let (mut weak, relay) = device.viewer("weak", Conditions::default()).await;
+    weak.call().await;
+    weak.watch(60).await;
+    relay.set_inward(|c| c.rate = Some(600_000));
+    weak.wait("the smaller picture", |_, r| {
+        (r.video.sps.len() == 2).then_some(())
+    })
+    .await;
+    sleep(secs(3)).await;
+    let dropped = relay.inward().dropped;
+    let count = |v: &Viewer| v.received(|r| (r.repeats.len(), r.audio.gaps, r.video.missing));
+    for viewer in [&weak, &strong] {
+        viewer.received(|r| r.audio.timeline.longest_gap = Duration::ZERO);
+    }
+    let before = count(&weak);
+    // What this machine does to both of them is not the trial's doing.
+    let (got, beside) = tokio::join!(got(&weak, secs(20)), got(&strong, secs(20)));
+    let after = count(&weak);
+    let silence = |v: &Viewer| v.received(|r| r.audio.timeline.longest_gap);
+    let (silence, silence_beside) = (silence(&weak), silence(&strong));
+    println!(
+        "{} packets tried it; {} dropped; {} fps, longest gap {:?} (beside {:?}), in sound {silence:?} ({silence_beside:?})",
+        after.0 - before.0,
+        relay.inward().dropped - dropped,
+        got.fps,
+        got.longest_gap,
+        beside.longest_gap
+    );
+    // Nothing is lost for it, and he asks for no repairs.
+    assert!(after.0 > before.0 + 5, "it was not tried");
+    assert_eq!((after.1, after.2), (before.1, before.2));
+    assert_eq!(relay.inward().dropped, dropped);
+    assert!(got.fps >= 25.0, "{} fps", got.fps);
+    let allowed = Duration::from_millis(120);
+    assert!(got.longest_gap <= beside.longest_gap + allowed);
+    assert!(silence <= silence_beside + allowed);
+    assert_eq!(weak.received(|r| r.video.sps.len()), 2, "he did not move");
+    device.stop().await;
+    chat.stop().await;
+}
+
+#[tokio::test]
+async fn an_encoder_that_makes_too_much_is_given_fewer_frames() {
+    let chat = Chat::start().await;
+    let device = Device::stubborn(&chat);
+    let (mut viewer, _relay) = device.viewer("viewer", Conditions::default()).await;
+    viewer.call().await;
+    viewer.watch(15).await;
+    let before = got(&viewer, secs(1)).await;
+    assert!(before.bits > 450_000.0, "{} bit/s", before.bits);
+    // Three seconds are needed to see it, and it shows in the next.
+    sleep(secs(5)).await;
+    let after = got(&viewer, secs(3)).await;
+    println!(
+        "{} fps, {} bit/s; then {} fps, {} bit/s",
+        before.fps, before.bits, after.fps, after.bits
+    );
+    assert!((9.0..=16.0).contains(&after.fps), "{} fps", after.fps);
+    assert!(after.bits < before.bits * 0.7, "{} bit/s", after.bits);
     device.stop().await;
     chat.stop().await;
 }

@@ -58,9 +58,14 @@ async fn call(viewer: &mut Viewer) -> (f64, f64) {
         .await
 }
 
+/// What a viewer who gives no feedback says that his path carries, in bit/s.
+const EVERYTHING: f32 = 100e6;
+
 pub async fn run(url: &str, count: &str) {
     let count: usize = count.parse().expect("a number");
-    let from_idle = told_soon().await.trim() == "from idle";
+    let word = told_soon().await;
+    let from_idle = word.trim() == "from idle";
+    let silent = word.trim() == "silent";
     let (mut answers, mut firsts, mut idle) = (vec![], vec![], vec![]);
     if from_idle {
         for i in 0..CALLS {
@@ -74,7 +79,13 @@ pub async fn run(url: &str, count: &str) {
     let mut viewers = Vec::new();
     for i in 0..count {
         let mut viewer = Viewer::join(url, &format!("viewer {i}"), "camera").await;
+        if silent {
+            viewer.give_no_feedback();
+        }
         call(&mut viewer).await;
+        if silent {
+            viewer.carries(EVERYTHING).await;
+        }
         viewers.push(viewer);
     }
     for i in 0..CALLS {

@@ -5,7 +5,7 @@
 //! payloads each access unit and hands the frame to all viewers at once.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -85,6 +85,8 @@ struct Shared {
     status: watch::Sender<MediaStatus>,
     camera: Mutex<Option<OpenCamera>>,
     progress: Counters,
+    /// Bytes that were encoded, from the beginning.
+    encoded: [AtomicU64; Stream::COUNT],
     /// A key frame request is on its way to the thread; viewers may ask as
     /// often as they like.
     key_frame_asked: [AtomicBool; Stream::COUNT],
@@ -141,6 +143,7 @@ impl Hub {
             status: watch::Sender::default(),
             camera: Mutex::default(),
             progress: Counters::default(),
+            encoded: Default::default(),
             key_frame_asked: Default::default(),
             latency: Arc::new(Latency::new(Instant::now())),
         });
@@ -199,6 +202,11 @@ impl Hub {
     /// started.
     pub fn set_sound_loss(&self, percent: u8) {
         let _ = self.requests.send(Request::SoundLoss(percent));
+    }
+
+    /// Bytes that were encoded of a video stream so far.
+    pub fn encoded(&self, stream: Stream) -> u64 {
+        self.shared.encoded[stream.index()].load(Ordering::Relaxed)
     }
 
     /// Where the time of the picture's frames goes.
@@ -310,6 +318,8 @@ impl Output {
         }
         if let Stream::Video(_) = self.stream {
             self.shared.progress.picture(unit.data.len());
+            let encoded = &self.shared.encoded[self.stream.index()];
+            encoded.fetch_add(unit.data.len() as u64, Ordering::Relaxed);
         }
         if unit.key
             && let Stream::Video(encoding) = self.stream

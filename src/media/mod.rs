@@ -97,8 +97,8 @@ impl fmt::Display for Encoding {
 pub struct VideoRate {
     /// In bit/s.
     pub bits_per_second: u32,
-    /// Of every second frame only.
-    pub halved: bool,
+    /// Of every so manieth frame: 1 is all of them.
+    pub every: u32,
 }
 
 /// One encoded stream, shared by all who watch it.

@@ -1,5 +1,6 @@
-//! One viewer's data channel: tells him how picture and sound are, and sets
-//! the camera's controls for him where the configuration lets him.
+//! One viewer's data channel: tells him how picture and sound are and, where he
+//! asks, how his stream goes; and sets the camera's controls for him where the
+//! configuration lets him.
 //!
 //! What goes out is always the newest: a viewer who does not read holds up
 //! nothing but himself, and no more than [`SEND_BUFFER`] waits for him. What
@@ -8,7 +9,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 use tracing::debug;
@@ -18,6 +19,7 @@ use webrtc::error::Error;
 use super::Peers;
 use super::messages::{self, FromViewer, LABEL, Limiter, MessageError};
 use super::quality::Seat;
+use super::stats::Observer;
 use crate::config::ControlValue;
 use crate::media::controls::CameraControl;
 use crate::media::status::{MediaStatus, State};
@@ -28,6 +30,8 @@ pub(super) const SEND_BUFFER: usize = 64 * 1024;
 const RETRY: Duration = Duration::from_millis(250);
 /// Changes that wait for the camera, and refusals that wait for the viewer.
 const QUEUE: usize = 8;
+/// A viewer who asks how his stream goes is told this often.
+const STATS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the camera is asked for.
 enum Work {
@@ -35,8 +39,13 @@ enum Work {
     Set(String, ControlValue),
 }
 
-/// Serves the channel until it closes.
-pub(super) async fn serve(channel: Arc<dyn DataChannel>, shared: Arc<Peers>, seat: Arc<Seat>) {
+/// Serves the channel until it closes. `observer` looks at this viewer's stream.
+pub(super) async fn serve(
+    channel: Arc<dyn DataChannel>,
+    shared: Arc<Peers>,
+    seat: Arc<Seat>,
+    observer: Observer,
+) {
     match channel.label().await {
         Ok(label) if label == LABEL => {}
         Ok(label) => {
@@ -71,6 +80,8 @@ pub(super) async fn serve(channel: Arc<dyn DataChannel>, shared: Arc<Peers>, sea
             .then(|| shared.controls.known()),
         channel,
         seat,
+        observer,
+        stats_due: None,
         work,
         refusals,
         outgoing: Outgoing {
@@ -93,18 +104,28 @@ pub(super) async fn serve(channel: Arc<dyn DataChannel>, shared: Arc<Peers>, sea
 struct Outgoing {
     status: bool,
     controls: bool,
+    stats: bool,
+    /// The newest ping that was not answered yet.
+    pong: Option<u32>,
     errors: VecDeque<String>,
 }
 
 impl Outgoing {
     fn is_empty(&self) -> bool {
-        !self.status && !self.controls && self.errors.is_empty()
+        !self.status
+            && !self.controls
+            && !self.stats
+            && self.pong.is_none()
+            && self.errors.is_empty()
     }
 }
 
 struct Talk {
     channel: Arc<dyn DataChannel>,
     seat: Arc<Seat>,
+    observer: Observer,
+    /// When he is next told how his stream goes, if he asked.
+    stats_due: Option<Instant>,
     status: watch::Receiver<MediaStatus>,
     controls: Option<watch::Receiver<Arc<[CameraControl]>>>,
     work: mpsc::Sender<Work>,
@@ -129,6 +150,12 @@ impl Talk {
                     None => std::future::pending().await,
                 }
             };
+            let stats_due = async {
+                match self.stats_due {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 event = self.channel.poll() => match event {
                     None | Some(DataChannelEvent::OnClosing | DataChannelEvent::OnClose) => return,
@@ -137,6 +164,10 @@ impl Talk {
                 },
                 Ok(()) = self.status.changed() => self.outgoing.status = true,
                 Ok(()) = controls_changed => self.outgoing.controls = true,
+                () = stats_due => {
+                    self.outgoing.stats = true;
+                    self.stats_due = Some(Instant::now() + STATS_INTERVAL);
+                }
                 Some(words) = self.refusals.recv() => self.refuse("control", &words),
                 () = tokio::time::sleep(RETRY), if !self.outgoing.is_empty() => {}
             }
@@ -157,10 +188,25 @@ impl Talk {
                 }
             }
             Ok(FromViewer::Quality { tier }) => self.seat.pin(tier),
+            Ok(FromViewer::Stats { on }) => self.watch_stats(on),
+            Ok(FromViewer::Ping { id }) => self.outgoing.pong = Some(id),
             Ok(FromViewer::Unknown) => self.passed_over("its type is not known"),
             Err(error @ MessageError::Control) => self.refuse("control", &error.to_string()),
             Err(error @ MessageError::Quality) => self.refuse("quality", &error.to_string()),
+            Err(error @ MessageError::Stats) => self.refuse("stats", &error.to_string()),
+            Err(error @ MessageError::Ping) => self.refuse("ping", &error.to_string()),
             Err(error) => self.passed_over(&error.to_string()),
+        }
+    }
+
+    fn watch_stats(&mut self, on: bool) {
+        let now = Instant::now();
+        if !on {
+            self.stats_due = None;
+            self.outgoing.stats = false;
+        } else if self.stats_due.is_none() {
+            self.observer = self.observer.another(now);
+            self.stats_due = Some(now + STATS_INTERVAL);
         }
     }
 
@@ -179,6 +225,16 @@ impl Talk {
 
     /// Sends what there is, as far as there is room.
     async fn send(&mut self) -> Result<(), Error> {
+        // First: a page takes half of the time that this takes for the way.
+        if let Some(id) = self.outgoing.pong {
+            let now = SystemTime::now()
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .unwrap_or_default();
+            if !self.try_send(&messages::pong(id, now)).await? {
+                return Ok(());
+            }
+            self.outgoing.pong = None;
+        }
         if self.outgoing.status {
             let status = self.status.borrow_and_update().clone();
             if !self.try_send(&messages::status(&status)).await? {
@@ -199,6 +255,13 @@ impl Talk {
                 return Ok(());
             }
             self.outgoing.controls = false;
+        }
+        if self.outgoing.stats {
+            let stats = self.observer.look(Instant::now());
+            if !self.try_send(&messages::stats(&stats)).await? {
+                return Ok(());
+            }
+            self.outgoing.stats = false;
         }
         while let Some(text) = self.outgoing.errors.front() {
             if !self.try_send(text).await? {

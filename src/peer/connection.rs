@@ -26,6 +26,7 @@ use webrtc::peer_connection::{
 };
 use webrtc::rtp_transceiver::RtpSender;
 
+use super::batch::Batching;
 use super::burst::Waiting;
 use super::candidate::host_candidates;
 use super::capture_time;
@@ -37,6 +38,7 @@ use super::pacer::Pace;
 use super::quality::Seat;
 use super::roaming::Roaming;
 use super::sender::{Parameters, Sending};
+use super::stats::{self, Observer, Tally};
 use super::{PeerCommand, PeerError, Peers, channel, while_doing};
 use crate::agent::{PeerEvent, SessionId};
 use crate::media::{Stream, Watch};
@@ -175,6 +177,7 @@ pub(super) struct Connection {
     path: Path,
     pace: Pace,
     captured: Captured,
+    tally: Tally,
     seat: Arc<Seat>,
     /// Where the viewer's RTCP comes from.
     address: Arc<Mutex<Option<IpAddr>>>,
@@ -184,7 +187,8 @@ pub(super) struct Connection {
     roaming: Arc<Roaming>,
     /// Whether the viewer is heard of; nothing is sent to one who is not.
     reachable: watch::Sender<bool>,
-    /// One for each data channel, and those that end by themselves.
+    /// One for each data channel, one that logs how the stream goes, and those
+    /// that end by themselves.
     tasks: JoinSet<()>,
     channels_opened: usize,
 }
@@ -215,6 +219,7 @@ impl Connection {
         let engine = engine::media_engine(&offer).map_err(while_doing("preparing the codecs"))?;
         let pace = Pace::new(path.clone());
         let captured = Captured::default();
+        let tally = Tally::default();
         let address = Arc::<Mutex<Option<IpAddr>>>::default();
         let interceptors = || {
             let told = Told {
@@ -231,6 +236,7 @@ impl Connection {
                 &path,
                 pace.clone(),
                 captured.clone(),
+                &tally,
             )
         };
         let connection = match build(
@@ -273,6 +279,7 @@ impl Connection {
             path,
             pace,
             captured,
+            tally,
             seat,
             address,
             mid: offer.mids.first().cloned().unwrap_or_default(),
@@ -425,9 +432,19 @@ impl Connection {
         if self.channels_opened > MOST_CHANNELS {
             return Err(PeerError::Channels(MOST_CHANNELS));
         }
-        let serve = channel::serve(channel, self.shared.clone(), self.seat.clone());
+        let serve = channel::serve(
+            channel,
+            self.shared.clone(),
+            self.seat.clone(),
+            self.observer(),
+        );
         self.tasks.spawn(serve.in_current_span());
         Ok(())
+    }
+
+    fn observer(&self) -> Observer {
+        let (tally, path, seat) = (self.tally.clone(), self.path.clone(), self.seat.clone());
+        Observer::new(tally, path, seat, Instant::now())
     }
 
     async fn add_candidate(&self, candidate: Candidate) {
@@ -539,6 +556,10 @@ impl Connection {
 
     async fn start_sending(&mut self) {
         let with_sound = self.outlets.iter().any(|o| o.stream == Stream::Audio);
+        if self.outlets.iter().all(|outlet| outlet.task.is_none()) {
+            let log = stats::log(self.observer());
+            self.tasks.spawn(log.in_current_span());
+        }
         for outlet in &mut self.outlets {
             if outlet.task.is_some() {
                 continue;
@@ -584,6 +605,7 @@ impl Connection {
                 path: self.path.clone(),
                 pace: self.pace.clone(),
                 captured: self.captured.clone(),
+                tally: self.tally.clone(),
                 seat: (outlet.stream != Stream::Audio).then(|| self.seat.clone()),
                 hub: self.shared.hub.clone(),
                 reachable: self.reachable.subscribe(),
@@ -644,7 +666,7 @@ async fn build(
         .with_media_engine(engine)
         .with_interceptor_registry(interceptors)
         .with_handler(Arc::new(Handler(tell)))
-        .with_runtime(roaming)
+        .with_runtime(Arc::new(Batching::over(roaming)))
         .with_udp_addrs(shared.addresses.clone())
         .with_data_channel_send_buffer_limit(channel::SEND_BUFFER)
         .build()

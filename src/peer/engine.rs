@@ -19,6 +19,7 @@ use super::estimate::{Bounds, Estimator, Path};
 use super::feedback::Feedback;
 use super::pacer::{Pace, Pacer};
 use super::repair::Repair;
+use super::stats::Tally;
 use super::with_rtx::WithRtx;
 use crate::sdp::{Offer, SoundFormat, VideoCodec};
 
@@ -152,6 +153,7 @@ pub(super) fn interceptors(
     path: &Path,
     pace: Pace,
     captured: Captured,
+    tally: &Tally,
 ) -> Registry {
     let estimator = Estimator::new(bounds, path.clone());
     Registry::new()
@@ -160,7 +162,7 @@ pub(super) fn interceptors(
             WithRtx(CongestionControlBuilder::new(estimator).build()),
         )
         .with(Slot::TwccSender, WithRtx(TwccSenderBuilder::new().build()))
-        .with(Slot::Pacer, Pacer::new(pace))
+        .with(Slot::Pacer, Pacer::new(pace, tally.clone()))
         .with(Slot::from(FEEDBACK_SLOT), feedback)
         .with(Slot::NackResponder, Repair::new(path.clone()))
         .with(Slot::from(CLOCK_SLOT), Clock::new(captured))

@@ -9,6 +9,10 @@
 //! * **Queue**: delay that stands in the path is drained. GCC sees only
 //!   whether it grows.
 //!
+//! What was never sent was never proved. Where a viewer is due for more, a
+//! [`Probe`] fills what his stream leaves with [repairs that he does not
+//! need](super::repair), for a moment: what arrives of it he can be sent.
+//!
 //! Without transport-cc, REMB is taken as it comes.
 
 use std::collections::VecDeque;
@@ -16,6 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rtc::interceptor::{BandwidthEstimator, Gcc, PacketReport};
+use tracing::debug;
 
 use crate::rate::Sight;
 use crate::rate::sound::{Repetition, ReportedLoss};
@@ -44,6 +49,31 @@ const BACK: f64 = 0.85;
 const LEAST: u32 = 100_000;
 /// Feedback older than this has ceased.
 const STALE: Duration = Duration::from_secs(3);
+
+/// A probe lasts no longer: long enough to fill a queue that would show.
+const PROBE: Duration = Duration::from_millis(400);
+/// A queue this long, in seconds, ends it …
+const PROBE_FULL: f64 = 0.030;
+/// … and so does silence: a path that tells nothing is not filled blindly.
+const PROBE_DEAF: Duration = Duration::from_millis(200);
+/// Kept of what a probe proved.
+const PROVED: f64 = 0.95;
+
+/// An attempt at more than the stream needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Probe {
+    /// In bit/s on the wire, the stream included.
+    pub bits_per_second: u32,
+    /// When it began.
+    pub began: Instant,
+}
+
+impl Probe {
+    /// Whether there is still something to be sent.
+    pub fn is_on(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.began) < PROBE
+    }
+}
 
 /// Lowest and highest estimate, in bit/s on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +114,8 @@ pub(super) struct Estimate {
     pub queueing: Duration,
     /// The path has not shown a limit yet.
     pub open: bool,
+    /// More than the stream needs can be tried.
+    pub can_probe: bool,
 }
 
 impl Estimate {
@@ -93,6 +125,7 @@ impl Estimate {
             carries: self.bits_per_second,
             open: self.open,
             full: self.queueing.as_secs_f64() > FULL,
+            can_probe: self.can_probe,
         }
     }
 }
@@ -109,6 +142,8 @@ struct Known {
     /// How many earlier packets those of his sound repeat, and what that
     /// takes in bit/s.
     repeats: (usize, u32),
+    /// What is tried.
+    probe: Option<Probe>,
 }
 
 /// What the connection's driver measures and others read. Clones are cheap.
@@ -125,11 +160,13 @@ impl Path {
                 round_trip: None,
                 queueing: Duration::ZERO,
                 open: true,
+                can_probe: false,
             },
             heard: None,
             restart: None,
             sound: ReportedLoss::default(),
             repeats: (0, 0),
+            probe: None,
         })))
     }
 
@@ -188,6 +225,33 @@ impl Path {
         known.estimate.bits_per_second = bits_per_second;
     }
 
+    /// Packets can be sent to this viewer that he does not need.
+    pub fn can_probe(&self) {
+        self.lock().estimate.can_probe = true;
+    }
+
+    /// Tries so much from `now` on, in bit/s on the wire.
+    pub fn try_more(&self, bits_per_second: u32, now: Instant) {
+        self.lock().probe = Some(Probe {
+            bits_per_second,
+            began: now,
+        });
+    }
+
+    #[cfg(test)]
+    pub fn heard(&self, now: Instant) {
+        self.lock().heard = Some(now);
+    }
+
+    /// What is tried at `now`.
+    pub fn probe(&self, now: Instant) -> Option<Probe> {
+        let known = self.lock();
+        let heard = known
+            .heard
+            .is_some_and(|at| now.saturating_duration_since(at) < PROBE_DEAF);
+        known.probe.filter(|probe| heard && probe.is_on(now))
+    }
+
     /// The receiver's own estimate (draft-alvestrand-rmcat-remb-03), which
     /// counts only where there is nothing better.
     pub fn remb(&self, bits_per_second: u32, bounds: Bounds, now: Instant) {
@@ -234,6 +298,49 @@ impl Least {
     }
 }
 
+/// What came of the probe that is on.
+#[derive(Debug)]
+struct Tried {
+    probe: Probe,
+    /// Bytes behind the first packet, and the time over which they came.
+    bytes: usize,
+    first: Option<Duration>,
+    last: Duration,
+}
+
+impl Tried {
+    fn new(probe: Probe) -> Self {
+        Self {
+            probe,
+            bytes: 0,
+            first: None,
+            last: Duration::ZERO,
+        }
+    }
+
+    fn count(&mut self, reports: &[PacketReport]) {
+        for report in reports {
+            if report.departure < self.probe.began || !self.probe.is_on(report.departure) {
+                continue;
+            }
+            let Some(arrival) = report.arrival.filter(|_| report.arrived) else {
+                continue;
+            };
+            match self.first {
+                None => self.first = Some(arrival),
+                Some(_) => self.bytes += report.size,
+            }
+            self.last = self.last.max(arrival);
+        }
+    }
+
+    /// What arrived, in bit/s; `None` where it is too little to say.
+    fn arrived(&self) -> Option<f64> {
+        let time = self.last.checked_sub(self.first?)?;
+        (time >= SHORTEST).then(|| self.bytes as f64 * 8.0 / time.as_secs_f64())
+    }
+}
+
 /// One viewer's estimator, driven by the crate's interceptor.
 pub(super) struct Estimator {
     gcc: Gcc,
@@ -253,6 +360,7 @@ pub(super) struct Estimator {
     /// The last step down.
     fell: Option<Instant>,
     vain: u32,
+    tried: Option<Tried>,
 }
 
 impl Estimator {
@@ -274,6 +382,7 @@ impl Estimator {
             changed: None,
             fell: None,
             vain: 0,
+            tried: None,
         };
         this.set(f64::from(start));
         this
@@ -343,6 +452,34 @@ impl Estimator {
         self.fell = Some(now);
     }
 
+    /// Follows the probe that is on. It ends with the first sign of a limit, and
+    /// then it has proved nothing; else what arrived of it is what is carried.
+    fn follow(&mut self, probe: Option<Probe>, reports: &[PacketReport], queueing: f64) {
+        let Some(probe) = probe else {
+            self.tried = None;
+            return;
+        };
+        let known = self.tried.take().filter(|tried| tried.probe == probe);
+        let mut tried = known.unwrap_or_else(|| Tried::new(probe));
+        tried.count(reports);
+        let failed = queueing > PROBE_FULL || self.loss > LOSSY;
+        let over = |report: &PacketReport| {
+            report.departure >= probe.began && !probe.is_on(report.departure)
+        };
+        if !failed && !reports.iter().any(over) {
+            self.tried = Some(tried);
+            return;
+        }
+        self.path.lock().probe = None;
+        let proved = tried.arrived().filter(|_| !failed);
+        debug!(tried = probe.bits_per_second, ?proved, queueing, "probed");
+        if let Some(proved) = proved
+            && proved * PROVED > self.target
+        {
+            self.set(proved * PROVED);
+        }
+    }
+
     fn decide(&mut self, now: Instant, queueing: f64, lost: f64) {
         let before = self.target;
         let estimated = self.gcc.target_bitrate();
@@ -395,7 +532,10 @@ impl BandwidthEstimator for Estimator {
         if reports.is_empty() {
             return;
         }
-        let restart = self.path.lock().restart.take();
+        let (restart, probe) = {
+            let mut known = self.path.lock();
+            (known.restart.take(), known.probe)
+        };
         if let Some(bits_per_second) = restart {
             self.set(f64::from(bits_per_second));
         }
@@ -414,6 +554,7 @@ impl BandwidthEstimator for Estimator {
 
         self.gcc.on_reports(now, reports);
         self.decide(now, queueing, self.loss);
+        self.follow(probe, reports, queueing);
 
         let mut known = self.path.lock();
         known.heard = Some(now);
@@ -427,6 +568,7 @@ impl BandwidthEstimator for Estimator {
                 .and_then(|s| Duration::try_from_secs_f64(s).ok()),
             queueing: Duration::try_from_secs_f64(queueing).unwrap_or_default(),
             open: self.starting,
+            can_probe: known.estimate.can_probe,
         };
     }
 

@@ -4,9 +4,9 @@
 //! Each is a JSON object with a `type`. Types and fields that are not known
 //! are passed over by both sides, so that either can be newer.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::config::ControlValue;
@@ -41,8 +41,44 @@ pub enum FromViewer {
         /// 0 is the best; `None` for what suits the path.
         tier: Option<usize>,
     },
+    /// Tell how the stream goes, once a second, or no longer.
+    Stats {
+        /// Tell it.
+        on: bool,
+    },
+    /// Say what time it is there: answered by [`pong`] at once.
+    Ping {
+        /// Sent back as it came: by it the viewer knows which ping is answered.
+        id: u32,
+    },
     /// A type that is not known here.
     Unknown,
+}
+
+/// How one viewer's stream went since he was last told. Sent as it stands here,
+/// as a `stats` message.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct Stats {
+    /// The quality that he is sent, 0 the best.
+    pub tier: usize,
+    /// Of it he gets only what his path carries.
+    pub thinned: bool,
+    /// What was sent, in bit/s: video, audio, repairs, RTP headers included.
+    pub sent_bps: u32,
+    /// What his path is taken to carry, in the same unit.
+    pub estimate_bps: u32,
+    /// Share of packets that his page reported lost, 0 to 1.
+    pub loss: f64,
+    /// The round trip in ms, once it is known.
+    pub rtt_ms: Option<f64>,
+    /// How long packets stand in the path's queue, in ms.
+    pub queue_ms: f64,
+    /// Pictures sent, in pictures a second.
+    pub fps: f64,
+    /// Pictures that were left out for him.
+    pub left_out: u32,
+    /// Packets that were sent again.
+    pub repairs: u32,
 }
 
 /// Why a message is passed over.
@@ -64,6 +100,12 @@ pub enum MessageError {
         "a quality message needs \"tier\" (0 for the best, 1 for the next, null for what suits)"
     )]
     Quality,
+    /// A `stats` message without what it needs; the viewer is told.
+    #[error("a stats message needs \"on\" (true or false)")]
+    Stats,
+    /// A `ping` message without what it needs; the viewer is told.
+    #[error("a ping message needs \"id\" (a whole number from 0 to 4294967295)")]
+    Ping,
 }
 
 #[derive(Deserialize)]
@@ -94,6 +136,14 @@ pub fn parse(text: &[u8]) -> Result<FromViewer, MessageError> {
                 Some(Ok(tier)) => Ok(FromViewer::Quality { tier: Some(tier) }),
                 _ => Err(MessageError::Quality),
             },
+        },
+        Some("stats") => match message["on"].as_bool() {
+            Some(on) => Ok(FromViewer::Stats { on }),
+            None => Err(MessageError::Stats),
+        },
+        Some("ping") => match message["id"].as_u64().map(u32::try_from) {
+            Some(Ok(id)) => Ok(FromViewer::Ping { id }),
+            _ => Err(MessageError::Ping),
         },
         Some(_) => Ok(FromViewer::Unknown),
         None => Err(MessageError::Unreadable),
@@ -142,6 +192,30 @@ fn control(control: &CameraControl) -> Value {
     message
 }
 
+/// How the stream goes.
+pub fn stats(stats: &Stats) -> String {
+    #[derive(Serialize)]
+    struct Message<'a> {
+        r#type: &'static str,
+        #[serde(flatten)]
+        stats: &'a Stats,
+    }
+    let message = Message {
+        r#type: "stats",
+        stats,
+    };
+    serde_json::to_string(&message).expect("numbers can be written")
+}
+
+/// The answer to a ping: the time here, since 1970. Capture times that the
+/// stream carries are by this clock; with half the ping's round trip a page can
+/// tell its own from it.
+pub fn pong(id: u32, now: Duration) -> String {
+    // Microseconds are what a double holds of today's date.
+    let now = (now.as_secs_f64() * 1e6).round() / 1e3;
+    json!({"type": "pong", "id": id, "now_ms": now}).to_string()
+}
+
 /// Why something a viewer asked for was not done.
 pub fn error(about: &str, text: &str) -> String {
     let text: String = text.chars().take(MAX_WORDS).collect();
@@ -182,8 +256,6 @@ impl Limiter {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -271,6 +343,63 @@ mod tests {
         assert_eq!(parse(deep.as_bytes()), Err(MessageError::Unreadable));
         let long = vec![b' '; MAX_BYTES + 1];
         assert_eq!(parse(&long), Err(MessageError::TooLong(MAX_BYTES + 1)));
+    }
+
+    #[test]
+    fn stats_are_switched_and_pings_carry_a_number() {
+        for (text, expected) in [
+            (
+                r#"{"type":"stats","on":true}"#,
+                Ok(FromViewer::Stats { on: true }),
+            ),
+            (
+                r#"{"type":"stats","on":false}"#,
+                Ok(FromViewer::Stats { on: false }),
+            ),
+            (r#"{"type":"stats"}"#, Err(MessageError::Stats)),
+            (r#"{"type":"stats","on":1}"#, Err(MessageError::Stats)),
+            (
+                r#"{"type":"ping","id":4294967295}"#,
+                Ok(FromViewer::Ping { id: u32::MAX }),
+            ),
+            (
+                r#"{"type":"ping","id":4294967296}"#,
+                Err(MessageError::Ping),
+            ),
+            (r#"{"type":"ping","id":-1}"#, Err(MessageError::Ping)),
+            (r#"{"type":"ping"}"#, Err(MessageError::Ping)),
+        ] {
+            assert_eq!(parse(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn stats_and_pongs_read_as_documented() {
+        let told = Stats {
+            tier: 1,
+            thinned: false,
+            sent_bps: 512_000,
+            estimate_bps: 800_000,
+            loss: 0.25,
+            rtt_ms: Some(23.5),
+            queue_ms: 4.0,
+            fps: 29.5,
+            left_out: 2,
+            repairs: 3,
+        };
+        assert_eq!(
+            serde_json::from_str::<Value>(&stats(&told)).expect("JSON"),
+            json!({"type": "stats", "tier": 1, "thinned": false, "sent_bps": 512_000,
+                "estimate_bps": 800_000, "loss": 0.25, "rtt_ms": 23.5, "queue_ms": 4.0,
+                "fps": 29.5, "left_out": 2, "repairs": 3})
+        );
+        let unknown = stats(&Stats::default());
+        assert!(unknown.contains(r#""rtt_ms":null"#), "{unknown}");
+        let now = Duration::new(1_795_529_471, 123_456_789);
+        assert_eq!(
+            serde_json::from_str::<Value>(&pong(7, now)).expect("JSON"),
+            json!({"type": "pong", "id": 7, "now_ms": 1_795_529_471_123.457})
+        );
     }
 
     proptest! {

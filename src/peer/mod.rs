@@ -10,6 +10,7 @@
 //! A viewer who opens the data channel [`messages::LABEL`] is told how picture
 //! and sound are; one who opens none is sent media alone.
 
+mod batch;
 mod burst;
 mod candidate;
 mod capture_time;
@@ -28,6 +29,7 @@ mod red;
 mod repair;
 mod roaming;
 mod sender;
+mod stats;
 mod with_rtx;
 
 use std::net::UdpSocket;

@@ -2,9 +2,25 @@
 //! above all.
 //!
 //! An ordinary frame leaves at once. What is larger leaves at two and a half
-//! times what the path carries, repairs first; sound and RTCP never wait. How
+//! times what the path carries, repairs first; sound, RTCP and what the path is
+//! [probed](super::repair) with never wait. How
 //! much waits is told to the sender, who leaves out frames rather than let it
 //! grow: he can do so without a hole in the sequence numbers.
+//!
+//! # How much may wait
+//!
+//! A frame is left out, and with it all up to the next key frame, where more
+//! than [`LONGEST`] waits. That cannot hold behind a key frame that takes longer
+//! than this to leave, as most do: the frames after it would be left out for
+//! its size, another key frame be asked for, and its followers be left out for
+//! its size in turn. Such a viewer sees nothing but key frames, two a second
+//! (`a_viewer_would_get_nothing_but_key_frames` simulates it). So a key frame
+//! brings an allowance of its own size, which shrinks as fast as the queue of
+//! one does behind which an ordinary stream goes on, and faster than that of a
+//! stream that is more than [`DRAINED_BY`] lets it be: what waits falls from
+//! the key frame on, or the rest is left out. It is over after as long as the
+//! path takes for the key frame; and what waits is never more than two key
+//! frames and [`LONGEST`].
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -17,6 +33,7 @@ use rtc::shared::error::Error;
 use rtc::shared::marshal::MarshalSize;
 
 use super::estimate::Path;
+use super::stats::Tally;
 
 /// How much faster than the path's estimate.
 const FACTOR: f64 = 2.5;
@@ -28,13 +45,30 @@ const BURST: Duration = Duration::from_millis(45);
 const LEAST_BURST: f64 = 5_000.0;
 /// A new frame is left out when so much waits.
 const LONGEST: Duration = Duration::from_millis(30);
-/// The same while a key frame is on its way: what follows it must not be lost
-/// for its size, or another one would have to come.
-const LONGEST_BEHIND_KEY: Duration = Duration::from_millis(300);
+/// A key frame's allowance shrinks at this share of the pace: a stream of one
+/// and a half times the estimate leaves as much of 2.5.
+const DRAINED_BY: f64 = 0.4;
 /// The same for a thinned viewer, who is to have a frame or two at a time.
 const LONGEST_THINNED: Duration = Duration::from_millis(250);
 /// The driver's timers are no finer.
 const TICK: Duration = Duration::from_millis(1);
+
+/// The last key frame that was sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct KeyFrame {
+    /// Its size.
+    pub bytes: usize,
+    /// When it was put in the queue.
+    pub at: Instant,
+}
+
+impl KeyFrame {
+    /// What may still wait for its size, in bytes, at this pace.
+    fn allows(self, bytes_per_second: f64, now: Instant) -> f64 {
+        let since = now.saturating_duration_since(self.at).as_secs_f64();
+        (self.bytes as f64 - since * bytes_per_second * DRAINED_BY).max(0.0)
+    }
+}
 
 /// What the pacer and the sender know of each other. Clones are cheap.
 #[derive(Debug, Clone)]
@@ -59,14 +93,17 @@ impl Pace {
     }
 
     /// So much waits that a new frame is to be left out.
-    pub fn is_behind(&self, behind_key: bool) -> bool {
+    pub fn is_behind(&self, last_key: Option<KeyFrame>, now: Instant) -> bool {
         let waiting = self.waiting.load(Ordering::Relaxed) as f64;
-        let longest = match self.thinned.load(Ordering::Relaxed) {
-            _ if behind_key => LONGEST_BEHIND_KEY,
-            true => LONGEST_THINNED,
-            false => LONGEST,
+        let pace = self.bytes_per_second();
+        let most = match self.thinned.load(Ordering::Relaxed) {
+            true => pace * LONGEST_THINNED.as_secs_f64(),
+            false => {
+                let allowed = last_key.map_or(0.0, |key| key.allows(pace, now));
+                pace * LONGEST.as_secs_f64() + allowed
+            }
         };
-        waiting > self.bytes_per_second() * longest.as_secs_f64()
+        waiting > most
     }
 
     fn estimate(&self) -> f64 {
@@ -84,7 +121,10 @@ impl Pace {
 
 pub(super) struct Pacer {
     pace: Pace,
+    tally: Tally,
     paced: HashSet<u32>,
+    /// SSRCs of RTX.
+    rtx: HashSet<u32>,
     repairs: VecDeque<TaggedPacket>,
     media: VecDeque<TaggedPacket>,
     /// Bytes that may leave now; in debt after a large packet.
@@ -102,10 +142,12 @@ fn size(packet: &TaggedPacket) -> usize {
 }
 
 impl Pacer {
-    pub fn new(pace: Pace) -> Self {
+    pub fn new(pace: Pace, tally: Tally) -> Self {
         Self {
             pace,
+            tally,
             paced: HashSet::new(),
+            rtx: HashSet::new(),
             repairs: VecDeque::new(),
             media: VecDeque::new(),
             credit: LEAST_BURST,
@@ -128,6 +170,10 @@ impl Pacer {
             && let Some(mut packet) = self.repairs.pop_front().or_else(|| self.media.pop_front())
         {
             let size = size(&packet);
+            self.tally.packet(size);
+            if packet.message.has(&Attribute::Retransmission) {
+                self.tally.repair();
+            }
             self.credit -= size as f64;
             self.pace.waiting.fetch_sub(size, Ordering::Relaxed);
             // What waited here did not wait on the path.
@@ -155,10 +201,14 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Pacer {
 
     fn handle_write(&mut self, packet: TaggedPacket) -> Result<(), Error> {
         let is_paced = match &packet.message.packet {
+            Packet::Rtp(rtp) if self.rtx.contains(&rtp.header.ssrc) => {
+                packet.message.has(&Attribute::Retransmission)
+            }
             Packet::Rtp(rtp) => self.paced.contains(&rtp.header.ssrc),
             _ => false,
         };
         if !is_paced {
+            self.tally.packet(size(&packet));
             // What sound takes of the path is not there for the picture.
             self.credit = (self.credit - size(&packet) as f64).max(-LEAST_BURST);
             self.writes.push_back(packet);
@@ -199,15 +249,15 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Pacer {
 impl Interceptor for Pacer {
     fn bind_local_stream(&mut self, info: &StreamInfo) {
         if info.mime_type.starts_with("video/") {
-            self.paced
-                .extend([info.ssrc].into_iter().chain(info.ssrc_rtx));
+            self.paced.insert(info.ssrc);
+            self.rtx.extend(info.ssrc_rtx);
         }
     }
 
     fn unbind_local_stream(&mut self, info: &StreamInfo) {
         self.paced.remove(&info.ssrc);
         if let Some(rtx) = info.ssrc_rtx {
-            self.paced.remove(&rtx);
+            self.rtx.remove(&rtx);
         }
     }
 
@@ -234,7 +284,7 @@ mod tests {
         });
         path.restart(bits_per_second);
         let pace = Pace::new(path);
-        let mut pacer = Pacer::new(pace.clone());
+        let mut pacer = Pacer::new(pace.clone(), Tally::default());
         pacer.bind_local_stream(&StreamInfo {
             ssrc: VIDEO,
             ssrc_rtx: Some(RTX),
@@ -294,7 +344,7 @@ mod tests {
             for _ in 0..8 {
                 pacer.handle_write(packet(VIDEO, now)).expect("taken");
             }
-            assert!(!pace.is_behind(false));
+            assert!(!pace.is_behind(None, now));
             let left = leaving(&mut pacer, now);
             assert_eq!(left.len(), 8);
             assert!(left.iter().all(|(_, at)| *at == Duration::ZERO), "{left:?}");
@@ -309,12 +359,16 @@ mod tests {
         for _ in 0..40 {
             pacer.handle_write(packet(VIDEO, start)).expect("taken");
         }
-        assert!(pace.is_behind(false) && !pace.is_behind(true));
+        let key = KeyFrame {
+            bytes: 40_000,
+            at: start,
+        };
+        assert!(pace.is_behind(None, start) && !pace.is_behind(Some(key), start));
         let left = leaving(&mut pacer, start);
         assert_eq!(left.len(), 40);
         let last = left[39].1;
         assert!((100..120).contains(&last.as_millis()), "{last:?}");
-        assert!(!pace.is_behind(false));
+        assert!(!pace.is_behind(None, start));
         // Evenly: never more than a burst in 10 ms.
         for (i, (_, at)) in left.iter().enumerate() {
             let soon = left[i..]
@@ -352,7 +406,7 @@ mod tests {
             if frame % 4 == 0 {
                 pacer.handle_write(packet(AUDIO, now)).expect("taken");
             }
-            if !pace.is_behind(false) {
+            if !pace.is_behind(None, now) {
                 for _ in 0..4 {
                     pacer.handle_write(packet(VIDEO, now)).expect("taken");
                 }
@@ -369,5 +423,103 @@ mod tests {
         }
         let bits = sent as f64 * 8_000.0 / (now - start).as_secs_f64();
         assert!((300e3..=380e3).contains(&bits), "{bits}");
+    }
+
+    /// A stream of 30 frames a second, a key frame of 40 kB first and half a
+    /// second after one is asked for, sent as the sender does it.
+    struct Streamed {
+        frames: usize,
+        key_frames: usize,
+        /// The longest queue, in time at the pace.
+        longest: Duration,
+        /// The longest time from a key frame until no more than [`LONGEST`]
+        /// waits.
+        recovered: Duration,
+    }
+
+    fn stream(estimate: u32, stream_bits: u32, allow: bool) -> Streamed {
+        const KEY: usize = 40;
+        let (mut pacer, pace) = pacer(estimate);
+        let start = Instant::now();
+        let step = Duration::from_millis(33);
+        let mut wanted = Some(start);
+        let mut last_key: Option<KeyFrame> = None;
+        let mut got = Streamed {
+            frames: 0,
+            key_frames: 0,
+            longest: Duration::ZERO,
+            recovered: Duration::ZERO,
+        };
+        let mut owed = 0.0;
+        for i in 0..300 {
+            let now = start + step * i;
+            let is_key = wanted.is_some_and(|at| now >= at);
+            owed += f64::from(stream_bits) / 8.0 * step.as_secs_f64() / 1_000.0;
+            let packets = if is_key { KEY } else { owed as usize };
+            owed -= owed.floor();
+            let known = last_key.filter(|_| allow);
+            if (wanted.is_none() || is_key) && !pace.is_behind(known, now) {
+                wanted = None;
+                if is_key {
+                    let bytes = KEY * 988;
+                    last_key = Some(KeyFrame { bytes, at: now });
+                    got.key_frames += 1;
+                }
+                got.frames += 1;
+                for _ in 0..packets {
+                    pacer.handle_write(packet(VIDEO, now)).expect("taken");
+                }
+            } else if wanted.is_none() || is_key {
+                wanted = Some(now + Duration::from_millis(500));
+            }
+            let waits = pace.waiting.load(Ordering::Relaxed) as f64 / pace.bytes_per_second();
+            let waits = Duration::from_secs_f64(waits);
+            got.longest = got.longest.max(waits);
+            if let Some(key) = last_key
+                && waits > LONGEST
+            {
+                got.recovered = got.recovered.max(now - key.at);
+            }
+            while let Some(at) = pacer.poll_timeout().filter(|at| *at <= now + step) {
+                pacer.handle_timeout(at).expect("taken");
+            }
+            while pacer.poll_write().is_some() {}
+        }
+        got
+    }
+
+    #[test]
+    fn a_viewer_would_get_nothing_but_key_frames() {
+        let strict = stream(1_000_000, 900_000, false);
+        assert!(strict.frames < 40, "{} of 300", strict.frames);
+        assert!(strict.key_frames > 15, "{}", strict.key_frames);
+        let ours = stream(1_000_000, 900_000, true);
+        assert_eq!((ours.frames, ours.key_frames), (300, 1));
+    }
+
+    #[test]
+    fn what_waits_falls_from_a_key_frame_on_or_the_rest_is_left_out() {
+        for estimate in [300_000, 1_000_000, 2_000_000] {
+            let pace = f64::from(estimate) / 8.0 * FACTOR;
+            let key = Duration::from_secs_f64(40_000.0 / pace);
+            let path = Duration::from_secs_f64(40_000.0 * 8.0 / f64::from(estimate));
+            for share in [0.8, 1.0, 1.4, 2.0, 4.0] {
+                let rate = (f64::from(estimate) * share) as u32;
+                let got = stream(estimate, rate, true);
+                assert!(
+                    got.longest <= LONGEST + key * 2,
+                    "{:?}, {key:?}",
+                    got.longest
+                );
+                assert!(
+                    got.recovered <= path + LONGEST * 2,
+                    "{estimate} {share}: {:?} of {path:?}",
+                    got.recovered
+                );
+                if share <= 1.0 {
+                    assert_eq!(got.frames, 300, "{estimate} {share}");
+                }
+            }
+        }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tracing::{debug, info};
@@ -13,6 +13,9 @@ use crate::media::{Encoding, Hub, Stream, VideoRate};
 use crate::rate::sound::SharedLoss;
 use crate::rate::{Decision, Settings, TICK, Tiers, ViewerId};
 use crate::sdp::{Offer, VideoCodec};
+
+/// What an encoder makes is counted over so long.
+const MADE_OVER: Duration = Duration::from_secs(1);
 
 /// What a viewer is to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +40,8 @@ struct State {
     /// What the encoder of the sound is told.
     sound_loss: SharedLoss,
     joined: ViewerId,
+    /// What encoders had made when they were last looked at, in bytes.
+    made: HashMap<Encoding, (Instant, u64)>,
     /// A task looks at the paths.
     looking: bool,
 }
@@ -66,6 +71,7 @@ impl Quality {
                 members: HashMap::new(),
                 sound_loss: SharedLoss::default(),
                 joined: 0,
+                made: HashMap::new(),
                 looking: false,
             }),
         })
@@ -142,8 +148,12 @@ impl Quality {
             tiers,
             members,
             sound_loss,
+            made,
             ..
         } = state;
+        for (codec, tiers) in tiers.iter_mut() {
+            self.see_made(*codec, tiers, made, now);
+        }
         for (id, member) in members.iter() {
             if let Some(tiers) = tiers.get_mut(&member.codec) {
                 tiers.sight(*id, member.path.sight());
@@ -159,8 +169,34 @@ impl Quality {
         }
         for (codec, tiers) in tiers.iter_mut() {
             for decision in tiers.poll(now) {
-                self.carry_out(*codec, decision, members);
+                self.carry_out(*codec, decision, members, now);
             }
+        }
+    }
+
+    /// Tells the tiers what their encoders make, once in [`MADE_OVER`].
+    fn see_made(
+        &self,
+        codec: VideoCodec,
+        tiers: &mut Tiers,
+        made: &mut HashMap<Encoding, (Instant, u64)>,
+        now: Instant,
+    ) {
+        for tier in 0..Encoding::TIERS {
+            let encoding = Encoding { codec, tier };
+            if tiers.rate_of(tier).is_none() {
+                made.remove(&encoding);
+                continue;
+            }
+            let bytes = self.hub.encoded(Stream::Video(encoding));
+            let (since, before) = *made.entry(encoding).or_insert((now, bytes));
+            let time = now.saturating_duration_since(since);
+            if time < MADE_OVER {
+                continue;
+            }
+            made.insert(encoding, (now, bytes));
+            let bits = bytes.saturating_sub(before) as f64 * 8.0;
+            tiers.made(tier, (bits / time.as_secs_f64()) as u32);
         }
     }
 
@@ -169,18 +205,19 @@ impl Quality {
         codec: VideoCodec,
         decision: Decision,
         members: &HashMap<ViewerId, Member>,
+        now: Instant,
     ) {
         match decision {
             Decision::Rate {
                 tier,
                 bits_per_second,
-                halved,
+                every,
             } => {
                 let encoding = Encoding { codec, tier };
-                debug!(%encoding, bits_per_second, halved, "bitrate");
+                debug!(%encoding, bits_per_second, every, "bitrate");
                 let rate = VideoRate {
                     bits_per_second,
-                    halved,
+                    every,
                 };
                 self.hub.set_rate(Stream::Video(encoding), rate);
             }
@@ -190,6 +227,15 @@ impl Quality {
                     info!(viewer, tier, ?estimate, "another quality");
                     let encoding = Encoding { codec, tier };
                     member.assigned.send_modify(|a| a.encoding = encoding);
+                }
+            }
+            Decision::Probe {
+                viewer,
+                bits_per_second,
+            } => {
+                if let Some(member) = members.get(&viewer) {
+                    debug!(viewer, bits_per_second, "trying whether more gets through");
+                    member.path.try_more(bits_per_second, now);
                 }
             }
             Decision::Thin { viewer, on } => {

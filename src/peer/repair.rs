@@ -18,6 +18,13 @@
 //! fewer retransmissions, and as long frozen as without; with one in five the
 //! path was too full and the picture worse. ULPFEC (RFC 5109) goes inside RED on
 //! the picture's own sequence numbers and is worth no more.
+//!
+//! # Probes
+//!
+//! Where the path is [probed](super::estimate::Probe), what it is tried with
+//! comes from here too, for nobody else may number a viewer's RTX packets: the
+//! newest packets once more, which receivers know to drop. They are no
+//! [`Attribute::Retransmission`], by which the pacer tells them from repairs.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -30,8 +37,9 @@ use rtc::rtp;
 use rtc::sansio::Protocol;
 use rtc::shared::TransportContext;
 use rtc::shared::error::Error;
+use rtc::shared::marshal::MarshalSize;
 
-use super::estimate::Path;
+use super::estimate::{Path, Probe};
 
 /// Packets kept for each stream: over a second at 4 Mbit/s. A power of two.
 const KEPT: usize = 512;
@@ -75,6 +83,21 @@ impl Budget {
     }
 }
 
+/// Packets of a probe leave this often, as many as are due.
+const PROBE_TICK: Duration = Duration::from_millis(5);
+/// What is owed of a probe is caught up to no more than this, in bytes: late
+/// timers make no bursts.
+const MOST_OWED: f64 = 6_000.0;
+
+/// What a probe has to send beside the stream.
+#[derive(Debug)]
+struct Filling {
+    probe: Probe,
+    /// Bytes due; in debt behind a picture.
+    owed: f64,
+    counted: Instant,
+}
+
 struct Kept {
     packet: rtp::Packet,
     sent: Instant,
@@ -113,6 +136,7 @@ pub(super) struct Repair {
     path: Path,
     streams: HashMap<u32, Stream>,
     budget: Budget,
+    filling: Option<Filling>,
     reads: VecDeque<TaggedPacket>,
     writes: VecDeque<TaggedPacket>,
 }
@@ -123,6 +147,7 @@ impl Repair {
             path,
             streams: HashMap::new(),
             budget: Budget::default(),
+            filling: None,
             reads: VecDeque::new(),
             writes: VecDeque::new(),
         }
@@ -165,6 +190,61 @@ impl Repair {
                 transport: TransportContext::default(),
                 message: AttributedPacket::new(Packet::Rtp(packet)).with(Attribute::Retransmission),
             });
+        }
+    }
+}
+
+impl Repair {
+    /// Takes up a probe that was ordered, and ends one that is over.
+    fn probe(&mut self, now: Instant) -> Option<&mut Filling> {
+        let Some(probe) = self.path.probe(now) else {
+            self.filling = None;
+            return None;
+        };
+        if self.filling.as_ref().is_none_or(|f| f.probe != probe) {
+            self.filling = Some(Filling {
+                probe,
+                owed: 0.0,
+                counted: now,
+            });
+        }
+        self.filling.as_mut()
+    }
+
+    /// Fills the path up to what is tried.
+    fn fill(&mut self, now: Instant) {
+        let Some(filling) = self.probe(now) else {
+            return;
+        };
+        let elapsed = now.saturating_duration_since(filling.counted).as_secs_f64();
+        let rate = f64::from(filling.probe.bits_per_second) / 8.0;
+        filling.counted = now;
+        filling.owed = (filling.owed + rate * elapsed).min(MOST_OWED);
+        let mut owed = filling.owed;
+        // The stream with RTX: there is one of video.
+        let streams = self.streams.values_mut();
+        if let Some((stream, (ssrc, payload_type))) = streams
+            .filter_map(|stream| stream.rtx.map(|rtx| (stream, rtx)))
+            .next()
+        {
+            let mut back = 0;
+            while owed > 0.0
+                && let Some(index) = stream.kept.len().checked_sub(1 + back)
+            {
+                let original = &stream.kept[index].packet;
+                stream.rtx_sequence = stream.rtx_sequence.wrapping_add(1);
+                let packet = as_rtx(original, ssrc, payload_type, stream.rtx_sequence);
+                owed -= packet.marshal_size() as f64;
+                back += 1;
+                self.writes.push_back(TaggedPacket {
+                    now,
+                    transport: TransportContext::default(),
+                    message: AttributedPacket::new(Packet::Rtp(packet)),
+                });
+            }
+        }
+        if let Some(filling) = &mut self.filling {
+            filling.owed = owed;
         }
     }
 }
@@ -217,12 +297,26 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Repair {
         {
             stream.keep(rtp.clone(), packet.now);
         }
+        if let (Some(filling), Packet::Rtp(rtp)) = (self.probe(packet.now), &packet.message.packet)
+        {
+            filling.owed -= rtp.marshal_size() as f64;
+        }
         self.writes.push_back(packet);
         Ok(())
     }
 
     fn poll_write(&mut self) -> Option<TaggedPacket> {
         self.writes.pop_front()
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
+        self.fill(now);
+        Ok(())
+    }
+
+    fn poll_timeout(&mut self) -> Option<Instant> {
+        let filling = self.filling.as_ref()?;
+        Some(filling.counted + PROBE_TICK)
     }
 }
 
@@ -233,6 +327,9 @@ impl Interceptor for Repair {
             .iter()
             .any(|f| f.typ == "nack" && f.parameter.is_empty());
         if repaired {
+            if info.ssrc_rtx.is_some() && info.mime_type.starts_with("video/") {
+                self.path.can_probe();
+            }
             self.streams.insert(
                 info.ssrc,
                 Stream {
@@ -279,6 +376,7 @@ mod tests {
             ssrc: SSRC,
             ssrc_rtx: Some(8),
             payload_type_rtx: Some(97),
+            mime_type: "video/H264".into(),
             rtcp_feedback: vec![RTCPFeedback {
                 typ: "nack".into(),
                 parameter: String::new(),
@@ -338,6 +436,43 @@ mod tests {
             (2, 8, 97)
         );
         assert_eq!((&payload[..2], payload.len()), (&[0_u8, 0][..], 1002));
+    }
+
+    #[test]
+    fn a_probe_fills_what_the_stream_leaves_and_ends() {
+        let mut repair = repair();
+        let start = Instant::now();
+        let ms = Duration::from_millis;
+        repair.path.try_more(800_000, start);
+        let (mut filled, mut streamed, mut sequences) = (0, 0, Vec::new());
+        for tick in 0..800_u64 {
+            let now = start + ms(tick);
+            if tick.is_multiple_of(100) {
+                repair.path.heard(now);
+            }
+            // 240 kbit/s of its own.
+            if tick.is_multiple_of(33) {
+                send(&mut repair, tick as u16, now);
+                streamed += if tick < 400 { 1_012 } else { 0 };
+            }
+            if repair.poll_timeout().is_some_and(|at| at <= now) {
+                repair.handle_timeout(now).expect("it takes every time");
+            }
+            while let Some(packet) = repair.poll_write() {
+                assert!(!packet.message.has(&Attribute::Retransmission));
+                let Packet::Rtp(rtp) = packet.message.packet else {
+                    continue;
+                };
+                assert_eq!((rtp.header.ssrc, rtp.header.payload_type), (8, 97));
+                assert!(tick < 400, "it is over");
+                filled += rtp.marshal_size();
+                sequences.push(rtp.header.sequence_number);
+            }
+        }
+        let bits = (filled + streamed) * 8 * 10 / 4;
+        assert!((700_000..=900_000).contains(&bits), "{bits}");
+        assert!(sequences.windows(2).all(|s| s[1] == s[0].wrapping_add(1)));
+        assert_eq!(repair.poll_timeout(), None);
     }
 
     #[test]

@@ -19,15 +19,14 @@ use super::burst::Waiting;
 use super::capture_time::CaptureTime;
 use super::clock::Captured;
 use super::estimate::Path;
-use super::pacer::Pace;
+use super::pacer::{KeyFrame, Pace};
 use super::quality::{Assignment, Seat};
 use super::red::Repeater;
+use super::stats::Tally;
 use crate::media::{Frame, Hub, Stream, Watch};
 
 /// A key frame that was asked for and did not come is asked for again.
 const KEY_FRAME_PATIENCE: Duration = Duration::from_millis(700);
-/// A key frame may take so long to leave.
-const KEY_FRAME_TIME: Duration = Duration::from_millis(500);
 /// Frames that carry the playout delay after the start, until surely one
 /// arrived; later ones carry it on key frames.
 const DELAY_FRAMES: u32 = 60;
@@ -123,6 +122,7 @@ pub(super) struct Sending {
     pub path: Path,
     pub pace: Pace,
     pub captured: Captured,
+    pub tally: Tally,
     pub seat: Option<Arc<Seat>>,
     pub hub: Hub,
     pub reachable: watch::Receiver<bool>,
@@ -140,7 +140,7 @@ impl Sending {
         });
         let mut present = Feed::new(stream, watch, &self.hub);
         let mut next: Option<Feed> = None;
-        let mut last_key: Option<Instant> = None;
+        let mut last_key: Option<KeyFrame> = None;
         let mut away = false;
         let mut assigned = self.seat.as_ref().map(|seat| seat.assigned());
         loop {
@@ -175,6 +175,7 @@ impl Sending {
                     Ok(frame) => frame,
                     Err(RecvError::Lagged(missed)) => {
                         debug!(%stream, missed, "the viewer lags; skipping to the next key frame");
+                        self.left_out(stream, missed);
                         self.want_key_frame(&mut present);
                         continue;
                     }
@@ -195,23 +196,27 @@ impl Sending {
                 {
                     seat.request_key_frame();
                 }
+                self.tally.left_out(1);
                 continue;
             }
             if self.waiting.backlog() > BACKLOG {
                 self.waiting.clear();
                 debug!(%stream, "the viewer's connection does not keep up; skipping to the next key frame");
+                self.left_out(stream, 1);
                 self.want_key_frame(&mut present);
                 continue;
             }
-            let behind_key = last_key.is_some_and(|at| at.elapsed() < KEY_FRAME_TIME);
-            if stream != Stream::Audio && self.pace.is_behind(behind_key) {
+            let now = Instant::now();
+            if stream != Stream::Audio && self.pace.is_behind(last_key, now) {
                 debug!(%stream, "more than the viewer's path takes; skipping to the next key frame");
+                self.left_out(stream, 1);
                 self.want_key_frame(&mut present);
                 continue;
             }
             present.key_wanted = None;
             if frame.key {
-                last_key = Some(Instant::now());
+                let bytes = frame.payloads.iter().map(Bytes::len).sum();
+                last_key = Some(KeyFrame { bytes, at: now });
             }
             let timestamp = headers.timestamp(&frame);
             self.captured.note(
@@ -221,6 +226,9 @@ impl Sending {
                 stream.clock_rate(),
             );
             let is_video = stream != Stream::Audio;
+            if is_video {
+                self.tally.picture();
+            }
             let timed = is_video.then_some(&frame);
             let now = Instant::now();
             let packets = headers.packets(&frame);
@@ -244,6 +252,12 @@ impl Sending {
             *next = None;
         } else if next.as_ref().is_none_or(|next| next.stream != stream) {
             *next = Some(Feed::new(stream, self.hub.watch(stream), &self.hub));
+        }
+    }
+
+    fn left_out(&self, stream: Stream, frames: u64) {
+        if stream != Stream::Audio {
+            self.tally.left_out(frames);
         }
     }
 

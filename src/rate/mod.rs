@@ -11,6 +11,11 @@
 //!   that he takes nothing from them. At the last tier his frames are thinned.
 //! * He goes up again when his path has carried enough for some seconds, and
 //!   not soon after he came down; each vain attempt doubles that time.
+//! * A tier whose encoder makes more than it is asked for has fewer frames.
+//! * What he is sent cannot prove that more gets through. When he is due for
+//!   more, more is tried for a moment; a vain trial doubles the time to the next.
+
+mod steps;
 
 pub mod sound;
 
@@ -18,6 +23,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::config::{AudioSource, Config};
+use steps::Steps;
 
 /// A viewer's name here.
 pub type ViewerId = u64;
@@ -60,6 +66,17 @@ const FORGET: Duration = Duration::from_secs(120);
 const TRIAL: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(6));
 /// What he carried before falls to this share, and the trial is over.
 const TRIAL_FAILED: f64 = 0.95;
+/// A path is tried with this much more than it is known to carry …
+const PROBE_STEP: f64 = 1.4;
+/// … or, where that is more, with so many bit/s …
+const PROBE_LEAST: f64 = 100_000.0;
+/// … again so soon while that proves something …
+const PROBE_AGAIN: Duration = Duration::from_secs(1);
+/// … which is at least so much more …
+const PROBE_GAIN: f64 = 1.1;
+/// … and after a vain one so late, and at the latest; sooner where the path
+/// shows by itself that it gained as much.
+const PROBE_WAIT: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(60));
 /// Key frames that a viewer may have forced before he has to wait …
 const KEY_FRAMES: f64 = 3.0;
 /// … and how long for each, where others watch the same tier.
@@ -152,6 +169,8 @@ pub struct Sight {
     pub open: bool,
     /// Packets stand in a queue on it.
     pub full: bool,
+    /// It can be tried with more than the stream: [`Decision::Probe`].
+    pub can_probe: bool,
 }
 
 /// What is to be done.
@@ -163,8 +182,8 @@ pub enum Decision {
         tier: usize,
         /// bit/s of video.
         bits_per_second: u32,
-        /// Encode every second frame only.
-        halved: bool,
+        /// Encode every so manieth frame: 1 is all of them.
+        every: u32,
     },
     /// Send a viewer another tier, from its next key frame on.
     Move {
@@ -172,6 +191,13 @@ pub enum Decision {
         viewer: ViewerId,
         /// Where.
         tier: usize,
+    },
+    /// Try for a moment whether a viewer's path carries so much.
+    Probe {
+        /// Who.
+        viewer: ViewerId,
+        /// bit/s, all headers included, with what he is sent already.
+        bits_per_second: u32,
     },
     /// Send a viewer only what his path carries, from key frame to as far as
     /// it goes; or all again.
@@ -181,6 +207,46 @@ pub enum Decision {
         /// Thinned, or not.
         on: bool,
     },
+}
+
+/// When a viewer's path is next tried with more.
+#[derive(Debug, Clone, Copy)]
+struct Probing {
+    next: Option<Instant>,
+    /// The wait after a vain trial.
+    wait: Duration,
+    /// What the path carried when it was last tried, in bit/s …
+    before: Option<u32>,
+    /// … and when that was in vain.
+    vain: Option<u32>,
+}
+
+impl Probing {
+    const NEW: Self = Self {
+        next: None,
+        wait: PROBE_WAIT.0,
+        before: None,
+        vain: None,
+    };
+
+    /// Whether more is to be tried now, of a path that is taken to carry so
+    /// much.
+    fn is_due(&mut self, carries: u32, now: Instant) -> bool {
+        let gained = |before: u32| f64::from(carries) >= f64::from(before) * PROBE_GAIN;
+        let waits = self.next.is_some_and(|at| now < at);
+        if waits && !self.vain.is_some_and(gained) {
+            return false;
+        }
+        self.vain = self.before.take().filter(|before| !gained(*before));
+        if self.vain.is_some() {
+            self.next = Some(now + self.wait);
+            self.wait = (self.wait * 2).min(PROBE_WAIT.1);
+            return false;
+        }
+        self.before = Some(carries);
+        self.next = Some(now + PROBE_AGAIN);
+        true
+    }
 }
 
 #[derive(Debug)]
@@ -200,6 +266,7 @@ struct Viewer {
     high: Option<Instant>,
     pinned: Option<usize>,
     thinned: bool,
+    probing: Probing,
     /// Key frames he may still force, and when they were counted.
     key_frames: (f64, Instant),
 }
@@ -215,12 +282,18 @@ struct Tier {
     range: TierRange,
     /// `None` while nobody watches.
     rate: Option<Rate>,
+    /// What its encoder made lately, in bit/s, since it was last looked at.
+    made: Option<u32>,
+    steps: Steps,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Rate {
     bits_per_second: u32,
+    /// For the bitrate's sake.
     halved: bool,
+    /// With the encoder's own reasons for fewer.
+    every: u32,
     fell: Option<Instant>,
     climbed: Instant,
 }
@@ -236,7 +309,12 @@ pub struct Tiers {
 impl Tiers {
     /// Tiers that nobody watches yet.
     pub fn new(settings: &Settings) -> Self {
-        let tier = |range| Tier { range, rate: None };
+        let tier = |range| Tier {
+            range,
+            rate: None,
+            made: None,
+            steps: Steps::ALL,
+        };
         Self {
             tiers: settings.tiers.iter().copied().map(tier).collect(),
             audio: settings.audio,
@@ -263,6 +341,7 @@ impl Tiers {
                 high: None,
                 pinned: None,
                 thinned: false,
+                probing: Probing::NEW,
                 key_frames: (KEY_FRAMES, now),
             },
         );
@@ -277,6 +356,13 @@ impl Tiers {
     /// True when nobody is there.
     pub fn is_empty(&self) -> bool {
         self.viewers.is_empty()
+    }
+
+    /// What the encoder of a tier made in the last second, in bit/s.
+    pub fn made(&mut self, tier: usize, bits_per_second: u32) {
+        if let Some(tier) = self.tiers.get_mut(tier) {
+            tier.made = Some(bits_per_second);
+        }
     }
 
     /// What is now known of a viewer's path.
@@ -397,9 +483,16 @@ impl Tiers {
 
     fn set_rate(&mut self, tier: usize, target: Option<u32>, now: Instant) -> Option<Decision> {
         let last = tier + 1 == self.tiers.len();
-        let Tier { range, rate } = &mut self.tiers[tier];
+        let Tier {
+            range,
+            rate,
+            made,
+            steps,
+        } = &mut self.tiers[tier];
         let Some(target) = target else {
             *rate = None;
+            *made = None;
+            *steps = Steps::ALL;
             return None;
         };
         let wanted = target.max(range.floor).min(range.ceiling);
@@ -407,6 +500,7 @@ impl Tiers {
         let present = rate.get_or_insert(Rate {
             bits_per_second: wanted,
             halved: false,
+            every: 1,
             fell: None,
             climbed: now,
         });
@@ -432,12 +526,16 @@ impl Tiers {
             present.halved = f64::from(present.bits_per_second) < steady * margin
                 && present.bits_per_second < range.ceiling;
         }
+        if let Some(made) = made.take() {
+            steps.look(present.bits_per_second, made, now);
+        }
+        present.every = steps.every().max(1 + u32::from(present.halved));
         let same =
-            |r: Rate| (r.bits_per_second, r.halved) == (present.bits_per_second, present.halved);
+            |r: Rate| (r.bits_per_second, r.every) == (present.bits_per_second, present.every);
         (!before.is_some_and(same)).then_some(Decision::Rate {
             tier,
             bits_per_second: present.bits_per_second,
-            halved: present.halved,
+            every: present.every,
         })
     }
 
@@ -479,10 +577,20 @@ impl Tiers {
         let patience = if severe { DOWN_AT_ONCE } else { DOWN_AFTER };
         let due = low.is_some_and(|since| now.saturating_duration_since(since) >= patience);
 
-        let enough =
-            tier > 0 && pinned.is_none() && low.is_none() && { usable >= self.needed_above(tier) };
+        let enough = tier > 0
+            && pinned.is_none()
+            && low.is_none()
+            && usable >= self.needed_above(tier, false);
         let high = enough.then(|| was_high.unwrap_or(now));
         let proved = high.is_some_and(|since| now.saturating_duration_since(since) >= UP_AFTER);
+
+        // Early enough that he can have proved it when he may go.
+        let quiet = pinned.is_none() && low.is_none() && trial.is_none() && !sight.full;
+        let all = (tier > 0).then(|| self.needed_above(tier, true));
+        let all_proved = all.is_some_and(|all| usable >= all);
+        let wants = all
+            .filter(|_| quiet && !all_proved && sight.can_probe)
+            .map(|all| self.on_the_wire(all));
 
         let floor = f64::from(self.tiers[tier].range.floor);
         if let Some(v) = self.viewers.get_mut(&id) {
@@ -502,23 +610,49 @@ impl Tiers {
                     on: thin,
                 });
             }
+            if let Some(wants) = wants
+                && !thin
+                && now.saturating_duration_since(moved) + UP_AFTER >= v.hold
+                && v.probing.is_due(sight.carries, now)
+            {
+                let carries = f64::from(sight.carries);
+                let step = (carries * PROBE_STEP).max(carries + PROBE_LEAST);
+                decisions.push(Decision::Probe {
+                    viewer: id,
+                    bits_per_second: wants.min(step) as u32,
+                });
+            }
+            // An attempt that may be in vain waits for the proof a while.
+            let hold = match sight.can_probe && !all_proved {
+                true => v.hold * 2,
+                false => v.hold,
+            };
             if due && !stuck {
                 self.move_to(id, tier + 1, now, decisions);
-            } else if proved && now.saturating_duration_since(v.moved) >= v.hold {
+            } else if proved && now.saturating_duration_since(v.moved) >= hold {
                 self.move_to(id, tier - 1, now, decisions);
             }
         }
     }
 
-    /// What a path has to carry for the tier above. More than half as much
-    /// again as this tier sends cannot be seen on it; there an attempt has to
-    /// show.
-    fn needed_above(&self, tier: usize) -> f64 {
+    /// What a path has to carry for the tier above: `all` of it, or as much as
+    /// its own stream can show. More than half as much again as this tier sends
+    /// is not seen on it; there an attempt has to show, if probes do not.
+    fn needed_above(&self, tier: usize, all: bool) -> f64 {
         let (this, above) = (&self.tiers[tier], &self.tiers[tier - 1]);
         let own = f64::from(above.range.steady) * UP_MARGIN;
-        let others = above.rate.map_or(0.0, |r| f64::from(r.bits_per_second));
+        let others = above.rate.map_or(0.0, |r| f64::from(r.bits_per_second)) * 0.9;
         let visible = f64::from(this.range.ceiling) * 1.35;
-        own.max((others * 0.9).min(visible))
+        own.max(match all {
+            true => others,
+            false => others.min(visible),
+        })
+    }
+
+    /// What is to be seen on a path that has to carry so much video; a little
+    /// more, for not all that is tried is proved.
+    fn on_the_wire(&self, video: f64) -> f64 {
+        (video / (1.0 - OVERHEAD) + f64::from(self.audio)) * 1.15
     }
 
     fn move_to(&mut self, id: ViewerId, tier: usize, now: Instant, decisions: &mut Vec<Decision>) {
@@ -532,6 +666,7 @@ impl Tiers {
             v.hold = (v.hold * 2).min(HOLD.1);
         }
         v.climbed = !down;
+        v.probing.before = None;
         v.tier = tier;
         v.moved = now;
         v.low = None;

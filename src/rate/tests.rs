@@ -25,6 +25,9 @@ struct Model {
     path: f64,
     sight: Sight,
     thinned: bool,
+    /// What is tried in the next tick, in bit/s.
+    probe: Option<u32>,
+    probes: Vec<Duration>,
     /// Moves up.
     climbs: Vec<Duration>,
     moves: Vec<Duration>,
@@ -40,6 +43,8 @@ struct Sim {
     rates: [Option<u32>; 2],
     halved: [bool; 2],
     fell: [Option<Instant>; 2],
+    /// The most that encoders make of what is seen, in bit/s.
+    picture: f64,
 }
 
 impl Sim {
@@ -58,6 +63,7 @@ impl Sim {
             rates: [None; 2],
             halved: [false; 2],
             fell: [None; 2],
+            picture: f64::INFINITY,
         }
     }
 
@@ -67,6 +73,7 @@ impl Sim {
             carries: 1_000_000,
             open: true,
             full: false,
+            can_probe: true,
         };
         let tier = self.tiers.join(self.ids, sight, self.now);
         self.viewers.push(Model {
@@ -75,6 +82,8 @@ impl Sim {
             path,
             sight,
             thinned: false,
+            probe: None,
+            probes: Vec::new(),
             climbs: Vec::new(),
             moves: Vec::new(),
         });
@@ -97,6 +106,7 @@ impl Sim {
     fn estimate(&mut self) {
         for v in &mut self.viewers {
             let rate = f64::from(self.rates[v.tier].unwrap_or_default());
+            let rate = rate.min(self.picture);
             let sent = match v.thinned {
                 true => rate.min(f64::from(v.sight.carries) * 0.9),
                 false => rate,
@@ -115,6 +125,15 @@ impl Sim {
                     .min((sent * 1.5).max(is))
                     .min(v.path * noise.max(1.0))
             };
+            // Half a second of more: its queue is gone with it.
+            let carries = match v.probe.take().map(f64::from) {
+                Some(tried) if tried <= v.path * 0.98 => carries.max(tried * 0.95),
+                Some(_) => {
+                    v.sight.full = true;
+                    carries
+                }
+                None => carries,
+            };
             v.sight.carries = carries.clamp(60_000.0, 2_500_000.0) as u32;
             self.tiers.sight(v.id, v.sight);
         }
@@ -131,7 +150,7 @@ impl Sim {
                 Decision::Rate {
                     tier,
                     bits_per_second,
-                    halved,
+                    every,
                 } => {
                     let range = RANGES[tier];
                     assert!((range.floor..=range.ceiling).contains(&bits_per_second));
@@ -152,8 +171,8 @@ impl Sim {
                         );
                     }
                     self.rates[tier] = Some(bits_per_second);
-                    assert!(!halved || tier == 1);
-                    self.halved[tier] = halved;
+                    assert!(every == 1 || tier == 1);
+                    self.halved[tier] = every == 2;
                 }
                 Decision::Move { viewer, tier } => {
                     let at = self.now - self.begin;
@@ -168,6 +187,24 @@ impl Sim {
                     }
                     v.moves.push(at);
                     v.tier = tier;
+                }
+                Decision::Probe {
+                    viewer,
+                    bits_per_second,
+                } => {
+                    let v = self.viewers.iter_mut().find(|v| v.id == viewer);
+                    let v = v.expect("he is there");
+                    assert!(v.tier > 0 && !v.thinned, "he is due for nothing");
+                    let known = f64::from(v.sight.carries);
+                    assert!(
+                        f64::from(bits_per_second) <= (known * PROBE_STEP).max(known + PROBE_LEAST)
+                    );
+                    let at = self.now - self.begin;
+                    if let Some(last) = v.probes.last() {
+                        assert!(at - *last >= PROBE_AGAIN, "tried all the time");
+                    }
+                    v.probes.push(at);
+                    v.probe = Some(bits_per_second);
                 }
                 Decision::Thin { viewer, on } => {
                     let v = self.viewers.iter_mut().find(|v| v.id == viewer);
@@ -256,6 +293,65 @@ fn a_path_that_recovers_is_used_again() {
     sim.viewers[1].path = 50e6;
     sim.run(45);
     assert_eq!(sim.of(weak).tier, 0);
+}
+
+#[test]
+fn a_still_picture_keeps_nobody_down() {
+    let mut sim = Sim::new(8);
+    let weak = sim.join(450_000.0);
+    sim.run(20);
+    assert_eq!(sim.of(weak).tier, 1);
+    // What is sent now would prove nothing.
+    sim.picture = 60_000.0;
+    sim.viewers[0].path = 50e6;
+    sim.run(30);
+    assert_eq!(sim.of(weak).tier, 0);
+    // The same where nothing can be tried.
+    let mut blind = Sim::new(8);
+    let weak = blind.join(450_000.0);
+    blind.viewers[0].sight.can_probe = false;
+    blind.run(20);
+    blind.picture = 60_000.0;
+    blind.viewers[0].path = 50e6;
+    blind.run(60);
+    assert_eq!((blind.of(weak).tier, blind.of(weak).probes.len()), (1, 0));
+}
+
+#[test]
+fn a_path_that_carries_no_more_is_tried_ever_more_seldom_and_never_climbed() {
+    let mut sim = Sim::new(9);
+    sim.join(50e6);
+    let weak = sim.join(900_000.0);
+    sim.run(600);
+    let v = sim.of(weak);
+    assert_eq!((v.tier, v.climbs.len()), (1, 0));
+    assert!((3..=18).contains(&v.probes.len()), "{:?}", v.probes);
+}
+
+#[test]
+fn an_encoder_that_cannot_go_lower_has_fewer_frames_and_is_asked_for_no_less() {
+    let mut sim = Sim::new(10);
+    let id = sim.join(700_000.0);
+    sim.run(5);
+    let asked = sim.tiers.rate_of(0).expect("it is watched");
+    let mut every = Vec::new();
+    for second in 0..30 {
+        // At all frames 1.8 Mbit/s.
+        let made = 1_800_000 / every.last().copied().unwrap_or(1);
+        sim.tiers.made(0, made);
+        sim.now += Duration::from_secs(1);
+        for decision in sim.tiers.poll(sim.now) {
+            if let Decision::Rate {
+                tier: 0, every: e, ..
+            } = decision
+            {
+                every.push(e);
+            }
+        }
+        assert!(second < 10 || every.contains(&3), "{every:?}");
+    }
+    assert_eq!(sim.tiers.rate_of(0), Some(asked));
+    sim.tiers.leave(id);
 }
 
 #[test]

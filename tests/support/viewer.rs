@@ -15,6 +15,7 @@ use rtc::peer_connection::configuration::media_engine::{
     MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX,
 };
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use rtc::rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate;
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::{NackPair, TransportLayerNack};
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
@@ -95,6 +96,8 @@ pub struct Viewer {
     socket: JoinHandle<()>,
     tasks: Arc<Cuttable>,
     relay: Option<Arc<Relay>>,
+    /// Says nothing of what arrives.
+    silent: bool,
 }
 
 impl Viewer {
@@ -143,6 +146,7 @@ impl Viewer {
             socket,
             tasks: Arc::new(Cuttable::default()),
             relay: None,
+            silent: false,
         };
         viewer
             .wait("the camera is in the list", |heard, _| {
@@ -158,6 +162,12 @@ impl Viewer {
     pub fn go_through(&mut self, relay: Arc<Relay>) {
         lock(&self.shared.heard).deaf = true;
         self.relay = Some(relay);
+    }
+
+    /// From the next call on he offers no transport-cc, so that the device can
+    /// adapt to nothing but what he says by [`Self::carries`].
+    pub fn give_no_feedback(&mut self) {
+        self.silent = true;
     }
 
     /// Calls, with a new connection. A call that was there is gone without a
@@ -244,7 +254,7 @@ impl Viewer {
             shared: Arc::downgrade(&self.shared),
         };
         let connection = PeerConnectionBuilder::new()
-            .with_media_engine(media_engine()?)
+            .with_media_engine(offered(!self.silent)?)
             .with_interceptor_registry(registry)
             .with_setting_engine(
                 SettingEngineBuilder::new()
@@ -347,6 +357,18 @@ impl Viewer {
         self.rtcp(|media_ssrc| {
             Box::new(PictureLossIndication {
                 media_ssrc,
+                ..Default::default()
+            })
+        })
+        .await;
+    }
+
+    /// Says what his path carries, by a REMB.
+    pub async fn carries(&self, bits_per_second: f32) {
+        self.rtcp(|media_ssrc| {
+            Box::new(ReceiverEstimatedMaximumBitrate {
+                bitrate: bits_per_second,
+                ssrcs: vec![media_ssrc],
                 ..Default::default()
             })
         })
@@ -586,15 +608,22 @@ pub fn codecs() -> [(u8, RTCRtpCodec, RtpCodecKind); 3] {
 
 /// [`codecs`], with transport-wide congestion control.
 pub fn media_engine() -> webrtc::error::Result<MediaEngine> {
+    offered(true)
+}
+
+fn offered(transport_cc: bool) -> webrtc::error::Result<MediaEngine> {
     let mut engine = MediaEngine::default();
-    for (payload_type, rtp_codec, kind) in codecs() {
+    for (payload_type, mut rtp_codec, kind) in codecs() {
+        let feedback = &mut rtp_codec.rtcp_feedback;
+        feedback.retain(|f| transport_cc || f.typ != "transport-cc");
         let parameters = RTCRtpCodecParameters {
             rtp_codec,
             payload_type,
         };
         engine.register_codec(parameters, kind)?;
     }
-    for kind in [RtpCodecKind::Audio, RtpCodecKind::Video] {
+    let kinds = [RtpCodecKind::Audio, RtpCodecKind::Video];
+    for kind in kinds.into_iter().filter(|_| transport_cc) {
         let extension = RTCRtpHeaderExtensionCapability {
             uri: rtc::sdp::extmap::TRANSPORT_CC_URI.to_owned(),
         };

@@ -72,10 +72,9 @@ export class Call {
     }
   }
 
-  /** Asks the device to set a control of its camera. */
-  control(name, value) {
-    if (this.channel?.readyState !== "open") return;
-    this.channel.send(JSON.stringify({ type: "control", name, value }));
+  /** Says something to the device, over its data channel where that is open. */
+  tell(message) {
+    if (this.channel?.readyState === "open") this.channel.send(JSON.stringify(message));
   }
 
   /** Calls: with the person's own tracks, or to receive only. */

@@ -45,9 +45,9 @@ export class Calls {
     return this.#call?.channel ?? null;
   }
 
-  /** The person moves a control of the camera that is watched. */
-  control(name, value) {
-    this.#call?.control(name, value);
+  /** Says something to the device that is watched. */
+  tell(message) {
+    this.#call?.tell(message);
   }
 
   /** Ahead of the call, so that the click need not wait for them. */
@@ -243,6 +243,7 @@ export class Calls {
     });
     this.#call = call;
     this.#ui.remote(call.remote);
+    this.#ui.stats.watch(call.pc);
     return call;
   }
 
@@ -254,6 +255,10 @@ export class Calls {
         break;
       case "controls":
         if (Array.isArray(message.controls)) this.#ui.camera.show(message.controls);
+        break;
+      case "stats":
+      case "pong":
+        this.#ui.stats.told(message);
         break;
       case "error":
         if (message.about === "control") this.#ui.camera.problem(String(message.text));
@@ -307,6 +312,7 @@ export class Calls {
     this.#ui.media(null);
     this.#ui.camera.hide();
     this.#ui.remote(null);
+    this.#ui.stats.watch(null);
     this.#ui.own(null);
     this.#ui.notice(null);
     this.#enter("idle", text);

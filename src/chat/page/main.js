@@ -21,7 +21,7 @@ const ui = new Ui({
     if (!sent) ui.say(words.notOnline, "problem");
     return sent;
   },
-  control: (name, value) => calls.control(name, value),
+  tell: (message) => calls.tell(message),
 });
 
 const url = new URL("/", location.href);
@@ -85,4 +85,5 @@ globalThis.cameraAgent = {
   get channel() { return calls.channel; },
   get state() { return calls.state; },
   get me() { return signaling.name; },
+  get stats() { return ui.stats.measured; },
 };

@@ -2,6 +2,7 @@
 // people goes in as text, never as markup.
 
 import { CameraPanel } from "./camera.js";
+import { StatsPanel } from "./stats.js";
 
 const MAX_CHAT_LINES = 200;
 
@@ -17,9 +18,15 @@ export class Ui {
   /** The camera's controls, where the device lets us set them. */
   camera;
 
-  /** `on`: call(name), hangUp(), accept(), decline(), rename(name), chat(text), control(name, value). */
+  /** How the connection is, for whoever wants to know. */
+  stats;
+
+  /** `on`: call(name), hangUp(), accept(), decline(), rename(name), chat(text), tell(message). */
   constructor(on) {
-    this.camera = new CameraPanel($("camera"), on.control);
+    this.camera = new CameraPanel($("camera"), (name, value) => on.tell({ type: "control", name, value }));
+    this.stats = new StatsPanel($("stats"), $("stats-toggle"), on.tell);
+    $("stats-toggle").onclick = () => this.stats.toggle();
+    addEventListener("keydown", (event) => this.#key(event));
     $("users").addEventListener("click", ({ target }) => {
       const name = target.closest("button")?.dataset.name;
       if (name !== undefined) on.call(name);
@@ -186,6 +193,13 @@ export class Ui {
     log.append(line);
     while (log.children.length > MAX_CHAT_LINES) log.firstChild.remove();
     if (atEnd || own) log.scrollTop = log.scrollHeight;
+  }
+
+  /** S, where no text is written and nothing else is open. */
+  #key(event) {
+    const writes = event.target.closest?.("input, textarea, select, dialog");
+    const plain = !event.ctrlKey && !event.metaKey && !event.altKey && !event.repeat;
+    if (event.key.toLowerCase() === "s" && plain && !writes && !$("controls").hidden) this.stats.toggle();
   }
 
   #showStatus() {

@@ -56,6 +56,32 @@ export function statusWords({ video, audio }) {
   };
 }
 
+const POOR = { loss: 0.03, roundTrip: 400, fps: 12, latency: 800 };
+
+/** How the connection is, from what was measured in the last second; `null` where nothing comes yet. */
+export function connectionWords({ loss, roundTrip, fps, latency, frozen, tier, thinned }) {
+  if (fps === undefined) return null;
+  const why = [];
+  if (frozen) why.push("the picture stood still");
+  else if (fps < POOR.fps) why.push("few pictures come");
+  if (loss > POOR.loss) why.push("packets get lost");
+  if (roundTrip > POOR.roundTrip || latency > POOR.latency) why.push("the way is slow");
+  if (thinned || tier > 0) why.push("it does not carry the whole picture");
+  if (why.length === 0) return { kind: "good", text: "Good connection" };
+  return { kind: "poor", text: `Poor connection: ${why.join(", ")}` };
+}
+
+/** Bits a second, for people. */
+export function bitrateWords(bits) {
+  return bits < 1e6 ? `${Math.round(bits / 1e3)} kbit/s` : `${(bits / 1e6).toFixed(2)} Mbit/s`;
+}
+
+/** A quality of a device: 0 is the whole picture. */
+export function tierWords(tier, thinned) {
+  const what = tier === 0 ? "whole picture" : `smaller picture (${tier})`;
+  return thinned ? `${what}, as much as gets through` : what;
+}
+
 /** A control's name, for people: "White balance automatic". */
 export function controlWords(name) {
   const text = name.replaceAll("_", " ");

@@ -1,7 +1,7 @@
 //! A running pipeline, and one that carries the picture with encoders on it.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
@@ -369,12 +369,12 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
         .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// Lets every second buffer go by unseen while `halved` is true.
-fn drop_every_second(pad: &gst::Pad, halved: Arc<AtomicBool>) {
-    let odd = AtomicBool::new(false);
+/// Lets through every so manieth buffer, as `every` says.
+fn keep_every(pad: &gst::Pad, every: Arc<AtomicU32>) {
+    let number = AtomicU32::new(0);
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
-        let odd = odd.fetch_xor(true, Ordering::Relaxed);
-        if odd && halved.load(Ordering::Acquire) {
+        let number = number.fetch_add(1, Ordering::Relaxed);
+        if !number.is_multiple_of(every.load(Ordering::Acquire).max(1)) {
             // Not `Drop`: see `Picture::new`.
             gst::PadProbeReturn::Handled
         } else {
@@ -389,7 +389,7 @@ struct Branch {
     sink: gst_app::AppSink,
     tee_pad: gst::Pad,
     life: Life,
-    halved: Arc<AtomicBool>,
+    every: Arc<AtomicU32>,
 }
 
 /// A picture's pipeline: a camera, a test picture or the slate, with an encoder
@@ -496,10 +496,10 @@ impl Picture {
         self.branches.get(&encoding).map(|b| (&b.bin, &b.sink))
     }
 
-    /// Encodes every second frame only, or all.
-    pub fn halve(&self, encoding: Encoding, halved: bool) {
+    /// Encodes every so manieth frame only; 1 is all of them.
+    pub fn encode_every(&self, encoding: Encoding, every: u32) {
         if let Some(branch) = self.branches.get(&encoding) {
-            branch.halved.store(halved, Ordering::Release);
+            branch.every.store(every, Ordering::Release);
         }
     }
 
@@ -514,7 +514,7 @@ impl Picture {
         &mut self,
         encoding: Encoding,
         description: &str,
-        halved: bool,
+        every: u32,
         output: SharedOutput,
     ) -> Result<(), MediaError> {
         let failed = |problem: String| MediaError::Pipeline {
@@ -540,10 +540,10 @@ impl Picture {
             .request_pad_simple("src_%u")
             .expect("a tee has any number of pads");
         let bin_pad = bin.static_pad("sink").expect("the unlinked pad is ghosted");
-        let halved = Arc::new(AtomicBool::new(halved));
+        let every = Arc::new(AtomicU32::new(every));
         // A camera's own H.264 goes through without an encoder, and whole.
         if let Some(pad) = bin.by_name("encoder").and_then(|e| e.static_pad("sink")) {
-            drop_every_second(&pad, halved.clone());
+            keep_every(&pad, every.clone());
         }
         // The branch runs before the first buffer comes.
         let linked = bin
@@ -556,7 +556,7 @@ impl Picture {
             sink,
             tee_pad,
             life,
-            halved,
+            every,
         };
         self.branches.insert(encoding, branch);
         if linked.is_err() {

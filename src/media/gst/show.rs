@@ -239,7 +239,7 @@ impl Show {
         if let (Some(row), Some(picture)) = (row, picture)
             && let Some((bin, _)) = picture.branch(encoding)
         {
-            picture.halve(encoding, rate.halved);
+            picture.encode_every(encoding, rate.every);
             control::set_bitrate(&row, bin, counted_in_frames(rate));
         }
     }
@@ -600,7 +600,7 @@ impl Show {
         };
         let rate = self.rates.get(&encoding).copied().unwrap_or(VideoRate {
             bits_per_second: self.config.bitrate_kbps.saturating_mul(1000),
-            halved: false,
+            every: 1,
         });
         let config = self.config.clone();
         let Some(picture) = self.shown_picture() else {
@@ -618,7 +618,7 @@ impl Show {
                 size: plan::tier_size(&config, plan.size, encoding.tier),
             };
             let description = plan::branch(&row, target, &plan.carries, plan.fps, memory);
-            picture.add_branch(encoding, &description, rate.halved, output)
+            picture.add_branch(encoding, &description, rate.every, output)
         });
         let now = Instant::now();
         self.recovery.handle(Event::EncoderStarted(encoding), now);
@@ -690,13 +690,9 @@ impl Show {
     }
 }
 
-/// Encoders count frames, not time: with half of them each may be twice as
-/// large.
+/// Encoders count frames, not time: of fewer each may be as much larger.
 fn counted_in_frames(rate: VideoRate) -> u32 {
-    match rate.halved {
-        true => rate.bits_per_second.saturating_mul(2),
-        false => rate.bits_per_second,
-    }
+    rate.bits_per_second.saturating_mul(rate.every.max(1))
 }
 
 /// An HDMI bridge streams at the timings that it was last set to.

@@ -287,12 +287,12 @@ async fn tiers_differ_in_size_and_bitrates_change_while_they_run() {
         codec: VideoCodec::H264,
         tier: 1,
     });
-    let rate = |bits_per_second, halved| VideoRate {
+    let rate = |bits_per_second, every| VideoRate {
         bits_per_second,
-        halved,
+        every,
     };
-    hub.set_rate(whole, rate(1_000_000, false));
-    hub.set_rate(small, rate(200_000, false));
+    hub.set_rate(whole, rate(1_000_000, 1));
+    hub.set_rate(small, rate(200_000, 1));
     let watches = [hub.watch(whole), hub.watch(small)];
     let [mut whole_frames, small_frames] = [watches[0].frames(), watches[1].frames()];
     let near = |made: f64, asked: f64, fps: f64| (0.75..1.25).contains(&(made * fps / asked));
@@ -301,7 +301,7 @@ async fn tiers_differ_in_size_and_bitrates_change_while_they_run() {
     let (bits, step) = made(&mut whole_frames, 30).await;
     assert!(near(bits, 1e6, 30.0), "{bits}");
     assert!((2_900..3_100).contains(&step), "{step}");
-    hub.set_rate(whole, rate(400_000, false));
+    hub.set_rate(whole, rate(400_000, 1));
     made(&mut whole_frames, 30).await;
     let (bits, _) = made(&mut whole_frames, 30).await;
     assert!(near(bits, 4e5, 30.0), "{bits}");
@@ -310,11 +310,16 @@ async fn tiers_differ_in_size_and_bitrates_change_while_they_run() {
     let (bits, step) = made(&mut small_frames, 30).await;
     assert!(near(bits, 2e5, 30.0), "{bits}");
     assert!((2_900..3_100).contains(&step), "{step}");
-    hub.set_rate(small, rate(200_000, true));
+    hub.set_rate(small, rate(200_000, 2));
     made(&mut small_frames, 20).await;
     let (bits, step) = made(&mut small_frames, 20).await;
     assert!(near(bits, 2e5, 15.0), "{bits}");
     assert!((5_900..6_100).contains(&step), "{step}");
+    hub.set_rate(small, rate(200_000, 3));
+    made(&mut small_frames, 20).await;
+    let (bits, step) = made(&mut small_frames, 20).await;
+    assert!(near(bits, 2e5, 10.0), "{bits}");
+    assert!((8_900..9_100).contains(&step), "{step}");
 
     let mut sps = Vec::new();
     for (stream, watch) in [(whole, &watches[0]), (small, &watches[1])] {

@@ -1,0 +1,237 @@
+// The overlay that says how the connection is: what comes, how fast, how late.
+// Off until somebody wants it; then it looks once a second.
+//
+// Most of it the browser knows. A device adds what it sends and what it takes
+// the path to carry, and tells the time, so that its capture times can be held
+// against this machine's clock.
+
+import { bitrateWords, connectionWords, tierWords } from "./words.js";
+
+const LOOK_MS = 1000;
+/** A device that was asked and tells nothing for so long is asked again. */
+const ASK_AGAIN_MS = 3000;
+/** Pings of which the one with the shortest way counts. */
+const PINGS = 10;
+/** From 1900, where NTP begins, to 1970. */
+const NTP_EPOCH_MS = 2_208_988_800_000;
+
+const ROWS = [
+  ["Picture", ({ width, height, fps }) => width && `${width} × ${height}, ${Math.round(fps)} fps`],
+  ["Received", ({ bitrate }) => bitrateWords(bitrate)],
+  ["Path carries", ({ estimate }) => estimate !== undefined && bitrateWords(estimate)],
+  ["Quality", ({ tier, thinned }) => tier !== undefined && tierWords(tier, thinned)],
+  ["Lost", ({ loss }) => loss !== undefined && `${(loss * 100).toFixed(1)} %`],
+  ["Round trip", ({ roundTrip }) => roundTrip !== undefined && `${Math.round(roundTrip)} ms`],
+  ["Camera to page", ({ latency }) => latency !== undefined && `${Math.round(latency)} ms`],
+  ["Stood still", ({ freezes, freezeSeconds }) => freezes > 0 && `${freezes} ×, ${freezeSeconds.toFixed(1)} s`],
+];
+
+export class StatsPanel {
+  #panel;
+  #button;
+  #tell;
+  #pc = null;
+  #rows;
+  #timer = 0;
+  #before = null;
+  #device = null;
+  #clock = new Clock();
+  #askedAt = -Infinity;
+  /** What was measured last, in bit/s, ms and shares of 1. */
+  measured = null;
+
+  /** `tell(message)` says something to a device. */
+  constructor(panel, button, tell) {
+    this.#panel = panel;
+    this.#button = button;
+    this.#tell = tell;
+    this.#rows = ROWS.map(([name, of]) => {
+      const row = document.createElement("div");
+      const value = document.createElement("dd");
+      const title = document.createElement("dt");
+      title.textContent = name;
+      row.append(title, value);
+      row.hidden = true;
+      return { row, value, of };
+    });
+    panel.querySelector("dl").append(...this.#rows.map(({ row }) => row));
+  }
+
+  /** The connection to look at, or null. */
+  watch(pc) {
+    this.#pc = pc;
+    this.#before = this.#device = this.measured = null;
+    this.#clock = new Clock();
+    this.#askedAt = -Infinity;
+    this.#panel.querySelector(".words").textContent = "";
+    for (const { row } of this.#rows) row.hidden = true;
+    this.#run();
+  }
+
+  toggle() {
+    const on = this.#button.ariaPressed !== "true";
+    this.#button.ariaPressed = String(on);
+    if (!on) this.#tell({ type: "stats", on: false });
+    this.#askedAt = -Infinity;
+    this.#device = null;
+    this.#run();
+  }
+
+  /** A `stats` or `pong` message of the device. */
+  told(message) {
+    if (message.type === "pong") this.#clock.pong(message);
+    else if (isUsable(message)) this.#device = { ...message, at: performance.now() };
+  }
+
+  #run() {
+    const on = this.#pc !== null && this.#button.ariaPressed === "true";
+    this.#panel.hidden = !on;
+    clearInterval(this.#timer);
+    if (!on) return;
+    this.#timer = setInterval(() => this.#look(), LOOK_MS);
+    this.#look();
+  }
+
+  async #look() {
+    const pc = this.#pc;
+    const now = performance.now();
+    if (this.#device && now - this.#device.at > ASK_AGAIN_MS) this.#device = null;
+    if (!this.#device && now - this.#askedAt > ASK_AGAIN_MS) {
+      this.#askedAt = now;
+      this.#tell({ type: "stats", on: true });
+    }
+    this.#tell(this.#clock.ping());
+    let report;
+    try {
+      report = await pc.getStats();
+    } catch {
+      return; // It was closed meanwhile.
+    }
+    if (pc !== this.#pc || this.#panel.hidden) return;
+    const present = read(report);
+    const before = this.#before;
+    this.#before = present;
+    this.measured = before && {
+      ...between(before, present),
+      ...ofDevice(this.#device),
+      latency: latency(pc, present.video, this.#clock.offset),
+    };
+    this.#show();
+  }
+
+  #show() {
+    const measured = this.measured;
+    if (!measured) return;
+    const said = connectionWords(measured);
+    const words = this.#panel.querySelector(".words");
+    // It is read aloud: only what is new.
+    if (words.textContent !== (said?.text ?? "")) words.textContent = said?.text ?? "";
+    words.dataset.kind = said?.kind ?? "";
+    for (const { row, value, of } of this.#rows) {
+      const text = of(measured);
+      row.hidden = !text;
+      if (text) value.textContent = text;
+    }
+  }
+}
+
+/** How far a device's clock is ahead of ours, by the pings that took least. */
+class Clock {
+  #id = 0;
+  #sent = new Map();
+  #known = [];
+
+  ping() {
+    this.#id += 1;
+    this.#sent.set(this.#id, wallClock());
+    this.#sent.delete(this.#id - PINGS);
+    return { type: "ping", id: this.#id };
+  }
+
+  pong({ id, now_ms: there }) {
+    const sent = this.#sent.get(id);
+    if (sent === undefined || !Number.isFinite(there)) return;
+    this.#sent.delete(id);
+    const back = wallClock();
+    this.#known.push({ took: back - sent, offset: there - (sent + back) / 2 });
+    if (this.#known.length > PINGS) this.#known.shift();
+  }
+
+  /** In ms; undefined while nothing is known. */
+  get offset() {
+    return this.#known.reduce((a, b) => (b.took < a.took ? b : a), this.#known[0])?.offset;
+  }
+}
+
+/** ms since 1970; it does not step. */
+function wallClock() {
+  return performance.timeOrigin + performance.now();
+}
+
+function isUsable(message) {
+  return ["tier", "estimate_bps", "loss"].every((each) => Number.isFinite(message[each]));
+}
+
+function ofDevice(told) {
+  if (!told) return {};
+  const { tier, thinned, estimate_bps: estimate, sent_bps: sent, rtt_ms } = told;
+  const known = { tier, thinned: thinned === true, estimate, sent };
+  return Number.isFinite(rtt_ms) ? { ...known, roundTrip: rtt_ms } : known;
+}
+
+/** What counts of a report of the browser's. */
+function read(report) {
+  const found = { at: 0, bytes: 0, video: null, packets: 0, lost: 0, roundTrip: undefined };
+  for (const each of report.values()) {
+    if (each.type === "inbound-rtp") {
+      found.at = each.timestamp;
+      found.bytes += each.bytesReceived + (each.headerBytesReceived ?? 0);
+      found.packets += each.packetsReceived;
+      found.lost += each.packetsLost;
+      if (each.kind === "video") found.video = each;
+    } else if (each.type === "transport" && each.selectedCandidatePairId) {
+      const seconds = report.get(each.selectedCandidatePairId)?.currentRoundTripTime;
+      if (seconds !== undefined) found.roundTrip = seconds * 1000;
+    }
+  }
+  return found;
+}
+
+function between(before, present) {
+  const seconds = Math.max((present.at - before.at) / 1000, 0.001);
+  const since = (key) => Math.max((present.video?.[key] ?? 0) - (before.video?.[key] ?? 0), 0);
+  const lost = Math.max(present.lost - before.lost, 0);
+  const came = Math.max(present.packets - before.packets, 0);
+  const { video } = present;
+  return {
+    bitrate: (Math.max(present.bytes - before.bytes, 0) * 8) / seconds,
+    loss: came + lost > 0 ? lost / (came + lost) : undefined,
+    roundTrip: present.roundTrip,
+    ...(video && {
+      width: video.frameWidth,
+      height: video.frameHeight,
+      fps: since("framesDecoded") / seconds,
+      freezes: video.freezeCount ?? 0,
+      freezeSeconds: video.totalFreezesDuration ?? 0,
+      frozen: since("freezeCount") > 0 || since("framesDecoded") === 0,
+    }),
+  };
+}
+
+/**
+ * From capture to playout in ms, where the sender says when it captured: with
+ * each frame (abs-capture-time), else by its sender reports. Both are NTP times
+ * of the sender's clock.
+ */
+function latency(pc, video, offset) {
+  if (offset === undefined) return undefined;
+  const receiver = pc.getReceivers().find(({ track }) => track.kind === "video");
+  const source = receiver?.getSynchronizationSources?.()[0];
+  const [captured, played] = source?.captureTimestamp
+    ? [source.captureTimestamp, source.timestamp]
+    : [video?.estimatedPlayoutTimestamp, video?.timestamp];
+  if (!captured || !played) return undefined;
+  const took = played + offset - (captured - NTP_EPOCH_MS);
+  // A sender that counts from elsewhere, or does not know.
+  return took > -1000 && took < 60_000 ? Math.max(took, 0) : undefined;
+}
