@@ -13,8 +13,10 @@ pub mod lab;
 pub mod machine;
 pub mod meter;
 pub mod original;
+pub mod painter;
 pub mod picture;
 pub mod relay;
+pub mod screen;
 pub mod shims;
 pub mod viewer;
 
