@@ -10,6 +10,7 @@ mod support;
 use std::time::Duration;
 
 use support::Chat;
+use support::bare::Bare;
 use support::device::Device;
 use support::painter::Painter;
 use support::relay::Conditions;
@@ -35,7 +36,13 @@ async fn clear() {
     device.registered().await;
     let mut screen = Screen::open(&chat, "alice", Conditions::default(), &painter.diary).await;
     screen.call("camera").await;
-    for _ in 0..6 {
+    for _ in 0..1 {
+        println!("{}", screen.watch(secs(3)).await);
+    }
+    screen.hang_up().await;
+    let _bare = Bare::start(chat.addr, "bare", &painter.source(), 2_000_000).await;
+    screen.call("bare").await;
+    for _ in 0..1 {
         println!("{}", screen.watch(secs(3)).await);
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its part of it")]
 
+pub mod bare;
 pub mod browser;
 pub mod coturn;
 pub mod cuttable;

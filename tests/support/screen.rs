@@ -101,6 +101,7 @@ impl Screen {
 
     /// Calls, and waits for the first frame.
     pub async fn call(&mut self, camera: &str) {
+        self.browser.js("watching.leadTo.length = 0").await;
         self.browser.call(camera).await;
         let inner = until("a candidate of the page's", SOON, async || {
             let known = self.browser.js("watching.leadTo.at(-1) ?? null").await;
