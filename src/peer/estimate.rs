@@ -1,6 +1,6 @@
 //! What a viewer's path carries, from his transport-cc feedback.
 //!
-//! The crate's [`Gcc`] under three rules of ours:
+//! The crate's [`Gcc`] under four rules of ours:
 //!
 //! * **Start**: until the path shows a first sign of being full the estimate
 //!   doubles with what arrives; GCC's own 8 % a second would take ten.
@@ -8,8 +8,12 @@
 //!   silence for room: a still picture would let it grow without end.
 //! * **Queue**: delay that stands in the path is drained. GCC sees only
 //!   whether it grows.
+//! * **Loss** that stays when less is sent is no reason to send less; see
+//!   `blame`. GCC alone would go down to nothing.
 //!
 //! Without transport-cc, REMB is taken as it comes.
+
+mod blame;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +22,7 @@ use std::time::{Duration, Instant};
 use rtc::interceptor::{BandwidthEstimator, Gcc, PacketReport};
 
 use crate::rate::Sight;
+use blame::{Blame, Verdict};
 
 /// What arrives is counted over so long.
 const WINDOW: Duration = Duration::from_secs(1);
@@ -202,6 +207,7 @@ pub(super) struct Estimator {
     last_delay: Option<f64>,
     round_trip: Least,
     loss: f64,
+    blame: Blame,
     changed: Option<Instant>,
     /// The last step down.
     fell: Option<Instant>,
@@ -224,6 +230,7 @@ impl Estimator {
             last_delay: None,
             round_trip: Least::default(),
             loss: 0.0,
+            blame: Blame::new(f64::from(start)),
             changed: None,
             fell: None,
             vain: 0,
@@ -365,8 +372,27 @@ impl BandwidthEstimator for Estimator {
         let weight = (reports.len() as f64 / 150.0).min(1.0);
         self.loss += (lost - self.loss) * weight;
 
-        self.gcc.on_reports(now, reports);
-        self.decide(now, queueing, self.loss);
+        let missing = reports.iter().filter(|r| !r.arrived).count();
+        let verdict = self.blame.judge(missing, reports.len(), self.target, now);
+        if let Verdict::Restore(rate) = verdict
+            && queueing < FULL
+        {
+            self.set(rate.max(self.target));
+            self.changed = Some(now);
+        }
+        match verdict {
+            Verdict::Count => {
+                self.gcc.on_reports(now, reports);
+                self.decide(now, queueing, self.loss);
+            }
+            // The queue alone decides.
+            Verdict::Hold => self.decide(now, queueing, 0.0),
+            Verdict::Ignore | Verdict::Restore(_) => {
+                let arrived: Vec<_> = reports.iter().filter(|r| r.arrived).cloned().collect();
+                self.gcc.on_reports(now, &arrived);
+                self.decide(now, queueing, 0.0);
+            }
+        }
 
         let mut known = self.path.lock();
         known.heard = Some(now);

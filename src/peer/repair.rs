@@ -6,6 +6,10 @@
 //! while the last repetition is still on its way. Here repairs have a share of
 //! what the path carries, a packet is repeated once in a round trip, and not
 //! when it would come too late.
+//!
+//! On a long path that loses much a repetition is sent twice, some time apart:
+//! to lose one as well costs another round trip, in which the picture stands
+//! still.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -23,12 +27,20 @@ use super::estimate::Path;
 
 /// Packets kept for each stream: over a second at 4 Mbit/s. A power of two.
 const KEPT: usize = 512;
-/// A packet so many round trips old is late for its picture …
-const TOO_OLD: u32 = 4;
-/// … within these limits.
-const OLDEST: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(1));
+/// A packet so many round trips old is late …
+const TOO_OLD: u32 = 8;
+/// … within these limits. Until the next key frame all pictures need it, so
+/// that to give it up is dearer than to send it late.
+const OLDEST: (Duration, Duration) = (Duration::from_millis(600), Duration::from_millis(1_500));
 /// The same packet is not repeated sooner, nor within a round trip.
 const REPEAT: Duration = Duration::from_millis(20);
+/// Repetitions are sent twice where so many packets are lost …
+const LOSSY: f64 = 0.03;
+/// … and a round trip is at least this: three in a row, with a frame's time,
+/// are a picture that stands still for all to see.
+const LONG: Duration = Duration::from_millis(40);
+/// The second one leaves so much later, so that no burst takes both.
+const APART: Duration = Duration::from_millis(10);
 /// What repairs may take of the path.
 const SHARE: f64 = 0.25;
 /// Bytes that can be repeated at once, in time that they were saved up, so that
@@ -95,12 +107,37 @@ impl Stream {
             .get_mut(usize::from(sequence.wrapping_sub(first)))?;
         (kept.packet.header.sequence_number == sequence).then_some(kept)
     }
+
+    /// A packet once more: as RTX, or as it was.
+    fn repeat(&mut self, sequence: u16, now: Instant) -> Option<TaggedPacket> {
+        let original = self.find(sequence)?.packet.clone();
+        let packet = match self.rtx {
+            None => original,
+            Some((ssrc, payload_type)) => {
+                self.rtx_sequence = self.rtx_sequence.wrapping_add(1);
+                as_rtx(&original, ssrc, payload_type, self.rtx_sequence)
+            }
+        };
+        Some(TaggedPacket {
+            now,
+            transport: TransportContext::default(),
+            message: AttributedPacket::new(Packet::Rtp(packet)).with(Attribute::Retransmission),
+        })
+    }
+}
+
+/// The second sending of a repetition.
+struct Again {
+    due: Instant,
+    ssrc: u32,
+    sequence: u16,
 }
 
 pub(super) struct Repair {
     path: Path,
     streams: HashMap<u32, Stream>,
     budget: Budget,
+    again: VecDeque<Again>,
     reads: VecDeque<TaggedPacket>,
     writes: VecDeque<TaggedPacket>,
 }
@@ -111,6 +148,7 @@ impl Repair {
             path,
             streams: HashMap::new(),
             budget: Budget::default(),
+            again: VecDeque::new(),
             reads: VecDeque::new(),
             writes: VecDeque::new(),
         }
@@ -124,8 +162,8 @@ impl Repair {
         let round_trip = estimate.round_trip.unwrap_or_default();
         let repeat = REPEAT.max(round_trip);
         let oldest = (round_trip * TOO_OLD).clamp(OLDEST.0, OLDEST.1);
+        let twice = estimate.loss > LOSSY && round_trip >= LONG;
         for sequence in nack.nacks.iter().flat_map(|pair| pair.packet_list()) {
-            let rtx = stream.rtx;
             let Some(kept) = stream.find(sequence) else {
                 continue;
             };
@@ -140,19 +178,33 @@ impl Repair {
                 return;
             }
             kept.repeated = Some(now);
-            let original = kept.packet.clone();
-            let packet = match rtx {
-                None => original,
-                Some((ssrc, payload_type)) => {
-                    stream.rtx_sequence = stream.rtx_sequence.wrapping_add(1);
-                    as_rtx(&original, ssrc, payload_type, stream.rtx_sequence)
-                }
+            self.writes.extend(stream.repeat(sequence, now));
+            if twice {
+                self.again.push_back(Again {
+                    due: now + APART,
+                    ssrc: nack.media_ssrc,
+                    sequence,
+                });
+            }
+        }
+    }
+
+    /// Sends the second of those that are due, as far as there is room for it.
+    fn repeat_again(&mut self, now: Instant) {
+        while self.again.front().is_some_and(|again| again.due <= now)
+            && let Some(again) = self.again.pop_front()
+        {
+            let Some(stream) = self.streams.get_mut(&again.ssrc) else {
+                continue;
             };
-            self.writes.push_back(TaggedPacket {
-                now,
-                transport: TransportContext::default(),
-                message: AttributedPacket::new(Packet::Rtp(packet)).with(Attribute::Retransmission),
-            });
+            let Some(kept) = stream.find(again.sequence) else {
+                continue;
+            };
+            let size = kept.packet.payload.len();
+            let estimate = self.path.estimate().bits_per_second;
+            if self.budget.spend(size, estimate, now) {
+                self.writes.extend(stream.repeat(again.sequence, now));
+            }
         }
     }
 }
@@ -211,6 +263,15 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Repair {
 
     fn poll_write(&mut self) -> Option<TaggedPacket> {
         self.writes.pop_front()
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
+        self.repeat_again(now);
+        Ok(())
+    }
+
+    fn poll_timeout(&mut self) -> Option<Instant> {
+        self.again.front().map(|again| again.due)
     }
 }
 

@@ -134,12 +134,11 @@ impl Browser {
         let body = json!({
             "cmd": "Page.addScriptToEvaluateOnNewDocument", "params": {"source": script},
         });
-        let answer = tokio::task::spawn_blocking(move || {
-            request(port, "POST", &path, &body.to_string())
-        })
-        .await
-        .unwrap()
-        .expect("chromedriver answers");
+        let answer =
+            tokio::task::spawn_blocking(move || request(port, "POST", &path, &body.to_string()))
+                .await
+                .unwrap()
+                .expect("chromedriver answers");
         let answer: Value = serde_json::from_str(&answer).unwrap();
         assert!(answer["value"]["identifier"].is_string(), "{answer}");
     }

@@ -207,17 +207,15 @@ fn draw(luma: &mut [u8], texture: &[u8], rng: &mut fastrand::Rng, number: u32) {
     for y in y0..y0 + height {
         let line = &mut luma[y * WIDTH + x0..][..width];
         rng.fill(line);
-        line.iter_mut().for_each(|sample| *sample = 88 + *sample / 4);
+        line.iter_mut()
+            .for_each(|sample| *sample = 88 + *sample / 4);
     }
     let code = code(number);
     for (x0, y0) in PLACES {
         for bit in 0..CELLS.0 * CELLS.1 {
             let is_set = code >> (CELLS.0 * CELLS.1 - 1 - bit) & 1 == 1;
             let value = if is_set { WHITE } else { BLACK };
-            let (x, y) = (
-                x0 + bit % CELLS.0 * CELL,
-                y0 + bit / CELLS.0 * CELL,
-            );
+            let (x, y) = (x0 + bit % CELLS.0 * CELL, y0 + bit / CELLS.0 * CELL);
             for line in luma.chunks_exact_mut(WIDTH).skip(y).take(CELL) {
                 line[x..x + CELL].fill(value);
             }

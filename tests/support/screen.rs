@@ -27,7 +27,7 @@ pub struct Screen {
 }
 
 /// A frame that was shown.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Shown {
     /// When, in ms since 1970.
     pub at: f64,
@@ -35,6 +35,8 @@ pub struct Shown {
     pub height: u32,
     /// Which it was; `None` where it was not the picture that was painted.
     pub number: Option<u32>,
+    /// What was read in its six places.
+    pub read: Value,
     /// How old it was, in ms.
     pub age: f64,
 }
@@ -186,6 +188,7 @@ impl Screen {
             height: record[1].as_u64().expect("a height") as u32,
             // One that was never painted is wrong too.
             number: number.filter(|_| painted.is_some()),
+            read: record[2].clone(),
             age: painted.map_or(f64::NAN, |painted| at - painted),
         }
     }
@@ -239,9 +242,20 @@ impl Seen {
 
     /// Pictures that are not what was painted, or older than one before.
     pub fn wrong(&self) -> usize {
-        let unread = self.shown.iter().filter(|s| s.number.is_none()).count();
-        let numbers: Vec<_> = self.shown.iter().filter_map(|s| s.number).collect();
-        unread + numbers.windows(2).filter(|w| w[1] < w[0]).count()
+        self.mistakes().len()
+    }
+
+    /// The wrong pictures: what was read in each, and what was shown before.
+    pub fn mistakes(&self) -> Vec<String> {
+        let mut mistakes = Vec::new();
+        let mut newest = None;
+        for s in &self.shown {
+            if s.number.is_none() || s.number < newest {
+                mistakes.push(format!("{} after {newest:?}, height {}", s.read, s.height));
+            }
+            newest = newest.max(s.number);
+        }
+        mistakes
     }
 
     /// So many of a hundred frames were no older than this when shown, in ms.
