@@ -42,6 +42,10 @@ const VAIN: u32 = 4;
 const CALM: Duration = Duration::from_secs(5);
 /// Packets lost of those reported that end the start.
 const LOSSY: f64 = 0.10;
+/// What is lost is sent again, twice where much is …
+const REPAIRS: f64 = 2.0;
+/// … within this share of the path.
+const MOST_REPAIRS: f64 = 0.3;
 /// Kept of what arrives when there is too much.
 const BACK: f64 = 0.85;
 /// Sound, and a little picture, in bit/s.
@@ -93,8 +97,9 @@ pub(super) struct Estimate {
 impl Estimate {
     /// What the choice of quality needs of it.
     pub fn sight(&self) -> Sight {
+        let repairs = (self.loss * REPAIRS).min(MOST_REPAIRS);
         Sight {
-            carries: self.bits_per_second,
+            carries: (f64::from(self.bits_per_second) * (1.0 - repairs)) as u32,
             open: self.open,
             full: self.queueing.as_secs_f64() > FULL,
         }
@@ -144,6 +149,11 @@ impl Path {
         let mut known = self.lock();
         known.restart = Some(bits_per_second);
         known.estimate.bits_per_second = bits_per_second;
+    }
+
+    #[cfg(test)]
+    pub fn note_loss(&self, loss: f64) {
+        self.lock().estimate.loss = loss;
     }
 
     /// The receiver's own estimate (draft-alvestrand-rmcat-remb-03), which

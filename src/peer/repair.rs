@@ -7,9 +7,10 @@
 //! what the path carries, a packet is repeated once in a round trip, and not
 //! when it would come too late.
 //!
-//! On a long path that loses much a repetition is sent twice, some time apart:
-//! to lose one as well costs another round trip, in which the picture stands
-//! still.
+//! On a path that loses much a repetition is sent twice, some time apart. To
+//! lose it as well costs more than a round trip, in which the picture stands
+//! still: a browser that only receives knows of no round trip, and waits 100 ms
+//! before it asks again.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -34,15 +35,13 @@ const TOO_OLD: u32 = 8;
 const OLDEST: (Duration, Duration) = (Duration::from_millis(600), Duration::from_millis(1_500));
 /// The same packet is not repeated sooner, nor within a round trip.
 const REPEAT: Duration = Duration::from_millis(20);
-/// Repetitions are sent twice where so many packets are lost …
+/// Repetitions are sent twice where so many packets are lost.
 const LOSSY: f64 = 0.03;
-/// … and a round trip is at least this: three in a row, with a frame's time,
-/// are a picture that stands still for all to see.
-const LONG: Duration = Duration::from_millis(40);
 /// The second one leaves so much later, so that no burst takes both.
 const APART: Duration = Duration::from_millis(10);
-/// What repairs may take of the path.
-const SHARE: f64 = 0.25;
+/// What repairs may take of the path; the second ones only from the upper half
+/// of what was saved up.
+const SHARE: f64 = 0.3;
 /// Bytes that can be repeated at once, in time that they were saved up, so that
 /// the burst of a key frame can be repaired …
 const SAVED: Duration = Duration::from_secs(1);
@@ -60,6 +59,18 @@ impl Budget {
     /// Takes `bytes`, if they are there. `estimate` is what the path carries,
     /// in bit/s.
     fn spend(&mut self, bytes: usize, estimate: u32, now: Instant) -> bool {
+        self.save(estimate, now);
+        self.take(bytes, 0.0)
+    }
+
+    /// The same for what is less urgent.
+    fn spend_of_plenty(&mut self, bytes: usize, estimate: u32, now: Instant) -> bool {
+        let most = self.save(estimate, now);
+        self.take(bytes, most / 2.0)
+    }
+
+    /// Adds what was earned until `now`; the most that can be saved up.
+    fn save(&mut self, estimate: u32, now: Instant) -> f64 {
         let rate = f64::from(estimate) / 8.0 * SHARE;
         let most = (rate * SAVED.as_secs_f64()).max(LEAST);
         let elapsed = self
@@ -67,7 +78,11 @@ impl Budget {
             .map_or(Duration::MAX, |at| now.saturating_duration_since(at));
         self.counted = Some(now);
         self.bytes = (self.bytes + rate * elapsed.as_secs_f64()).min(most);
-        let enough = self.bytes >= bytes as f64;
+        most
+    }
+
+    fn take(&mut self, bytes: usize, least: f64) -> bool {
+        let enough = self.bytes >= least + bytes as f64;
         if enough {
             self.bytes -= bytes as f64;
         }
@@ -162,7 +177,7 @@ impl Repair {
         let round_trip = estimate.round_trip.unwrap_or_default();
         let repeat = REPEAT.max(round_trip);
         let oldest = (round_trip * TOO_OLD).clamp(OLDEST.0, OLDEST.1);
-        let twice = estimate.loss > LOSSY && round_trip >= LONG;
+        let twice = estimate.loss > LOSSY;
         for sequence in nack.nacks.iter().flat_map(|pair| pair.packet_list()) {
             let Some(kept) = stream.find(sequence) else {
                 continue;
@@ -202,7 +217,7 @@ impl Repair {
             };
             let size = kept.packet.payload.len();
             let estimate = self.path.estimate().bits_per_second;
-            if self.budget.spend(size, estimate, now) {
+            if self.budget.spend_of_plenty(size, estimate, now) {
                 self.writes.extend(stream.repeat(again.sequence, now));
             }
         }
@@ -399,6 +414,33 @@ mod tests {
         assert_eq!(nack(&mut repair, 5, now + REPEAT).len(), 1);
         assert_eq!(nack(&mut repair, 5, now + OLDEST.0 * 2).len(), 0);
         assert_eq!(nack(&mut repair, 6, now).len(), 0);
+    }
+
+    #[test]
+    fn on_a_path_that_loses_much_a_repetition_is_sent_twice_while_there_is_room() {
+        let mut repair = repair();
+        let mut now = Instant::now();
+        repair.path.note_loss(0.05);
+        send(&mut repair, 5, now);
+        let first = nack(&mut repair, 5, now);
+        assert_eq!(first.len(), 1);
+        assert_eq!(repair.poll_timeout(), Some(now + APART));
+        let mut later = |repair: &mut Repair, now| {
+            repair.handle_timeout(now).expect("it takes everything");
+            std::iter::from_fn(|| repair.poll_write()).count()
+        };
+        assert_eq!(later(&mut repair, now + APART / 2), 0);
+        assert_eq!(later(&mut repair, now + APART), 1);
+        assert_eq!(repair.poll_timeout(), None);
+        // What was saved up is spent: once is more urgent.
+        let mut second = 0;
+        for sequence in 6..20 {
+            send(&mut repair, sequence, now);
+            assert_eq!(nack(&mut repair, sequence, now).len(), 1, "{sequence}");
+            now += APART;
+            second += later(&mut repair, now);
+        }
+        assert!((3..8).contains(&second), "{second}");
     }
 
     #[test]
