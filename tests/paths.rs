@@ -126,7 +126,8 @@ impl Row {
         assert_eq!(seen.mistakes(), [""; 0], "{}: wrong pictures", self.path);
     }
 
-    fn judge(self) {
+    fn judge(self, bed: &Bed) {
+        assert_eq!(bed.device.logged("CRITICAL"), 0, "GStreamer complains");
         let Self { path, failed, busy } = self;
         if failed.is_empty() {
             return;
@@ -173,7 +174,7 @@ async fn a_clear_path_is_used_in_full_as_fast_as_by_a_bare_webrtcbin() {
         steady.age(50) <= bare.age(50) + 10.0,
         "source to screen within 10 ms of webrtcbin",
     );
-    row.judge();
+    row.judge(&bed);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -211,7 +212,7 @@ async fn a_megabit_is_used_without_delay_and_left_when_there_is_more() {
         lifted.bits() >= 0.8 * CEILING,
         "80 % of the full rate 15 s after the cap",
     );
-    row.judge();
+    row.judge(&bed);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -235,7 +236,7 @@ async fn four_hundred_kilobits_still_move_and_sound_is_clean() {
     row.no_wrong_picture(&seen);
     row.must(seen.fps() >= 10.0, "10 frames a second");
     row.must(seen.concealed() < 0.01, "clean sound");
-    row.judge();
+    row.judge(&bed);
 }
 
 /// So much loss toward the viewer, and this round trip.
@@ -276,7 +277,7 @@ async fn two_percent_loss_cannot_be_seen() {
         seen.age(50) <= clear.age(50) + 30.0,
         "source to screen within 30 ms of the clear path",
     );
-    row.judge();
+    row.judge(&bed);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -300,7 +301,7 @@ async fn five_percent_loss_freezes_less_than_a_second_a_minute() {
         seen.concealed() < 0.01,
         "less than 1 % of the sound made up",
     );
-    row.judge();
+    row.judge(&bed);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -333,7 +334,7 @@ async fn bursts_of_loss_freeze_less_than_five_seconds_a_minute() {
         ended.shown.last().is_some_and(|s| s.age <= 200.0),
         "what is shown 1 s after the end is new",
     );
-    row.judge();
+    row.judge(&bed);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -402,5 +403,5 @@ async fn a_weak_viewer_takes_nothing_from_three_strong_ones() {
     // The encoder makes one in ten seconds by itself, counted from the last.
     let keys = keys(&others) - keys_before;
     row.must(keys <= 7, format!("{keys} key frames in a minute"));
-    row.judge();
+    row.judge(&bed);
 }
