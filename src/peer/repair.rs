@@ -35,8 +35,11 @@ const TOO_OLD: u32 = 8;
 const OLDEST: (Duration, Duration) = (Duration::from_millis(600), Duration::from_millis(1_500));
 /// The same packet is not repeated sooner, nor within a round trip.
 const REPEAT: Duration = Duration::from_millis(20);
-/// Repetitions are sent twice where so many packets are lost.
+/// Repetitions are sent twice where so many packets are lost …
 const LOSSY: f64 = 0.03;
+/// … and the queue is no longer than this: one that is full loses more of what
+/// more is sent.
+const SHORT: Duration = Duration::from_millis(40);
 /// The second one leaves so much later, so that no burst takes both.
 const APART: Duration = Duration::from_millis(10);
 /// What repairs may take of the path; the second ones only from the upper half
@@ -177,7 +180,7 @@ impl Repair {
         let round_trip = estimate.round_trip.unwrap_or_default();
         let repeat = REPEAT.max(round_trip);
         let oldest = (round_trip * TOO_OLD).clamp(OLDEST.0, OLDEST.1);
-        let twice = estimate.loss > LOSSY;
+        let twice = estimate.loss > LOSSY && estimate.queueing <= SHORT;
         for sequence in nack.nacks.iter().flat_map(|pair| pair.packet_list()) {
             let Some(kept) = stream.find(sequence) else {
                 continue;
@@ -425,7 +428,7 @@ mod tests {
         let first = nack(&mut repair, 5, now);
         assert_eq!(first.len(), 1);
         assert_eq!(repair.poll_timeout(), Some(now + APART));
-        let mut later = |repair: &mut Repair, now| {
+        let later = |repair: &mut Repair, now| {
             repair.handle_timeout(now).expect("it takes everything");
             std::iter::from_fn(|| repair.poll_write()).count()
         };
