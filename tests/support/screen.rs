@@ -22,7 +22,8 @@ pub struct Screen {
     pub browser: Browser,
     pub relay: Arc<Relay>,
     diary: Diary,
-    /// What was counted when the last look ended.
+    /// When the last look ended, and what was counted by then.
+    looked: Instant,
     before: Counts,
 }
 
@@ -97,6 +98,7 @@ impl Screen {
             browser,
             relay,
             diary: diary.clone(),
+            looked: Instant::now(),
             before: Counts::default(),
         }
     }
@@ -118,6 +120,7 @@ impl Screen {
                 "document.querySelector('#remote').getVideoPlaybackQuality().totalVideoFrames > 0",
             )
             .await;
+        self.looked = Instant::now();
         self.before = Counts::default();
     }
 
@@ -129,21 +132,9 @@ impl Screen {
 
     /// Everything since the last look, or since the call began.
     pub async fn look(&mut self) -> Seen {
-        let began = Instant::now();
-        self.look_since(began).await
-    }
-
-    /// The next `time`; what was before is not counted.
-    pub async fn watch(&mut self, time: Duration) -> Seen {
-        self.look().await;
-        let began = Instant::now();
-        sleep(time).await;
-        self.look_since(began).await
-    }
-
-    async fn look_since(&mut self, began: Instant) -> Seen {
         let taken = self.browser.promise("watching.take()").await;
-        let time = began.elapsed();
+        let time = self.looked.elapsed();
+        self.looked = Instant::now();
         assert_eq!(taken["errors"], serde_json::json!([]), "frames are read");
         let present = Counts::read(&taken["statistics"]);
         let counts = present.since(&self.before);
@@ -172,6 +163,13 @@ impl Screen {
             missed: taken["missed"].as_u64().unwrap_or_default(),
             painted_late,
         }
+    }
+
+    /// The next `time`; what was before is not counted.
+    pub async fn watch(&mut self, time: Duration) -> Seen {
+        self.look().await;
+        sleep(time).await;
+        self.look().await
     }
 
     fn shown(&self, record: &Value) -> Shown {

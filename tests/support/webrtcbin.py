@@ -8,6 +8,7 @@ sound. Lines of JSON come in on stdin ({"offer": sdp}, {"candidate": text,
 import json
 import re
 import sys
+import threading
 
 import gi
 
@@ -79,21 +80,22 @@ class Sender:
         self.bin.emit("set-local-description", answer, Gst.Promise.new())
         say(answer=answer.sdp.as_text())
 
-    def heard(self, channel, _condition):
-        line = channel.readline()
-        if not line:
-            loop.quit()
-            return False
+    def heard(self, line):
         message = json.loads(line)
         if "offer" in message:
             self.offered(message["offer"])
         elif self.bin is not None:
             self.bin.emit("add-ice-candidate", message["line"], message["candidate"])
-        return True
+
+
+def listen():
+    for line in sys.stdin:
+        GLib.idle_add(sender.heard, line)
+    GLib.idle_add(loop.quit)
 
 
 Gst.init(None)
 loop = GLib.MainLoop()
 sender = Sender(*sys.argv[1:])
-GLib.io_add_watch(sys.stdin, GLib.PRIORITY_DEFAULT, GLib.IO_IN | GLib.IO_HUP, sender.heard)
+threading.Thread(target=listen, daemon=True).start()
 loop.run()
