@@ -5,7 +5,9 @@ BUILD_PACKAGES := gcc libc6-dev pkg-config libclang-dev libasound2-dev libudev-d
 	libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
 MEDIA_PACKAGES := gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
 	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-alsa
-TEST_PACKAGES := gstreamer1.0-tools chromium chromium-driver coturn iproute2 procps
+# The last line is for the bare webrtcbin that the agent is compared with.
+TEST_PACKAGES := gstreamer1.0-tools chromium chromium-driver coturn iproute2 procps \
+	gstreamer1.0-nice python3-gst-1.0 gir1.2-gst-plugins-bad-1.0
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
@@ -26,6 +28,7 @@ endef
 help:
 	@echo "make demo     build, and show this machine's camera on http://localhost:6503/"
 	@echo "make test     every check and test that needs no virtual machine"
+	@echo "make test-paths  what Chromium shows over bad networks; wants an idle machine"
 	@echo "make test-vm  the same agent on a real kernel camera, in a virtual machine"
 	@echo "make deb      a Debian package in target/debian (TARGET=… for another architecture)"
 	@echo "make cross    the binary for a board: TARGET=aarch64-unknown-linux-gnu,"
@@ -56,6 +59,15 @@ test: test-packages lint
 		set -x; RUST_TEST_THREADS=1 cargo test --locked --no-fail-fast --lib --bins --tests; \
 	fi
 	cargo test --locked --doc
+
+# One after the other; the short ones are in `make test` too.
+.PHONY: test-paths
+test-paths: test-packages
+	@if cargo nextest --version >/dev/null 2>&1; then \
+		set -x; cargo nextest run --locked --test paths --run-ignored all --no-fail-fast --no-capture; \
+	else \
+		set -x; RUST_TEST_THREADS=1 cargo test --locked --test paths -- --include-ignored --nocapture; \
+	fi
 
 .PHONY: lint
 lint: build-packages

@@ -1,6 +1,6 @@
 //! What a viewer's path carries, from his transport-cc feedback.
 //!
-//! The crate's [`Gcc`] under three rules of ours:
+//! The crate's [`Gcc`] under four rules of ours:
 //!
 //! * **Start**: until the path shows a first sign of being full the estimate
 //!   doubles with what arrives; GCC's own 8 % a second would take ten.
@@ -8,12 +8,16 @@
 //!   silence for room: a still picture would let it grow without end.
 //! * **Queue**: delay that stands in the path is drained. GCC sees only
 //!   whether it grows.
+//! * **Loss** that stays when less is sent is no reason to send less; see
+//!   `blame`. GCC alone would go down to nothing.
 //!
 //! What was never sent was never proved. Where a viewer is due for more, a
 //! [`Probe`] fills what his stream leaves with [repairs that he does not
 //! need](super::repair), for a moment: what arrives of it he can be sent.
 //!
 //! Without transport-cc, REMB is taken as it comes.
+
+mod blame;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +28,7 @@ use tracing::debug;
 
 use crate::rate::Sight;
 use crate::rate::sound::{Repetition, ReportedLoss};
+use blame::{Blame, Verdict};
 
 /// What arrives is counted over so long.
 const WINDOW: Duration = Duration::from_secs(1);
@@ -43,6 +48,10 @@ const VAIN: u32 = 4;
 const CALM: Duration = Duration::from_secs(5);
 /// Packets lost of those reported that end the start.
 const LOSSY: f64 = 0.10;
+/// What is lost is sent again, twice where much is …
+const REPAIRS: f64 = 2.0;
+/// … within this share of the path.
+const MOST_REPAIRS: f64 = 0.3;
 /// Kept of what arrives when there is too much.
 const BACK: f64 = 0.85;
 /// Sound, and a little picture, in bit/s.
@@ -121,8 +130,9 @@ pub(super) struct Estimate {
 impl Estimate {
     /// What the choice of quality needs of it.
     pub fn sight(&self) -> Sight {
+        let repairs = (self.loss * REPAIRS).min(MOST_REPAIRS);
         Sight {
-            carries: self.bits_per_second,
+            carries: (f64::from(self.bits_per_second) * (1.0 - repairs)) as u32,
             open: self.open,
             full: self.queueing.as_secs_f64() > FULL,
             can_probe: self.can_probe,
@@ -252,6 +262,11 @@ impl Path {
         known.probe.filter(|probe| heard && probe.is_on(now))
     }
 
+    #[cfg(test)]
+    pub fn note_loss(&self, loss: f64) {
+        self.lock().estimate.loss = loss;
+    }
+
     /// The receiver's own estimate (draft-alvestrand-rmcat-remb-03), which
     /// counts only where there is nothing better.
     pub fn remb(&self, bits_per_second: u32, bounds: Bounds, now: Instant) {
@@ -356,6 +371,7 @@ pub(super) struct Estimator {
     last_delay: Option<f64>,
     round_trip: Least,
     loss: f64,
+    blame: Blame,
     changed: Option<Instant>,
     /// The last step down.
     fell: Option<Instant>,
@@ -379,6 +395,7 @@ impl Estimator {
             last_delay: None,
             round_trip: Least::default(),
             loss: 0.0,
+            blame: Blame::new(f64::from(start)),
             changed: None,
             fell: None,
             vain: 0,
@@ -552,8 +569,27 @@ impl BandwidthEstimator for Estimator {
         let weight = (reports.len() as f64 / 150.0).min(1.0);
         self.loss += (lost - self.loss) * weight;
 
-        self.gcc.on_reports(now, reports);
-        self.decide(now, queueing, self.loss);
+        let missing = reports.iter().filter(|r| !r.arrived).count();
+        let verdict = self.blame.judge(missing, reports.len(), self.target, now);
+        if let Verdict::Restore(rate) = verdict
+            && queueing < FULL
+        {
+            self.set(rate.max(self.target));
+            self.changed = Some(now);
+        }
+        match verdict {
+            Verdict::Count => {
+                self.gcc.on_reports(now, reports);
+                self.decide(now, queueing, self.loss);
+            }
+            // The queue alone decides.
+            Verdict::Hold => self.decide(now, queueing, 0.0),
+            Verdict::Ignore | Verdict::Restore(_) => {
+                let arrived: Vec<_> = reports.iter().filter(|r| r.arrived).cloned().collect();
+                self.gcc.on_reports(now, &arrived);
+                self.decide(now, queueing, 0.0);
+            }
+        }
         self.follow(probe, reports, queueing);
 
         let mut known = self.path.lock();

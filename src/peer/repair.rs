@@ -7,6 +7,11 @@
 //! what the path carries, a packet is repeated once in a round trip, and not
 //! when it would come too late.
 //!
+//! On a path that loses much a repetition is sent twice, some time apart. To
+//! lose it as well costs more than a round trip, in which the picture stands
+//! still: a browser that only receives knows of no round trip, and waits 100 ms
+//! before it asks again.
+//!
 //! # Why there is no FEC for the picture
 //!
 //! Chromium offers and takes `flexfec-03` (version 156 counted the repair
@@ -43,14 +48,23 @@ use super::estimate::{Path, Probe};
 
 /// Packets kept for each stream: over a second at 4 Mbit/s. A power of two.
 const KEPT: usize = 512;
-/// A packet so many round trips old is late for its picture …
-const TOO_OLD: u32 = 4;
-/// … within these limits.
-const OLDEST: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(1));
+/// A packet so many round trips old is late …
+const TOO_OLD: u32 = 8;
+/// … within these limits. Until the next key frame all pictures need it, so
+/// that to give it up is dearer than to send it late.
+const OLDEST: (Duration, Duration) = (Duration::from_millis(600), Duration::from_millis(1_500));
 /// The same packet is not repeated sooner, nor within a round trip.
 const REPEAT: Duration = Duration::from_millis(20);
-/// What repairs may take of the path.
-const SHARE: f64 = 0.25;
+/// Repetitions are sent twice where so many packets are lost …
+const LOSSY: f64 = 0.03;
+/// … and the queue is no longer than this: one that is full loses more of what
+/// more is sent.
+const SHORT: Duration = Duration::from_millis(40);
+/// The second one leaves so much later, so that no burst takes both.
+const APART: Duration = Duration::from_millis(10);
+/// What repairs may take of the path; the second ones only from the upper half
+/// of what was saved up.
+const SHARE: f64 = 0.3;
 /// Bytes that can be repeated at once, in time that they were saved up, so that
 /// the burst of a key frame can be repaired …
 const SAVED: Duration = Duration::from_secs(1);
@@ -68,6 +82,18 @@ impl Budget {
     /// Takes `bytes`, if they are there. `estimate` is what the path carries,
     /// in bit/s.
     fn spend(&mut self, bytes: usize, estimate: u32, now: Instant) -> bool {
+        self.save(estimate, now);
+        self.take(bytes, 0.0)
+    }
+
+    /// The same for what is less urgent.
+    fn spend_of_plenty(&mut self, bytes: usize, estimate: u32, now: Instant) -> bool {
+        let most = self.save(estimate, now);
+        self.take(bytes, most / 2.0)
+    }
+
+    /// Adds what was earned until `now`; the most that can be saved up.
+    fn save(&mut self, estimate: u32, now: Instant) -> f64 {
         let rate = f64::from(estimate) / 8.0 * SHARE;
         let most = (rate * SAVED.as_secs_f64()).max(LEAST);
         let elapsed = self
@@ -75,7 +101,11 @@ impl Budget {
             .map_or(Duration::MAX, |at| now.saturating_duration_since(at));
         self.counted = Some(now);
         self.bytes = (self.bytes + rate * elapsed.as_secs_f64()).min(most);
-        let enough = self.bytes >= bytes as f64;
+        most
+    }
+
+    fn take(&mut self, bytes: usize, least: f64) -> bool {
+        let enough = self.bytes >= least + bytes as f64;
         if enough {
             self.bytes -= bytes as f64;
         }
@@ -130,6 +160,30 @@ impl Stream {
             .get_mut(usize::from(sequence.wrapping_sub(first)))?;
         (kept.packet.header.sequence_number == sequence).then_some(kept)
     }
+
+    /// A packet once more: as RTX, or as it was.
+    fn repeat(&mut self, sequence: u16, now: Instant) -> Option<TaggedPacket> {
+        let original = self.find(sequence)?.packet.clone();
+        let packet = match self.rtx {
+            None => original,
+            Some((ssrc, payload_type)) => {
+                self.rtx_sequence = self.rtx_sequence.wrapping_add(1);
+                as_rtx(&original, ssrc, payload_type, self.rtx_sequence)
+            }
+        };
+        Some(TaggedPacket {
+            now,
+            transport: TransportContext::default(),
+            message: AttributedPacket::new(Packet::Rtp(packet)).with(Attribute::Retransmission),
+        })
+    }
+}
+
+/// The second sending of a repetition.
+struct Again {
+    due: Instant,
+    ssrc: u32,
+    sequence: u16,
 }
 
 pub(super) struct Repair {
@@ -137,6 +191,7 @@ pub(super) struct Repair {
     streams: HashMap<u32, Stream>,
     budget: Budget,
     filling: Option<Filling>,
+    again: VecDeque<Again>,
     reads: VecDeque<TaggedPacket>,
     writes: VecDeque<TaggedPacket>,
 }
@@ -148,6 +203,7 @@ impl Repair {
             streams: HashMap::new(),
             budget: Budget::default(),
             filling: None,
+            again: VecDeque::new(),
             reads: VecDeque::new(),
             writes: VecDeque::new(),
         }
@@ -161,8 +217,8 @@ impl Repair {
         let round_trip = estimate.round_trip.unwrap_or_default();
         let repeat = REPEAT.max(round_trip);
         let oldest = (round_trip * TOO_OLD).clamp(OLDEST.0, OLDEST.1);
+        let twice = estimate.loss > LOSSY && estimate.queueing <= SHORT;
         for sequence in nack.nacks.iter().flat_map(|pair| pair.packet_list()) {
-            let rtx = stream.rtx;
             let Some(kept) = stream.find(sequence) else {
                 continue;
             };
@@ -177,19 +233,33 @@ impl Repair {
                 return;
             }
             kept.repeated = Some(now);
-            let original = kept.packet.clone();
-            let packet = match rtx {
-                None => original,
-                Some((ssrc, payload_type)) => {
-                    stream.rtx_sequence = stream.rtx_sequence.wrapping_add(1);
-                    as_rtx(&original, ssrc, payload_type, stream.rtx_sequence)
-                }
+            self.writes.extend(stream.repeat(sequence, now));
+            if twice {
+                self.again.push_back(Again {
+                    due: now + APART,
+                    ssrc: nack.media_ssrc,
+                    sequence,
+                });
+            }
+        }
+    }
+
+    /// Sends the second of those that are due, as far as there is room for it.
+    fn repeat_again(&mut self, now: Instant) {
+        while self.again.front().is_some_and(|again| again.due <= now)
+            && let Some(again) = self.again.pop_front()
+        {
+            let Some(stream) = self.streams.get_mut(&again.ssrc) else {
+                continue;
             };
-            self.writes.push_back(TaggedPacket {
-                now,
-                transport: TransportContext::default(),
-                message: AttributedPacket::new(Packet::Rtp(packet)).with(Attribute::Retransmission),
-            });
+            let Some(kept) = stream.find(again.sequence) else {
+                continue;
+            };
+            let size = kept.packet.payload.len();
+            let estimate = self.path.estimate().bits_per_second;
+            if self.budget.spend_of_plenty(size, estimate, now) {
+                self.writes.extend(stream.repeat(again.sequence, now));
+            }
         }
     }
 }
@@ -311,12 +381,15 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Repair {
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
         self.fill(now);
+        self.repeat_again(now);
         Ok(())
     }
 
     fn poll_timeout(&mut self) -> Option<Instant> {
-        let filling = self.filling.as_ref()?;
-        Some(filling.counted + PROBE_TICK)
+        let filling = self.filling.as_ref();
+        let filling = filling.map(|filling| filling.counted + PROBE_TICK);
+        let again = self.again.front().map(|again| again.due);
+        filling.into_iter().chain(again).min()
     }
 }
 
@@ -485,6 +558,33 @@ mod tests {
         assert_eq!(nack(&mut repair, 5, now + REPEAT).len(), 1);
         assert_eq!(nack(&mut repair, 5, now + OLDEST.0 * 2).len(), 0);
         assert_eq!(nack(&mut repair, 6, now).len(), 0);
+    }
+
+    #[test]
+    fn on_a_path_that_loses_much_a_repetition_is_sent_twice_while_there_is_room() {
+        let mut repair = repair();
+        let mut now = Instant::now();
+        repair.path.note_loss(0.05);
+        send(&mut repair, 5, now);
+        let first = nack(&mut repair, 5, now);
+        assert_eq!(first.len(), 1);
+        assert_eq!(repair.poll_timeout(), Some(now + APART));
+        let later = |repair: &mut Repair, now| {
+            repair.handle_timeout(now).expect("it takes everything");
+            std::iter::from_fn(|| repair.poll_write()).count()
+        };
+        assert_eq!(later(&mut repair, now + APART / 2), 0);
+        assert_eq!(later(&mut repair, now + APART), 1);
+        assert_eq!(repair.poll_timeout(), None);
+        // What was saved up is spent: once is more urgent.
+        let mut second = 0;
+        for sequence in 6..20 {
+            send(&mut repair, sequence, now);
+            assert_eq!(nack(&mut repair, sequence, now).len(), 1, "{sequence}");
+            now += APART;
+            second += later(&mut repair, now);
+        }
+        assert!((3..8).contains(&second), "{second}");
     }
 
     #[test]

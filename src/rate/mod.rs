@@ -77,10 +77,11 @@ const PROBE_GAIN: f64 = 1.1;
 /// … and after a vain one so late, and at the latest; sooner where the path
 /// shows by itself that it gained as much.
 const PROBE_WAIT: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(60));
-/// Key frames that a viewer may have forced before he has to wait …
-const KEY_FRAMES: f64 = 3.0;
-/// … and how long for each, where others watch the same tier.
+/// Where others watch the same tier a viewer may force a key frame in so many
+/// seconds.
 const KEY_FRAME_EVERY: f64 = 10.0;
+/// What he asks for within this time of it is the same one, on its way.
+const KEY_FRAME_COMES: Duration = Duration::from_secs(1);
 /// The least that an encoder is asked for, in bit/s.
 const LEAST: u32 = 100_000;
 /// RTP headers of 50 packets of sound a second, in bit/s.
@@ -267,8 +268,10 @@ struct Viewer {
     pinned: Option<usize>,
     thinned: bool,
     probing: Probing,
-    /// Key frames he may still force, and when they were counted.
-    key_frames: (f64, Instant),
+    /// When he last forced a key frame on others.
+    forced: Option<Instant>,
+    /// He needs another, and has to wait for it.
+    starved: bool,
 }
 
 impl Viewer {
@@ -342,7 +345,8 @@ impl Tiers {
                 pinned: None,
                 thinned: false,
                 probing: Probing::NEW,
-                key_frames: (KEY_FRAMES, now),
+                forced: None,
+                starved: false,
             },
         );
         tier
@@ -394,8 +398,9 @@ impl Tiers {
     }
 
     /// Whether a viewer who asks for a key frame is given one. A key frame
-    /// costs all who share his tier, so there he has a few, and then one every
-    /// ten seconds.
+    /// costs all who share his tier, so there he has one every ten seconds. One
+    /// who needs more does not get the tier whole; he goes to the next, where
+    /// his coming brings one.
     pub fn may_force_key_frame(&mut self, viewer: ViewerId, now: Instant) -> bool {
         let Some(tier) = self.tier_of(viewer) else {
             return false;
@@ -404,12 +409,16 @@ impl Tiers {
         let Some(v) = self.viewers.get_mut(&viewer) else {
             return false;
         };
-        let (left, counted) = v.key_frames;
-        let earned = now.saturating_duration_since(counted).as_secs_f64() / KEY_FRAME_EVERY;
-        let left = (left + earned).min(KEY_FRAMES);
-        let granted = alone || left >= 1.0;
-        let spent = if granted && !alone { 1.0 } else { 0.0 };
-        v.key_frames = (left - spent, now);
+        if alone {
+            return true;
+        }
+        let since = v.forced.map(|at| now.saturating_duration_since(at));
+        let granted = since.is_none_or(|since| since.as_secs_f64() >= KEY_FRAME_EVERY);
+        if granted {
+            v.forced = Some(now);
+        } else {
+            v.starved |= since.is_some_and(|since| since >= KEY_FRAME_COMES);
+        }
         granted
     }
 
@@ -602,6 +611,7 @@ impl Tiers {
             }
             // Where he cannot go further down he gets what he can carry.
             let stuck = is_last || pinned.is_some();
+            let starved = std::mem::take(&mut v.starved);
             let thin = stuck && (due || too_little(floor) || (v.thinned && low.is_some()));
             if thin != v.thinned {
                 v.thinned = thin;
@@ -627,7 +637,7 @@ impl Tiers {
                 true => v.hold * 2,
                 false => v.hold,
             };
-            if due && !stuck {
+            if (due || starved) && !stuck {
                 self.move_to(id, tier + 1, now, decisions);
             } else if proved && now.saturating_duration_since(v.moved) >= hold {
                 self.move_to(id, tier - 1, now, decisions);

@@ -387,8 +387,28 @@ fn key_frames_are_scarce_only_where_others_pay_for_them() {
         now += TICK;
         forced += u32::from(sim.tiers.may_force_key_frame(id, now));
     }
-    assert!((10..=13).contains(&forced), "{forced}");
+    assert!((10..=11).contains(&forced), "{forced}");
     assert!(!sim.tiers.may_force_key_frame(99, now));
+}
+
+#[test]
+fn a_viewer_who_needs_more_key_frames_than_he_may_force_goes_down() {
+    let mut sim = Sim::new(7);
+    let ids = [sim.join(50e6), sim.join(50e6)];
+    sim.run(20);
+    assert_eq!(ids.map(|id| sim.tiers.tier_of(id)), [Some(0); 2]);
+    let now = sim.now;
+    assert!(sim.tiers.may_force_key_frame(ids[0], now));
+    // He asks again while it is on its way.
+    let soon = now + Duration::from_millis(300);
+    assert!(!sim.tiers.may_force_key_frame(ids[0], soon));
+    sim.tick();
+    assert_eq!(sim.tiers.tier_of(ids[0]), Some(0));
+    let later = now + Duration::from_secs(3);
+    assert!(!sim.tiers.may_force_key_frame(ids[0], later));
+    sim.tick();
+    assert_eq!(ids.map(|id| sim.tiers.tier_of(id)), [Some(1), Some(0)]);
+    assert!(sim.tiers.may_force_key_frame(ids[0], later));
 }
 
 #[test]

@@ -131,6 +131,22 @@ impl Browser {
         }
     }
 
+    /// Runs a script in every page that is opened from now on, before its own.
+    pub async fn before_each_page(&self, script: &str) {
+        let path = format!("/session/{}/goog/cdp/execute", self.session);
+        let port = self.port;
+        let body = json!({
+            "cmd": "Page.addScriptToEvaluateOnNewDocument", "params": {"source": script},
+        });
+        let answer =
+            tokio::task::spawn_blocking(move || request(port, "POST", &path, &body.to_string()))
+                .await
+                .unwrap()
+                .expect("chromedriver answers");
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        assert!(answer["value"]["identifier"].is_string(), "{answer}");
+    }
+
     /// Opens a page and waits until it has a name in the chat.
     pub async fn open(&self, address: &str) {
         self.client.goto(address).await.unwrap();

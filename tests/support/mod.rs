@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its part of it")]
 
+pub mod bare;
 pub mod bed;
 pub mod browser;
 pub mod coturn;
@@ -14,8 +15,10 @@ pub mod lab;
 pub mod machine;
 pub mod meter;
 pub mod original;
+pub mod painter;
 pub mod picture;
 pub mod relay;
+pub mod screen;
 pub mod shims;
 pub mod viewer;
 

@@ -185,6 +185,8 @@ impl Line {
 pub struct Relay {
     front: SocketAddr,
     inner: Arc<Mutex<Option<SocketAddr>>>,
+    /// The ports at which the inner end sees outer ends.
+    ports: Arc<Mutex<Vec<u16>>>,
     inward: Arc<Direction>,
     outward: Arc<Direction>,
     _tasks: JoinSet<()>,
@@ -196,6 +198,7 @@ impl Relay {
         let socket = bind().await;
         let front = socket.local_addr().expect("it is bound");
         let inner = Arc::<Mutex<Option<SocketAddr>>>::default();
+        let ports = Arc::<Mutex<Vec<u16>>>::default();
         let (inward, outward) = (
             Direction::new(inward, seed),
             Direction::new(outward, seed ^ 1),
@@ -206,12 +209,14 @@ impl Relay {
         tasks.spawn(translate(
             socket,
             inner.clone(),
+            ports.clone(),
             inward.clone(),
             outward.clone(),
         ));
         Self {
             front,
             inner,
+            ports,
             inward,
             outward,
             _tasks: tasks,
@@ -226,6 +231,14 @@ impl Relay {
     /// Where the inner end is.
     pub fn lead_to(&self, inner: SocketAddr) {
         *self.inner.lock().expect("nobody panics with it") = Some(inner);
+    }
+
+    /// The inner end sees an outer end at this port of 127.0.0.1.
+    pub fn shows(&self, port: u16) -> bool {
+        self.ports
+            .lock()
+            .expect("nobody panics with it")
+            .contains(&port)
     }
 
     /// Changes the conditions toward the inner end.
@@ -256,6 +269,7 @@ async fn bind() -> Arc<UdpSocket> {
 async fn translate(
     front: Arc<UdpSocket>,
     inner: Arc<Mutex<Option<SocketAddr>>>,
+    ports: Arc<Mutex<Vec<u16>>>,
     inward: Arc<Direction>,
     outward: Arc<Direction>,
 ) {
@@ -272,6 +286,8 @@ async fn translate(
                     Some(socket) => socket.clone(),
                     None => {
                         let socket = bind().await;
+                        let port = socket.local_addr().expect("it is bound").port();
+                        ports.lock().expect("nobody panics with it").push(port);
                         shown.insert(outer, socket.clone());
                         backs.spawn(read(socket.clone(), outer, back.clone()));
                         socket
