@@ -14,7 +14,7 @@ use crate::config::{ConfigError, IceConfig, read_secret};
 /// How long credentials made from a shared secret are good.
 pub const CREDENTIAL_LIFETIME: Duration = Duration::from_secs(12 * 3600);
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 enum Credentials {
     None,
     Fixed {
@@ -28,7 +28,7 @@ enum Credentials {
     },
 }
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 struct Server {
     urls: Vec<String>,
     credentials: Credentials,
@@ -46,7 +46,7 @@ pub struct IceServer {
 }
 
 /// The servers of a configuration, secrets read.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct IceServers(Vec<Server>);
 
 impl IceServers {

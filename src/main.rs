@@ -21,6 +21,7 @@ use camera_agent::ice::{self, IceServers};
 use camera_agent::media::discovery::report;
 use camera_agent::media::gst;
 use camera_agent::media::learned::Learned;
+use camera_agent::media::led::Led;
 use camera_agent::media::probe::{Encoders, child};
 use camera_agent::restarts::{self, Restarts};
 use camera_agent::service::{self, Service, Snapshot};
@@ -250,16 +251,26 @@ fn set_up(arguments: &cli::Setup) -> anyhow::Result<()> {
     }
     let mut person = setup::person();
     let answers = person.as_mut().map(|p| p as &mut dyn BufRead);
+    let is_asked = answers.is_some() && !arguments.test_call;
     let hardware = match &answers {
         Some(_) => {
             gst::init()?;
+            // As it is now, with or without its two keys.
+            let led = Config::load(&arguments.config)
+                .ok()
+                .and_then(|c| c.led.path);
+            let _lit = Led::new(led.as_deref())?.light()?;
             Hardware::look()
         }
         None => Hardware::default(),
     };
     let config = setup::run(arguments, &hardware, answers, &mut std::io::stdout())?;
     println!("{} is written", arguments.config.display());
-    if !arguments.test_call {
+    let call = match &mut person {
+        Some(answers) if is_asked => setup::wants_test_call(answers, &mut std::io::stdout())?,
+        _ => arguments.test_call,
+    };
+    if !call {
         println!("Now start the camera: systemctl restart camera-agent");
         return Ok(());
     }
@@ -302,7 +313,10 @@ fn devices(arguments: &cli::Devices) -> anyhow::Result<()> {
     let config = arguments.configuration()?;
     gst::init()?;
     let encoders = Encoders::for_this_machine(&config)?;
+    // To look at a camera is to open its node.
+    let lit = Led::new(config.led.path.as_deref())?.light()?;
     let report = report::look(&config, &encoders.report());
+    drop(lit);
     let text = if arguments.json {
         serde_json::to_string_pretty(&report).context("writing JSON")? + "\n"
     } else {

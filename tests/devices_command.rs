@@ -92,6 +92,29 @@ fn the_configuration_says_what_is_wanted() {
 }
 
 #[test]
+fn no_camera_is_looked_at_while_its_light_cannot_be_switched_on() {
+    let led = tempfile::tempdir().expect("a folder");
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let config = format!("[led]\npath = {:?}", led.path());
+    std::fs::write(file.path(), config).expect("written");
+    let path = file.path().to_str().expect("text");
+    let output = devices(&["--config", path]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{output:?}");
+    assert!(
+        said.contains("no such LED") && said.contains("brightness"),
+        "{said}"
+    );
+    assert!(output.stdout.is_empty(), "{output:?}");
+
+    let brightness = led.path().join("brightness");
+    std::fs::write(&brightness, "1").expect("written");
+    text(&["--config", path]);
+    let after = std::fs::read_to_string(&brightness).expect("readable");
+    assert_eq!(after, "0");
+}
+
+#[test]
 fn a_camera_is_described_with_what_would_be_taken_of_it() {
     let camera = FakeCamera::new(Format::Yuyv, 640, 480, 30)
         .and(Format::Yuyv, 1280, 720, 10)

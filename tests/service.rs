@@ -256,6 +256,33 @@ async fn another_name_server_and_limit_are_taken_over_and_the_call_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_is_another_in_the_same_file_is_used_from_the_next_call_on() {
+    let secret = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(secret.path(), "first\n").expect("written");
+    let chat = Chat::start().await;
+    let server = format!("ws://{}/", chat.addr);
+    let more = format!(
+        "{TEST_MEDIA}[[ice.servers]]\nurls = [\"turn:127.0.0.1:9\"]\nsecret_file = {:?}\n",
+        secret.path()
+    );
+    let mut service = Service::start(&server, &more).await;
+    service.says("READY=1", 1).await;
+    service.signal("HUP").await;
+    service.logs("nothing has changed").await;
+    std::fs::write(secret.path(), "second\n").expect("written");
+    service.signal("HUP").await;
+    service
+        .logs("another way to viewers, for calls to come")
+        .await;
+    let log = service.log();
+    assert!(!log.contains("first") && !log.contains("second"), "{log}");
+    std::fs::write(secret.path(), "").expect("written");
+    service.signal("HUP").await;
+    service.logs("the old one stays in force").await;
+    chat.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_picture_waits_until_nobody_watches() {
     let chat = Chat::start().await;
     let url = format!("ws://{}/", chat.addr);

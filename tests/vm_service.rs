@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use camera_agent::chat::Options;
 use support::browser::{Browser, Person};
 use support::machine::{Machine, PATIENCE, variable};
+use support::picture::{assert_bars, is_bars, picture, row};
 use support::{Chat, until};
 use tokio::time::sleep;
 
@@ -261,6 +262,41 @@ async fn a_reload_keeps_the_call_that_it_does_not_concern() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the virtual machine: make test-vm-service"]
+async fn a_secret_comes_as_a_credential_that_nobody_else_can_read() {
+    const SECRET: &str = "4f2b9d-of-the-relay";
+    let lab = Lab::running().await;
+    let chat = lab.chat().await;
+    lab.registered().await;
+    lab.run(&format!(
+        "umask 077; echo {SECRET} >/root/turn-secret
+         printf '[[ice.servers]]\\nurls = [\"turn:192.0.2.1\"]\\nsecret_file = \"credential:turn\"\\n' >>{CONFIG}"
+    ))
+    .await;
+    // Named and not passed, it is one line that says what to add.
+    lab.machine.try_run("systemctl restart camera-agent").await;
+    assert_eq!(lab.machine.property("ExecMainStatus").await, "78");
+    lab.logs("add LoadCredential=turn:FILE").await;
+
+    lab.run(&format!(
+        "mkdir -p {DROP_INS} && printf '[Service]\\nLoadCredential=turn:/root/turn-secret\\n' >{DROP_INS}/turn.conf
+         systemctl daemon-reload && systemctl restart camera-agent"
+    ))
+    .await;
+    lab.registered().await;
+    lab.call(&chat).await;
+    let found = lab
+        .run(&format!(
+            "journalctl -b -o cat | grep -c {SECRET} || true; \
+             tr '\\0' '\\n' </proc/$(systemctl show -P MainPID camera-agent)/environ | grep -c {SECRET} || true; \
+             runuser -u nobody -- cat /run/credentials/camera-agent.service/turn 2>&1 | grep -c {SECRET} || true"
+        ))
+        .await;
+    assert_eq!(found, "0\n0\n0");
+    chat.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the virtual machine: make test-vm-service"]
 async fn the_light_is_on_exactly_while_the_camera_is_open() {
     let lab = Lab::running().await;
     let chat = lab.chat().await;
@@ -447,13 +483,18 @@ impl Lab {
         browser
     }
 
-    /// A browser outside calls and sees.
+    /// A browser outside calls and sees vivid's picture.
     async fn call(&self, chat: &Chat) {
         let viewer = self.browser(chat).await;
         let clicked = Instant::now();
         viewer.call(NAME).await;
         viewer.frames_rise(20).await;
         println!("click to 20 frames: {:?}", clicked.elapsed());
+        let shown = until("the bars", PATIENCE, || async {
+            is_bars(&picture(&viewer).await).then_some(())
+        });
+        shown.await;
+        assert_bars(&row(&viewer).await);
         viewer.click("#hangup").await;
         viewer.state("idle").await;
     }

@@ -98,13 +98,17 @@ impl Running {
     fn take(&mut self, new: Prepared) -> Result<Changes, StartError> {
         let Prepared {
             config,
-            changes,
+            mut changes,
             server,
             ice,
             led,
             media,
         } = new;
         let name = config.name()?;
+        // Files of the same names may hold other secrets, and another authority
+        // to trust: what is there now is used from the next connection on.
+        changes.peers |= ice != *self.peers.ice();
+        self.server = server;
         if changes.peers {
             let with_audio = config.audio.source != AudioSource::None;
             let (hub, tell) = (self.hub.clone(), self.tell.clone());
@@ -137,7 +141,6 @@ impl Running {
             self.agent.reconfigure(name, config.viewers.max, now);
         }
         if changes.server {
-            self.server = server;
             self.away = None;
             self.agent.reconnect(now);
         }

@@ -18,6 +18,7 @@ use crate::media::Hub;
 use crate::media::gst::{self, GstSource};
 use crate::media::hub::HubThread;
 use crate::media::latency::{LatencyReport, Stage};
+use crate::media::led::Led;
 use crate::media::probe::Encoders;
 use crate::media::status::State;
 use crate::peer::{Peers, Quality};
@@ -111,7 +112,8 @@ fn device(config: &Config, encoders: Arc<Encoders>) -> Result<Device, String> {
     let found = encoders.best(VideoCodec::H264).map_err(|e| e.to_string())?;
     let profile = found.report.profile();
     let (video, audio) = (config.video.clone(), config.audio.clone());
-    let source = GstSource::new(video, audio, found.encoder, encoders);
+    let led = Led::new(config.led.path.as_deref()).map_err(|e| e.to_string())?;
+    let source = GstSource::new(video, audio, found.encoder, encoders).with_led(led);
     let (hub, media) = Hub::start(Box::new(source), profile);
     let (tell, events) = mpsc::channel(EVENTS);
     // Secrets that cannot be read are the configuration's finding.

@@ -8,9 +8,10 @@ use gstreamer_video as gst_video;
 
 use super::trial::Trial;
 use super::{Check, Finding, remedies};
-use crate::config::{Config, VideoConfig};
+use crate::config::{Config, VideoConfig, VideoSource};
 use crate::media::encoder::Encoder;
 use crate::media::learned::Learned;
+use crate::media::led::Led;
 use crate::media::plan::PicturePlan;
 use crate::media::probe::Encoders;
 use crate::media::{self, MediaError};
@@ -123,11 +124,23 @@ pub(super) fn check(config: &Config, encoders: Option<&Encoders>) -> Vec<Finding
             remedies::of(&error),
         )]
     };
+    let lit = match config.video.source {
+        VideoSource::Test => None,
+        // To look at a camera is to open its node.
+        VideoSource::V4l2 | VideoSource::Custom => {
+            match Led::new(config.led.path.as_deref()).and_then(|led| led.light()) {
+                Ok(lit) => Some(lit),
+                Err(error) => return failed(error),
+            }
+        }
+    };
     let (picture, promised) = match picture(&config.video, encoders) {
         Ok(planned) => planned,
         Err(error) => return failed(error),
     };
-    match watch(&picture) {
+    let seen = watch(&picture);
+    drop(lit);
+    match seen {
         Ok(seen) => vec![judge(
             &picture.what,
             promised,

@@ -20,7 +20,9 @@ use super::latency::{Latency, Stage};
 use super::progress::{Counters, Progress};
 use super::pulse::Pulse;
 use super::status::{MediaStatus, State, StreamStatus};
-use super::{AccessUnit, Encoding, Frame, MediaError, Source, Stream, VideoRate, hotplug};
+use super::{
+    AccessUnit, Encoding, Frame, MediaError, OpenCamera, Source, Stream, VideoRate, hotplug,
+};
 use crate::sdp::ProfileLevelId;
 
 /// How long a stream goes on without viewers: a reload of the page costs no
@@ -80,8 +82,7 @@ struct Shared {
     frames: [broadcast::Sender<Arc<Frame>>; Stream::COUNT],
     profile: Mutex<Option<ProfileLevelId>>,
     status: watch::Sender<MediaStatus>,
-    /// The node of the camera that is open.
-    camera: Mutex<Option<String>>,
+    camera: Mutex<Option<OpenCamera>>,
     progress: Counters,
     /// Bytes that were encoded, from the beginning.
     encoded: [AtomicU64; Stream::COUNT],
@@ -210,8 +211,8 @@ impl Hub {
         self.shared.status.subscribe()
     }
 
-    /// The node of the camera that viewers see.
-    pub fn camera(&self) -> Option<String> {
+    /// The camera that viewers see.
+    pub fn camera(&self) -> Option<OpenCamera> {
         lock(&self.shared.camera).clone()
     }
 
@@ -653,8 +654,8 @@ impl Thread {
     /// Tells viewers how picture and sound are, if that has changed.
     fn tell(&self) {
         let audio = self.stream_status(Stream::Audio);
-        let (video, node, size) = match self.source.picture() {
-            Some(picture) => (picture.status, picture.node, picture.size),
+        let (video, camera, size) = match self.source.picture() {
+            Some(picture) => (picture.status, picture.camera, picture.size),
             None => {
                 let codecs = Stream::ALL.into_iter().filter(|s| *s != Stream::Audio);
                 let watched = codecs.map(|stream| self.stream_status(stream));
@@ -667,7 +668,7 @@ impl Thread {
             .iter()
             .any(|(stream, s)| matches!(stream, Stream::Video(_)) && s.viewers > 0 && !s.is_final);
         self.shared.progress.turn(owed, size);
-        *lock(&self.shared.camera) = node;
+        *lock(&self.shared.camera) = camera;
         let status = MediaStatus { video, audio };
         self.shared.status.send_if_modified(|old| {
             let changed = *old != status;

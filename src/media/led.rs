@@ -7,16 +7,29 @@
 //! goes off after it is closed, and a light that cannot be switched on keeps
 //! the camera closed.
 //!
+//! Programs share it: the service, and `doctor` or `devices` beside it. Each
+//! keeps a lock on the LED while it has a camera open (flock(2), shared), and
+//! whoever is the last switches it off.
+//!
 //! The log says the same, with or without an LED.
 
-use std::io;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::thread::sleep;
+use std::time::Duration;
 
 use tracing::{info, warn};
 
 use super::MediaError;
 use super::hub::lock;
+
+/// Another program has the LED to itself while it switches it off, which takes
+/// a moment; so often …
+const TRIES: u32 = 20;
+/// … it is asked again, after so long.
+const RETRY: Duration = Duration::from_millis(5);
 
 /// The light; clones are the same one.
 #[derive(Debug, Clone, Default)]
@@ -25,9 +38,16 @@ pub struct Led(Arc<Light>);
 #[derive(Debug, Default)]
 struct Light {
     folder: Option<PathBuf>,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
     /// How many devices are open. A camera that is opened again may overlap
     /// with the one that was given up.
-    open: Mutex<u32>,
+    devices: u32,
+    /// The LED's `brightness`, locked while a device is open.
+    lock: Option<File>,
 }
 
 /// Keeps the light on while it lives.
@@ -36,7 +56,7 @@ pub struct Lit(Arc<Light>);
 
 impl Led {
     /// The LED in `folder`; without one there is only the log. It is switched
-    /// off, for no device is open yet.
+    /// off, unless another program has a camera open.
     ///
     /// # Errors
     ///
@@ -44,9 +64,9 @@ impl Led {
     pub fn new(folder: Option<&Path>) -> Result<Self, MediaError> {
         let light = Light {
             folder: folder.map(Path::to_owned),
-            open: Mutex::new(0),
+            open: Mutex::default(),
         };
-        light.switch(false)?;
+        light.turn_off(None)?;
         Ok(Self(Arc::new(light)))
     }
 
@@ -59,18 +79,30 @@ impl Led {
     pub fn light(&self) -> Result<Lit, MediaError> {
         let mut open = lock(&self.0.open);
         // Written each time: another program may have been at it.
-        self.0.switch(true)?;
-        if *open == 0 {
+        let locked = self.0.turn_on()?;
+        if open.devices == 0 {
             info!("the camera is on");
         }
-        *open += 1;
+        open.devices += 1;
+        open.lock = locked;
         Ok(Lit(self.0.clone()))
+    }
+
+    /// The same where it is on already, for one more who opens the device;
+    /// `None` where the device has been closed.
+    pub fn while_lit(&self) -> Option<Lit> {
+        let mut open = lock(&self.0.open);
+        if open.devices == 0 {
+            return None;
+        }
+        open.devices += 1;
+        Some(Lit(self.0.clone()))
     }
 }
 
 impl Clone for Lit {
     fn clone(&self) -> Self {
-        *lock(&self.0.open) += 1;
+        lock(&self.0.open).devices += 1;
         Self(self.0.clone())
     }
 }
@@ -78,50 +110,96 @@ impl Clone for Lit {
 impl Drop for Lit {
     fn drop(&mut self) {
         let mut open = lock(&self.0.open);
-        *open -= 1;
-        if *open > 0 {
+        open.devices -= 1;
+        if open.devices > 0 {
             return;
         }
         info!("the camera is off");
-        if let Err(error) = self.0.switch(false) {
+        let locked = open.lock.take();
+        if let Err(error) = self.0.turn_off(locked) {
             warn!(%error, "the light stays on though the camera is off");
         }
     }
 }
 
 impl Light {
-    fn switch(&self, on: bool) -> Result<(), MediaError> {
+    /// Returns the LED's file, locked.
+    fn turn_on(&self) -> Result<Option<File>, MediaError> {
+        let Some(folder) = &self.folder else {
+            return Ok(None);
+        };
+        let path = folder.join("brightness");
+        let mut file = open(&path)?;
+        share(&file).map_err(|e| broken(&path, &e))?;
+        release(folder)?;
+        // Most are 0 or 1, some dim up to 255.
+        let most = std::fs::read_to_string(folder.join("max_brightness"))
+            .ok()
+            .filter(|text| text.trim().parse().is_ok_and(|max: u32| max > 0));
+        let most = most.as_deref().unwrap_or("1").trim();
+        write(&mut file, most).map_err(|e| broken(&path, &e))?;
+        Ok(Some(file))
+    }
+
+    /// `locked`: as [`Light::turn_on`] returned it.
+    fn turn_off(&self, locked: Option<File>) -> Result<(), MediaError> {
         let Some(folder) = &self.folder else {
             return Ok(());
         };
-        // A trigger, say "heartbeat", would go on switching it.
-        let trigger = folder.join("trigger");
-        if trigger.exists() {
-            write(&trigger, "none")?;
-        }
-        let brightness = match on {
-            // Most are 0 or 1, some dim up to 255.
-            true => std::fs::read_to_string(folder.join("max_brightness"))
-                .ok()
-                .filter(|text| text.trim().parse().is_ok_and(|max: u32| max > 0)),
-            false => Some("0".to_owned()),
+        let path = folder.join("brightness");
+        let mut file = match locked {
+            Some(file) => file,
+            None => open(&path)?,
         };
-        write(
-            &folder.join("brightness"),
-            brightness.as_deref().unwrap_or("1").trim(),
-        )
+        // In place of the shared one.
+        match file.try_lock() {
+            Ok(()) => {}
+            // Another program has a camera open, and will switch it off.
+            Err(TryLockError::WouldBlock) => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(broken(&path, &error)),
+        }
+        release(folder)?;
+        write(&mut file, "0").map_err(|e| broken(&path, &e))
     }
 }
 
-/// Writes to a file that is there: where it is not, this is no LED.
-fn write(file: &Path, text: &str) -> Result<(), MediaError> {
-    use std::io::Write;
-    let written = std::fs::OpenOptions::new()
-        .write(true)
-        .truncate(true)
-        .open(file)
-        .and_then(|mut f| f.write_all(text.as_bytes()));
-    written.map_err(|error| MediaError::Led {
+/// Waits until nobody is about to switch it off.
+fn share(file: &File) -> io::Result<()> {
+    for _ in 0..TRIES {
+        match file.try_lock_shared() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => sleep(RETRY),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Err(io::Error::other("another program keeps it locked"))
+}
+
+/// A trigger, say "heartbeat", would go on switching it.
+fn release(folder: &Path) -> Result<(), MediaError> {
+    let trigger = folder.join("trigger");
+    if !trigger.exists() {
+        return Ok(());
+    }
+    let mut file = open(&trigger)?;
+    write(&mut file, "none").map_err(|e| broken(&trigger, &e))
+}
+
+/// Opens a file that is there: where it is not, this is no LED.
+fn open(file: &Path) -> Result<File, MediaError> {
+    let opened = OpenOptions::new().write(true).open(file);
+    opened.map_err(|error| broken(file, &error))
+}
+
+/// Not before it is locked: to cut it off is to change it.
+fn write(file: &mut File, text: &str) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(text.as_bytes())
+}
+
+fn broken(file: &Path, error: &io::Error) -> MediaError {
+    MediaError::Led {
         file: file.display().to_string(),
         problem: match error.kind() {
             io::ErrorKind::NotFound => {
@@ -132,7 +210,7 @@ fn write(file: &Path, text: &str) -> Result<(), MediaError> {
             }
             _ => error.to_string(),
         },
-    })
+    }
 }
 
 #[cfg(test)]
@@ -176,6 +254,38 @@ mod tests {
         let third = second.clone();
         drop(first);
         drop(third);
+        assert_eq!(read(&folder, "brightness"), "255");
+        drop(second);
+        assert_eq!(read(&folder, "brightness"), "0");
+    }
+
+    #[test]
+    fn programs_share_it_and_the_last_one_switches_it_off() {
+        let folder = led();
+        let service = Led::new(Some(folder.path())).expect("an LED");
+        let on = service.light().expect("lit");
+        // Another program's: locks are those of an opened file.
+        let doctor = Led::new(Some(folder.path())).expect("an LED");
+        assert_eq!(read(&folder, "brightness"), "255");
+        let beside = doctor.light().expect("lit");
+        drop(beside);
+        assert_eq!(read(&folder, "brightness"), "255");
+        let beside = doctor.light().expect("lit");
+        drop(on);
+        assert_eq!(read(&folder, "brightness"), "255");
+        drop(beside);
+        assert_eq!(read(&folder, "brightness"), "0");
+    }
+
+    #[test]
+    fn who_only_joins_does_not_switch_it_on() {
+        let folder = led();
+        let led = Led::new(Some(folder.path())).expect("an LED");
+        assert!(led.while_lit().is_none());
+        assert_eq!(read(&folder, "brightness"), "0");
+        let first = led.light().expect("lit");
+        let second = led.while_lit().expect("it is on");
+        drop(first);
         assert_eq!(read(&folder, "brightness"), "255");
         drop(second);
         assert_eq!(read(&folder, "brightness"), "0");

@@ -313,14 +313,23 @@ pub trait Source: Send {
 }
 
 /// How the picture is.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct PictureStatus {
     /// What viewers are told.
     pub status: status::StreamStatus,
-    /// The node of the camera that is open.
-    pub node: Option<String>,
+    /// The camera that viewers see.
+    pub camera: Option<OpenCamera>,
     /// Width and height in pixels of what is shown, the slate too.
     pub size: Option<(u32, u32)>,
+}
+
+/// A camera that is open, for who wants to open its node once more.
+#[derive(Debug, Clone)]
+pub struct OpenCamera {
+    /// Its node.
+    pub node: String,
+    /// Its light.
+    pub led: led::Led,
 }
 
 /// Where a source puts what it makes. Never blocks.

@@ -97,19 +97,22 @@ impl ViewerControls {
         &self,
         call: impl FnOnce(&str) -> Result<T, ControlError> + Send + 'static,
     ) -> Result<T, String> {
-        let node = self.hub.camera().ok_or(NO_CAMERA)?;
+        let camera = self.hub.camera().ok_or(NO_CAMERA)?;
         let turn = self.turn.clone();
         let work = async {
             let turn = turn.lock_owned().await;
             tokio::task::spawn_blocking(move || {
-                let result = call(&node);
+                let result = match camera.led.while_lit() {
+                    Some(_lit) => call(&camera.node).map_err(|e| e.to_string()),
+                    None => Err(NO_CAMERA.to_owned()),
+                };
                 drop(turn);
                 result
             })
             .await
         };
         match timeout(PATIENCE, work).await {
-            Ok(Ok(result)) => result.map_err(|e| e.to_string()),
+            Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => Err("the camera does not answer".to_owned()),
         }
     }

@@ -143,6 +143,11 @@ impl Peers {
         self.quality.clone()
     }
 
+    /// STUN and TURN servers, with their secrets.
+    pub fn ice(&self) -> &IceServers {
+        &self.ice
+    }
+
     /// What a viewer's path may be taken to carry.
     fn bounds(&self) -> Bounds {
         Bounds::up_to(self.quality.most())

@@ -45,6 +45,9 @@ pub enum SetupError {
     /// Nobody could be called, or nobody called.
     #[error("the test call: {0}")]
     TestCall(String),
+    /// The conversation broke off at its last question.
+    #[error("no answer: {0}; the configuration is written")]
+    TestCallUnanswered(std::io::Error),
     /// The conversation broke off.
     #[error("no answer: {0}; nothing was written")]
     Unanswered(std::io::Error),
@@ -100,6 +103,17 @@ pub fn run(
         }
     };
     file.write(&given)
+}
+
+/// Asks whether to make a test call now; an empty answer is no.
+pub fn wants_test_call(
+    answers: &mut dyn BufRead,
+    asked: &mut dyn Write,
+) -> Result<bool, SetupError> {
+    let mut talk = Talk { answers, asked };
+    write!(talk.asked, "Make a test call now? [y/N]: ").map_err(SetupError::TestCallUnanswered)?;
+    let line = talk.line().map_err(SetupError::TestCallUnanswered)?;
+    Ok(line.to_ascii_lowercase().starts_with('y'))
 }
 
 /// Waits until a caller has had a second of picture, which is `fps` pictures.

@@ -310,7 +310,8 @@ fn keep_every(pad: &gst::Pad, every: Arc<AtomicU32>) {
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
         let number = number.fetch_add(1, Ordering::Relaxed);
         if !number.is_multiple_of(every.load(Ordering::Acquire).max(1)) {
-            gst::PadProbeReturn::Drop
+            // Not `Drop`: see `Picture::new`.
+            gst::PadProbeReturn::Handled
         } else {
             gst::PadProbeReturn::Ok
         }

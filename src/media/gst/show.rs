@@ -26,7 +26,9 @@ use crate::media::picture::{Caption, Painter, Plane};
 use crate::media::plan::{self, Memory, Target};
 use crate::media::probe::{Encoders, Found};
 use crate::media::recovery::{Action, Event, Limits, Recovery};
-use crate::media::{Encoding, MediaError, Output, PictureStatus, VideoRate, Waker, hotplug, v4l2};
+use crate::media::{
+    Encoding, MediaError, OpenCamera, Output, PictureStatus, VideoRate, Waker, hotplug, v4l2,
+};
 
 const LOST: Caption = Caption::Words("CAMERA LOST, WAITING");
 const STARTING: Caption = Caption::Words("CAMERA IS STARTING");
@@ -266,7 +268,10 @@ impl Show {
         };
         PictureStatus {
             status: self.recovery.status(),
-            node,
+            camera: node.map(|node| OpenCamera {
+                node,
+                led: self.led.clone(),
+            }),
             size: self.size(),
         }
     }
