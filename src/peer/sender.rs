@@ -120,36 +120,18 @@ impl Sending {
         let mut present = Feed::new(stream, watch, &self.hub);
         let mut next: Option<Feed> = None;
         let mut last_key: Option<Instant> = None;
-        let mut newest: Option<Instant> = None;
-        // The other tier's encoder is behind: what he has stands still until
-        // that has caught up, for time does not run backwards.
-        let mut waits = false;
         let mut assigned = self.seat.as_ref().map(|seat| seat.assigned());
         loop {
             let frame = tokio::select! {
                 assignment = changed(&mut assigned) => {
                     match assignment {
-                        Some(assignment) => {
-                            self.assigned(assignment, &present, &mut next);
-                            if next.is_none() && std::mem::take(&mut waits) {
-                                self.want_key_frame(&mut present);
-                            }
-                        }
+                        Some(assignment) => self.assigned(assignment, &present, &mut next),
                         None => assigned = None,
                     }
                     continue;
                 }
                 frame = next_frame(&mut next) => match frame {
-                    Ok(frame) if frame.key && newest.is_some_and(|at| frame.captured_at < at) => {
-                        waits = true;
-                        if let Some(next) = &mut next {
-                            next.key_wanted = Some(Instant::now());
-                            self.hub.request_key_frame(next.stream);
-                        }
-                        continue;
-                    }
                     Ok(frame) if frame.key => {
-                        waits = false;
                         if let Some(next) = next.take() {
                             debug!(from = %present.stream, to = %next.stream, "switched");
                             present = next;
@@ -168,7 +150,6 @@ impl Sending {
                     Err(RecvError::Closed) => return,
                 },
                 frame = present.frames.recv() => match frame {
-                    Ok(_) if waits => continue,
                     Ok(frame) => frame,
                     Err(RecvError::Lagged(missed)) => {
                         debug!(%stream, missed, "the viewer lags; skipping to the next key frame");
@@ -199,7 +180,6 @@ impl Sending {
                 continue;
             }
             present.key_wanted = None;
-            newest = newest.max(Some(frame.captured_at));
             if frame.key {
                 last_key = Some(Instant::now());
             }
