@@ -135,6 +135,10 @@ impl Screen {
         let taken = self.browser.promise("watching.take()").await;
         let time = self.looked.elapsed();
         self.looked = Instant::now();
+        assert!(
+            taken.is_object(),
+            "THE MACHINE COULD NOT: the page did not say within seconds what it shows"
+        );
         assert_eq!(taken["errors"], serde_json::json!([]), "frames are read");
         let present = Counts::read(&taken["statistics"]);
         let counts = present.since(&self.before);
@@ -278,18 +282,19 @@ impl Seen {
     }
 }
 
-/// For people.
+/// For people. The ages are the least, half, 95 of 100 and the greatest.
 impl std::fmt::Display for Seen {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let heights: std::collections::BTreeSet<_> = self.shown.iter().map(|s| s.height).collect();
         write!(
             f,
-            "{:.1} s: {:.1} fps, {:.0} kbit/s, heights {heights:?}, age {:.0}/{:.0}/{:.0} ms, longest \
+            "{:.1} s: {:.1} fps, {:.0} kbit/s, heights {heights:?}, age {:.0}/{:.0}/{:.0}/{:.0} ms, longest \
              gap {:.0} ms, {} freezes ({:.2} s), {} wrong, sound made up {:.2} %, {} key frames, \
              {} PLI, {} NACK; painted up to {:.0} ms late, {} not looked at, {} dropped",
             self.time.as_secs_f64(),
             self.fps(),
             self.bits() / 1000.0,
+            self.age(0),
             self.age(50),
             self.age(95),
             self.age(100),
