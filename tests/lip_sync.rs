@@ -214,7 +214,7 @@ async fn a_sound_card_that_runs_fast_stays_with_the_picture() {
 }
 
 #[tokio::test]
-#[ignore = "ten minutes: cargo test --test lip_sync -- --ignored"]
+#[ignore = "takes ten minutes; make test-paths"]
 async fn a_clap_is_seen_and_heard_together_after_ten_minutes() {
     let apart = last_apart(300, Duration::from_secs(600)).await;
     assert!(apart.abs() <= APART, "{apart} ms");

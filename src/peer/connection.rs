@@ -483,6 +483,7 @@ impl Connection {
         if anywhere.is_empty() || network.addresses.is_empty() {
             return;
         }
+        self.path.moved(Instant::now());
         let seat = self.seat.clone();
         self.tasks.spawn(async move {
             for wait in KEY_FRAMES_AFTER_MOVE {
@@ -549,8 +550,7 @@ impl Connection {
     fn reach(&self, reachable: bool) {
         let changed = self.reachable.send_replace(reachable) != reachable;
         if changed && reachable {
-            // What was lost in between says nothing of what the path carries.
-            self.path.restart(self.path.estimate().bits_per_second);
+            self.path.moved(Instant::now());
         }
     }
 

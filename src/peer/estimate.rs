@@ -1,6 +1,6 @@
 //! What a viewer's path carries, from his transport-cc feedback.
 //!
-//! The crate's [`Gcc`] under four rules of ours:
+//! The crate's [`Gcc`] under rules of ours:
 //!
 //! * **Start**: until the path shows a first sign of being full the estimate
 //!   doubles with what arrives; GCC's own 8 % a second would take ten.
@@ -10,6 +10,11 @@
 //!   whether it grows.
 //! * **Loss** that stays when less is sent is no reason to send less; see
 //!   `blame`. GCC alone would go down to nothing.
+//! * **Idle**: a path that is sent far less than it carries, and has no queue,
+//!   is not too full. GCC takes any jitter for a sign of that, and what arrives
+//!   for all there is.
+//! * **Another path**: where addresses changed, what was lost in between is no
+//!   sign either.
 //!
 //! What was never sent was never proved. Where a viewer is due for more, a
 //! [`Probe`] fills what his stream leaves with [repairs that he does not
@@ -48,6 +53,8 @@ const VAIN: u32 = 4;
 const CALM: Duration = Duration::from_secs(5);
 /// Packets lost of those reported that end the start.
 const LOSSY: f64 = 0.10;
+/// A stream that needs less than this share of the path leaves it idle.
+const IDLE: f64 = 0.6;
 /// What is lost is sent again, twice where much is …
 const REPAIRS: f64 = 2.0;
 /// … within this share of the path.
@@ -147,6 +154,8 @@ struct Known {
     heard: Option<Instant>,
     /// Where the estimate is to begin anew.
     restart: Option<u32>,
+    /// When the path became another, until something comes through.
+    moved: Option<Instant>,
     /// Of his sound, by his receiver reports.
     sound: ReportedLoss,
     /// How many earlier packets those of his sound repeat, and what that
@@ -174,6 +183,7 @@ impl Path {
             },
             heard: None,
             restart: None,
+            moved: None,
             sound: ReportedLoss::default(),
             repeats: (0, 0),
             probe: None,
@@ -233,6 +243,12 @@ impl Path {
         let mut known = self.lock();
         known.restart = Some(bits_per_second);
         known.estimate.bits_per_second = bits_per_second;
+    }
+
+    /// Packets take another path from `now` on. Of those before, and of what is
+    /// lost until the first comes through, it is learned nothing.
+    pub fn moved(&self, now: Instant) {
+        self.lock().moved = Some(now);
     }
 
     /// Packets can be sent to this viewer that he does not need.
@@ -405,6 +421,23 @@ impl Estimator {
         this
     }
 
+    /// What is reported from the first packet on that came over the path that
+    /// there is since `moved`; with it the estimate goes on from where it was.
+    fn first_through<'r>(
+        &mut self,
+        reports: &'r [PacketReport],
+        moved: Instant,
+    ) -> Option<&'r [PacketReport]> {
+        let came = |r: &PacketReport| r.arrived && r.departure > moved;
+        let first = reports.iter().position(came)?;
+        self.path.lock().moved = None;
+        self.set(self.target);
+        self.delay = Least::default();
+        self.loss = 0.0;
+        self.blame = Blame::new(self.target);
+        Some(&reports[first..])
+    }
+
     /// Has GCC go on from `target`; what it had learned is dropped.
     fn set(&mut self, target: f64) {
         let (min, max) = (f64::from(self.bounds.min), f64::from(self.bounds.max));
@@ -528,6 +561,10 @@ impl Estimator {
             self.vain = 0;
         }
         if estimated < before {
+            if arriving < before * IDLE && queueing < FULL && lost < LOSSY {
+                self.set(before);
+                return;
+            }
             self.target = estimated;
             self.fell = Some(now);
             return;
@@ -549,9 +586,16 @@ impl BandwidthEstimator for Estimator {
         if reports.is_empty() {
             return;
         }
-        let (restart, probe) = {
+        let (restart, probe, moved) = {
             let mut known = self.path.lock();
-            (known.restart.take(), known.probe)
+            (known.restart.take(), known.probe, known.moved)
+        };
+        let reports = match moved {
+            None => reports,
+            Some(moved) => match self.first_through(reports, moved) {
+                Some(reports) => reports,
+                None => return,
+            },
         };
         if let Some(bits_per_second) = restart {
             self.set(f64::from(bits_per_second));

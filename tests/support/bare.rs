@@ -39,11 +39,9 @@ impl Bare {
             encoder.element_text(30, bits_per_second),
             encoder.caps
         );
-        let sound = "audiotestsrc is-live=true wave=sine samplesperbuffer=960 ! \
-                     audio/x-raw,rate=48000,channels=1 ! opusenc bitrate=32000 frame-size=20";
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/webrtcbin.py");
         let mut process = Command::new("/usr/bin/python3")
-            .args([script, &picture, sound])
+            .args([script, &picture])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

@@ -70,6 +70,11 @@ impl Space {
         command
     }
 
+    /// [`calm`] for one of its devices.
+    fn calm(&self, device: &str) {
+        calm(&format!("nsenter --net --target {} ", self.id()), device);
+    }
+
     /// Runs a command line in it.
     pub fn run(&self, line: &str) {
         run(&format!("nsenter --net --target {} {line}", self.id()));
@@ -102,6 +107,8 @@ impl Bed {
         run(&format!(
             "ip link add d0 type veth peer name d1 netns {there}"
         ));
+        calm("", "d0");
+        bed.there.calm("d1");
         run("ip link set d0 master br0 up");
         bed.there.run("ip address add 10.77.0.2/24 dev d1");
         bed.there.run("ip link set d1 up");
@@ -115,6 +122,8 @@ impl Bed {
         bed.server.run(&format!(
             "ip link add d0 type veth peer name d1 netns {there}"
         ));
+        bed.server.calm("d0");
+        bed.there.calm("d1");
         bed.server.run("ip address add 10.78.0.1/24 dev d0");
         bed.server.run("ip link set d0 up");
         bed.there.run("ip address add 10.78.0.2/24 dev d1");
@@ -137,6 +146,7 @@ impl Bed {
         };
         run("ip link set lo up");
         run("ip link add br0 type bridge");
+        calm("", "br0");
         run("ip address add 10.77.0.1/24 dev br0");
         run("ip link set br0 up");
         // Browsers take the address of the default route for their own.
@@ -145,6 +155,8 @@ impl Bed {
         run(&format!(
             "ip link add k0 type veth peer name k1 netns {server}"
         ));
+        calm("", "k0");
+        bed.server.calm("k1");
         run("ip link set k0 master br0 up");
         bed.server.run("ip address add 10.77.0.9/24 dev k1");
         bed.server.run("ip link set k1 up");
@@ -166,6 +178,15 @@ impl Bed {
             false => "ip link set d0 nomaster",
         });
     }
+}
+
+/// Gives a device no IPv6 address of its own making: it would appear a second or
+/// two later, and for browsers that is another network. Where there is no IPv6
+/// there is nothing to do. `enter` is how commands begin where it is.
+fn calm(enter: &str, device: &str) {
+    let line = format!("{enter}ip link set {device} addrgenmode none");
+    let words: Vec<_> = line.split_whitespace().collect();
+    let _ = Command::new(words[0]).args(&words[1..]).output();
 }
 
 /// Runs a command line that has to succeed, in this thread's namespace.

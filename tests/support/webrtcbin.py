@@ -1,8 +1,8 @@
 """A bare webrtcbin that answers one call: what the agent is compared with.
 
-Its arguments are the GStreamer descriptions of the encoded picture and of the
-sound. Lines of JSON come in on stdin ({"offer": sdp}, {"candidate": text,
-"line": number}) and go out on stdout ({"answer": sdp}, {"candidate": ...}).
+Its argument is the GStreamer description of the encoded picture. Lines of JSON
+come in on stdin ({"offer": sdp}, {"candidate": text, "line": number}) and go
+out on stdout ({"answer": sdp}, {"candidate": ...}).
 """
 
 import json
@@ -32,17 +32,14 @@ def payload_type(sdp, codec, wanted=""):
 
 
 class Sender:
-    def __init__(self, picture, sound):
-        self.picture, self.sound = picture, sound
+    def __init__(self, picture):
+        self.picture = picture
         self.bin = None
 
     def offered(self, sdp):
         h264 = payload_type(sdp, "H264", "packetization-mode=1.*42e01f")
-        opus = payload_type(sdp, "opus")
         pipeline = Gst.parse_launch(
             f"webrtcbin name=bin bundle-policy=max-bundle latency=0 "
-            f"{self.sound} ! rtpopuspay ! application/x-rtp,media=audio,"
-            f"encoding-name=OPUS,clock-rate=48000,payload={opus} ! bin. "
             f"{self.picture} ! rtph264pay mtu=1200 aggregate-mode=zero-latency ! "
             f"application/x-rtp,media=video,encoding-name=H264,clock-rate=90000,"
             f"payload={h264} ! bin."
@@ -56,13 +53,12 @@ class Sender:
         bus = pipeline.get_bus()
         bus.add_signal_watch()
         bus.connect("message::error", lambda _, m: sys.exit(str(m.parse_error())))
-        for number in range(2):
-            transceiver = self.bin.emit("get-transceiver", number)
-            transceiver.set_property(
-                "direction", GstWebRTC.WebRTCRTPTransceiverDirection.SENDONLY
-            )
-            # As browsers ask for it and as the agent does.
-            transceiver.set_property("do-nack", True)
+        transceiver = self.bin.emit("get-transceiver", 0)
+        transceiver.set_property(
+            "direction", GstWebRTC.WebRTCRTPTransceiverDirection.SENDONLY
+        )
+        # As browsers ask for it and as the agent does.
+        transceiver.set_property("do-nack", True)
         pipeline.set_state(Gst.State.PLAYING)
         _, message = GstSdp.SDPMessage.new_from_text(sdp)
         offer = GstWebRTC.WebRTCSessionDescription.new(GstWebRTC.WebRTCSDPType.OFFER, message)
@@ -96,6 +92,6 @@ def listen():
 
 Gst.init(None)
 loop = GLib.MainLoop()
-sender = Sender(*sys.argv[1:])
+sender = Sender(sys.argv[1])
 threading.Thread(target=listen, daemon=True).start()
 loop.run()

@@ -346,6 +346,43 @@ fn a_still_picture_proves_nothing() {
 }
 
 #[test]
+fn jitter_is_no_limit_for_a_picture_that_needs_little() {
+    for seed in 0..20 {
+        let mut sim = Sim::new(CLEAR, seed);
+        sim.run(secs(5));
+        let before = sim.estimator.target_bitrate();
+        sim.wanted = 100_000.0;
+        // Packets wait for something else than a queue, now and then.
+        for round in 0..40 {
+            sim.link.delay = ms(if round % 2 == 0 { 10 } else { 35 });
+            sim.run(ms(250));
+        }
+        let target = sim.estimator.target_bitrate();
+        assert!(target >= before * 0.9, "seed {seed}: {target} of {before}");
+    }
+}
+
+#[test]
+fn another_path_is_not_blamed_for_what_was_lost_on_the_way_to_it() {
+    let mut sim = Sim::new(CLEAR, 5);
+    sim.run(secs(10));
+    let before = sim.estimator.target_bitrate();
+    sim.path.moved(sim.now);
+    sim.losing = u32::MAX;
+    sim.run(ms(800));
+    sim.losing = 0;
+    sim.link.delay += ms(60);
+    sim.run(ms(500));
+    let target = sim.estimator.target_bitrate();
+    assert!(target >= before * 0.9, "{target} of {before}");
+    // And it is judged like any other from then on.
+    sim.link.rate = 500_000.0;
+    sim.run(secs(10));
+    let target = sim.estimator.target_bitrate();
+    assert!(target <= 600_000.0, "{target}");
+}
+
+#[test]
 fn the_round_trip_the_loss_and_the_queue_are_told() {
     let link = Link {
         delay: ms(40),
