@@ -10,6 +10,9 @@
 //!   whether it grows.
 //! * **Loss** that stays when less is sent is no reason to send less; see
 //!   `blame`. GCC alone would go down to nothing.
+//! * **Too much** is a reason to send less than what arrives, but not by much:
+//!   that came through. GCC goes down with each report of loss, and a queue that
+//!   overflows takes a second to drain.
 //! * **Idle**: a path that is sent far less than it carries, and has no queue,
 //!   is not too full. GCC takes any jitter for a sign of that, and what arrives
 //!   for all there is.
@@ -163,6 +166,8 @@ struct Known {
     repeats: (usize, u32),
     /// What is tried.
     probe: Option<Probe>,
+    /// When the newest packet was sent that he misses and is not sent again.
+    given_up: Option<Instant>,
 }
 
 /// What the connection's driver measures and others read. Clones are cheap.
@@ -187,6 +192,7 @@ impl Path {
             sound: ReportedLoss::default(),
             repeats: (0, 0),
             probe: None,
+            given_up: None,
         })))
     }
 
@@ -217,6 +223,17 @@ impl Path {
             .is_some_and(|at| now.saturating_duration_since(at) < STALE);
         let all = if heard { known.estimate.loss } else { 0.0 };
         known.sound.get(now).unwrap_or_default().max(all)
+    }
+
+    /// A packet of the picture that was `sent` then is missing for good.
+    pub fn gave_up(&self, sent: Instant) {
+        let mut known = self.lock();
+        known.given_up = known.given_up.max(Some(sent));
+    }
+
+    /// When the newest packet of the picture was sent that is missing for good.
+    pub fn given_up(&self) -> Option<Instant> {
+        self.lock().given_up
     }
 
     /// The packets of sound repeat so many earlier ones, which takes so many
@@ -565,8 +582,11 @@ impl Estimator {
                 self.set(before);
                 return;
             }
-            self.target = estimated;
             self.fell = Some(now);
+            match (arriving * BACK).min(before) {
+                least if estimated < least => self.set(least),
+                _ => self.target = estimated,
+            }
             return;
         }
         self.target = estimated.min(before.max(arriving * 1.5));

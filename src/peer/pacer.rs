@@ -50,6 +50,8 @@ const LONGEST: Duration = Duration::from_millis(30);
 const DRAINED_BY: f64 = 0.4;
 /// The same for a thinned viewer, who is to have a frame or two at a time.
 const LONGEST_THINNED: Duration = Duration::from_millis(250);
+/// A thinned viewer's next key frame is worth asking for when less waits.
+const ROOM: Duration = Duration::from_millis(50);
 /// The driver's timers are no finer.
 const TICK: Duration = Duration::from_millis(1);
 
@@ -63,10 +65,10 @@ pub(super) struct KeyFrame {
 }
 
 impl KeyFrame {
-    /// What may still wait for its size, in bytes, at this pace.
+    /// What may still wait for its size, in bytes, where so much of it leaves.
     fn allows(self, bytes_per_second: f64, now: Instant) -> f64 {
         let since = now.saturating_duration_since(self.at).as_secs_f64();
-        (self.bytes as f64 - since * bytes_per_second * DRAINED_BY).max(0.0)
+        (self.bytes as f64 - since * bytes_per_second).max(0.0)
     }
 }
 
@@ -94,16 +96,28 @@ impl Pace {
 
     /// So much waits that a new frame is to be left out.
     pub fn is_behind(&self, last_key: Option<KeyFrame>, now: Instant) -> bool {
-        let waiting = self.waiting.load(Ordering::Relaxed) as f64;
         let pace = self.bytes_per_second();
-        let most = match self.thinned.load(Ordering::Relaxed) {
-            true => pace * LONGEST_THINNED.as_secs_f64(),
-            false => {
-                let allowed = last_key.map_or(0.0, |key| key.allows(pace, now));
-                pace * LONGEST.as_secs_f64() + allowed
-            }
+        let (longest, drained) = match self.is_thinned() {
+            true => (LONGEST_THINNED, pace),
+            false => (LONGEST, pace * DRAINED_BY),
         };
-        waiting > most
+        let allowed = last_key.map_or(0.0, |key| key.allows(drained, now));
+        self.waits() > pace * longest.as_secs_f64() + allowed
+    }
+
+    /// A key frame that is asked for now finds room when it comes. For a
+    /// thinned viewer it may not, and one that is left out only costs the bits
+    /// of the frames between: he would see none of either.
+    pub fn has_room(&self) -> bool {
+        !self.is_thinned() || self.waits() <= self.bytes_per_second() * ROOM.as_secs_f64()
+    }
+
+    fn waits(&self) -> f64 {
+        self.waiting.load(Ordering::Relaxed) as f64
+    }
+
+    fn is_thinned(&self) -> bool {
+        self.thinned.load(Ordering::Relaxed)
     }
 
     fn estimate(&self) -> f64 {
@@ -111,7 +125,7 @@ impl Pace {
     }
 
     fn bytes_per_second(&self) -> f64 {
-        let factor = match self.thinned.load(Ordering::Relaxed) {
+        let factor = match self.is_thinned() {
             true => THINNED,
             false => FACTOR,
         };
@@ -423,6 +437,37 @@ mod tests {
         }
         let bits = sent as f64 * 8_000.0 / (now - start).as_secs_f64();
         assert!((300e3..=380e3).contains(&bits), "{bits}");
+    }
+
+    #[test]
+    fn a_thinned_viewers_key_frame_waits_for_the_one_before() {
+        let (mut pacer, pace) = pacer(128_000);
+        pace.thin(true);
+        assert!(pace.has_room());
+        let start = Instant::now();
+        // 18 kB at 14.4 kB/s; 5 leave at once.
+        for _ in 0..18 {
+            pacer.handle_write(packet(VIDEO, start)).expect("taken");
+        }
+        let key = KeyFrame {
+            bytes: 18_000,
+            at: start,
+        };
+        // The frames behind it belong to it, as long as they are few.
+        assert!(!pace.is_behind(Some(key), start) && !pace.has_room());
+        for _ in 0..9 {
+            pacer.handle_write(packet(VIDEO, start)).expect("taken");
+        }
+        assert!(pace.is_behind(Some(key), start));
+        let left = leaving(&mut pacer, start);
+        assert!(pace.has_room());
+        let last = left[26].1.as_millis();
+        assert!((1_300..1_700).contains(&last), "{last} ms");
+        pace.thin(false);
+        for _ in 0..18 {
+            pacer.handle_write(packet(VIDEO, start)).expect("taken");
+        }
+        assert!(pace.has_room(), "others are asked for at once");
     }
 
     /// A stream of 30 frames a second, a key frame of 40 kB first and half a

@@ -81,6 +81,9 @@ impl Red {
 
 /// What a packet's share of the running mean of repeated bytes is.
 const MEAN: f64 = 0.02;
+/// What is repeated takes no more than this share of a path: where it is
+/// narrow, the picture needs the rest.
+const MOST_OF_PATH: f64 = 0.2;
 /// Packets of sound in a second.
 const PACKETS: f64 = 50.0;
 
@@ -93,6 +96,8 @@ pub(super) struct Repeater {
     path: Path,
     /// Repeated bytes of a packet, the mean.
     bytes: f64,
+    /// Bytes of a packet that repeats none, the mean.
+    plain: f64,
 }
 
 impl Repeater {
@@ -104,13 +109,19 @@ impl Repeater {
             repetition: Repetition::default(),
             path,
             bytes: 0.0,
+            plain: 0.0,
         }
     }
 
     /// The packet as it is to be sent.
     pub fn protect(&mut self, mut packet: rtp::Packet, now: Instant) -> rtp::Packet {
-        let repeats = self.repetition.update(self.path.loss(now), now);
         let plain = packet.payload.len();
+        self.plain = match self.plain > 0.0 {
+            true => self.plain + (plain as f64 - self.plain) * MEAN,
+            false => plain as f64,
+        };
+        let repeats = self.repetition.update(self.path.loss(now), now);
+        let repeats = repeats.min(self.affordable());
         let protected = self
             .red
             .add(packet.header.timestamp, &packet.payload, repeats);
@@ -123,6 +134,12 @@ impl Repeater {
         let bits_per_second = self.bytes * 8.0 * PACKETS;
         self.path.repeats(repeats, bits_per_second as u32);
         packet
+    }
+
+    /// How many earlier packets the path has room for.
+    fn affordable(&self) -> usize {
+        let path = f64::from(self.path.estimate().bits_per_second);
+        (path * MOST_OF_PATH / (self.plain.max(1.0) * 8.0 * PACKETS)) as usize
     }
 }
 
@@ -254,6 +271,33 @@ mod tests {
         assert!(left.expect("it is reported") < 0.002);
         drop(repeater);
         assert_eq!(path.sight().carries, carries);
+    }
+
+    #[test]
+    fn a_narrow_path_is_not_filled_with_repetitions() {
+        let bounds = Bounds {
+            min: 100_000,
+            max: 1_000_000,
+        };
+        // 100 bytes 50 times a second are 40 kbit/s.
+        for (carries, repeats) in [(120_000, 0), (250_000, 1), (450_000, 2), (1_000_000, 2)] {
+            let path = Path::new(bounds);
+            path.restart(carries);
+            let start = Instant::now();
+            path.sound_lost(0.5, start);
+            let mut repeater = Repeater::new(OPUS, 63, path);
+            for n in 0..50 {
+                let header = rtp::Header {
+                    payload_type: OPUS,
+                    timestamp: n * 960,
+                    ..Default::default()
+                };
+                let payload = bytes(n as u8, 100);
+                let packet = repeater.protect(rtp::Packet { header, payload }, start);
+                let carried = packet.payload.len() / 100;
+                assert!(carried <= repeats + 1 && (n < 2 || carried == repeats + 1));
+            }
+        }
     }
 
     proptest! {

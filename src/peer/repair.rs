@@ -5,7 +5,8 @@
 //! make the path worse; and it repeats a packet as often as it is asked, also
 //! while the last repetition is still on its way. Here repairs have a share of
 //! what the path carries, a packet is repeated once in a round trip, and not
-//! when it would come too late.
+//! when it would come too late. Who still asks then can go on only from a key
+//! frame, and is given one before he asks for that: browsers do after seconds.
 //!
 //! On a path that loses much a repetition is sent twice, some time apart. To
 //! lose it as well costs more than a round trip, in which the picture stands
@@ -225,7 +226,11 @@ impl Repair {
             let on_its_way = kept
                 .repeated
                 .is_some_and(|at| now.saturating_duration_since(at) < repeat);
-            if on_its_way || now.saturating_duration_since(kept.sent) > oldest {
+            if now.saturating_duration_since(kept.sent) > oldest {
+                self.path.gave_up(kept.sent);
+                continue;
+            }
+            if on_its_way {
                 continue;
             }
             let size = kept.packet.payload.len();
@@ -556,8 +561,10 @@ mod tests {
         assert_eq!(nack(&mut repair, 5, now).len(), 1);
         assert_eq!(nack(&mut repair, 5, now + REPEAT / 2).len(), 0);
         assert_eq!(nack(&mut repair, 5, now + REPEAT).len(), 1);
-        assert_eq!(nack(&mut repair, 5, now + OLDEST.0 * 2).len(), 0);
         assert_eq!(nack(&mut repair, 6, now).len(), 0);
+        assert_eq!(repair.path.given_up(), None);
+        assert_eq!(nack(&mut repair, 5, now + OLDEST.0 * 2).len(), 0);
+        assert_eq!(repair.path.given_up(), Some(now));
     }
 
     #[test]

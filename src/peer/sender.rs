@@ -30,6 +30,11 @@ const KEY_FRAME_PATIENCE: Duration = Duration::from_millis(700);
 /// Frames that carry the playout delay after the start, until surely one
 /// arrived; later ones carry it on key frames.
 const DELAY_FRAMES: u32 = 60;
+/// A key frame of another tier is not sent into a queue this long, which would
+/// drop some of it …
+const FLOODED: Duration = Duration::from_millis(120);
+/// … but no later than this: a path that is sent nothing tells nothing.
+const DRAINED: Duration = Duration::from_millis(600);
 /// Packets that may wait for a viewer's connection: a second of 2 Mbit/s.
 const BACKLOG: usize = 250;
 /// A frame of another tier may be as old as the last one, but time does not
@@ -58,13 +63,16 @@ pub(super) struct Parameters {
     pub capture_time: Option<u8>,
 }
 
+/// When a key frame was asked for: not yet, where it would find no room.
+type Wanted = Option<Instant>;
+
 /// A stream that is kept running, and its frames.
 struct Feed {
     stream: Stream,
     frames: Receiver<Arc<Frame>>,
-    /// When a key frame was last asked for, while one is waited for. Sound
-    /// needs none.
-    key_wanted: Option<Instant>,
+    /// A key frame is waited for. Sound needs none.
+    key_wanted: Option<Wanted>,
+    since: Instant,
     _watch: Watch,
 }
 
@@ -74,25 +82,26 @@ impl Feed {
             stream,
             frames: watch.frames(),
             key_wanted: None,
+            since: Instant::now(),
             _watch: watch,
         };
         // Whoever comes needs one, whatever he asked for before.
         if stream != Stream::Audio {
             hub.request_key_frame(stream);
-            this.key_wanted = Some(Instant::now());
+            this.key_wanted = Some(Some(Instant::now()));
         }
         this
     }
 
-    /// A key frame does not come; it is to be asked for again.
-    fn is_overdue(&mut self) -> bool {
-        let overdue = self
-            .key_wanted
-            .is_some_and(|since| since.elapsed() > KEY_FRAME_PATIENCE);
-        if overdue {
-            self.key_wanted = Some(Instant::now());
-        }
-        overdue
+    /// A key frame is to be asked for, the first time or again since it does
+    /// not come.
+    fn is_due(&self) -> bool {
+        self.key_wanted
+            .is_some_and(|asked| asked.is_none_or(|at| at.elapsed() > KEY_FRAME_PATIENCE))
+    }
+
+    fn asked(&mut self) {
+        self.key_wanted = Some(Some(Instant::now()));
     }
 }
 
@@ -141,6 +150,8 @@ impl Sending {
         let mut present = Feed::new(stream, watch, &self.hub);
         let mut next: Option<Feed> = None;
         let mut last_key: Option<KeyFrame> = None;
+        // When a key frame was last asked for since packets are missing.
+        let mut rescued: Option<Instant> = None;
         let mut away = false;
         let mut assigned = self.seat.as_ref().map(|seat| seat.assigned());
         loop {
@@ -153,7 +164,7 @@ impl Sending {
                     continue;
                 }
                 frame = next_frame(&mut next) => match frame {
-                    Ok(frame) if frame.key => {
+                    Ok(frame) if frame.key && !self.is_flooded(next.as_ref()) => {
                         if let Some(next) = next.take() {
                             debug!(from = %present.stream, to = %next.stream, "switched");
                             present = next;
@@ -161,11 +172,15 @@ impl Sending {
                         frame
                     }
                     Ok(_) | Err(RecvError::Lagged(_)) => {
-                        if let Some(next) = &mut next
-                            && next.is_overdue()
-                        {
-                            // His coming costs them one; it is not his wish.
-                            self.hub.request_key_frame(next.stream);
+                        let flooded = self.is_flooded(next.as_ref());
+                        if let Some(next) = &mut next {
+                            if flooded {
+                                next.key_wanted = Some(None);
+                            } else if next.is_due() {
+                                // His coming costs them one; it is not his wish.
+                                self.hub.request_key_frame(next.stream);
+                                next.asked();
+                            }
                         }
                         continue;
                     }
@@ -174,7 +189,7 @@ impl Sending {
                 frame = present.frames.recv() => match frame {
                     Ok(frame) => frame,
                     Err(RecvError::Lagged(missed)) => {
-                        debug!(%stream, missed, "the viewer lags; skipping to the next key frame");
+                        debug!(stream = %present.stream, missed, "the viewer lags; skipping to the next key frame");
                         self.left_out(stream, missed);
                         self.want_key_frame(&mut present);
                         continue;
@@ -187,33 +202,48 @@ impl Sending {
                 continue;
             }
             if std::mem::take(&mut away) {
-                debug!(%stream, "the viewer is back");
+                debug!(stream = %present.stream, "the viewer is back");
                 self.want_key_frame(&mut present);
             }
+            if self.is_flooded(next.as_ref()) {
+                present.key_wanted = Some(None);
+                self.tally.left_out(1);
+                continue;
+            }
             if present.key_wanted.is_some() && !frame.key {
-                if present.is_overdue()
-                    && let Some(seat) = &self.seat
-                {
-                    seat.request_key_frame();
-                }
+                self.ask(&mut present);
                 self.tally.left_out(1);
                 continue;
             }
             if self.waiting.backlog() > BACKLOG {
                 self.waiting.clear();
-                debug!(%stream, "the viewer's connection does not keep up; skipping to the next key frame");
+                debug!(stream = %present.stream, "the viewer's connection does not keep up; skipping to the next key frame");
                 self.left_out(stream, 1);
                 self.want_key_frame(&mut present);
                 continue;
             }
             let now = Instant::now();
             if stream != Stream::Audio && self.pace.is_behind(last_key, now) {
-                debug!(%stream, "more than the viewer's path takes; skipping to the next key frame");
+                debug!(stream = %present.stream, "more than the viewer's path takes; skipping to the next key frame");
                 self.left_out(stream, 1);
                 self.want_key_frame(&mut present);
                 continue;
             }
             present.key_wanted = None;
+            // He waits for what does not come; yet he may have got it another
+            // way, so he is sent the frames between as well.
+            if !frame.key
+                && self.misses_for_good(last_key)
+                && rescued.is_none_or(|at| at.elapsed() > KEY_FRAME_PATIENCE)
+                && let Some(seat) = &self.seat
+            {
+                debug!(
+                    stream = %present.stream,
+                    "what the viewer misses would come too late; a key frame instead"
+                );
+                seat.request_key_frame();
+                rescued = Some(now);
+            }
             if frame.key {
                 let bytes = frame.payloads.iter().map(Bytes::len).sum();
                 last_key = Some(KeyFrame { bytes, at: now });
@@ -255,6 +285,18 @@ impl Sending {
         }
     }
 
+    /// He is to change to `next`, and what fills his path is to drain first.
+    fn is_flooded(&self, next: Option<&Feed>) -> bool {
+        next.is_some_and(|next| next.since.elapsed() < DRAINED)
+            && self.path.estimate().queueing > FLOODED
+    }
+
+    /// A packet of what he was sent since the last key frame is given up.
+    fn misses_for_good(&self, last_key: Option<KeyFrame>) -> bool {
+        let sent = self.path.given_up();
+        sent.is_some_and(|sent| last_key.is_some_and(|key| sent >= key.at))
+    }
+
     fn left_out(&self, stream: Stream, frames: u64) {
         if stream != Stream::Audio {
             self.tally.left_out(frames);
@@ -265,9 +307,18 @@ impl Sending {
         if feed.stream == Stream::Audio {
             return;
         }
-        feed.key_wanted = Some(Instant::now());
-        if let Some(seat) = &self.seat {
+        feed.key_wanted = Some(None);
+        self.ask(feed);
+    }
+
+    /// Asks for the key frame that is wanted, when it is time to.
+    fn ask(&self, feed: &mut Feed) {
+        if feed.is_due()
+            && self.pace.has_room()
+            && let Some(seat) = &self.seat
+        {
             seat.request_key_frame();
+            feed.asked();
         }
     }
 }

@@ -97,14 +97,17 @@
   const statistics = async () => {
     const all = [...(await cameraAgent.pc.getStats()).values()];
     const of = (kind) => all.find((each) => each.type === "inbound-rtp" && each.kind === kind) ?? {};
-    const pair = all.find((each) => each.type === "candidate-pair" && each.nominated && each.state === "succeeded");
-    const remote = all.find((each) => each.id === pair?.remoteCandidateId);
+    const by = (id) => all.find((each) => each.id === id);
+    const transport = all.find((each) => each.type === "transport");
+    const remote = by(by(transport?.selectedCandidatePairId)?.remoteCandidateId);
     const { droppedVideoFrames } = document.querySelector("#remote").getVideoPlaybackQuality();
     return { video: of("video"), audio: of("audio"), remote: remote?.port ?? null, droppedVideoFrames };
   };
 
   globalThis.watching = {
     leadTo,
+    // The port of the other end, once a way is chosen.
+    peer: async () => (await statistics()).remote,
     // What was shown since the last time, and the connection's counts so far.
     async take() {
       await chain;

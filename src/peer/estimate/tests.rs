@@ -263,6 +263,31 @@ fn a_path_that_becomes_narrow_is_drained_within_two_seconds() {
 }
 
 #[test]
+fn a_path_that_becomes_narrow_and_lossy_at_once_is_not_given_up() {
+    for seed in 0..20 {
+        let mut sim = Sim::new(
+            Link {
+                queue: ms(300),
+                ..CLEAR
+            },
+            seed,
+        );
+        sim.run(secs(10));
+        sim.link.rate = 500e3;
+        sim.link.loss = 0.05;
+        sim.link.delay = ms(10);
+        sim.run(secs(30));
+        let targets = sim.log.iter().filter(|(at, ..)| *at >= secs(10));
+        let least = targets
+            .map(|(_, target, _)| *target)
+            .fold(f64::MAX, f64::min);
+        let used = sim.through(13, 40);
+        assert!(least >= 250_000.0, "seed {seed}: {least}");
+        assert!(used >= 270_000.0, "seed {seed}: {used}");
+    }
+}
+
+#[test]
 fn loss_without_a_queue_is_no_narrow_path() {
     for (loss, delay) in [(0.02, 10), (0.05, 40)] {
         for seed in 0..20 {
