@@ -99,6 +99,8 @@ pub struct VideoRate {
     pub bits_per_second: u32,
     /// Of every so manieth frame: 1 is all of them.
     pub every: u32,
+    /// Of this share of the width and height, in percent, 1 to 100.
+    pub percent: u32,
 }
 
 /// One encoded stream, shared by all who watch it.

@@ -169,6 +169,28 @@ pub fn tier_size(config: &VideoConfig, whole: (u32, u32), tier: usize) -> Option
     Some((u32::try_from(width & !1).ok()?.max(2), height))
 }
 
+/// No picture is made smaller than this many lines for its encoder's sake.
+const SMALLEST: u32 = 144;
+
+/// The size of a stream of `tier` where only this share of its width and height
+/// is encoded, in percent; `None` for the whole picture. In multiples of eight,
+/// as encoders in hardware like it.
+pub fn shrunk_size(
+    config: &VideoConfig,
+    whole: (u32, u32),
+    tier: usize,
+    percent: u32,
+) -> Option<(u32, u32)> {
+    let tier = tier_size(config, whole, tier);
+    let (width, height) = tier.unwrap_or(whole);
+    let percent = percent.max((SMALLEST * 100).div_ceil(height.max(1)));
+    if percent >= 100 {
+        return tier;
+    }
+    let share = |pixels: u32| (pixels.saturating_mul(percent) / 100) & !7;
+    Some((share(width).max(16), share(height).max(16)))
+}
+
 /// What viewers see while the camera is gone: black, of the configured size,
 /// for a painter to write on.
 pub fn slate(config: &VideoConfig, format: &str) -> PicturePlan {

@@ -212,12 +212,14 @@ impl Quality {
                 tier,
                 bits_per_second,
                 every,
+                percent,
             } => {
                 let encoding = Encoding { codec, tier };
-                debug!(%encoding, bits_per_second, every, "bitrate");
+                debug!(%encoding, bits_per_second, every, percent, "bitrate");
                 let rate = VideoRate {
                     bits_per_second,
                     every,
+                    percent,
                 };
                 self.hub.set_rate(Stream::Video(encoding), rate);
             }

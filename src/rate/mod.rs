@@ -11,7 +11,8 @@
 //!   that he takes nothing from them. At the last tier his frames are thinned.
 //! * He goes up again when his path has carried enough for some seconds, and
 //!   not soon after he came down; each vain attempt doubles that time.
-//! * A tier whose encoder makes more than it is asked for has fewer frames.
+//! * A tier whose encoder makes more than it is asked for has fewer frames, and
+//!   then smaller ones.
 //! * What he is sent cannot prove that more gets through. When he is due for
 //!   more, more is tried for a moment; a vain trial doubles the time to the next.
 
@@ -23,7 +24,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::config::{AudioSource, Config};
-use steps::Steps;
+use steps::{Rung, Steps};
 
 /// A viewer's name here.
 pub type ViewerId = u64;
@@ -185,6 +186,8 @@ pub enum Decision {
         bits_per_second: u32,
         /// Encode every so manieth frame: 1 is all of them.
         every: u32,
+        /// And this share of the tier's width and height, in percent.
+        percent: u32,
     },
     /// Send a viewer another tier, from its next key frame on.
     Move {
@@ -295,8 +298,8 @@ struct Rate {
     bits_per_second: u32,
     /// For the bitrate's sake.
     halved: bool,
-    /// With the encoder's own reasons for fewer.
-    every: u32,
+    /// With the encoder's own reasons for less.
+    rung: Rung,
     fell: Option<Instant>,
     climbed: Instant,
 }
@@ -509,7 +512,7 @@ impl Tiers {
         let present = rate.get_or_insert(Rate {
             bits_per_second: wanted,
             halved: false,
-            every: 1,
+            rung: steps.rung(),
             fell: None,
             climbed: now,
         });
@@ -538,13 +541,14 @@ impl Tiers {
         if let Some(made) = made.take() {
             steps.look(present.bits_per_second, made, now);
         }
-        present.every = steps.every().max(1 + u32::from(present.halved));
-        let same =
-            |r: Rate| (r.bits_per_second, r.every) == (present.bits_per_second, present.every);
+        present.rung = steps.rung();
+        present.rung.every = present.rung.every.max(1 + u32::from(present.halved));
+        let same = |r: Rate| (r.bits_per_second, r.rung) == (present.bits_per_second, present.rung);
         (!before.is_some_and(same)).then_some(Decision::Rate {
             tier,
             bits_per_second: present.bits_per_second,
-            every: present.every,
+            every: present.rung.every,
+            percent: present.rung.percent,
         })
     }
 

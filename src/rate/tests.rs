@@ -151,6 +151,7 @@ impl Sim {
                     tier,
                     bits_per_second,
                     every,
+                    percent,
                 } => {
                     let range = RANGES[tier];
                     assert!((range.floor..=range.ceiling).contains(&bits_per_second));
@@ -172,6 +173,7 @@ impl Sim {
                     }
                     self.rates[tier] = Some(bits_per_second);
                     assert!(every == 1 || tier == 1);
+                    assert_eq!(percent, 100, "these encoders obey");
                     self.halved[tier] = every == 2;
                 }
                 Decision::Move { viewer, tier } => {
@@ -329,27 +331,33 @@ fn a_path_that_carries_no_more_is_tried_ever_more_seldom_and_never_climbed() {
 }
 
 #[test]
-fn an_encoder_that_cannot_go_lower_has_fewer_frames_and_is_asked_for_no_less() {
+fn an_encoder_that_cannot_go_lower_has_less_to_do_and_is_asked_for_no_less() {
     let mut sim = Sim::new(10);
     let id = sim.join(700_000.0);
     sim.run(5);
     let asked = sim.tiers.rate_of(0).expect("it is watched");
-    let mut every = Vec::new();
+    let mut rungs = vec![(1, 100)];
     for second in 0..30 {
-        // At all frames 1.8 Mbit/s.
-        let made = 1_800_000 / every.last().copied().unwrap_or(1);
+        // At all frames, and whole ones, 2.4 Mbit/s.
+        let (every, percent) = rungs[rungs.len() - 1];
+        let made = 2_400_000 / every * percent / 100 * percent / 100;
         sim.tiers.made(0, made);
         sim.now += Duration::from_secs(1);
         for decision in sim.tiers.poll(sim.now) {
             if let Decision::Rate {
-                tier: 0, every: e, ..
+                tier: 0,
+                every,
+                percent,
+                ..
             } = decision
+                && rungs.last() != Some(&(every, percent))
             {
-                every.push(e);
+                rungs.push((every, percent));
             }
         }
-        assert!(second < 10 || every.contains(&3), "{every:?}");
+        assert!(second < 10 || rungs.len() > 2, "{rungs:?}");
     }
+    assert_eq!(rungs[1..3], [(2, 100), (2, 67)], "{rungs:?}");
     assert_eq!(sim.tiers.rate_of(0), Some(asked));
     sim.tiers.leave(id);
 }

@@ -23,7 +23,7 @@ use crate::media::encoder::Encoder;
 use crate::media::learned::Learned;
 use crate::media::led::{Led, Lit};
 use crate::media::picture::{Caption, Painter, Plane};
-use crate::media::plan::{self, Memory, Target};
+use crate::media::plan::{self, Carries, Memory, Target};
 use crate::media::probe::{Encoders, Found};
 use crate::media::recovery::{Action, Event, Limits, Recovery};
 use crate::media::{
@@ -231,7 +231,12 @@ impl Show {
     }
 
     pub fn set_rate(&mut self, encoding: Encoding, rate: VideoRate) {
-        if self.rates.insert(encoding, rate) == Some(rate) {
+        let before = self.rates.insert(encoding, rate);
+        if before == Some(rate) {
+            return;
+        }
+        let percent = before.map_or(100, |before| before.percent);
+        if percent != rate.percent && self.resize(encoding, percent, rate.percent) {
             return;
         }
         let row = self.rows.get(&encoding).map(|row| row.encoder.clone());
@@ -242,6 +247,27 @@ impl Show {
             picture.encode_every(encoding, rate.every);
             control::set_bitrate(&row, bin, counted_in_frames(rate));
         }
+    }
+
+    /// Has what is shown encoded in another size, by a fresh encoder: few take
+    /// another size while they run. False where the size stays as it is.
+    fn resize(&mut self, encoding: Encoding, from: u32, to: u32) -> bool {
+        let config = self.config.clone();
+        let Some(picture) = self.shown_picture() else {
+            return false;
+        };
+        // A camera's own H.264 goes through as it is.
+        let encodes = picture
+            .branch(encoding)
+            .is_some_and(|(bin, _)| bin.by_name("encoder").is_some());
+        let whole = picture.plan.size;
+        let size = |percent| plan::shrunk_size(&config, whole, encoding.tier, percent);
+        let changes = encodes && size(from) != size(to);
+        if changes {
+            debug!(stream = %encoding, percent = to, "another size");
+            self.hang(encoding);
+        }
+        changes
     }
 
     pub fn prepare(&mut self) {
@@ -601,6 +627,7 @@ impl Show {
         let rate = self.rates.get(&encoding).copied().unwrap_or(VideoRate {
             bits_per_second: self.config.bitrate_kbps.saturating_mul(1000),
             every: 1,
+            percent: 100,
         });
         let config = self.config.clone();
         let Some(picture) = self.shown_picture() else {
@@ -613,9 +640,11 @@ impl Show {
         };
         let hung = row.and_then(|row| {
             let plan = &picture.plan;
+            let passes = plan.carries == Carries::H264 && encoding == Encoding::H264;
+            let percent = if passes { 100 } else { rate.percent };
             let target = Target {
                 bits_per_second: counted_in_frames(rate),
-                size: plan::tier_size(&config, plan.size, encoding.tier),
+                size: plan::shrunk_size(&config, plan.size, encoding.tier, percent),
             };
             let description = plan::branch(&row, target, &plan.carries, plan.fps, memory);
             picture.add_branch(encoding, &description, rate.every, output)

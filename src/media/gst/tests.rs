@@ -290,6 +290,7 @@ async fn tiers_differ_in_size_and_bitrates_change_while_they_run() {
     let rate = |bits_per_second, every| VideoRate {
         bits_per_second,
         every,
+        percent: 100,
     };
     hub.set_rate(whole, rate(1_000_000, 1));
     hub.set_rate(small, rate(200_000, 1));
@@ -328,5 +329,45 @@ async fn tiers_differ_in_size_and_bitrates_change_while_they_run() {
         sps.push(next_key(&mut frames).await.payloads[0].clone());
     }
     assert_ne!(sps[0], sps[1], "two sizes, two SPS");
+    thread.stop();
+}
+
+#[tokio::test]
+async fn a_stream_becomes_smaller_and_larger_without_a_gap() {
+    init().expect("GStreamer is installed");
+    let (mut video, audio) = config();
+    video.source = VideoSource::Test;
+    (video.width, video.height) = (640, 360);
+    let (hub, thread) = Hub::start(source(video, audio, x264()), None);
+    let stream = Stream::Video(Encoding::H264);
+    let watch = hub.watch(stream);
+    let mut frames = watch.frames();
+    let mut last = None;
+    let mut sizes = Vec::new();
+    for percent in [100, 50, 50, 100] {
+        let rate = VideoRate {
+            bits_per_second: 500_000,
+            every: 1,
+            percent,
+        };
+        hub.set_rate(stream, rate);
+        // So many frames later the change is long done.
+        for _ in 0..20 {
+            let frame = next(&mut frames).await;
+            let time = frame.rtp_time;
+            if let Some(last) = last.replace(time) {
+                let step = time.wrapping_sub(last);
+                // A frame or two are lost with the encoder.
+                assert!((90..30_000).contains(&step), "{step} ticks");
+            }
+        }
+        hub.request_key_frame(stream);
+        let sps = next_key(&mut frames).await.payloads[0].clone();
+        last = None;
+        sizes.push(sps);
+    }
+    assert_ne!(sizes[0], sizes[1], "another size, another SPS");
+    assert_eq!(sizes[1], sizes[2]);
+    assert_eq!(sizes[0], sizes[3]);
     thread.stop();
 }

@@ -633,6 +633,14 @@ fn a_tier_is_scaled_to_its_height_in_the_pictures_shape() {
     assert_eq!(tier_size(&config, (1280, 720), 1), Some((640, 360)));
     assert_eq!(tier_size(&config, (1024, 600), 1), Some((614, 360)));
     assert_eq!(tier_size(&config, (1280, 720), 2), None);
+    let shrunk = |whole, tier, percent| shrunk_size(&config, whole, tier, percent);
+    assert_eq!(shrunk((1280, 720), 0, 100), None);
+    assert_eq!(shrunk((1280, 720), 1, 100), Some((640, 360)));
+    assert_eq!(shrunk((1280, 720), 0, 67), Some((856, 480)));
+    assert_eq!(shrunk((1280, 720), 1, 50), Some((320, 176)));
+    // Not smaller than 144 lines, nor larger than it was.
+    assert_eq!(shrunk((320, 240), 0, 50), Some((192, 144)));
+    assert_eq!(shrunk((160, 120), 0, 50), None);
     let x264 = Encoder::row("x264").expect("a row");
     let small = Target {
         bits_per_second: 500_000,
