@@ -288,9 +288,9 @@ async fn the_overlay_says_how_the_connection_is_and_its_numbers_are_those_that_w
     assert!((0.7..1.4).contains(&(came / sent)), "{came} of {sent}");
     assert!((number(&measured["fps"]) - number(&told["fps"])).abs() < 8.0);
     assert_eq!(measured["tier"], told["tier"]);
-    // One machine, one clock: longer than nothing, shorter than a person sees.
+    // One machine, one clock, which are compared to a millisecond or two.
     let latency = number(&measured["latency"]);
-    assert!((1.0..500.0).contains(&latency), "{latency} ms");
+    assert!((0.0..500.0).contains(&latency), "{latency} ms");
     let rows = &shown["rows"];
     let picture = rows["Picture"].as_str().expect("a row");
     assert!(picture.starts_with("640 × 360, "), "{picture}");

@@ -21,25 +21,21 @@ export function askForCaptureTimes(pc) {
 }
 
 /**
- * The latency of the kind ("audio" or "video") that is played now, in
- * milliseconds; null where it cannot be known. It costs a `getStats`, so a few
- * times a second is enough.
- *
- * The clocks of the two machines are compared by the sender reports: one was
- * sent half a round trip before it came.
- * @returns {Promise<number|null>}
+ * The time from capture to playout in ms; undefined where it cannot be known.
+ * The sender says when it captured: with each frame (abs-capture-time), else by
+ * its sender reports. Both are NTP times of its clock.
+ * @param {RTCRtpReceiver} receiver of the track
+ * @param {object} inbound its `inbound-rtp` report
+ * @param {number} offset how far the sender's clock is ahead of ours, in ms
  */
-export async function latency(pc, kind) {
-  const receiver = pc.getReceivers().find((each) => each.track.kind === kind);
+export function latency(receiver, inbound, offset) {
+  if (offset === undefined) return undefined;
   const source = receiver?.getSynchronizationSources?.()[0];
-  if (!source?.captureTimestamp) return null;
-  const stats = [...(await pc.getStats()).values()];
-  const report = stats.find((each) => each.type === "remote-outbound-rtp" && each.kind === kind);
-  const transport = stats.find((each) => each.type === "transport");
-  const pair = stats.find((each) => each.id === transport?.selectedCandidatePairId);
-  if (!report?.remoteTimestamp || pair?.currentRoundTripTime === undefined) return null;
-  const sent = report.timestamp - (pair.currentRoundTripTime * 1_000) / 2;
-  const behind = sent - report.remoteTimestamp;
-  const captured = source.captureTimestamp - NTP_TO_UNIX_MS + behind;
-  return source.timestamp - captured;
+  const [captured, played] = source?.captureTimestamp
+    ? [source.captureTimestamp, source.timestamp]
+    : [inbound?.estimatedPlayoutTimestamp, inbound?.timestamp];
+  if (!captured || !played) return undefined;
+  const took = played + offset - (captured - NTP_TO_UNIX_MS);
+  // A sender that counts from elsewhere, or does not know.
+  return took > -1000 && took < 60_000 ? Math.max(took, 0) : undefined;
 }

@@ -5,6 +5,7 @@
 // the path to carry, and tells the time, so that its capture times can be held
 // against this machine's clock.
 
+import { latency } from "./latency.js";
 import { bitrateWords, connectionWords, tierWords } from "./words.js";
 
 const LOOK_MS = 1000;
@@ -12,8 +13,6 @@ const LOOK_MS = 1000;
 const ASK_AGAIN_MS = 3000;
 /** Pings of which the one with the shortest way counts. */
 const PINGS = 10;
-/** From 1900, where NTP begins, to 1970. */
-const NTP_EPOCH_MS = 2_208_988_800_000;
 
 const ROWS = [
   ["Picture", ({ width, height, fps }) => width && `${width} × ${height}, ${Math.round(fps)} fps`],
@@ -109,12 +108,13 @@ export class StatsPanel {
     }
     if (pc !== this.#pc || this.#panel.hidden) return;
     const present = read(report);
+    const receiver = pc.getReceivers().find(({ track }) => track.kind === "video");
     const before = this.#before;
     this.#before = present;
     this.measured = before && {
       ...between(before, present),
       ...ofDevice(this.#device),
-      latency: latency(pc, present.video, this.#clock.offset),
+      latency: latency(receiver, present.video, this.#clock.offset),
     };
     this.#show();
   }
@@ -216,22 +216,4 @@ function between(before, present) {
       frozen: since("freezeCount") > 0 || since("framesDecoded") === 0,
     }),
   };
-}
-
-/**
- * From capture to playout in ms, where the sender says when it captured: with
- * each frame (abs-capture-time), else by its sender reports. Both are NTP times
- * of the sender's clock.
- */
-function latency(pc, video, offset) {
-  if (offset === undefined) return undefined;
-  const receiver = pc.getReceivers().find(({ track }) => track.kind === "video");
-  const source = receiver?.getSynchronizationSources?.()[0];
-  const [captured, played] = source?.captureTimestamp
-    ? [source.captureTimestamp, source.timestamp]
-    : [video?.estimatedPlayoutTimestamp, video?.timestamp];
-  if (!captured || !played) return undefined;
-  const took = played + offset - (captured - NTP_EPOCH_MS);
-  // A sender that counts from elsewhere, or does not know.
-  return took > -1000 && took < 60_000 ? Math.max(took, 0) : undefined;
 }
