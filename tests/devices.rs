@@ -13,7 +13,7 @@ use support::device::Device;
 use support::faults::{self, Row};
 use support::meter::Track;
 use support::picture::{assert_bars, difference, is_bars, is_slate, picture, row};
-use support::shims::{FakeCamera, FakeMicrophone, Fault, Format};
+use support::shims::{FakeCamera, FakeMicrophone, Fault, Format, VIDEO_BITRATE};
 use support::viewer::Viewer;
 use support::{Chat, SOON, options, until};
 use tokio::process::Command;
@@ -425,6 +425,14 @@ async fn ways_to_two_callers(gop: u32, watched: Duration) -> ([String; 2], usize
         assert!(received.video.key_frames > 0);
         assert_one_stream(&received.video, VIDEO_CLOCK);
     });
+    if !way().contains("x264enc") {
+        // It is its own encoder, and follows what the viewer's path carries.
+        let asked = until("the camera is told a bitrate", SOON, || async {
+            bed.camera.control(VIDEO_BITRATE)
+        });
+        let asked = asked.await;
+        assert!((100_000..=2_000_000).contains(&asked), "{asked}");
+    }
     ([first, way()], bed.device.warnings())
 }
 

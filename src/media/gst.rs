@@ -7,6 +7,7 @@
 //! lost, `show` hangs them on a slate's tee until it is back.
 
 pub mod control;
+mod own_rate;
 mod pipeline;
 mod show;
 

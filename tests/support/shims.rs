@@ -91,9 +91,13 @@ const CONTROLS: &str = "\
     00980901 1 0 100 5 50 Contrast\n\
     0098090c 2 0 1 1 1 White_Balance,_Automatic\n\
     00980918 3 0 2 0 1 Power_Line_Frequency Disabled|50 Hz|60 Hz\n";
+/// One that encodes by itself has this too.
+const OWN_BITRATE: &str = "009909cf 1 25000 10000000 25000 10000000 Video_Bitrate\n";
 
 /// V4L2_CID_BRIGHTNESS, -64 to 64.
 pub const BRIGHTNESS: u32 = 0x0098_0900;
+/// V4L2_CID_MPEG_VIDEO_BITRATE.
+pub const VIDEO_BITRATE: u32 = 0x0099_09cf;
 /// V4L2_CID_POWER_LINE_FREQUENCY, a menu of three.
 pub const POWER_LINE_FREQUENCY: u32 = 0x0098_0918;
 
@@ -111,7 +115,11 @@ impl FakeCamera {
             preload: preload(),
         };
         fs::create_dir(camera.description()).expect("a folder");
-        camera.write("controls", CONTROLS);
+        let own = match format {
+            Format::H264 { .. } => OWN_BITRATE,
+            _ => "",
+        };
+        camera.write("controls", &format!("{CONTROLS}{own}"));
         let camera = camera.and(format, width, height, fps);
         camera.replug();
         camera

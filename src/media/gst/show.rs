@@ -15,6 +15,7 @@ use gstreamer_video as gst_video;
 use tracing::{debug, error, info, warn};
 
 use super::control;
+use super::own_rate::OwnRate;
 use super::pipeline::{BranchId, OnProblem, Picture, SharedOutput, lock};
 use super::plan_picture;
 use crate::config::{VideoConfig, VideoSource};
@@ -45,6 +46,8 @@ enum News {
 struct Camera {
     picture: Picture,
     flowing_since: Option<Instant>,
+    /// Where its own H.264 is passed through.
+    own_rate: Option<OwnRate>,
     /// After `picture`: fields are dropped in their order, and the light goes
     /// off when the device is closed. `None` for a generated picture.
     _lit: Option<Lit>,
@@ -53,6 +56,12 @@ struct Camera {
 impl Camera {
     fn new(picture: Picture, lit: Option<Lit>) -> Self {
         Self {
+            own_rate: picture
+                .plan
+                .node
+                .clone()
+                .filter(|_| picture.plan.carries == Carries::H264)
+                .and_then(|node| OwnRate::new(node, lit.clone())),
             picture,
             flowing_since: None,
             _lit: lit,
@@ -239,6 +248,7 @@ impl Show {
         if percent != rate.percent && self.resize(encoding, percent, rate.percent) {
             return;
         }
+        self.set_own_rate(encoding, rate);
         let row = self.rows.get(&encoding).map(|row| row.encoder.clone());
         let picture = self.shown_picture();
         if let (Some(row), Some(picture)) = (row, picture)
@@ -246,6 +256,17 @@ impl Show {
         {
             picture.encode_every(encoding, rate.every);
             control::set_bitrate(&row, bin, counted_in_frames(rate));
+        }
+    }
+
+    /// Has a camera make its own stream so, which is passed through as the whole
+    /// picture.
+    fn set_own_rate(&self, encoding: Encoding, rate: VideoRate) {
+        let camera = self.camera.as_ref().and_then(|c| c.value.as_ref());
+        if encoding == Encoding::H264
+            && let Some(own) = camera.and_then(|camera| camera.own_rate.as_ref())
+        {
+            own.set(rate.bits_per_second);
         }
     }
 
@@ -387,6 +408,9 @@ impl Show {
             number,
             value: Some(camera),
         });
+        if let Some(rate) = self.rates.get(&Encoding::H264).copied() {
+            self.set_own_rate(Encoding::H264, rate);
+        }
         // Nothing else is shown: the encoders need not wait for its first
         // frame, and the first frame not for them.
         if self.shown == Shown::Nothing {
