@@ -8,10 +8,12 @@
 //! when it would come too late. Who still asks then can go on only from a key
 //! frame, and is given one before he asks for that: browsers do after seconds.
 //!
-//! On a path that loses much a repetition is sent twice, some time apart. To
-//! lose it as well costs more than a round trip, in which the picture stands
-//! still: a browser that only receives knows of no round trip, and waits 100 ms
-//! before it asks again.
+//! On a path that loses anything a repetition is sent twice, some time apart,
+//! which costs no more than the share that is lost. To lose it as well costs
+//! more than a round trip, in which the picture stands still: a browser that
+//! only receives knows of no round trip, and waits 100 ms before it asks again.
+//! At 2 % loss that was seen in one minute out of two as a freeze, and at
+//! 1,700 kbit/s as a frame of over 130 ms in any ten seconds.
 //!
 //! # Why there is no FEC for the picture
 //!
@@ -58,7 +60,7 @@ const OLDEST: (Duration, Duration) = (Duration::from_millis(600), Duration::from
 /// The same packet is not repeated sooner, nor within a round trip.
 const REPEAT: Duration = Duration::from_millis(20);
 /// Repetitions are sent twice where so many packets are lost …
-const LOSSY: f64 = 0.03;
+const LOSSY: f64 = 0.005;
 /// … and the queue is no longer than this: one that is full loses more of what
 /// more is sent.
 const SHORT: Duration = Duration::from_millis(40);
