@@ -4,15 +4,26 @@
 //! leaves. Picture and sound spend different times on their way through their
 //! pipelines, and a browser that lines them up by such reports shows them apart
 //! by the difference. Both are captured on one clock; here reports follow it.
+//!
+//! The first of them come soon (RFC 3550 §6.2 has half the interval for the
+//! first, RFC 6051 §2.1 none): Chromium needs two of each stream before it
+//! begins to line them up, which it then does by some 20 ms every two seconds.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::sender_report::SenderReport;
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
+
+/// How often reports are made. Most of them are not sent.
+pub(super) const MADE: Duration = Duration::from_millis(250);
+/// So many are sent at the beginning of a stream …
+const FIRST: u32 = 2;
+/// … and later one in this time, or a little less: timers are late.
+const INTERVAL: Duration = Duration::from_millis(900);
 
 #[derive(Debug, Clone, Copy)]
 struct Point {
@@ -53,8 +64,16 @@ impl Captured {
     }
 }
 
+/// What was sent of a stream.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    reports: u32,
+    last: Instant,
+}
+
 pub(super) struct Clock {
     captured: Captured,
+    sent: HashMap<u32, Sent>,
     reads: VecDeque<TaggedPacket>,
     writes: VecDeque<TaggedPacket>,
 }
@@ -63,9 +82,23 @@ impl Clock {
     pub fn new(captured: Captured) -> Self {
         Self {
             captured,
+            sent: HashMap::new(),
             reads: VecDeque::new(),
             writes: VecDeque::new(),
         }
+    }
+
+    /// Whether a report on this stream is to be sent now.
+    fn is_due(&mut self, ssrc: u32, now: Instant) -> bool {
+        let before = self.sent.get(&ssrc).copied();
+        let is_due = before.is_none_or(|sent| {
+            sent.reports < FIRST || now.saturating_duration_since(sent.last) >= INTERVAL
+        });
+        if is_due {
+            let reports = before.map_or(0, |sent| sent.reports).saturating_add(1);
+            self.sent.insert(ssrc, Sent { reports, last: now });
+        }
+        is_due
     }
 }
 
@@ -87,6 +120,13 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Clock {
 
     fn handle_write(&mut self, mut packet: TaggedPacket) -> Result<(), Error> {
         if let Packet::Rtcp(parts) = &mut packet.message.packet {
+            parts.retain(|part| {
+                let report = part.as_any().downcast_ref::<SenderReport>();
+                report.is_none_or(|report| self.is_due(report.ssrc, packet.now))
+            });
+            if parts.is_empty() {
+                return Ok(());
+            }
             for part in parts {
                 let Some(report) = part.as_any().downcast_ref::<SenderReport>() else {
                     continue;
@@ -112,7 +152,10 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Clock {
 
 impl Interceptor for Clock {
     fn bind_local_stream(&mut self, _: &StreamInfo) {}
-    fn unbind_local_stream(&mut self, _: &StreamInfo) {}
+    fn unbind_local_stream(&mut self, info: &StreamInfo) {
+        self.sent.remove(&info.ssrc);
+    }
+
     fn bind_remote_stream(&mut self, _: &StreamInfo) {}
     fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
 }
@@ -123,9 +166,12 @@ mod tests {
     use crate::media::drift::Drift;
     use rtc::interceptor::AttributedPacket;
     use rtc::shared::TransportContext;
-    use std::time::Duration;
 
     fn reported(clock: &mut Clock, ssrc: u32, now: Instant) -> u32 {
+        report(clock, ssrc, now).expect("it is due")
+    }
+
+    fn report(clock: &mut Clock, ssrc: u32, now: Instant) -> Option<u32> {
         let report = SenderReport {
             ssrc,
             rtp_time: 5,
@@ -137,12 +183,23 @@ mod tests {
             message: AttributedPacket::new(Packet::Rtcp(vec![Box::new(report)])),
         };
         clock.handle_write(packet).expect("it takes everything");
-        let out = clock.poll_write().expect("it goes on");
+        let out = clock.poll_write()?;
         let Packet::Rtcp(parts) = &out.message.packet else {
             panic!("it is RTCP");
         };
         let report = parts[0].as_any().downcast_ref::<SenderReport>();
-        report.expect("it is a report").rtp_time
+        Some(report.expect("it is a report").rtp_time)
+    }
+
+    #[test]
+    fn two_reports_come_at_once_then_one_a_second() {
+        let mut clock = Clock::new(Captured::default());
+        let start = Instant::now();
+        for ssrc in [1, 2] {
+            let is_sent = |n: &u32| report(&mut clock, ssrc, start + MADE * *n).is_some();
+            let sent: Vec<_> = (0..=20).filter(is_sent).collect();
+            assert_eq!(sent, [0, 1, 5, 9, 13, 17]);
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use webrtc::peer_connection::{MediaEngine, Registry};
 
 use super::burst::{Burst, Waiting};
 use super::capture_time;
-use super::clock::{Captured, Clock};
+use super::clock::{self, Captured, Clock};
 use super::estimate::{Bounds, Estimator, Path};
 use super::feedback::Feedback;
 use super::pacer::{Pace, Pacer};
@@ -166,6 +166,11 @@ pub(super) fn interceptors(
         .with(Slot::from(FEEDBACK_SLOT), feedback)
         .with(Slot::NackResponder, Repair::new(path.clone()))
         .with(Slot::from(CLOCK_SLOT), Clock::new(captured))
-        .with(Slot::SenderReport, SenderReportBuilder::new().build())
+        .with(
+            Slot::SenderReport,
+            SenderReportBuilder::new()
+                .with_interval(clock::MADE)
+                .build(),
+        )
         .with(Slot::from(BURST_SLOT), Burst::new(waiting))
 }
