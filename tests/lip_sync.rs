@@ -10,10 +10,16 @@ use support::Chat;
 use support::browser::{Browser, Person};
 use support::device::Device;
 use support::shims::{FakeCamera, FakeMicrophone, Format};
+use support::strain::Strain;
 use tokio::time::sleep;
 
-/// The issue's bar.
+/// The issue's bar, in milliseconds. Chromium's own is 30 ms, by what it knows of
+/// its screen and its loudspeaker.
 const APART: f64 = 45.0;
+/// Who was woken up so late was not on a machine that can play sound in time.
+const LATE: Duration = Duration::from_millis(50);
+/// How often such a machine is tried.
+const ATTEMPTS: u32 = 3;
 
 /// Looks at the picture and listens to the sound. `claps.seen` and
 /// `claps.heard` are when a clap was shown and played, in milliseconds of
@@ -41,16 +47,20 @@ const WATCH: &str = r"(() => {
   const samples = new Float32Array(analyser.fftSize);
   let last = 0;
   setInterval(() => {
+    // Sound is made in blocks: looked at some time after one, it seems late by
+    // so much. A clap stays in sight for 0.3 s, and the earliest look is right.
     analyser.getFloatTimeDomainData(samples);
     const end = context.currentTime, now = performance.now();
     const at = samples.findIndex((sample) => Math.abs(sample) > 0.1);
-    if (at < 0) return;
-    const time = end - (samples.length - at) / context.sampleRate;
-    // What was heard already, and one that began before the window.
-    if (time - last < 0.5 || at === 0) return;
-    last = time;
-    claps.heard.push(now + (time - end) * 1000);
-  }, 40);
+    // One that began before the window is in sight no more.
+    if (at <= 0) return;
+    const before = (samples.length - at) / context.sampleRate;
+    const { heard } = claps;
+    const time = now - before * 1000;
+    if (end - before - last > 0.5 || heard.length === 0) heard.push(time);
+    else heard.push(Math.min(heard.pop(), time));
+    last = end - before;
+  }, 7);
   return context.state;
 })()";
 
@@ -141,18 +151,35 @@ impl Scene {
     }
 }
 
-/// How far sound and picture are apart in the last seconds of `time`, by the
-/// claps, in milliseconds.
-async fn last_apart(ppm: i32, time: Duration) -> f64 {
+/// How far sound and picture are apart once a call is so old, by the claps of
+/// some seconds, in milliseconds.
+async fn apart_after(ppm: i32, age: Duration) -> f64 {
     let scene = Scene::start(ppm).await;
-    let last = Duration::from_secs(6);
-    sleep(time.saturating_sub(last)).await;
-    scene.claps(last).await;
+    sleep(age).await;
+    scene.claps(Duration::from_secs(6)).await;
     let apart = apart(&scene.browser).await;
     println!("{ppm} ppm: the sound is behind by {apart:.0?} ms");
     assert!(apart.len() >= 4, "{apart:?}");
     scene.end().await;
     median(&apart)
+}
+
+/// They must be together then. A machine that is busy is asked again.
+async fn are_together_after(ppm: i32, age: Duration) {
+    for attempt in 1..=ATTEMPTS {
+        let strain = Strain::start();
+        let apart = apart_after(ppm, age).await;
+        let late = strain.worst();
+        if apart.abs() <= APART {
+            return;
+        }
+        println!("attempt {attempt}: {apart:.0} ms apart, woken up {late:?} late");
+        assert!(
+            late > LATE,
+            "{apart} ms apart, and the machine was not busy"
+        );
+    }
+    panic!("apart {ATTEMPTS} times, and THE MACHINE WAS BUSY: run it where nothing else runs");
 }
 
 /// How old claps are when they are shown or played, in milliseconds.
@@ -209,20 +236,17 @@ async fn the_page_knows_how_old_picture_and_sound_are() {
 
 #[tokio::test]
 async fn a_clap_is_seen_and_heard_together_after_ten_seconds() {
-    let apart = last_apart(0, Duration::from_secs(10)).await;
-    assert!(apart.abs() <= APART, "{apart} ms");
+    are_together_after(0, Duration::from_secs(10)).await;
 }
 
 #[tokio::test]
 async fn a_sound_card_that_runs_fast_stays_with_the_picture() {
     // 2 ms a second: without a correction 80 ms in this time.
-    let apart = last_apart(2_000, Duration::from_secs(40)).await;
-    assert!(apart.abs() <= APART, "{apart} ms");
+    are_together_after(2_000, Duration::from_secs(40)).await;
 }
 
 #[tokio::test]
 #[ignore = "takes ten minutes; make test-paths"]
 async fn a_clap_is_seen_and_heard_together_after_ten_minutes() {
-    let apart = last_apart(300, Duration::from_secs(600)).await;
-    assert!(apart.abs() <= APART, "{apart} ms");
+    are_together_after(300, Duration::from_secs(600)).await;
 }

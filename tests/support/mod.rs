@@ -20,6 +20,7 @@ pub mod picture;
 pub mod relay;
 pub mod screen;
 pub mod shims;
+pub mod strain;
 pub mod viewer;
 
 use std::future::Future;
