@@ -32,6 +32,7 @@ pub mod daemon;
 pub mod doctor;
 pub mod environment;
 pub mod ice;
+mod lock;
 pub mod logging;
 pub mod media;
 pub mod network;

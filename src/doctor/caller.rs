@@ -1,7 +1,7 @@
 //! The other end of the doctor's call: a WebRTC receiver that counts what
 //! comes, and decodes nothing.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rtc::ice::mdns::MulticastDnsMode;
@@ -22,6 +22,7 @@ use webrtc::peer_connection::{
 };
 use webrtc::runtime::TokioRuntime;
 
+use crate::lock::lock;
 use crate::wire::Candidate;
 
 const H264: u8 = 102;
@@ -52,10 +53,6 @@ pub(super) struct Received {
 struct Shared {
     received: Mutex<Received>,
     readers: Mutex<JoinSet<()>>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub(super) struct Caller {

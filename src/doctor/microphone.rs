@@ -1,6 +1,6 @@
 //! Whether sound comes, and how loud it is.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gstreamer as gst;
@@ -9,6 +9,7 @@ use gstreamer::prelude::*;
 use super::trial::Trial;
 use super::{Check, Finding, remedies};
 use crate::config::Config;
+use crate::lock::lock;
 use crate::media::plan::SoundPlan;
 use crate::media::{self, MediaError};
 
@@ -69,10 +70,7 @@ fn listen(sound: &SoundPlan) -> Result<Level, MediaError> {
         let level = level.clone();
         pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
             if let Some(Ok(map)) = info.buffer().map(|buffer| buffer.map_readable()) {
-                level
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .take(&map);
+                lock(&level).take(&map);
             }
             gst::PadProbeReturn::Ok
         });
@@ -82,13 +80,13 @@ fn listen(sound: &SoundPlan) -> Result<Level, MediaError> {
     let came = trial.sink.try_pull_sample(first).is_some();
     if came {
         std::thread::sleep(SETTLE);
-        *level.lock().unwrap_or_else(PoisonError::into_inner) = Level::default();
+        *lock(&level) = Level::default();
         std::thread::sleep(LISTEN);
     }
     if let Some(error) = trial.error() {
         return Err(error);
     }
-    let level = *level.lock().unwrap_or_else(PoisonError::into_inner);
+    let level = *lock(&level);
     Ok(level)
 }
 

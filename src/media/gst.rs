@@ -6,9 +6,13 @@
 //! while it runs: the camera's node can be opened only once. When the camera is
 //! lost, `show` hangs them on a slate's tee until it is back.
 
+mod camera;
+mod caption;
 pub mod control;
 mod own_rate;
+mod picture;
 mod pipeline;
+mod rows;
 mod show;
 
 use std::sync::{Arc, Mutex};

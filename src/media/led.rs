@@ -23,7 +23,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::MediaError;
-use super::hub::lock;
+use crate::lock::lock;
 
 /// Another program has the LED to itself while it switches it off, which takes
 /// a moment; so often …

@@ -3,6 +3,8 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::lock::lock;
+
 /// What was done since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -33,7 +35,7 @@ impl Counters {
     /// The thread came round.
     pub fn turn(&self, owed: bool, size: Option<(u32, u32)>) {
         self.owed.store(owed, Ordering::Relaxed);
-        *super::hub::lock(&self.size) = size;
+        *lock(&self.size) = size;
         self.turns.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -49,7 +51,7 @@ impl Counters {
             pictures: self.pictures.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
             owed: self.owed.load(Ordering::Relaxed),
-            size: *super::hub::lock(&self.size),
+            size: *lock(&self.size),
         }
     }
 }

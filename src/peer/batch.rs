@@ -11,7 +11,7 @@ use std::future::Future;
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
@@ -21,16 +21,14 @@ use webrtc::runtime::{
     Transmit,
 };
 
+use crate::lock::lock;
+
 /// Bytes of one call: under what an IPv4 datagram's length can say.
 const MOST_BYTES: usize = 60_000;
 /// Datagrams of one call: what the kernel takes.
 const MOST_DATAGRAMS: usize = 64;
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// A runtime for one connection, whose sockets gather what they send.
 #[derive(Debug)]

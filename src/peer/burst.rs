@@ -6,7 +6,7 @@
 //! them to the track, as the signal, and all of them go out for it.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use rtc::interceptor::{AttributedPacket, Interceptor, Packet, StreamInfo, TaggedPacket};
@@ -14,6 +14,7 @@ use rtc::rtp;
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 
+use crate::lock::lock;
 use crate::media::Frame;
 use crate::media::latency::{Latency, Stage};
 
@@ -75,7 +76,7 @@ impl Waiting {
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.queue)
     }
 }
 

@@ -10,13 +10,15 @@
 //! begins to line them up, which it then does by some 20 ms every two seconds.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::sender_report::SenderReport;
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
+
+use crate::lock::lock;
 
 /// How often reports are made. Most of them are not sent.
 pub(super) const MADE: Duration = Duration::from_millis(250);
@@ -60,7 +62,7 @@ impl Captured {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u32, Point>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

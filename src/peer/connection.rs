@@ -2,38 +2,29 @@
 //! once its path is up.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use rtc::ice::mdns::MulticastDnsMode;
-use rtc::media_stream::MediaStreamTrack;
-use rtc::peer_connection::transport::RTCIceServer;
-use rtc::rtp_transceiver::rtp_sender::{
-    RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RTCRtpRtxParameters,
-    RtpCodecKind,
-};
-use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
+use rtc::rtp_transceiver::RTCRtpTransceiverDirection;
+use rtc::rtp_transceiver::rtp_sender::RTCRtpCodec;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 use tracing::{Instrument, debug, warn};
 use webrtc::data_channel::DataChannel;
-use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::peer_connection::{
-    MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler,
-    RTCConfigurationBuilder, RTCIceCandidateInit, RTCIceConnectionState, RTCPeerConnectionIceEvent,
-    RTCPeerConnectionState, RTCSessionDescription, Registry, SettingEngineBuilder,
-    SrtpProtectionProfile,
+    PeerConnection, RTCIceCandidateInit, RTCPeerConnectionState, RTCSessionDescription,
 };
-use webrtc::rtp_transceiver::RtpSender;
 
-use super::batch::Batching;
 use super::burst::Waiting;
 use super::candidate::host_candidates;
 use super::capture_time;
 use super::clock::Captured;
 use super::engine::{self, MIME_TYPE_RED, PLAYOUT_DELAY_URI};
 use super::estimate::Path;
-use super::feedback::{Feedback, Listener};
+use super::feedback::Feedback;
+use super::hearing::{HEARD, Heard, Told};
+use super::making::{Outlet, add_track, build};
 use super::pacer::Pace;
 use super::quality::Seat;
 use super::roaming::Roaming;
@@ -41,30 +32,12 @@ use super::sender::{Parameters, Sending};
 use super::stats::{self, Observer, Tally};
 use super::{PeerCommand, PeerError, Peers, channel, while_doing};
 use crate::agent::{PeerEvent, SessionId};
+use crate::lock::lock;
 use crate::media::{Stream, Watch};
 use crate::network::Network;
 use crate::sdp::{self, Offer};
 use crate::wire::Candidate;
 
-/// What a connection's handlers have heard and its task not yet taken.
-const HEARD: usize = 256;
-/// The stream id of both tracks: the original page shows the stream of the
-/// last track it is told of.
-const STREAM_ID: &str = "camera";
-/// Between our own ends 40 ms connects several times as fast as the default
-/// 200 ms, and costs a few small packets.
-const ICE_CHECK_INTERVAL: Duration = Duration::from_millis(40);
-/// Checks of a pair before it is given up; 6 s at the interval above.
-const ICE_CHECKS: u16 = 150;
-/// A viewer of whom nothing is heard for so long is not reachable, and is sent
-/// no media. A browser checks at least every 2.5 s.
-const UNREACHABLE: Duration = Duration::from_secs(4);
-/// And after so long more ICE gives up, and no longer looks for him. The agent
-/// ends his session before.
-const ICE_GIVES_UP: Duration = Duration::from_secs(90);
-/// How often a viewer is checked, and so the longest time until a path that is
-/// back is used again: two small packets a second.
-const ICE_KEEP_ALIVE: Duration = Duration::from_millis(500);
 /// When key frames are sent after a socket has moved, each counted from the one
 /// before: what was lost on the way is asked for over the old path, until the
 /// browser has given that up, which takes it 3 s and more. Until the first one it
@@ -76,97 +49,6 @@ const KEY_FRAMES_AFTER_MOVE: [Duration; 3] = [
 ];
 /// Data channels that a viewer may open in one call; our page opens one.
 const MOST_CHANNELS: usize = 8;
-/// What a viewer may have on its way to us over data channels: far more than
-/// the longest message of the protocol.
-const RECEIVE_BUFFER: u32 = 128 * 1024;
-
-/// What a connection's handlers hear.
-enum Heard {
-    Candidate(RTCIceCandidateInit),
-    State(RTCPeerConnectionState),
-    /// ICE has a pair; DTLS is next.
-    Paired,
-    Channel(Arc<dyn DataChannel>),
-}
-
-struct Handler(mpsc::Sender<Heard>);
-
-#[async_trait::async_trait]
-impl PeerConnectionEventHandler for Handler {
-    async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
-        if let Ok(candidate) = event.candidate.to_json() {
-            let _ = self.0.try_send(Heard::Candidate(candidate));
-        }
-    }
-
-    async fn on_ice_connection_state_change(&self, state: RTCIceConnectionState) {
-        if state == RTCIceConnectionState::Connected {
-            let _ = self.0.try_send(Heard::Paired);
-        }
-    }
-
-    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
-        let _ = self.0.try_send(Heard::State(state));
-    }
-
-    async fn on_data_channel(&self, channel: Arc<dyn DataChannel>) {
-        let _ = self.0.try_send(Heard::Channel(channel));
-    }
-}
-
-/// What a viewer says by RTCP goes to the agent, to the encoder and to what is
-/// known of his path.
-struct Told {
-    session: SessionId,
-    shared: Arc<Peers>,
-    seat: Arc<Seat>,
-    path: Path,
-    address: Arc<Mutex<Option<IpAddr>>>,
-}
-
-impl Listener for Told {
-    fn alive(&self) {
-        let events = &self.shared.events;
-        let _ = events.try_send((self.session, PeerEvent::Rtcp));
-    }
-
-    fn key_frame(&self) {
-        debug!(session = %self.session, "the viewer asks for a key frame");
-        self.seat.request_key_frame();
-    }
-
-    fn address(&self, address: IpAddr) {
-        *lock(&self.address) = Some(address);
-        let remembered = lock(&self.shared.memory).get(address, Instant::now());
-        if let Some(bits_per_second) = remembered {
-            debug!(bits_per_second, "the path is remembered");
-            self.path.restart(bits_per_second);
-        }
-    }
-
-    fn remb(&self, bits_per_second: u32, now: Instant) {
-        self.path.remb(bits_per_second, self.shared.bounds(), now);
-    }
-
-    fn sound_lost(&self, fraction: f64, now: Instant) {
-        self.path.sound_lost(fraction, now);
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-struct Outlet {
-    stream: Stream,
-    track: Arc<TrackLocalStaticRTP>,
-    sender: Arc<dyn RtpSender>,
-    ssrc: u32,
-    /// Until it is sent.
-    watch: Option<Watch>,
-    task: Option<AbortHandle>,
-}
-
 pub(super) struct Connection {
     shared: Arc<Peers>,
     session: SessionId,
@@ -614,119 +496,4 @@ impl Connection {
             outlet.task = Some(tokio::spawn(send).abort_handle());
         }
     }
-}
-
-async fn build(
-    shared: &Peers,
-    user: &str,
-    engine: MediaEngine,
-    interceptors: Registry,
-    tell: mpsc::Sender<Heard>,
-    roaming: Arc<Roaming>,
-    mdns: MulticastDnsMode,
-) -> webrtc::error::Result<Box<dyn PeerConnection>> {
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    let servers = shared
-        .ice
-        .at(now, user)
-        .into_iter()
-        .map(|s| RTCIceServer {
-            urls: s.urls,
-            username: s.username,
-            credential: s.credential,
-        })
-        .collect();
-    let configuration = RTCConfigurationBuilder::new()
-        .with_ice_servers(servers)
-        .with_certificates(vec![shared.certificate.clone()])
-        .build();
-    let settings = SettingEngineBuilder::new()
-        .with_multicast_dns_mode(mdns)
-        .with_include_loopback_candidate(true)
-        .with_ice_connection_attempts(Some(ICE_CHECK_INTERVAL), Some(ICE_CHECKS))
-        .with_ice_timeouts(Some(UNREACHABLE), Some(ICE_GIVES_UP), Some(ICE_KEEP_ALIVE))
-        // A viewer restarts ICE when the path is lost: his way to us may have
-        // changed, or ours. So a restart looks for our addresses again.
-        .with_discard_local_candidates_during_ice_restart(true)
-        .with_host_acceptance_min_wait(None)
-        .with_srflx_acceptance_min_wait(None)
-        .with_prflx_acceptance_min_wait(None)
-        .with_sctp_max_receive_buffer_size(RECEIVE_BUFFER)
-        // AES-GCM goes through ring, which uses what the CPU has.
-        .with_srtp_protection_profiles(vec![
-            SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
-            SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
-        ])
-        .build();
-    let connection = PeerConnectionBuilder::new()
-        .with_configuration(configuration)
-        .with_setting_engine(settings)
-        .with_media_engine(engine)
-        .with_interceptor_registry(interceptors)
-        .with_handler(Arc::new(Handler(tell)))
-        .with_runtime(Arc::new(Batching::over(roaming)))
-        .with_udp_addrs(shared.addresses.clone())
-        .with_data_channel_send_buffer_limit(channel::SEND_BUFFER)
-        .build()
-        .await?;
-    Ok(Box::new(connection))
-}
-
-async fn add_track(
-    connection: &dyn PeerConnection,
-    stream: Stream,
-    codec: RTCRtpCodec,
-    watch: Watch,
-    offer: &Offer,
-) -> webrtc::error::Result<Outlet> {
-    let (kind, rtx, label) = match stream {
-        Stream::Video(_) => (
-            RtpCodecKind::Video,
-            offer.video.rtx.map(|_| RTCRtpRtxParameters {
-                ssrc: fastrand::u32(1..),
-            }),
-            "video",
-        ),
-        Stream::Audio => (RtpCodecKind::Audio, None, "audio"),
-    };
-    let ssrc = fastrand::u32(1..);
-    let track = Arc::new(TrackLocalStaticRTP::new(MediaStreamTrack::new(
-        STREAM_ID.to_owned(),
-        format!("{STREAM_ID}-{label}"),
-        label.to_owned(),
-        kind,
-        vec![RTCRtpEncodingParameters {
-            rtp_coding_parameters: RTCRtpCodingParameters {
-                ssrc: Some(ssrc),
-                rtx,
-                ..Default::default()
-            },
-            codec,
-            ..Default::default()
-        }],
-    )));
-    let transceiver = connection
-        .add_transceiver_from_track(
-            track.clone(),
-            Some(RTCRtpTransceiverInit {
-                direction: RTCRtpTransceiverDirection::Sendrecv,
-                streams: vec![STREAM_ID.to_owned()],
-                ..Default::default()
-            }),
-        )
-        .await?;
-    let sender = transceiver
-        .sender()
-        .await?
-        .ok_or(webrtc::error::Error::ErrRTPSenderNotExisted)?;
-    Ok(Outlet {
-        stream,
-        track,
-        sender,
-        ssrc,
-        watch: Some(watch),
-        task: None,
-    })
 }

@@ -26,17 +26,16 @@
 //! Without transport-cc, REMB is taken as it comes.
 
 mod blame;
+mod path;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rtc::interceptor::{BandwidthEstimator, Gcc, PacketReport};
 use tracing::debug;
 
-use crate::rate::Sight;
-use crate::rate::sound::{Repetition, ReportedLoss};
 use blame::{Blame, Verdict};
+pub(super) use path::{Bounds, Estimate, Path, Probe};
 
 /// What arrives is counted over so long.
 const WINDOW: Duration = Duration::from_secs(1);
@@ -58,265 +57,13 @@ const CALM: Duration = Duration::from_secs(5);
 const LOSSY: f64 = 0.10;
 /// A stream that needs less than this share of the path leaves it idle.
 const IDLE: f64 = 0.6;
-/// What is lost is sent again, twice where much is …
-const REPAIRS: f64 = 2.0;
-/// … within this share of the path.
-const MOST_REPAIRS: f64 = 0.3;
 /// Kept of what arrives when there is too much.
 const BACK: f64 = 0.85;
-/// Sound, and a little picture, in bit/s.
-const LEAST: u32 = 100_000;
-/// Feedback older than this has ceased.
-const STALE: Duration = Duration::from_secs(3);
 
-/// A probe lasts no longer: long enough to fill a queue that would show.
-const PROBE: Duration = Duration::from_millis(400);
 /// A queue this long, in seconds, ends it …
 const PROBE_FULL: f64 = 0.030;
-/// … and so does silence: a path that tells nothing is not filled blindly.
-const PROBE_DEAF: Duration = Duration::from_millis(200);
 /// Kept of what a probe proved.
 const PROVED: f64 = 0.95;
-
-/// An attempt at more than the stream needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Probe {
-    /// In bit/s on the wire, the stream included.
-    pub bits_per_second: u32,
-    /// When it began.
-    pub began: Instant,
-}
-
-impl Probe {
-    /// Whether there is still something to be sent.
-    pub fn is_on(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.began) < PROBE
-    }
-}
-
-/// Lowest and highest estimate, in bit/s on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Bounds {
-    pub min: u32,
-    pub max: u32,
-}
-
-impl Bounds {
-    /// For a viewer who can be sent so much: more need not be proved than
-    /// that, RTP headers and some repair.
-    pub fn up_to(bits_per_second: u32) -> Self {
-        let max = bits_per_second.saturating_add(bits_per_second / 5);
-        Self {
-            min: LEAST.min(max),
-            max,
-        }
-    }
-
-    /// What a viewer of whom nothing is known begins with.
-    pub fn start(self) -> u32 {
-        (self.max / 2).clamp(300_000, 1_200_000).min(self.max)
-    }
-}
-
-/// What is known of a path.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Estimate {
-    /// What it carries, in bit/s, RTP headers included.
-    pub bits_per_second: u32,
-    /// What arrives, in the same unit.
-    pub arriving: u32,
-    /// Share of lost packets in the last seconds, 0 to 1.
-    pub loss: f64,
-    /// The round trip, feedback interval excluded as far as possible.
-    pub round_trip: Option<Duration>,
-    /// How long packets stand in the path's queue.
-    pub queueing: Duration,
-    /// The path has not shown a limit yet.
-    pub open: bool,
-    /// More than the stream needs can be tried.
-    pub can_probe: bool,
-}
-
-impl Estimate {
-    /// What the choice of quality needs of it.
-    pub fn sight(&self) -> Sight {
-        let repairs = (self.loss * REPAIRS).min(MOST_REPAIRS);
-        Sight {
-            carries: (f64::from(self.bits_per_second) * (1.0 - repairs)) as u32,
-            open: self.open,
-            full: self.queueing.as_secs_f64() > FULL,
-            can_probe: self.can_probe,
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Known {
-    estimate: Estimate,
-    /// When transport-cc feedback last came.
-    heard: Option<Instant>,
-    /// Where the estimate is to begin anew.
-    restart: Option<u32>,
-    /// When the path became another, until something comes through.
-    moved: Option<Instant>,
-    /// Of his sound, by his receiver reports.
-    sound: ReportedLoss,
-    /// How many earlier packets those of his sound repeat, and what that
-    /// takes in bit/s.
-    repeats: (usize, u32),
-    /// What is tried.
-    probe: Option<Probe>,
-    /// When the newest packet was sent that he misses and is not sent again.
-    given_up: Option<Instant>,
-}
-
-/// What the connection's driver measures and others read. Clones are cheap.
-#[derive(Debug, Clone)]
-pub(super) struct Path(Arc<Mutex<Known>>);
-
-impl Path {
-    pub fn new(bounds: Bounds) -> Self {
-        Self(Arc::new(Mutex::new(Known {
-            estimate: Estimate {
-                bits_per_second: bounds.start(),
-                arriving: 0,
-                loss: 0.0,
-                round_trip: None,
-                queueing: Duration::ZERO,
-                open: true,
-                can_probe: false,
-            },
-            heard: None,
-            restart: None,
-            moved: None,
-            sound: ReportedLoss::default(),
-            repeats: (0, 0),
-            probe: None,
-            given_up: None,
-        })))
-    }
-
-    pub fn estimate(&self) -> Estimate {
-        self.lock().estimate
-    }
-
-    /// What the choice of quality needs of it: what is repeated of the sound
-    /// is not there for the picture.
-    pub fn sight(&self) -> Sight {
-        let known = self.lock();
-        let mut sight = known.estimate.sight();
-        sight.carries = sight.carries.saturating_sub(known.repeats.1);
-        sight
-    }
-
-    /// His receiver reports so much of the sound lost, 0 to 1.
-    pub fn sound_lost(&self, fraction: f64, now: Instant) {
-        self.lock().sound.report(fraction, now);
-    }
-
-    /// The share of his packets that get lost, 0 to 1: of sound as it is
-    /// reported, of all as far as transport-cc tells.
-    pub fn loss(&self, now: Instant) -> f64 {
-        let known = self.lock();
-        let heard = known
-            .heard
-            .is_some_and(|at| now.saturating_duration_since(at) < STALE);
-        let all = if heard { known.estimate.loss } else { 0.0 };
-        known.sound.get(now).unwrap_or_default().max(all)
-    }
-
-    /// A packet of the picture that was `sent` then is missing for good.
-    pub fn gave_up(&self, sent: Instant) {
-        let mut known = self.lock();
-        known.given_up = known.given_up.max(Some(sent));
-    }
-
-    /// When the newest packet of the picture was sent that is missing for good.
-    pub fn given_up(&self) -> Option<Instant> {
-        self.lock().given_up
-    }
-
-    /// The packets of sound repeat so many earlier ones, which takes so many
-    /// bit/s.
-    pub fn repeats(&self, packets: usize, bits_per_second: u32) {
-        self.lock().repeats = (packets, bits_per_second);
-    }
-
-    /// The share of his sound that is lost with all its repetitions, 0 to 1;
-    /// `None` where his receiver does not report.
-    pub fn sound_left(&self, now: Instant) -> Option<f64> {
-        let known = self.lock();
-        let loss = known.sound.get(now)?;
-        Some(Repetition::left(loss, known.repeats.0))
-    }
-
-    /// True once the viewer's feedback has come.
-    pub fn is_measured(&self) -> bool {
-        self.lock().heard.is_some()
-    }
-
-    /// Begins anew with what another call of this viewer ended with.
-    pub fn restart(&self, bits_per_second: u32) {
-        let mut known = self.lock();
-        known.restart = Some(bits_per_second);
-        known.estimate.bits_per_second = bits_per_second;
-    }
-
-    /// Packets take another path from `now` on. Of those before, and of what is
-    /// lost until the first comes through, it is learned nothing.
-    pub fn moved(&self, now: Instant) {
-        self.lock().moved = Some(now);
-    }
-
-    /// Packets can be sent to this viewer that he does not need.
-    pub fn can_probe(&self) {
-        self.lock().estimate.can_probe = true;
-    }
-
-    /// Tries so much from `now` on, in bit/s on the wire.
-    pub fn try_more(&self, bits_per_second: u32, now: Instant) {
-        self.lock().probe = Some(Probe {
-            bits_per_second,
-            began: now,
-        });
-    }
-
-    #[cfg(test)]
-    pub fn heard(&self, now: Instant) {
-        self.lock().heard = Some(now);
-    }
-
-    /// What is tried at `now`.
-    pub fn probe(&self, now: Instant) -> Option<Probe> {
-        let known = self.lock();
-        let heard = known
-            .heard
-            .is_some_and(|at| now.saturating_duration_since(at) < PROBE_DEAF);
-        known.probe.filter(|probe| heard && probe.is_on(now))
-    }
-
-    #[cfg(test)]
-    pub fn note_loss(&self, loss: f64) {
-        self.lock().estimate.loss = loss;
-    }
-
-    /// The receiver's own estimate (draft-alvestrand-rmcat-remb-03), which
-    /// counts only where there is nothing better.
-    pub fn remb(&self, bits_per_second: u32, bounds: Bounds, now: Instant) {
-        let mut known = self.lock();
-        let better = known
-            .heard
-            .is_some_and(|at| now.saturating_duration_since(at) < STALE);
-        if !better {
-            known.estimate.bits_per_second = bits_per_second.clamp(bounds.min, bounds.max);
-            known.estimate.open = false;
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// The least of the last ten to twenty seconds.
 #[derive(Debug, Default)]

@@ -21,6 +21,8 @@ mod controls;
 mod engine;
 mod estimate;
 mod feedback;
+mod hearing;
+mod making;
 mod memory;
 pub mod messages;
 mod pacer;

@@ -2,13 +2,14 @@
 //! times a second, tells encoders their bitrates and viewers their tiers.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tracing::{debug, info};
 
 use super::estimate::Path;
+use crate::lock::lock;
 use crate::media::{Encoding, Hub, Stream, VideoRate};
 use crate::rate::sound::SharedLoss;
 use crate::rate::{Decision, Settings, TICK, Tiers, ViewerId};
@@ -250,7 +251,7 @@ impl Quality {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -1,7 +1,6 @@
-//! A running pipeline, and one that carries the picture with encoders on it.
+//! A running pipeline, what it tells, and what comes out of it.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
@@ -12,14 +11,12 @@ use gstreamer_app as gst_app;
 use tracing::{debug, info, warn};
 
 use super::{parse, sink, words};
+use crate::lock::lock;
 use crate::media::drift::Drift;
-use crate::media::plan::PicturePlan;
 use crate::media::pulse::Pulse;
 use crate::media::{AccessUnit, Encoding, MediaError, Output};
 use crate::sdp::VideoCodec;
 
-/// Unlinking a branch waits this long for the streaming thread.
-const UNLINK: Duration = Duration::from_millis(500);
 /// Stopping elements may take so long. A driver that hangs keeps its thread,
 /// and nothing else.
 const CLOSE: Duration = Duration::from_secs(1);
@@ -30,12 +27,12 @@ const INSIDE: usize = 32;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BranchId {
     pub encoding: Encoding,
-    serial: u64,
+    pub serial: u64,
 }
 
 impl BranchId {
     /// The bin's name.
-    fn name(self) -> String {
+    pub fn name(self) -> String {
         let Encoding { codec, tier } = self.encoding;
         format!("branch-{codec}-{tier}-{}", self.serial)
     }
@@ -79,7 +76,7 @@ pub(super) struct Running {
     /// The first problem, in an element's own words.
     problem: Arc<Mutex<Option<String>>>,
     /// Nothing is reported any more.
-    over: Arc<AtomicBool>,
+    pub over: Arc<AtomicBool>,
 }
 
 impl Running {
@@ -126,6 +123,12 @@ impl Running {
     /// What it carries, for messages.
     pub fn what(&self) -> &str {
         &self.what
+    }
+
+    /// Tells of a problem that no element told of.
+    pub fn report(&self, problem: String) {
+        let what = self.what.clone();
+        (self.on_problem)(None, MediaError::Pipeline { what, problem });
     }
 
     /// Lets the sink in `bin` deliver to `output`, as long as `alive` is true.
@@ -218,7 +221,7 @@ impl Drop for Running {
 
 /// Stops elements on a thread of their own: a state change waits for the
 /// elements' threads, and one of them may hang in a driver.
-fn stop(element: gst::Element, what: &str) {
+pub(super) fn stop(element: gst::Element, what: &str) {
     let (done, stopped) = mpsc::channel();
     let thread = std::thread::Builder::new().name("media-stop".into());
     let spawned = thread.spawn(move || {
@@ -234,7 +237,7 @@ fn stop(element: gst::Element, what: &str) {
 #[derive(Default)]
 pub(super) struct Life {
     alive: Arc<AtomicBool>,
-    encoded: Arc<Pulse>,
+    pub encoded: Arc<Pulse>,
 }
 
 impl Life {
@@ -244,7 +247,7 @@ impl Life {
         this
     }
 
-    fn end(&self) {
+    pub fn end(&self) {
         self.alive.store(false, Ordering::Release);
     }
 }
@@ -361,247 +364,4 @@ fn access_unit(
         encoder_in: inside.and_then(|inside| inside.take(running_time)),
         encoded_at: now,
     })
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
-/// Lets through every so manieth buffer, as `every` says.
-fn keep_every(pad: &gst::Pad, every: Arc<AtomicU32>) {
-    let number = AtomicU32::new(0);
-    pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
-        let number = number.fetch_add(1, Ordering::Relaxed);
-        if !number.is_multiple_of(every.load(Ordering::Acquire).max(1)) {
-            // Not `Drop`: see `Picture::new`.
-            gst::PadProbeReturn::Handled
-        } else {
-            gst::PadProbeReturn::Ok
-        }
-    });
-}
-
-struct Branch {
-    id: BranchId,
-    bin: gst::Bin,
-    sink: gst_app::AppSink,
-    tee_pad: gst::Pad,
-    life: Life,
-    every: Arc<AtomicU32>,
-}
-
-/// A picture's pipeline: a camera, a test picture or the slate, with an encoder
-/// for each encoding that is watched.
-pub(super) struct Picture {
-    /// How it was made.
-    pub plan: PicturePlan,
-    running: Running,
-    tee: gst::Element,
-    branches: HashMap<Encoding, Branch>,
-    /// How many branches there have been.
-    serials: u64,
-    frames: Arc<Pulse>,
-}
-
-impl Picture {
-    /// A pipeline as planned. `on_flow` is called for its first frame.
-    pub fn new(
-        plan: PicturePlan,
-        on_flow: impl Fn() + Send + Sync + 'static,
-        on_problem: OnProblem,
-    ) -> Result<Self, MediaError> {
-        let problem = on_problem.clone();
-        let what = plan.what.clone();
-        let running = Running::new(&plan.description, what.clone(), on_problem)?;
-        let tee = running
-            .pipeline
-            .by_name("tee")
-            .expect("every source ends in a tee of this name");
-        let frames = Arc::<Pulse>::default();
-        let pad = tee.static_pad("sink").expect("a tee has a sink");
-        let pulse = frames.clone();
-        let over = running.over.clone();
-        let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
-        pad.add_probe(kinds, move |_, info| {
-            match &info.data {
-                Some(gst::PadProbeData::Buffer(_)) if pulse.beat(Instant::now()) => on_flow(),
-                // The encoders need not hear of the camera's end.
-                Some(gst::PadProbeData::Event(event)) if event.type_() == gst::EventType::Eos => {
-                    if !over.load(Ordering::Acquire) {
-                        let what = what.clone();
-                        let ended = "it ended by itself".to_owned();
-                        problem(
-                            None,
-                            MediaError::Pipeline {
-                                what,
-                                problem: ended,
-                            },
-                        );
-                    }
-                    // Not `Drop`, for which GStreamer frees the event that its
-                    // bindings have freed.
-                    return gst::PadProbeReturn::Handled;
-                }
-                _ => {}
-            }
-            gst::PadProbeReturn::Ok
-        });
-        Ok(Self {
-            plan,
-            running,
-            tee,
-            branches: HashMap::new(),
-            serials: 0,
-            frames,
-        })
-    }
-
-    /// The element of this name.
-    pub fn element(&self, name: &str) -> Option<gst::Element> {
-        self.running.pipeline.by_name(name)
-    }
-
-    /// The first element of this kind.
-    pub fn element_made_by(&self, factory: &str) -> Option<gst::Element> {
-        let elements = self.running.pipeline.iterate_elements();
-        elements
-            .into_iter()
-            .flatten()
-            .find(|e| e.factory().is_some_and(|f| f.name() == factory))
-    }
-
-    pub fn play(&self, clock: &gst::Clock, base_time: gst::ClockTime) -> Result<(), MediaError> {
-        self.running.play(clock, base_time)
-    }
-
-    /// When its last frame came.
-    pub fn last_frame(&self) -> Option<Instant> {
-        self.frames.last()
-    }
-
-    /// When the last frame came out of an encoder.
-    pub fn last_encoded(&self, encoding: Encoding) -> Option<Instant> {
-        self.branches.get(&encoding)?.life.encoded.last()
-    }
-
-    /// What is encoded.
-    pub fn encodings(&self) -> Vec<Encoding> {
-        self.branches.keys().copied().collect()
-    }
-
-    /// An encoder's bin and the sink in it.
-    pub fn branch(&self, encoding: Encoding) -> Option<(&gst::Bin, &gst_app::AppSink)> {
-        self.branches.get(&encoding).map(|b| (&b.bin, &b.sink))
-    }
-
-    /// Encodes every so manieth frame only; 1 is all of them.
-    pub fn encode_every(&self, encoding: Encoding, every: u32) {
-        if let Some(branch) = self.branches.get(&encoding) {
-            branch.every.store(every, Ordering::Release);
-        }
-    }
-
-    /// True for a branch that was not taken off.
-    pub fn has(&self, branch: BranchId) -> bool {
-        self.branches
-            .get(&branch.encoding)
-            .is_some_and(|b| b.id == branch)
-    }
-
-    pub fn add_branch(
-        &mut self,
-        encoding: Encoding,
-        description: &str,
-        every: u32,
-        output: SharedOutput,
-    ) -> Result<(), MediaError> {
-        let failed = |problem: String| MediaError::Pipeline {
-            what: format!("encoder for {encoding}"),
-            problem,
-        };
-        debug!(stream = %encoding, description, "encoder");
-        self.serials += 1;
-        let id = BranchId {
-            encoding,
-            serial: self.serials,
-        };
-        let bin = gst::parse::bin_from_description(description, true)
-            .map_err(|e| failed(e.to_string()))?;
-        bin.set_property("name", id.name());
-        let life = Life::new();
-        self.running.deliver(&bin, Some(id), None, output, &life)?;
-        let sink = sink(&bin, &self.running.what)?;
-        let pipeline = &self.running.pipeline;
-        pipeline.add(&bin).map_err(|e| failed(e.to_string()))?;
-        let tee_pad = self
-            .tee
-            .request_pad_simple("src_%u")
-            .expect("a tee has any number of pads");
-        let bin_pad = bin.static_pad("sink").expect("the unlinked pad is ghosted");
-        let every = Arc::new(AtomicU32::new(every));
-        // A camera's own H.264 goes through without an encoder, and whole.
-        if let Some(pad) = bin.by_name("encoder").and_then(|e| e.static_pad("sink")) {
-            keep_every(&pad, every.clone());
-        }
-        // The branch runs before the first buffer comes.
-        let linked = bin
-            .sync_state_with_parent()
-            .map_err(|e| failed(e.to_string()))
-            .and_then(|()| tee_pad.link(&bin_pad).map_err(|e| failed(e.to_string())));
-        let branch = Branch {
-            id,
-            bin,
-            sink,
-            tee_pad,
-            life,
-            every,
-        };
-        self.branches.insert(encoding, branch);
-        if linked.is_err() {
-            self.remove_branch(encoding);
-        }
-        linked.map(drop)
-    }
-
-    /// Takes an encoder off, whatever state it is in. Errors of it are no news
-    /// any more.
-    pub fn remove_branch(&mut self, encoding: Encoding) {
-        let Some(branch) = self.branches.remove(&encoding) else {
-            return;
-        };
-        branch.life.end();
-        // Unlink between two buffers, on the streaming thread; stop the
-        // encoder from elsewhere, for an element must not stop itself.
-        let (done, unlinked) = mpsc::channel();
-        branch
-            .tee_pad
-            .add_probe(gst::PadProbeType::IDLE, move |pad, _| {
-                if let Some(peer) = pad.peer() {
-                    let _ = pad.unlink(&peer);
-                }
-                let _ = done.send(());
-                gst::PadProbeReturn::Remove
-            });
-        if unlinked.recv_timeout(UNLINK).is_err() {
-            // Stopped while it is linked it would stop the rest, and silently.
-            let error = MediaError::Pipeline {
-                what: self.running.what.clone(),
-                problem: format!("the branch for {encoding} could not be taken off"),
-            };
-            (self.running.on_problem)(None, error);
-        }
-        let _ = self.running.pipeline.remove(&branch.bin);
-        stop(branch.bin.upcast(), &format!("encoder for {encoding}"));
-        self.tee.release_request_pad(&branch.tee_pad);
-    }
-}
-
-impl Drop for Picture {
-    fn drop(&mut self) {
-        for branch in self.branches.values() {
-            branch.life.end();
-        }
-    }
 }

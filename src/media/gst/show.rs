@@ -7,116 +7,34 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
-use gstreamer_video as gst_video;
 use tracing::{debug, error, info, warn};
 
+use super::camera::{Camera, News, Opener, Teller};
+use super::caption::paint;
 use super::control;
-use super::own_rate::OwnRate;
-use super::pipeline::{BranchId, OnProblem, Picture, SharedOutput, lock};
-use super::plan_picture;
+use super::picture::Picture;
+use super::pipeline::SharedOutput;
+use super::rows::Rows;
 use crate::config::{VideoConfig, VideoSource};
-use crate::media::controls::{self, ControlError};
+use crate::lock::lock;
+use crate::media::controls::ControlError;
 use crate::media::encoder::Encoder;
 use crate::media::learned::Learned;
-use crate::media::led::{Led, Lit};
-use crate::media::picture::{Caption, Painter, Plane};
+use crate::media::led::Led;
+use crate::media::picture::Caption;
 use crate::media::plan::{self, Carries, Memory, Target};
-use crate::media::probe::{Encoders, Found};
+use crate::media::probe::Encoders;
 use crate::media::recovery::{Action, Event, Limits, Recovery};
 use crate::media::{
-    Encoding, MediaError, OpenCamera, Output, PictureStatus, VideoRate, Waker, hotplug, v4l2,
+    Encoding, MediaError, OpenCamera, Output, PictureStatus, VideoRate, Waker, hotplug,
 };
 
 const LOST: Caption = Caption::Words("CAMERA LOST, WAITING");
 const STARTING: Caption = Caption::Words("CAMERA IS STARTING");
-
-/// What pipelines report from their own threads. The number tells them apart:
-/// news of a pipeline that was closed since is no news.
-enum News {
-    Opened(u64, Result<Box<Camera>, MediaError>),
-    Flows(u64),
-    Problem(u64, Option<BranchId>, MediaError),
-}
-
-/// A camera that is open.
-struct Camera {
-    picture: Picture,
-    flowing_since: Option<Instant>,
-    /// Where its own H.264 is passed through.
-    own_rate: Option<OwnRate>,
-    /// After `picture`: fields are dropped in their order, and the light goes
-    /// off when the device is closed. `None` for a generated picture.
-    _lit: Option<Lit>,
-}
-
-impl Camera {
-    fn new(picture: Picture, lit: Option<Lit>) -> Self {
-        Self {
-            own_rate: picture
-                .plan
-                .node
-                .clone()
-                .filter(|_| picture.plan.carries == Carries::H264)
-                .and_then(|node| OwnRate::new(node, lit.clone())),
-            picture,
-            flowing_since: None,
-            _lit: lit,
-        }
-    }
-
-    fn shares_buffers(&self) -> bool {
-        self.picture.plan.description.contains(" io-mode=dmabuf")
-    }
-}
-
-/// Sends news and wakes the thread that reads them.
-#[derive(Clone)]
-struct Teller {
-    news: mpsc::Sender<News>,
-    waker: Option<Waker>,
-}
-
-impl Teller {
-    fn tell(&self, news: News) {
-        let _ = self.news.send(news);
-        if let Some(waker) = &self.waker {
-            waker.wake();
-        }
-    }
-
-    fn on_problem(&self, number: u64) -> OnProblem {
-        let this = self.clone();
-        Arc::new(move |branch, error| this.tell(News::Problem(number, branch, error)))
-    }
-
-    fn on_flow(&self, number: u64) -> impl Fn() + Send + Sync + 'static {
-        let this = self.clone();
-        move || this.tell(News::Flows(number))
-    }
-}
-
-/// An encoder in use.
-struct Row {
-    encoder: Arc<Encoder>,
-    /// When it took the place of a better one.
-    fell_at: Option<Instant>,
-}
-
-impl Row {
-    fn first(encoder: Arc<Encoder>) -> Self {
-        Self {
-            encoder,
-            fell_at: None,
-        }
-    }
-}
-
-/// After so long the better one is tried again.
-const FORGIVEN: Duration = Duration::from_secs(600);
 
 /// A picture and its number.
 struct Numbered<T> {
@@ -134,11 +52,7 @@ enum Shown {
 pub(super) struct Show {
     config: VideoConfig,
     led: Led,
-    encoders: Arc<Encoders>,
-    /// The best encoder for H.264.
-    first: Arc<Encoder>,
-    /// The rows in use; there is always one for [`Encoding::H264`].
-    rows: HashMap<Encoding, Row>,
+    rows: Rows,
     clock: gst::Clock,
     base_time: gst::ClockTime,
     recovery: Recovery,
@@ -178,9 +92,7 @@ impl Show {
             ),
             config,
             led: Led::default(),
-            encoders,
-            first: h264.clone(),
-            rows: HashMap::from([(Encoding::H264, Row::first(h264))]),
+            rows: Rows::new(encoders, h264),
             clock,
             base_time,
             teller: Teller {
@@ -232,7 +144,7 @@ impl Show {
     }
 
     pub fn force_key_frame(&mut self, encoding: Encoding) {
-        let row = self.rows.get(&encoding).map(|row| row.encoder.clone());
+        let row = self.rows.get(encoding);
         let branch = self.shown_picture().and_then(|p| p.branch(encoding));
         if let (Some(row), Some((bin, sink))) = (row, branch) {
             control::force_key_frame(&row, bin, sink);
@@ -249,7 +161,7 @@ impl Show {
             return;
         }
         self.set_own_rate(encoding, rate);
-        let row = self.rows.get(&encoding).map(|row| row.encoder.clone());
+        let row = self.rows.get(encoding);
         let picture = self.shown_picture();
         if let (Some(row), Some(picture)) = (row, picture)
             && let Some((bin, _)) = picture.branch(encoding)
@@ -499,12 +411,12 @@ impl Show {
                     self.slate = None;
                     self.camera = None;
                     self.lost = false;
-                    self.forgive(now);
+                    self.rows.forgive(now);
                     self.prepare();
                 }
                 Action::RestartEncoder(encoding) => self.hang(encoding),
                 Action::NextEncoder(encoding) => {
-                    self.next_encoder(encoding);
+                    self.rows.replace(encoding);
                     self.hang(encoding);
                 }
             }
@@ -533,31 +445,7 @@ impl Show {
             value: None,
         });
         let opener = self.opener(number);
-        let (clock, base_time) = (self.clock.clone(), self.base_time);
-        let refused = self.refused.clone();
-        let thread = std::thread::Builder::new().name("camera-open".into());
-        let spawned = thread.spawn(move || {
-            // From before anything touches a node until nothing here does any
-            // more; the camera has one of its own.
-            let lit = opener.light();
-            let camera = lit.as_ref().map_err(Clone::clone).and_then(|lit| {
-                let picture = opener.open()?;
-                picture.play(&clock, base_time)?;
-                Ok(Box::new(Camera::new(picture, lit.clone())))
-            });
-            let opened = camera.as_ref().ok();
-            let node = opened.and_then(|camera| camera.picture.plan.node.clone());
-            opener.teller.tell(News::Opened(number, camera));
-            // The picture does not wait for them.
-            if let Some(node) = node {
-                set_controls(&node, &opener.config, &mut lock(&refused));
-            }
-        });
-        if let Err(e) = spawned {
-            let error = MediaError::Pipeline {
-                what: "camera".to_owned(),
-                problem: format!("no thread to open it: {e}"),
-            };
+        if let Err(error) = opener.spawn(self.clock.clone(), self.base_time) {
             self.camera_failed(&error, now);
         }
     }
@@ -566,8 +454,9 @@ impl Show {
         Opener {
             config: self.config.clone(),
             led: self.led.clone(),
-            h264: self.rows[&Encoding::H264].encoder.clone(),
+            h264: self.rows.h264(),
             learned: self.learned.clone(),
+            refused: self.refused.clone(),
             teller: self.teller.clone(),
             number,
         }
@@ -644,8 +533,10 @@ impl Show {
 
     /// Puts a fresh encoder for `encoding` on what is shown.
     fn hang(&mut self, encoding: Encoding) {
-        let (Some(output), row) = (self.outputs.get(&encoding).cloned(), self.encoder(encoding))
-        else {
+        let (Some(output), row) = (
+            self.outputs.get(&encoding).cloned(),
+            self.rows.encoder(encoding, &self.config),
+        ) else {
             return;
         };
         let rate = self.rates.get(&encoding).copied().unwrap_or(VideoRate {
@@ -680,63 +571,6 @@ impl Show {
         }
     }
 
-    fn encoder(&mut self, encoding: Encoding) -> Result<Arc<Encoder>, MediaError> {
-        if let Some(row) = self.rows.get(&encoding) {
-            return Ok(row.encoder.clone());
-        }
-        let Found { encoder, .. } = match encoding.tier {
-            0 => self.encoders.best(encoding.codec)?,
-            tier => {
-                let whole = (self.config.width, self.config.height);
-                let size = plan::tier_size(&self.config, whole, tier);
-                self.encoders.beside_best(encoding.codec, size)?
-            }
-        };
-        self.rows.insert(encoding, Row::first(encoder.clone()));
-        Ok(encoder)
-    }
-
-    /// Puts the next one that works in the place of one that failed twice; the
-    /// best again behind the last.
-    fn next_encoder(&mut self, encoding: Encoding) {
-        let Some(failed) = self.rows.get(&encoding).map(|row| row.encoder.clone()) else {
-            return;
-        };
-        let next = match self.encoders.after(&failed.id) {
-            Some(next) => {
-                for warning in &next.report.warnings {
-                    warn!(encoder = %next.encoder.id, "{warning}");
-                }
-                Row {
-                    encoder: next.encoder,
-                    fell_at: Some(Instant::now()),
-                }
-            }
-            None => match self.encoders.best(encoding.codec) {
-                Ok(best) => Row::first(best.encoder),
-                Err(error) => return error!(%error, "no encoder is left"),
-            },
-        };
-        warn!(
-            stream = %encoding, failed = %failed.id, next = %next.encoder.id,
-            "another encoder takes over"
-        );
-        self.rows.insert(encoding, next);
-    }
-
-    /// An encoder that failed after many hours may work again: it is given a
-    /// new chance when nobody would notice.
-    fn forgive(&mut self, now: Instant) {
-        self.rows.retain(|_, row| {
-            row.fell_at
-                .is_none_or(|at| now.saturating_duration_since(at) < FORGIVEN)
-        });
-        // The camera's mode is chosen for what this one takes.
-        self.rows
-            .entry(Encoding::H264)
-            .or_insert_with(|| Row::first(self.first.clone()));
-    }
-
     fn number(&mut self) -> u64 {
         self.numbers += 1;
         self.numbers
@@ -746,89 +580,6 @@ impl Show {
 /// Encoders count frames, not time: of fewer each may be as much larger.
 fn counted_in_frames(rate: VideoRate) -> u32 {
     rate.bits_per_second.saturating_mul(rate.every.max(1))
-}
-
-/// An HDMI bridge streams at the timings that it was last set to.
-fn take_timings(node: &str) {
-    match v4l2::Node::open(Path::new(node)).and_then(|node| node.take_timings()) {
-        Ok(true) => debug!(camera = node, "set to the signal that it receives"),
-        Ok(false) => {}
-        // What comes of it is seen when it streams.
-        Err(error) => debug!(camera = node, %error, "its timings were not set"),
-    }
-}
-
-/// Sets the configured controls. `refused` were logged before: each opening
-/// of the camera would only say them again.
-fn set_controls(node: &str, config: &VideoConfig, refused: &mut Vec<ControlError>) {
-    let errors = controls::apply(node, &config.controls);
-    for error in errors.iter().filter(|error| !refused.contains(error)) {
-        warn!(camera = node, %error, "video.controls: one was not set; correct it or remove it");
-    }
-    *refused = errors;
-}
-
-/// All that is needed to open the camera, on another thread.
-struct Opener {
-    config: VideoConfig,
-    led: Led,
-    h264: Arc<Encoder>,
-    learned: Arc<Mutex<Learned>>,
-    teller: Teller,
-    number: u64,
-}
-
-impl Opener {
-    /// Switches the light on where there is a device to open.
-    fn light(&self) -> Result<Option<Lit>, MediaError> {
-        match self.config.source {
-            VideoSource::V4l2 | VideoSource::Custom => self.led.light().map(Some),
-            VideoSource::Test => Ok(None),
-        }
-    }
-
-    /// Makes the camera's pipeline, or the one that stands for it.
-    fn open(&self) -> Result<Picture, MediaError> {
-        let learned = lock(&self.learned).clone();
-        let plan = plan_picture(&self.config, &self.h264.formats, &learned)?;
-        debug!(picture = %plan.what, "{}", plan.reason);
-        lock(&self.learned).turn_to(plan.node.as_deref());
-        if let Some(node) = &plan.node {
-            take_timings(node);
-        }
-        let (on_flow, on_problem) = (
-            self.teller.on_flow(self.number),
-            self.teller.on_problem(self.number),
-        );
-        let own_h264 = plan.mode.as_ref().is_some_and(|m| m.fourcc == "H264");
-        let picture = Picture::new(plan, on_flow, on_problem)?;
-        if self.config.source == VideoSource::Test
-            && let Some(source) = picture.element("picture")
-        {
-            paint(&source, Caption::Counter);
-        }
-        if own_h264 && let Some(parser) = picture.element_made_by("h264parse") {
-            self.watch_key_frames(&parser);
-        }
-        Ok(picture)
-    }
-
-    /// Learns how far apart the key frames of the camera's own H.264 are.
-    fn watch_key_frames(&self, parser: &gst::Element) {
-        let Some(pad) = parser.static_pad("src") else {
-            return;
-        };
-        let learned = self.learned.clone();
-        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-            if let Some(gst::PadProbeData::Buffer(buffer)) = &info.data
-                && let Some(at) = buffer.pts()
-            {
-                let key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
-                lock(&learned).own_access_unit(at.into(), key);
-            }
-            gst::PadProbeReturn::Ok
-        });
-    }
 }
 
 fn slate(
@@ -843,62 +594,4 @@ fn slate(
         paint(&source, caption);
     }
     Ok(picture)
-}
-
-/// Paints a caption on what `source` makes.
-fn paint(source: &gst::Element, caption: Caption) {
-    let Some(pad) = source.static_pad("src") else {
-        return;
-    };
-    let state = Mutex::new((Painter::new(caption), 0_u64, None));
-    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, probe| {
-        let Some(gst::PadProbeData::Buffer(buffer)) = &mut probe.data else {
-            return gst::PadProbeReturn::Ok;
-        };
-        let (painter, frame, info) = &mut *lock(&state);
-        if info.is_none() {
-            *info = pad
-                .current_caps()
-                .and_then(|caps| gst_video::VideoInfo::from_caps(&caps).ok());
-        }
-        if let Some(info) = info {
-            paint_buffer(painter, buffer.make_mut(), info, *frame);
-            *frame += 1;
-        }
-        gst::PadProbeReturn::Ok
-    });
-}
-
-fn paint_buffer(
-    painter: &mut Painter,
-    buffer: &mut gst::BufferRef,
-    info: &gst_video::VideoInfo,
-    frame: u64,
-) {
-    let Ok(now) = gst::glib::DateTime::now_local() else {
-        return;
-    };
-    let seconds = now.hour() * 3600 + now.minute() * 60 + now.second();
-    let time = seconds as u32 * 1000 + now.microsecond() as u32 / 1000;
-    let Ok(mut map) = buffer.map_writable() else {
-        return;
-    };
-    let (offsets, strides) = (info.offset(), info.stride());
-    if offsets.len() < 3 || map.len() < offsets[2] || offsets[2] < offsets[1] {
-        return;
-    }
-    let (y, chroma) = map.split_at_mut(offsets[1]);
-    let (u, v) = chroma.split_at_mut(offsets[2] - offsets[1]);
-    let (width, height) = (info.width() as usize, info.height() as usize);
-    let plane = |data, i: usize, divide: usize| Plane {
-        data,
-        stride: strides[i].unsigned_abs() as usize,
-        width: width / divide,
-        height: height / divide,
-    };
-    painter.paint(
-        [plane(y, 0, 1), plane(u, 1, 2), plane(v, 2, 2)],
-        time,
-        frame,
-    );
 }

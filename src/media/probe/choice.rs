@@ -12,6 +12,7 @@ use tracing::{debug, warn};
 use super::cache::{self, Cache};
 use super::{Job, Report, child, nodes, probe};
 use crate::config::{Config, VideoConfig};
+use crate::lock::lock;
 use crate::media::MediaError;
 use crate::media::encoder::Encoder;
 use crate::sdp::VideoCodec;
@@ -202,10 +203,7 @@ impl Encoders {
     }
 
     fn check(&self, row: &Arc<Encoder>) -> Checked {
-        let mut known = self
-            .known
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut known = lock(&self.known);
         if let Some(checked) = known.get(&*row.id) {
             return checked.clone();
         }

@@ -1,0 +1,205 @@
+//! The camera of a [`Show`](super::show::Show): how it is opened, and what its
+//! pipeline reports.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Instant;
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use tracing::{debug, warn};
+
+use super::caption::paint;
+use super::own_rate::OwnRate;
+use super::picture::Picture;
+use super::pipeline::{BranchId, OnProblem};
+use super::plan_picture;
+use crate::config::{VideoConfig, VideoSource};
+use crate::lock::lock;
+use crate::media::controls::{self, ControlError};
+use crate::media::encoder::Encoder;
+use crate::media::learned::Learned;
+use crate::media::led::{Led, Lit};
+use crate::media::picture::Caption;
+use crate::media::plan::Carries;
+use crate::media::{MediaError, Waker, v4l2};
+
+/// A camera that is open.
+pub(super) struct Camera {
+    pub picture: Picture,
+    /// When its first frame came out.
+    pub flowing_since: Option<Instant>,
+    /// Where its own H.264 is passed through.
+    pub own_rate: Option<OwnRate>,
+    /// After `picture`: fields are dropped in their order, and the light goes
+    /// off when the device is closed. `None` for a generated picture.
+    _lit: Option<Lit>,
+}
+
+impl Camera {
+    pub fn new(picture: Picture, lit: Option<Lit>) -> Self {
+        Self {
+            own_rate: picture
+                .plan
+                .node
+                .clone()
+                .filter(|_| picture.plan.carries == Carries::H264)
+                .and_then(|node| OwnRate::new(node, lit.clone())),
+            picture,
+            flowing_since: None,
+            _lit: lit,
+        }
+    }
+
+    pub fn shares_buffers(&self) -> bool {
+        self.picture.plan.description.contains(" io-mode=dmabuf")
+    }
+}
+
+/// What pipelines report from their own threads. The number tells them apart:
+/// news of a pipeline that was closed since is no news.
+pub(super) enum News {
+    Opened(u64, Result<Box<Camera>, MediaError>),
+    Flows(u64),
+    Problem(u64, Option<BranchId>, MediaError),
+}
+
+/// Sends news and wakes the thread that reads them.
+#[derive(Clone)]
+pub(super) struct Teller {
+    pub news: mpsc::Sender<News>,
+    pub waker: Option<Waker>,
+}
+
+impl Teller {
+    pub fn tell(&self, news: News) {
+        let _ = self.news.send(news);
+        if let Some(waker) = &self.waker {
+            waker.wake();
+        }
+    }
+
+    pub fn on_problem(&self, number: u64) -> OnProblem {
+        let this = self.clone();
+        Arc::new(move |branch, error| this.tell(News::Problem(number, branch, error)))
+    }
+
+    fn on_flow(&self, number: u64) -> impl Fn() + Send + Sync + 'static {
+        let this = self.clone();
+        move || this.tell(News::Flows(number))
+    }
+}
+
+/// All that is needed to open the camera, on another thread.
+pub(super) struct Opener {
+    pub config: VideoConfig,
+    pub led: Led,
+    pub h264: Arc<Encoder>,
+    pub learned: Arc<Mutex<Learned>>,
+    /// What the log says of the controls that could not be set.
+    pub refused: Arc<Mutex<Vec<ControlError>>>,
+    pub teller: Teller,
+    pub number: u64,
+}
+
+impl Opener {
+    /// Opens it on a thread of its own, which tells of it.
+    pub fn spawn(self, clock: gst::Clock, base_time: gst::ClockTime) -> Result<(), MediaError> {
+        let thread = std::thread::Builder::new().name("camera-open".into());
+        let spawned = thread.spawn(move || {
+            // From before anything touches a node until nothing here does any
+            // more; the camera has one of its own.
+            let lit = self.light();
+            let camera = lit.as_ref().map_err(Clone::clone).and_then(|lit| {
+                let picture = self.open()?;
+                picture.play(&clock, base_time)?;
+                Ok(Box::new(Camera::new(picture, lit.clone())))
+            });
+            let opened = camera.as_ref().ok();
+            let node = opened.and_then(|camera| camera.picture.plan.node.clone());
+            self.teller.tell(News::Opened(self.number, camera));
+            // The picture does not wait for them.
+            if let Some(node) = node {
+                set_controls(&node, &self.config, &mut lock(&self.refused));
+            }
+        });
+        match spawned {
+            Ok(_) => Ok(()),
+            Err(e) => Err(MediaError::Pipeline {
+                what: "camera".to_owned(),
+                problem: format!("no thread to open it: {e}"),
+            }),
+        }
+    }
+
+    /// Switches the light on where there is a device to open.
+    fn light(&self) -> Result<Option<Lit>, MediaError> {
+        match self.config.source {
+            VideoSource::V4l2 | VideoSource::Custom => self.led.light().map(Some),
+            VideoSource::Test => Ok(None),
+        }
+    }
+
+    /// Makes the camera's pipeline, or the one that stands for it.
+    pub fn open(&self) -> Result<Picture, MediaError> {
+        let learned = lock(&self.learned).clone();
+        let plan = plan_picture(&self.config, &self.h264.formats, &learned)?;
+        debug!(picture = %plan.what, "{}", plan.reason);
+        lock(&self.learned).turn_to(plan.node.as_deref());
+        if let Some(node) = &plan.node {
+            take_timings(node);
+        }
+        let (on_flow, on_problem) = (
+            self.teller.on_flow(self.number),
+            self.teller.on_problem(self.number),
+        );
+        let own_h264 = plan.mode.as_ref().is_some_and(|m| m.fourcc == "H264");
+        let picture = Picture::new(plan, on_flow, on_problem)?;
+        if self.config.source == VideoSource::Test
+            && let Some(source) = picture.element("picture")
+        {
+            paint(&source, Caption::Counter);
+        }
+        if own_h264 && let Some(parser) = picture.element_made_by("h264parse") {
+            self.watch_key_frames(&parser);
+        }
+        Ok(picture)
+    }
+
+    /// Learns how far apart the key frames of the camera's own H.264 are.
+    fn watch_key_frames(&self, parser: &gst::Element) {
+        let Some(pad) = parser.static_pad("src") else {
+            return;
+        };
+        let learned = self.learned.clone();
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            if let Some(gst::PadProbeData::Buffer(buffer)) = &info.data
+                && let Some(at) = buffer.pts()
+            {
+                let key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+                lock(&learned).own_access_unit(at.into(), key);
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
+}
+
+/// An HDMI bridge streams at the timings that it was last set to.
+fn take_timings(node: &str) {
+    match v4l2::Node::open(Path::new(node)).and_then(|node| node.take_timings()) {
+        Ok(true) => debug!(camera = node, "set to the signal that it receives"),
+        Ok(false) => {}
+        // What comes of it is seen when it streams.
+        Err(error) => debug!(camera = node, %error, "its timings were not set"),
+    }
+}
+
+/// Sets the configured controls. `refused` were logged before: each opening
+/// of the camera would only say them again.
+fn set_controls(node: &str, config: &VideoConfig, refused: &mut Vec<ControlError>) {
+    let errors = controls::apply(node, &config.controls);
+    for error in errors.iter().filter(|error| !refused.contains(error)) {
+        warn!(camera = node, %error, "video.controls: one was not set; correct it or remove it");
+    }
+    *refused = errors;
+}

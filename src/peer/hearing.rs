@@ -1,0 +1,97 @@
+//! What a connection is told: by the crate's handlers, and by its viewer's RTCP.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+use tracing::debug;
+use webrtc::data_channel::DataChannel;
+use webrtc::peer_connection::{
+    PeerConnectionEventHandler, RTCIceCandidateInit, RTCIceConnectionState,
+    RTCPeerConnectionIceEvent, RTCPeerConnectionState,
+};
+
+use super::Peers;
+use super::estimate::Path;
+use super::feedback::Listener;
+use super::quality::Seat;
+use crate::agent::{PeerEvent, SessionId};
+use crate::lock::lock;
+
+/// What a connection's handlers have heard and its task not yet taken.
+pub(super) const HEARD: usize = 256;
+
+/// What a connection's handlers hear.
+pub(super) enum Heard {
+    Candidate(RTCIceCandidateInit),
+    State(RTCPeerConnectionState),
+    /// ICE has a pair; DTLS is next.
+    Paired,
+    Channel(Arc<dyn DataChannel>),
+}
+
+pub(super) struct Handler(pub mpsc::Sender<Heard>);
+
+#[async_trait::async_trait]
+impl PeerConnectionEventHandler for Handler {
+    async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
+        if let Ok(candidate) = event.candidate.to_json() {
+            let _ = self.0.try_send(Heard::Candidate(candidate));
+        }
+    }
+
+    async fn on_ice_connection_state_change(&self, state: RTCIceConnectionState) {
+        if state == RTCIceConnectionState::Connected {
+            let _ = self.0.try_send(Heard::Paired);
+        }
+    }
+
+    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
+        let _ = self.0.try_send(Heard::State(state));
+    }
+
+    async fn on_data_channel(&self, channel: Arc<dyn DataChannel>) {
+        let _ = self.0.try_send(Heard::Channel(channel));
+    }
+}
+
+/// What a viewer says by RTCP goes to the agent, to the encoder and to what is
+/// known of his path.
+pub(super) struct Told {
+    pub session: SessionId,
+    pub shared: Arc<Peers>,
+    pub seat: Arc<Seat>,
+    pub path: Path,
+    /// Where his RTCP comes from.
+    pub address: Arc<Mutex<Option<IpAddr>>>,
+}
+
+impl Listener for Told {
+    fn alive(&self) {
+        let events = &self.shared.events;
+        let _ = events.try_send((self.session, PeerEvent::Rtcp));
+    }
+
+    fn key_frame(&self) {
+        debug!(session = %self.session, "the viewer asks for a key frame");
+        self.seat.request_key_frame();
+    }
+
+    fn address(&self, address: IpAddr) {
+        *lock(&self.address) = Some(address);
+        let remembered = lock(&self.shared.memory).get(address, Instant::now());
+        if let Some(bits_per_second) = remembered {
+            debug!(bits_per_second, "the path is remembered");
+            self.path.restart(bits_per_second);
+        }
+    }
+
+    fn remb(&self, bits_per_second: u32, now: Instant) {
+        self.path.remb(bits_per_second, self.shared.bounds(), now);
+    }
+
+    fn sound_lost(&self, fraction: f64, now: Instant) {
+        self.path.sound_lost(fraction, now);
+    }
+}

@@ -1,0 +1,177 @@
+//! How a connection is made: its settings, its servers, its tracks.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rtc::ice::mdns::MulticastDnsMode;
+use rtc::media_stream::MediaStreamTrack;
+use rtc::peer_connection::transport::RTCIceServer;
+use rtc::rtp_transceiver::rtp_sender::{
+    RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RTCRtpRtxParameters,
+    RtpCodecKind,
+};
+use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
+use webrtc::peer_connection::{
+    MediaEngine, PeerConnection, PeerConnectionBuilder, RTCConfigurationBuilder, Registry,
+    SettingEngineBuilder, SrtpProtectionProfile,
+};
+use webrtc::rtp_transceiver::RtpSender;
+
+use super::batch::Batching;
+use super::hearing::{Handler, Heard};
+use super::roaming::Roaming;
+use super::{Peers, channel};
+use crate::media::{Stream, Watch};
+use crate::sdp::Offer;
+
+/// The stream id of both tracks: the original page shows the stream of the
+/// last track it is told of.
+const STREAM_ID: &str = "camera";
+/// Between our own ends 40 ms connects several times as fast as the default
+/// 200 ms, and costs a few small packets.
+const ICE_CHECK_INTERVAL: Duration = Duration::from_millis(40);
+/// Checks of a pair before it is given up; 6 s at the interval above.
+const ICE_CHECKS: u16 = 150;
+/// A viewer of whom nothing is heard for so long is not reachable, and is sent
+/// no media. A browser checks at least every 2.5 s.
+const UNREACHABLE: Duration = Duration::from_secs(4);
+/// And after so long more ICE gives up, and no longer looks for him. The agent
+/// ends his session before.
+const ICE_GIVES_UP: Duration = Duration::from_secs(90);
+/// How often a viewer is checked, and so the longest time until a path that is
+/// back is used again: two small packets a second.
+const ICE_KEEP_ALIVE: Duration = Duration::from_millis(500);
+/// What a viewer may have on its way to us over data channels: far more than
+/// the longest message of the protocol.
+const RECEIVE_BUFFER: u32 = 128 * 1024;
+
+/// A track of ours.
+pub(super) struct Outlet {
+    pub stream: Stream,
+    pub track: Arc<TrackLocalStaticRTP>,
+    pub sender: Arc<dyn RtpSender>,
+    pub ssrc: u32,
+    /// Until it is sent.
+    pub watch: Option<Watch>,
+    pub task: Option<AbortHandle>,
+}
+
+/// Opens a connection's sockets.
+pub(super) async fn build(
+    shared: &Peers,
+    user: &str,
+    engine: MediaEngine,
+    interceptors: Registry,
+    tell: mpsc::Sender<Heard>,
+    roaming: Arc<Roaming>,
+    mdns: MulticastDnsMode,
+) -> webrtc::error::Result<Box<dyn PeerConnection>> {
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    let servers = shared
+        .ice
+        .at(now, user)
+        .into_iter()
+        .map(|s| RTCIceServer {
+            urls: s.urls,
+            username: s.username,
+            credential: s.credential,
+        })
+        .collect();
+    let configuration = RTCConfigurationBuilder::new()
+        .with_ice_servers(servers)
+        .with_certificates(vec![shared.certificate.clone()])
+        .build();
+    let settings = SettingEngineBuilder::new()
+        .with_multicast_dns_mode(mdns)
+        .with_include_loopback_candidate(true)
+        .with_ice_connection_attempts(Some(ICE_CHECK_INTERVAL), Some(ICE_CHECKS))
+        .with_ice_timeouts(Some(UNREACHABLE), Some(ICE_GIVES_UP), Some(ICE_KEEP_ALIVE))
+        // A viewer restarts ICE when the path is lost: his way to us may have
+        // changed, or ours. So a restart looks for our addresses again.
+        .with_discard_local_candidates_during_ice_restart(true)
+        .with_host_acceptance_min_wait(None)
+        .with_srflx_acceptance_min_wait(None)
+        .with_prflx_acceptance_min_wait(None)
+        .with_sctp_max_receive_buffer_size(RECEIVE_BUFFER)
+        // AES-GCM goes through ring, which uses what the CPU has.
+        .with_srtp_protection_profiles(vec![
+            SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
+            SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
+        ])
+        .build();
+    let connection = PeerConnectionBuilder::new()
+        .with_configuration(configuration)
+        .with_setting_engine(settings)
+        .with_media_engine(engine)
+        .with_interceptor_registry(interceptors)
+        .with_handler(Arc::new(Handler(tell)))
+        .with_runtime(Arc::new(Batching::over(roaming)))
+        .with_udp_addrs(shared.addresses.clone())
+        .with_data_channel_send_buffer_limit(channel::SEND_BUFFER)
+        .build()
+        .await?;
+    Ok(Box::new(connection))
+}
+
+/// Adds a track of ours for a section of the offer.
+pub(super) async fn add_track(
+    connection: &dyn PeerConnection,
+    stream: Stream,
+    codec: RTCRtpCodec,
+    watch: Watch,
+    offer: &Offer,
+) -> webrtc::error::Result<Outlet> {
+    let (kind, rtx, label) = match stream {
+        Stream::Video(_) => (
+            RtpCodecKind::Video,
+            offer.video.rtx.map(|_| RTCRtpRtxParameters {
+                ssrc: fastrand::u32(1..),
+            }),
+            "video",
+        ),
+        Stream::Audio => (RtpCodecKind::Audio, None, "audio"),
+    };
+    let ssrc = fastrand::u32(1..);
+    let track = Arc::new(TrackLocalStaticRTP::new(MediaStreamTrack::new(
+        STREAM_ID.to_owned(),
+        format!("{STREAM_ID}-{label}"),
+        label.to_owned(),
+        kind,
+        vec![RTCRtpEncodingParameters {
+            rtp_coding_parameters: RTCRtpCodingParameters {
+                ssrc: Some(ssrc),
+                rtx,
+                ..Default::default()
+            },
+            codec,
+            ..Default::default()
+        }],
+    )));
+    let transceiver = connection
+        .add_transceiver_from_track(
+            track.clone(),
+            Some(RTCRtpTransceiverInit {
+                direction: RTCRtpTransceiverDirection::Sendrecv,
+                streams: vec![STREAM_ID.to_owned()],
+                ..Default::default()
+            }),
+        )
+        .await?;
+    let sender = transceiver
+        .sender()
+        .await?
+        .ok_or(webrtc::error::Error::ErrRTPSenderNotExisted)?;
+    Ok(Outlet {
+        stream,
+        track,
+        sender,
+        ssrc,
+        watch: Some(watch),
+        task: None,
+    })
+}
