@@ -72,6 +72,7 @@ pub(super) async fn serve(
             }
         }
     };
+    let choice = seat.choice();
     let mut talk = Talk {
         status: shared.hub.status(),
         controls: shared
@@ -79,15 +80,18 @@ pub(super) async fn serve(
             .are_allowed()
             .then(|| shared.controls.known()),
         channel,
+        // Where there is no choice, it need not be told.
+        outgoing: Outgoing {
+            status: true,
+            qualities: *choice.borrow() > 1,
+            ..Outgoing::default()
+        },
+        choice,
         seat,
         observer,
         stats_due: None,
         work,
         refusals,
-        outgoing: Outgoing {
-            status: true,
-            ..Outgoing::default()
-        },
         limiter: Limiter::new(Instant::now()),
         was_live: false,
         garbage: false,
@@ -104,6 +108,7 @@ pub(super) async fn serve(
 struct Outgoing {
     status: bool,
     controls: bool,
+    qualities: bool,
     stats: bool,
     /// The newest ping that was not answered yet.
     pong: Option<u32>,
@@ -114,6 +119,7 @@ impl Outgoing {
     fn is_empty(&self) -> bool {
         !self.status
             && !self.controls
+            && !self.qualities
             && !self.stats
             && self.pong.is_none()
             && self.errors.is_empty()
@@ -123,6 +129,8 @@ impl Outgoing {
 struct Talk {
     channel: Arc<dyn DataChannel>,
     seat: Arc<Seat>,
+    /// How many qualities there are.
+    choice: watch::Receiver<usize>,
     observer: Observer,
     /// When he is next told how his stream goes, if he asked.
     stats_due: Option<Instant>,
@@ -164,6 +172,7 @@ impl Talk {
                 },
                 Ok(()) = self.status.changed() => self.outgoing.status = true,
                 Ok(()) = controls_changed => self.outgoing.controls = true,
+                Ok(()) = self.choice.changed() => self.outgoing.qualities = true,
                 () = stats_due => {
                     self.outgoing.stats = true;
                     self.stats_due = Some(Instant::now() + STATS_INTERVAL);
@@ -255,6 +264,13 @@ impl Talk {
                 return Ok(());
             }
             self.outgoing.controls = false;
+        }
+        if self.outgoing.qualities {
+            let count = *self.choice.borrow_and_update();
+            if !self.try_send(&messages::qualities(count)).await? {
+                return Ok(());
+            }
+            self.outgoing.qualities = false;
         }
         if self.outgoing.stats {
             let stats = self.observer.look(Instant::now());

@@ -192,6 +192,12 @@ fn control(control: &CameraControl) -> Value {
     message
 }
 
+/// How many qualities a viewer can choose from with `quality`, the best first;
+/// he has not chosen yet.
+pub fn qualities(count: usize) -> String {
+    json!({"type": "qualities", "count": count}).to_string()
+}
+
 /// How the stream goes.
 pub fn stats(stats: &Stats) -> String {
     #[derive(Serialize)]

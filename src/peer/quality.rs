@@ -50,6 +50,8 @@ struct State {
 /// The qualities of all viewers of a device.
 pub struct Quality {
     hub: Hub,
+    /// How many tiers there are.
+    count: watch::Sender<usize>,
     state: Mutex<State>,
 }
 
@@ -66,6 +68,7 @@ impl Quality {
     pub fn new(hub: Hub, settings: Settings) -> Arc<Self> {
         Arc::new(Self {
             hub,
+            count: watch::Sender::new(settings.tiers.len()),
             state: Mutex::new(State {
                 settings,
                 tiers: HashMap::new(),
@@ -123,6 +126,8 @@ impl Quality {
     /// known of his path.
     pub fn replace(&self, settings: Settings) {
         let now = Instant::now();
+        // Told also where it is the same: what viewers chose is forgotten.
+        self.count.send_replace(settings.tiers.len());
         let mut state = self.lock();
         state.settings = settings;
         let State {
@@ -292,6 +297,11 @@ impl Seat {
         } else {
             debug!("a key frame would cost the others too much");
         }
+    }
+
+    /// How many tiers he can choose from; told again when his choice is void.
+    pub fn choice(&self) -> watch::Receiver<usize> {
+        self.quality.count.subscribe()
     }
 
     /// He wants this tier, or what suits his path.

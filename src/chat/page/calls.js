@@ -260,6 +260,9 @@ export class Calls {
       case "pong":
         this.#ui.stats.told(message);
         break;
+      case "qualities":
+        this.#ui.stats.qualities(message.count);
+        break;
       case "error":
         if (message.about === "control") this.#ui.camera.problem(String(message.text));
         break;

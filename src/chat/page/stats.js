@@ -6,11 +6,13 @@
 // against this machine's clock.
 
 import { latency } from "./latency.js";
-import { bitrateWords, connectionWords, tierWords } from "./words.js";
+import { bitrateWords, connectionWords, qualityWords, tierWords } from "./words.js";
 
 const LOOK_MS = 1000;
 /** A device that was asked and tells nothing for so long is asked again. */
 const ASK_AGAIN_MS = 3000;
+/** More qualities than this no device has. */
+const MOST_QUALITIES = 8;
 /** Pings of which the one with the shortest way counts. */
 const PINGS = 10;
 
@@ -31,6 +33,7 @@ export class StatsPanel {
   #tell;
   #pc = null;
   #rows;
+  #choice;
   #timer = 0;
   #before = null;
   #device = null;
@@ -54,6 +57,11 @@ export class StatsPanel {
       return { row, value, of };
     });
     panel.querySelector("dl").append(...this.#rows.map(({ row }) => row));
+    this.#choice = panel.querySelector("select");
+    this.#choice.onchange = () => {
+      const tier = this.#choice.value === "" ? null : Number(this.#choice.value);
+      this.#tell({ type: "quality", tier });
+    };
   }
 
   /** The connection to look at, or null. */
@@ -64,6 +72,7 @@ export class StatsPanel {
     this.#askedAt = -Infinity;
     this.#panel.querySelector(".words").textContent = "";
     for (const { row } of this.#rows) row.hidden = true;
+    this.qualities(0);
     this.#run();
   }
 
@@ -74,6 +83,19 @@ export class StatsPanel {
     this.#askedAt = -Infinity;
     this.#device = null;
     this.#run();
+  }
+
+  /** The device has so many qualities, and leaves none chosen. */
+  qualities(count) {
+    const known = Number.isInteger(count) ? Math.min(Math.max(count, 0), MOST_QUALITIES) : 0;
+    const tiers = [null, ...Array(known).keys()];
+    this.#choice.replaceChildren(...tiers.map((tier) => {
+      const option = document.createElement("option");
+      option.value = tier ?? "";
+      option.textContent = qualityWords(tier);
+      return option;
+    }));
+    this.#choice.parentElement.hidden = known < 2;
   }
 
   /** A `stats` or `pong` message of the device. */

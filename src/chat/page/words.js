@@ -82,6 +82,12 @@ export function tierWords(tier, thinned) {
   return thinned ? `${what}, as much as gets through` : what;
 }
 
+/** A quality that can be chosen; `null` is the device's choice. */
+export function qualityWords(tier) {
+  if (tier === null) return "what the connection carries";
+  return `always the ${tierWords(tier, false)}`;
+}
+
 /** A control's name, for people: "White balance automatic". */
 export function controlWords(name) {
   const text = name.replaceAll("_", " ");
