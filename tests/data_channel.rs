@@ -15,6 +15,10 @@ fn is_live(message: &serde_json::Value) -> bool {
     message["type"] == "status" && message["video"]["state"] == "live"
 }
 
+fn comes_unasked(message: &serde_json::Value) -> bool {
+    message["type"] == "status" || message["type"] == "qualities"
+}
+
 #[tokio::test]
 async fn a_viewer_with_a_channel_is_told_the_status_and_one_without_is_answered_as_ever() {
     let chat = Chat::start().await;
@@ -41,8 +45,15 @@ async fn a_viewer_with_a_channel_is_told_the_status_and_one_without_is_answered_
         );
         let types: Vec<_> = h.messages.iter().map(|m| &m["type"]).collect();
         assert!(
-            types.iter().all(|t| *t == "status"),
+            h.messages.iter().all(comes_unasked),
             "nothing else: {types:?}"
+        );
+        let qualities = h.messages.iter().filter(|m| m["type"] == "qualities");
+        let qualities: Vec<_> = qualities.map(|m| m["count"].as_u64()).collect();
+        assert_eq!(
+            qualities,
+            [Some(2)],
+            "the whole picture and the smaller one"
         );
     });
 
@@ -232,7 +243,7 @@ async fn who_asks_is_told_how_his_stream_goes_and_what_time_it_is_there() {
     viewer.told("live", is_live).await;
     other.told("live", is_live).await;
     viewer.watch(15).await;
-    viewer.heard(|h| assert!(h.messages.iter().all(|m| m["type"] == "status")));
+    viewer.heard(|h| assert!(h.messages.iter().all(comes_unasked)));
 
     viewer
         .tell(r#"{"type":"ping","id":7}"#)
@@ -319,7 +330,7 @@ async fn who_asks_is_told_how_his_stream_goes_and_what_time_it_is_there() {
         .await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     viewer.heard(|h| assert_eq!(told(h).len(), told_so_far, "he asked for no more"));
-    other.heard(|h| assert!(h.messages.iter().all(|m| m["type"] == "status")));
+    other.heard(|h| assert!(h.messages.iter().all(comes_unasked)));
     device.stop().await;
     chat.stop().await;
 }

@@ -73,6 +73,8 @@ pub(super) async fn serve(
         }
     };
     let choice = seat.choice();
+    // Where there is none, it need not be told.
+    let has_choice = *choice.borrow() > 1;
     let mut talk = Talk {
         status: shared.hub.status(),
         controls: shared
@@ -80,10 +82,9 @@ pub(super) async fn serve(
             .are_allowed()
             .then(|| shared.controls.known()),
         channel,
-        // Where there is no choice, it need not be told.
         outgoing: Outgoing {
             status: true,
-            qualities: *choice.borrow() > 1,
+            qualities: has_choice,
             ..Outgoing::default()
         },
         choice,
