@@ -18,9 +18,20 @@ use tokio::time::sleep;
 /// What tests/lab/guest/ plays.
 const TONE_HZ: f64 = 1000.0;
 
-/// The camera gives 30 frames a second. So many come through emulation when the
-/// two real processors have nothing else to do, about 20 when they do.
-const FRAMES_PER_SECOND: f64 = 15.0;
+/// The camera gives 30 frames a second, of which an emulated processor encodes
+/// between 8 and all, as the machine has time; vm_devices.rs has the smaller
+/// picture that always gets through whole. A picture that moves has so many …
+const FRAMES_PER_SECOND: f64 = 5.0;
+/// … and this share of those that the device says it sent.
+const SHOWN: f64 = 0.75;
+
+/// Collects what the device says of its stream.
+const ASK: &str = "(globalThis.sent = [],
+    cameraAgent.channel.addEventListener('message', ({ data }) => {
+        const message = JSON.parse(data);
+        if (message.type === 'stats') sent.push(message.fps);
+    }),
+    cameraAgent.channel.send(JSON.stringify({ type: 'stats', on: true })))";
 /// For what follows at once.
 const SLACK: Duration = Duration::from_secs(2);
 
@@ -38,6 +49,7 @@ async fn a_browser_sees_the_camera_and_hears_the_microphone() {
 
     // The first seconds are for the encoder and the jitter buffer to settle.
     sleep(Duration::from_secs(2)).await;
+    viewer.js(ASK).await;
     let (begun, frames) = (Instant::now(), viewer.frames_decoded().await);
     let energy = viewer.audio_energy().await;
     let before = row(&viewer).await;
@@ -45,8 +57,17 @@ async fn a_browser_sees_the_camera_and_hears_the_microphone() {
     let decoded = viewer.frames_decoded().await - frames;
     let rate = decoded / begun.elapsed().as_secs_f64();
     let freezes = viewer.inbound("video", "freezeCount").await;
-    println!("{rate:.1} frames a second decoded; freezes so far: {freezes:?}");
+    let told = viewer.js("sent").await;
+    let told = told.as_array().cloned().unwrap_or_default();
+    let told: Vec<_> = told.iter().filter_map(|fps| fps.as_f64()).collect();
+    let sent = told.iter().sum::<f64>() / told.len() as f64;
+    println!("{rate:.1} frames a second decoded of {sent:.1}; freezes so far: {freezes:?}");
+    assert!(told.len() >= 5, "told how it goes {} times", told.len());
     assert!(rate >= FRAMES_PER_SECOND, "{rate:.1} frames a second");
+    assert!(
+        rate >= SHOWN * sent,
+        "{rate:.1} of {sent:.1} frames a second"
+    );
 
     let after = row(&viewer).await;
     assert_bars(&after);
