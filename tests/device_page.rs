@@ -516,6 +516,12 @@ async fn a_viewer_chooses_a_quality_in_the_overlay_where_there_is_more_than_one(
                 ),
             )
             .await;
+        alice
+            .until_js(
+                "a choice is no fault of the connection",
+                "document.querySelector('#stats .words').textContent === 'Good connection'",
+            )
+            .await;
     }
     alice.clean_console().await;
 }

@@ -136,6 +136,7 @@ export class StatsPanel {
     this.measured = before && {
       ...between(before, present),
       ...ofDevice(this.#device),
+      chosen: this.#choice.value !== "",
       latency: latency(receiver, present.video, this.#clock.offset),
     };
     this.#show();

@@ -59,14 +59,14 @@ export function statusWords({ video, audio }) {
 const POOR = { loss: 0.03, roundTrip: 400, fps: 12, latency: 800 };
 
 /** How the connection is, from what was measured in the last second; `null` where nothing comes yet. */
-export function connectionWords({ loss, roundTrip, fps, latency, frozen, tier, thinned }) {
+export function connectionWords({ loss, roundTrip, fps, latency, frozen, tier, thinned, chosen }) {
   if (fps === undefined) return null;
   const why = [];
   if (frozen) why.push("the picture stood still");
   else if (fps < POOR.fps) why.push("few pictures come");
   if (loss > POOR.loss) why.push("packets get lost");
   if (roundTrip > POOR.roundTrip || latency > POOR.latency) why.push("the way is slow");
-  if (thinned || tier > 0) why.push("it does not carry the whole picture");
+  if (thinned || (tier > 0 && !chosen)) why.push("it does not carry the whole picture");
   if (why.length === 0) return { kind: "good", text: "Good connection" };
   return { kind: "poor", text: `Poor connection: ${why.join(", ")}` };
 }
