@@ -126,8 +126,6 @@ impl Quality {
     /// known of his path.
     pub fn replace(&self, settings: Settings) {
         let now = Instant::now();
-        // Told also where it is the same: what viewers chose is forgotten.
-        self.count.send_replace(settings.tiers.len());
         let mut state = self.lock();
         state.settings = settings;
         let State {
@@ -146,6 +144,9 @@ impl Quality {
                 thinned: false,
             });
         }
+        // Told also where it is the same: what viewers chose is forgotten, and
+        // what they choose on hearing of it is not.
+        self.count.send_replace(settings.tiers.len());
         self.poll(&mut state, now);
     }
 
