@@ -9,6 +9,7 @@ pub mod coturn;
 pub mod cuttable;
 pub mod desk;
 pub mod device;
+pub mod driver;
 pub mod faults;
 pub mod inside;
 pub mod lab;
