@@ -1,17 +1,19 @@
 //! WebDriver's programs, each for one browser, and plain requests to them.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::net::TcpSocket;
+use tokio::process::{Child, ChildStdout, Command};
 
-/// chromedriver on a port of its own choice, killed when dropped.
+/// chromedriver on a port of its own, killed when dropped.
 pub async fn driver() -> (Child, u16) {
+    let port = HeldPort::find();
     let mut child = Command::new("chromedriver")
-        .arg("--port=0")
+        .arg(format!("--port={}", port.number))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .kill_on_drop(true)
@@ -20,16 +22,64 @@ pub async fn driver() -> (Child, u16) {
             panic!("chromedriver: {e}; install it: apt-get install chromium chromium-driver")
         });
     let stdout = child.stdout.take().expect("it is piped");
+    said(stdout, "started successfully on port ").await;
+    (child, port.number)
+}
+
+/// What follows `words` in the first line that has them.
+async fn said(stdout: ChildStdout, words: &str) -> String {
     let mut lines = BufReader::new(stdout).lines();
+    let mut all = String::new();
     while let Some(line) = lines.next_line().await.unwrap() {
-        if let Some((_, port)) = line.split_once("started successfully on port ") {
-            let port = port.trim_end_matches('.').parse().unwrap();
+        if let Some((_, rest)) = line.split_once(words) {
             // Somebody has to read on, or it blocks.
             tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-            return (child, port);
+            return rest.trim_end_matches('.').to_owned();
+        }
+        all = format!("{all}\n{line}");
+    }
+    panic!("the driver did not start; it said:{all}");
+}
+
+/// A port that is free for IPv4 and for IPv6, and stays so while it is held.
+///
+/// chromedriver wants the same number for both. Asked to choose (`--port=0`), it
+/// takes one that is free for IPv6 and ends where somebody, another test's server
+/// say, has that number for IPv4. A socket that does not listen keeps a number
+/// from everybody but those who ask for just this one with SO_REUSEADDR, as
+/// chromedriver does.
+struct HeldPort {
+    number: u16,
+    _sockets: [Option<TcpSocket>; 2],
+}
+
+impl HeldPort {
+    fn find() -> Self {
+        loop {
+            let first = bound((Ipv4Addr::LOCALHOST, 0).into()).expect("a port is free");
+            let number = first.local_addr().expect("it is bound").port();
+            match bound((Ipv6Addr::LOCALHOST, number).into()) {
+                Err(e) if e.kind() == ErrorKind::AddrInUse => {}
+                // A machine need not have IPv6.
+                second => {
+                    return Self {
+                        number,
+                        _sockets: [Some(first), second.ok()],
+                    };
+                }
+            }
         }
     }
-    panic!("chromedriver did not start");
+}
+
+fn bound(to: SocketAddr) -> std::io::Result<TcpSocket> {
+    let socket = match to {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(to)?;
+    Ok(socket)
 }
 
 /// One HTTP request to chromedriver, blocking: also usable while dropping.
