@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, ConfigError, IceConfig, IceServerConfig, LogFormat, VideoSource};
+use crate::ice::IceUrl;
 use crate::media::probe::child::COMMAND as PROBE;
 use crate::wire::DEFAULT_PORT;
 
@@ -166,8 +167,8 @@ pub struct Chat {
     /// STUN server for the page, stun:host:port; may be repeated.
     #[arg(long, value_name = "URL")]
     pub stun: Vec<String>,
-    /// TURN server for the page, turn:host:port; may be repeated. Needs
-    /// --turn-secret-file.
+    /// TURN server for the page, turn:host:port?transport=udp (or tcp), or
+    /// turns:host:port; may be repeated. Needs --turn-secret-file.
     #[arg(long, value_name = "URL", requires = "turn_secret_file")]
     pub turn: Vec<String>,
     /// File with the secret shared with the TURN server (coturn's
@@ -181,6 +182,21 @@ pub struct Chat {
     /// How log lines look.
     #[arg(long, value_enum, default_value = "human")]
     pub log_format: LogFormat,
+}
+
+/// Addresses of one kind of server. Not read by clap, which says a bad one again
+/// with the password that may be in it.
+fn urls(key: &'static str, texts: &[String], turn: bool) -> Result<Vec<IceUrl>, ConfigError> {
+    let read = |text: &String| {
+        let problem = match text.parse::<IceUrl>() {
+            Ok(url) if url.turn == turn => return Ok(url),
+            Ok(url) if url.turn => format!("{url} is a TURN server, which --turn is for"),
+            Ok(url) => format!("{url} is a STUN server, which --stun is for"),
+            Err(error) => error.to_string(),
+        };
+        Err(ConfigError::Value { key, problem })
+    };
+    texts.iter().map(read).collect()
 }
 
 impl Chat {
@@ -201,7 +217,7 @@ impl Chat {
         let mut config = Config::default();
         if !self.stun.is_empty() {
             config.ice.servers.push(IceServerConfig {
-                urls: self.stun.clone(),
+                urls: urls("--stun", &self.stun, false)?,
                 username: None,
                 credential_file: None,
                 secret_file: None,
@@ -209,7 +225,7 @@ impl Chat {
         }
         if !self.turn.is_empty() {
             config.ice.servers.push(IceServerConfig {
-                urls: self.turn.clone(),
+                urls: urls("--turn", &self.turn, true)?,
                 username: None,
                 credential_file: None,
                 secret_file: self.turn_secret_file.clone(),
@@ -295,6 +311,37 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_chat_server_takes_the_addresses_that_a_device_takes() {
+        let chat = |arguments: &[&str]| {
+            let cli = Cli::parse_from(["camera-agent", "chat"].iter().chain(arguments));
+            match cli.command {
+                Command::Chat(chat) => chat.ice().map_err(|e| e.to_string()),
+                other => panic!("{other:?}"),
+            }
+        };
+        let good = [
+            "--stun",
+            "stun:a",
+            "--turn",
+            "turns:b",
+            "--turn-secret-file",
+            "/x",
+        ];
+        assert_eq!(chat(&good).expect("valid").servers.len(), 2);
+        for (bad, words) in [
+            (["--stun", "stun://a"].as_slice(), "write \"stun:a\""),
+            (&["--stun", "turn:a"], "--turn is for"),
+            (
+                &["--turn", "turn:a?transport=UDP", "--turn-secret-file", "/x"],
+                "write \"turn:a?transport=udp\"",
+            ),
+        ] {
+            let error = chat(bad).expect_err("refused");
+            assert!(error.contains(words), "{error}");
+        }
     }
 
     #[test]

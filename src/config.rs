@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 pub use encoders::{EncoderCodec, EncoderConfig, EncoderRateUnit, Scalar};
 
+use crate::ice::IceUrl;
 use crate::wire::UserName;
 
 /// Why a configuration cannot be used. Each names the key or the file, and
@@ -300,8 +301,9 @@ pub struct IceConfig {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IceServerConfig {
-    /// `stun:host:port` or `turn:host:port?transport=udp`.
-    pub urls: Vec<String>,
+    /// `stun:host:port`, `turn:host:port?transport=udp` or `=tcp`,
+    /// `turns:host:port`.
+    pub urls: Vec<IceUrl>,
     /// TURN user, for static credentials.
     pub username: Option<String>,
     /// File with that user's password.
@@ -493,15 +495,7 @@ impl IceServerConfig {
         if self.urls.is_empty() {
             return bad("a server needs at least one address in urls".into());
         }
-        let scheme = |url: &str, scheme: &str| url.starts_with(&format!("{scheme}:"));
-        for url in &self.urls {
-            if !["stun", "turn", "turns"].iter().any(|s| scheme(url, s)) {
-                return bad(format!(
-                    "\"{url}\" does not begin with stun:, turn: or turns:"
-                ));
-            }
-        }
-        let turn = self.urls.iter().any(|u| !scheme(u, "stun"));
+        let turn = self.urls.iter().any(|url| url.turn);
         match (&self.username, &self.credential_file, &self.secret_file) {
             (None, None, Some(_)) if turn => Ok(()),
             (Some(_), Some(_), None) if turn => Ok(()),
@@ -707,6 +701,10 @@ mod tests {
             ("[[ice.servers]]\nurls = []", "ice.servers"),
             ("[[ice.servers]]\nurls = [\"turn:x\"]", "ice.servers"),
             ("[[ice.servers]]\nurls = [\"http:x\"]", "ice.servers"),
+            (
+                "[[ice.servers]]\nurls = [\"stun:a?transport=udp\"]",
+                "line 2: ice.servers.urls: \"stun:a?transport=udp\"",
+            ),
         ] {
             let message = parse(text).expect_err(text);
             assert!(message.contains(key), "{text}: {message}");

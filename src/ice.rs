@@ -1,6 +1,8 @@
 //! STUN and TURN servers with their credentials. Pure but for reading secrets
 //! at start-up.
 
+mod url;
+
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -10,6 +12,7 @@ use serde_json::{Value, json};
 use sha1::Sha1;
 
 use crate::config::{ConfigError, IceConfig, read_secret};
+pub use url::{Host, IceUrl, IceUrlError, Transport};
 
 /// How long credentials made from a shared secret are good.
 pub const CREDENTIAL_LIFETIME: Duration = Duration::from_secs(12 * 3600);
@@ -30,15 +33,15 @@ enum Credentials {
 
 #[derive(Clone, PartialEq, Eq)]
 struct Server {
-    urls: Vec<String>,
+    urls: Vec<IceUrl>,
     credentials: Credentials,
 }
 
 /// One server, ready to be given to a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IceServer {
-    /// `stun:` and `turn:` addresses.
-    pub urls: Vec<String>,
+    /// STUN and TURN addresses.
+    pub urls: Vec<IceUrl>,
     /// Empty for STUN.
     pub username: String,
     /// Empty for STUN.

@@ -310,9 +310,9 @@ fn judge_candidates(config: &Config, candidates: &[Candidate]) -> Finding {
         .map(|(kind, n)| format!("{n} {kind}"))
         .collect();
     let list = list.join(", ");
-    let has = |scheme: &str| {
+    let has = |turn: bool| {
         let mut urls = config.ice.servers.iter().flat_map(|s| &s.urls);
-        urls.any(|url| url.starts_with(scheme))
+        urls.any(|url| url.turn == turn)
     };
     if !reachable {
         return Finding::warning(
@@ -321,14 +321,14 @@ fn judge_candidates(config: &Config, candidates: &[Candidate]) -> Finding {
             "connect this device to a network: `ip address` shows what it has",
         );
     }
-    if has("turn:") && !kinds.contains_key("relay") {
+    if has(true) && !kinds.contains_key("relay") {
         return Finding::warning(
             CHECK,
             format!("callers are offered {list}, and no relay"),
             "see the TURN server above",
         );
     }
-    if !has("stun:") && !has("turn:") {
+    if !has(false) && !has(true) {
         return Finding::hint(
             CHECK,
             format!("callers are offered {list}: good within this network"),

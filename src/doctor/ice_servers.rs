@@ -9,10 +9,10 @@ use tokio::net::{UdpSocket, lookup_host};
 use tokio::time::{Instant, timeout_at};
 use webrtc::peer_connection::crypto;
 
-use super::stun::{Answer, Login, Request, Url};
+use super::stun::{Answer, Login, Request};
 use super::{Check, Finding};
 use crate::config::Config;
-use crate::ice::IceServers;
+use crate::ice::{IceServers, IceUrl, Transport};
 
 const CHECK: Check = Check::IceServer;
 pub(super) const LIMIT: Duration = Duration::from_secs(12);
@@ -26,7 +26,6 @@ const REPEAT: Duration = Duration::from_millis(500);
 enum Said {
     Address(SocketAddr),
     Relays(SocketAddr),
-    BadAddress,
     /// Reached over TCP or TLS only, which this side does not speak.
     Stream,
     NoSuchHost(String),
@@ -59,14 +58,11 @@ pub(super) async fn check(config: Config) -> Vec<Finding> {
     findings
 }
 
-async fn ask(url: &str, username: &str, password: &str) -> Said {
-    let Some(url) = Url::parse(url) else {
-        return Said::BadAddress;
-    };
-    if url.stream {
+async fn ask(url: &IceUrl, username: &str, password: &str) -> Said {
+    if url.transport != Transport::Udp {
         return Said::Stream;
     }
-    let found = match lookup_host((url.host.as_str(), url.port)).await {
+    let found = match lookup_host((url.host.to_string(), url.port)).await {
         Ok(mut found) => found.next(),
         Err(error) => return Said::NoSuchHost(error.to_string()),
     };
@@ -155,7 +151,7 @@ async fn exchange(socket: &UdpSocket, request: &Request) -> Result<Answer, Said>
     Err(Said::Silent)
 }
 
-fn judge(url: &str, said: &Said) -> Finding {
+fn judge(url: &IceUrl, said: &Said) -> Finding {
     let warning =
         |what: &str, remedy: &str| Finding::warning(CHECK, format!("{url} {what}"), remedy);
     match said {
@@ -164,10 +160,6 @@ fn judge(url: &str, said: &Said) -> Finding {
             format!("{url} answers and sees this device as {address}"),
         ),
         Said::Relays(address) => Finding::ok(CHECK, format!("{url} relays at {address}")),
-        Said::BadAddress => warning(
-            "is no address",
-            "write it as stun:host:port or turn:host:port?transport=udp in ice.servers",
-        ),
         Said::Stream => Finding::hint(
             CHECK,
             format!("{url} is for the caller's side alone: this device reaches TURN over UDP"),
@@ -206,13 +198,16 @@ mod tests {
     use super::*;
     use crate::doctor::Severity;
 
+    fn url(text: &str) -> IceUrl {
+        text.parse().expect("an address")
+    }
+
     #[test]
     fn each_answer_has_its_own_words_and_what_is_not_ok_a_remedy() {
         let address = "192.0.2.1:99".parse().expect("an address");
         let all = [
             Said::Address(address),
             Said::Relays(address),
-            Said::BadAddress,
             Said::Stream,
             Said::NoSuchHost("x".into()),
             Said::Unreachable("x".into()),
@@ -221,7 +216,7 @@ mod tests {
             Said::Refused(486, "quota".into()),
             Said::Strange,
         ]
-        .map(|said| judge("turn:t", &said));
+        .map(|said| judge(&url("turn:t"), &said));
         let mut words: Vec<_> = all.iter().map(|f| f.what.clone()).collect();
         words.sort();
         words.dedup();
@@ -230,24 +225,23 @@ mod tests {
         for finding in &all[2..] {
             assert!(finding.severity > Severity::Ok && finding.remedy.is_some());
         }
-        assert!(all[8].what.contains("486 quota"));
+        assert!(all[7].what.contains("486 quota"));
     }
 
     #[tokio::test]
     async fn a_port_where_nobody_listens_is_not_reached_or_silent() {
         let free = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("stun:{}", free.local_addr().expect("bound"));
+        let free_url = url(&format!("stun:{}", free.local_addr().expect("bound")));
         drop(free);
-        let said = ask(&url, "", "").await;
+        let said = ask(&free_url, "", "").await;
         assert!(matches!(said, Said::Unreachable(_)), "{said:?}");
-        assert_eq!(ask("turns:x", "", "").await, Said::Stream);
-        assert_eq!(ask("stun:", "", "").await, Said::BadAddress);
+        assert_eq!(ask(&url("turns:x"), "", "").await, Said::Stream);
     }
 
     #[tokio::test]
     async fn a_server_that_says_nothing_is_silent() {
         let mute = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("stun:{}", mute.local_addr().expect("bound"));
-        assert_eq!(ask(&url, "", "").await, Said::Silent);
+        let mute_url = url(&format!("stun:{}", mute.local_addr().expect("bound")));
+        assert_eq!(ask(&mute_url, "", "").await, Said::Silent);
     }
 }

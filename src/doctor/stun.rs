@@ -1,7 +1,7 @@
 //! STUN and TURN messages of a client that only asks (RFC 8489, RFC 8656).
 //! Pure: bytes in, bytes out.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use rtc::crypto::RTCCrypto;
 use rtc::stun::attributes::{
@@ -163,53 +163,6 @@ fn build(parts: &[Box<dyn Setter + '_>]) -> Result<Request, String> {
     })
 }
 
-/// An address of a server in a configuration: `stun:host:port`,
-/// `turn:host:port?transport=udp` (RFC 7064, RFC 7065).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Url {
-    pub turn: bool,
-    pub host: String,
-    pub port: u16,
-    /// TLS or TCP, which this side does not speak.
-    pub stream: bool,
-}
-
-impl Url {
-    pub fn parse(url: &str) -> Option<Self> {
-        let (scheme, rest) = url.split_once(':')?;
-        let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let secure = matches!(scheme, "turns" | "stuns");
-        let default = if secure { 5349 } else { 3478 };
-        let (host, port) = match address.strip_prefix('[') {
-            // IPv6, in brackets.
-            Some(v6) => {
-                let (host, after) = v6.split_once(']')?;
-                (host, after.strip_prefix(':'))
-            }
-            None => match address.rsplit_once(':') {
-                // Without brackets more than one colon is an address alone.
-                Some((host, port)) if !host.contains(':') => (host, Some(port)),
-                Some(_) | None => (address, None),
-            },
-        };
-        if host.is_empty() {
-            return None;
-        }
-        if host.contains(':') && host.parse::<IpAddr>().is_err() {
-            return None;
-        }
-        Some(Self {
-            turn: scheme.starts_with("turn"),
-            host: host.to_owned(),
-            port: match port {
-                Some(port) => port.parse().ok()?,
-                None => default,
-            },
-            stream: secure || query.contains("transport=tcp"),
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -292,35 +245,5 @@ mod tests {
             matches!(&answer, Some(Answer::Refused { code: 486, .. })),
             "{answer:?}"
         );
-    }
-
-    #[test]
-    fn addresses_are_read_as_the_rfcs_have_them() {
-        let url = |text: &str| Url::parse(text).map(|u| (u.turn, u.host, u.port, u.stream));
-        let host = |host: &str| host.to_owned();
-        assert_eq!(
-            url("stun:a.example"),
-            Some((false, host("a.example"), 3478, false))
-        );
-        assert_eq!(
-            url("turn:a.example:99?transport=udp"),
-            Some((true, host("a.example"), 99, false))
-        );
-        assert_eq!(
-            url("turn:a.example?transport=tcp"),
-            Some((true, host("a.example"), 3478, true))
-        );
-        assert_eq!(
-            url("turns:a.example"),
-            Some((true, host("a.example"), 5349, true))
-        );
-        assert_eq!(
-            url("turn:[2001:db8::1]:99"),
-            Some((true, host("2001:db8::1"), 99, false))
-        );
-        assert_eq!(url("stun:[::1]"), Some((false, host("::1"), 3478, false)));
-        for bad in ["stun:", "stun", "stun:a:b", "turn:[::1", "stun::::x:y"] {
-            assert_eq!(url(bad), None, "{bad}");
-        }
     }
 }

@@ -77,7 +77,7 @@ pub(super) async fn build(
         .at(now, user)
         .into_iter()
         .map(|s| RTCIceServer {
-            urls: s.urls,
+            urls: s.urls.iter().map(ToString::to_string).collect(),
             username: s.username,
             credential: s.credential,
         })
