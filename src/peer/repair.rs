@@ -51,7 +51,8 @@ use rtc::shared::marshal::MarshalSize;
 
 use super::estimate::{Path, Probe};
 
-/// Packets kept for each stream: over a second at 4 Mbit/s. A power of two.
+/// Packets kept for each stream, by their sequence numbers: over a second at
+/// 4 Mbit/s. A power of two, so that numbers go on over their wrap.
 const KEPT: usize = 512;
 /// A packet so many round trips old is late …
 const TOO_OLD: u32 = 8;
@@ -140,18 +141,30 @@ struct Kept {
 }
 
 struct Stream {
-    kept: VecDeque<Kept>,
+    /// Each packet at its sequence number, modulo [`KEPT`]: whatever numbers
+    /// are missing, the others are found.
+    kept: Box<[Option<Kept>]>,
+    /// The number of the packet that was sent last.
+    newest: Option<u16>,
     /// SSRC and payload type of RTX.
     rtx: Option<(u32, u8)>,
     rtx_sequence: u16,
 }
 
 impl Stream {
-    fn keep(&mut self, packet: rtp::Packet, now: Instant) {
-        if self.kept.len() == KEPT {
-            self.kept.pop_front();
+    fn new(rtx: Option<(u32, u8)>) -> Self {
+        Self {
+            kept: std::iter::repeat_with(|| None).take(KEPT).collect(),
+            newest: None,
+            rtx,
+            rtx_sequence: fastrand::u16(..),
         }
-        self.kept.push_back(Kept {
+    }
+
+    fn keep(&mut self, packet: rtp::Packet, now: Instant) {
+        let sequence = packet.header.sequence_number;
+        self.newest = Some(sequence);
+        self.kept[usize::from(sequence) % KEPT] = Some(Kept {
             packet,
             sent: now,
             repeated: None,
@@ -159,10 +172,7 @@ impl Stream {
     }
 
     fn find(&mut self, sequence: u16) -> Option<&mut Kept> {
-        let first = self.kept.front()?.packet.header.sequence_number;
-        let kept = self
-            .kept
-            .get_mut(usize::from(sequence.wrapping_sub(first)))?;
+        let kept = self.kept[usize::from(sequence) % KEPT].as_mut()?;
         (kept.packet.header.sequence_number == sequence).then_some(kept)
     }
 
@@ -306,15 +316,16 @@ impl Repair {
             .filter_map(|stream| stream.rtx.map(|rtx| (stream, rtx)))
             .next()
         {
-            let mut back = 0;
+            let mut sequence = stream.newest;
             while owed > 0.0
-                && let Some(index) = stream.kept.len().checked_sub(1 + back)
+                && let Some(at) = sequence
+                && let Some(kept) = stream.find(at)
             {
-                let original = &stream.kept[index].packet;
+                let original = kept.packet.clone();
                 stream.rtx_sequence = stream.rtx_sequence.wrapping_add(1);
-                let packet = as_rtx(original, ssrc, payload_type, stream.rtx_sequence);
+                let packet = as_rtx(&original, ssrc, payload_type, stream.rtx_sequence);
                 owed -= packet.marshal_size() as f64;
-                back += 1;
+                sequence = Some(at.wrapping_sub(1));
                 self.writes.push_back(TaggedPacket {
                     now,
                     transport: TransportContext::default(),
@@ -412,14 +423,8 @@ impl Interceptor for Repair {
             if info.ssrc_rtx.is_some() && info.mime_type.starts_with("video/") {
                 self.path.can_probe();
             }
-            self.streams.insert(
-                info.ssrc,
-                Stream {
-                    kept: VecDeque::with_capacity(KEPT),
-                    rtx: info.ssrc_rtx.zip(info.payload_type_rtx),
-                    rtx_sequence: fastrand::u16(..),
-                },
-            );
+            let rtx = info.ssrc_rtx.zip(info.payload_type_rtx);
+            self.streams.insert(info.ssrc, Stream::new(rtx));
         }
     }
 
@@ -435,6 +440,7 @@ impl Interceptor for Repair {
 mod tests {
     use super::*;
     use crate::peer::estimate::Bounds;
+    use proptest::prelude::*;
     use rtc::interceptor::RTCPFeedback;
     use rtc::rtcp::transport_feedbacks::transport_layer_nack::NackPair;
 
@@ -518,6 +524,46 @@ mod tests {
             (2, 8, 97)
         );
         assert_eq!((&payload[..2], payload.len()), (&[0_u8, 0][..], 1002));
+    }
+
+    /// Packets were found by how far they are behind the oldest one, so behind
+    /// one missing number every other packet was missed.
+    #[test]
+    fn behind_a_hole_every_packet_is_found() {
+        let mut repair = repair();
+        let now = Instant::now();
+        for sequence in (0..100).chain(350..400) {
+            send(&mut repair, sequence, now);
+        }
+        for sequence in [0, 99, 350, 399] {
+            assert_eq!(nack(&mut repair, sequence, now).len(), 1, "{sequence}");
+        }
+        assert_eq!(nack(&mut repair, 200, now).len(), 0, "it was never sent");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_numbers_are_missing_the_newest_are_found(
+            steps in prop::collection::vec(prop_oneof![9 => Just(1_u16), 1 => 1..700_u16], 1..1_500),
+            start in any::<u16>(),
+        ) {
+            let mut stream = Stream::new(None);
+            let now = Instant::now();
+            let mut sequence = start;
+            let mut sent = Vec::new();
+            for step in steps {
+                sequence = sequence.wrapping_add(step);
+                let header = rtp::Header { sequence_number: sequence, ..Default::default() };
+                stream.keep(rtp::Packet { header, ..Default::default() }, now);
+                sent.push(sequence);
+            }
+            for old in sent.iter().rev() {
+                if usize::from(sequence.wrapping_sub(*old)) >= KEPT {
+                    break;
+                }
+                prop_assert!(stream.find(*old).is_some(), "{} of {}", old, sequence);
+            }
+        }
     }
 
     #[test]
