@@ -15,6 +15,7 @@ use camera_agent::media::probe::cache::Cache;
 use camera_agent::media::probe::{Encoders, Prober};
 use camera_agent::media::replay::Replay;
 use support::Chat;
+use support::bed::{Loopback, block_on};
 use support::relay::{Conditions, Relay};
 use support::viewer::Viewer;
 use tokio::task::JoinHandle;
@@ -49,6 +50,10 @@ impl Device {
     /// A real encoder over noise, which is as large as it is allowed to be: up
     /// to 2 Mbit/s, and 500 kbit/s in the smaller tier.
     fn noise(chat: &Chat) -> Self {
+        Self::noise_of(chat, Config::default().video.bitrate_kbps)
+    }
+
+    fn noise_of(chat: &Chat, kbps: u32) -> Self {
         gst::init().expect("GStreamer is installed");
         let mut config = Self::config(chat);
         config.video.source = VideoSource::Custom;
@@ -57,6 +62,7 @@ impl Device {
              video/x-raw,format=I420,width=480,height=270,framerate=30/1"
                 .to_owned(),
         );
+        config.video.bitrate_kbps = kbps;
         (config.video.width, config.video.height) = (480, 270);
         config.video.tiers = vec![TierConfig {
             height: 134,
@@ -162,6 +168,59 @@ async fn media_comes_through_the_relay_and_only_through_it() {
     viewer.watch(30).await;
     device.stop().await;
     chat.stop().await;
+}
+
+/// The viewer's connection takes nothing for a moment, as over a Wi-Fi that
+/// stands still: what is sent waits in the socket, and then the connection's
+/// task does. Sound goes on, and must not take the picture with it.
+#[test]
+fn after_a_connection_stood_still_the_picture_is_back_and_every_nack_is_answered() {
+    let loopback = Loopback::enter();
+    block_on(async {
+        let chat = Chat::start().await;
+        let device = Device::noise_of(&chat, 8_000);
+        let mut viewer = Viewer::join(&device.url, "viewer", "camera").await;
+        viewer.call().await;
+        viewer.watch(30).await;
+        sleep(secs(3)).await;
+        let key_frames = viewer.received(|r| {
+            assert_eq!((r.video.missing, r.audio.missing), (0, 0));
+            r.video.key_frames
+        });
+        loopback.stand_still(true);
+        sleep(Duration::from_millis(1_500)).await;
+        loopback.stand_still(false);
+        let began = Instant::now();
+        viewer
+            .wait("a key frame", |_, r| {
+                (r.video.key_frames > key_frames).then_some(())
+            })
+            .await;
+        let back = began.elapsed();
+        let sound = viewer.received(|r| r.audio.last.map(|at| at.elapsed()));
+        eprintln!("back after {back:?}");
+        for _ in 0..20 {
+            sleep(Duration::from_millis(50)).await;
+            let (ssrc, newest) = viewer.received(|r| {
+                r.repeats.clear();
+                (r.video.ssrc, r.video.sequence.expect("it is sent"))
+            });
+            viewer.nack(newest).await;
+            viewer
+                .wait("the answer to a NACK", |_, r| {
+                    r.repeats.iter().any(|r| r.original == newest).then_some(())
+                })
+                .await;
+            assert_eq!(viewer.received(|r| r.video.ssrc), ssrc);
+        }
+        assert!(back < Duration::from_millis(500), "{back:?}");
+        assert!(sound.is_some_and(|age| age < secs(1)), "{sound:?}");
+        // The kernel may drop some of what waited, where it comes all at once.
+        let missing = viewer.received(|r| (r.video.missing, r.audio.missing));
+        assert!(missing.0 < 50 && missing.1 < 20, "{missing:?}");
+        device.stop().await;
+        chat.stop().await;
+    });
 }
 
 /// What a viewer got in some time.

@@ -21,6 +21,7 @@ mod controls;
 mod engine;
 mod estimate;
 mod feedback;
+mod gate;
 mod hearing;
 mod making;
 mod memory;

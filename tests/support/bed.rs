@@ -88,6 +88,56 @@ impl Drop for Space {
     }
 }
 
+/// A network of this thread and what it starts from now on, so before tokio's
+/// threads are: nothing but a loopback, which can stand still.
+pub struct Loopback;
+
+impl Loopback {
+    /// See [`Bed::enter`].
+    pub fn enter() -> Self {
+        unshare();
+        run("ip link set lo up");
+        // For mDNS.
+        run("ip route add 224.0.0.0/4 dev lo");
+        let this = Self;
+        this.shape("add", Self::FREE);
+        this
+    }
+
+    const FREE: &str = "rate 10gbit burst 1mb limit 200mb";
+
+    /// Packets wait in the device from now on, and their senders with them once
+    /// their sockets' buffers are full; or all leave that waited.
+    pub fn stand_still(&self, still: bool) {
+        self.shape(
+            "change",
+            match still {
+                true => "rate 8bit burst 2kb limit 200mb",
+                false => Self::FREE,
+            },
+        );
+        // What waits is looked at when the next packet comes.
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let own = socket.local_addr().expect("it is bound");
+        socket.send_to(&[0], own).expect("there is room for it");
+    }
+
+    fn shape(&self, verb: &str, how: &str) {
+        run(&format!("tc qdisc {verb} dev lo root tbf {how}"));
+    }
+}
+
+fn unshare() {
+    // SAFETY: it takes no pointers, and changes nothing but which network
+    // the sockets belong to that this thread makes.
+    let entered = unsafe { libc::unshare(libc::CLONE_NEWNET) };
+    let error = std::io::Error::last_os_error();
+    assert_eq!(
+        entered, 0,
+        "cannot make a network namespace: {error}; run the test as root or under `unshare -Urn`"
+    );
+}
+
 /// The networks.
 pub struct Bed {
     /// The device's.
@@ -132,14 +182,7 @@ impl Bed {
     }
 
     fn without_device() -> Self {
-        // SAFETY: it takes no pointers, and changes nothing but which network
-        // the sockets belong to that this thread makes.
-        let entered = unsafe { libc::unshare(libc::CLONE_NEWNET) };
-        let error = std::io::Error::last_os_error();
-        assert_eq!(
-            entered, 0,
-            "cannot make a network namespace: {error}; run the test as root or under `unshare -Urn`"
-        );
+        unshare();
         let bed = Self {
             there: Space::new(),
             server: Space::new(),
