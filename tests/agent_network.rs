@@ -159,3 +159,90 @@ fn candidates_wait_for_the_name_that_the_viewer_called() {
     assert!(sent.len() == 2 && sent.iter().all(to_alice), "{sent:?}");
     assert!(desk.message(users(&["camera", "alice"])).is_empty());
 }
+
+fn comes_back(desk: &mut Desk) {
+    assert_eq!(desk.wait(2 * SECOND), [Command::Connect]);
+    desk.fire(Event::SignalingOpen);
+    assert_eq!(desk.message(Incoming::Id(id())), [claims("camera")]);
+}
+
+fn answers(commands: &[Command]) -> Vec<&str> {
+    let target = |c| match c {
+        &Command::Send(Outgoing::VideoAnswer { ref target, .. }) => Some(target.as_str()),
+        _ => None,
+    };
+    commands.iter().filter_map(target).collect()
+}
+
+#[test]
+fn an_answer_made_while_the_server_is_away_is_sent_when_the_name_is_in_force() {
+    let mut desk = Desk::online(4);
+    let commands = desk.offers("alice", &offer("AAAA", 'a'));
+    let [Command::Open { session, .. }] = commands[..] else {
+        panic!("{commands:?}")
+    };
+    desk.fire(Event::SignalingClosed);
+    desk.peer(session, PeerEvent::Candidate(candidate(None)));
+    let answer = PeerEvent::Answered { sdp: "v=0".into() };
+    assert!(desk.peer(session, answer).is_empty());
+    desk.peer(session, PeerEvent::Candidate(candidate(None)));
+    comes_back(&mut desk);
+    // The old connection may have the name still.
+    assert!(desk.message(users(&["alice"])).is_empty());
+    let sent = desk.message(users(&["alice", "camera"]));
+    assert_eq!(answers(&sent[..1]), ["alice"]);
+    assert_eq!(sent.len(), 3, "the candidates behind it: {sent:?}");
+    assert!(desk.message(users(&["alice", "camera"])).is_empty(), "once");
+}
+
+#[test]
+fn who_was_let_go_while_the_server_was_away_is_told_unless_they_call_again() {
+    let mut desk = Desk::online(4);
+    let alice = desk.call("alice", "AAAA", 'a');
+    let bob = desk.call("bob", "BBBB", 'b');
+    desk.fire(Event::SignalingClosed);
+    let failed = || PeerEvent::Failed("the media path was lost".into());
+    assert_eq!(closed(&desk.peer(alice, failed())), [alice]);
+    assert_eq!(closed(&desk.peer(bob, failed())), [bob]);
+    comes_back(&mut desk);
+    let sent = desk.offers("bob", &offer("BBB2", 'c'));
+    assert!(matches!(sent[0], Command::Open { .. }), "{sent:?}");
+    assert_eq!(hung_up(&sent), [("alice", "the media path was lost")]);
+    assert!(hung_up(&desk.message(users(&["alice", "bob", "camera"]))).is_empty());
+}
+
+#[test]
+fn a_goodbye_that_comes_too_late_is_not_said() {
+    let mut desk = Desk::online(4);
+    let alice = desk.call("alice", "AAAA", 'a');
+    desk.fire(Event::SignalingClosed);
+    desk.peer(alice, PeerEvent::Failed("the media path was lost".into()));
+    for _ in 0..16 {
+        desk.wait(2 * SECOND);
+        desk.fire(Event::SignalingClosed);
+    }
+    desk.wait(61 * SECOND);
+    desk.fire(Event::SignalingOpen);
+    desk.message(Incoming::Id(id()));
+    assert!(desk.message(users(&["alice", "camera"])).is_empty());
+}
+
+#[test]
+fn a_viewer_lost_while_the_server_was_away_is_asked_when_it_is_back() {
+    let mut desk = Desk::online(4);
+    let alice = desk.call("alice", "AAAA", 'a');
+    let bob = desk.call("bob", "BBBB", 'b');
+    desk.fire(Event::SignalingClosed);
+    for viewer in [alice, bob] {
+        assert!(desk.peer(viewer, PeerEvent::Interrupted).is_empty());
+    }
+    desk.peer(bob, PeerEvent::Connected);
+    desk.wait(Duration::ZERO);
+    desk.fire(Event::SignalingOpen);
+    desk.message(Incoming::Id(id()));
+    let restart = Command::Send(Outgoing::RestartIce {
+        name: name("camera"),
+        target: name("alice"),
+    });
+    assert_eq!(desk.message(users(&["alice", "bob", "camera"])), [restart]);
+}

@@ -28,6 +28,9 @@ enum State {
         next_claim: Instant,
         /// Our own name is free and to be claimed at `next_claim`.
         claim: bool,
+        /// The server has shown that it knows us by `name`. Until then an
+        /// earlier connection of ours may still have it.
+        confirmed: bool,
     },
     Stopped,
 }
@@ -74,6 +77,36 @@ impl Login {
         }
     }
 
+    /// The same, once the server has shown that it knows us by it.
+    pub fn confirmed(&self) -> Option<&UserName> {
+        match &self.state {
+            State::Named {
+                name,
+                confirmed: true,
+                ..
+            } => Some(name),
+            State::Named {
+                confirmed: false, ..
+            }
+            | State::Waiting { .. }
+            | State::Connecting
+            | State::AwaitingId { .. }
+            | State::Stopped => None,
+        }
+    }
+
+    /// The name that is claimed whenever it is free.
+    pub fn wanted(&self) -> &UserName {
+        &self.wanted
+    }
+
+    /// Somebody has reached us by our name.
+    pub fn reached(&mut self) {
+        if let State::Named { confirmed, .. } = &mut self.state {
+            *confirmed = true;
+        }
+    }
+
     /// Takes another name, claimed at once where there is a server.
     pub fn rename(&mut self, wanted: UserName, now: Instant) -> Option<Step> {
         if wanted == self.wanted {
@@ -86,9 +119,11 @@ impl Login {
                 name,
                 next_claim,
                 claim,
+                confirmed,
                 ..
             } => {
                 *claim = false;
+                *confirmed = false;
                 *next_claim = now + CLAIM_INTERVAL;
                 *name = self.wanted.clone();
                 Some(Step::Send(Outgoing::Username {
@@ -151,6 +186,7 @@ impl Login {
             since: now,
             next_claim: now + CLAIM_INTERVAL,
             claim: false,
+            confirmed: false,
         };
         Some(Step::Send(Outgoing::Username {
             id,
@@ -163,8 +199,14 @@ impl Login {
     pub fn renamed(&mut self, to: Option<&ClientId>, given: UserName) -> bool {
         match &mut self.state {
             State::Named { id, .. } if to.is_some_and(|to| to != id) => false,
-            State::Named { name, claim, .. } => {
+            State::Named {
+                name,
+                claim,
+                confirmed,
+                ..
+            } => {
                 *claim = false;
+                *confirmed = true;
                 let news = *name != given;
                 *name = given;
                 news
@@ -179,8 +221,15 @@ impl Login {
     /// The user list: if our own name is free, it is time to claim it. A claim
     /// while it is taken would only get us yet another name.
     pub fn users(&mut self, users: &[UserName]) {
-        if let State::Named { name, claim, .. } = &mut self.state {
+        if let State::Named {
+            name,
+            claim,
+            confirmed,
+            ..
+        } = &mut self.state
+        {
             *claim = *name != self.wanted && !users.contains(&self.wanted);
+            *confirmed |= users.contains(name);
         }
     }
 
@@ -234,9 +283,11 @@ impl Login {
                 name,
                 next_claim,
                 claim: claim @ true,
+                confirmed,
                 ..
             } if now >= *next_claim => {
                 *claim = false;
+                *confirmed = false;
                 *next_claim = now + CLAIM_INTERVAL;
                 *name = self.wanted.clone();
                 Some(Step::Send(Outgoing::Username {

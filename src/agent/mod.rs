@@ -22,6 +22,7 @@ mod backoff;
 mod candidates;
 mod limits;
 mod login;
+mod outbox;
 mod session;
 
 use std::collections::VecDeque;
@@ -34,6 +35,7 @@ use crate::wire::{Candidate, Incoming, Outgoing, UserName};
 use candidates::HeldCandidates;
 use limits::{OfferLimits, Verdict};
 use login::{Login, Step};
+use outbox::{Outbox, Words};
 pub use session::SessionId;
 use session::Sessions;
 
@@ -155,6 +157,7 @@ pub struct Agent {
     sessions: Sessions,
     held: HeldCandidates,
     limits: OfferLimits,
+    outbox: Outbox,
     commands: VecDeque<Command>,
     stopping: bool,
 }
@@ -167,6 +170,7 @@ impl Agent {
             sessions: Sessions::default(),
             held: HeldCandidates::default(),
             limits: OfferLimits::new(now),
+            outbox: Outbox::new(now),
             commands: VecDeque::new(),
             stopping: false,
             config,
@@ -193,8 +197,9 @@ impl Agent {
             }
             Event::Peer(session, event) => self.peer(session, event, now),
             Event::Timeout => self.timeout(now),
-            Event::Shutdown => self.shutdown(),
+            Event::Shutdown => self.shutdown(now),
         }
+        self.flush(now);
     }
 
     /// The next thing to do, oldest first.
@@ -208,6 +213,7 @@ impl Agent {
             self.login.poll_timeout(),
             self.sessions.poll_timeout(),
             self.held.poll_timeout(),
+            self.outbox.poll_timeout(),
         ]
         .into_iter()
         .flatten()
@@ -266,10 +272,6 @@ impl Agent {
                 for id in self.sessions.users(&users, now) {
                     self.ask_for_restart(id);
                 }
-                // The list has our name when it is in force.
-                if self.login.name().is_some_and(|name| users.contains(name)) {
-                    self.send_held_back();
-                }
             }
             Incoming::VideoOffer { name, sdp } => self.offer(name, &sdp, now),
             Incoming::NewIceCandidate { name, candidate } => {
@@ -296,6 +298,7 @@ impl Agent {
         if self.stopping {
             return;
         }
+        self.login.reached();
         let live = self.sessions.of_caller(&caller).map(|s| s.id);
         match self.limits.offer(&caller, live.is_some(), now) {
             Verdict::Take => {}
@@ -330,6 +333,7 @@ impl Agent {
                 let id = session.id;
                 debug!(%caller, session = %id, "renegotiation");
                 session.renegotiated(&offer, now);
+                self.outbox.forget(id);
                 let held = self.held.take(&caller, &offer.ufrags);
                 self.commands
                     .push_back(Command::Renegotiate { session: id, offer });
@@ -351,9 +355,12 @@ impl Agent {
             return;
         }
 
+        self.outbox.forget_goodbyes(&caller);
+        let called = self.login.name().unwrap_or_else(|| self.login.wanted());
+        let until = now + CONNECT_TIMEOUT;
         let id = self
             .sessions
-            .open(caller.clone(), &offer, now + CONNECT_TIMEOUT);
+            .open(caller.clone(), called.clone(), &offer, until);
         info!(%caller, session = %id, codec = %offer.video.codec, "call");
         let held = self.held.take(&caller, &offer.ufrags);
         self.commands.push_back(Command::Open {
@@ -414,34 +421,25 @@ impl Agent {
         let target = session.caller.clone();
         match event {
             PeerEvent::Answered { sdp } => {
+                let called = session.called.clone();
                 let (ufrag, candidates) = session.answered();
-                let Some(name) = self.login.name().cloned() else {
-                    debug!(session = %id, "the chat server went away before the answer was sent");
-                    return;
-                };
-                session.known_as = Some(name.clone());
-                self.send(Outgoing::VideoAnswer {
-                    name: name.clone(),
-                    target: target.clone(),
-                    sdp,
-                    ufrag,
-                });
-                for candidate in candidates {
-                    self.send(Outgoing::NewIceCandidate {
-                        name: name.clone(),
-                        target: target.clone(),
-                        candidate,
-                    });
+                let answer = Words::Answer { sdp, ufrag };
+                let candidates = candidates.into_iter().map(Words::Candidate);
+                for words in std::iter::once(answer).chain(candidates) {
+                    let (target, called) = (target.clone(), called.clone());
+                    self.outbox.say(id, target, called, words);
                 }
             }
             PeerEvent::Candidate(candidate) => {
+                let called = session.called.clone();
                 if let Some(candidate) = session.local_candidate(candidate) {
-                    session.hold_back(candidate);
-                    self.send_held_back();
+                    let words = Words::Candidate(candidate);
+                    self.outbox.say(id, target, called, words);
                 }
             }
             PeerEvent::Connected => {
                 let was_interrupted = session.is_interrupted();
+                self.outbox.take_back_restart(id);
                 if session.connected(now) {
                     info!(caller = %target, session = %id, "connected");
                 }
@@ -457,6 +455,7 @@ impl Agent {
                 info!(caller = %target, session = %id, "the viewer is not reachable");
                 session.interrupt();
                 self.ask_for_restart(id);
+                self.flush(now);
                 // It may be our own network, and then he asks in vain.
                 let step = self.login.probe();
                 self.step(step);
@@ -468,37 +467,16 @@ impl Agent {
             }
             PeerEvent::Failed(reason) => {
                 info!(caller = %target, session = %id, %reason, "call failed");
-                self.refuse(&target, &reason);
-                self.close(id);
+                self.end(id, &reason, now);
             }
         }
     }
 
     /// Asks a viewer to look for another path.
     fn ask_for_restart(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get_mut(id) else {
-            return;
-        };
-        let target = session.caller.clone();
-        let known_as = session.known_as.as_ref();
-        if let Some(name) = self.login.name().filter(|name| Some(*name) == known_as) {
-            let name = name.clone();
-            self.send(Outgoing::RestartIce { name, target });
-        }
-    }
-
-    /// Candidates reach a viewer under the name that he called, and no other.
-    fn send_held_back(&mut self) {
-        let Some(name) = self.login.name().cloned() else {
-            return;
-        };
-        for (target, candidate) in self.sessions.held_back(&name) {
-            let name = name.clone();
-            self.send(Outgoing::NewIceCandidate {
-                name,
-                target,
-                candidate,
-            });
+        if let Some(session) = self.sessions.get_mut(id) {
+            let (target, called) = (session.caller.clone(), session.called.clone());
+            self.outbox.say(id, target, called, Words::RestartIce);
         }
     }
 
@@ -508,43 +486,57 @@ impl Agent {
         self.held.expire(now);
         for (id, caller, reason) in self.sessions.expired(now) {
             info!(%caller, session = %id, reason, "call ended");
-            self.refuse(&caller, reason);
-            self.close(id);
+            self.end(id, reason, now);
         }
     }
 
-    fn shutdown(&mut self) {
+    fn shutdown(&mut self, now: Instant) {
         if std::mem::replace(&mut self.stopping, true) {
             return;
         }
-        for (id, caller) in self.sessions.all() {
-            self.refuse(&caller, "the camera is shutting down");
-            self.close(id);
+        for id in self.sessions.all() {
+            self.end(id, "the camera is shutting down", now);
         }
+        self.outbox.close();
+        self.flush(now);
         self.login.stop();
         self.commands.push_back(Command::Quit);
     }
 
-    /// Tells a caller that there is no call, or no more; while there is no
-    /// chat server there is nobody to tell.
+    /// Tells a caller that there is no call; while there is no chat server
+    /// there is nobody to tell.
     fn refuse(&mut self, target: &UserName, reason: &str) {
-        if let Some(name) = self.login.name().cloned() {
-            self.send(Outgoing::HangUp {
-                name,
-                target: target.clone(),
-                reason: reason.to_owned(),
-            });
+        if self.login.name().is_some() {
+            self.outbox.refuse(target.clone(), reason.to_owned());
         }
     }
 
-    fn close(&mut self, id: SessionId) {
-        if self.sessions.remove(id).is_some() {
-            self.commands.push_back(Command::Close { session: id });
+    /// Ends a call and tells the caller why, as soon as there is a chat server.
+    fn end(&mut self, id: SessionId, reason: &str, now: Instant) {
+        if let Some(caller) = self.close(id) {
+            self.outbox.goodbye(caller, reason.to_owned(), now);
         }
     }
 
-    fn send(&mut self, frame: Outgoing) {
-        self.commands.push_back(Command::Send(frame));
+    /// Returns whose call it was.
+    fn close(&mut self, id: SessionId) -> Option<UserName> {
+        let session = self.sessions.remove(id)?;
+        self.outbox.forget(id);
+        self.commands.push_back(Command::Close { session: id });
+        Some(session.caller)
+    }
+
+    /// Sends what can be sent.
+    fn flush(&mut self, now: Instant) {
+        let name = if self.stopping {
+            self.login.name()
+        } else {
+            self.login.confirmed()
+        };
+        let wanted = self.login.wanted();
+        while let Some(frame) = self.outbox.next(name, wanted, now) {
+            self.commands.push_back(Command::Send(frame));
+        }
     }
 
     fn step(&mut self, step: Option<Step>) {

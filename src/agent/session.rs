@@ -76,10 +76,8 @@ pub(super) struct Session {
     ufrags: Vec<Vec<String>>,
     path: Path,
     negotiation: Negotiation,
-    /// The name under which we answered.
-    pub known_as: Option<UserName>,
-    /// Candidates for whom there was no chat server, or not under that name.
-    held_back: Vec<Candidate>,
+    /// The name that the caller called.
+    pub called: UserName,
     /// The caller's name left the user list while he was heard of, and when.
     absent: Option<Instant>,
     /// The caller's name was in the last user list.
@@ -108,7 +106,6 @@ impl Session {
             self.candidates = 0;
         }
         self.absent = None;
-        self.held_back.clear();
         match &mut self.path {
             Path::Connecting { until } => *until = now + CONNECT_TIMEOUT,
             // He is there, and looks for a way.
@@ -146,13 +143,6 @@ impl Session {
                 None
             }
             Negotiation::Answered => Some(candidate),
-        }
-    }
-
-    /// Keeps a candidate until it can be sent.
-    pub fn hold_back(&mut self, candidate: Candidate) {
-        if self.held_back.len() < LOCAL_CANDIDATES {
-            self.held_back.push(candidate);
         }
     }
 
@@ -236,7 +226,13 @@ impl Sessions {
         self.live.values().filter(up).count()
     }
 
-    pub fn open(&mut self, caller: UserName, offer: &Offer, until: Instant) -> SessionId {
+    pub fn open(
+        &mut self,
+        caller: UserName,
+        called: UserName,
+        offer: &Offer,
+        until: Instant,
+    ) -> SessionId {
         self.next += 1;
         let id = SessionId(self.next);
         let session = Session {
@@ -247,8 +243,7 @@ impl Sessions {
             ufrags: vec![offer.ufrags.clone()],
             path: Path::Connecting { until },
             negotiation: Negotiation::of(offer),
-            known_as: None,
-            held_back: Vec::new(),
+            called,
             absent: None,
             listed: true,
             interrupted: false,
@@ -283,11 +278,8 @@ impl Sessions {
         all.next().filter(|_| all.next().is_none())
     }
 
-    pub fn all(&self) -> Vec<(SessionId, UserName)> {
-        self.live
-            .values()
-            .map(|s| (s.id, s.caller.clone()))
-            .collect()
+    pub fn all(&self) -> Vec<SessionId> {
+        self.live.keys().copied().collect()
     }
 
     /// Notes who is not there any more. Entries that have not named themselves
@@ -308,17 +300,6 @@ impl Sessions {
             }
         }
         back
-    }
-
-    /// Gives up what was held back from those who know us under this name.
-    pub fn held_back(&mut self, name: &UserName) -> Vec<(UserName, Candidate)> {
-        let known = |s: &&mut Session| s.known_as.as_ref() == Some(name);
-        let mut all = Vec::new();
-        for session in self.live.values_mut().filter(known) {
-            let candidates = std::mem::take(&mut session.held_back);
-            all.extend(candidates.into_iter().map(|c| (session.caller.clone(), c)));
-        }
-        all
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
