@@ -1,5 +1,16 @@
-//! Limits on what strangers can make the device do: token buckets for offers,
-//! per name and in total.
+//! Limits on what strangers can make the device do.
+//!
+//! An offer is paid for twice. To be *read* it costs its sender a token, and
+//! everybody some bytes of a generous budget; one that cannot be read costs its
+//! sender more, and nobody else anything. To be *taken as a call* it costs one
+//! token of a total for all, since sockets and a connection are made for it.
+//!
+//! The total is shared fairly over names: a name that called before and has not
+//! got a media path since is in debt, and what is left of the total is for who
+//! is less so. A flood from any number of names that are used again so takes
+//! only what nobody else wants. (A chat server that lets one client be any
+//! number of names, as the original does, leaves nothing to be fair over but
+//! the rate itself.)
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -7,17 +18,35 @@ use std::time::Instant;
 use crate::wire::UserName;
 
 /// Offers that one name can send at once, and how many a second after that.
-/// A person who reloads the page as fast as he can stays under it.
+/// A person who reloads the page as fast as they can stays under it.
 const PER_NAME: Rate = Rate {
     burst: 10.0,
     per_second: 2.0,
 };
-/// The same for all names together.
-const TOTAL: Rate = Rate {
-    burst: 40.0,
-    per_second: 10.0,
+/// What junk costs its sender beyond the reading.
+const JUNK: f64 = 4.0;
+/// No name owes more tokens than this: a person who was impersonated, or whose
+/// browser is not understood, can call again after some seconds.
+const DEEPEST: f64 = -5.0;
+/// Calls of all names together. Our answers and candidates to so many fit into
+/// what our chat server lets us send.
+const CALLS: Rate = Rate {
+    burst: 24.0,
+    per_second: 4.0,
 };
-/// Names remembered at once; a full bucket says nothing and is forgotten first.
+/// Bytes of offers that are read, of all names together.
+const READING: Rate = Rate {
+    burst: 4_000_000.0,
+    per_second: 1_000_000.0,
+};
+/// A browser's offer is smaller; larger ones are read while there is plenty.
+const LARGE: usize = 20_000;
+/// Calls without a media path that are forgotten in a second.
+const FORGIVEN: f64 = 1.0 / 15.0;
+/// More debt than this is as bad.
+const MOST_DEBT: f64 = 8.0;
+/// Names remembered at once; who was not heard of for the longest is forgotten
+/// first.
 const NAMES: usize = 256;
 
 #[derive(Debug, Clone, Copy)]
@@ -28,91 +57,180 @@ struct Rate {
 
 #[derive(Debug, Clone)]
 struct Bucket {
+    rate: Rate,
     tokens: f64,
     at: Instant,
-    refused: bool,
-}
-
-/// What the limit says of one more offer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// Take it.
-    Take,
-    /// Drop it; this is the first of a flood, worth a line in the log.
-    FirstRefusal,
-    /// Drop it in silence.
-    Refuse,
 }
 
 impl Bucket {
     fn new(rate: Rate, now: Instant) -> Self {
         Self {
+            rate,
             tokens: rate.burst,
             at: now,
-            refused: false,
         }
     }
 
-    fn refill(&mut self, rate: Rate, now: Instant) {
+    fn refill(&mut self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.tokens = (self.tokens + elapsed * rate.per_second).min(rate.burst);
-        self.at = now;
+        self.tokens = (self.tokens + elapsed * self.rate.per_second).min(self.rate.burst);
+        self.at = self.at.max(now);
     }
 
-    fn take(&mut self, rate: Rate, now: Instant) -> Verdict {
-        self.refill(rate, now);
-        if self.tokens >= 1.0 {
-            self.tokens -= 1.0;
-            if self.tokens >= rate.burst / 2.0 {
-                self.refused = false;
-            }
-            Verdict::Take
-        } else if std::mem::replace(&mut self.refused, true) {
-            Verdict::Refuse
+    /// Takes `cost` where the part `reserve` of the burst is left after it.
+    fn take(&mut self, cost: f64, reserve: f64, now: Instant) -> bool {
+        self.refill(now);
+        let enough = self.tokens >= cost + reserve * self.rate.burst;
+        if enough {
+            self.tokens -= cost;
+        }
+        enough
+    }
+}
+
+#[derive(Debug)]
+struct Caller {
+    bucket: Bucket,
+    /// Calls and junk since they last had a media path.
+    debt: f64,
+    /// They were told that they are too many.
+    told: bool,
+    at: Instant,
+}
+
+impl Caller {
+    fn at(&mut self, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.at).as_secs_f64();
+        self.debt = (self.debt - elapsed * FORGIVEN).max(0.0);
+        self.at = self.at.max(now);
+    }
+
+    /// What they have to leave to others, as a part of a burst.
+    fn reserve(&self) -> f64 {
+        match self.debt {
+            ..0.5 => 0.0,
+            ..1.5 => 0.25,
+            _ => 0.5,
+        }
+    }
+
+    fn owe(&mut self, debt: f64) {
+        self.debt = (self.debt + debt).min(MOST_DEBT);
+    }
+
+    fn refusal(&mut self) -> Refusal {
+        if std::mem::replace(&mut self.told, true) {
+            Refusal::Silent
         } else {
-            Verdict::FirstRefusal
+            Refusal::First
         }
     }
 }
 
-/// The buckets of all callers.
+/// Why an offer goes nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The first of a flood: its sender is told.
+    First,
+    /// One more.
+    Silent,
+}
+
+/// What all callers have left.
 #[derive(Debug)]
-pub struct OfferLimits {
-    total: Bucket,
-    names: HashMap<UserName, Bucket>,
+pub(super) struct OfferLimits {
+    calls: Bucket,
+    reading: Bucket,
+    names: HashMap<UserName, Caller>,
 }
 
 impl OfferLimits {
     /// Full buckets at `now`.
     pub fn new(now: Instant) -> Self {
         Self {
-            total: Bucket::new(TOTAL, now),
+            calls: Bucket::new(CALLS, now),
+            reading: Bucket::new(READING, now),
             names: HashMap::new(),
         }
     }
 
-    /// Asks for one offer from `name`. One who has a call (`live`) answers for
-    /// himself alone: what others send must not keep him from an ICE restart.
-    pub fn offer(&mut self, name: &UserName, live: bool, now: Instant) -> Verdict {
-        if self.names.len() >= NAMES && !self.names.contains_key(name) {
-            self.names.retain(|_, bucket| {
-                bucket.refill(PER_NAME, now);
-                bucket.tokens < PER_NAME.burst
-            });
-            if self.names.len() >= NAMES && !live {
-                return self.total.take(TOTAL, now);
-            }
+    /// Asks to read an offer of so many bytes. One who has a media path
+    /// (`is_up`) answers for themselves alone: what others send must not keep
+    /// them from an ICE restart.
+    pub fn read(
+        &mut self,
+        name: &UserName,
+        bytes: usize,
+        is_up: bool,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let caller = caller(&mut self.names, name, now);
+        if !caller.bucket.take(1.0, 0.0, now) {
+            return Err(caller.refusal());
         }
-        let bucket = self
-            .names
-            .entry(name.clone())
-            .or_insert_with(|| Bucket::new(PER_NAME, now));
-        match bucket.take(PER_NAME, now) {
-            Verdict::Take if !live => self.total.take(TOTAL, now),
-            Verdict::Take => Verdict::Take,
-            refusal => refusal,
+        if caller.bucket.tokens >= PER_NAME.burst / 2.0 {
+            caller.told = false;
+        }
+        let plenty = if bytes > LARGE { 0.5 } else { 0.0 };
+        let reserve = caller.reserve().max(plenty);
+        if self.reading.take(bytes as f64, reserve, now) || is_up {
+            Ok(())
+        } else {
+            Err(caller.refusal())
         }
     }
+
+    /// What was read was no offer that can be answered.
+    pub fn junk(&mut self, name: &UserName, now: Instant) {
+        let caller = caller(&mut self.names, name, now);
+        caller.bucket.tokens = (caller.bucket.tokens - JUNK).max(DEEPEST);
+        caller.owe(1.0);
+    }
+
+    /// Asks to make a call of an offer that was read, from who has no media
+    /// path.
+    pub fn call(&mut self, name: &UserName, now: Instant) -> Result<(), Refusal> {
+        let caller = caller(&mut self.names, name, now);
+        let reserve = caller.reserve();
+        if self.calls.take(1.0, reserve, now) {
+            caller.owe(1.0);
+            Ok(())
+        } else {
+            Err(caller.refusal())
+        }
+    }
+
+    /// Their media path is up.
+    pub fn connected(&mut self, name: &UserName, now: Instant) {
+        caller(&mut self.names, name, now).debt = 0.0;
+    }
+
+    /// The calls without a media path that they had of late, rounded.
+    pub fn debt(&self, name: &UserName) -> u32 {
+        let debt = self.names.get(name).map_or(0.0, |caller| caller.debt);
+        debt.round() as u32
+    }
+}
+
+fn caller<'a>(
+    names: &'a mut HashMap<UserName, Caller>,
+    name: &UserName,
+    now: Instant,
+) -> &'a mut Caller {
+    if names.len() >= NAMES && !names.contains_key(name) {
+        let oldest = names.iter().min_by_key(|(_, caller)| caller.at);
+        if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
+            names.remove(&oldest);
+        }
+    }
+    let caller = names.entry(name.clone()).or_insert_with(|| Caller {
+        bucket: Bucket::new(PER_NAME, now),
+        debt: 0.0,
+        told: false,
+        at: now,
+    });
+    caller.at(now);
+    caller
 }
 
 #[cfg(test)]
@@ -125,30 +243,85 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_from_one_name_is_refused_and_named_once_and_others_are_served() {
+    fn a_flood_from_one_name_is_refused_and_told_once_and_others_are_served() {
         let now = Instant::now();
         let mut limits = OfferLimits::new(now);
-        let verdicts: Vec<_> = (0..100)
-            .map(|_| limits.offer(&name("m"), false, now))
-            .collect();
+        let mut offer = |who: &str, now| {
+            let who = name(who);
+            limits.read(&who, 8_000, false, now)?;
+            limits.call(&who, now)
+        };
+        let verdicts: Vec<_> = (0..100).map(|_| offer("m", now)).collect();
         let count = |v| verdicts.iter().filter(|x| **x == v).count();
-        assert_eq!(count(Verdict::Take), 10);
-        assert_eq!(count(Verdict::FirstRefusal), 1);
-        assert_eq!(limits.offer(&name("alice"), false, now), Verdict::Take);
+        assert_eq!(count(Ok(())), 10);
+        assert_eq!(count(Err(Refusal::First)), 1);
+        assert_eq!(offer("alice", now), Ok(()));
         let later = now + Duration::from_secs(1);
-        assert_eq!(limits.offer(&name("m"), false, later), Verdict::Take);
+        assert_eq!(offer("m", later), Ok(()));
     }
 
     #[test]
-    fn a_flood_from_many_names_meets_the_total() {
+    fn a_flood_from_many_names_meets_the_total_and_each_is_told() {
         let now = Instant::now();
         let mut limits = OfferLimits::new(now);
-        let taken = (0..10_000)
-            .filter(|i| limits.offer(&name(&format!("n{i}")), false, now) == Verdict::Take)
-            .count();
-        assert_eq!(taken, 40);
-        let restart = limits.offer(&name("alice"), true, now);
-        assert_eq!(restart, Verdict::Take, "she has a call");
-        assert!(limits.names.len() <= NAMES + 1);
+        let mut count = [0; 3];
+        for i in 0..200 {
+            count[match limits.call(&name(&format!("n{i}")), now) {
+                Ok(()) => 0,
+                Err(Refusal::First) => 1,
+                Err(Refusal::Silent) => 2,
+            }] += 1;
+        }
+        assert_eq!(count, [24, 176, 0]);
+        assert_eq!(limits.read(&name("alice"), 60_000, true, now), Ok(()));
+        for i in 0..10_000 {
+            let _ = limits.read(&name(&format!("m{i}")), 60_000, false, now);
+        }
+        assert!(limits.names.len() <= NAMES);
+        let restart = limits.read(&name("alice"), 8_000, true, now);
+        assert_eq!(restart, Ok(()), "she has a media path");
+        let small = limits.read(&name("bob"), 8_000, false, now);
+        assert_eq!(small, Ok(()), "large ones leave half of the reading");
+    }
+
+    #[test]
+    fn junk_costs_its_sender_and_nobody_else() {
+        let mut now = Instant::now();
+        let mut limits = OfferLimits::new(now);
+        let mut read = 0;
+        for i in 0..1_000 {
+            now += Duration::from_millis(10);
+            let who = name(&format!("m{}", i % 8));
+            if limits.read(&who, 1, false, now).is_ok() {
+                limits.junk(&who, now);
+                read += 1;
+            }
+        }
+        assert!(read < 60, "{read} in 10 s of 8 names");
+        assert_eq!(limits.calls.tokens, CALLS.burst);
+        assert!(limits.debt(&name("m0")) >= 2);
+        assert_eq!(limits.debt(&name("alice")), 0);
+    }
+
+    #[test]
+    fn who_never_gets_a_path_leaves_the_rest_to_others_until_it_is_forgotten() {
+        let mut now = Instant::now();
+        let mut limits = OfferLimits::new(now);
+        for _ in 0..2_000 {
+            now += Duration::from_millis(10);
+            for i in 0..4 {
+                let _ = limits.call(&name(&format!("m{i}")), now);
+            }
+        }
+        for i in 0..12 {
+            assert_eq!(limits.call(&name(&format!("n{i}")), now), Ok(()), "{i}");
+        }
+        limits.connected(&name("m0"), now);
+        assert_eq!(limits.debt(&name("m0")), 0);
+        assert!(limits.debt(&name("m1")) >= 2);
+        now += Duration::from_secs(150);
+        limits.connected(&name("m2"), now);
+        assert_eq!(limits.call(&name("m1"), now), Ok(()));
+        assert_eq!(limits.debt(&name("m1")), 1);
     }
 }

@@ -16,11 +16,15 @@
 //!   [`SessionId`] is never used again: a late event of a closed session finds
 //!   nothing.
 //! * Everything a stranger can grow is bounded: sessions, offers a second,
-//!   candidates held and candidates taken.
+//!   candidates held and candidates taken, frames sent and lines logged.
+//! * What many strangers do costs others as little as can be: junk is its
+//!   sender's, calls without a media path are no viewers and give way, and who
+//!   never gets one comes after who may.
 
 mod backoff;
 mod candidates;
 mod limits;
+mod lines;
 mod login;
 mod outbox;
 mod session;
@@ -33,11 +37,12 @@ use tracing::{debug, info, warn};
 use crate::sdp::Offer;
 use crate::wire::{Candidate, Incoming, Outgoing, UserName};
 use candidates::HeldCandidates;
-use limits::{OfferLimits, Verdict};
+use limits::{OfferLimits, Refusal};
+use lines::{Lines, bounded};
 use login::{Login, Step};
 use outbox::{Outbox, Words};
 pub use session::SessionId;
-use session::Sessions;
+use session::{Session, Sessions};
 
 /// A viewer whose media path was up but who sends no RTCP for this long is gone:
 /// a call outlives half a minute without a network, and some time to find a new
@@ -49,6 +54,15 @@ pub const RTCP_TIMEOUT: Duration = Duration::from_secs(45);
 const ABSENT_RTCP_TIMEOUT: Duration = Duration::from_secs(5);
 /// An offer whose media path is not up by then is given up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Calls without a media path, beside the viewers there may be. One more makes
+/// the first of them [give way](Sessions::gives_way); at the rate at which calls
+/// are taken each has four seconds at the least.
+pub const HALF_OPEN: usize = 16;
+/// The longest reason that is told or logged, in bytes: it may hold what a
+/// stranger wrote.
+const REASON: usize = 200;
+/// Why nobody else is served.
+const FULL: &str = "the camera has as many viewers as it can serve; try again later";
 /// Candidates taken for one ICE generation of a session; a browser has about 20.
 const CANDIDATES_PER_GENERATION: u32 = 100;
 
@@ -57,7 +71,7 @@ const CANDIDATES_PER_GENERATION: u32 = 100;
 pub struct AgentConfig {
     /// The name to register.
     pub name: UserName,
-    /// Sessions at the same time, at least 1.
+    /// Sessions with a media path at the same time, at least 1.
     pub max_viewers: usize,
     /// Seeds the jitter of reconnects.
     pub seed: u64,
@@ -158,6 +172,8 @@ pub struct Agent {
     held: HeldCandidates,
     limits: OfferLimits,
     outbox: Outbox,
+    /// Lines about calls, and about offers that are no calls.
+    lines: (Lines, Lines),
     commands: VecDeque<Command>,
     stopping: bool,
 }
@@ -171,6 +187,10 @@ impl Agent {
             held: HeldCandidates::default(),
             limits: OfferLimits::new(now),
             outbox: Outbox::new(now),
+            lines: (
+                Lines::new(40, Duration::from_secs(1), now),
+                Lines::new(10, Duration::from_secs(5), now),
+            ),
             commands: VecDeque::new(),
             stopping: false,
             config,
@@ -282,7 +302,9 @@ impl Agent {
             Incoming::HangUp { name, target } => {
                 if let Some(session) = self.sessions.of_caller(&name) {
                     let id = session.id;
-                    info!(caller = %name, broadcast = target.is_none(), "hung up");
+                    if self.is_worth_a_line(now) {
+                        info!(caller = %name, broadcast = target.is_none(), "hung up");
+                    }
                     self.close(id);
                 }
             }
@@ -290,7 +312,9 @@ impl Agent {
                 debug!(%name, "an answer, but this device never calls; ignored");
             }
             Incoming::Chat { .. } => {}
-            Incoming::Other(kind) => debug!(%kind, "message type ignored"),
+            Incoming::Other(kind) => {
+                debug!(kind = bounded(&kind, REASON), "message type ignored");
+            }
         }
     }
 
@@ -299,34 +323,30 @@ impl Agent {
             return;
         }
         self.login.reached();
-        let live = self.sessions.of_caller(&caller).map(|s| s.id);
-        match self.limits.offer(&caller, live.is_some(), now) {
-            Verdict::Take => {}
-            Verdict::FirstRefusal => {
-                warn!(%caller, "too many offers; more are dropped until they slow down");
-                // A hang-up would end the call that the caller has.
-                if live.is_none() {
-                    self.refuse(
-                        &caller,
-                        "too many calls in a short time; try again in a moment",
-                    );
-                }
-                return;
-            }
-            Verdict::Refuse => return,
+        let live = self.sessions.of_caller(&caller);
+        let (live, is_up) = (live.map(|s| s.id), live.is_some_and(Session::is_up));
+        if let Err(refusal) = self.limits.read(&caller, sdp.len(), is_up, now) {
+            return self.turn_away(&caller, refusal, now);
         }
         let offer = match Offer::parse(sdp) {
             Ok(offer) => Box::new(offer),
             Err(error) => {
-                warn!(%caller, %error, "call refused");
-                self.refuse(&caller, &error.to_string());
-                // The hang-up ends on the caller's side what he had.
+                self.limits.junk(&caller, now);
+                let reason = bounded(&error.to_string(), REASON);
+                if self.is_junk_worth_a_line(now) {
+                    warn!(%caller, error = reason, "call refused");
+                }
+                self.refuse(&caller, &reason);
+                // The hang-up ends on the caller's side what they had.
                 if let Some(id) = live {
                     self.close(id);
                 }
                 return;
             }
         };
+        if !is_up && let Err(refusal) = self.limits.call(&caller, now) {
+            return self.turn_away(&caller, refusal, now);
+        }
 
         if let Some(session) = self.sessions.of_caller_mut(&caller) {
             if session.is_same_peer(&offer) {
@@ -341,17 +361,14 @@ impl Agent {
                 return;
             }
             let id = session.id;
-            info!(%caller, session = %id, "replaced by a new call from the same name");
+            if self.is_worth_a_line(now) {
+                info!(%caller, session = %id, "replaced by a new call from the same name");
+            }
             // No hang-up: it would end the caller's new call.
             self.close(id);
         }
 
-        if self.sessions.len() >= self.config.max_viewers {
-            warn!(%caller, limit = self.config.max_viewers, "call refused: viewer limit");
-            self.refuse(
-                &caller,
-                "the camera has as many viewers as it can serve; try again later",
-            );
+        if !self.make_room(&caller, now) {
             return;
         }
 
@@ -361,7 +378,9 @@ impl Agent {
         let id = self
             .sessions
             .open(caller.clone(), called.clone(), &offer, until);
-        info!(%caller, session = %id, codec = %offer.video.codec, "call");
+        if self.is_worth_a_line(now) {
+            info!(%caller, session = %id, codec = %offer.video.codec, "call");
+        }
         let held = self.held.take(&caller, &offer.ufrags);
         self.commands.push_back(Command::Open {
             session: id,
@@ -369,6 +388,51 @@ impl Agent {
             offer,
         });
         self.add_candidates(id, held);
+    }
+
+    /// Tells who sends too much that it is, once.
+    fn turn_away(&mut self, caller: &UserName, refusal: Refusal, now: Instant) {
+        if refusal == Refusal::Silent {
+            return;
+        }
+        if self.is_junk_worth_a_line(now) {
+            warn!(%caller, "too many offers; more are dropped until they slow down");
+        }
+        // A hang-up would end the call that the caller has.
+        if self.sessions.of_caller(caller).is_none() {
+            self.refuse(
+                caller,
+                "too many calls in a short time; try again in a moment",
+            );
+        }
+    }
+
+    /// Sees that there is room for one more call, or refuses it.
+    fn make_room(&mut self, caller: &UserName, now: Instant) -> bool {
+        if self.sessions.connected() >= self.config.max_viewers {
+            if self.is_junk_worth_a_line(now) {
+                warn!(%caller, limit = self.config.max_viewers, "call refused: viewer limit");
+            }
+            self.refuse(caller, FULL);
+            return false;
+        }
+        if self.sessions.half_open() < HALF_OPEN {
+            return true;
+        }
+        let limits = &self.limits;
+        let debt = |name: &UserName| limits.debt(name);
+        let Some(id) = self.sessions.gives_way(debt(caller), debt) else {
+            if self.is_junk_worth_a_line(now) {
+                warn!(%caller, "call refused: too many calls that come to nothing");
+            }
+            self.refuse(caller, "others are calling; try again in a moment");
+            return false;
+        };
+        if self.is_worth_a_line(now) {
+            info!(session = %id, "gives way: it has no media path yet, and others call");
+        }
+        self.end(id, "others are calling; try again in a moment", now);
+        true
     }
 
     fn candidate(&mut self, name: Option<UserName>, candidate: Candidate, now: Instant) {
@@ -400,7 +464,7 @@ impl Agent {
             session.candidates = session.candidates.saturating_add(1);
             if session.candidates > CANDIDATES_PER_GENERATION {
                 if session.candidates == CANDIDATES_PER_GENERATION + 1 {
-                    warn!(
+                    debug!(
                         caller = %session.caller, session = %id, limit = CANDIDATES_PER_GENERATION,
                         "too many candidates; the rest are dropped"
                     );
@@ -441,6 +505,10 @@ impl Agent {
                 let was_interrupted = session.is_interrupted();
                 self.outbox.take_back_restart(id);
                 if session.connected(now) {
+                    self.limits.connected(&target, now);
+                    if self.sessions.connected() > self.config.max_viewers {
+                        return self.end(id, FULL, now);
+                    }
                     info!(caller = %target, session = %id, "connected");
                 }
                 if was_interrupted {
@@ -461,12 +529,17 @@ impl Agent {
                 self.step(step);
             }
             PeerEvent::Left => {
-                info!(caller = %target, session = %id, "the viewer closed the connection");
+                if self.is_worth_a_line(now) {
+                    info!(caller = %target, session = %id, "the viewer closed the connection");
+                }
                 // No hang-up: he knows, and may be calling again already.
                 self.close(id);
             }
             PeerEvent::Failed(reason) => {
-                info!(caller = %target, session = %id, %reason, "call failed");
+                let reason = bounded(&reason, REASON);
+                if self.is_worth_a_line(now) {
+                    info!(caller = %target, session = %id, reason, "call failed");
+                }
                 self.end(id, &reason, now);
             }
         }
@@ -485,7 +558,9 @@ impl Agent {
         self.step(step);
         self.held.expire(now);
         for (id, caller, reason) in self.sessions.expired(now) {
-            info!(%caller, session = %id, reason, "call ended");
+            if self.is_worth_a_line(now) {
+                info!(%caller, session = %id, reason, "call ended");
+            }
             self.end(id, reason, now);
         }
     }
@@ -537,6 +612,24 @@ impl Agent {
         while let Some(frame) = self.outbox.next(name, wanted, now) {
             self.commands.push_back(Command::Send(frame));
         }
+    }
+
+    /// A call may have a line in the log; says so where some had none.
+    fn is_worth_a_line(&mut self, now: Instant) -> bool {
+        let left_out = self.lines.0.take(now);
+        if let Some(count @ 1..) = left_out {
+            info!(count, "lines about calls were left out");
+        }
+        left_out.is_some()
+    }
+
+    /// The same of what is no call.
+    fn is_junk_worth_a_line(&mut self, now: Instant) -> bool {
+        let left_out = self.lines.1.take(now);
+        if let Some(count @ 1..) = left_out {
+            warn!(count, "lines about offers that were refused were left out");
+        }
+        left_out.is_some()
     }
 
     fn step(&mut self, step: Option<Step>) {

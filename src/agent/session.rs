@@ -1,16 +1,20 @@
 //! The calls there are, each under the name that opened it.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::{ABSENT_RTCP_TIMEOUT, CONNECT_TIMEOUT, RTCP_TIMEOUT};
+use super::{ABSENT_RTCP_TIMEOUT, RTCP_TIMEOUT};
 use crate::sdp::Offer;
 use crate::wire::{Candidate, UserName};
 
 /// ICE generations whose candidates are still recognised: the present one and
 /// those that a restart just replaced.
 const GENERATIONS: usize = 3;
+/// A call without a media path whose caller's name is not in the user list any
+/// more: somebody who has gone, or a network that comes back at once or never.
+const ABSENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Local candidates kept until the answer is out.
 const LOCAL_CANDIDATES: usize = 64;
 
@@ -107,8 +111,9 @@ impl Session {
         }
         self.absent = None;
         match &mut self.path {
-            Path::Connecting { until } => *until = now + CONNECT_TIMEOUT,
-            // He is there, and looks for a way.
+            // However often they offer: a path is there in time or never.
+            Path::Connecting { .. } => {}
+            // They are there, and look for a way.
             Path::Up { last_rtcp } => *last_rtcp = now,
         }
         match &mut self.negotiation {
@@ -156,6 +161,11 @@ impl Session {
         self.interrupted
     }
 
+    /// The media path is up, or was.
+    pub fn is_up(&self) -> bool {
+        matches!(self.path, Path::Up { .. })
+    }
+
     /// Returns true the first time.
     pub fn connected(&mut self, now: Instant) -> bool {
         self.interrupted = false;
@@ -190,7 +200,12 @@ impl Session {
 
     fn deadline(&self) -> (Instant, &'static str) {
         match self.path {
-            Path::Connecting { until } => (until, "no media path could be made in 30 s"),
+            Path::Connecting { until } => match self.absent {
+                Some(since) if since + ABSENT_TIMEOUT < until => {
+                    (since + ABSENT_TIMEOUT, "the viewer left the chat")
+                }
+                _ => (until, "no media path could be made in 30 s"),
+            },
             Path::Up { last_rtcp } => {
                 let silent = last_rtcp + RTCP_TIMEOUT;
                 match self.absent {
@@ -222,8 +237,23 @@ impl Sessions {
 
     /// How many have a media path.
     pub fn connected(&self) -> usize {
-        let up = |s: &&Session| matches!(s.path, Path::Up { .. });
-        self.live.values().filter(up).count()
+        self.live.values().filter(|s| s.is_up()).count()
+    }
+
+    /// How many have none yet.
+    pub fn half_open(&self) -> usize {
+        self.live.len() - self.connected()
+    }
+
+    /// Which of those without a media path is the first to give way: one whose
+    /// caller has left, else one of the caller with the most `debt`, else the
+    /// oldest. `None` where all have less debt than `newcomer`.
+    pub fn gives_way(&self, newcomer: u32, debt: impl Fn(&UserName) -> u32) -> Option<SessionId> {
+        let candidates = self.live.values().filter(|s| !s.is_up());
+        let (left, owes, oldest) = candidates
+            .map(|s| (s.absent.is_some(), debt(&s.caller), Reverse(s.id)))
+            .max()?;
+        (left || owes >= newcomer).then_some(oldest.0)
     }
 
     pub fn open(
