@@ -319,3 +319,59 @@ async fn two_who_call_each_other_at_once_end_up_in_one_call() {
     alice.click("#hangup").await;
     tokio::join!(alice.state("idle"), bob.state("idle"));
 }
+
+/// Takes away what Chromium has and Safari 15.0 or Firefox 115 has not, but for
+/// `Object.hasOwn`: chromedriver's own scripts need it.
+const OLDER: &str = "
+    const without = (object, ...names) => { for (const name of names) delete object[name]; };
+    without(HTMLDialogElement.prototype, 'show', 'showModal', 'close', 'open');
+    without(Element.prototype, 'requestFullscreen', 'ariaPressed', 'ariaLabel', 'ariaHidden');
+    without(Document.prototype, 'fullscreenElement', 'exitFullscreen');
+    without(Array.prototype, 'at', 'findLast', 'findLastIndex', 'toSorted', 'toReversed', 'with');
+    without(String.prototype, 'at', 'isWellFormed', 'toWellFormed');
+    without(Object, 'groupBy');
+    without(Promise, 'withResolvers', 'try');
+    without(AbortSignal, 'timeout', 'any');
+    without(Crypto.prototype, 'randomUUID');
+    without(globalThis, 'structuredClone', 'navigation', 'scheduler');
+    without(RTCRtpReceiver.prototype, 'jitterBufferTarget', 'playoutDelayHint');
+    without(RTCRtpTransceiver.prototype, 'getHeaderExtensionsToNegotiate', 'setHeaderExtensionsToNegotiate');
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_older_browsers_lack_is_done_without() {
+    let chat = Chat::start().await;
+    let (alice, bob) = tokio::join!(
+        Browser::start(Person::default()),
+        Browser::start(Person::default())
+    );
+    alice.before_each_page(OLDER).await;
+    alice.open(&chat.page("alice")).await;
+    bob.open(&chat.page("bob")).await;
+    let ring = "getComputedStyle(document.getElementById('ring')).display";
+    assert_eq!(alice.js(ring).await, "none");
+    bob.call("alice").await;
+    alice.state("ringing").await;
+    assert_eq!(alice.js("document.activeElement.id").await, "accept");
+    // It is in the middle of the window, and nothing is over it.
+    let above =
+        "document.elementFromPoint(innerWidth / 2, innerHeight / 2).closest('#ring') !== null";
+    assert_eq!(alice.js(above).await, true);
+    alice.click("#accept").await;
+    tokio::join!(alice.state("connected"), bob.state("connected"));
+    assert_eq!(alice.js(ring).await, "none");
+    tokio::join!(alice.frames_rise(5), bob.frames_rise(5));
+    alice.click("#mic").await;
+    let pressed = "document.getElementById('mic').getAttribute('aria-pressed')";
+    assert_eq!(alice.js(pressed).await, "true");
+    alice.click("#stats-toggle").await;
+    alice
+        .until_js("numbers", "cameraAgent.stats?.fps > 0")
+        .await;
+    alice.click("#hangup").await;
+    tokio::join!(alice.state("idle"), bob.state("idle"));
+    alice.call("bob").await;
+    bob.click("#decline").await;
+    alice.says("bob declined the call").await;
+    alice.clean_console().await;
+}

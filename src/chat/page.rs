@@ -44,6 +44,7 @@ static ASSETS: &[Asset] = &[
     asset!("/latency.js", "latency.js", SCRIPT),
     asset!("/ui.js", "ui.js", SCRIPT),
     asset!("/camera.js", "camera.js", SCRIPT),
+    asset!("/elements.js", "elements.js", SCRIPT),
     asset!("/stats.js", "stats.js", SCRIPT),
     asset!("/words.js", "words.js", SCRIPT),
 ];

@@ -236,8 +236,7 @@ export class Call {
    * may be lost too, and nothing else shows it.
    */
   async #watch() {
-    const stats = [...(await this.pc.getStats()).values()];
-    const received = stats.find((each) => each.type === "transport")?.packetsReceived;
+    const received = packets([...(await this.pc.getStats()).values()]);
     if (received !== this.#received) {
       this.#received = received;
       this.#receivedAt = performance.now();
@@ -276,6 +275,13 @@ export class Call {
     }
     this.#restartLater();
   }
+}
+
+/** All that came; Firefox counts it by stream only. */
+function packets(stats) {
+  const all = stats.find((each) => each.type === "transport")?.packetsReceived;
+  return all ?? stats.filter((each) => each.type === "inbound-rtp")
+    .reduce((sum, each) => sum + (each.packetsReceived ?? 0), 0);
 }
 
 function fingerprint(sdp) {

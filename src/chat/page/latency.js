@@ -23,7 +23,8 @@ export function askForCaptureTimes(pc) {
 /**
  * The time from capture to playout in ms; undefined where it cannot be known.
  * The sender says when it captured: with each frame (abs-capture-time), else by
- * its sender reports. Both are NTP times of its clock.
+ * its sender reports. Both are NTP times of its clock; Firefox gives the latter
+ * as Unix ones.
  * @param {RTCRtpReceiver} receiver of the track
  * @param {object} inbound its `inbound-rtp` report
  * @param {number} offset how far the sender's clock is ahead of ours, in ms
@@ -35,7 +36,8 @@ export function latency(receiver, inbound, offset) {
     ? [source.captureTimestamp, source.timestamp]
     : [inbound?.estimatedPlayoutTimestamp, inbound?.timestamp];
   if (!captured || !played) return undefined;
-  const took = played + offset - (captured - NTP_TO_UNIX_MS);
+  const sinceUnix = captured - played > NTP_TO_UNIX_MS / 2 ? captured - NTP_TO_UNIX_MS : captured;
+  const took = played + offset - sinceUnix;
   // A sender that counts from elsewhere, or does not know.
   return took > -1000 && took < 60_000 ? Math.max(took, 0) : undefined;
 }

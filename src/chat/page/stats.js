@@ -5,6 +5,7 @@
 // the path to carry, and tells the time, so that its capture times can be held
 // against this machine's clock.
 
+import { isPressed, press } from "./elements.js";
 import { latency } from "./latency.js";
 import { bitrateWords, connectionWords, qualityWords, tierWords } from "./words.js";
 
@@ -77,8 +78,8 @@ export class StatsPanel {
   }
 
   toggle() {
-    const on = this.#button.ariaPressed !== "true";
-    this.#button.ariaPressed = String(on);
+    const on = !isPressed(this.#button);
+    press(this.#button, on);
     if (!on) this.#tell({ type: "stats", on: false });
     this.#askedAt = -Infinity;
     this.#device = null;
@@ -105,7 +106,7 @@ export class StatsPanel {
   }
 
   #run() {
-    const on = this.#pc !== null && this.#button.ariaPressed === "true";
+    const on = this.#pc !== null && isPressed(this.#button);
     this.#panel.hidden = !on;
     clearInterval(this.#timer);
     if (!on) return;

@@ -2,6 +2,7 @@
 // people goes in as text, never as markup.
 
 import { CameraPanel } from "./camera.js";
+import { closeDialog, isPressed, openDialog, press } from "./elements.js";
 import { StatsPanel } from "./stats.js";
 
 const MAX_CHAT_LINES = 200;
@@ -110,7 +111,7 @@ export class Ui {
       return span;
     };
     const glyph = text(`glyph ${device ? "camera" : "person"}`, "");
-    glyph.ariaHidden = "true";
+    glyph.setAttribute("aria-hidden", "true");
     row.append(glyph, text("name", name));
     if (own) {
       row.className = "own";
@@ -119,7 +120,7 @@ export class Ui {
       row.type = "button";
       row.dataset.name = name;
       row.dataset.device = device;
-      row.ariaLabel = device ? `Watch camera ${name}` : `Call ${name}`;
+      row.setAttribute("aria-label", device ? `Watch camera ${name}` : `Call ${name}`);
       row.disabled = this.#peer !== null;
       const current = this.#peer === name;
       if (current) row.setAttribute("aria-current", "true");
@@ -172,14 +173,13 @@ export class Ui {
     $("local").hidden = !has("video");
     $("mic").hidden = !has("audio");
     $("cam").hidden = !has("video");
-    for (const id of ["mic", "cam"]) $(id).ariaPressed = "false";
+    for (const id of ["mic", "cam"]) press($(id), false);
   }
 
   ring(name) {
-    const dialog = $("ring");
-    if (name === null) return dialog.close();
+    if (name === null) return closeDialog($("ring"));
     $("ring-who").textContent = name;
-    if (!dialog.open) dialog.showModal();
+    openDialog($("ring"), $("accept"));
   }
 
   chat(name, text, own) {
@@ -217,8 +217,8 @@ export class Ui {
   }
 
   #toggle(id, kind) {
-    const off = $(id).ariaPressed !== "true";
-    $(id).ariaPressed = String(off);
+    const off = !isPressed($(id));
+    press($(id), off);
     for (const track of this.#own?.getTracks() ?? []) {
       if (track.kind === kind) track.enabled = !off;
     }

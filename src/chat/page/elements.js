@@ -1,0 +1,25 @@
+// What some browsers that are served lack, done without it: docs/browsers.md.
+
+/** A button that stays down; Firefox before 119 knows no `ariaPressed`. */
+export function press(button, down) {
+  button.setAttribute("aria-pressed", String(down));
+}
+
+export function isPressed(button) {
+  return button.getAttribute("aria-pressed") === "true";
+}
+
+/** Shows a dialog before all else, with the focus on `first`. */
+export function openDialog(dialog, first) {
+  if (dialog.hasAttribute("open")) return;
+  if (dialog.showModal) return dialog.showModal();
+  // Safari before 15.4 has the element's style alone.
+  dialog.setAttribute("role", "alertdialog");
+  dialog.setAttribute("open", "");
+  first.focus();
+}
+
+export function closeDialog(dialog) {
+  if (dialog.close) dialog.close();
+  else dialog.removeAttribute("open");
+}
