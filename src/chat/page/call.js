@@ -72,9 +72,11 @@ export class Call {
     }
   }
 
-  /** Says something to the device, over its data channel where that is open. */
+  /** Says something to the device; false where its data channel is not open. */
   tell(message) {
-    if (this.channel?.readyState === "open") this.channel.send(JSON.stringify(message));
+    if (this.channel?.readyState !== "open") return false;
+    this.channel.send(JSON.stringify(message));
+    return true;
   }
 
   /** Calls: with the person's own tracks, or to receive only. */

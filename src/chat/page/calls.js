@@ -45,9 +45,9 @@ export class Calls {
     return this.#call?.channel ?? null;
   }
 
-  /** Says something to the device that is watched. */
+  /** Says something to the device that is watched; false where it does not arrive. */
   tell(message) {
-    this.#call?.tell(message);
+    return this.#call?.tell(message) ?? false;
   }
 
   /** Ahead of the call, so that the click need not wait for them. */

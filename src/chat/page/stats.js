@@ -43,7 +43,7 @@ export class StatsPanel {
   /** What was measured last, in bit/s, ms and shares of 1. */
   measured = null;
 
-  /** `tell(message)` says something to a device. */
+  /** `tell(message)` says something to a device; false where it cannot yet. */
   constructor(panel, button, tell) {
     this.#panel = panel;
     this.#button = button;
@@ -119,8 +119,7 @@ export class StatsPanel {
     const now = performance.now();
     if (this.#device && now - this.#device.at > ASK_AGAIN_MS) this.#device = null;
     if (!this.#device && now - this.#askedAt > ASK_AGAIN_MS) {
-      this.#askedAt = now;
-      this.#tell({ type: "stats", on: true });
+      if (this.#tell({ type: "stats", on: true })) this.#askedAt = now;
     }
     this.#tell(this.#clock.ping());
     let report;
