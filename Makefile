@@ -6,8 +6,11 @@ BUILD_PACKAGES := gcc libc6-dev pkg-config libclang-dev libasound2-dev libudev-d
 MEDIA_PACKAGES := gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
 	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-alsa
 # The last line is for the bare webrtcbin that the agent is compared with.
-TEST_PACKAGES := gstreamer1.0-tools chromium chromium-driver coturn iproute2 procps \
+TEST_PACKAGES := gstreamer1.0-tools chromium chromium-driver firefox-esr coturn iproute2 procps \
 	gstreamer1.0-nice python3-gst-1.0 gir1.2-gst-plugins-bad-1.0
+
+GECKODRIVER_VERSION := 0.37.1
+GECKODRIVER := target/tools/geckodriver-$(GECKODRIVER_VERSION)/bin/geckodriver
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
@@ -48,8 +51,16 @@ build-packages:
 	$(call install,$(BUILD_PACKAGES) $(MEDIA_PACKAGES))
 
 .PHONY: test-packages
-test-packages:
+test-packages: test-debian-packages $(GECKODRIVER)
+
+.PHONY: test-debian-packages
+test-debian-packages:
 	$(call install,$(BUILD_PACKAGES) $(MEDIA_PACKAGES) $(TEST_PACKAGES))
+
+# Firefox's WebDriver, which Debian has not; tests/support/driver.rs names it.
+$(GECKODRIVER):
+	cargo install geckodriver --locked --version $(GECKODRIVER_VERSION) --debug \
+		--root target/tools/geckodriver-$(GECKODRIVER_VERSION) --target-dir target/tools/build
 
 .PHONY: test
 test: test-packages lint

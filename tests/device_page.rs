@@ -133,18 +133,7 @@ async fn ice_restarts_and_the_call_goes_on() {
     let chat = Chat::start().await;
     let device = device(&chat).await;
     let alice = viewer(&chat, "alice").await;
-    let ufrag = "/ice-ufrag:(\\S+)/.exec(cameraAgent.pc.localDescription.sdp)[1]";
-    let before = alice.js(ufrag).await;
-    // What the page does by itself when it finds the connection failed …
-    alice
-        .js("Object.defineProperty(cameraAgent.pc, 'connectionState', {value: 'failed', configurable: true}) && cameraAgent.pc.onconnectionstatechange()")
-        .await;
-    assert_eq!(alice.js("cameraAgent.state").await, "interrupted");
-    alice.js("delete cameraAgent.pc.connectionState").await;
-    let renewed = format!("{ufrag} !== {before} && cameraAgent.pc.signalingState === 'stable'");
-    alice.until_js("a new ICE generation", &renewed).await;
-    // … and when it finds it whole again.
-    alice.js("cameraAgent.pc.onconnectionstatechange()").await;
+    alice.restart_ice().await;
     device.logs("renegotiation", 1, SOON).await;
     alice.frames_rise(60).await;
     alice.state("connected").await;

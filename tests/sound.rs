@@ -19,7 +19,7 @@ use gstreamer::glib;
 use gstreamer::prelude::*;
 use gstreamer_app::{AppSink, AppSrc};
 use support::Chat;
-use support::browser::{Browser, PLAIN_ADDRESSES, Person};
+use support::browser::{Browser, Person};
 use support::meter::has_fec;
 use support::relay::{Conditions, Relay};
 use support::shims::FakeMicrophone;
@@ -384,7 +384,7 @@ async fn hear(toward: Conditions, offer: &str, time: Duration) -> Heard {
     let relay = Relay::start(toward, back, 5).await;
     let browser = Browser::start(Person {
         camera: false,
-        flags: vec![PLAIN_ADDRESSES.into()],
+        plain_addresses: true,
         ..Person::default()
     })
     .await;

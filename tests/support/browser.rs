@@ -1,4 +1,4 @@
-//! A real Chromium, driven over WebDriver. One browser is one person.
+//! A real browser, driven over WebDriver. One browser is one person.
 //!
 //! ```ignore
 //! let alice = Browser::start(Person::default()).await;
@@ -11,145 +11,102 @@
 
 use std::time::Duration;
 
-use fantoccini::wd::Capabilities;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::process::Child;
 
-use super::driver::{driver, request};
+use super::bidi::Bidi;
+use super::driver::{Driver, request};
+pub use super::person::{Engine, Person};
 use super::relay::Relay;
 use super::{SOON, until};
 
-/// What a browser has and how it looks.
-#[derive(Debug, Clone)]
-pub struct Person {
-    /// A fake camera, else only a fake microphone.
-    pub camera: bool,
-    /// The permission prompt is answered with yes, else with no.
-    pub allows: bool,
-    /// Dark colours.
-    pub dark: bool,
-    /// The window, in CSS pixels.
-    pub size: (u32, u32),
-    /// Accept certificates that nobody signed.
-    pub insecure_tls: bool,
-    /// More flags for Chromium.
-    pub flags: Vec<String>,
-}
-
-impl Default for Person {
-    fn default() -> Self {
-        Self {
-            camera: true,
-            allows: true,
-            dark: false,
-            size: (1280, 800),
-            insecure_tls: false,
-            flags: Vec::new(),
-        }
-    }
-}
-
 /// The camera's ICE user of the present call (RFC 8839 §5.4).
 const UFRAG: &str = "cameraAgent.pc.remoteDescription.sdp.match(/a=ice-ufrag:(.*)/)[1]";
-
-/// The browser's candidates show its addresses, not names.
-pub const PLAIN_ADDRESSES: &str = "--disable-features=WebRtcHideLocalIpsWithMdns";
 
 /// A running browser; dropping it ends it.
 pub struct Browser {
     pub client: Client,
     session: String,
-    port: u16,
-    _driver: Child,
+    /// Firefox's way to what chromedriver has commands of its own for.
+    bidi: Option<Bidi>,
+    driver: Driver,
     _profile: TempDir,
 }
 
-/// Nothing is looked up but the names of candidates; addresses end in a digit.
-/// Where names cannot be looked up, a first page waits twelve seconds for some.
-fn no_names() -> String {
-    let addresses: String = (0..10).map(|digit| format!(", EXCLUDE *{digit}")).collect();
-    format!("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE *.local{addresses}")
-}
-
 impl Browser {
-    /// Starts chromedriver on a free port and Chromium in a new profile.
+    /// Starts a driver on a free port and its browser in a new profile.
     pub async fn start(person: Person) -> Self {
         let profile = tempfile::tempdir().unwrap();
-        let (driver, port) = driver().await;
-        let mut flags: Vec<String> = [
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--disable-dev-shm-usage",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--hide-scrollbars",
-            // Tests run without a network: calls go over the loopback.
-            "--allow-loopback-in-peer-connection",
-        ]
-        .map(String::from)
-        .to_vec();
-        flags.push(format!("--user-data-dir={}", profile.path().display()));
-        flags.push(no_names());
-        flags.push(match person.allows {
-            true => "--use-fake-ui-for-media-stream".into(),
-            false => "--deny-permission-prompts".into(),
-        });
-        flags.push(match person.camera {
-            true => "--use-fake-device-for-media-stream".into(),
-            false => "--use-fake-device-for-media-stream=device-count=0".into(),
-        });
-        if person.dark {
-            flags.push("--blink-settings=preferredColorScheme=0".into());
-        }
-        flags.extend(person.flags);
-        let mut capabilities = Capabilities::new();
-        capabilities.insert(
-            "goog:chromeOptions".into(),
-            json!({"args": flags, "mobileEmulation": {
-                "deviceMetrics": {
-                    "width": person.size.0, "height": person.size.1, "pixelRatio": 1,
-                    "mobile": person.size.0 < 600, "touch": person.size.0 < 600,
-                }
-            }}),
-        );
-        capabilities.insert("goog:loggingPrefs".into(), json!({"browser": "ALL"}));
-        capabilities.insert("acceptInsecureCerts".into(), json!(person.insecure_tls));
+        let (driver, capabilities) = match person.engine {
+            Engine::Chromium => (Driver::chromium().await, person.chromium(profile.path())),
+            Engine::Firefox => (Driver::firefox().await, person.firefox()),
+        };
         let client = ClientBuilder::new(HttpConnector::new())
             .capabilities(capabilities)
-            .connect(&format!("http://127.0.0.1:{port}"))
+            .connect(&format!("http://127.0.0.1:{}", driver.port))
             .await
-            .expect("Chromium starts");
+            .unwrap_or_else(|e| panic!("{:?} starts: {e}", person.engine));
         let session = client.session_id().await.unwrap().expect("it is new");
-        Self {
+        let bidi = match person.engine {
+            Engine::Chromium => None,
+            Engine::Firefox => {
+                let known = client.capabilities().expect("a new session has them");
+                Some(Bidi::connect(known["webSocketUrl"].as_str().expect("an address")).await)
+            }
+        };
+        let browser = Self {
             client,
             session,
-            port,
-            _driver: driver,
+            bidi,
+            driver,
             _profile: profile,
+        };
+        if person.engine == Engine::Firefox {
+            browser.resize(person.size).await;
         }
+        browser
     }
 
     /// Runs a script in every page that is opened from now on, before its own.
     pub async fn before_each_page(&self, script: &str) {
-        let path = format!("/session/{}/goog/cdp/execute", self.session);
-        let port = self.port;
+        if let Some(bidi) = &self.bidi {
+            let function = format!("() => {{ {script} }}");
+            bidi.run(
+                "script.addPreloadScript",
+                json!({"functionDeclaration": function}),
+            )
+            .await;
+            return;
+        }
         let body = json!({
             "cmd": "Page.addScriptToEvaluateOnNewDocument", "params": {"source": script},
         });
+        let answer = self.post("goog/cdp/execute", body).await;
+        assert!(answer["value"]["identifier"].is_string(), "{answer}");
+    }
+
+    /// Makes a Firefox's page this large, in CSS pixels.
+    pub async fn resize(&self, (width, height): (u32, u32)) {
+        let bidi = self.bidi.as_ref().expect("a Chromium keeps its size");
+        let window = self.client.window().await.expect("a window");
+        let viewport = json!({
+            "context": String::from(window), "viewport": {"width": width, "height": height},
+        });
+        bidi.run("browsingContext.setViewport", viewport).await;
+    }
+
+    /// A command that WebDriver's client does not know.
+    async fn post(&self, command: &str, body: Value) -> Value {
+        let path = format!("/session/{}/{command}", self.session);
+        let port = self.driver.port;
         let answer =
             tokio::task::spawn_blocking(move || request(port, "POST", &path, &body.to_string()))
                 .await
                 .unwrap()
-                .expect("chromedriver answers");
-        let answer: Value = serde_json::from_str(&answer).unwrap();
-        assert!(answer["value"]["identifier"].is_string(), "{answer}");
+                .expect("the driver answers");
+        serde_json::from_str(&answer).unwrap()
     }
 
     /// Opens a page and waits until it has a name in the chat.
@@ -221,7 +178,7 @@ impl Browser {
 
     /// From the next call on all media goes through `relay`: the device is told
     /// its address, and no candidate of the device is taken. Needs
-    /// [`PLAIN_ADDRESSES`].
+    /// [`Person::plain_addresses`].
     pub async fn go_through(&self, relay: &Relay) {
         let front = relay.front();
         self.js(&format!(
@@ -232,7 +189,7 @@ impl Browser {
                 if (frame.type === 'new-ice-candidate') {{
                   const fields = frame.candidate.candidate.split(' ');
                   if (fields[2] !== 'udp' || fields[4] !== '127.0.0.1') return;
-                  globalThis.ownPort = Number(fields[5]);
+                  window.ownPort = Number(fields[5]);
                   [fields[4], fields[5]] = ['{}', '{}'];
                   frame.candidate.candidate = fields.join(' ');
                 }}
@@ -249,12 +206,34 @@ impl Browser {
     /// Tells `relay` where the browser is, once a call has begun.
     pub async fn lead(&self, relay: &Relay) {
         let port = until("a candidate of the browser", SOON, || async {
-            let port = self.js("globalThis.ownPort ?? null").await.as_u64()?;
-            self.js("delete globalThis.ownPort").await;
+            let port = self.js("window.ownPort ?? null").await.as_u64()?;
+            self.js("delete window.ownPort").await;
             u16::try_from(port).ok()
         })
         .await;
         relay.lead_to(([127, 0, 0, 1], port).into());
+    }
+
+    /// Has the page restart ICE, as it does by itself when it finds the
+    /// connection failed, and waits until the other end answered.
+    pub async fn restart_ice(&self) {
+        let ufrag = "/ice-ufrag:(\\S+)/.exec(cameraAgent.pc.localDescription.sdp)[1]";
+        let before = self.js(ufrag).await;
+        self.js("Object.defineProperty(cameraAgent.pc, 'connectionState',
+                { value: 'failed', configurable: true }).onconnectionstatechange(), null")
+            .await;
+        assert_eq!(self.js("cameraAgent.state").await, "interrupted");
+        self.js("delete cameraAgent.pc.connectionState").await;
+        let renewed = format!("{ufrag} !== {before} && cameraAgent.pc.signalingState === 'stable'");
+        self.until_js("a new ICE generation", &renewed).await;
+        // What the page does when it finds it whole again.
+        self.until_js(
+            "a connection",
+            "cameraAgent.pc.connectionState === 'connected'",
+        )
+        .await;
+        self.js("cameraAgent.pc.onconnectionstatechange(), null")
+            .await;
     }
 
     /// Remembers the present call for [`Self::is_same_call`].
@@ -335,15 +314,10 @@ impl Browser {
     /// What the console said at level warning or error since the last time:
     /// script errors, failed loads, violations of the content policy.
     pub async fn console(&self) -> Vec<String> {
-        let path = format!("/session/{}/se/log", self.session);
-        let port = self.port;
-        let body = tokio::task::spawn_blocking(move || {
-            request(port, "POST", &path, r#"{"type":"browser"}"#)
-        })
-        .await
-        .unwrap()
-        .expect("chromedriver answers");
-        let answer: Value = serde_json::from_str(&body).unwrap();
+        if let Some(bidi) = &self.bidi {
+            return bidi.console().await;
+        }
+        let answer = self.post("se/log", json!({"type": "browser"})).await;
         let entries = answer["value"].as_array().cloned().unwrap_or_default();
         entries
             .iter()
@@ -360,8 +334,8 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Chromium outlives a killed chromedriver, so it is asked to end it.
+        // A browser outlives a killed driver, so that is asked to end it.
         let path = format!("/session/{}", self.session);
-        let _ = request(self.port, "DELETE", &path, "");
+        let _ = request(self.driver.port, "DELETE", &path, "");
     }
 }

@@ -9,21 +9,57 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpSocket;
 use tokio::process::{Child, ChildStdout, Command};
 
-/// chromedriver on a port of its own, killed when dropped.
-pub async fn driver() -> (Child, u16) {
-    let port = HeldPort::find();
-    let mut child = Command::new("chromedriver")
-        .arg(format!("--port={}", port.number))
+/// As the Makefile makes it: `make test-packages`.
+const GECKODRIVER: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/target/tools/geckodriver-0.37.1/bin/geckodriver"
+);
+
+/// A driver, killed when dropped; its browser lives on.
+pub struct Driver {
+    /// Of 127.0.0.1.
+    pub port: u16,
+    _program: Child,
+}
+
+impl Driver {
+    /// chromedriver on a port of its own.
+    pub async fn chromium() -> Self {
+        let port = HeldPort::find();
+        let mut command = Command::new("chromedriver");
+        command.arg(format!("--port={}", port.number));
+        let install = "apt-get install chromium chromium-driver";
+        let (program, _) = start(command, "started successfully on port ", install).await;
+        Self {
+            port: port.number,
+            _program: program,
+        }
+    }
+
+    /// geckodriver, which finds all its ports itself.
+    pub async fn firefox() -> Self {
+        let mut command = Command::new(GECKODRIVER);
+        command.args(["--port=0", "--websocket-port=0", "--binary=firefox-esr"]);
+        let install = "make test-packages";
+        let (program, at) = start(command, "Listening on 127.0.0.1:", install).await;
+        Self {
+            port: at.parse().expect("a port"),
+            _program: program,
+        }
+    }
+}
+
+/// Starts a driver; with what follows `words` in what it says.
+async fn start(mut command: Command, words: &str, install: &str) -> (Child, String) {
+    let mut program = command
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()
-        .unwrap_or_else(|e| {
-            panic!("chromedriver: {e}; install it: apt-get install chromium chromium-driver")
-        });
-    let stdout = child.stdout.take().expect("it is piped");
-    said(stdout, "started successfully on port ").await;
-    (child, port.number)
+        .unwrap_or_else(|e| panic!("{command:?}: {e}; install it: {install}"));
+    let stdout = program.stdout.take().expect("it is piped");
+    let rest = said(stdout, words).await;
+    (program, rest)
 }
 
 /// What follows `words` in the first line that has them.
@@ -82,7 +118,7 @@ fn bound(to: SocketAddr) -> std::io::Result<TcpSocket> {
     Ok(socket)
 }
 
-/// One HTTP request to chromedriver, blocking: also usable while dropping.
+/// One HTTP request to a driver, blocking: also usable while dropping.
 pub fn request(port: u16, method: &str, path: &str, body: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
@@ -94,7 +130,7 @@ pub fn request(port: u16, method: &str, path: &str, body: &str) -> std::io::Resu
     )?;
     let mut answer = Vec::new();
     let mut part = [0; 4096];
-    // chromedriver may keep the connection open: the length says when it is all.
+    // It may keep the connection open: the length says when it is all.
     loop {
         let read = stream.read(&mut part)?;
         answer.extend_from_slice(&part[..read]);

@@ -4,6 +4,7 @@
 
 pub mod bare;
 pub mod bed;
+pub mod bidi;
 pub mod browser;
 pub mod coturn;
 pub mod cuttable;
@@ -17,6 +18,7 @@ pub mod machine;
 pub mod meter;
 pub mod original;
 pub mod painter;
+pub mod person;
 pub mod picture;
 pub mod relay;
 pub mod screen;

@@ -97,3 +97,36 @@ pub async fn pitch(viewer: &Browser) -> f64 {
         .await;
     pitch.as_f64().expect("the page can analyse its sound")
 }
+
+/// The frequency of a pure tone that arrives, in Hz, and its level (RMS, 1 is
+/// full scale), from a recording of a second. Needs no loudspeaker: without one
+/// a Firefox starts no [`pitch`].
+pub async fn recorded(viewer: &Browser) -> (f64, f64) {
+    let measured = viewer
+        .promise(
+            "(async () => {
+            const tracks = document.getElementById('remote').srcObject.getAudioTracks();
+            const recorder = new MediaRecorder(new MediaStream(tracks));
+            const recording = new Promise((done) => { recorder.ondataavailable = ({ data }) => done(data); });
+            recorder.start();
+            setTimeout(() => recorder.stop(), 1500);
+            const bytes = await (await recording).arrayBuffer();
+            const context = new OfflineAudioContext(1, 1, 48000);
+            const sound = (await context.decodeAudioData(bytes)).getChannelData(0);
+            // Its beginning is the recorder's own.
+            const samples = sound.subarray(sound.length - 48000);
+            let rises = 0, energy = 0;
+            for (let i = 1; i < samples.length; i++) {
+                if (samples[i - 1] < 0 && samples[i] >= 0) rises++;
+                energy += samples[i] ** 2;
+            }
+            return [rises * 48000 / samples.length, Math.sqrt(energy / samples.length)];
+        })().catch(String)",
+        )
+        .await;
+    let number = |i: usize| measured[i].as_f64();
+    match (number(0), number(1)) {
+        (Some(pitch), Some(level)) => (pitch, level),
+        _ => panic!("the page cannot record its sound: {measured}"),
+    }
+}

@@ -86,7 +86,7 @@ impl Screen {
         let relay = Arc::new(Relay::start(toward, back, 7).await);
         let browser = Browser::start(Person {
             camera: false,
-            flags: vec!["--disable-features=WebRtcHideLocalIpsWithMdns".into()],
+            plain_addresses: true,
             ..Person::default()
         })
         .await;
