@@ -25,6 +25,7 @@
 //! ends a call goes through the agent.
 
 pub mod agent;
+mod bucket;
 pub mod chat;
 pub mod cli;
 pub mod config;

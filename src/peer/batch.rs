@@ -11,6 +11,7 @@ use std::future::Future;
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
@@ -21,8 +22,11 @@ use webrtc::runtime::{
     Transmit,
 };
 
+use super::guard::{Guard, Guarded};
 use crate::lock::lock;
 
+/// The port of multicast DNS (RFC 6762 §3), whose packets are no call's.
+const MULTICAST_DNS: u16 = 5353;
 /// Bytes of one call: under what an IPv4 datagram's length can say.
 const MOST_BYTES: usize = 60_000;
 /// Datagrams of one call: what the kernel takes.
@@ -30,21 +34,30 @@ const MOST_DATAGRAMS: usize = 64;
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// A runtime for one connection, whose sockets gather what they send.
+/// A runtime for one connection, whose sockets are guarded and gather what they
+/// send. It knows no TCP: the crate would connect to wherever a caller says.
 #[derive(Debug)]
 pub(super) struct Batching {
     inner: Arc<dyn Runtime>,
     sockets: Arc<Mutex<Vec<Weak<Gathering>>>>,
+    guard: Arc<Mutex<Guard>>,
+    made: AtomicUsize,
 }
 
 impl Batching {
-    /// The sockets of `inner` send.
-    pub fn over(inner: Arc<dyn Runtime>) -> Self {
+    /// The sockets of `inner` send what `guard` lets pass.
+    pub fn over(inner: Arc<dyn Runtime>, guard: Arc<Mutex<Guard>>) -> Self {
         Self {
             inner,
             sockets: Arc::default(),
+            guard,
+            made: AtomicUsize::new(0),
         }
     }
+}
+
+fn no_tcp() -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, "calls go over UDP")
 }
 
 impl Runtime for Batching {
@@ -57,7 +70,11 @@ impl Runtime for Batching {
         let mut sockets = lock(&self.sockets);
         sockets.retain(|socket| socket.strong_count() > 0);
         sockets.push(Arc::downgrade(&socket));
-        Ok(socket)
+        if socket.local_addr()?.port() == MULTICAST_DNS {
+            return Ok(socket);
+        }
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        Ok(Arc::new(Guarded::new(socket, self.guard.clone(), number)))
     }
 
     fn spawn_reactor(
@@ -68,15 +85,12 @@ impl Runtime for Batching {
         self.inner.spawn_reactor(reactor_pool_size, future)
     }
 
-    fn wrap_tcp_listener(&self, listener: TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
-        self.inner.wrap_tcp_listener(listener)
+    fn wrap_tcp_listener(&self, _: TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
+        Err(no_tcp())
     }
 
-    fn connect_tcp<'a>(
-        &'a self,
-        remote: SocketAddr,
-    ) -> Boxed<'a, io::Result<Arc<dyn AsyncTcpStream>>> {
-        self.inner.connect_tcp(remote)
+    fn connect_tcp<'a>(&'a self, _: SocketAddr) -> Boxed<'a, io::Result<Arc<dyn AsyncTcpStream>>> {
+        Box::pin(std::future::ready(Err(no_tcp())))
     }
 
     fn resolve_host<'a>(&'a self, host: &'a str) -> Boxed<'a, io::Result<Vec<SocketAddr>>> {

@@ -16,6 +16,7 @@ use webrtc::peer_connection::{
     PeerConnection, RTCIceCandidateInit, RTCPeerConnectionState, RTCSessionDescription,
 };
 
+use super::batch::Batching;
 use super::burst::Waiting;
 use super::candidate::host_candidates;
 use super::capture_time;
@@ -23,6 +24,7 @@ use super::clock::Captured;
 use super::engine::{self, MIME_TYPE_RED, PLAYOUT_DELAY_URI};
 use super::estimate::Path;
 use super::feedback::Feedback;
+use super::guard::Guard;
 use super::hearing::{HEARD, Heard, Told};
 use super::making::{Outlet, add_track, build};
 use super::pacer::Pace;
@@ -67,6 +69,8 @@ pub(super) struct Connection {
     network: watch::Receiver<Network>,
     /// Its sockets.
     roaming: Arc<Roaming>,
+    /// What passes them.
+    guard: Arc<Mutex<Guard>>,
     /// Whether the viewer is heard of; nothing is sent to one who is not.
     reachable: watch::Sender<bool>,
     /// One for each data channel, one that logs how the stream goes, and those
@@ -97,6 +101,8 @@ impl Connection {
         let (tell, heard) = mpsc::channel(HEARD);
         let network = shared.network.clone();
         let roaming = Arc::new(Roaming::new());
+        let guard = Guard::new(shared.together.clone(), started);
+        let guard = Arc::new(Mutex::new(guard));
         let waiting = Waiting::new(shared.hub.latency().clone());
         let engine = engine::media_engine(&offer).map_err(while_doing("preparing the codecs"))?;
         let pace = Pace::new(path.clone());
@@ -127,7 +133,7 @@ impl Connection {
             engine.clone(),
             interceptors(),
             tell.clone(),
-            roaming.clone(),
+            Batching::over(roaming.clone(), guard.clone()),
             MulticastDnsMode::QueryOnly,
         )
         .await
@@ -143,7 +149,7 @@ impl Connection {
                     engine,
                     interceptors(),
                     tell,
-                    roaming.clone(),
+                    Batching::over(roaming.clone(), guard.clone()),
                     MulticastDnsMode::Disabled,
                 )
                 .await
@@ -167,6 +173,7 @@ impl Connection {
             mid: offer.mids.first().cloned().unwrap_or_default(),
             network,
             roaming,
+            guard,
             reachable: watch::Sender::new(true),
             tasks: JoinSet::new(),
             channels_opened: 0,
@@ -200,6 +207,7 @@ impl Connection {
     }
 
     async fn answer(&mut self, offer: &Offer) -> Result<(), PeerError> {
+        lock(&self.guard).words(offer.sdp.len());
         let connection = &self.connection;
         let description = RTCSessionDescription::offer(offer.sdp.clone())
             .map_err(while_doing("reading the offer"))?;
@@ -218,6 +226,9 @@ impl Connection {
             .set_local_description(answer)
             .await
             .map_err(while_doing("applying the answer"))?;
+        if let Some(ufrag) = self.ufrag().await {
+            lock(&self.guard).username(ufrag);
+        }
         self.tell(PeerEvent::Answered { sdp: text }).await;
         Ok(())
     }
@@ -292,6 +303,10 @@ impl Connection {
         if let Err(error) = self.connection.close().await {
             debug!(%error, "closing");
         }
+        let dropped = lock(&self.guard).dropped();
+        if dropped > 0 {
+            debug!(dropped, "datagrams that no call has");
+        }
         self.remember();
         end
     }
@@ -333,6 +348,7 @@ impl Connection {
         if candidate.is_end() {
             return;
         }
+        lock(&self.guard).words(candidate.candidate.len());
         let candidate = RTCIceCandidateInit {
             candidate: candidate.candidate,
             sdp_mid: candidate.sdp_mid,
@@ -411,6 +427,7 @@ impl Connection {
         debug!(%state, "connection");
         match state {
             RTCPeerConnectionState::Connected => {
+                lock(&self.guard).connected();
                 self.tell(PeerEvent::Connected).await;
                 self.start_sending().await;
                 self.reach(true);

@@ -22,7 +22,6 @@ use webrtc::rtp_transceiver::RtpSender;
 
 use super::batch::Batching;
 use super::hearing::{Handler, Heard};
-use super::roaming::Roaming;
 use super::{Peers, channel};
 use crate::media::{Stream, Watch};
 use crate::sdp::Offer;
@@ -66,7 +65,7 @@ pub(super) async fn build(
     engine: MediaEngine,
     interceptors: Registry,
     tell: mpsc::Sender<Heard>,
-    roaming: Arc<Roaming>,
+    runtime: Batching,
     mdns: MulticastDnsMode,
 ) -> webrtc::error::Result<Box<dyn PeerConnection>> {
     let now = SystemTime::now()
@@ -110,7 +109,7 @@ pub(super) async fn build(
         .with_media_engine(engine)
         .with_interceptor_registry(interceptors)
         .with_handler(Arc::new(Handler(tell)))
-        .with_runtime(Arc::new(Batching::over(roaming)))
+        .with_runtime(Arc::new(runtime))
         .with_udp_addrs(shared.addresses.clone())
         .with_data_channel_send_buffer_limit(channel::SEND_BUFFER)
         .build()

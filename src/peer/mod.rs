@@ -22,6 +22,7 @@ mod engine;
 mod estimate;
 mod feedback;
 mod gate;
+mod guard;
 mod hearing;
 mod making;
 mod memory;
@@ -37,6 +38,7 @@ mod with_rtx;
 
 use std::net::UdpSocket;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -94,6 +96,7 @@ pub struct Peers {
     memory: Mutex<Memory>,
     network: watch::Receiver<Network>,
     controls: ViewerControls,
+    together: guard::Together,
     events: mpsc::Sender<(SessionId, PeerEvent)>,
 }
 
@@ -144,6 +147,7 @@ impl Peers {
             quality,
             memory: Mutex::default(),
             network: watch::channel(Network::default()).1,
+            together: guard::Together::new(Instant::now()),
             events,
         })
     }

@@ -1,0 +1,83 @@
+//! A token bucket: how much may be done at once, and how much of it comes back
+//! in a second. No clock; time is passed in.
+
+use std::time::Instant;
+
+/// A size and a rate, in whatever is counted: frames, bytes, offers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    /// What a full bucket holds.
+    pub burst: f64,
+    /// What comes back in a second.
+    pub per_second: f64,
+}
+
+/// A bucket that was full at first.
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    rate: Rate,
+    tokens: f64,
+    filled_at: Instant,
+}
+
+impl Bucket {
+    /// A full bucket.
+    pub fn full(rate: Rate, now: Instant) -> Self {
+        Self {
+            rate,
+            tokens: rate.burst,
+            filled_at: now,
+        }
+    }
+
+    /// Takes `cost`, or nothing where there is less. A clock that goes back
+    /// fills nothing.
+    pub fn take(&mut self, cost: f64, now: Instant) -> bool {
+        self.fill(now);
+        let enough = self.tokens >= cost;
+        if enough {
+            self.tokens -= cost;
+        }
+        enough
+    }
+
+    fn fill(&mut self, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.filled_at);
+        self.tokens += elapsed.as_secs_f64() * self.rate.per_second;
+        self.tokens = self.tokens.min(self.rate.burst);
+        self.filled_at = self.filled_at.max(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const RATE: Rate = Rate {
+        burst: 4.0,
+        per_second: 2.0,
+    };
+
+    #[test]
+    fn a_burst_then_the_rate() {
+        let start = Instant::now();
+        let mut bucket = Bucket::full(RATE, start);
+        let taken = (0..10).filter(|_| bucket.take(1.0, start)).count();
+        assert_eq!(taken, 4);
+        let taken = (0..100)
+            .filter(|i| bucket.take(1.0, start + Duration::from_millis(100 * i)))
+            .count();
+        assert_eq!(taken, 19, "two a second for ten seconds");
+    }
+
+    #[test]
+    fn more_than_it_holds_is_never_there() {
+        let start = Instant::now();
+        let mut bucket = Bucket::full(RATE, start);
+        assert!(!bucket.take(4.5, start + Duration::from_secs(3600)));
+        assert!(bucket.take(4.0, start), "a refusal costs nothing");
+        assert!(!bucket.take(1.0, start));
+    }
+}

@@ -1,0 +1,463 @@
+//! What may pass between one connection and the network: decided here, pure,
+//! for each datagram, before the crate or the wire sees it.
+//!
+//! A caller says where to look for them, and can say anything. So:
+//!
+//! * Before an address has answered, it is sent no more than twice what came
+//!   for it: from it, or in the caller's own words (RFC 9000 §8.1 has three
+//!   times for QUIC). Checks of one pair are spaced ever wider.
+//! * Only who was asked may answer, and only who knows our ICE username may ask
+//!   (RFC 8445 §7.3). A stranger who found the port is not heard.
+//! * DTLS, RTP and RTCP come only from those; DTLS as far as [`handshake`] says.
+//!
+//! An address behind a TURN server is an address like others: what goes through
+//! the relay is unwrapped first. What goes to STUN and TURN servers themselves
+//! was configured by the owner and is not judged.
+
+mod handshake;
+mod socket;
+mod stun;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::bucket::{Bucket, Rate};
+use crate::lock::lock;
+use handshake::Handshake;
+pub(super) use socket::Guarded;
+use stun::{Class, Kind, Method, Stun, Transaction, look};
+
+/// Times of what was received that may be sent to who has not answered. One
+/// time less than QUIC has, for the headers below are not counted.
+const TIMES: u64 = 2;
+/// What one description or candidate counts for at most, in bytes; a browser's
+/// offer has some 6 kB.
+const MOST_WORDS: usize = 8 * 1024;
+/// What a caller's words are good for altogether.
+const MOST_CREDIT: u64 = 64 * 1024;
+/// All connections together, in bytes to who has not answered: some 600 checks
+/// a second.
+const ALL: Rate = Rate {
+    burst: 256.0 * 1024.0,
+    per_second: 64.0 * 1024.0,
+};
+/// Between the first checks of a pair; the crate's own pace.
+const FIRST_GAP: Duration = Duration::from_millis(35);
+/// Checks of a pair before the gaps grow.
+const QUICK_CHECKS: u32 = 4;
+/// The widest gap.
+const LAST_GAP: Duration = Duration::from_secs(1);
+/// Pairs of a socket of ours and an address of theirs. 32 candidates at four
+/// sockets, and as many addresses that were seen and not named.
+const PAIRS: usize = 256;
+/// Addresses that a caller may come from without having named them.
+const UNNAMED: usize = 32;
+/// Requests under way that are remembered.
+const PENDING: usize = 512;
+/// Requests of those whose address is not proven, a second: each costs an
+/// HMAC. A browser sends 20 to 50.
+const REQUESTS: Rate = Rate {
+    burst: 200.0,
+    per_second: 200.0,
+};
+/// STUN and TURN servers of the configuration, at all their addresses.
+const SERVERS: usize = 64;
+/// Channels at TURN servers.
+const CHANNELS: usize = 128;
+/// Generations of our ICE username that are known: one, and the one before
+/// while a restart is under way.
+const USERNAMES: usize = 2;
+
+/// Bytes to who has not answered, of all connections together.
+#[derive(Debug, Clone)]
+pub(super) struct Together(Arc<Mutex<Bucket>>);
+
+impl Together {
+    pub fn new(now: Instant) -> Self {
+        Self(Arc::new(Mutex::new(Bucket::full(ALL, now))))
+    }
+
+    fn take(&self, bytes: usize, now: Instant) -> bool {
+        lock(&self.0).take(bytes as f64, now)
+    }
+}
+
+/// The other end of a path: an address, or one behind a TURN server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Endpoint {
+    server: Option<SocketAddr>,
+    address: SocketAddr,
+}
+
+/// A socket of ours and an endpoint.
+#[derive(Debug)]
+struct Pair {
+    socket: usize,
+    endpoint: Endpoint,
+    /// It answered a check of ours, which came from nowhere else.
+    proven: bool,
+    /// It knows our username.
+    heard: bool,
+    received: u64,
+    sent: u64,
+    checks: u32,
+    next_check: Instant,
+}
+
+impl Pair {
+    fn may_speak(&self) -> bool {
+        self.proven || self.heard
+    }
+}
+
+/// One connection's guard.
+#[derive(Debug)]
+pub(super) struct Guard {
+    together: Together,
+    /// Bytes that the caller's words still pay for.
+    credit: u64,
+    usernames: VecDeque<String>,
+    pairs: Vec<Pair>,
+    /// The pair that the last datagram came by: most come by one.
+    last: usize,
+    unnamed: usize,
+    pending: VecDeque<(Transaction, usize, Endpoint)>,
+    servers: Vec<SocketAddr>,
+    channels: Vec<(SocketAddr, u16, SocketAddr)>,
+    requests: Bucket,
+    handshake: Handshake,
+    dropped: u64,
+}
+
+impl Guard {
+    pub fn new(together: Together, now: Instant) -> Self {
+        Self {
+            together,
+            credit: 0,
+            usernames: VecDeque::new(),
+            pairs: Vec::new(),
+            last: 0,
+            unnamed: 0,
+            pending: VecDeque::new(),
+            servers: Vec::new(),
+            channels: Vec::new(),
+            requests: Bucket::full(REQUESTS, now),
+            handshake: Handshake::default(),
+            dropped: 0,
+        }
+    }
+
+    /// The caller sent a description or a candidate of so many bytes.
+    pub fn words(&mut self, bytes: usize) {
+        let paid = TIMES * bytes.min(MOST_WORDS) as u64;
+        self.credit = (self.credit + paid).min(MOST_CREDIT);
+    }
+
+    /// Our ICE username fragment from now on.
+    pub fn username(&mut self, ufrag: String) {
+        if self.usernames.contains(&ufrag) {
+            return;
+        }
+        self.usernames.push_front(ufrag);
+        self.usernames.truncate(USERNAMES);
+        self.unnamed = 0;
+    }
+
+    /// DTLS is done.
+    pub fn connected(&mut self) {
+        self.handshake.is_done();
+    }
+
+    /// Datagrams that did not pass.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// True where the crate's datagram may leave by its socket number `socket`.
+    pub fn outgoing(
+        &mut self,
+        socket: usize,
+        to: SocketAddr,
+        datagram: &[u8],
+        now: Instant,
+    ) -> bool {
+        let passes = match look(datagram) {
+            Kind::Stun(stun) => self.asks(socket, to, &stun, datagram.len(), now),
+            Kind::Channel { number, data } => match self.behind(to, number) {
+                Some(endpoint) => self.relays(socket, endpoint, data, now),
+                None => true,
+            },
+            // To the pair that ICE has chosen.
+            _ => true,
+        };
+        self.dropped += u64::from(!passes);
+        passes
+    }
+
+    fn asks(
+        &mut self,
+        socket: usize,
+        to: SocketAddr,
+        stun: &Stun<'_>,
+        length: usize,
+        now: Instant,
+    ) -> bool {
+        let direct = Endpoint {
+            server: None,
+            address: to,
+        };
+        match (stun.class, stun.method) {
+            (Class::Request, Method::Binding) if stun.username().is_some() => {
+                self.checks(socket, direct, stun.transaction, length, now)
+            }
+            (Class::Request, method) => {
+                if method == Method::ChannelBind
+                    && let (Some(number), Some(peer)) = (stun.channel_number(), stun.peer())
+                    && self.channels.len() < CHANNELS
+                {
+                    self.channels.push((to, number, peer));
+                }
+                if !self.servers.contains(&to) && self.servers.len() < SERVERS {
+                    self.servers.push(to);
+                }
+                true
+            }
+            (Class::Indication, Method::Send) => match (stun.peer(), stun.data()) {
+                (Some(address), Some(data)) => {
+                    let server = Some(to);
+                    self.relays(socket, Endpoint { server, address }, data, now)
+                }
+                _ => true,
+            },
+            // Answers to what was let in.
+            _ => true,
+        }
+    }
+
+    /// What goes to an endpoint through a relay is a check, or media.
+    fn relays(&mut self, socket: usize, endpoint: Endpoint, data: &[u8], now: Instant) -> bool {
+        match look(data) {
+            Kind::Stun(stun) if stun.class == Class::Request && stun.method == Method::Binding => {
+                self.checks(socket, endpoint, stun.transaction, data.len(), now)
+            }
+            _ => true,
+        }
+    }
+
+    fn checks(
+        &mut self,
+        socket: usize,
+        endpoint: Endpoint,
+        transaction: Transaction,
+        length: usize,
+        now: Instant,
+    ) -> bool {
+        let Some(index) = self.pair(socket, endpoint, now) else {
+            return false;
+        };
+        let pair = &mut self.pairs[index];
+        if !pair.proven {
+            if now < pair.next_check {
+                return false;
+            }
+            let length = length as u64;
+            let of_its_own = pair.sent + length <= TIMES * pair.received;
+            if !of_its_own && self.credit < length {
+                return false;
+            }
+            if !self.together.take(length as usize, now) {
+                return false;
+            }
+            match of_its_own {
+                true => pair.sent += length,
+                false => self.credit -= length,
+            }
+            let doubled = pair.checks.saturating_sub(QUICK_CHECKS).min(5);
+            pair.next_check = now + (FIRST_GAP * 2_u32.pow(doubled)).min(LAST_GAP);
+            pair.checks = pair.checks.saturating_add(1);
+        }
+        if self.pending.len() == PENDING {
+            self.pending.pop_front();
+        }
+        self.pending.push_back((transaction, socket, endpoint));
+        true
+    }
+
+    /// True where what came by socket number `socket` may reach the crate.
+    pub fn incoming(
+        &mut self,
+        socket: usize,
+        from: SocketAddr,
+        datagram: &[u8],
+        now: Instant,
+    ) -> bool {
+        let direct = Endpoint {
+            server: None,
+            address: from,
+        };
+        let passes = match look(datagram) {
+            Kind::Stun(stun) if self.servers.contains(&from) && stun.username().is_none() => {
+                self.server_says(socket, from, &stun, now)
+            }
+            Kind::Channel { number, data } => {
+                self.servers.contains(&from)
+                    && match self.behind(from, number) {
+                        Some(endpoint) => self.comes(socket, endpoint, data, now),
+                        None => false,
+                    }
+            }
+            _ => self.comes(socket, direct, datagram, now),
+        };
+        self.dropped += u64::from(!passes);
+        passes
+    }
+
+    /// A server's own words, or those of an endpoint behind it.
+    fn server_says(
+        &mut self,
+        socket: usize,
+        server: SocketAddr,
+        stun: &Stun<'_>,
+        now: Instant,
+    ) -> bool {
+        match (stun.method, stun.peer(), stun.data()) {
+            (Method::Data, Some(address), Some(data)) => {
+                let server = Some(server);
+                self.comes(socket, Endpoint { server, address }, data, now)
+            }
+            _ => true,
+        }
+    }
+
+    fn comes(&mut self, socket: usize, from: Endpoint, datagram: &[u8], now: Instant) -> bool {
+        match look(datagram) {
+            Kind::Stun(stun) => self.is_ours(socket, from, &stun, datagram.len(), now),
+            Kind::Rtp => self.may_speak(socket, from),
+            Kind::Dtls => self.may_speak(socket, from) && self.handshake.takes(datagram),
+            Kind::Channel { .. } | Kind::Other => false,
+        }
+    }
+
+    fn is_ours(
+        &mut self,
+        socket: usize,
+        from: Endpoint,
+        stun: &Stun<'_>,
+        length: usize,
+        now: Instant,
+    ) -> bool {
+        match (stun.class, stun.method) {
+            (Class::Request, Method::Binding) => self.asked(socket, from, stun, length, now),
+            (Class::Success | Class::Error, Method::Binding) => {
+                let asked = (stun.transaction, socket, from);
+                let Some(at) = self.pending.iter().rposition(|p| *p == asked) else {
+                    return false;
+                };
+                self.pending.remove(at);
+                if stun.class == Class::Success
+                    && let Some(index) = self.find(socket, from)
+                {
+                    self.pairs[index].proven = true;
+                }
+                true
+            }
+            // Keep-alives (RFC 8445 §11), which carry nothing.
+            (Class::Indication, Method::Binding) => self.may_speak(socket, from),
+            _ => false,
+        }
+    }
+
+    /// A check of theirs, for `ours:theirs`.
+    fn asked(
+        &mut self,
+        socket: usize,
+        from: Endpoint,
+        stun: &Stun<'_>,
+        length: usize,
+        now: Instant,
+    ) -> bool {
+        let for_us = stun.username().is_some_and(|name| {
+            let ours = name.split(|b| *b == b':').next().unwrap_or_default();
+            self.usernames.iter().any(|u| u.as_bytes() == ours)
+        });
+        if !for_us {
+            return false;
+        }
+        let known = self.find(socket, from);
+        let is_proven = known.is_some_and(|i| self.pairs[i].proven);
+        if !is_proven && !self.requests.take(1.0, now) {
+            return false;
+        }
+        if known.is_none() {
+            if self.unnamed >= UNNAMED {
+                return false;
+            }
+            self.unnamed += 1;
+        }
+        let Some(index) = self.pair(socket, from, now) else {
+            return false;
+        };
+        let pair = &mut self.pairs[index];
+        pair.received += length as u64;
+        if !pair.heard {
+            pair.heard = true;
+            // Ask back at once (RFC 8445 §7.3.1.4).
+            pair.checks = 0;
+            pair.next_check = now;
+        }
+        true
+    }
+
+    fn may_speak(&mut self, socket: usize, from: Endpoint) -> bool {
+        self.find(socket, from)
+            .is_some_and(|index| self.pairs[index].may_speak())
+    }
+
+    fn behind(&self, server: SocketAddr, number: u16) -> Option<Endpoint> {
+        let bound = self.channels.iter().rev();
+        let mut bound = bound.filter(|(at, n, _)| *at == server && *n == number);
+        bound.next().map(|(_, _, address)| Endpoint {
+            server: Some(server),
+            address: *address,
+        })
+    }
+
+    fn find(&mut self, socket: usize, endpoint: Endpoint) -> Option<usize> {
+        let is_it = |pair: &Pair| pair.socket == socket && pair.endpoint == endpoint;
+        if self.pairs.get(self.last).is_some_and(is_it) {
+            return Some(self.last);
+        }
+        self.last = self.pairs.iter().position(is_it)?;
+        Some(self.last)
+    }
+
+    /// The pair, made where there is room: one that never came to anything
+    /// gives way.
+    fn pair(&mut self, socket: usize, endpoint: Endpoint, now: Instant) -> Option<usize> {
+        if let Some(index) = self.find(socket, endpoint) {
+            return Some(index);
+        }
+        let pair = Pair {
+            socket,
+            endpoint,
+            proven: false,
+            heard: false,
+            received: 0,
+            sent: 0,
+            checks: 0,
+            next_check: now,
+        };
+        if self.pairs.len() < PAIRS {
+            self.pairs.push(pair);
+            return Some(self.pairs.len() - 1);
+        }
+        let index = self.pairs.iter().position(|p| !p.may_speak())?;
+        self.pairs[index] = pair;
+        Some(index)
+    }
+}
+
+#[cfg(test)]
+mod tests;
