@@ -1,6 +1,8 @@
 //! The codecs, header extensions and interceptors of one viewer's connection,
 //! made for the formats of his offer.
 
+use std::time::Instant;
+
 use rtc::interceptor::{CongestionControlBuilder, SenderReportBuilder, Slot, TwccSenderBuilder};
 use rtc::peer_connection::configuration::media_engine::{
     MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8,
@@ -19,6 +21,7 @@ use super::estimate::{Bounds, Estimator, Path};
 use super::feedback::Feedback;
 use super::pacer::{Pace, Pacer};
 use super::repair::Repair;
+use super::screen::Screen;
 use super::stats::Tally;
 use super::with_rtx::WithRtx;
 use crate::sdp::{Offer, SoundFormat, VideoCodec};
@@ -28,6 +31,8 @@ use crate::sdp::{Offer, SoundFormat, VideoCodec};
 pub(super) const PLAYOUT_DELAY_URI: &str =
     "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay";
 
+/// In front of all that reads RTCP.
+pub(super) const SCREEN_SLOT: usize = 500;
 /// Between the pacer's slot and the NACK responder's: behind everything that
 /// reads RTCP for congestion control.
 const FEEDBACK_SLOT: usize = 3_500;
@@ -157,6 +162,7 @@ pub(super) fn interceptors(
 ) -> Registry {
     let estimator = Estimator::new(bounds, path.clone());
     Registry::new()
+        .with(Slot::from(SCREEN_SLOT), Screen::new(Instant::now()))
         .with(
             Slot::CongestionControl,
             WithRtx(CongestionControlBuilder::new(estimator).build()),

@@ -32,6 +32,7 @@ mod quality;
 mod red;
 mod repair;
 mod roaming;
+mod screen;
 mod sender;
 mod stats;
 mod with_rtx;
