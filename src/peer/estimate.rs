@@ -28,6 +28,7 @@
 mod blame;
 mod path;
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -93,6 +94,51 @@ impl Least {
     }
 }
 
+/// A receiver's clock in transport-cc: 24 bits of 64 ms, 12.4 days
+/// (draft-holmer-rmcat-transport-wide-cc-extensions-01 §3.1), counted from when
+/// it likes. Here it goes on over its wrap.
+#[derive(Debug, Default)]
+struct TheirClock {
+    /// The last arrival, unwrapped.
+    last: Option<Duration>,
+    wraps: u32,
+}
+
+impl TheirClock {
+    const PERIOD: Duration = Duration::from_millis(64 << 24);
+
+    /// Reports with arrivals that do not wrap.
+    fn unwrap<'r>(&mut self, reports: &'r [PacketReport]) -> Cow<'r, [PacketReport]> {
+        let mut reports = Cow::Borrowed(reports);
+        for i in 0..reports.len() {
+            let Some(arrival) = reports[i].arrival else {
+                continue;
+            };
+            let on = self.at(arrival);
+            if on != arrival {
+                reports.to_mut()[i].arrival = Some(on);
+            }
+        }
+        reports
+    }
+
+    fn at(&mut self, arrival: Duration) -> Duration {
+        let half = Self::PERIOD / 2;
+        let mut on = arrival + Self::PERIOD * self.wraps;
+        if let Some(last) = self.last {
+            if on + half < last {
+                self.wraps += 1;
+                on += Self::PERIOD;
+            } else if on > last + half {
+                // Out of order, from before the wrap.
+                return on.saturating_sub(Self::PERIOD);
+            }
+        }
+        self.last = Some(on);
+        on
+    }
+}
+
 /// What came of the probe that is on.
 #[derive(Debug)]
 struct Tried {
@@ -144,6 +190,7 @@ pub(super) struct Estimator {
     target: f64,
     starting: bool,
     epoch: Option<Instant>,
+    clock: TheirClock,
     arrived: VecDeque<(Instant, usize)>,
     bytes: usize,
     /// One-way delay in seconds, from our clock to the receiver's.
@@ -169,6 +216,7 @@ impl Estimator {
             target: 0.0,
             starting: true,
             epoch: None,
+            clock: TheirClock::default(),
             arrived: VecDeque::new(),
             bytes: 0,
             delay: Least::default(),
@@ -239,7 +287,7 @@ impl Estimator {
             let departure = report.departure.saturating_duration_since(epoch);
             let early = epoch.saturating_duration_since(report.departure);
             let delay = arrival.as_secs_f64() - departure.as_secs_f64() + early.as_secs_f64();
-            // The receiver's clock wraps after twelve days.
+            // Their clock was set.
             if self.last_delay.is_some_and(|d| (delay - d).abs() > 60.0) {
                 self.delay = Least::default();
                 least = None;
@@ -353,6 +401,8 @@ impl BandwidthEstimator for Estimator {
         if reports.is_empty() {
             return;
         }
+        let reports = self.clock.unwrap(reports);
+        let reports = &*reports;
         let (restart, probe, moved) = {
             let mut known = self.path.lock();
             (known.restart.take(), known.probe, known.moved)

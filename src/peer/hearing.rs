@@ -81,10 +81,7 @@ impl Listener for Told {
     fn address(&self, address: IpAddr) {
         *lock(&self.address) = Some(address);
         let remembered = lock(&self.shared.memory).get(address, Instant::now());
-        if let Some(bits_per_second) = remembered {
-            debug!(bits_per_second, "the path is remembered");
-            self.path.restart(bits_per_second);
-        }
+        self.path.is_at_address(remembered);
     }
 
     fn remb(&self, bits_per_second: u32, now: Instant) {

@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use tracing::debug;
+
 use super::FULL;
 use crate::lock::lock;
 use crate::rate::Sight;
@@ -100,6 +102,8 @@ pub(super) struct Known {
     pub heard: Option<Instant>,
     /// Where the estimate is to begin anew.
     pub restart: Option<u32>,
+    /// It is known where the viewer is.
+    has_address: bool,
     /// When the path became another, until something comes through.
     pub moved: Option<Instant>,
     /// Of his sound, by his receiver reports.
@@ -131,6 +135,7 @@ impl Path {
             },
             heard: None,
             restart: None,
+            has_address: false,
             moved: None,
             sound: ReportedLoss::default(),
             repeats: (0, 0),
@@ -196,6 +201,17 @@ impl Path {
     /// True once the viewer's feedback has come.
     pub fn is_measured(&self) -> bool {
         self.lock().heard.is_some()
+    }
+
+    /// The viewer is at an address, from which a call before ended with so
+    /// much, if there was one. Only the first one counts: one that changes in a
+    /// call says nothing of the path that is measured, and others may share it.
+    pub fn is_at_address(&self, remembered: Option<u32>) {
+        let known_before = std::mem::replace(&mut self.lock().has_address, true);
+        if let Some(bits_per_second) = remembered.filter(|_| !known_before) {
+            debug!(bits_per_second, "the path is remembered");
+            self.restart(bits_per_second);
+        }
     }
 
     /// Begins anew with what another call of this viewer ended with.

@@ -12,6 +12,7 @@ const PACKET: usize = 1_100;
 const STEP: Duration = Duration::from_millis(1);
 const FRAME: Duration = Duration::from_micros(33_333);
 
+#[derive(Clone, Copy)]
 struct Link {
     /// bit/s.
     rate: f64,
@@ -34,6 +35,8 @@ struct Sim {
     busy: Instant,
     estimator: Estimator,
     path: Path,
+    /// What the receiver's clock shows at the beginning.
+    clock: Duration,
     next_frame: Instant,
     next_feedback: Instant,
     /// What the picture needs at most.
@@ -58,6 +61,7 @@ impl Sim {
             busy: begin,
             estimator: Estimator::new(BOUNDS, path.clone()),
             path,
+            clock: Duration::from_secs(5_000),
             next_frame: begin,
             next_feedback: begin + Duration::from_millis(60),
             wanted: 2_000_000.0,
@@ -113,8 +117,7 @@ impl Sim {
             size,
             arrived: arrival.is_some(),
             departure: self.now,
-            // Another clock.
-            arrival: arrival.map(|a| a + Duration::from_secs(5_000)),
+            arrival,
             ecn: Ecn::default(),
         });
         self.ids += 1;
@@ -122,13 +125,19 @@ impl Sim {
 
     /// Reports what had arrived when the receiver wrote them.
     fn feedback(&mut self) {
-        let written = self.elapsed().saturating_sub(self.link.delay) + Duration::from_secs(5_000);
+        let written = self.elapsed().saturating_sub(self.link.delay);
         let known = self
             .flying
             .iter()
             .rposition(|p| p.arrival.is_some_and(|a| a <= written));
         if let Some(last) = known {
-            let reports: Vec<_> = self.flying.drain(..=last).collect();
+            let mut reports: Vec<_> = self.flying.drain(..=last).collect();
+            // Another clock, of 24 bits of 64 ms.
+            let period = Duration::from_millis(64 << 24).as_nanos();
+            for arrival in reports.iter_mut().filter_map(|r| r.arrival.as_mut()) {
+                let shown = (*arrival + self.clock).as_nanos() % period;
+                *arrival = Duration::from_nanos(shown as u64);
+            }
             self.estimator.on_reports(self.now, &reports);
         }
     }
@@ -445,4 +454,72 @@ fn what_is_remembered_is_the_start_and_remb_counts_only_alone() {
     assert!(path.estimate().bits_per_second >= 1_900_000);
     path.remb(300_000, BOUNDS, now + super::path::STALE);
     assert_eq!(path.estimate().bits_per_second, 300_000);
+}
+
+/// The crate's delay detection takes the wrap for a path that became twelve days
+/// shorter, and sees no queue for half an hour.
+#[test]
+fn a_queue_is_seen_after_the_receivers_clock_has_wrapped() {
+    let narrow = Link {
+        rate: 1.5e6,
+        queue: Duration::from_secs(1),
+        ..CLEAR
+    };
+    let long = |clock| {
+        let mut sim = Sim::new(narrow, 3);
+        sim.clock = clock;
+        sim.run(secs(40));
+        for rate in [0.7e6, 1.4e6, 0.6e6] {
+            sim.link.rate = rate;
+            sim.run(secs(15));
+        }
+        let queues = sim.queues(secs(25));
+        queues[queues.len() * 9 / 10]
+    };
+    let (without, with) = (long(secs(5_000)), long(TheirClock::PERIOD - secs(20)));
+    assert!(
+        with < without + ms(20),
+        "{with:?}, without a wrap {without:?}"
+    );
+}
+
+#[test]
+fn arrivals_go_on_over_the_wrap_also_out_of_order() {
+    let mut clock = TheirClock::default();
+    let end = TheirClock::PERIOD;
+    assert_eq!(clock.at(end - ms(20)), end - ms(20));
+    assert_eq!(clock.at(ms(10)), end + ms(10));
+    assert_eq!(clock.at(end - ms(10)), end - ms(10));
+    assert_eq!(clock.at(ms(30)), end + ms(30));
+    // And over the next one.
+    assert_eq!(clock.at(end / 2), end + end / 2);
+    assert_eq!(clock.at(end - ms(1)), end * 2 - ms(1));
+    assert_eq!(clock.at(ms(1)), end * 2 + ms(1));
+}
+
+/// Two viewers behind one NAT, or RTCP that comes over two addresses by turns:
+/// each change began anew with what somebody else's call had ended with.
+#[test]
+fn what_is_remembered_of_an_address_counts_once_and_not_in_mid_call() {
+    let mut sim = Sim::new(CLEAR, 1);
+    sim.path.is_at_address(Some(400_000));
+    sim.run(ms(100));
+    let began = sim.estimator.target_bitrate();
+    assert!(began <= 400_000.0, "{began}");
+    sim.run(secs(10));
+    let before = sim.estimator.target_bitrate();
+    assert!(before > 1_500_000.0, "{before}");
+    for _ in 0..10 {
+        sim.path.is_at_address(Some(200_000));
+        sim.run(ms(200));
+        assert!(sim.estimator.target_bitrate() >= before * 0.9);
+    }
+    // Also where nothing was known of the first one.
+    let mut sim = Sim::new(CLEAR, 1);
+    sim.path.is_at_address(None);
+    sim.run(secs(10));
+    let before = sim.estimator.target_bitrate();
+    sim.path.is_at_address(Some(200_000));
+    sim.run(ms(200));
+    assert!(sim.estimator.target_bitrate() >= before * 0.9);
 }
