@@ -264,6 +264,12 @@ impl AsyncUdpSocket for Gathering {
     }
 }
 
+/// A socket over `socket` that gathers what it sends.
+#[cfg(test)]
+pub(super) fn gathering(socket: Arc<dyn AsyncUdpSocket>) -> Arc<dyn AsyncUdpSocket> {
+    Arc::new(Gathering::new(socket))
+}
+
 /// What a connection says last: its driver sleeps no more.
 impl Drop for Gathering {
     fn drop(&mut self) {

@@ -211,7 +211,7 @@ impl AsyncUdpSocket for Socket {
         let lost = Poll::Ready(Ok(transmit.contents.len()));
         match self.with(None, |socket| Some(socket.poll_send(cx, transmit))) {
             None => lost,
-            Some(Poll::Ready(Err(error))) if is_no_network(&error) => lost,
+            Some(Poll::Ready(Err(error))) if is_lost(&error, transmit) => lost,
             Some(polled) => polled,
         }
     }
@@ -237,6 +237,14 @@ impl Socket {
         let bound = self.bound.read().unwrap_or_else(PoisonError::into_inner);
         bound.as_ref().map_or(none, |bound| f(&*bound.socket))
     }
+}
+
+/// A packet that finds no network is lost. But EINVAL for several datagrams in
+/// one call may as well say that they cannot be cut apart here (UDP GSO): who
+/// sends them has to know, and sends each by itself.
+fn is_lost(error: &io::Error, transmit: &Transmit<'_>) -> bool {
+    let may_be_refused = transmit.segment_size.is_some() && error.kind() == ErrorKind::InvalidInput;
+    is_no_network(error) && !may_be_refused
 }
 
 /// The address, the route or the interface is gone, for now.
@@ -301,6 +309,68 @@ mod tests {
         assert_eq!(roaming.follow(&network), [anywhere]);
         drop((wrapped, socket));
         assert!(roaming.follow(&network).is_empty(), "it is closed");
+    }
+
+    /// Takes datagrams only one by one, and says so as some kernels do.
+    #[derive(Debug)]
+    struct Plain(Mutex<Vec<usize>>);
+
+    impl AsyncUdpSocket for Plain {
+        fn local_addr(&self) -> io::Result<SocketAddr> {
+            Ok(([127, 0, 0, 1], 1).into())
+        }
+
+        fn poll_send(
+            &self,
+            _: &mut Context<'_>,
+            transmit: &Transmit<'_>,
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(match transmit.segment_size {
+                Some(_) => Err(io::Error::from_raw_os_error(libc::EINVAL)),
+                None => {
+                    lock(&self.0).push(transmit.contents.len());
+                    Ok(transmit.contents.len())
+                }
+            })
+        }
+
+        fn poll_recv(
+            &self,
+            _: &mut Context<'_>,
+            _: &mut [IoSliceMut<'_>],
+            _: &mut [RecvMeta],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn max_gso_segments(&self) -> usize {
+            64
+        }
+    }
+
+    /// The picture was lost with it: EINVAL is also what a source says that is
+    /// no address any more.
+    #[tokio::test]
+    async fn datagrams_that_are_refused_together_are_sent_one_by_one() {
+        let plain = Arc::new(Plain(Mutex::default()));
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let socket = Arc::new(Socket {
+            local: address,
+            reactor: Handle::current(),
+            bound: RwLock::new(Some(Bound {
+                socket: plain.clone(),
+                address,
+            })),
+            reader: Mutex::default(),
+        });
+        let gathering = crate::peer::batch::gathering(socket);
+        for size in [1200, 1200, 700] {
+            let contents = vec![0; size];
+            let sent = gathering.send_to(&contents, address).await;
+            assert_eq!(sent.expect("taken"), size);
+        }
+        drop(gathering);
+        assert_eq!(*lock(&plain.0), [1200, 1200, 700]);
     }
 
     #[tokio::test]
