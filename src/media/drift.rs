@@ -77,7 +77,7 @@ impl Line {
     }
 }
 
-/// The samples of one run of a microphone.
+/// The samples of a microphone, over all its runs.
 #[derive(Debug, Default)]
 pub struct Drift {
     /// Where the time line began, on the clock.
@@ -96,6 +96,9 @@ pub struct Drift {
     /// Since where every buffer is late, and the least lateness.
     late: Option<(f64, f64)>,
     told: Option<f64>,
+    /// The microphone was started anew; no buffer of this run came yet.
+    anew: bool,
+    run: u64,
 }
 
 fn seconds(frames: u64, rate: u32) -> Duration {
@@ -104,6 +107,40 @@ fn seconds(frames: u64, rate: u32) -> Duration {
 }
 
 impl Drift {
+    /// The microphone is started anew. Its time line goes on: it never steps
+    /// back, and skips what was not recorded in between. A fast card's is ahead of the
+    /// clock by then, by 2.9 s after 8 hours at 100 ppm; begun anew it would
+    /// step back by as much, which receivers take for old sound and drop.
+    ///
+    /// Whether it is the `same` card: another one has a pace of its own. Returns
+    /// the [`run`](Self::run).
+    pub fn resume(&mut self, same: bool) -> u64 {
+        self.run += 1;
+        self.anew = self.start.is_some();
+        self.window = None;
+        self.late = None;
+        self.strays.clear();
+        if !same {
+            self.points.clear();
+            self.told = None;
+            if let Some(line) = &mut self.line {
+                let end = self.skipped + seconds(self.frames, self.rate);
+                *line = Line {
+                    origin: end.as_secs_f64(),
+                    base: line.at(end.as_secs_f64()),
+                    slope: 0.0,
+                };
+            }
+        }
+        self.run
+    }
+
+    /// Which run of the microphone this is: buffers of one before, which may
+    /// still be on their way, are not to be taken.
+    pub fn run(&self) -> u64 {
+        self.run
+    }
+
     /// A buffer of so many frames at `rate` Hz, which its source stamped so.
     /// Where it is on the samples' time line.
     pub fn take(&mut self, stamp: Duration, frames: u64, rate: u32) -> Duration {
@@ -113,6 +150,19 @@ impl Drift {
             (self.frames, self.rate) = (0, rate);
         }
         let count = |this: &Self| this.skipped + seconds(this.frames, this.rate);
+        if std::mem::take(&mut self.anew) {
+            // What is next on the time line is captured now; the card did not
+            // run in between.
+            let due = self.captured(start + count(self));
+            let skip = stamp.saturating_sub(due);
+            self.skipped += skip;
+            for (at, _) in &mut self.points {
+                *at += skip.as_secs_f64();
+            }
+            if let Some(line) = &mut self.line {
+                line.origin += skip.as_secs_f64();
+            }
+        }
         let at = count(self).as_secs_f64();
         let later = stamp.as_secs_f64() - start.as_secs_f64() - at;
         if let Some(lost) = self.lost(at, later) {
@@ -388,6 +438,39 @@ mod tests {
             assert!(drift.captured(place).abs_diff(stamp) < Duration::from_micros(1));
         }
         assert!(drift.ppm().expect("it is known").abs() < 0.01);
+    }
+
+    /// It stepped back by 2.9 s after 8 hours at 100 ppm, and by more later.
+    #[test]
+    fn a_microphone_that_is_started_anew_goes_on_and_never_steps_back() {
+        for ppm in [-300.0, 100.0, 300.0] {
+            for same in [true, false] {
+                let mut microphone = Microphone::new();
+                microphone.record(1_200.0, ppm);
+                for gap in [0.0, 0.4, 5.0, 600.0] {
+                    let before = microphone.last.expect("it ran");
+                    microphone.skips.clear();
+                    microphone.time += gap;
+                    microphone.drift.resume(same);
+                    microphone.buffer(ppm);
+                    let step = (microphone.last.expect("it runs") - before).as_secs_f64();
+                    // Its own 10 ms, and what was not recorded.
+                    let off = step - 0.01 - gap;
+                    assert!(
+                        off > -0.011 && off < 0.06,
+                        "{ppm} ppm, {gap} s: {off} s off"
+                    );
+                    microphone.skips.clear();
+                    // Lip-sync holds from the first buffer on where the pace is
+                    // known, and a line through it is not lost.
+                    let worst = microphone.record(60.0, ppm);
+                    assert!(worst < 0.025, "{ppm} ppm, {gap} s: {worst} s off");
+                    assert!(microphone.skips.is_empty(), "{:?}", microphone.skips);
+                    let worst = microphone.record(60.0, ppm);
+                    assert!(worst < 0.003, "{ppm} ppm, {gap} s: {worst} s off");
+                }
+            }
+        }
     }
 
     #[test]

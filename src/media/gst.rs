@@ -23,6 +23,7 @@ use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 use tracing::debug;
 
+use super::drift::Drift;
 use super::encoder::{Encoder, Text};
 use super::learned::Learned;
 use super::led::Led;
@@ -32,6 +33,7 @@ use super::{
     MediaError, Output, PictureStatus, Source, Stream, VideoRate, Waker, discovery, hub, plan,
 };
 use crate::config::{AudioConfig, AudioSource, VideoConfig, VideoSource};
+use crate::lock::lock;
 use pipeline::{Life, Running};
 
 /// Starts GStreamer.
@@ -160,6 +162,25 @@ fn prepare_for_loss(pipeline: &gst::Pipeline, percent: u8) {
     }
 }
 
+/// The time line of the sound, over all runs of the microphone: who watches
+/// through a restart goes on hearing.
+#[derive(Default)]
+struct Pace {
+    drift: Arc<Mutex<Drift>>,
+    /// Which microphone it was.
+    of: Option<String>,
+}
+
+impl Pace {
+    /// The time line for another run of this microphone.
+    fn of(&mut self, microphone: &str) -> (Arc<Mutex<Drift>>, u64) {
+        let before = self.of.replace(microphone.to_owned());
+        let same = before.is_some_and(|before| before == microphone);
+        let run = lock(&self.drift).resume(same);
+        (self.drift.clone(), run)
+    }
+}
+
 /// The [`Source`] over GStreamer.
 pub struct GstSource {
     audio: AudioConfig,
@@ -167,6 +188,7 @@ pub struct GstSource {
     base_time: gst::ClockTime,
     picture: show::Show,
     sound: Option<Running>,
+    pace: Pace,
     /// The loss that the sound is prepared for, in percent.
     sound_loss: u8,
 }
@@ -189,6 +211,7 @@ impl GstSource {
             base_time,
             clock,
             sound: None,
+            pace: Pace::default(),
             sound_loss: 0,
         }
     }
@@ -212,9 +235,11 @@ impl GstSource {
         let life = Life::new();
         let output = Arc::new(Mutex::new(output));
         let capture = running.pipeline.by_name(plan::SOUND_CAPTURE);
-        let pace = capture
-            .and_then(|e| e.static_pad("src"))
-            .map(|pad| pipeline::watch_pace(&pad, running.what()));
+        let pace = capture.and_then(|e| e.static_pad("src")).map(|pad| {
+            let (pace, run) = self.pace.of(running.what());
+            pipeline::watch_pace(&pad, running.what(), pace.clone(), run);
+            pace
+        });
         running.deliver(&running.pipeline, None, pace, output, &life)?;
         prepare_for_loss(&running.pipeline, self.sound_loss);
         running.play(&self.clock, self.base_time)?;

@@ -340,7 +340,12 @@ impl Repair {
 }
 
 /// RFC 4588 §4: the original sequence number, then the original payload.
-fn as_rtx(original: &rtp::Packet, ssrc: u32, payload_type: u8, sequence: u16) -> rtp::Packet {
+pub(super) fn as_rtx(
+    original: &rtp::Packet,
+    ssrc: u32,
+    payload_type: u8,
+    sequence: u16,
+) -> rtp::Packet {
     let mut payload = Vec::with_capacity(2 + original.payload.len());
     payload.extend_from_slice(&original.header.sequence_number.to_be_bytes());
     payload.extend_from_slice(&original.payload);

@@ -34,6 +34,8 @@ const DELAY_FRAMES: u32 = 60;
 /// A frame of another tier may be as old as the last one, but time does not
 /// stand still for a viewer: 1 ms at 90 kHz.
 const STEP: u32 = 90;
+/// A packet of sound: 20 ms at 48 kHz.
+const SOUND_STEP: u32 = 960;
 /// Minimum and maximum playout delay, in units of 10 ms, 12 bits each: none.
 const NO_DELAY: Bytes = Bytes::from_static(&[0, 0, 0]);
 /// None either, but up to 400 ms to wait for the sound: a receiver that may not
@@ -359,9 +361,18 @@ impl Headers {
         }
     }
 
-    /// The timestamp of what was captured with this frame.
-    fn timestamp(&self, frame: &Frame) -> u32 {
-        frame.rtp_time.wrapping_add(self.offset)
+    /// The timestamp of what was captured with this frame. Sound that would step
+    /// back goes on behind what was sent instead, and stays there.
+    fn timestamp(&mut self, frame: &Frame) -> u32 {
+        let timestamp = frame.rtp_time.wrapping_add(self.offset);
+        match self.last {
+            Some(last) if self.is_audio && timestamp.wrapping_sub(last).cast_signed() <= 0 => {
+                let on = last.wrapping_add(SOUND_STEP);
+                self.offset = self.offset.wrapping_add(on.wrapping_sub(timestamp));
+                on
+            }
+            _ => timestamp,
+        }
     }
 
     fn packets(&mut self, frame: &Frame) -> impl Iterator<Item = rtp::Packet> {
@@ -435,16 +446,49 @@ mod tests {
         }
     }
 
-    fn headers() -> Headers {
-        let parameters = Parameters {
+    fn parameters() -> Parameters {
+        Parameters {
             ssrc: 7,
             payload_type: 102,
             red: None,
             playout_delay: None,
             with_sound: false,
             capture_time: None,
+        }
+    }
+
+    fn headers() -> Headers {
+        Headers::new(&parameters(), Stream::Video(Encoding::H264))
+    }
+
+    /// It was up to 1,288 bytes with the time of capture, over TURN.
+    #[test]
+    fn the_longest_packet_fits_every_ipv6_path() {
+        use crate::media::frame::{MAX_PAYLOAD, overhead};
+        use rtc::shared::marshal::Marshal;
+        let parameters = Parameters {
+            playout_delay: Some(6),
+            capture_time: Some(14),
+            ..parameters()
         };
-        Headers::new(&parameters, Stream::Video(Encoding::H264))
+        let mut headers = Headers::new(&parameters, Stream::Video(Encoding::H264));
+        let mut frame = frame(0, 1);
+        frame.payloads = vec![vec![0; MAX_PAYLOAD].into()];
+        let mut packet = headers.packets(&frame).next().expect("one packet");
+        let mut rtx = super::super::repair::as_rtx(&packet, 8, 97, 1);
+        let number = Bytes::from_static(&[0; overhead::EXTENSIONS[0]]);
+        for packet in [&mut packet, &mut rtx] {
+            let set = packet.header.set_extension(3, number.clone());
+            set.expect("it fits");
+        }
+        assert_eq!(packet.header.extensions.len(), overhead::EXTENSIONS.len());
+        let on_the_wire = |packet: &rtp::Packet| {
+            let written = packet.marshal().expect("it can be written").len();
+            overhead::IPV6 + overhead::UDP + overhead::CHANNEL_DATA + written + overhead::SRTP_TAG
+        };
+        assert_eq!(on_the_wire(&packet), overhead::LEAST_MTU);
+        let repeated = on_the_wire(&rtx);
+        assert!(repeated < overhead::LEAST_MTU, "{repeated}");
     }
 
     #[test]
@@ -459,6 +503,22 @@ mod tests {
         }
         let steps: Vec<_> = times.windows(2).map(|t| t[1].wrapping_sub(t[0])).collect();
         assert_eq!(steps, [3_000, STEP, STEP, 3_000 - 2 * STEP]);
+    }
+
+    #[test]
+    fn sound_never_steps_back() {
+        let mut headers = Headers::new(&parameters(), Stream::Audio);
+        headers.offset = u32::MAX - 2_000;
+        let mut times = Vec::new();
+        for rtp_time in [960, 1_920, 480_000, 340_000, 340_960, 340_960, 350_000] {
+            let frame = frame(rtp_time, 1);
+            let noted = headers.timestamp(&frame);
+            let packet = headers.packets(&frame).next().expect("one packet");
+            assert_eq!(packet.header.timestamp, noted);
+            times.push(packet.header.timestamp);
+        }
+        let steps: Vec<_> = times.windows(2).map(|t| t[1].wrapping_sub(t[0])).collect();
+        assert_eq!(steps, [960, 478_080, 960, 960, 960, 9_040]);
     }
 
     #[test]

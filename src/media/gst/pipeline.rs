@@ -293,11 +293,10 @@ fn running_time(pad: &gst::Pad, buffer: &gst::Buffer) -> Option<gst::ClockTime> 
     segment.to_running_time(buffer.pts()?)
 }
 
-/// Puts the samples that leave `pad` on a time line of their own, and says how
-/// it lies on the clock. `what` is the microphone, for the log.
-pub(super) fn watch_pace(pad: &gst::Pad, what: &str) -> Arc<Mutex<Drift>> {
-    let pace = Arc::<Mutex<Drift>>::default();
-    let (measured, what) = (pace.clone(), what.to_owned());
+/// Puts the samples that leave `pad` on a time line of their own, that of
+/// `pace`, which has begun this `run`. `what` is the microphone, for the log.
+pub(super) fn watch_pace(pad: &gst::Pad, what: &str, pace: Arc<Mutex<Drift>>, run: u64) {
+    let (measured, what) = (pace, what.to_owned());
     pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
         if let Some(gst::PadProbeData::Buffer(buffer)) = &mut info.data
             && let (Some(stamp), Some(pts)) = (running_time(pad, buffer), buffer.pts())
@@ -306,6 +305,10 @@ pub(super) fn watch_pace(pad: &gst::Pad, what: &str) -> Arc<Mutex<Drift>> {
             let frames = buffer.size() as u64 / BYTES_PER_FRAME;
             let (place, news) = {
                 let mut drift = lock(&measured);
+                if drift.run() != run {
+                    // What is stopped may take its time.
+                    return gst::PadProbeReturn::Drop;
+                }
                 let place = drift.take(stamp.into(), frames, rate);
                 (place, drift.news())
             };
@@ -319,7 +322,6 @@ pub(super) fn watch_pace(pad: &gst::Pad, what: &str) -> Arc<Mutex<Drift>> {
         }
         gst::PadProbeReturn::Ok
     });
-    pace
 }
 
 /// 16 bits of one channel.
