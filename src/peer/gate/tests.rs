@@ -246,7 +246,7 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn after_each_skip_a_key_frame_is_asked_for_and_nothing_else_is_sent(moments in moments()) {
