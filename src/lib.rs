@@ -14,7 +14,7 @@
 //! | tries all of it on this machine, one check a file | [`doctor`] |
 //! | the device's one loop: events in, commands out | [`daemon`] |
 //! | shells, each the owner of one kind of socket or device | [`signaling`], [`media`], [`peer`], [`network`], [`chat`] |
-//! | pure: no IO, no clock, no runtime | [`agent`], [`rate`], [`room`], [`sdp`], [`wire`], [`config`], [`ice`], [`watchdog`] |
+//! | pure: no IO, no clock, no runtime | [`agent`], [`rate`], [`room`], [`sdp`], [`wire`], [`config`], [`ice`], [`watchdog`], [`ending`] |
 //!
 //! # A call
 //!
@@ -31,6 +31,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod doctor;
+pub mod ending;
 pub mod environment;
 pub mod ice;
 mod lock;

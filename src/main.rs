@@ -17,6 +17,7 @@ use camera_agent::cli::{self, Cli, Command};
 use camera_agent::config::{AudioSource, Config, ConfigError, LogConfig, VideoSource};
 use camera_agent::daemon::{self, Daemon, StartError, Supervision};
 use camera_agent::doctor::{self, Severity};
+use camera_agent::ending::{Ending, Signal, Verdict};
 use camera_agent::ice::{self, IceServers};
 use camera_agent::media::discovery::report;
 use camera_agent::media::gst;
@@ -355,25 +356,29 @@ fn block_on<T>(run: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T
     result
 }
 
-/// Cancelled by the first SIGTERM or SIGINT; the second ends the process at
-/// once.
+/// Cancelled by the first SIGTERM or SIGINT; another one ends the process at
+/// once, as [`Ending`] judges.
 fn shutdown() -> anyhow::Result<CancellationToken> {
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
     let token = CancellationToken::new();
-    let first = token.clone();
+    let stop = token.clone();
     tokio::spawn(async move {
-        let mut next = async || {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
+        let mut ending = Ending::default();
+        loop {
+            let signal = tokio::select! {
+                _ = terminate.recv() => Signal::Terminate,
+                _ = interrupt.recv() => Signal::Interrupt,
+            };
+            match ending.on(signal, Instant::now()) {
+                Verdict::Stop => stop.cancel(),
+                Verdict::Nothing => {}
+                Verdict::Exit => {
+                    error!("ended by a second signal");
+                    std::process::exit(1);
+                }
             }
-        };
-        next().await;
-        first.cancel();
-        next().await;
-        error!("ended by a second signal");
-        std::process::exit(1);
+        }
     });
     Ok(token)
 }
