@@ -8,8 +8,8 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::SOON;
 use support::faults::{self, Row};
+use support::{SOON, until};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
@@ -258,4 +258,44 @@ async fn a_fault_with_a_trigger_waits_for_it() {
     std::fs::write(&trigger, "").expect("written");
     let start = Start::with(&row, cache().path()).await;
     assert_eq!(start.chosen(), "x264");
+}
+
+/// As a board does that a trial brings down, in a service that does not see
+/// /proc/sys.
+#[tokio::test]
+async fn one_that_brings_the_board_down_is_not_tried_at_the_next_boot() {
+    let (cache, folder) = (cache(), tempfile::tempdir().expect("a folder"));
+    let config = folder.path().join("camera-agent.toml");
+    std::fs::write(&config, format!("{VIDEO}{}", Row::new("hang"))).expect("written");
+    let boot = |id: char| {
+        let mut board = Command::new("unshare");
+        board
+            .args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-c"])
+            .arg("mount -t proc -o subset=pid proc /proc && exec \"$@\"")
+            .arg("sh")
+            .arg(env!("CARGO_BIN_EXE_camera-agent"))
+            .args(["run", "--check", "--config"])
+            .arg(&config)
+            .envs(faults::environment())
+            .env("CACHE_DIRECTORY", cache.path())
+            .env("CAMERA_AGENT_BOOT_ID", id.to_string().repeat(32))
+            .env("RUST_LOG", "camera_agent=debug")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        board
+    };
+    let mut first = boot('1').spawn().expect("unshare is installed");
+    until("the mark", SOON, || async {
+        cache.path().join("encoders.json").exists().then_some(())
+    })
+    .await;
+    first.kill().await.expect("down it goes");
+
+    let started = Instant::now();
+    let second = timeout(2 * SOON, boot('2').output()).await;
+    let second = second.expect("in time").expect("it ran");
+    assert!(second.status.success(), "{second:?}");
+    // The trial of one that hangs takes 12 s.
+    assert!(started.elapsed() < Duration::from_secs(10), "{second:?}");
 }

@@ -7,7 +7,13 @@
 //!
 //! Before a probe a mark is left. One of an earlier boot, without a report,
 //! tells that the system went down in the probe (known of NVENC where there is
-//! none), and keeps a board from doing so at every start.
+//! none), and keeps a board from doing so at every start. Where it cannot be
+//! known which boot this is, a mark counts as one of an earlier boot: to leave
+//! an encoder alone for a day costs less than a board that never comes up.
+//!
+//! The kernel tells its boot's id under `/proc/sys`, which a hardened service
+//! does not see (`ProcSubset=pid`): the unit passes it on, in
+//! `CAMERA_AGENT_BOOT_ID`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,6 +32,8 @@ use super::{Job, Report};
 
 /// How long it is believed that an encoder is unusable.
 const UNUSABLE: Duration = Duration::from_secs(24 * 60 * 60);
+/// The unit's word for the boot (systemd.unit(5), `%b`).
+const BOOT_ID: &str = "CAMERA_AGENT_BOOT_ID";
 /// Entries kept, the newest.
 const ENTRIES: usize = 64;
 
@@ -33,6 +41,8 @@ const ENTRIES: usize = 64;
 #[derive(Debug, Clone)]
 pub struct Cache {
     path: Option<PathBuf>,
+    /// The kernel's id of this boot, where it is known.
+    boot: Option<String>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -44,7 +54,7 @@ struct Contents {
 struct Entry {
     /// Seconds since 1970.
     at: u64,
-    /// The kernel's id of the boot.
+    /// The kernel's id of the boot; empty where it was not known.
     boot: String,
     /// `None` while the probe runs.
     report: Option<Report>,
@@ -68,6 +78,7 @@ impl Cache {
         };
         Self {
             path: systemd.or_else(of_user).map(|d| d.join("encoders.json")),
+            boot: boot(),
         }
     }
 
@@ -75,12 +86,16 @@ impl Cache {
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self {
             path: Some(path.into()),
+            boot: boot(),
         }
     }
 
     /// Remembers nothing.
     pub fn none() -> Self {
-        Self { path: None }
+        Self {
+            path: None,
+            boot: None,
+        }
     }
 
     /// What is remembered under `key`.
@@ -91,7 +106,7 @@ impl Cache {
         let fresh = age.is_none_or(|age| age < UNUSABLE);
         match entry.report {
             Some(report) if report.is_usable() || fresh => Some(report),
-            None if fresh && entry.boot != boot() => Some(Report::unusable(
+            None if fresh && self.boot.as_ref() != Some(&entry.boot) => Some(Report::unusable(
                 "the system went down while it was tried; \
                  it will be tried again a day later, or when the cache is removed",
             )),
@@ -105,7 +120,7 @@ impl Cache {
         let mut contents = self.read();
         let entry = Entry {
             at: seconds(now),
-            boot: boot(),
+            boot: self.boot.clone().unwrap_or_default(),
             report: report.cloned(),
         };
         contents.entries.insert(key.to_owned(), entry);
@@ -171,7 +186,10 @@ pub fn key(job: &Job, node: Option<&Path>) -> String {
     };
     add(env!("CARGO_PKG_VERSION"));
     add(&serde_json::to_string(job).unwrap_or_default());
-    add(&fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default());
+    // uname(2): what /proc/sys says may be hidden.
+    let kernel = rustix::system::uname();
+    add(&kernel.release().to_string_lossy());
+    add(&kernel.version().to_string_lossy());
     add(&gst::version_string());
     let plugin = gst::ElementFactory::find(&job.encoder.factory)
         .and_then(|factory| factory.plugin())
@@ -191,11 +209,17 @@ pub fn key(job: &Job, node: Option<&Path>) -> String {
     format!("{} {:x}", job.encoder.id, hash.finalize())
 }
 
-fn boot() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .unwrap_or_default()
-        .trim()
-        .to_owned()
+/// The kernel's id of this boot, or what the unit says of it.
+fn boot() -> Option<String> {
+    let kernel = fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    let id = kernel.or_else(|_| std::env::var(BOOT_ID)).ok()?;
+    boot_id(&id)
+}
+
+/// systemd writes it without dashes.
+fn boot_id(text: &str) -> Option<String> {
+    let id = text.trim().replace('-', "").to_ascii_lowercase();
+    (id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit())).then_some(id)
 }
 
 fn seconds(time: SystemTime) -> u64 {
@@ -244,16 +268,38 @@ mod tests {
     #[test]
     fn a_mark_of_an_earlier_boot_says_that_the_system_went_down() {
         let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("encoders.json");
-        let cache = Cache::at(&path);
+        let in_boot = |boot: Option<&str>| Cache {
+            path: Some(folder.path().join("encoders.json")),
+            boot: boot.map(str::to_owned),
+        };
         let now = SystemTime::now();
-        cache.put("a", None, now);
-        assert_eq!(cache.get("a", now), None, "it is being tried");
-        let text = fs::read_to_string(&path).expect("written");
-        fs::write(&path, text.replace(&boot(), "another-boot")).expect("written");
-        let report = cache.get("a", now + HOUR).expect("remembered");
-        assert!(report.words().contains("went down"), "{}", report.words());
-        assert_eq!(cache.get("a", now + HOUR * 25), None, "tried again");
+        let (this, other) = (Some("1d"), Some("2e"));
+        for (marked, asked, went_down) in [
+            (this, this, false),
+            (this, other, true),
+            // What is not known is never the same.
+            (None, this, true),
+            (this, None, true),
+            (None, None, true),
+        ] {
+            in_boot(marked).put("a", None, now);
+            let report = in_boot(asked).get("a", now + HOUR);
+            let words = report.map(|report| report.words().to_owned());
+            let said = words.as_ref().is_some_and(|w| w.contains("went down"));
+            assert_eq!(said, went_down, "{marked:?} {asked:?}: {words:?}");
+            let later = in_boot(asked).get("a", now + HOUR * 25);
+            assert_eq!(later, None, "tried again");
+        }
+    }
+
+    #[test]
+    fn the_boot_s_id_is_the_same_however_it_is_written() {
+        let kernel = boot_id("b9F1a9a0-8b4a-4f8e-9a53-0d6a9d1c2e3f\n");
+        let unit = boot_id("b9f1a9a08b4a4f8e9a530d6a9d1c2e3f");
+        assert!(kernel.is_some() && kernel == unit);
+        for bad in ["", "%b", "b9f1a9a08b4a4f8e9a530d6a9d1c2e3", &"x".repeat(32)] {
+            assert_eq!(boot_id(bad), None, "{bad}");
+        }
     }
 
     #[test]
