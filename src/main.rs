@@ -22,7 +22,7 @@ use camera_agent::ice::{self, IceServers};
 use camera_agent::media::discovery::report;
 use camera_agent::media::gst;
 use camera_agent::media::learned::Learned;
-use camera_agent::media::led::Led;
+use camera_agent::media::led::{self, Led};
 use camera_agent::media::probe::{Encoders, child};
 use camera_agent::restarts::{self, Restarts};
 use camera_agent::service::{self, Service, Snapshot};
@@ -353,6 +353,7 @@ fn block_on<T>(run: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T
     let result = runtime.block_on(run);
     // A camera's driver that does not let go must not keep the process.
     runtime.shutdown_background();
+    led::off_at_exit();
     result
 }
 
@@ -375,6 +376,7 @@ fn shutdown() -> anyhow::Result<CancellationToken> {
                 Verdict::Nothing => {}
                 Verdict::Exit => {
                     error!("ended by a second signal");
+                    led::off_at_exit();
                     std::process::exit(1);
                 }
             }

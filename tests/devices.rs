@@ -523,3 +523,63 @@ async fn the_devices_command_lists_the_camera_with_its_modes_and_controls() {
     // 55 MB/s do not fit through USB 2.
     assert_eq!(found["picture"]["mode"]["fourcc"], "MJPG", "{found}");
 }
+
+/// A light as the kernel has it.
+struct Light(tempfile::TempDir);
+
+impl Light {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (name, text) in [("brightness", "0"), ("max_brightness", "1\n")] {
+            std::fs::write(folder.path().join(name), text).expect("written");
+        }
+        Self(folder)
+    }
+
+    fn toml(&self) -> String {
+        format!("[led]\npath = {:?}\n", self.0.path())
+    }
+
+    fn is_on(&self) -> bool {
+        let text = std::fs::read_to_string(self.0.path().join("brightness"));
+        text.expect("readable") == "1"
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_light_is_on_as_long_as_a_driver_has_the_node_open_and_off_at_the_end() {
+    let light = Light::new();
+    let camera = FakeCamera::new(Format::Yuyv, 640, 360, 30);
+    let node = camera.node().display().to_string();
+    let mut bed = Bed::with(camera, "encoder = \"x264\"\n", &light.toml(), &[]).await;
+    let has_node = |device: &Device| device.open_files().contains(&node);
+    let viewer = bed.viewer().await;
+    assert!(light.is_on() && has_node(&bed.device));
+    bed.camera.begin(Fault::StopHangs);
+    viewer.hang_up().await;
+    drop(viewer);
+    bed.device.logs("does not stop", 1, SOON).await;
+    for _ in 0..10 {
+        assert!(light.is_on() && has_node(&bed.device));
+        sleep(Duration::from_millis(100)).await;
+    }
+    bed.camera.end(Fault::StopHangs);
+    until("a dark light", SOON, || async {
+        (!light.is_on()).then_some(())
+    })
+    .await;
+    assert!(!has_node(&bed.device));
+
+    // The driver hangs for good, and the end is asked for as coreutils'
+    // `timeout` does it: twice.
+    let _viewer = bed.viewer().await;
+    assert!(light.is_on());
+    bed.camera.begin(Fault::StopHangs);
+    bed.device.signal("TERM").await;
+    bed.device.logs("stopping", 1, SOON).await;
+    bed.device.signal("TERM").await;
+    let status = bed.device.exits(Duration::from_secs(3)).await;
+    assert_eq!(status.code(), Some(0));
+    assert!(!light.is_on());
+    assert_eq!(bed.device.logged("second signal"), 0);
+}

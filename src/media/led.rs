@@ -8,28 +8,42 @@
 //! the camera closed.
 //!
 //! Programs share it: the service, and `doctor` or `devices` beside it. Each
-//! keeps a lock on the LED while it has a camera open (flock(2), shared), and
-//! whoever is the last switches it off.
+//! keeps a lock while it has a camera open (flock(2), shared), and whoever is
+//! the last switches it off. The lock is a file in the service's own folder,
+//! which is nobody else's to open: one on the LED itself would let anybody on
+//! the machine keep the camera closed, since all may read an LED.
+//!
+//! A driver may take its time to close a device, or never come back. The light
+//! stays on as long, and goes off when the program [ends](off_at_exit): then
+//! the kernel closes whatever is open.
 //!
 //! The log says the same, with or without an LED.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Seek, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread::sleep;
 use std::time::Duration;
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::MediaError;
+use super::probe::cache;
 use crate::lock::lock;
 
 /// Another program has the LED to itself while it switches it off, which takes
-/// a moment; so often …
+/// a moment. So often it is asked again.
 const TRIES: u32 = 20;
-/// … it is asked again, after so long.
+/// The wait before it is asked again.
 const RETRY: Duration = Duration::from_millis(5);
+/// The service's folder that outlasts its stop, as the package makes it.
+const SERVICE: &str = "/var/cache/camera-agent";
+
+/// Every light of this process, for its end.
+static LIGHTS: Mutex<Vec<Weak<Light>>> = Mutex::new(Vec::new());
 
 /// The light; clones are the same one.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +52,8 @@ pub struct Led(Arc<Light>);
 #[derive(Debug, Default)]
 struct Light {
     folder: Option<PathBuf>,
+    /// What programs lock that share it.
+    shared: Option<PathBuf>,
     open: Mutex<Open>,
 }
 
@@ -46,8 +62,10 @@ struct Open {
     /// How many devices are open. A camera that is opened again may overlap
     /// with the one that was given up.
     devices: u32,
-    /// The LED's `brightness`, locked while a device is open.
+    /// Locked while a device is open.
     lock: Option<File>,
+    /// The program ends: it stays off.
+    over: bool,
 }
 
 /// Keeps the light on while it lives.
@@ -62,12 +80,22 @@ impl Led {
     ///
     /// The folder is no LED, or this user may not write to it.
     pub fn new(folder: Option<&Path>) -> Result<Self, MediaError> {
-        let light = Light {
+        let shared = folder.and_then(|folder| Some(lock_folder()?.join(lock_name(folder))));
+        Self::shared_by(folder, shared)
+    }
+
+    /// The same with this file to lock.
+    fn shared_by(folder: Option<&Path>, shared: Option<PathBuf>) -> Result<Self, MediaError> {
+        let light = Arc::new(Light {
             folder: folder.map(Path::to_owned),
+            shared,
             open: Mutex::default(),
-        };
+        });
         light.turn_off(None)?;
-        Ok(Self(Arc::new(light)))
+        let mut lights = lock(&LIGHTS);
+        lights.retain(|light| light.strong_count() > 0);
+        lights.push(Arc::downgrade(&light));
+        Ok(Self(light))
     }
 
     /// Switches it on. Call this before the device is opened, and drop what it
@@ -78,6 +106,12 @@ impl Led {
     /// It cannot be switched on; leave the device closed.
     pub fn light(&self) -> Result<Lit, MediaError> {
         let mut open = lock(&self.0.open);
+        if open.over {
+            return Err(MediaError::Led {
+                file: "the light".to_owned(),
+                problem: "this program is ending".to_owned(),
+            });
+        }
         // Written each time: another program may have been at it.
         let locked = self.0.turn_on()?;
         if open.devices == 0 {
@@ -111,7 +145,7 @@ impl Drop for Lit {
     fn drop(&mut self) {
         let mut open = lock(&self.0.open);
         open.devices -= 1;
-        if open.devices > 0 {
+        if open.devices > 0 || open.over {
             return;
         }
         info!("the camera is off");
@@ -123,14 +157,17 @@ impl Drop for Lit {
 }
 
 impl Light {
-    /// Returns the LED's file, locked.
+    /// Returns what is locked meanwhile.
     fn turn_on(&self) -> Result<Option<File>, MediaError> {
         let Some(folder) = &self.folder else {
             return Ok(None);
         };
         let path = folder.join("brightness");
         let mut file = open(&path)?;
-        share(&file).map_err(|e| broken(&path, &e))?;
+        let locked = self.lock_file();
+        if let Some(locked) = &locked {
+            share(locked).map_err(|e| broken(&path, &e))?;
+        }
         release(folder)?;
         // Most are 0 or 1, some dim up to 255.
         let most = std::fs::read_to_string(folder.join("max_brightness"))
@@ -138,7 +175,7 @@ impl Light {
             .filter(|text| text.trim().parse().is_ok_and(|max: u32| max > 0));
         let most = most.as_deref().unwrap_or("1").trim();
         write(&mut file, most).map_err(|e| broken(&path, &e))?;
-        Ok(Some(file))
+        Ok(locked)
     }
 
     /// `locked`: as [`Light::turn_on`] returned it.
@@ -147,12 +184,11 @@ impl Light {
             return Ok(());
         };
         let path = folder.join("brightness");
-        let mut file = match locked {
-            Some(file) => file,
-            None => open(&path)?,
-        };
-        // In place of the shared one.
-        match file.try_lock() {
+        let mut file = open(&path)?;
+        // Until it is off.
+        let locked = locked.or_else(|| self.lock_file());
+        // In place of the shared lock.
+        match locked.as_ref().map_or(Ok(()), File::try_lock) {
             Ok(()) => {}
             // Another program has a camera open, and will switch it off.
             Err(TryLockError::WouldBlock) => return Ok(()),
@@ -160,6 +196,84 @@ impl Light {
         }
         release(folder)?;
         write(&mut file, "0").map_err(|e| broken(&path, &e))
+    }
+
+    /// Without the file nothing is shared, and the light works all the same.
+    fn lock_file(&self) -> Option<File> {
+        let path = self.shared.as_deref()?;
+        match open_lock(path) {
+            Ok(file) => Some(file),
+            Err(error) => {
+                debug!(path = %path.display(), %error, "the light is not shared with other programs");
+                None
+            }
+        }
+    }
+}
+
+/// Switches every light off for good: call it last, when the process ends and
+/// with it whatever a driver did not close.
+pub fn off_at_exit() {
+    let lights = std::mem::take(&mut *lock(&LIGHTS));
+    for light in lights.iter().filter_map(Weak::upgrade) {
+        let mut open = lock(&light.open);
+        open.over = true;
+        if open.devices > 0
+            && let Err(error) = light.turn_off(open.lock.take())
+        {
+            warn!(%error, "the light stays on though the camera is off");
+        }
+    }
+}
+
+/// The first of these that is there: what systemd gives the service, the same
+/// for who runs `doctor` beside it, and what a user has.
+fn lock_folder() -> Option<PathBuf> {
+    let service = Path::new(SERVICE);
+    let is_service = std::env::var_os("CACHE_DIRECTORY").is_some_and(|v| !v.is_empty());
+    // Others may not look into it.
+    if !is_service && std::fs::read_dir(service).is_ok() {
+        return Some(service.to_owned());
+    }
+    cache::folder()
+}
+
+fn lock_name(led: &Path) -> String {
+    let name = led.to_string_lossy();
+    let name: String = name
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect();
+    format!("led{name}.lock")
+}
+
+/// Opens it, and makes it where it is not there, for whom the folder belongs to
+/// and for no others: root may be here before the service is.
+fn open_lock(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    // Not through a link, and not waiting for a pipe's other end.
+    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        result => return result,
+    }
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    std::fs::create_dir_all(folder)?;
+    let owner = std::fs::metadata(folder)?;
+    match options.create_new(true).open(path) {
+        Ok(file) => {
+            let (uid, gid) = (Some(owner.uid()), Some(owner.gid()));
+            if file.metadata()?.uid() != owner.uid() {
+                std::os::unix::fs::fchown(file.as_fd(), uid, gid)?;
+            }
+            Ok(file)
+        }
+        // Another program was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            options.create_new(false).open(path)
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -219,6 +333,12 @@ mod tests {
     use std::fs;
     use tempfile::TempDir;
 
+    /// One with a lock of its own.
+    fn with_lock(folder: &TempDir) -> Led {
+        let shared = Some(folder.path().join("service/led.lock"));
+        Led::shared_by(Some(folder.path()), shared).expect("an LED")
+    }
+
     /// A folder as the kernel has one.
     fn led() -> TempDir {
         let folder = tempfile::tempdir().expect("a folder");
@@ -262,10 +382,10 @@ mod tests {
     #[test]
     fn programs_share_it_and_the_last_one_switches_it_off() {
         let folder = led();
-        let service = Led::new(Some(folder.path())).expect("an LED");
+        let service = with_lock(&folder);
         let on = service.light().expect("lit");
         // Another program's: locks are those of an opened file.
-        let doctor = Led::new(Some(folder.path())).expect("an LED");
+        let doctor = with_lock(&folder);
         assert_eq!(read(&folder, "brightness"), "255");
         let beside = doctor.light().expect("lit");
         drop(beside);
@@ -275,6 +395,41 @@ mod tests {
         assert_eq!(read(&folder, "brightness"), "255");
         drop(beside);
         assert_eq!(read(&folder, "brightness"), "0");
+    }
+
+    #[test]
+    fn who_may_read_the_led_cannot_keep_the_camera_closed() {
+        let folder = led();
+        let stranger = File::open(folder.path().join("brightness")).expect("all may read it");
+        stranger.try_lock().expect("and lock it");
+        let led = Led::new(Some(folder.path())).expect("an LED");
+        let lit = led.light().expect("lit");
+        assert_eq!(read(&folder, "brightness"), "255");
+        drop(lit);
+        assert_eq!(read(&folder, "brightness"), "0");
+    }
+
+    #[test]
+    fn what_is_locked_is_for_the_service_alone() {
+        let folder = led();
+        let lit = with_lock(&folder).light().expect("lit");
+        let path = folder.path().join("service/led.lock");
+        let file = fs::metadata(&path).expect("it is there");
+        assert_eq!(file.mode() & 0o777, 0o600);
+        drop(lit);
+        // A link leads nowhere, and costs the sharing only.
+        fs::remove_file(&path).expect("removed");
+        std::os::unix::fs::symlink(folder.path().join("trigger"), &path).expect("linked");
+        let lit = with_lock(&folder).light().expect("lit");
+        assert_eq!(read(&folder, "brightness"), "255");
+        drop(lit);
+        assert_eq!(read(&folder, "brightness"), "0");
+    }
+
+    #[test]
+    fn one_s_own_file_name_for_each_led() {
+        let name = lock_name(Path::new("/sys/class/leds/input0::capslock"));
+        assert_eq!(name, "led-sys-class-leds-input0--capslock.lock");
     }
 
     #[test]

@@ -11,6 +11,8 @@
  *
  *   silent      no frame comes, and no error
  *   broken      DQBUF fails with EIO
+ *   stop-hangs  STREAMOFF does not come back
+ *   start-hangs STREAMON does not come back
  *   clap        YUYV is black, but for the first 100 ms of each full second of
  *               the monotonic clock: then its luma is 235 less the milliseconds
  *               since
@@ -463,7 +465,13 @@ static bool lacks_space(const struct camera *camera) {
   return found;
 }
 
+static void hang_while(const struct camera *camera, const char *fault) {
+  const struct timespec moment = {.tv_nsec = 10000000};
+  while (has_fault(camera, fault)) nanosleep(&moment, NULL);
+}
+
 static int start(struct camera *camera) {
+  hang_while(camera, "start-hangs");
   if (camera->buffer_count == 0) return fail(EINVAL);
   if (lacks_space(camera)) return fail(ENOSPC);
   camera->streaming = true;
@@ -510,7 +518,10 @@ int camera_ioctl(struct camera *camera, unsigned long request, void *argument) {
   case VIDIOC_QBUF: return queue_buffer(camera, buffer);
   case VIDIOC_DQBUF: return dequeue_buffer(camera, buffer);
   case VIDIOC_STREAMON: return start(camera);
-  case VIDIOC_STREAMOFF: stop(camera); return 0;
+  case VIDIOC_STREAMOFF:
+    hang_while(camera, "stop-hangs");
+    stop(camera);
+    return 0;
   default: return controls_ioctl(&camera->controls, request, argument);
   }
 }

@@ -73,6 +73,10 @@ pub enum Fault {
     Silent,
     /// Each frame is an error (`EIO`).
     Broken,
+    /// It does not come back from being stopped.
+    StopHangs,
+    /// Nor from being started.
+    StartHangs,
 }
 
 impl Fault {
@@ -80,6 +84,8 @@ impl Fault {
         match self {
             Self::Silent => "silent",
             Self::Broken => "broken",
+            Self::StopHangs => "stop-hangs",
+            Self::StartHangs => "start-hangs",
         }
     }
 }

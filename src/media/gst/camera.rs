@@ -31,12 +31,10 @@ pub(super) struct Camera {
     pub flowing_since: Option<Instant>,
     /// Where its own H.264 is passed through.
     pub own_rate: Option<OwnRate>,
-    /// After `picture`: fields are dropped in their order, and the light goes
-    /// off when the device is closed. `None` for a generated picture.
-    _lit: Option<Lit>,
 }
 
 impl Camera {
+    /// One whose picture plays. `lit` is the light for its own bitrate.
     pub fn new(picture: Picture, lit: Option<Lit>) -> Self {
         Self {
             own_rate: picture
@@ -44,10 +42,9 @@ impl Camera {
                 .node
                 .clone()
                 .filter(|_| picture.plan.carries == Carries::H264)
-                .and_then(|node| OwnRate::new(node, lit.clone())),
+                .and_then(|node| OwnRate::new(node, lit)),
             picture,
             flowing_since: None,
-            _lit: lit,
         }
     }
 
@@ -111,7 +108,10 @@ impl Opener {
             // more; the camera has one of its own.
             let lit = self.light();
             let camera = lit.as_ref().map_err(Clone::clone).and_then(|lit| {
-                let picture = self.open()?;
+                let mut picture = self.open()?;
+                if let Some(lit) = lit.clone() {
+                    picture.hold(lit);
+                }
                 picture.play(&clock, base_time)?;
                 Ok(Box::new(Camera::new(picture, lit.clone())))
             });

@@ -11,8 +11,9 @@ use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 use tracing::debug;
 
-use super::pipeline::{BranchId, Life, OnProblem, Running, SharedOutput, stop};
+use super::pipeline::{BranchId, Device, Life, OnProblem, Running, SharedOutput, stop};
 use super::sink;
+use crate::media::led::Lit;
 use crate::media::plan::PicturePlan;
 use crate::media::pulse::Pulse;
 use crate::media::{Encoding, MediaError};
@@ -107,6 +108,12 @@ impl Picture {
             serials: 0,
             frames,
         })
+    }
+
+    /// Keeps the light on until the device is closed again.
+    pub fn hold(&mut self, lit: Lit) {
+        let device = Device::new(lit, self.plan.node.as_deref());
+        self.running.hold(device);
     }
 
     /// The element of this name.
@@ -241,7 +248,11 @@ impl Picture {
             self.running.report(problem);
         }
         let _ = self.running.pipeline.remove(&branch.bin);
-        stop(branch.bin.upcast(), &format!("encoder for {encoding}"));
+        stop(
+            branch.bin.upcast(),
+            &format!("encoder for {encoding}"),
+            None,
+        );
         self.tee.release_request_pad(&branch.tee_pad);
     }
 }

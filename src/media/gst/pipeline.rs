@@ -1,5 +1,6 @@
 //! A running pipeline, what it tells, and what comes out of it.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use tracing::{debug, info, warn};
 use super::{parse, sink, words};
 use crate::lock::lock;
 use crate::media::drift::Drift;
+use crate::media::led::Lit;
 use crate::media::pulse::Pulse;
 use crate::media::{AccessUnit, Encoding, MediaError, Output};
 use crate::sdp::VideoCodec;
@@ -20,6 +22,8 @@ use crate::sdp::VideoCodec;
 /// Stopping elements may take so long. A driver that hangs keeps its thread,
 /// and nothing else.
 const CLOSE: Duration = Duration::from_secs(1);
+/// A device that is still open is looked at so often.
+const LOOK: Duration = Duration::from_millis(100);
 /// Frames that may be inside an encoder.
 const INSIDE: usize = 32;
 
@@ -77,6 +81,49 @@ pub(super) struct Running {
     problem: Arc<Mutex<Option<String>>>,
     /// Nothing is reported any more.
     pub over: Arc<AtomicBool>,
+    /// The device that it has open, if it has one.
+    device: Option<Device>,
+}
+
+/// A device that is open, and the light that is on for it.
+pub(super) struct Device {
+    _lit: Lit,
+    /// Its node as the kernel names it, where it is known.
+    node: Option<PathBuf>,
+}
+
+impl Device {
+    pub fn new(lit: Lit, node: Option<&str>) -> Self {
+        // By-id names are links.
+        let node = node.and_then(|node| std::fs::canonicalize(node).ok());
+        Self { _lit: lit, node }
+    }
+
+    /// Descriptors of this process that are open on the node. Buffers that
+    /// something still holds keep one, after the element has closed its own.
+    fn descriptors(&self) -> Vec<PathBuf> {
+        let Some(node) = &self.node else {
+            return Vec::new();
+        };
+        let gone = format!("{} (deleted)", node.display());
+        let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten();
+        let is_node = |fd: &PathBuf| {
+            std::fs::read_link(fd).is_ok_and(|to| to == *node || to.as_os_str() == &*gone)
+        };
+        entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(is_node)
+            .collect()
+    }
+
+    /// Blocks until none of these is open any more.
+    fn wait(self, mut descriptors: Vec<PathBuf>) {
+        while !descriptors.is_empty() {
+            std::thread::sleep(LOOK);
+            let open = self.descriptors();
+            descriptors.retain(|fd| open.contains(fd));
+        }
+    }
 }
 
 impl Running {
@@ -117,7 +164,13 @@ impl Running {
             on_problem,
             problem,
             over,
+            device: None,
         })
+    }
+
+    /// Keeps the light on until the device is closed again.
+    pub fn hold(&mut self, device: Device) {
+        self.device = Some(device);
     }
 
     /// What it carries, for messages.
@@ -212,7 +265,11 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Release);
-        stop(self.pipeline.clone().upcast(), &self.what);
+        stop(
+            self.pipeline.clone().upcast(),
+            &self.what,
+            self.device.take(),
+        );
         if let Some(bus) = self.pipeline.bus() {
             bus.unset_sync_handler();
         }
@@ -220,16 +277,38 @@ impl Drop for Running {
 }
 
 /// Stops elements on a thread of their own: a state change waits for the
-/// elements' threads, and one of them may hang in a driver.
-pub(super) fn stop(element: gst::Element, what: &str) {
+/// elements' threads, and one of them may hang in a driver. A light that is on
+/// for them goes off when their device is really closed, however late.
+pub(super) fn stop(element: gst::Element, what: &str, device: Option<Device>) {
     let (done, stopped) = mpsc::channel();
+    let is_lit = device.is_some();
+    // Not the thread's own: where it cannot be started, nothing is closed.
+    let device = Arc::new(Mutex::new(device));
+    let held = device.clone();
     let thread = std::thread::Builder::new().name("media-stop".into());
     let spawned = thread.spawn(move || {
         let _ = element.set_state(gst::State::Null);
+        let device = lock(&held).take();
+        let open = device.as_ref().map(Device::descriptors);
+        // Before it is said to be done, where it is.
+        let late = device.filter(|_| open.as_ref().is_some_and(|open| !open.is_empty()));
         let _ = done.send(());
+        if let (Some(device), Some(open)) = (late, open) {
+            device.wait(open);
+        }
     });
+    if spawned.is_err() {
+        std::mem::forget(lock(&device).take());
+    }
     if spawned.is_err() || stopped.recv_timeout(CLOSE).is_err() {
-        warn!(what, "does not stop; it is left to itself");
+        if is_lit {
+            warn!(
+                what,
+                "does not stop; it is left to itself, and the light stays on"
+            );
+        } else {
+            warn!(what, "does not stop; it is left to itself");
+        }
     }
 }
 

@@ -64,20 +64,8 @@ impl Cache {
     /// The one of this user: in systemd's `$CACHE_DIRECTORY`, else in
     /// `$XDG_CACHE_HOME/camera-agent`, else in `~/.cache/camera-agent`.
     pub fn standard() -> Self {
-        let variable = |name| std::env::var_os(name).filter(|v| !v.is_empty());
-        let systemd = variable("CACHE_DIRECTORY").map(|directories| {
-            // A list with colons where the unit has several.
-            let first = std::env::split_paths(&directories).next();
-            first.unwrap_or_else(|| directories.into())
-        });
-        let of_user = || {
-            let caches = variable("XDG_CACHE_HOME")
-                .map(PathBuf::from)
-                .or_else(|| Some(PathBuf::from(variable("HOME")?).join(".cache")))?;
-            Some(caches.join("camera-agent"))
-        };
         Self {
-            path: systemd.or_else(of_user).map(|d| d.join("encoders.json")),
+            path: folder().map(|d| d.join("encoders.json")),
             boot: boot(),
         }
     }
@@ -153,6 +141,23 @@ impl Cache {
             Contents::default()
         })
     }
+}
+
+/// The folder of [`Cache::standard`].
+pub(crate) fn folder() -> Option<PathBuf> {
+    let variable = |name| std::env::var_os(name).filter(|v| !v.is_empty());
+    let systemd = variable("CACHE_DIRECTORY").map(|directories| {
+        // A list with colons where the unit has several.
+        let first = std::env::split_paths(&directories).next();
+        first.unwrap_or_else(|| directories.into())
+    });
+    let of_user = || {
+        let caches = variable("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .or_else(|| Some(PathBuf::from(variable("HOME")?).join(".cache")))?;
+        Some(caches.join("camera-agent"))
+    };
+    systemd.or_else(of_user)
 }
 
 /// Another process that writes at the same time may lose its entry, but
