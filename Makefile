@@ -38,7 +38,7 @@ help:
 	@echo "              armv7-unknown-linux-gnueabihf or this machine's own (Debian 12)"
 	@echo "make test-arm64  that binary for 64-bit ARM, emulated, answers a browser's call;"
 	@echo "              make test-armhf the one for 32 bits"
-	@echo "make figures  size, memory, CPU and start-up, as in the README"
+	@echo "make figures  size, memory, CPU and start-up, as in docs/figures.md"
 	@echo "make bench    cost and latency of calls, beside a bare webrtc sender"
 	@echo "make fuzz     a minute for each fuzz target (nightly Rust and cargo-fuzz)"
 

@@ -1,6 +1,6 @@
-//! The README's figures of the whole device: how large it is, what it takes
+//! Figures of the whole device, for docs/figures.md: how large it is, what it takes
 //! when nobody watches and when one or four do, how fast it is there. `make
-//! figures` prints them as they stand in the README.
+//! figures` prints them as they stand there.
 //!
 //! The chat server is in this process, the viewers are this program again. The
 //! device is the real program with the generated picture and tone, 720p30 at

@@ -434,7 +434,7 @@ async fn chromium_makes_up_less_than_a_hundredth_of_the_sound_at_five_percent_lo
     assert!(heard.concealed() < 0.01, "{heard:?}");
 }
 
-/// What each means against loss is worth; for README and the rule in src/rate.
+/// What each means against loss is worth; for docs/how-it-works.md and the rule in src/rate.
 #[tokio::test]
 #[ignore = "a measurement of minutes: cargo test --test sound -- --ignored --nocapture"]
 async fn what_each_means_is_worth() {

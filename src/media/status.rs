@@ -1,6 +1,6 @@
 //! What viewers and the log are told of picture and sound.
 //!
-//! The JSON form is part of the data channel's protocol, which README
+//! The JSON form is part of the data channel's protocol, which docs/protocol.md
 //! describes: fields may be added, none changes its meaning.
 
 use serde::Serialize;

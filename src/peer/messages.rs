@@ -1,4 +1,4 @@
-//! The messages of the data channel [`LABEL`], as README describes them for
+//! The messages of the data channel [`LABEL`], as docs/protocol.md describes them for
 //! those who write a page of their own. Text in, text out.
 //!
 //! Each is a JSON object with a `type`. Types and fields that are not known

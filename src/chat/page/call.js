@@ -17,7 +17,7 @@ const SILENCE_MS = 3_000;
 /** An offer that was not answered by then was lost. */
 const ANSWER_MS = 6_000;
 const MAX_PENDING_CANDIDATES = 100;
-/** The data channel that devices serve; README describes its messages. */
+/** The data channel that devices serve; docs/protocol.md describes its messages. */
 const CHANNEL = "camera-agent";
 
 export class Call {
