@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::chat;
 use crate::config::{Config, ConfigError, IceConfig, IceServerConfig, LogFormat, VideoSource};
 use crate::ice::IceUrl;
 use crate::media::probe::child::COMMAND as PROBE;
@@ -177,8 +178,12 @@ pub struct Chat {
     pub turn_secret_file: Option<PathBuf>,
     /// Web origin (`https://example.org`) whose pages may connect besides this
     /// server's own; "*" for any; may be repeated.
-    #[arg(long, value_name = "ORIGIN")]
+    #[arg(long, value_name = "ORIGIN", value_parser = chat::allowed_origin)]
     pub allow_origin: Vec<String>,
+    /// Web origin whose pages may show this page inside of them; "self" for this
+    /// server's, "*" for any; may be repeated. Without it nobody may.
+    #[arg(long, value_name = "ORIGIN", value_parser = chat::frame_ancestor)]
+    pub frame_ancestors: Vec<String>,
     /// How log lines look.
     #[arg(long, value_enum, default_value = "human")]
     pub log_format: LogFormat,

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, IsTerminal, Write as _};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
@@ -163,7 +163,8 @@ fn chat(arguments: &cli::Chat) -> anyhow::Result<()> {
         format: arguments.log_format,
         ..Default::default()
     })?;
-    let ice = IceServers::load(&arguments.ice()?)?;
+    let servers = arguments.ice()?;
+    let ice = Arc::new(RwLock::new(IceServers::load(&servers)?));
     let mut options = chat::Options::new(arguments.listen());
     options.tls = arguments
         .cert
@@ -171,8 +172,13 @@ fn chat(arguments: &cli::Chat) -> anyhow::Result<()> {
         .zip(arguments.key.clone())
         .map(|(cert, key)| chat::Tls { cert, key });
     options.allowed_origins.clone_from(&arguments.allow_origin);
+    options
+        .frame_ancestors
+        .clone_from(&arguments.frame_ancestors);
+    let handed_out = ice.clone();
     options.ice_servers = Arc::new(move || {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let ice = handed_out.read().unwrap_or_else(PoisonError::into_inner);
         ice::to_json(&ice.at(now.unwrap_or_default(), "page"))
     });
     let scheme = if options.tls.is_some() {
@@ -182,7 +188,19 @@ fn chat(arguments: &cli::Chat) -> anyhow::Result<()> {
     };
     block_on(async {
         let shutdown = shutdown()?;
+        // Before it listens: from then on the signal ends nothing.
+        let mut hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
         let server = chat::Server::bind(options).await?;
+        let renewal = server.renewal();
+        tokio::spawn(async move {
+            while hangup.recv().await.is_some() {
+                renewal.now();
+                match IceServers::load(&servers) {
+                    Ok(read) => *ice.write().unwrap_or_else(PoisonError::into_inner) = read,
+                    Err(problem) => error!("{problem}. The secret read before stays in use"),
+                }
+            }
+        });
         info!(
             "the page is at {scheme}://{}/",
             page_address(server.local_addr())

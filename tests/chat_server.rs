@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,11 +10,12 @@ use camera_agent::chat::{Error, Options, Server, Tls};
 use camera_agent::wire::MAX_FRAME_BYTES;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
-use support::{Chat, SOON, User, options};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use support::{Chat, SOON, User, certificate, options};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::rustls::{self, pki_types::pem::PemObject};
+use tokio_tungstenite::MaybeTlsStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{self, Message};
 
@@ -100,17 +102,88 @@ async fn a_websocket_without_the_subprotocol_or_of_another_site_is_refused() {
         403
     );
     assert_eq!(refused(&chat, &[json, ("Origin", "null")]).await, 403);
-    for origin in [
-        "https://friend.example",
-        "http://127.0.0.1",
-        "http://127.0.0.1:8080",
+    let port = chat.addr.port();
+    for (host, origin, status) in [
+        (None, "https://friend.example".into(), 101),
+        (None, format!("http://127.0.0.1:{port}"), 101),
+        // Another program of this machine.
+        (None, "http://127.0.0.1:8080".into(), 403),
+        // A proxy that passes the page's host on, with a certificate.
+        (Some("cam.example"), "https://cam.example".into(), 101),
+        // Names that may be pointed here after the page was loaded.
+        (Some("x.lan:6503"), "http://x.lan:6503".into(), 403),
+        (Some("router:6503"), "http://router:6503".into(), 403),
     ] {
+        let mut headers = vec![json, ("Origin", origin.as_str())];
+        headers.extend(host.map(|host| ("Host", host)));
+        assert_eq!(refused(&chat, &headers).await, status, "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn credentials_are_for_pages_that_may_connect() {
+    let mut options = options();
+    options.ice_servers = Arc::new(|| json!([{"urls": "turn:t.example", "credential": "north"}]));
+    options.allowed_origins = vec!["https://friend.example".into()];
+    let chat = Chat::with(options).await;
+    let ask = async |method: &str, path: &str, headers: &str| {
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: 0\r\n{headers}\r\n\r\n"
+        );
+        raw(&chat, request.as_bytes()).await
+    };
+    for (method, headers, given) in [
+        ("GET", "Host: 127.0.0.1", true),
+        ("GET", "Host: localhost:6503", true),
+        ("GET", "Host: friend.example", true),
+        ("GET", "Host: evil.example", false),
+        ("GET", "Host: x.lan:6503", false),
+        (
+            "GET",
+            "Host: 127.0.0.1\r\nOrigin: https://evil.example",
+            false,
+        ),
+        (
+            "POST",
+            "Host: cam.example\r\nOrigin: https://cam.example",
+            true,
+        ),
+        ("POST", "Host: x.lan\r\nOrigin: http://x.lan", false),
+        (
+            "POST",
+            "Host: 127.0.0.1\r\nOrigin: https://friend.example\r\nOrigin: http://x",
+            false,
+        ),
+    ] {
+        let answer = ask(method, "/cam/ice-servers.json", headers).await;
         assert_eq!(
-            refused(&chat, &[json, ("Origin", origin)]).await,
-            101,
-            "{origin}"
+            answer.contains("north"),
+            given,
+            "{method} {headers}: {answer}"
+        );
+        let status = if given {
+            "HTTP/1.1 200"
+        } else {
+            "HTTP/1.1 403"
+        };
+        assert!(answer.starts_with(status), "{method} {headers}: {answer}");
+    }
+    for (headers, allowed) in [
+        ("Host: cam.example\r\nOrigin: https://cam.example", "true"),
+        ("Host: cam.example\r\nOrigin: http://cam.example", "false"),
+        ("Host: cam.example", "null"),
+    ] {
+        let answer = ask("POST", "/status.json", headers).await;
+        assert!(
+            answer.ends_with(&format!("{{\"allowed\":{allowed}}}")),
+            "{answer}"
         );
     }
+    assert!(
+        ask("POST", "/main.js", "Host: x")
+            .await
+            .starts_with("HTTP/1.1 405")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -359,12 +432,22 @@ async fn the_page_and_its_headers() {
         assert!(lower.contains(header), "{header} in {page:.900}");
     }
     // All that the page refers to is there.
-    for part in page
-        .split(['"', '\''])
-        .filter(|p| p.starts_with('/') && p.contains('.'))
-    {
-        assert!(get(&chat, part).await.starts_with("HTTP/1.1 200"), "{part}");
+    let is_file = |part: &&str| {
+        [".js", ".css", ".svg"]
+            .iter()
+            .any(|end| part.ends_with(end))
+    };
+    let parts: Vec<_> = page.split(['"', '\'']).filter(is_file).collect();
+    assert!(parts.len() > 5, "{parts:?}");
+    for part in parts {
+        for folder in ["/", "/cam/"] {
+            let answer = get(&chat, &format!("{folder}{part}")).await;
+            assert!(answer.starts_with("HTTP/1.1 200"), "{folder}{part}");
+        }
     }
+    let folder = get(&chat, "/cam?name=bob").await;
+    assert!(folder.starts_with("HTTP/1.1 301"), "{folder}");
+    assert!(folder.contains("location: ./cam/?name=bob\r\n"), "{folder}");
     let etag = lower
         .split("etag: ")
         .nth(1)
@@ -390,44 +473,152 @@ async fn the_page_and_its_headers() {
 }
 
 #[tokio::test]
-async fn with_a_certificate_it_speaks_wss() {
-    let folder = tempfile::tempdir().unwrap();
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
-    let (cert, key) = (
-        folder.path().join("cert.pem"),
-        folder.path().join("key.pem"),
-    );
-    std::fs::write(&cert, made.cert.pem()).unwrap();
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+async fn nobody_frames_the_page_but_those_who_are_named() {
+    let page = get(&Chat::start().await, "/").await;
+    assert!(page.contains("frame-ancestors 'none'"), "{page:.900}");
+    assert!(page.contains("x-frame-options: DENY"), "{page:.900}");
     let mut options = options();
-    options.tls = Some(Tls {
-        cert: cert.clone(),
-        key,
-    });
-    let chat = Chat::with(options).await;
+    options.frame_ancestors = vec!["'self'".into(), "https://ha.example:8123".into()];
+    let page = get(&Chat::with(options).await, "/").await;
+    let named = "frame-ancestors 'self' https://ha.example:8123\r\n";
+    assert!(page.contains(named), "{page:.900}");
+    assert!(!page.contains("x-frame-options"), "{page:.900}");
+}
 
+/// A TLS connection of somebody who trusts only this certificate.
+async fn trusting(
+    addr: SocketAddr,
+    cert: &str,
+) -> Result<MaybeTlsStream<TcpStream>, std::io::Error> {
     let mut roots = rustls::RootCertStore::empty();
-    roots
-        .add(rustls::pki_types::CertificateDer::from_pem_file(&cert).unwrap())
-        .unwrap();
+    let cert = rustls::pki_types::CertificateDer::from_pem_slice(cert.as_bytes()).unwrap();
+    roots.add(cert).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
+    let stream = TcpStream::connect(addr).await.unwrap();
+    let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let stream = connector.connect(name, stream).await?;
+    Ok(MaybeTlsStream::Rustls(stream))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewed_certificate_is_taken_and_nobody_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = Tls {
+        cert: folder.path().join("cert.pem"),
+        key: folder.path().join("key.pem"),
+    };
+    let write = |(cert, key): &(String, String)| {
+        std::fs::write(&files.cert, cert).unwrap();
+        std::fs::write(&files.key, key).unwrap();
+    };
+    let (first, second) = (certificate(), certificate());
+    write(&first);
+    let mut options = options();
+    options.tls = Some(files.clone());
+    options.certificate_check = Duration::from_millis(50);
+    let chat = Chat::with(options).await;
+    let stream = trusting(chat.addr, &first.0).await.unwrap();
     let mut request = format!("wss://localhost:{}/", chat.addr.port())
         .into_client_request()
         .unwrap();
     request
         .headers_mut()
         .insert("Sec-WebSocket-Protocol", "json".parse().unwrap());
-    let stream = TcpStream::connect(chat.addr).await.unwrap();
-    let connector = tokio_tungstenite::Connector::Rustls(Arc::new(config));
-    let (socket, _) =
-        tokio_tungstenite::client_async_tls_with_config(request, stream, None, Some(connector))
+    let (mut alice, _) = tokio_tungstenite::client_async(request, stream)
+        .await
+        .unwrap();
+
+    write(&second);
+    support::until("the second certificate", SOON, async || {
+        trusting(chat.addr, &second.0).await.ok()
+    })
+    .await;
+    assert!(
+        trusting(chat.addr, &first.0).await.is_err(),
+        "the first is gone"
+    );
+    // Who was there before is there still.
+    alice.send(Message::Ping("here".into())).await.unwrap();
+    loop {
+        match timeout(SOON, alice.next()).await.unwrap().unwrap().unwrap() {
+            Message::Pong(data) => break assert_eq!(data, "here"),
+            Message::Close(_) => panic!("closed"),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sighup_reads_the_certificate_again_and_ends_nothing() {
+    let (cert, key) = certificate();
+    let (cert_file, key) = (support::file(&cert), support::file(&key));
+    let mut server = tokio::process::Command::new(env!("CARGO_BIN_EXE_camera-agent"))
+        .args(["chat", "--listen", "127.0.0.1:0", "--cert"])
+        .arg(cert_file.path())
+        .arg("--key")
+        .arg(key.path())
+        .stderr(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(server.stderr.take().unwrap()).lines();
+    let mut says = async |words: &str| loop {
+        let line = timeout(SOON, log.next_line())
             .await
+            .expect("in time")
             .unwrap();
+        let line = line.unwrap_or_else(|| panic!("it ended before it said {words:?}"));
+        if line.contains(words) {
+            return line;
+        }
+    };
+    let line = says("the page is at https://localhost:").await;
+    let port = line.split("localhost:").nth(1).unwrap();
+    let port: u16 = port.split('/').next().unwrap().parse().unwrap();
+    let pid = server.id().unwrap().to_string();
+    let hang_up = || {
+        let sent = std::process::Command::new("kill")
+            .args(["-HUP", &pid])
+            .status();
+        assert!(sent.unwrap().success());
+    };
+    hang_up();
+    says("took the certificate and key anew").await;
+    std::fs::write(key.path(), "no key").unwrap();
+    hang_up();
+    let line = says("stays in use").await;
+    assert!(line.contains(key.path().to_str().unwrap()), "{line}");
+    trusting(([127, 0, 0, 1], port).into(), &cert)
+        .await
+        .expect("the certificate of before stays");
+    assert!(server.try_wait().unwrap().is_none());
+}
+
+#[tokio::test]
+async fn with_a_certificate_it_speaks_wss() {
+    let (cert, key) = certificate();
+    let files = (support::file(&cert), support::file(&key));
+    let mut options = options();
+    options.tls = Some(Tls {
+        cert: files.0.path().into(),
+        key: files.1.path().into(),
+    });
+    let chat = Chat::with(options).await;
+    let request = format!("wss://localhost:{}/", chat.addr.port());
+    let mut request = request.into_client_request().unwrap();
+    request
+        .headers_mut()
+        .insert("Sec-WebSocket-Protocol", "json".parse().unwrap());
+    let stream = trusting(chat.addr, &cert).await.unwrap();
+    let (socket, _) = tokio_tungstenite::client_async(request, stream)
+        .await
+        .unwrap();
     let mut alice = User::on(socket).await;
     alice.claim("alice").await;
     alice.list_with("alice").await;

@@ -13,14 +13,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use super::Options;
 use super::http::App;
 use super::hub;
+use super::tls::Certificates;
+use super::{Options, Renewal};
 
 /// Sockets beyond the chat's connections: page loads and handshakes.
 const SPARE_SOCKETS: usize = 128;
@@ -37,7 +37,7 @@ pub(super) type Place = Arc<OwnedSemaphorePermit>;
 
 pub(super) async fn run(
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<(Certificates, Renewal)>,
     options: Options,
     shutdown: CancellationToken,
 ) {
@@ -45,6 +45,16 @@ pub(super) async fn run(
     let (hub, room) = hub::new(options.limits);
     let room = tokio::spawn(room);
     let places = Arc::new(Semaphore::new(options.limits.connections + SPARE_SOCKETS));
+    let tls = tls.map(|(certificates, renewal)| {
+        let certificates = Arc::new(certificates);
+        tasks.spawn(renew(
+            certificates.clone(),
+            renewal,
+            options.certificate_check,
+            shutdown.clone(),
+        ));
+        certificates
+    });
     let shared = Arc::new(Shared {
         app: App::new(&options, hub, tasks.clone(), shutdown.clone()),
         tls,
@@ -75,9 +85,26 @@ pub(super) async fn run(
     room.abort();
 }
 
+/// Looks after the certificate's files.
+async fn renew(
+    certificates: Arc<Certificates>,
+    renewal: Renewal,
+    every: Duration,
+    shutdown: CancellationToken,
+) {
+    loop {
+        let asked = tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = renewal.0.notified() => true,
+            () = tokio::time::sleep(every) => false,
+        };
+        certificates.look(asked, std::time::Instant::now());
+    }
+}
+
 struct Shared {
     app: App,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<Certificates>>,
     header_timeout: Duration,
     shutdown: CancellationToken,
 }
@@ -100,11 +127,14 @@ async fn serve(stream: TcpStream, place: Place, shared: Arc<Shared>) {
     }
     match &shared.tls {
         None => requests(stream, place, &shared).await,
-        Some(acceptor) => match timeout(shared.header_timeout, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => requests(stream, place, &shared).await,
-            Ok(Err(error)) => debug!(%error, "TLS handshake failed"),
-            Err(_) => debug!("TLS handshake took too long"),
-        },
+        Some(certificates) => {
+            let handshake = certificates.acceptor().accept(stream);
+            match timeout(shared.header_timeout, handshake).await {
+                Ok(Ok(stream)) => requests(stream, place, &shared).await,
+                Ok(Err(error)) => debug!(%error, "TLS handshake failed"),
+                Err(_) => debug!("TLS handshake took too long"),
+            }
+        }
     }
 }
 

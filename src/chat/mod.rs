@@ -4,8 +4,8 @@
 //! Shells only; every decision about names, routing and rates is the room's.
 //! One task owns the room (`hub`); each connection is a task with a bounded
 //! queue (`connection`), so that a slow or hostile peer costs itself alone.
-//! `http` answers requests and `listener` owns the sockets, with or
-//! without TLS (`tls`).
+//! `http` answers requests, to those who may ask (`origin`), and `listener` owns
+//! the sockets, with or without TLS (`tls`).
 //!
 //! ```no_run
 //! # use camera_agent::chat;
@@ -20,9 +20,11 @@
 //! ```
 
 mod connection;
+mod headers;
 mod http;
 mod hub;
 mod listener;
+mod origin;
 mod page;
 mod tls;
 
@@ -33,10 +35,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::room::Limits;
+pub use headers::frame_ancestor;
+pub use origin::told as allowed_origin;
+use tls::Certificates;
 
 /// Gives the body of `/ice-servers.json`: an array of `RTCIceServer` objects.
 /// Called for every request, so that it can hand out time-limited credentials.
@@ -52,10 +57,18 @@ pub struct Options {
     pub tls: Option<Tls>,
     /// STUN and TURN servers for the page.
     pub ice_servers: IceServers,
-    /// Web origins (`https://example.org`) whose pages may connect besides
-    /// pages of the server's own host name, on whatever port; `*` for any.
-    /// Programs that are no web page send no origin and are not held to this.
+    /// Web origins as [`allowed_origin`] gives them (`https://example.org`)
+    /// whose pages may connect besides this server's own; `*` for any. A page is
+    /// the server's own over https under the very host and port that it asks
+    /// for; over http only where that host is an address, `localhost` or this
+    /// machine's own name. Programs that are no web page send no origin and are
+    /// not held to this.
     pub allowed_origins: Vec<String>,
+    /// Who may show the page inside another one, as [`frame_ancestor`] gives
+    /// them; nobody without.
+    pub frame_ancestors: Vec<String>,
+    /// How often the certificate's files are looked at for a change.
+    pub certificate_check: Duration,
     /// How often each peer is pinged.
     pub ping_every: Duration,
     /// How long after a ping a peer may be silent before it is dropped.
@@ -75,6 +88,8 @@ impl Options {
             tls: None,
             ice_servers: Arc::new(|| serde_json::json!([])),
             allowed_origins: Vec::new(),
+            frame_ancestors: Vec::new(),
+            certificate_check: Duration::from_secs(5),
             ping_every: Duration::from_secs(20),
             silence: Duration::from_secs(10),
             header_timeout: Duration::from_secs(10),
@@ -89,6 +104,8 @@ impl fmt::Debug for Options {
             .field("listen", &self.listen)
             .field("tls", &self.tls)
             .field("allowed_origins", &self.allowed_origins)
+            .field("frame_ancestors", &self.frame_ancestors)
+            .field("certificate_check", &self.certificate_check)
             .field("ping_every", &self.ping_every)
             .field("silence", &self.silence)
             .field("header_timeout", &self.header_timeout)
@@ -157,8 +174,21 @@ pub enum Error {
 pub struct Server {
     listener: TcpListener,
     local_addr: SocketAddr,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Certificates>,
+    renewal: Renewal,
     options: Options,
+}
+
+/// Has a server read its certificate and key again.
+#[derive(Debug, Clone, Default)]
+pub struct Renewal(Arc<Notify>);
+
+impl Renewal {
+    /// Reads them now. What cannot be used is said in the log, and the one read
+    /// before stays in use.
+    pub fn now(&self) {
+        self.0.notify_one();
+    }
 }
 
 impl Server {
@@ -167,7 +197,7 @@ impl Server {
     /// # Errors
     /// [`Error`], which names the file or the port at fault.
     pub async fn bind(options: Options) -> Result<Self, Error> {
-        let tls = options.tls.as_ref().map(tls::acceptor).transpose()?;
+        let tls = options.tls.clone().map(Certificates::load).transpose()?;
         let addr = options.listen;
         let listen = |source: std::io::Error| match source.kind() {
             std::io::ErrorKind::AddrInUse => Error::PortInUse(addr),
@@ -179,6 +209,7 @@ impl Server {
             listener,
             local_addr,
             tls,
+            renewal: Renewal::default(),
             options,
         })
     }
@@ -188,10 +219,17 @@ impl Server {
         self.local_addr
     }
 
+    /// A handle to have the certificate read again while it runs. It is also
+    /// read when its files change.
+    pub fn renewal(&self) -> Renewal {
+        self.renewal.clone()
+    }
+
     /// Serves until `shutdown` is cancelled, then tells every peer goodbye and
     /// returns when they are gone, within two seconds.
     pub async fn run(self, shutdown: CancellationToken) {
-        listener::run(self.listener, self.tls, self.options, shutdown).await;
+        let tls = self.tls.map(|certificates| (certificates, self.renewal));
+        listener::run(self.listener, tls, self.options, shutdown).await;
     }
 }
 

@@ -1,10 +1,15 @@
 //! The page's files, embedded in the binary.
+//!
+//! The page may stand under any folder (`/cam/`), since a proxy in front of this
+//! server may take that folder's name away or leave it: only the last part of an
+//! address counts, and the page refers to its parts relative to itself.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// One file of the page.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Asset {
-    pub(super) path: &'static str,
+    name: &'static str,
     pub(super) content_type: &'static str,
     pub(super) body: &'static str,
 }
@@ -23,9 +28,9 @@ const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 macro_rules! asset {
-    ($path:literal, $file:literal, $content_type:expr) => {
+    ($file:literal, $content_type:expr) => {
         Asset {
-            path: $path,
+            name: $file,
             content_type: $content_type,
             body: include_str!(concat!("page/", $file)),
         }
@@ -33,23 +38,106 @@ macro_rules! asset {
 }
 
 static ASSETS: &[Asset] = &[
-    asset!("/", "index.html", HTML),
-    asset!("/style.css", "style.css", CSS),
-    asset!("/icon.svg", "icon.svg", "image/svg+xml"),
-    asset!("/main.js", "main.js", SCRIPT),
-    asset!("/signaling.js", "signaling.js", SCRIPT),
-    asset!("/call.js", "call.js", SCRIPT),
-    asset!("/calls.js", "calls.js", SCRIPT),
-    asset!("/media.js", "media.js", SCRIPT),
-    asset!("/latency.js", "latency.js", SCRIPT),
-    asset!("/ui.js", "ui.js", SCRIPT),
-    asset!("/camera.js", "camera.js", SCRIPT),
-    asset!("/elements.js", "elements.js", SCRIPT),
-    asset!("/stats.js", "stats.js", SCRIPT),
-    asset!("/words.js", "words.js", SCRIPT),
+    asset!("index.html", HTML),
+    asset!("style.css", CSS),
+    asset!("icon.svg", "image/svg+xml"),
+    asset!("check.js", SCRIPT),
+    asset!("main.js", SCRIPT),
+    asset!("signaling.js", SCRIPT),
+    asset!("call.js", SCRIPT),
+    asset!("calls.js", SCRIPT),
+    asset!("media.js", SCRIPT),
+    asset!("latency.js", SCRIPT),
+    asset!("ui.js", SCRIPT),
+    asset!("camera.js", SCRIPT),
+    asset!("elements.js", SCRIPT),
+    asset!("stats.js", SCRIPT),
+    asset!("words.js", SCRIPT),
 ];
 
-pub(super) fn asset(path: &str) -> Option<&'static Asset> {
-    let path = if path == "/index.html" { "/" } else { path };
-    ASSETS.iter().find(|asset| asset.path == path)
+/// What an address means.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// A file of the page.
+    Asset(&'static Asset),
+    /// STUN and TURN servers, with credentials.
+    IceServers,
+    /// Whether the asking page may connect.
+    Status,
+    /// The folder of the page without the slash at its end; where to go.
+    Folder(String),
+    Nothing,
+}
+
+/// Looks an address up; `query` is what follows its question mark.
+pub(super) fn find(path: &str, query: Option<&str>) -> Found {
+    let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+    match name {
+        "" => return find("index.html", None),
+        "ice-servers.json" => return Found::IceServers,
+        "status.json" => return Found::Status,
+        _ => {}
+    }
+    if let Some(asset) = ASSETS.iter().find(|asset| asset.name == name) {
+        return Found::Asset(asset);
+    }
+    // A folder's name has no dot; a file's has, and is none of ours.
+    if name.contains('.') {
+        return Found::Nothing;
+    }
+    // Relative, since a proxy may have taken the beginning away; "./" keeps
+    // what looks like a scheme from being one.
+    Found::Folder(match query {
+        Some(query) => format!("./{name}/?{query}"),
+        None => format!("./{name}/"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(path: &str) -> Option<&'static str> {
+        match find(path, None) {
+            Found::Asset(asset) => Some(asset.name),
+            Found::IceServers | Found::Status | Found::Folder(_) | Found::Nothing => None,
+        }
+    }
+
+    #[test]
+    fn the_page_stands_under_any_folder() {
+        for (path, file) in [
+            ("/", "index.html"),
+            ("/index.html", "index.html"),
+            ("/cam/", "index.html"),
+            ("/api/hassio_ingress/x-Y_z/", "index.html"),
+            ("/cam/main.js", "main.js"),
+            ("//main.js", "main.js"),
+            ("/a/b/style.css", "style.css"),
+        ] {
+            assert_eq!(name(path), Some(file), "{path}");
+        }
+        assert_eq!(find("/cam/ice-servers.json", None), Found::IceServers);
+        assert_eq!(find("/cam/status.json", None), Found::Status);
+        for none in [
+            "/favicon.ico",
+            "/../Cargo.toml",
+            "/cam/.env",
+            "/main.js.map",
+        ] {
+            assert_eq!(find(none, None), Found::Nothing, "{none}");
+        }
+    }
+
+    #[test]
+    fn a_folder_without_its_slash_is_led_to_it_and_nowhere_else() {
+        let to = |path, query| match find(path, query) {
+            Found::Folder(to) => to,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(to("/cam", Some("name=bob")), "./cam/?name=bob");
+        assert_eq!(to("/a/cam", None), "./cam/");
+        assert_eq!(to("//evil", None), "./evil/");
+        assert_eq!(to("/javascript:alert(1)", None), "./javascript:alert(1)/");
+    }
 }

@@ -16,6 +16,7 @@ pub mod inside;
 pub mod lab;
 pub mod machine;
 pub mod meter;
+pub mod nginx;
 pub mod original;
 pub mod painter;
 pub mod person;

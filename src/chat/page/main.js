@@ -3,10 +3,10 @@
 import { Calls } from "./calls.js";
 import { Signaling } from "./signaling.js";
 import { Ui } from "./ui.js";
-import { words } from "./words.js";
+import { refusalWords, words } from "./words.js";
 
 const ui = new Ui({
-  call: (name) => calls.start(name),
+  call: (name, watch) => calls.start(name, watch),
   hangUp: () => calls.hangUp(),
   accept: () => calls.accept(),
   decline: () => calls.decline(),
@@ -24,20 +24,31 @@ const ui = new Ui({
   tell: (message) => calls.tell(message),
 });
 
-const url = new URL("/", location.href);
+// Beside the page, wherever a proxy has put that.
+const url = new URL("./", location.href);
 url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
 const signaling = new Signaling(url, firstName());
 const calls = new Calls(signaling, ui);
 
+/** Why the server lets nobody in, where that is known. */
+let refusal = null;
+const away = () => {
+  // A call goes on without the server.
+  if (calls.state !== "connected") ui.say(refusal ?? words.offline, "problem");
+};
 signaling.addEventListener("open", () => {
+  refusal = null;
   ui.online(true);
   if (calls.state === "idle") ui.say(words.online);
   calls.refreshIceServers();
 });
 signaling.addEventListener("lost", () => {
   ui.online(false);
-  // A call goes on without the server.
-  if (calls.state !== "connected") ui.say(words.offline, "problem");
+  away();
+});
+signaling.addEventListener("refused", ({ detail: { why } }) => {
+  refusal = refusalWords(why, location.origin);
+  away();
 });
 signaling.addEventListener("name", ({ detail: { name, rejected } }) => {
   ui.me(name);

@@ -1,13 +1,15 @@
 // The chat server's WebSocket: connects, reconnects, keeps the name.
 //
-// Events: "open", "lost", "users" {users, devices}, "name" {name, rejected},
-// and "frame" {frame} for all else.
+// Events: "open", "lost", "refused" {why}, "users" {users, devices}, "name"
+// {name, rejected}, and "frame" {frame} for all else.
 
 const FIRST_RETRY_MS = 250;
 const LAST_RETRY_MS = 10_000;
 /** A server that does not answer in this time is not there. */
 const PROBE_MS = 2_000;
 const CONNECT_MS = 5_000;
+/** The close code of a server that takes nobody more (IANA registry). */
+const TRY_AGAIN_LATER = 1013;
 
 export class Signaling extends EventTarget {
   #url;
@@ -121,7 +123,10 @@ export class Signaling extends EventTarget {
       }
       if (frame && typeof frame === "object") this.#receive(frame);
     };
-    socket.onclose = () => this.#lose(socket);
+    socket.onclose = ({ code }) => {
+      if (this.#socket === socket && !this.online) this.#askWhy(code);
+      this.#lose(socket);
+    };
   }
 
   /** It is closed, or as good as that. */
@@ -136,6 +141,31 @@ export class Signaling extends EventTarget {
     const ceiling = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#retries++);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#connect(), ceiling * (0.5 + Math.random() / 2));
+  }
+
+  /**
+   * A WebSocket that was refused does not say why, so the server is asked in
+   * another way. Tells "origin", "login", "socket", "full", or `null`.
+   */
+  async #askWhy(code) {
+    let why = null;
+    if (code === TRY_AGAIN_LATER) why = "full";
+    else {
+      try {
+        // A POST, since browsers send the page's origin with that.
+        const answer = await fetch("status.json", { method: "POST", cache: "no-store", redirect: "manual" });
+        if (answer.status === 401 || answer.type === "opaqueredirect") why = "login";
+        else if (answer.ok) {
+          const { allowed } = await answer.json();
+          if (allowed === false) why = "origin";
+          // Once may be chance: a server that was just starting.
+          else if (allowed === true && this.#retries > 1) why = "socket";
+        }
+      } catch {
+        // The server is away, or is another one.
+      }
+    }
+    if (!this.online) this.#emit("refused", { why });
   }
 
   #receive(frame) {

@@ -37,6 +37,24 @@ export const words = {
   insecure: "Browsers allow the camera only on https pages and on localhost, so the other side cannot see or hear you.",
 };
 
+/** Why the server lets this page not in; `null` where nothing is known of it. */
+export function refusalWords(why, origin) {
+  switch (why) {
+    case "origin":
+      return `The chat server does not let pages of this address in. Start it with --allow-origin ${origin}, `
+        + "or open the page under the server's own address.";
+    case "login":
+      return "The way to the chat server asks for a login. Please load this page again.";
+    case "socket":
+      return "The chat server is there, but no connection to it stays open: "
+        + "does something on the way, such as a proxy, not pass WebSockets on?";
+    case "full":
+      return "The chat is full. Trying again…";
+    default:
+      return null;
+  }
+}
+
 /** A hang-up's reason, said to a person. */
 export function hangUpWords(name, reason) {
   if (reason === "busy") return words.busy(name);
