@@ -4,7 +4,8 @@ mod support;
 
 use serde_json::json;
 use support::browser::{Browser, Person};
-use support::{Chat, User};
+use support::nginx::Nginx;
+use support::{Chat, SOON, User};
 
 async fn two(chat: &Chat, first: Person, second: Person) -> (Browser, Browser) {
     let (alice, bob) = tokio::join!(Browser::start(first), Browser::start(second));
@@ -83,7 +84,9 @@ async fn a_denied_camera_is_explained_and_the_call_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_insecure_origin_is_explained_and_the_call_goes_on() {
-    let chat = Chat::start().await;
+    let mut options = support::options();
+    options.allowed_origins = vec!["*".into()];
+    let chat = Chat::with(options).await;
     let far = Person {
         flags: vec!["--host-resolver-rules=MAP camera.lan 127.0.0.1".into()],
         ..Person::default()
@@ -304,7 +307,7 @@ async fn two_who_call_each_other_at_once_end_up_in_one_call() {
     let (alice, bob) = two(&chat, Person::default(), Person::default()).await;
     tokio::join!(alice.call("bob"), bob.call("alice"));
     // Mostly the calls cross; when one was late it rings instead.
-    support::until("one call", support::SOON, || async {
+    support::until("one call", SOON, || async {
         for person in [&alice, &bob] {
             if person.js("cameraAgent.state").await == "ringing" {
                 person.click("#accept").await;
@@ -374,4 +377,247 @@ async fn what_older_browsers_lack_is_done_without() {
     bob.click("#decline").await;
     alice.says("bob declined the call").await;
     alice.clean_console().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_works_in_a_folder_whether_the_proxy_takes_its_name_away_or_not() {
+    let chat = Chat::start().await;
+    let at = chat.addr;
+    let nginx = Nginx::start(&format!(
+        "location /cam/ {{ proxy_pass http://{at}/; PASS; HOST; }}
+         location /kept {{ proxy_pass http://{at}; PASS; HOST; }}"
+    ))
+    .await;
+    let alice = Browser::start(Person::default()).await;
+    let mut bob = User::join(at, "bob").await;
+    // Without its slash the folder leads to itself, by way of nginx or of us.
+    for (number, folder) in ["cam/", "cam", "kept/", "kept"].into_iter().enumerate() {
+        let page = format!("http://localhost:{}/{folder}", nginx.port);
+        let name = format!("visitor {number}");
+        alice.open(&format!("{page}?name={name}")).await;
+        bob.send(json!({"type": "video-offer", "target": name,
+            "sdp": {"type": "offer", "sdp": "v=0"}}))
+            .await;
+        alice.click("#decline").await;
+        assert_eq!(bob.frame("hang-up").await["reason"], "declined");
+        alice.clean_console().await;
+    }
+}
+
+/// Opens a page that does not get into the chat, and waits for its words.
+async fn is_told(browser: &Browser, address: &str, words: &str) {
+    browser.client.goto(address).await.unwrap();
+    browser.says(words).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_whose_address_is_not_allowed_says_what_to_do_and_works_once_it_is_done() {
+    let chat = Chat::start().await;
+    let addr = chat.addr;
+    let far = Person {
+        flags: vec!["--host-resolver-rules=MAP cam.example 127.0.0.1".into()],
+        ..Person::default()
+    };
+    let alice = Browser::start(far).await;
+    let origin = format!("http://cam.example:{}", addr.port());
+    is_told(
+        &alice,
+        &origin,
+        &format!("Start it with --allow-origin {origin},"),
+    )
+    .await;
+    // And keeps saying so while it tries again.
+    alice.says("--allow-origin").await;
+    let refused = alice
+        .promise("fetch('ice-servers.json', {method: 'POST'}).then((r) => r.status)")
+        .await;
+    assert_eq!(refused, 403);
+
+    // A proxy that puts its own idea of a Host in.
+    let nginx = Nginx::start(&format!("location / {{ proxy_pass http://{addr}; PASS; }}")).await;
+    let behind = format!("http://localhost:{}", nginx.port);
+    is_told(&alice, &behind, &format!("--allow-origin {behind},")).await;
+
+    chat.stop().await;
+    let mut options = support::options();
+    options.listen = addr;
+    options.allowed_origins = vec![origin.clone(), behind.clone()];
+    let _chat = Chat::with(options).await;
+    for (page, name) in [(behind, "alice"), (origin, "ann")] {
+        alice.open(&format!("{page}/?name={name}")).await;
+        assert_eq!(alice.js("cameraAgent.me").await, name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_between_page_and_server_is_named() {
+    let chat = Chat::start().await;
+    let at = chat.addr;
+    // No Upgrade passes; then a login that has run out.
+    let nginx = Nginx::start(&format!(
+        "location / {{ proxy_pass http://{at}; HOST; }}
+         location = /login/status.json {{ return 401; }}
+         location = /login/ {{ if ($http_upgrade) {{ return 401; }} proxy_pass http://{at}/; }}"
+    ))
+    .await;
+    let alice = Browser::start(Person::default()).await;
+    let page = format!("http://localhost:{}/", nginx.port);
+    is_told(&alice, &page, "not pass WebSockets on").await;
+    is_told(&alice, &format!("{page}login/"), "asks for a login").await;
+    let mut options = support::options();
+    options.limits.connections = 1;
+    let full = Chat::with(options).await;
+    let _bob = User::join(full.addr, "bob").await;
+    is_told(&alice, &full.page("alice"), "The chat is full").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_that_is_too_old_is_told_so_in_words() {
+    let chat = Chat::start().await;
+    let at = chat.addr;
+    let nginx = Nginx::start(&format!(
+        "location / {{ proxy_pass http://{at}; PASS; HOST; }}
+         location = /new/main.js {{ default_type text/javascript; return 200 'class New {{ #'; }}
+         location = /gone/main.js {{ return 404; }}"
+    ))
+    .await;
+    let told = async |alice: &Browser, folder: &str, words: &str| {
+        let page = format!("http://localhost:{}/{folder}", nginx.port);
+        alice.client.goto(&page).await.unwrap();
+        let words = json!(words);
+        alice
+            .until_js(
+                "words",
+                &format!("document.getElementById('trouble').innerText.includes({words})"),
+            )
+            .await;
+    };
+    let alice = Browser::start(Person::default()).await;
+    // That it does not know how the page is written.
+    told(&alice, "new/", "too old for this page. It works with").await;
+    told(&alice, "gone/", "could not be loaded").await;
+    alice.open(&chat.page("alice")).await;
+    let shown = "document.getElementById('trouble').getClientRects().length";
+    assert_eq!(alice.js(shown).await, 0);
+    alice
+        .before_each_page("delete window.RTCPeerConnection")
+        .await;
+    told(&alice, "", "cannot make calls").await;
+    alice.before_each_page("delete window.fetch").await;
+    told(&alice, "", "too old for this page").await;
+}
+
+/// How often a page asked for the person's camera and microphone.
+const COUNTED: &str = "globalThis.opened = 0; const ask = MediaDevices.prototype.getUserMedia; \
+    MediaDevices.prototype.getUserMedia = function (...all) { opened += 1; return ask.apply(this, all); }";
+
+/// Whoever has a name that is listed as a device answers a click on "Watch" with
+/// an offer of their own, before and after they answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_watches_never_gives_their_own_camera() {
+    let chat = Chat::start().await;
+    // Names that sort before and after the device's.
+    let (alice, zoe) = tokio::join!(
+        Browser::start(Person::default()),
+        Browser::start(Person::default())
+    );
+    let mut mallory = User::connect(chat.addr).await;
+    let id = mallory.id.clone();
+    mallory
+        .send(json!({"type": "username", "name": "mallory", "id": id, "device": true}))
+        .await;
+    for (browser, name) in [(&alice, "alice"), (&zoe, "zoe")] {
+        browser.before_each_page(COUNTED).await;
+        browser.open(&chat.page(name)).await;
+        browser.call("mallory").await;
+        let theirs = mallory.frame("video-offer").await;
+        // A good offer: their own, as Chromium makes it, sent back.
+        let sdp = theirs["sdp"]["sdp"].as_str().unwrap();
+        let sdp = sdp.replace("a=recvonly", "a=sendrecv");
+        let offer = json!({"type": "video-offer", "target": name,
+            "sdp": {"type": "offer", "sdp": sdp}});
+        mallory.send(offer.clone()).await;
+        // Refused, and what the person asked for goes on.
+        assert_eq!(mallory.frame("hang-up").await["reason"], "busy");
+        assert_eq!(browser.js("cameraAgent.state").await, "calling");
+        // One who sends no device flag any more is called by nobody's click.
+        mallory
+            .send(json!({"type": "username", "name": "mallory", "id": id}))
+            .await;
+        mallory.send(offer).await;
+        assert_eq!(mallory.frame("hang-up").await["reason"], "busy");
+        let media = "[cameraAgent.pc.getSenders().some((s) => s.track), opened]";
+        assert_eq!(browser.js(media).await, json!([false, 0]));
+        browser.click("#hangup").await;
+        mallory
+            .send(json!({"type": "username", "name": "mallory", "id": id, "device": true}))
+            .await;
+        browser
+            .until_js(
+                "a device again",
+                "!!document.querySelector('[data-name=mallory][data-device=true]')",
+            )
+            .await;
+    }
+    // A click that was meant to watch does not call, whatever the list says then.
+    alice
+        .js(
+            "(() => { const row = document.querySelector('[data-name=mallory]'); \
+             globalThis.row = row; })(), null",
+        )
+        .await;
+    mallory
+        .send(json!({"type": "username", "name": "mallory", "id": id}))
+        .await;
+    alice
+        .until_js(
+            "no device",
+            "!!document.querySelector('[data-name=mallory][data-device=false]')",
+        )
+        .await;
+    alice.click("[data-name=mallory]").await;
+    mallory.frame("video-offer").await;
+    assert_eq!(alice.js("opened").await, 0);
+}
+
+/// A call that comes while a person types or clicks is not taken by a key or a
+/// click that was meant for something else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_comes_under_a_finger_is_not_taken_by_it() {
+    let chat = Chat::start().await;
+    let alice = Browser::start(Person::default()).await;
+    alice.before_each_page(COUNTED).await;
+    alice.open(&chat.page("alice")).await;
+    let mut bob = User::join(chat.addr, "bob").await;
+    let offer = json!({"type": "video-offer", "target": "alice",
+        "sdp": {"type": "offer", "sdp": "v=0"}});
+    alice.click("#chat-input").await;
+    alice.keys("hello").await;
+    bob.send(offer.clone()).await;
+    alice.state("ringing").await;
+    alice.keys("\u{e007}").await; // Enter
+    assert_eq!(
+        alice.js("[cameraAgent.state, opened]").await,
+        json!(["ringing", 0])
+    );
+    alice.click("#decline").await;
+    // The press comes as the question does.
+    let pressed = "(() => { \
+        const accept = document.getElementById('accept'); \
+        dispatchEvent(new PointerEvent('pointerdown')); \
+        new MutationObserver(() => accept.click()).observe(document.getElementById('ring'), {attributes: true}); \
+        })(), null";
+    alice.js(pressed).await;
+    alice
+        .js("setTimeout(() => dispatchEvent(new PointerEvent('pointerdown')), 0), null")
+        .await;
+    alice
+        .until_js(
+            "more time",
+            "setInterval(() => dispatchEvent(new PointerEvent('pointerdown')), 50) > 0",
+        )
+        .await;
+    bob.send(offer).await;
+    alice.state("ringing").await;
+    assert_eq!(alice.js("opened").await, 0);
 }

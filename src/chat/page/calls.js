@@ -3,6 +3,10 @@
 //
 // `ui` shows; `signaling` carries. The state is one of idle, calling, ringing,
 // connecting, connected, interrupted.
+//
+// The person's camera and microphone are opened in two places: where they call
+// a person, and where they accept a call. Nothing that others send opens them,
+// and a device that is watched never gets them.
 
 import { Call } from "./call.js";
 import { close, openOwnMedia } from "./media.js";
@@ -11,6 +15,8 @@ import { hangUpWords, statusWords, words } from "./words.js";
 const DEVICE_ANSWERS_MS = 10_000;
 const PERSON_ANSWERS_MS = 60_000;
 const ABSENT_MS = 3_000;
+/** Who was a device so lately is still watched by a click, not called. */
+const KIND_CHANGES_MS = 2_000;
 const MAX_HELD_CANDIDATES = 100;
 
 export class Calls {
@@ -18,12 +24,16 @@ export class Calls {
   #ui;
   #iceServers = [];
   #devices = new Set();
+  /** Names that were a device's until just now, and when that ended. */
+  #deviceAt = new Map();
   /** Raised by each call and each end: late results of an earlier one are void. */
   #turn = 0;
   #call = null;
   /** An incoming call that rings: {peer, offer, candidates}. */
   #incoming = null;
   #own = null;
+  /** The person called a person, or accepted: their own media are for this call. */
+  #gives = false;
   #unanswered = 0;
   #absent = 0;
   /** Whom we are about to call, while the person is asked for the camera. */
@@ -53,7 +63,8 @@ export class Calls {
   /** Ahead of the call, so that the click need not wait for them. */
   async refreshIceServers() {
     try {
-      const answer = await fetch("/ice-servers.json");
+      // A POST, since browsers send the page's origin with that.
+      const answer = await fetch("ice-servers.json", { method: "POST" });
       const servers = answer.ok ? await answer.json() : [];
       if (Array.isArray(servers)) this.#iceServers = servers;
     } catch {
@@ -61,11 +72,14 @@ export class Calls {
     }
   }
 
-  async start(peer) {
+  /** `watch` is true where the person chose to watch, whatever the name is now. */
+  async start(peer, watch) {
     if (this.state !== "idle") return;
     if (!this.#signaling.online) return this.#ui.say(words.notOnline, "problem");
-    const device = this.#devices.has(peer);
+    const device = watch || this.#devices.has(peer)
+      || performance.now() - (this.#deviceAt.get(peer) ?? -Infinity) < KIND_CHANGES_MS;
     this.#begin(peer);
+    this.#gives = !device;
     if (device) {
       // No question, no wait: the picture is to come at once.
       const call = this.#open(peer, "caller", device);
@@ -92,6 +106,7 @@ export class Calls {
     clearTimeout(this.#unanswered);
     this.#ui.ring(null);
     const { peer } = incoming;
+    this.#gives = true;
     // The connection exists from here on, so that nothing of the peer is lost
     // while the person is asked for the camera.
     const call = this.#open(peer, "callee", this.#devices.has(peer));
@@ -124,6 +139,13 @@ export class Calls {
   }
 
   users(users, devices) {
+    const now = performance.now();
+    for (const name of this.#devices) {
+      if (!devices.has(name)) this.#deviceAt.set(name, now);
+    }
+    for (const [name, at] of this.#deviceAt) {
+      if (now - at > KIND_CHANGES_MS) this.#deviceAt.delete(name);
+    }
     this.#devices = devices;
     // A server that just restarted lists people one by one; so wait a little.
     // Media that flows needs no server and is left alone.
@@ -177,11 +199,16 @@ export class Calls {
       else this.#refuse(from, "busy");
       return;
     }
+    const watches = this.state !== "ringing" && !this.#gives;
     if (this.#incoming) {
       // The caller reloaded the page and calls again.
       this.#incoming = { peer: from, offer, candidates: [] };
     } else if (this.#call?.isFrom(offer)) {
       this.#call.answer(offer, null);
+    } else if (watches) {
+      // An offer of what the person only watches is no call of theirs that
+      // crosses it, and would be answered with their own camera.
+      this.#refuse(from, "busy");
     } else if (this.state === "calling") {
       // Both call each other at once: the one whose name sorts first calls.
       if (this.#signaling.name < from) return;
@@ -270,6 +297,7 @@ export class Calls {
   }
 
   async #openOwn(turn) {
+    if (!this.#gives) return null;
     // A call that crossed ours may have opened it already.
     if (this.#own) return this.#own;
     const { stream, problem } = await openOwnMedia();
@@ -303,6 +331,7 @@ export class Calls {
 
   #finish(text, kind = "plain") {
     this.#turn += 1;
+    this.#gives = false;
     clearTimeout(this.#unanswered);
     clearTimeout(this.#absent);
     this.#absent = 0;

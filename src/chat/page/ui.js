@@ -6,6 +6,13 @@ import { closeDialog, isPressed, openDialog, press } from "./elements.js";
 import { StatsPanel } from "./stats.js";
 
 const MAX_CHAT_LINES = 200;
+/**
+ * Nobody reads what came under their finger or pointer so lately. What opens the
+ * person's camera does not take a press that was meant for something else.
+ */
+const UNSEEN_MS = 300;
+/** Who pressed a key so lately is typing. */
+const TYPING_MS = 1_000;
 
 const $ = (id) => document.getElementById(id);
 
@@ -16,24 +23,48 @@ export class Ui {
   #peer = null;
   #users = { users: [], devices: new Set(), me: null };
 
+  /** When a key was pressed, the pointer was used, or was moved, and when it rang. */
+  #typedAt = -Infinity;
+  #pointedAt = -Infinity;
+  #movedAt = -Infinity;
+  #rangAt = -Infinity;
+  /** The pointer was in use as it rang. */
+  #surprised = false;
+
   /** The camera's controls, where the device lets us set them. */
   camera;
 
   /** How the connection is, for whoever wants to know. */
   stats;
 
-  /** `on`: call(name), hangUp(), accept(), decline(), rename(name), chat(text), tell(message). */
+  /** `on`: call(name, watch), hangUp(), accept(), decline(), rename(name), chat(text), tell(message). */
   constructor(on) {
     this.camera = new CameraPanel($("camera"), (name, value) => on.tell({ type: "control", name, value }));
     this.stats = new StatsPanel($("stats"), $("stats-toggle"), on.tell);
     $("stats-toggle").onclick = () => this.stats.toggle();
     addEventListener("keydown", (event) => this.#key(event));
+    addEventListener("keydown", () => {
+      this.#typedAt = performance.now();
+    }, true);
+    for (const type of ["pointermove", "pointerdown"]) {
+      addEventListener(type, ({ movementX, movementY }) => {
+        // A browser says that the pointer moved where the page did.
+        const moved = type === "pointermove" && (movementX || movementY);
+        if (moved) this.#movedAt = performance.now();
+        if (moved || type === "pointerdown") this.#pointedAt = performance.now();
+      }, { capture: true, passive: true });
+    }
     $("users").addEventListener("click", ({ target }) => {
-      const name = target.closest("button")?.dataset.name;
-      if (name !== undefined) on.call(name);
+      const row = target.closest("button");
+      if (!row) return;
+      const watch = row.dataset.device === "true";
+      if (watch || !this.#isUnseen(row)) on.call(row.dataset.name, watch);
     });
     $("hangup").onclick = () => on.hangUp();
-    $("accept").onclick = () => on.accept();
+    $("accept").onclick = () => {
+      const unseen = performance.now() - this.#rangAt < UNSEEN_MS && this.#movedAt < this.#rangAt;
+      if (!(this.#surprised && unseen)) on.accept();
+    };
     $("decline").onclick = () => on.decline();
     $("ring").oncancel = (event) => {
       event.preventDefault();
@@ -93,8 +124,16 @@ export class Ui {
   users(users, devices, me) {
     this.#users = { users, devices, me };
     const focused = document.activeElement?.dataset?.name;
+    const before = [...$("users").children].map((item) => item.firstChild.dataset);
     const sorted = [...users].sort((a, b) => devices.has(b) - devices.has(a) || a.localeCompare(b));
     $("users").replaceChildren(...sorted.map((name) => this.#user(name, devices.has(name), name === me)));
+    const now = performance.now();
+    [...$("users").children].forEach(({ firstChild: row }, i) => {
+      // It has the place of another, or keeps the time at which it came there.
+      const same = before[i]?.name === row.dataset.name && before[i]?.device === row.dataset.device;
+      if (before[i] && !same) row.dataset.since = now;
+      else if (before[i]?.since) row.dataset.since = before[i].since;
+    });
     $("nobody").hidden = users.some((name) => name !== me);
     if (focused !== undefined) {
       $("users").querySelector(`button[data-name="${CSS.escape(focused)}"]`)?.focus();
@@ -128,6 +167,12 @@ export class Ui {
     }
     item.append(row);
     return item;
+  }
+
+  /** A row that took another's place just now, and the pointer has not moved since. */
+  #isUnseen(row) {
+    const since = Number(row.dataset.since ?? -Infinity);
+    return performance.now() - since < UNSEEN_MS && this.#movedAt < since;
   }
 
   state(state, peer) {
@@ -177,9 +222,16 @@ export class Ui {
   }
 
   ring(name) {
-    if (name === null) return closeDialog($("ring"));
+    const dialog = $("ring");
+    if (name === null) return closeDialog(dialog);
     $("ring-who").textContent = name;
-    openDialog($("ring"), $("accept"));
+    if (dialog.hasAttribute("open")) return;
+    this.#rangAt = performance.now();
+    this.#surprised = this.#rangAt - this.#pointedAt < UNSEEN_MS;
+    // A key that was meant for a text does not accept.
+    const first = this.#rangAt - this.#typedAt < TYPING_MS ? dialog : $("accept");
+    openDialog(dialog, first);
+    first.focus();
   }
 
   chat(name, text, own) {
