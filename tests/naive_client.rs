@@ -8,7 +8,7 @@ mod desk;
 use std::time::Duration;
 
 use camera_agent::agent::{Command, Event, PeerEvent, RTCP_TIMEOUT};
-use camera_agent::sdp::VideoCodec;
+use camera_agent::sdp::{MAX_CANDIDATES, VideoCodec};
 use camera_agent::wire::{Candidate, ClientId, Incoming, Outgoing};
 use desk::*;
 
@@ -348,7 +348,7 @@ fn a_flood_of_candidates_is_cut_off_and_an_ice_restart_starts_afresh() {
     let taken: usize = (0..10_000)
         .map(|_| candidates_to(&desk.candidate(None, Some("AAAA"))).len())
         .sum();
-    assert_eq!(taken, 100);
+    assert_eq!(taken, MAX_CANDIDATES);
     desk.offers("alice", &offer("DDDD", 'a'));
     assert_eq!(candidates_to(&desk.candidate(None, Some("DDDD"))).len(), 1);
 }
@@ -459,7 +459,7 @@ fn a_caller_who_is_hung_up_on_has_no_session_left() {
     // Nor is one who has a call hung up on for his own flood of offers.
     let bob = desk.call("bob", "BBBB", 'b');
     for i in 0..100 {
-        let commands = desk.offers("bob", &offer(&format!("R{i}"), 'b'));
+        let commands = desk.offers("bob", &offer(&format!("R{i:03}"), 'b'));
         assert!(hung_up(&commands).is_empty() && closed(&commands).is_empty());
     }
     assert_eq!(closed(&desk.hangs_up("bob", None)), [bob]);

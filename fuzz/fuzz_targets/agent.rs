@@ -44,14 +44,14 @@ fn event(step: Step) -> Option<Event> {
         Step::Offer { from, ufrag, print } => Event::Message(Incoming::VideoOffer {
             name: name(from),
             sdp: OFFER
-                .replace("a=ice-ufrag:Kx3f", &format!("a=ice-ufrag:u{}", ufrag % 8))
-                .replace("a=fingerprint:sha-256 ", &format!("a=fingerprint:sha-256 {print:02X}:")),
+                .replace("a=ice-ufrag:Kx3f", &format!("a=ice-ufrag:user{}", ufrag % 8))
+                .replace("sha-256 A7", &format!("sha-256 {print:02X}")),
         }),
         Step::Candidate { from, ufrag } => Event::Message(Incoming::NewIceCandidate {
             name: from.map(name),
             candidate: Some(Candidate {
                 candidate: "candidate:1 1 udp 1 192.0.2.1 9 typ host".into(),
-                username_fragment: ufrag.map(|u| format!("u{}", u % 8)),
+                username_fragment: ufrag.map(|u| format!("user{}", u % 8)),
                 ..Default::default()
             }),
         }),

@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, info, warn};
 
-use crate::sdp::Offer;
+use crate::sdp::{Description, MAX_CANDIDATES, Offer, Place, RemoteCandidate};
 use crate::wire::{Candidate, Incoming, Outgoing, UserName};
 use candidates::HeldCandidates;
 use limits::{OfferLimits, Refusal};
@@ -63,8 +63,6 @@ pub const HALF_OPEN: usize = 16;
 const REASON: usize = 200;
 /// Why nobody else is served.
 const FULL: &str = "the camera has as many viewers as it can serve; try again later";
-/// Candidates taken for one ICE generation of a session; a browser has about 20.
-const CANDIDATES_PER_GENERATION: u32 = 100;
 
 /// What the agent has to know about its device.
 #[derive(Debug, Clone)]
@@ -151,8 +149,8 @@ pub enum Command {
     AddCandidate {
         /// Its session.
         session: SessionId,
-        /// The candidate; an empty line is the end of candidates.
-        candidate: Candidate,
+        /// The candidate.
+        candidate: RemoteCandidate,
     },
     /// Close a peer connection.
     Close {
@@ -328,7 +326,17 @@ impl Agent {
         if let Err(refusal) = self.limits.read(&caller, sdp.len(), is_up, now) {
             return self.turn_away(&caller, refusal, now);
         }
-        let offer = match Offer::parse(sdp) {
+        // An offer of the same peer goes on with the call that there is.
+        let (same, read) = match Description::read(sdp) {
+            Ok(description) => match self.sessions.of_caller(&caller) {
+                Some(session) if description.is_of_same_peer(&session.offer) => {
+                    (Some(session.id), description.again(&session.offer))
+                }
+                Some(_) | None => (None, description.call()),
+            },
+            Err(error) => (None, Err(error)),
+        };
+        let offer = match read {
             Ok(offer) => Box::new(offer),
             Err(error) => {
                 self.limits.junk(&caller, now);
@@ -347,27 +355,37 @@ impl Agent {
         if !is_up && let Err(refusal) = self.limits.call(&caller, now) {
             return self.turn_away(&caller, refusal, now);
         }
-
-        if let Some(session) = self.sessions.of_caller_mut(&caller) {
-            if session.is_same_peer(&offer) {
-                let id = session.id;
-                debug!(%caller, session = %id, "renegotiation");
-                session.renegotiated(&offer, now);
-                self.outbox.forget(id);
-                let held = self.held.take(&caller, &offer.ufrags);
-                self.commands
-                    .push_back(Command::Renegotiate { session: id, offer });
-                self.add_candidates(id, held);
-                return;
-            }
-            let id = session.id;
+        if let Some(id) = same {
+            self.renegotiate(id, offer, now);
+            return;
+        }
+        if let Some(id) = live {
             if self.is_worth_a_line(now) {
                 info!(%caller, session = %id, "replaced by a new call from the same name");
             }
             // No hang-up: it would end the caller's new call.
             self.close(id);
         }
+        self.open(caller, offer, now);
+    }
 
+    fn renegotiate(&mut self, id: SessionId, offer: Box<Offer>, now: Instant) {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        let caller = session.caller.clone();
+        debug!(%caller, session = %id, "renegotiation");
+        session.renegotiated(&offer, now);
+        self.outbox.forget(id);
+        let held = self.held.take(&caller, &offer.ufrags);
+        let candidates = offer.candidates.clone();
+        self.commands
+            .push_back(Command::Renegotiate { session: id, offer });
+        self.add_offered(id, candidates);
+        self.add_candidates(id, held);
+    }
+
+    fn open(&mut self, caller: UserName, offer: Box<Offer>, now: Instant) {
         if !self.make_room(&caller, now) {
             return;
         }
@@ -382,11 +400,13 @@ impl Agent {
             info!(%caller, session = %id, codec = %offer.video.codec, "call");
         }
         let held = self.held.take(&caller, &offer.ufrags);
+        let candidates = offer.candidates.clone();
         self.commands.push_back(Command::Open {
             session: id,
             caller,
             offer,
         });
+        self.add_offered(id, candidates);
         self.add_candidates(id, held);
     }
 
@@ -456,25 +476,42 @@ impl Agent {
         }
     }
 
+    /// Candidates that were trickled.
     fn add_candidates(&mut self, id: SessionId, candidates: Vec<Candidate>) {
-        for candidate in candidates {
+        for candidate in candidates.iter().filter(|c| !c.is_end()) {
             let Some(session) = self.sessions.get_mut(id) else {
                 return;
             };
-            session.candidates = session.candidates.saturating_add(1);
-            if session.candidates > CANDIDATES_PER_GENERATION {
-                if session.candidates == CANDIDATES_PER_GENERATION + 1 {
-                    debug!(
-                        caller = %session.caller, session = %id, limit = CANDIDATES_PER_GENERATION,
-                        "too many candidates; the rest are dropped"
-                    );
-                }
-                return;
+            let place = session.offer.place(candidate);
+            match RemoteCandidate::read(&candidate.candidate) {
+                Ok(candidate) => self.add_candidate(id, candidate, place),
+                Err(why) => debug!(session = %id, %why, "a candidate was passed over"),
             }
+        }
+    }
+
+    /// Candidates that came with the offer.
+    fn add_offered(&mut self, id: SessionId, candidates: Vec<RemoteCandidate>) {
+        for candidate in candidates {
+            self.add_candidate(id, candidate, Place::OnPath);
+        }
+    }
+
+    fn add_candidate(&mut self, id: SessionId, candidate: RemoteCandidate, place: Place) {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        if session.candidates.take(candidate.clone(), place) {
             self.commands.push_back(Command::AddCandidate {
                 session: id,
                 candidate,
             });
+        } else if session.candidates.is_full() && !session.told_of_candidates {
+            session.told_of_candidates = true;
+            debug!(
+                caller = %session.caller, session = %id, limit = MAX_CANDIDATES,
+                "too many candidates; the rest are dropped"
+            );
         }
     }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::{ABSENT_RTCP_TIMEOUT, RTCP_TIMEOUT};
-use crate::sdp::Offer;
+use crate::sdp::{Candidates, Offer};
 use crate::wire::{Candidate, UserName};
 
 /// ICE generations whose candidates are still recognised: the present one and
@@ -73,9 +73,12 @@ fn first_ufrag(offer: &Offer) -> String {
 pub(super) struct Session {
     pub id: SessionId,
     pub caller: UserName,
+    /// The last offer.
+    pub offer: Box<Offer>,
     /// Candidates taken in this ICE generation.
-    pub candidates: u32,
-    fingerprints: Vec<String>,
+    pub candidates: Candidates,
+    /// That there were too many of them is in the log.
+    pub told_of_candidates: bool,
     /// Oldest generation first.
     ufrags: Vec<Vec<String>>,
     path: Path,
@@ -91,12 +94,6 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// An offer with the same DTLS certificate comes from the same peer
-    /// connection; a reloaded page has made itself a new one.
-    pub fn is_same_peer(&self, offer: &Offer) -> bool {
-        self.fingerprints == offer.fingerprints
-    }
-
     pub fn has_ufrag(&self, ufrag: &str) -> bool {
         self.ufrags.iter().flatten().any(|u| u == ufrag)
     }
@@ -107,8 +104,10 @@ impl Session {
             if self.ufrags.len() > GENERATIONS {
                 self.ufrags.remove(0);
             }
-            self.candidates = 0;
+            self.candidates = Candidates::default();
+            self.told_of_candidates = false;
         }
+        *self.offer = offer.clone();
         self.absent = None;
         match &mut self.path {
             // However often they offer: a path is there in time or never.
@@ -268,8 +267,9 @@ impl Sessions {
         let session = Session {
             id,
             caller,
-            candidates: 0,
-            fingerprints: offer.fingerprints.clone(),
+            offer: Box::new(offer.clone()),
+            candidates: Candidates::default(),
+            told_of_candidates: false,
             ufrags: vec![offer.ufrags.clone()],
             path: Path::Connecting { until },
             negotiation: Negotiation::of(offer),
@@ -292,10 +292,6 @@ impl Sessions {
 
     pub fn of_caller(&self, caller: &UserName) -> Option<&Session> {
         self.live.values().find(|s| s.caller == *caller)
-    }
-
-    pub fn of_caller_mut(&mut self, caller: &UserName) -> Option<&mut Session> {
-        self.live.values_mut().find(|s| s.caller == *caller)
     }
 
     pub fn of_ufrag(&self, ufrag: &str) -> Option<&Session> {

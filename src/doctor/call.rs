@@ -23,7 +23,7 @@ use crate::media::probe::Encoders;
 use crate::media::status::State;
 use crate::peer::{Peers, Quality};
 use crate::rate::Settings;
-use crate::sdp::{Offer, VideoCodec};
+use crate::sdp::{Offer, RemoteCandidate, VideoCodec};
 use crate::wire::{Candidate, UserName};
 
 pub(super) const LIMIT: Duration = Duration::from_secs(10);
@@ -178,7 +178,11 @@ async fn call(config: Config, encoders: Arc<Encoders>) -> Result<Seen, String> {
                 Some(PeerEvent::Left) | None => break,
             },
             Some(heard) = heard.recv() => match heard {
-                Heard::Candidate(candidate) => peer.add_candidate(candidate),
+                Heard::Candidate(candidate) => {
+                    if let Ok(candidate) = RemoteCandidate::read(&candidate.candidate) {
+                        peer.add_candidate(candidate);
+                    }
+                }
                 Heard::Connected => {
                     seen.connected.get_or_insert(offered.elapsed());
                 }

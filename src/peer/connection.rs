@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rtc::ice::mdns::MulticastDnsMode;
-use rtc::rtp_transceiver::RTCRtpTransceiverDirection;
 use rtc::rtp_transceiver::rtp_sender::RTCRtpCodec;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -37,7 +36,7 @@ use crate::agent::{PeerEvent, SessionId};
 use crate::lock::lock;
 use crate::media::{Stream, Watch};
 use crate::network::Network;
-use crate::sdp::{self, Offer};
+use crate::sdp::{Offer, RemoteCandidate};
 use crate::wire::Candidate;
 
 /// When key frames are sent after a socket has moved, each counted from the one
@@ -65,18 +64,45 @@ pub(super) struct Connection {
     seat: Arc<Seat>,
     /// Where the viewer's RTCP comes from.
     address: Arc<Mutex<Option<IpAddr>>>,
-    mid: String,
+    /// The caller's section that our candidates are of: mid and index.
+    carrier: (Option<String>, u16),
     network: watch::Receiver<Network>,
     /// Its sockets.
     roaming: Arc<Roaming>,
     /// What passes them.
     guard: Arc<Mutex<Guard>>,
     /// Whether the viewer is heard of; nothing is sent to one who is not.
-    reachable: watch::Sender<bool>,
+    reachable: bool,
+    /// What the viewer takes of the streams, by their last offer.
+    taken: Taken,
     /// One for each data channel, one that logs how the stream goes, and those
     /// that end by themselves.
     tasks: JoinSet<()>,
     channels_opened: usize,
+}
+
+/// The streams that a viewer takes at the moment.
+struct Taken {
+    picture: bool,
+    sound: bool,
+}
+
+impl Taken {
+    fn of(offer: &Offer) -> Self {
+        Self {
+            picture: offer.takes_picture(),
+            sound: offer.takes_sound(),
+        }
+    }
+}
+
+/// The offer, as far as this device can answer it.
+fn of_device(shared: &Peers, offer: Box<Offer>) -> Box<Offer> {
+    if shared.with_audio {
+        offer
+    } else {
+        Box::new(offer.without_sound())
+    }
 }
 
 impl Connection {
@@ -87,13 +113,14 @@ impl Connection {
         offer: Box<Offer>,
     ) -> Result<Self, PeerError> {
         let started = Instant::now();
+        let offer = of_device(shared, offer);
         let bounds = shared.bounds();
         let path = Path::new(bounds);
         let seat = Arc::new(shared.quality.join(&offer, path.clone()));
         let video = Stream::Video(seat.assigned().borrow().encoding);
         // The encoder starts while ICE and DTLS are under way.
         let mut watches = vec![(video, engine::video_codec(&offer), shared.hub.watch(video))];
-        if let Some(sound) = offer.sound.as_ref().filter(|_| shared.with_audio) {
+        if let Some(sound) = offer.sound.as_ref() {
             let codec = engine::audio_codec(sound);
             watches.push((Stream::Audio, codec, shared.hub.watch(Stream::Audio)));
         }
@@ -170,11 +197,12 @@ impl Connection {
             tally,
             seat,
             address,
-            mid: offer.mids.first().cloned().unwrap_or_default(),
+            carrier: (None, 0),
             network,
             roaming,
             guard,
-            reachable: watch::Sender::new(true),
+            reachable: true,
+            taken: Taken::of(&offer),
             tasks: JoinSet::new(),
             channels_opened: 0,
         };
@@ -207,21 +235,23 @@ impl Connection {
     }
 
     async fn answer(&mut self, offer: &Offer) -> Result<(), PeerError> {
-        lock(&self.guard).words(offer.sdp.len());
+        lock(&self.guard).words(offer.length);
         let connection = &self.connection;
-        let description = RTCSessionDescription::offer(offer.sdp.clone())
+        // Sections that only receive: the caller's own camera and microphone
+        // are not wanted.
+        let description = RTCSessionDescription::offer(offer.for_crate())
             .map_err(while_doing("reading the offer"))?;
         connection
             .set_remote_description(description)
             .await
             .map_err(while_doing("applying the offer"))?;
-        self.only_send().await;
-        let connection = &self.connection;
         let answer = connection
             .create_answer(None)
             .await
             .map_err(while_doing("making the answer"))?;
-        let text = sdp::finish_answer(&answer.sdp, offer, self.shared.hub.profile_level_id());
+        let text = offer
+            .answer(&answer.sdp, self.shared.hub.profile_level_id())
+            .map_err(while_doing("making the answer"))?;
         connection
             .set_local_description(answer)
             .await
@@ -229,27 +259,13 @@ impl Connection {
         if let Some(ufrag) = self.ufrag().await {
             lock(&self.guard).username(ufrag);
         }
+        let (mid, index) = offer.carrier();
+        let index = u16::try_from(index).unwrap_or_default();
+        self.carrier = (mid.map(str::to_owned), index);
+        self.taken = Taken::of(offer);
+        self.open_or_close();
         self.tell(PeerEvent::Answered { sdp: text }).await;
         Ok(())
-    }
-
-    /// The caller's own camera and microphone are not wanted: our tracks are
-    /// only sent, and sections that carry none of them are inactive.
-    ///
-    /// It has to be done after each offer. The crate gives a section that the
-    /// caller sends on only to a transceiver that receives too.
-    async fn only_send(&self) {
-        for transceiver in self.connection.get_transceivers().await {
-            let direction = match transceiver.sender().await {
-                Ok(Some(sender)) if self.outlets.iter().any(|o| o.sender.id() == sender.id()) => {
-                    RTCRtpTransceiverDirection::Sendonly
-                }
-                _ => RTCRtpTransceiverDirection::Inactive,
-            };
-            if let Err(error) = transceiver.set_direction(direction).await {
-                debug!(%error, %direction, "a media section kept its direction");
-            }
-        }
     }
 
     async fn tell(&self, event: PeerEvent) {
@@ -262,7 +278,10 @@ impl Connection {
             let result = tokio::select! {
                 command = inbox.recv() => match command {
                     None => break None,
-                    Some(PeerCommand::Offer(offer)) => self.answer(&offer).await,
+                    Some(PeerCommand::Offer(offer)) => {
+                        let offer = of_device(&self.shared, offer);
+                        self.answer(&offer).await
+                    }
                     Some(PeerCommand::Candidate(candidate)) => {
                         self.add_candidate(candidate).await;
                         Ok(())
@@ -344,17 +363,15 @@ impl Connection {
         Observer::new(tally, path, seat, Instant::now())
     }
 
-    async fn add_candidate(&self, candidate: Candidate) {
-        if candidate.is_end() {
+    async fn add_candidate(&self, candidate: RemoteCandidate) {
+        if let Err(why) = candidate.check(self.shared.loopback) {
+            debug!(%why, "a candidate of the viewer was passed over");
             return;
         }
-        lock(&self.guard).words(candidate.candidate.len());
+        lock(&self.guard).words(candidate.length());
         let candidate = RTCIceCandidateInit {
-            candidate: candidate.candidate,
-            sdp_mid: candidate.sdp_mid,
-            sdp_mline_index: candidate.sdp_mline_index,
-            username_fragment: candidate.username_fragment,
-            url: None,
+            candidate: candidate.to_string(),
+            ..Default::default()
         };
         if let Err(error) = self.connection.add_ice_candidate(candidate).await {
             debug!(%error, "a candidate of the viewer was not taken");
@@ -413,11 +430,11 @@ impl Connection {
     }
 
     async fn local_candidate(&self, candidate: RTCIceCandidateInit) {
-        // With everything bundled each candidate belongs to the first section.
+        let (mid, index) = &self.carrier;
         let candidate = Candidate {
             candidate: candidate.candidate,
-            sdp_mid: Some(self.mid.clone()),
-            sdp_mline_index: Some(0),
+            sdp_mid: mid.clone(),
+            sdp_mline_index: Some(*index),
             username_fragment: candidate.username_fragment.filter(|u| !u.is_empty()),
         };
         self.tell(PeerEvent::Candidate(candidate)).await;
@@ -446,10 +463,22 @@ impl Connection {
         }
     }
 
-    fn reach(&self, reachable: bool) {
-        let changed = self.reachable.send_replace(reachable) != reachable;
+    fn reach(&mut self, reachable: bool) {
+        let changed = std::mem::replace(&mut self.reachable, reachable) != reachable;
         if changed && reachable {
             self.path.moved(Instant::now());
+        }
+        self.open_or_close();
+    }
+
+    /// A stream is sent to a viewer who is heard of and takes it.
+    fn open_or_close(&self) {
+        for outlet in &self.outlets {
+            let is_taken = match outlet.stream {
+                Stream::Video(_) => self.taken.picture,
+                Stream::Audio => self.taken.sound,
+            };
+            outlet.open.send_replace(self.reachable && is_taken);
         }
     }
 
@@ -507,7 +536,7 @@ impl Connection {
                 tally: self.tally.clone(),
                 seat: (outlet.stream != Stream::Audio).then(|| self.seat.clone()),
                 hub: self.shared.hub.clone(),
-                reachable: self.reachable.subscribe(),
+                reachable: outlet.open.subscribe(),
             };
             let send = sending.run(outlet.stream, watch).in_current_span();
             outlet.task = Some(tokio::spawn(send).abort_handle());

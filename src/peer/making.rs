@@ -11,7 +11,7 @@ use rtc::rtp_transceiver::rtp_sender::{
     RtpCodecKind,
 };
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::peer_connection::{
@@ -53,6 +53,8 @@ pub(super) struct Outlet {
     pub track: Arc<TrackLocalStaticRTP>,
     pub sender: Arc<dyn RtpSender>,
     pub ssrc: u32,
+    /// Whether it is sent at the moment.
+    pub open: watch::Sender<bool>,
     /// Until it is sent.
     pub watch: Option<Watch>,
     pub task: Option<AbortHandle>,
@@ -155,7 +157,7 @@ pub(super) async fn add_track(
         .add_transceiver_from_track(
             track.clone(),
             Some(RTCRtpTransceiverInit {
-                direction: RTCRtpTransceiverDirection::Sendrecv,
+                direction: RTCRtpTransceiverDirection::Sendonly,
                 streams: vec![STREAM_ID.to_owned()],
                 ..Default::default()
             }),
@@ -170,6 +172,7 @@ pub(super) async fn add_track(
         track,
         sender,
         ssrc,
+        open: watch::Sender::new(true),
         watch: Some(watch),
         task: None,
     })

@@ -50,8 +50,8 @@ use crate::agent::{PeerEvent, SessionId};
 use crate::ice::IceServers;
 use crate::media::Hub;
 use crate::network::Network;
-use crate::sdp::Offer;
-use crate::wire::{Candidate, UserName};
+use crate::sdp::{Offer, RemoteCandidate};
+use crate::wire::UserName;
 use connection::Connection;
 use controls::ViewerControls;
 use estimate::Bounds;
@@ -60,6 +60,9 @@ pub use quality::Quality;
 
 /// Offers and candidates that wait for a connection.
 const COMMANDS: usize = 256;
+/// Characters of the crate's words that are repeated.
+const MOST_WORDS: usize = 200;
+
 /// Why a connection could not be made or a description not be applied.
 #[derive(Debug, thiserror::Error)]
 pub enum PeerError {
@@ -82,7 +85,8 @@ pub enum PeerError {
 fn while_doing<E: std::fmt::Display>(doing: &'static str) -> impl FnOnce(E) -> PeerError {
     move |error| PeerError::Webrtc {
         doing,
-        error: error.to_string(),
+        // It goes to the caller.
+        error: error.to_string().chars().take(MOST_WORDS).collect(),
     }
 }
 
@@ -90,6 +94,7 @@ fn while_doing<E: std::fmt::Display>(doing: &'static str) -> impl FnOnce(E) -> P
 pub struct Peers {
     hub: Hub,
     with_audio: bool,
+    loopback: bool,
     certificate: RTCCertificate,
     ice: IceServers,
     addresses: Vec<String>,
@@ -109,7 +114,7 @@ pub struct Peer {
 
 enum PeerCommand {
     Offer(Box<Offer>),
-    Candidate(Candidate),
+    Candidate(RemoteCandidate),
 }
 
 impl Peers {
@@ -142,6 +147,7 @@ impl Peers {
             controls: ViewerControls::new(hub.clone(), viewer_controls),
             hub,
             with_audio,
+            loopback,
             certificate,
             ice,
             addresses,
@@ -218,7 +224,7 @@ impl Peer {
     }
 
     /// Gives the connection a candidate of the viewer.
-    pub fn add_candidate(&self, candidate: Candidate) {
+    pub fn add_candidate(&self, candidate: RemoteCandidate) {
         self.command(PeerCommand::Candidate(candidate));
     }
 

@@ -29,9 +29,14 @@ pub fn offer(ufrag: &str, fingerprint: char) -> String {
 
 /// A host candidate; `ufrag` is named in the line only.
 pub fn candidate(ufrag: Option<&str>) -> Candidate {
+    candidate_at(54_321, ufrag)
+}
+
+/// The same at a port.
+pub fn candidate_at(port: u16, ufrag: Option<&str>) -> Candidate {
     let ufrag = ufrag.map(|u| format!(" ufrag {u}")).unwrap_or_default();
     Candidate {
-        candidate: format!("candidate:1 1 udp 2122260223 192.0.2.1 54321 typ host{ufrag}"),
+        candidate: format!("candidate:1 1 udp 2122260223 192.0.2.1 {port} typ host{ufrag}"),
         sdp_mid: Some("0".into()),
         sdp_mline_index: Some(0),
         username_fragment: None,
@@ -41,6 +46,8 @@ pub fn candidate(ufrag: Option<&str>) -> Candidate {
 pub struct Desk {
     pub agent: Agent,
     pub now: Instant,
+    /// Of the last candidate: each is another place.
+    port: u16,
 }
 
 impl Desk {
@@ -55,6 +62,7 @@ impl Desk {
         Self {
             agent: Agent::new(config, now),
             now,
+            port: 0,
         }
     }
 
@@ -118,9 +126,10 @@ impl Desk {
     }
 
     pub fn candidate(&mut self, from: Option<&str>, ufrag: Option<&str>) -> Vec<Command> {
+        self.port = self.port.wrapping_add(1).max(1);
         self.message(Incoming::NewIceCandidate {
             name: from.map(name),
-            candidate: Some(candidate(ufrag)),
+            candidate: Some(candidate_at(self.port, ufrag)),
         })
     }
 
