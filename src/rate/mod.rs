@@ -6,6 +6,8 @@
 //!
 //! * A tier's bitrate is what its healthy viewers' paths carry, at a low
 //!   quantile of them. It drops at most once a second and climbs by steps.
+//! * Who chose a tier, or is about to leave it, has no say in its bitrate as long
+//!   as others watch it: however many claim a narrow path, nobody else pays.
 //! * A viewer is *healthy* where his path carries most of what the others'
 //!   carry. One whose path is too narrow for the rest goes to the next tier, so
 //!   that he takes nothing from them. At the last tier his frames are thinned.
@@ -271,7 +273,7 @@ struct Viewer {
     pinned: Option<usize>,
     thinned: bool,
     probing: Probing,
-    /// When he last forced a key frame on others.
+    /// When they last caused a key frame that others pay for.
     forced: Option<Instant>,
     /// He needs another, and has to wait for it.
     starved: bool,
@@ -379,14 +381,15 @@ impl Tiers {
         }
     }
 
-    /// A viewer wants this tier whatever his path carries, or leaves it to us
-    /// again. A tier that is not there is the last one.
+    /// A viewer wants this tier whatever their path carries, or leaves it to us
+    /// again. A tier that is not there is the last one. Where others watch it, a
+    /// viewer's coming costs them a key frame, and waits as one that is asked
+    /// for does.
     pub fn pin(&mut self, viewer: ViewerId, tier: Option<usize>) {
         let last = self.tiers.len().saturating_sub(1);
         if let Some(v) = self.viewers.get_mut(&viewer) {
+            // What was seen of the path still holds.
             v.pinned = tier.map(|t| t.min(last));
-            v.low = None;
-            v.high = None;
         }
     }
 
@@ -408,19 +411,26 @@ impl Tiers {
         let Some(tier) = self.tier_of(viewer) else {
             return false;
         };
-        let alone = self.viewers.values().filter(|v| v.tier == tier).count() == 1;
+        let granted = self.may_cost_others(viewer, tier, now);
+        if let Some(v) = self.viewers.get_mut(&viewer).filter(|_| !granted) {
+            let since = v.forced.map(|at| now.saturating_duration_since(at));
+            v.starved |= since.is_some_and(|since| since >= KEY_FRAME_COMES);
+        }
+        granted
+    }
+
+    /// Whether a viewer may cause a key frame of this tier, by whatever means:
+    /// one budget for what is asked for and for tiers that are chosen.
+    fn may_cost_others(&mut self, viewer: ViewerId, tier: usize, now: Instant) -> bool {
+        let others = |(id, v): (&ViewerId, &Viewer)| *id != viewer && v.tier == tier;
+        let alone = !self.viewers.iter().any(others);
         let Some(v) = self.viewers.get_mut(&viewer) else {
             return false;
         };
-        if alone {
-            return true;
-        }
         let since = v.forced.map(|at| now.saturating_duration_since(at));
-        let granted = since.is_none_or(|since| since.as_secs_f64() >= KEY_FRAME_EVERY);
-        if granted {
+        let granted = alone || since.is_none_or(|since| since.as_secs_f64() >= KEY_FRAME_EVERY);
+        if granted && !alone {
             v.forced = Some(now);
-        } else {
-            v.starved |= since.is_some_and(|since| since >= KEY_FRAME_COMES);
         }
         granted
     }
@@ -444,8 +454,7 @@ impl Tiers {
     }
 
     fn usable(&self, sight: Sight) -> u32 {
-        let video = sight.carries.saturating_sub(self.audio);
-        (f64::from(video) * (1.0 - OVERHEAD)) as u32
+        usable(sight, self.audio)
     }
 
     /// What the paths of a tier's viewers carry, from the least.
@@ -461,10 +470,30 @@ impl Tiers {
         paths
     }
 
-    /// What a viewer of this tier is held against: the median, the upper of
-    /// two.
+    /// Whose paths make a tier's bitrate: those who were put there and will
+    /// stay; where there are none, who chose it and can have it; or all.
+    fn votes(&self, tier: usize) -> impl Fn(&Viewer) -> bool {
+        let steady = self.tiers[tier].range.steady;
+        let is_last = tier + 1 == self.tiers.len();
+        let audio = self.audio;
+        let class = move |v: &Viewer| {
+            let stays = is_last || usable(v.sight, audio) >= steady;
+            match (v.pinned, stays) {
+                (None, true) => 0,
+                (None, false) => 1,
+                (Some(_), true) => 2,
+                (Some(_), false) => 3,
+            }
+        };
+        let there = self.viewers.values().filter(|v| v.tier == tier);
+        let first = there.map(class).min().unwrap_or_default();
+        move |v| class(v) == first
+    }
+
+    /// What a viewer of this tier is held against: the median of those who
+    /// count, the upper of two.
     fn reference(&self, tier: usize) -> u32 {
-        let paths = self.paths(tier, |_| true);
+        let paths = self.paths(tier, self.votes(tier));
         paths.get(paths.len() / 2).copied().unwrap_or_default()
     }
 
@@ -477,7 +506,8 @@ impl Tiers {
 
     fn target(&self, tier: usize, now: Instant) -> Option<u32> {
         let least = f64::from(self.reference(tier)) * self.healthy(tier);
-        let healthy = |v: &Viewer| f64::from(self.usable(v.sight)) >= least;
+        let votes = self.votes(tier);
+        let healthy = |v: &Viewer| votes(v) && f64::from(self.usable(v.sight)) >= least;
         let known = |v: &Viewer| !v.is_on_trial(now);
         let mut paths = self.paths(tier, |v| healthy(v) && known(v));
         if paths.is_empty() {
@@ -563,9 +593,10 @@ impl Tiers {
             return;
         };
         let (tier, sight, pinned) = (v.tier, v.sight, v.pinned);
-        let (was_low, was_high, moved) = (v.low, v.high, v.moved);
+        let (was_low, was_high, moved, trial) = (v.low, v.high, v.moved, v.trial);
         if let Some(pinned) = pinned
             && pinned != tier
+            && self.may_cost_others(id, pinned, now)
         {
             return self.move_to(id, pinned, now, decisions);
         }
@@ -579,7 +610,7 @@ impl Tiers {
             None => TOO_NARROW,
         };
         let too_little = |needed: f64| !sight.open && usable < needed;
-        let trial = v.trial.filter(|(until, began)| {
+        let trial = trial.filter(|(until, began)| {
             let failed = sight.full || too_little(f64::from(*began) * TRIAL_FAILED);
             now < *until && !failed
         });
@@ -614,7 +645,7 @@ impl Tiers {
                 v.hold = HOLD.0;
             }
             // Where he cannot go further down he gets what he can carry.
-            let stuck = is_last || pinned.is_some();
+            let stuck = is_last || pinned == Some(tier);
             let starved = std::mem::take(&mut v.starved);
             let thin = stuck && (due || too_little(floor) || (v.thinned && low.is_some()));
             if thin != v.thinned {
@@ -693,6 +724,12 @@ impl Tiers {
         }
         decisions.push(Decision::Move { viewer: id, tier });
     }
+}
+
+/// What of a path is there for the picture, where sound takes so much.
+fn usable(sight: Sight, audio: u32) -> u32 {
+    let video = sight.carries.saturating_sub(audio);
+    (f64::from(video) * (1.0 - OVERHEAD)) as u32
 }
 
 #[cfg(test)]

@@ -181,7 +181,8 @@ impl Sim {
                     let v = self.viewers.iter_mut().find(|v| v.id == viewer);
                     let v = v.expect("he is there");
                     assert_ne!(v.tier, tier);
-                    if tier < v.tier {
+                    let chosen = self.tiers.viewers[&viewer].pinned == Some(tier);
+                    if tier < v.tier && !chosen {
                         if let Some(last) = v.moves.last() {
                             assert!(at - *last >= HOLD.0, "up too soon after a move");
                         }
@@ -397,6 +398,86 @@ fn key_frames_are_scarce_only_where_others_pay_for_them() {
     }
     assert!((10..=11).contains(&forced), "{forced}");
     assert!(!sim.tiers.may_force_key_frame(99, now));
+}
+
+/// Each choice of another quality brought a key frame for all who watch it.
+#[test]
+fn who_changes_the_quality_all_the_time_costs_others_no_more_than_who_asks_all_the_time() {
+    let mut sim = Sim::new(8);
+    let others = [sim.join(50e6), sim.join(50e6)];
+    let flips = sim.join(50e6);
+    sim.run(5);
+    sim.tiers.pin(others[1], Some(1));
+    sim.run(20);
+    let tiers = others.map(|id| sim.tiers.tier_of(id));
+    assert_eq!(tiers, [Some(0), Some(1)]);
+    let mut caused = 0;
+    for n in 0..1_200 {
+        if n % 5 == 0 {
+            let wanted = [Some(0), Some(1), None][n / 5 % 3];
+            sim.tiers.pin(flips, wanted);
+        }
+        let before = sim.tiers.tier_of(flips);
+        sim.tick();
+        caused += u32::from(sim.tiers.tier_of(flips) != before);
+        caused += u32::from(sim.tiers.may_force_key_frame(flips, sim.now));
+    }
+    assert!((8..=24).contains(&caused), "{caused} in two minutes");
+    // One who means it gets it.
+    let wanted = usize::from(sim.tiers.tier_of(flips) == Some(0));
+    sim.tiers.pin(flips, Some(wanted));
+    sim.run(11);
+    assert_eq!(sim.tiers.tier_of(flips), Some(wanted));
+}
+
+/// A majority that chose the best quality over narrow paths, or claimed to,
+/// had it encoded at the least bitrate for everybody.
+#[test]
+fn a_majority_that_chose_a_quality_has_no_say_in_its_bitrate() {
+    for liars in 1..7 {
+        let mut sim = Sim::new(9);
+        sim.join(50e6);
+        sim.run(10);
+        for _ in 0..liars {
+            let liar = sim.join(150_000.0);
+            sim.tiers.pin(liar, Some(0));
+        }
+        let mut least = u32::MAX;
+        for _ in 0..600 {
+            sim.tick();
+            least = least.min(sim.rates[0].expect("it is watched"));
+        }
+        assert_eq!(least, 2_000_000, "{liars} liars");
+    }
+}
+
+/// The same by those who leave the choice to us: for the moment until they are
+/// moved, and where they say something else each time.
+#[test]
+fn a_majority_that_claims_a_narrow_path_costs_nobody_the_better_tier() {
+    let mut sim = Sim::new(10);
+    sim.join(50e6);
+    sim.run(10);
+    let liars: Vec<_> = (0..5).map(|_| sim.join(160_000.0)).collect();
+    let mut least = u32::MAX;
+    for n in 0..600 {
+        for liar in &liars {
+            sim.tiers.pin(*liar, (n % 2 == 0).then_some(0));
+        }
+        sim.tick();
+        least = least.min(sim.rates[0].expect("it is watched"));
+    }
+    assert!(least >= RANGES[0].steady, "{least}");
+}
+
+#[test]
+fn who_is_alone_with_a_quality_they_chose_gets_what_the_path_carries() {
+    let mut sim = Sim::new(11);
+    let id = sim.join(1_000_000.0);
+    sim.tiers.pin(id, Some(0));
+    sim.run(20);
+    let rate = sim.rates[0].expect("it is watched");
+    assert!((600_000..=950_000).contains(&rate), "{rate}");
 }
 
 #[test]
