@@ -13,11 +13,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use rtc::interceptor::{AttributedPacket, Interceptor, Packet, StreamInfo, TaggedPacket};
+use rtc::interceptor::{AttributedPacket, Packet, TaggedPacket};
 use rtc::rtp;
-use rtc::sansio::Protocol;
-use rtc::shared::error::Error;
 
+use super::passing::{Out, Step};
 use crate::lock::lock;
 use crate::media::Frame;
 use crate::media::latency::{Latency, Stage};
@@ -132,74 +131,33 @@ impl Waiting {
 
 /// Sends what waits for each packet that is written, and not that packet: it
 /// was among them, perhaps already behind an earlier signal.
-pub(super) struct Burst {
-    waiting: Waiting,
-    reads: VecDeque<TaggedPacket>,
-    writes: VecDeque<TaggedPacket>,
-}
+pub(super) struct Burst(pub Waiting);
 
-impl Burst {
-    pub fn new(waiting: Waiting) -> Self {
-        Self {
-            waiting,
-            reads: VecDeque::new(),
-            writes: VecDeque::new(),
-        }
-    }
-}
-
-impl Protocol<TaggedPacket, TaggedPacket, ()> for Burst {
-    type Rout = TaggedPacket;
-    type Wout = TaggedPacket;
-    type Eout = ();
-    type Error = Error;
-    type Time = Instant;
-
-    fn handle_read(&mut self, packet: TaggedPacket) -> Result<(), Error> {
-        self.reads.push_back(packet);
-        Ok(())
-    }
-
-    fn poll_read(&mut self) -> Option<TaggedPacket> {
-        self.reads.pop_front()
-    }
-
-    fn handle_write(&mut self, packet: TaggedPacket) -> Result<(), Error> {
+impl Step for Burst {
+    fn write(&mut self, packet: TaggedPacket, out: &mut Out) {
         let Packet::Rtp(_) = &packet.message.packet else {
-            self.writes.push_back(packet);
-            return Ok(());
+            out.writes.push_back(packet);
+            return;
         };
         let (now, transport) = (packet.now, packet.transport);
-        let Self {
-            waiting, writes, ..
-        } = self;
-        waiting.leave(|rtp| {
-            writes.push_back(TaggedPacket {
+        self.0.leave(|rtp| {
+            out.writes.push_back(TaggedPacket {
                 now,
                 transport,
                 message: AttributedPacket::new(Packet::Rtp(rtp)),
             });
         });
-        Ok(())
     }
-
-    fn poll_write(&mut self) -> Option<TaggedPacket> {
-        self.writes.pop_front()
-    }
-}
-
-impl Interceptor for Burst {
-    fn bind_local_stream(&mut self, _: &StreamInfo) {}
-    fn unbind_local_stream(&mut self, _: &StreamInfo) {}
-    fn bind_remote_stream(&mut self, _: &StreamInfo) {}
-    fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use rtc::sansio::Protocol;
     use rtc::shared::TransportContext;
+
+    use crate::peer::passing::Passing;
 
     const PICTURE: u32 = 7;
     const SOUND: u32 = 8;
@@ -224,7 +182,7 @@ mod tests {
     }
 
     /// SSRC, sequence number and content of what leaves for a signal.
-    fn written(burst: &mut Burst) -> Vec<(u32, u16, u16)> {
+    fn written(burst: &mut Passing<Burst>) -> Vec<(u32, u16, u16)> {
         let signal = TaggedPacket {
             now: Instant::now(),
             transport: TransportContext::default(),
@@ -249,7 +207,7 @@ mod tests {
     #[test]
     fn frames_leave_whole_in_order_and_once() {
         let waiting = waiting();
-        let mut burst = Burst::new(waiting.clone());
+        let mut burst = Passing::new(Burst(waiting.clone()));
         add(&waiting, PICTURE, [1, 2, 3]);
         // The next frame is there before the driver heard of the first.
         add(&waiting, PICTURE, [4, 5]);
@@ -266,7 +224,7 @@ mod tests {
     #[test]
     fn what_one_stream_drops_takes_nothing_of_another_and_leaves_no_hole() {
         let waiting = waiting();
-        let mut burst = Burst::new(waiting.clone());
+        let mut burst = Passing::new(Burst(waiting.clone()));
         add(&waiting, PICTURE, [1, 2]);
         add(&waiting, SOUND, [11]);
         let first = written(&mut burst);
@@ -290,7 +248,7 @@ mod tests {
     #[test]
     fn a_driver_that_does_not_come_is_noticed_whatever_is_dropped() {
         let waiting = waiting();
-        let mut burst = Burst::new(waiting.clone());
+        let mut burst = Passing::new(Burst(waiting.clone()));
         let start = Instant::now();
         let ms = Duration::from_millis;
         assert_eq!(waiting.stalled(start + ms(900)), ms(0), "there is nothing");
@@ -310,7 +268,7 @@ mod tests {
             steps in prop::collection::vec((0..5_u8, 1..40_u16), 1..200),
         ) {
             let waiting = waiting();
-            let mut burst = Burst::new(waiting.clone());
+            let mut burst = Passing::new(Burst(waiting.clone()));
             let mut last: [Option<u16>; 2] = [None; 2];
             for (step, count) in steps {
                 match step {
@@ -333,7 +291,7 @@ mod tests {
         let start = Instant::now();
         let latency = Arc::new(Latency::new(start));
         let waiting = Waiting::new(latency.clone());
-        let mut burst = Burst::new(waiting.clone());
+        let mut burst = Passing::new(Burst(waiting.clone()));
         let frame = Arc::new(Frame {
             payloads: Vec::new(),
             rtp_time: 0,

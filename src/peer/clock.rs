@@ -9,15 +9,14 @@
 //! first, RFC 6051 §2.1 none): Chromium needs two of each stream before it
 //! begins to line them up, which it then does by some 20 ms every two seconds.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
+use rtc::interceptor::{Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::sender_report::SenderReport;
-use rtc::sansio::Protocol;
-use rtc::shared::error::Error;
 
+use super::passing::{Out, Step};
 use crate::lock::lock;
 
 /// How often reports are made. Most of them are not sent.
@@ -76,8 +75,6 @@ struct Sent {
 pub(super) struct Clock {
     captured: Captured,
     sent: HashMap<u32, Sent>,
-    reads: VecDeque<TaggedPacket>,
-    writes: VecDeque<TaggedPacket>,
 }
 
 impl Clock {
@@ -85,8 +82,6 @@ impl Clock {
         Self {
             captured,
             sent: HashMap::new(),
-            reads: VecDeque::new(),
-            writes: VecDeque::new(),
         }
     }
 
@@ -104,30 +99,15 @@ impl Clock {
     }
 }
 
-impl Protocol<TaggedPacket, TaggedPacket, ()> for Clock {
-    type Rout = TaggedPacket;
-    type Wout = TaggedPacket;
-    type Eout = ();
-    type Error = Error;
-    type Time = Instant;
-
-    fn handle_read(&mut self, packet: TaggedPacket) -> Result<(), Error> {
-        self.reads.push_back(packet);
-        Ok(())
-    }
-
-    fn poll_read(&mut self) -> Option<TaggedPacket> {
-        self.reads.pop_front()
-    }
-
-    fn handle_write(&mut self, mut packet: TaggedPacket) -> Result<(), Error> {
+impl Step for Clock {
+    fn write(&mut self, mut packet: TaggedPacket, out: &mut Out) {
         if let Packet::Rtcp(parts) = &mut packet.message.packet {
             parts.retain(|part| {
                 let report = part.as_any().downcast_ref::<SenderReport>();
                 report.is_none_or(|report| self.is_due(report.ssrc, packet.now))
             });
             if parts.is_empty() {
-                return Ok(());
+                return;
             }
             for part in parts {
                 let Some(report) = part.as_any().downcast_ref::<SenderReport>() else {
@@ -143,37 +123,28 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Clock {
                 }
             }
         }
-        self.writes.push_back(packet);
-        Ok(())
+        out.writes.push_back(packet);
     }
 
-    fn poll_write(&mut self) -> Option<TaggedPacket> {
-        self.writes.pop_front()
+    fn unbind(&mut self, stream: &StreamInfo) {
+        self.sent.remove(&stream.ssrc);
     }
-}
-
-impl Interceptor for Clock {
-    fn bind_local_stream(&mut self, _: &StreamInfo) {}
-    fn unbind_local_stream(&mut self, info: &StreamInfo) {
-        self.sent.remove(&info.ssrc);
-    }
-
-    fn bind_remote_stream(&mut self, _: &StreamInfo) {}
-    fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::media::drift::Drift;
+    use crate::peer::passing::Passing;
     use rtc::interceptor::AttributedPacket;
+    use rtc::sansio::Protocol;
     use rtc::shared::TransportContext;
 
-    fn reported(clock: &mut Clock, ssrc: u32, now: Instant) -> u32 {
+    fn reported(clock: &mut Passing<Clock>, ssrc: u32, now: Instant) -> u32 {
         report(clock, ssrc, now).expect("it is due")
     }
 
-    fn report(clock: &mut Clock, ssrc: u32, now: Instant) -> Option<u32> {
+    fn report(clock: &mut Passing<Clock>, ssrc: u32, now: Instant) -> Option<u32> {
         let report = SenderReport {
             ssrc,
             rtp_time: 5,
@@ -195,7 +166,7 @@ mod tests {
 
     #[test]
     fn two_reports_come_at_once_then_one_a_second() {
-        let mut clock = Clock::new(Captured::default());
+        let mut clock = Passing::new(Clock::new(Captured::default()));
         let start = Instant::now();
         for ssrc in [1, 2] {
             let is_sent = |n: &u32| report(&mut clock, ssrc, start + MADE * *n).is_some();
@@ -207,7 +178,7 @@ mod tests {
     #[test]
     fn pictures_and_sound_captured_together_are_reported_together() {
         let captured = Captured::default();
-        let mut clock = Clock::new(captured.clone());
+        let mut clock = Passing::new(Clock::new(captured.clone()));
         let start = Instant::now();
         // The picture took 40 ms, the sound 80 ms; the picture's time wraps.
         captured.note(1, u32::MAX - 99, start, 90_000);
@@ -222,7 +193,7 @@ mod tests {
     fn sound_of_a_fast_card_stays_with_the_picture_for_ten_minutes() {
         for ppm in [-300.0, 300.0] {
             let captured = Captured::default();
-            let mut clock = Clock::new(captured.clone());
+            let mut clock = Passing::new(Clock::new(captured.clone()));
             let epoch = Instant::now();
             let mut drift = Drift::default();
             let mut random = fastrand::Rng::with_seed(1);

@@ -20,6 +20,7 @@ use super::clock::{self, Captured, Clock};
 use super::estimate::{Bounds, Estimator, Path};
 use super::feedback::Feedback;
 use super::pacer::{Pace, Pacer};
+use super::passing::Passing;
 use super::repair::Repair;
 use super::screen::Screen;
 use super::stats::Tally;
@@ -162,21 +163,24 @@ pub(super) fn interceptors(
 ) -> Registry {
     let estimator = Estimator::new(bounds, path.clone());
     Registry::new()
-        .with(Slot::from(SCREEN_SLOT), Screen::new(Instant::now()))
+        .with(
+            Slot::from(SCREEN_SLOT),
+            Passing::new(Screen::new(Instant::now())),
+        )
         .with(
             Slot::CongestionControl,
             WithRtx(CongestionControlBuilder::new(estimator).build()),
         )
         .with(Slot::TwccSender, WithRtx(TwccSenderBuilder::new().build()))
-        .with(Slot::Pacer, Pacer::new(pace, tally.clone()))
-        .with(Slot::from(FEEDBACK_SLOT), feedback)
-        .with(Slot::NackResponder, Repair::new(path.clone()))
-        .with(Slot::from(CLOCK_SLOT), Clock::new(captured))
+        .with(Slot::Pacer, Passing::new(Pacer::new(pace, tally.clone())))
+        .with(Slot::from(FEEDBACK_SLOT), Passing::new(feedback))
+        .with(Slot::NackResponder, Passing::new(Repair::new(path.clone())))
+        .with(Slot::from(CLOCK_SLOT), Passing::new(Clock::new(captured)))
         .with(
             Slot::SenderReport,
             SenderReportBuilder::new()
                 .with_interval(clock::MADE)
                 .build(),
         )
-        .with(Slot::from(BURST_SLOT), Burst::new(waiting))
+        .with(Slot::from(BURST_SLOT), Passing::new(Burst(waiting)))
 }

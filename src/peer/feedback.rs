@@ -6,19 +6,19 @@
 //! first part, so the PLI behind Chromium's receiver report never reaches a
 //! track.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
+use rtc::interceptor::{Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate;
 use rtc::rtcp::receiver_report::ReceiverReport;
 use rtc::rtcp::reception_report::ReceptionReport;
 use rtc::rtcp::sender_report::SenderReport;
-use rtc::sansio::Protocol;
-use rtc::shared::error::Error;
+
+use super::passing::{Out, Step};
 
 /// Signs of life are passed on no more often.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(1);
@@ -44,8 +44,6 @@ pub(super) struct Feedback {
     address: Option<IpAddr>,
     /// SSRCs of our sound.
     sound: HashSet<u32>,
-    reads: VecDeque<TaggedPacket>,
-    writes: VecDeque<TaggedPacket>,
 }
 
 impl Feedback {
@@ -55,8 +53,6 @@ impl Feedback {
             alive_at: None,
             address: None,
             sound: HashSet::new(),
-            reads: VecDeque::new(),
-            writes: VecDeque::new(),
         }
     }
 }
@@ -79,14 +75,8 @@ fn reports(packet: &dyn rtc::rtcp::Packet) -> &[ReceptionReport] {
     }
 }
 
-impl Protocol<TaggedPacket, TaggedPacket, ()> for Feedback {
-    type Rout = TaggedPacket;
-    type Wout = TaggedPacket;
-    type Eout = ();
-    type Error = Error;
-    type Time = Instant;
-
-    fn handle_read(&mut self, packet: TaggedPacket) -> Result<(), Error> {
+impl Step for Feedback {
+    fn read(&mut self, packet: TaggedPacket, out: &mut Out) {
         if let Packet::Rtcp(parts) = &packet.message.packet {
             let last = self.alive_at.replace(packet.now);
             match last {
@@ -117,43 +107,26 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Feedback {
                 }
             }
         }
-        self.reads.push_back(packet);
-        Ok(())
+        out.reads.push_back(packet);
     }
 
-    fn poll_read(&mut self) -> Option<TaggedPacket> {
-        self.reads.pop_front()
-    }
-
-    fn handle_write(&mut self, packet: TaggedPacket) -> Result<(), Error> {
-        self.writes.push_back(packet);
-        Ok(())
-    }
-
-    fn poll_write(&mut self) -> Option<TaggedPacket> {
-        self.writes.pop_front()
-    }
-}
-
-impl Interceptor for Feedback {
-    fn bind_local_stream(&mut self, info: &StreamInfo) {
-        if info.mime_type.starts_with("audio/") {
-            self.sound.insert(info.ssrc);
+    fn bind(&mut self, stream: &StreamInfo) {
+        if stream.mime_type.starts_with("audio/") {
+            self.sound.insert(stream.ssrc);
         }
     }
 
-    fn unbind_local_stream(&mut self, info: &StreamInfo) {
-        self.sound.remove(&info.ssrc);
+    fn unbind(&mut self, stream: &StreamInfo) {
+        self.sound.remove(&stream.ssrc);
     }
-
-    fn bind_remote_stream(&mut self, _: &StreamInfo) {}
-    fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rtc::interceptor::AttributedPacket;
+    use crate::peer::passing::Passing;
+    use rtc::interceptor::{AttributedPacket, Interceptor};
+    use rtc::sansio::Protocol;
     use rtc::shared::TransportContext;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Mutex};
@@ -196,7 +169,7 @@ mod tests {
     #[test]
     fn a_pli_behind_a_receiver_report_is_heard() {
         let count = Arc::new(Count::default());
-        let mut feedback = Feedback::new(Box::new(count.clone()));
+        let mut feedback = Passing::new(Feedback::new(Box::new(count.clone())));
         let now = Instant::now();
         let compound: Vec<Box<dyn rtc::rtcp::Packet>> = vec![
             Box::new(ReceiverReport::default()),
@@ -216,7 +189,7 @@ mod tests {
     #[test]
     fn only_reports_on_sound_tell_of_its_loss() {
         let count = Arc::new(Count::default());
-        let mut feedback = Feedback::new(Box::new(count.clone()));
+        let mut feedback = Passing::new(Feedback::new(Box::new(count.clone())));
         for (ssrc, mime_type) in [(1, "video/H264"), (2, "audio/opus")] {
             feedback.bind_local_stream(&StreamInfo {
                 ssrc,
@@ -250,7 +223,7 @@ mod tests {
     #[test]
     fn signs_of_life_are_passed_on_once_a_second() {
         let count = Arc::new(Count::default());
-        let mut feedback = Feedback::new(Box::new(count.clone()));
+        let mut feedback = Passing::new(Feedback::new(Box::new(count.clone())));
         let start = Instant::now();
         for ms in (0..3_000).step_by(50) {
             let now = start + Duration::from_millis(ms);
@@ -264,7 +237,7 @@ mod tests {
     #[test]
     fn an_address_is_told_once_and_a_remb_each_time() {
         let count = Arc::new(Count::default());
-        let mut feedback = Feedback::new(Box::new(count.clone()));
+        let mut feedback = Passing::new(Feedback::new(Box::new(count.clone())));
         let now = Instant::now();
         for bitrate in [300_000.0, 500_000.0] {
             let remb = ReceiverEstimatedMaximumBitrate {

@@ -28,6 +28,7 @@ mod making;
 mod memory;
 pub mod messages;
 mod pacer;
+mod passing;
 mod quality;
 mod red;
 mod repair;

@@ -27,12 +27,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use rtc::interceptor::{Attribute, Interceptor, Packet, StreamInfo, TaggedPacket};
-use rtc::sansio::Protocol;
-use rtc::shared::error::Error;
+use rtc::interceptor::{Attribute, Packet, StreamInfo, TaggedPacket};
 use rtc::shared::marshal::MarshalSize;
 
 use super::estimate::Path;
+use super::passing::{Out, Step};
 use super::stats::Tally;
 
 /// How much faster than the path's estimate.
@@ -144,8 +143,6 @@ pub(super) struct Pacer {
     /// Bytes that may leave now; in debt after a large packet.
     credit: f64,
     counted: Option<Instant>,
-    reads: VecDeque<TaggedPacket>,
-    writes: VecDeque<TaggedPacket>,
 }
 
 fn size(packet: &TaggedPacket) -> usize {
@@ -166,13 +163,11 @@ impl Pacer {
             media: VecDeque::new(),
             credit: LEAST_BURST,
             counted: None,
-            reads: VecDeque::new(),
-            writes: VecDeque::new(),
         }
     }
 
     /// Lets out what may leave at `now`.
-    fn release(&mut self, now: Instant) {
+    fn release(&mut self, now: Instant, out: &mut Out) {
         let burst = (self.pace.estimate() * BURST.as_secs_f64()).max(LEAST_BURST);
         let elapsed = self
             .counted
@@ -192,28 +187,13 @@ impl Pacer {
             self.pace.waiting.fetch_sub(size, Ordering::Relaxed);
             // What waited here did not wait on the path.
             packet.now = packet.now.max(now);
-            self.writes.push_back(packet);
+            out.writes.push_back(packet);
         }
     }
 }
 
-impl Protocol<TaggedPacket, TaggedPacket, ()> for Pacer {
-    type Rout = TaggedPacket;
-    type Wout = TaggedPacket;
-    type Eout = ();
-    type Error = Error;
-    type Time = Instant;
-
-    fn handle_read(&mut self, packet: TaggedPacket) -> Result<(), Error> {
-        self.reads.push_back(packet);
-        Ok(())
-    }
-
-    fn poll_read(&mut self) -> Option<TaggedPacket> {
-        self.reads.pop_front()
-    }
-
-    fn handle_write(&mut self, packet: TaggedPacket) -> Result<(), Error> {
+impl Step for Pacer {
+    fn write(&mut self, packet: TaggedPacket, out: &mut Out) {
         let is_paced = match &packet.message.packet {
             Packet::Rtp(rtp) if self.rtx.contains(&rtp.header.ssrc) => {
                 packet.message.has(&Attribute::Retransmission)
@@ -225,8 +205,8 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Pacer {
             self.tally.packet(size(&packet));
             // What sound takes of the path is not there for the picture.
             self.credit = (self.credit - size(&packet) as f64).max(-LEAST_BURST);
-            self.writes.push_back(packet);
-            return Ok(());
+            out.writes.push_back(packet);
+            return;
         }
         let now = packet.now;
         let waiting = &self.pace.waiting;
@@ -235,22 +215,16 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Pacer {
             true => self.repairs.push_back(packet),
             false => self.media.push_back(packet),
         }
-        self.release(now);
-        Ok(())
+        self.release(now, out);
     }
 
-    fn poll_write(&mut self) -> Option<TaggedPacket> {
-        self.writes.pop_front()
-    }
-
-    fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
+    fn timeout(&mut self, now: Instant, out: &mut Out) {
         if !(self.media.is_empty() && self.repairs.is_empty()) {
-            self.release(now);
+            self.release(now, out);
         }
-        Ok(())
     }
 
-    fn poll_timeout(&mut self) -> Option<Instant> {
+    fn next_timeout(&self) -> Option<Instant> {
         if self.media.is_empty() && self.repairs.is_empty() {
             return None;
         }
@@ -258,47 +232,44 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Pacer {
         let wait = Duration::try_from_secs_f64(wait).unwrap_or_default();
         self.counted.map(|at| at + wait.max(TICK))
     }
-}
 
-impl Interceptor for Pacer {
-    fn bind_local_stream(&mut self, info: &StreamInfo) {
-        if info.mime_type.starts_with("video/") {
-            self.paced.insert(info.ssrc);
-            self.rtx.extend(info.ssrc_rtx);
+    fn bind(&mut self, stream: &StreamInfo) {
+        if stream.mime_type.starts_with("video/") {
+            self.paced.insert(stream.ssrc);
+            self.rtx.extend(stream.ssrc_rtx);
         }
     }
 
-    fn unbind_local_stream(&mut self, info: &StreamInfo) {
-        self.paced.remove(&info.ssrc);
-        if let Some(rtx) = info.ssrc_rtx {
+    fn unbind(&mut self, stream: &StreamInfo) {
+        self.paced.remove(&stream.ssrc);
+        if let Some(rtx) = stream.ssrc_rtx {
             self.rtx.remove(&rtx);
         }
     }
-
-    fn bind_remote_stream(&mut self, _: &StreamInfo) {}
-    fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::peer::estimate::Bounds;
-    use rtc::interceptor::AttributedPacket;
+    use crate::peer::passing::Passing;
+    use rtc::interceptor::{AttributedPacket, Interceptor};
     use rtc::rtp;
+    use rtc::sansio::Protocol;
     use rtc::shared::TransportContext;
 
     const VIDEO: u32 = 7;
     const RTX: u32 = 8;
     const AUDIO: u32 = 9;
 
-    fn pacer(bits_per_second: u32) -> (Pacer, Pace) {
+    fn pacer(bits_per_second: u32) -> (Passing<Pacer>, Pace) {
         let path = Path::new(Bounds {
             min: 100_000,
             max: 10_000_000,
         });
         path.restart(bits_per_second);
         let pace = Pace::new(path);
-        let mut pacer = Pacer::new(pace.clone(), Tally::default());
+        let mut pacer = Passing::new(Pacer::new(pace.clone(), Tally::default()));
         pacer.bind_local_stream(&StreamInfo {
             ssrc: VIDEO,
             ssrc_rtx: Some(RTX),
@@ -334,7 +305,7 @@ mod tests {
     }
 
     /// SSRC and time of what leaves until nothing waits.
-    fn leaving(pacer: &mut Pacer, start: Instant) -> Vec<(u32, Duration)> {
+    fn leaving(pacer: &mut Passing<Pacer>, start: Instant) -> Vec<(u32, Duration)> {
         let mut left = Vec::new();
         loop {
             while let Some(out) = pacer.poll_write() {

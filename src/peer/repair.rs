@@ -39,17 +39,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use rtc::interceptor::{
-    Attribute, AttributedPacket, Interceptor, Packet, StreamInfo, TaggedPacket,
-};
+use rtc::interceptor::{Attribute, AttributedPacket, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
 use rtc::rtp;
-use rtc::sansio::Protocol;
 use rtc::shared::TransportContext;
-use rtc::shared::error::Error;
 use rtc::shared::marshal::MarshalSize;
 
 use super::estimate::{Path, Probe};
+use super::passing::{Out, Step};
 
 /// Packets kept for each stream, by their sequence numbers: over a second at
 /// 4 Mbit/s. A power of two, so that numbers go on over their wrap.
@@ -207,8 +204,6 @@ pub(super) struct Repair {
     budget: Budget,
     filling: Option<Filling>,
     again: VecDeque<Again>,
-    reads: VecDeque<TaggedPacket>,
-    writes: VecDeque<TaggedPacket>,
 }
 
 impl Repair {
@@ -219,12 +214,10 @@ impl Repair {
             budget: Budget::default(),
             filling: None,
             again: VecDeque::new(),
-            reads: VecDeque::new(),
-            writes: VecDeque::new(),
         }
     }
 
-    fn nack(&mut self, now: Instant, nack: &TransportLayerNack) {
+    fn nack(&mut self, now: Instant, nack: &TransportLayerNack, out: &mut Out) {
         let Some(stream) = self.streams.get_mut(&nack.media_ssrc) else {
             return;
         };
@@ -252,7 +245,7 @@ impl Repair {
                 return;
             }
             kept.repeated = Some(now);
-            self.writes.extend(stream.repeat(sequence, now));
+            out.writes.extend(stream.repeat(sequence, now));
             if twice {
                 self.again.push_back(Again {
                     due: now + APART,
@@ -264,7 +257,7 @@ impl Repair {
     }
 
     /// Sends the second of those that are due, as far as there is room for it.
-    fn repeat_again(&mut self, now: Instant) {
+    fn repeat_again(&mut self, now: Instant, out: &mut Out) {
         while self.again.front().is_some_and(|again| again.due <= now)
             && let Some(again) = self.again.pop_front()
         {
@@ -277,7 +270,7 @@ impl Repair {
             let size = kept.packet.payload.len();
             let estimate = self.path.estimate().bits_per_second;
             if self.budget.spend_of_plenty(size, estimate, now) {
-                self.writes.extend(stream.repeat(again.sequence, now));
+                out.writes.extend(stream.repeat(again.sequence, now));
             }
         }
     }
@@ -301,7 +294,7 @@ impl Repair {
     }
 
     /// Fills the path up to what is tried.
-    fn fill(&mut self, now: Instant) {
+    fn fill(&mut self, now: Instant, out: &mut Out) {
         let Some(filling) = self.probe(now) else {
             return;
         };
@@ -326,7 +319,7 @@ impl Repair {
                 let packet = as_rtx(&original, ssrc, payload_type, stream.rtx_sequence);
                 owed -= packet.marshal_size() as f64;
                 sequence = Some(at.wrapping_sub(1));
-                self.writes.push_back(TaggedPacket {
+                out.writes.push_back(TaggedPacket {
                     now,
                     transport: TransportContext::default(),
                     message: AttributedPacket::new(Packet::Rtp(packet)),
@@ -363,30 +356,19 @@ pub(super) fn as_rtx(
     }
 }
 
-impl Protocol<TaggedPacket, TaggedPacket, ()> for Repair {
-    type Rout = TaggedPacket;
-    type Wout = TaggedPacket;
-    type Eout = ();
-    type Error = Error;
-    type Time = Instant;
-
-    fn handle_read(&mut self, packet: TaggedPacket) -> Result<(), Error> {
+impl Step for Repair {
+    fn read(&mut self, packet: TaggedPacket, out: &mut Out) {
         if let Packet::Rtcp(parts) = &packet.message.packet {
             for part in parts {
                 if let Some(nack) = part.as_any().downcast_ref() {
-                    self.nack(packet.now, nack);
+                    self.nack(packet.now, nack, out);
                 }
             }
         }
-        self.reads.push_back(packet);
-        Ok(())
+        out.reads.push_back(packet);
     }
 
-    fn poll_read(&mut self) -> Option<TaggedPacket> {
-        self.reads.pop_front()
-    }
-
-    fn handle_write(&mut self, packet: TaggedPacket) -> Result<(), Error> {
+    fn write(&mut self, packet: TaggedPacket, out: &mut Out) {
         if let Packet::Rtp(rtp) = &packet.message.packet
             && let Some(stream) = self.streams.get_mut(&rtp.header.ssrc)
         {
@@ -396,58 +378,49 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Repair {
         {
             filling.owed -= rtp.marshal_size() as f64;
         }
-        self.writes.push_back(packet);
-        Ok(())
+        out.writes.push_back(packet);
     }
 
-    fn poll_write(&mut self) -> Option<TaggedPacket> {
-        self.writes.pop_front()
+    fn timeout(&mut self, now: Instant, out: &mut Out) {
+        self.fill(now, out);
+        self.repeat_again(now, out);
     }
 
-    fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
-        self.fill(now);
-        self.repeat_again(now);
-        Ok(())
-    }
-
-    fn poll_timeout(&mut self) -> Option<Instant> {
+    fn next_timeout(&self) -> Option<Instant> {
         let filling = self.filling.as_ref();
         let filling = filling.map(|filling| filling.counted + PROBE_TICK);
         let again = self.again.front().map(|again| again.due);
         filling.into_iter().chain(again).min()
     }
-}
 
-impl Interceptor for Repair {
-    fn bind_local_stream(&mut self, info: &StreamInfo) {
-        let repaired = info
+    fn bind(&mut self, stream: &StreamInfo) {
+        let repaired = stream
             .rtcp_feedback
             .iter()
             .any(|f| f.typ == "nack" && f.parameter.is_empty());
         if repaired {
-            if info.ssrc_rtx.is_some() && info.mime_type.starts_with("video/") {
+            if stream.ssrc_rtx.is_some() && stream.mime_type.starts_with("video/") {
                 self.path.can_probe();
             }
-            let rtx = info.ssrc_rtx.zip(info.payload_type_rtx);
-            self.streams.insert(info.ssrc, Stream::new(rtx));
+            let rtx = stream.ssrc_rtx.zip(stream.payload_type_rtx);
+            self.streams.insert(stream.ssrc, Stream::new(rtx));
         }
     }
 
-    fn unbind_local_stream(&mut self, info: &StreamInfo) {
-        self.streams.remove(&info.ssrc);
+    fn unbind(&mut self, stream: &StreamInfo) {
+        self.streams.remove(&stream.ssrc);
     }
-
-    fn bind_remote_stream(&mut self, _: &StreamInfo) {}
-    fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::peer::estimate::Bounds;
+    use crate::peer::passing::Passing;
     use proptest::prelude::*;
-    use rtc::interceptor::RTCPFeedback;
+    use rtc::interceptor::{Interceptor, RTCPFeedback};
     use rtc::rtcp::transport_feedbacks::transport_layer_nack::NackPair;
+    use rtc::sansio::Protocol;
 
     const SSRC: u32 = 7;
     const BOUNDS: Bounds = Bounds {
@@ -463,8 +436,8 @@ mod tests {
         }
     }
 
-    fn repair() -> Repair {
-        let mut repair = Repair::new(Path::new(BOUNDS));
+    fn repair() -> Passing<Repair> {
+        let mut repair = Passing::new(Repair::new(Path::new(BOUNDS)));
         repair.bind_local_stream(&StreamInfo {
             ssrc: SSRC,
             ssrc_rtx: Some(8),
@@ -479,7 +452,7 @@ mod tests {
         repair
     }
 
-    fn send(repair: &mut Repair, sequence: u16, now: Instant) {
+    fn send(repair: &mut Passing<Repair>, sequence: u16, now: Instant) {
         let packet = rtp::Packet {
             header: rtp::header::Header {
                 ssrc: SSRC,
@@ -494,7 +467,7 @@ mod tests {
         while repair.poll_write().is_some() {}
     }
 
-    fn nack(repair: &mut Repair, sequence: u16, now: Instant) -> Vec<rtp::Packet> {
+    fn nack(repair: &mut Passing<Repair>, sequence: u16, now: Instant) -> Vec<rtp::Packet> {
         let nack = TransportLayerNack {
             media_ssrc: SSRC,
             nacks: vec![NackPair {
@@ -576,12 +549,12 @@ mod tests {
         let mut repair = repair();
         let start = Instant::now();
         let ms = Duration::from_millis;
-        repair.path.try_more(800_000, start);
+        repair.step.path.try_more(800_000, start);
         let (mut filled, mut streamed, mut sequences) = (0, 0, Vec::new());
         for tick in 0..800_u64 {
             let now = start + ms(tick);
             if tick.is_multiple_of(100) {
-                repair.path.heard(now);
+                repair.step.path.heard(now);
             }
             // 240 kbit/s of its own.
             if tick.is_multiple_of(33) {
@@ -617,21 +590,21 @@ mod tests {
         assert_eq!(nack(&mut repair, 5, now + REPEAT / 2).len(), 0);
         assert_eq!(nack(&mut repair, 5, now + REPEAT).len(), 1);
         assert_eq!(nack(&mut repair, 6, now).len(), 0);
-        assert_eq!(repair.path.given_up(), None);
+        assert_eq!(repair.step.path.given_up(), None);
         assert_eq!(nack(&mut repair, 5, now + OLDEST.0 * 2).len(), 0);
-        assert_eq!(repair.path.given_up(), Some(now));
+        assert_eq!(repair.step.path.given_up(), Some(now));
     }
 
     #[test]
     fn on_a_path_that_loses_much_a_repetition_is_sent_twice_while_there_is_room() {
         let mut repair = repair();
         let mut now = Instant::now();
-        repair.path.note_loss(0.05);
+        repair.step.path.note_loss(0.05);
         send(&mut repair, 5, now);
         let first = nack(&mut repair, 5, now);
         assert_eq!(first.len(), 1);
         assert_eq!(repair.poll_timeout(), Some(now + APART));
-        let later = |repair: &mut Repair, now| {
+        let later = |repair: &mut Passing<Repair>, now| {
             repair.handle_timeout(now).expect("it takes everything");
             std::iter::from_fn(|| repair.poll_write()).count()
         };

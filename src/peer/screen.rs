@@ -11,10 +11,9 @@
 //! It stands in front of all other interceptors. The datagram itself was read
 //! by the crate by then, which costs as much as it is long.
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
-use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
+use rtc::interceptor::{Packet, TaggedPacket};
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate;
@@ -22,10 +21,9 @@ use rtc::rtcp::receiver_report::ReceiverReport;
 use rtc::rtcp::sender_report::SenderReport;
 use rtc::rtcp::transport_feedbacks::transport_layer_cc::{PacketStatusChunk, TransportLayerCc};
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
-use rtc::sansio::Protocol;
-use rtc::shared::error::Error;
 use tracing::debug;
 
+use super::passing::{Out, Step};
 use crate::bucket::{Bucket, Rate};
 
 /// Numbers that a viewer's RTCP may stand for. A picture of 8 Mbit/s has 900
@@ -74,8 +72,6 @@ fn in_chunk(chunk: &PacketStatusChunk) -> usize {
 pub(super) struct Screen {
     budget: Bucket,
     told: bool,
-    reads: VecDeque<TaggedPacket>,
-    writes: VecDeque<TaggedPacket>,
 }
 
 impl Screen {
@@ -83,8 +79,6 @@ impl Screen {
         Self {
             budget: Bucket::full(NUMBERS, now),
             told: false,
-            reads: VecDeque::new(),
-            writes: VecDeque::new(),
         }
     }
 
@@ -104,45 +98,18 @@ impl Screen {
     }
 }
 
-impl Protocol<TaggedPacket, TaggedPacket, ()> for Screen {
-    type Rout = TaggedPacket;
-    type Wout = TaggedPacket;
-    type Eout = ();
-    type Error = Error;
-    type Time = Instant;
-
-    fn handle_read(&mut self, mut packet: TaggedPacket) -> Result<(), Error> {
+impl Step for Screen {
+    fn read(&mut self, mut packet: TaggedPacket, out: &mut Out) {
         // A viewer is sent to; what they send was not asked for.
         let Packet::Rtcp(parts) = &mut packet.message.packet else {
-            return Ok(());
+            return;
         };
         let now = packet.now;
         parts.retain(|part| self.takes(part.as_ref(), now));
         if !parts.is_empty() {
-            self.reads.push_back(packet);
+            out.reads.push_back(packet);
         }
-        Ok(())
     }
-
-    fn poll_read(&mut self) -> Option<TaggedPacket> {
-        self.reads.pop_front()
-    }
-
-    fn handle_write(&mut self, packet: TaggedPacket) -> Result<(), Error> {
-        self.writes.push_back(packet);
-        Ok(())
-    }
-
-    fn poll_write(&mut self) -> Option<TaggedPacket> {
-        self.writes.pop_front()
-    }
-}
-
-impl Interceptor for Screen {
-    fn bind_local_stream(&mut self, _: &StreamInfo) {}
-    fn unbind_local_stream(&mut self, _: &StreamInfo) {}
-    fn bind_remote_stream(&mut self, _: &StreamInfo) {}
-    fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
 }
 
 #[cfg(test)]
@@ -154,9 +121,11 @@ mod tests {
     use rtc::interceptor::{AttributedPacket, CongestionControlBuilder, Registry, Slot};
     use rtc::rtcp;
     use rtc::rtp;
+    use rtc::sansio::Protocol;
     use rtc::shared::TransportContext;
 
     use crate::peer::estimate::{Bounds, Estimator, Path};
+    use crate::peer::passing::Passing;
 
     fn tagged(packet: Packet, now: Instant) -> TaggedPacket {
         TaggedPacket {
@@ -185,7 +154,7 @@ mod tests {
         rtcp::packet::unmarshal(&mut bytes).ok().map(Packet::Rtcp)
     }
 
-    fn parts(screen: &mut Screen) -> Vec<Box<dyn rtcp::Packet>> {
+    fn parts(screen: &mut Passing<Screen>) -> Vec<Box<dyn rtcp::Packet>> {
         std::iter::from_fn(|| screen.poll_read())
             .flat_map(|p| match p.message.packet {
                 Packet::Rtcp(parts) => parts,
@@ -197,7 +166,7 @@ mod tests {
     #[test]
     fn forty_four_bytes_that_claim_73_719_packets_stop_here() {
         let now = Instant::now();
-        let mut screen = Screen::new(now);
+        let mut screen = Passing::new(Screen::new(now));
         let bomb = read(&bomb()).expect("the crate reads it");
         let Packet::Rtcp(claims) = &bomb else {
             panic!("it is RTCP")
@@ -224,7 +193,7 @@ mod tests {
             )
             .with(
                 Slot::from(crate::peer::engine::SCREEN_SLOT),
-                Screen::new(now),
+                Passing::new(Screen::new(now)),
             )
             .build();
         let began = Instant::now();
@@ -247,7 +216,7 @@ mod tests {
     fn an_honest_viewer_is_never_short() {
         use rtcp::transport_feedbacks::transport_layer_cc::{RunLengthChunk, SymbolTypeTcc};
         let start = Instant::now();
-        let mut screen = Screen::new(start);
+        let mut screen = Passing::new(Screen::new(start));
         let mut passed = 0;
         for n in 0..1_200_u64 {
             let run = RunLengthChunk {
@@ -282,7 +251,7 @@ mod tests {
     #[test]
     fn what_was_not_asked_for_is_dropped() {
         let now = Instant::now();
-        let mut screen = Screen::new(now);
+        let mut screen = Passing::new(Screen::new(now));
         let rtp = Packet::Rtp(rtp::Packet::default());
         screen.handle_read(tagged(rtp, now)).expect("taken");
         let strange: Vec<Box<dyn rtcp::Packet>> = vec![
@@ -330,7 +299,7 @@ mod tests {
             datagrams in prop::collection::vec(prop::collection::vec(part(), 1..6), 1..20),
         ) {
             let now = Instant::now();
-            let mut screen = Screen::new(now);
+            let mut screen = Passing::new(Screen::new(now));
             let mut passed = 0;
             for parts_of in datagrams {
                 let bytes: Vec<u8> = parts_of.concat();
