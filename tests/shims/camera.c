@@ -3,8 +3,8 @@
  * A camera is a plain file, its node, in the folder that CAMERA_SHIM_DIR
  * names, and a folder beside it, NODE.d, that tests/support/shims.rs fills:
  *
- *   modes       a line a mode: FOURCC WIDTH HEIGHT FPS FOLDER; the folder has
- *               the frames, 00000, 00001, …, which are shown round and round
+ *   modes       what it offers, and
+ *   ways        what is odd about its driver: see modes.c
  *   controls    and what they are set to: see controls.c
  *
  * and faults, which last as long as their file is there:
@@ -30,6 +30,7 @@
 #include "camera.h"
 
 #include "controls.h"
+#include "modes.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -46,20 +47,14 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MODES = 32, BUFFERS = 16, PATH = 512, PAGE = 4096 };
-
-struct mode {
-  uint32_t format, width, height, fps;
-  char frames[PATH];
-};
+enum { BUFFERS = 16, PATH = MODE_PATH, PAGE = 4096 };
 
 struct camera {
   int fd, clock;
   int memory[BUFFERS]; /* a memfd a buffer, in the place of a dmabuf */
   char node[PATH];
   struct timespec born; /* of the node, when it was opened */
-  struct mode modes[MODES];
-  int mode_count;
+  struct modes modes;
   struct controls controls;
   const struct mode *mode; /* the one that is set */
   uint32_t buffer_size, buffer_count;
@@ -105,21 +100,6 @@ static bool is_unplugged(const struct camera *camera) {
   return now.st_mtim.tv_sec != camera->born.tv_sec || now.st_mtim.tv_nsec != camera->born.tv_nsec;
 }
 
-static void read_modes(struct camera *camera) {
-  FILE *file = description(camera, "modes", "r");
-  char code[5];
-  if (!file) return;
-  while (camera->mode_count < MODES) {
-    struct mode *mode = &camera->modes[camera->mode_count];
-    if (fscanf(file, "%4s %u %u %u %511s", code, &mode->width, &mode->height, &mode->fps,
-               mode->frames) != 5)
-      break;
-    mode->format = v4l2_fourcc(code[0], code[1], code[2], code[3]);
-    camera->mode_count++;
-  }
-  fclose(file);
-}
-
 /* From now on the clock ticks so many times a second. */
 static void set_clock(const struct camera *camera, uint32_t hertz) {
   long period = 1000000000L / hertz;
@@ -136,15 +116,15 @@ struct camera *camera_open(const char *path, int fd) {
   camera->fd = fd;
   for (int i = 0; i < BUFFERS; i++) camera->memory[i] = -1;
   camera->clock = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-  read_modes(camera);
+  modes_read(&camera->modes, path);
   controls_read(&camera->controls, path);
-  if (camera->clock < 0 || camera->mode_count == 0 || fstat(fd, &node) < 0) {
+  if (camera->clock < 0 || camera->modes.count == 0 || fstat(fd, &node) < 0) {
     camera_close(camera);
     errno = ENODEV;
     return NULL;
   }
   camera->born = node.st_mtim;
-  camera->mode = &camera->modes[0];
+  camera->mode = &camera->modes.list[0];
   /* Who polls has to notice an unplugged camera that does not stream, too. */
   set_clock(camera, 20);
   return camera;
@@ -196,9 +176,9 @@ short camera_events(struct camera *camera) {
 
 /* --- What it is --- */
 
-static int query_capabilities(struct v4l2_capability *answer) {
+static int query_capabilities(const struct camera *camera, struct v4l2_capability *answer) {
   memset(answer, 0, sizeof *answer);
-  strcpy((char *)answer->driver, "uvcvideo");
+  strcpy((char *)answer->driver, camera->modes.ways.driver);
   strcpy((char *)answer->card, "Test Webcam");
   strcpy((char *)answer->bus_info, "usb-0000:00:14.0-1");
   answer->version = 0x060100;
@@ -207,99 +187,7 @@ static int query_capabilities(struct v4l2_capability *answer) {
   return 0;
 }
 
-/* Whether mode `index` is the first of its format, size (and so on). */
-static bool is_first(const struct camera *camera, int index, bool by_size) {
-  const struct mode *mode = &camera->modes[index];
-  for (const struct mode *other = camera->modes; other < mode; other++)
-    if (other->format == mode->format &&
-        (!by_size || (other->width == mode->width && other->height == mode->height)))
-      return false;
-  return true;
-}
-
-static bool is_compressed(uint32_t format) {
-  return format == V4L2_PIX_FMT_MJPEG || format == V4L2_PIX_FMT_H264;
-}
-
-static int enumerate_formats(const struct camera *camera, struct v4l2_fmtdesc *answer) {
-  uint32_t wanted = answer->index;
-  if (answer->type != V4L2_BUF_TYPE_VIDEO_CAPTURE) return fail(EINVAL);
-  for (int i = 0; i < camera->mode_count; i++) {
-    if (!is_first(camera, i, false) || wanted-- > 0) continue;
-    answer->pixelformat = camera->modes[i].format;
-    answer->flags = is_compressed(answer->pixelformat) ? V4L2_FMT_FLAG_COMPRESSED : 0;
-    memset(answer->description, 0, sizeof answer->description);
-    memcpy(answer->description, &answer->pixelformat, 4);
-    return 0;
-  }
-  return fail(EINVAL);
-}
-
-static int enumerate_sizes(const struct camera *camera, struct v4l2_frmsizeenum *answer) {
-  uint32_t wanted = answer->index;
-  for (int i = 0; i < camera->mode_count; i++) {
-    const struct mode *mode = &camera->modes[i];
-    if (mode->format != answer->pixel_format || !is_first(camera, i, true) || wanted-- > 0)
-      continue;
-    answer->type = V4L2_FRMSIZE_TYPE_DISCRETE;
-    answer->discrete.width = mode->width;
-    answer->discrete.height = mode->height;
-    return 0;
-  }
-  return fail(EINVAL);
-}
-
-static int enumerate_rates(const struct camera *camera, struct v4l2_frmivalenum *answer) {
-  uint32_t wanted = answer->index;
-  for (int i = 0; i < camera->mode_count; i++) {
-    const struct mode *mode = &camera->modes[i];
-    if (mode->format != answer->pixel_format || mode->width != answer->width ||
-        mode->height != answer->height || wanted-- > 0)
-      continue;
-    answer->type = V4L2_FRMIVAL_TYPE_DISCRETE;
-    answer->discrete.numerator = 1;
-    answer->discrete.denominator = mode->fps;
-    return 0;
-  }
-  return fail(EINVAL);
-}
-
 /* --- Its mode --- */
-
-static uint32_t image_size(const struct mode *mode) {
-  uint32_t pixels = mode->width * mode->height;
-  return mode->format == V4L2_PIX_FMT_NV12 ? pixels * 3 / 2 : pixels * 2;
-}
-
-static void describe(const struct mode *mode, struct v4l2_pix_format *answer) {
-  memset(answer, 0, sizeof *answer);
-  answer->width = mode->width;
-  answer->height = mode->height;
-  answer->pixelformat = mode->format;
-  answer->field = V4L2_FIELD_NONE;
-  answer->colorspace = V4L2_COLORSPACE_SRGB;
-  answer->sizeimage = image_size(mode);
-  if (mode->format == V4L2_PIX_FMT_YUYV) answer->bytesperline = mode->width * 2;
-  if (mode->format == V4L2_PIX_FMT_NV12) answer->bytesperline = mode->width;
-}
-
-/* The nearest mode: drivers change what they are asked for to what they can. */
-static const struct mode *nearest(const struct camera *camera, uint32_t format, uint32_t width,
-                                  uint32_t height, uint32_t fps) {
-  const struct mode *best = NULL;
-  uint64_t least = UINT64_MAX;
-  for (int i = 0; i < camera->mode_count; i++) {
-    const struct mode *mode = &camera->modes[i];
-    uint64_t distance = mode->format == format ? 0 : 1000000000;
-    distance += 1000 * (uint64_t)(abs((int)(mode->width - width)) + abs((int)(mode->height - height)));
-    distance += fps ? abs((int)(mode->fps - fps)) : 0;
-    if (distance < least) {
-      least = distance;
-      best = mode;
-    }
-  }
-  return best;
-}
 
 /* Buffers are for one open at a time, in all processes. */
 static bool claim(const struct camera *camera) { return flock(camera->fd, LOCK_EX | LOCK_NB) == 0; }
@@ -317,9 +205,9 @@ static int format_ioctl(struct camera *camera, unsigned long request, struct v4l
   const struct v4l2_pix_format *wanted = &format->fmt.pix;
   if (format->type != V4L2_BUF_TYPE_VIDEO_CAPTURE) return fail(EINVAL);
   if (request != VIDIOC_G_FMT)
-    mode = nearest(camera, wanted->pixelformat, wanted->width, wanted->height, 0);
+    mode = modes_nearest(&camera->modes, wanted->pixelformat, wanted->width, wanted->height, 0);
   if (request == VIDIOC_S_FMT && set_mode(camera, mode) < 0) return -1;
-  describe(mode, &format->fmt.pix);
+  modes_describe(&camera->modes, mode, &format->fmt.pix);
   return 0;
 }
 
@@ -327,9 +215,10 @@ static int rate_ioctl(struct camera *camera, unsigned long request, struct v4l2_
   const struct mode *mode = camera->mode;
   struct v4l2_captureparm *capture = &rate->parm.capture;
   if (rate->type != V4L2_BUF_TYPE_VIDEO_CAPTURE) return fail(EINVAL);
+  if (camera->modes.ways.no_parm) return fail(ENOTTY);
   if (request == VIDIOC_S_PARM && capture->timeperframe.numerator > 0) {
     uint32_t fps = capture->timeperframe.denominator / capture->timeperframe.numerator;
-    mode = nearest(camera, mode->format, mode->width, mode->height, fps);
+    mode = modes_nearest(&camera->modes, mode->format, mode->width, mode->height, fps);
     if (mode != camera->mode && set_mode(camera, mode) < 0) return -1;
   }
   memset(capture, 0, sizeof *capture);
@@ -353,7 +242,7 @@ static int request_buffers(struct camera *camera, struct v4l2_requestbuffers *re
   stop(camera);
   free_buffers(camera);
   if (request->count > BUFFERS) request->count = BUFFERS;
-  camera->buffer_size = (image_size(camera->mode) + PAGE - 1) & ~(uint32_t)(PAGE - 1);
+  camera->buffer_size = (mode_image_size(camera->mode) + PAGE - 1) & ~(uint32_t)(PAGE - 1);
   request->capabilities = V4L2_BUF_CAP_SUPPORTS_MMAP;
   if (request->count == 0) {
     release(camera);
@@ -490,10 +379,10 @@ int camera_ioctl(struct camera *camera, unsigned long request, void *argument) {
     return fail(ENODEV);
   }
   switch ((uint32_t)request) {
-  case VIDIOC_QUERYCAP: return query_capabilities(argument);
-  case VIDIOC_ENUM_FMT: return enumerate_formats(camera, argument);
-  case VIDIOC_ENUM_FRAMESIZES: return enumerate_sizes(camera, argument);
-  case VIDIOC_ENUM_FRAMEINTERVALS: return enumerate_rates(camera, argument);
+  case VIDIOC_QUERYCAP: return query_capabilities(camera, argument);
+  case VIDIOC_ENUM_FMT: return modes_enumerate_formats(&camera->modes, argument);
+  case VIDIOC_ENUM_FRAMESIZES: return modes_enumerate_sizes(&camera->modes, argument);
+  case VIDIOC_ENUM_FRAMEINTERVALS: return modes_enumerate_rates(&camera->modes, argument);
   case VIDIOC_G_FMT:
   case VIDIOC_S_FMT:
   case VIDIOC_TRY_FMT: return format_ioctl(camera, (uint32_t)request, argument);
@@ -505,10 +394,16 @@ int camera_ioctl(struct camera *camera, unsigned long request, void *argument) {
     memset(input, 0, sizeof *input);
     strcpy((char *)input->name, "Camera 1");
     input->type = V4L2_INPUT_TYPE_CAMERA;
+    input->std = camera->modes.ways.standard;
+    if (input->std) input->capabilities = V4L2_IN_CAP_STD;
     return 0;
   }
   case VIDIOC_G_INPUT: *(int *)argument = 0; return 0;
   case VIDIOC_S_INPUT: return *(int *)argument == 0 ? 0 : fail(EINVAL);
+  case VIDIOC_ENUMSTD:
+  case VIDIOC_G_STD:
+  case VIDIOC_QUERYSTD:
+  case VIDIOC_S_STD: return modes_standard_ioctl(&camera->modes, request, argument);
   case VIDIOC_REQBUFS: return request_buffers(camera, argument);
   case VIDIOC_QUERYBUF:
     if (buffer->index >= camera->buffer_count) return fail(EINVAL);

@@ -141,6 +141,13 @@ impl FakeCamera {
         self
     }
 
+    /// What is odd about its driver: a line of tests/shims/modes.c each.
+    pub fn with_ways(self, ways: &[&str]) -> Self {
+        let lines: String = ways.iter().map(|way| format!("{way}\n")).collect();
+        self.write("ways", &lines);
+        self
+    }
+
     /// Its bus has no room for this mode.
     pub fn no_space_for(&self, format: Format, width: u32, height: u32) {
         let line = format!("{} {width} {height}\n", format.code());
@@ -355,8 +362,9 @@ fn shared_object(name: &str, sources: &[&str], headers: &[&str], libraries: &[&s
 }
 
 fn preload() -> PathBuf {
-    let sources = ["preload.c", "camera.c", "controls.c"];
-    shared_object("camera.so", &sources, &["camera.h", "controls.h"], &[])
+    let sources = ["preload.c", "camera.c", "controls.c", "modes.c"];
+    let headers = ["camera.h", "controls.h", "modes.h"];
+    shared_object("camera.so", &sources, &headers, &[])
 }
 
 fn plugin() -> PathBuf {
