@@ -6,6 +6,7 @@
 //! * [`sound`] lists sound servers, shared PCMs and cards.
 //! * [`report`] puts all of it into words, for `camera-agent devices`.
 
+mod frames;
 pub mod libcamera;
 pub mod report;
 pub mod sound;
