@@ -145,6 +145,7 @@ fn cost(webcam: &Camera, fourcc: &'static str, raw: &str, coder: &str) -> Cost {
                 width: 1280,
                 height: 720,
                 rate: (FPS, 1),
+                ..Mode::default()
             }],
             ..webcam.clone()
         }],

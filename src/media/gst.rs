@@ -48,18 +48,20 @@ pub fn plan_picture(
     formats: &[Text],
     learned: &Learned,
 ) -> Result<PicturePlan, MediaError> {
-    let cameras = match config.source {
+    let mut cameras = match config.source {
         VideoSource::V4l2 => discovery::cameras(config).cameras,
         VideoSource::Test | VideoSource::Custom => Vec::new(),
     };
-    let with = |learned: &Learned| {
+    let mut with = |learned: &Learned| {
         let circumstances = Circumstances {
             formats,
             memory: learned.memory(),
             pass_through: learned.pass_through(),
             skip_modes: learned.skip_modes(),
         };
-        plan::picture(config, &cameras, &circumstances)
+        discovery::plan_with_driver(&mut cameras, |cameras| {
+            plan::picture(config, cameras, &circumstances)
+        })
     };
     let mut plan = with(learned)?;
     if !learned.is_about(plan.node.as_deref()) {

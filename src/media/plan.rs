@@ -123,7 +123,7 @@ pub fn picture(
                     let remedy = "plug it into another socket, or unplug what shares the bus";
                     failed(camera, format!("{NO_MODE_LEFT}; {remedy}"))
                 })?;
-            Ok(of_camera(camera, &choice, circumstances))
+            Ok(of_camera(camera, config, &choice, circumstances))
         }
         VideoSource::Test => Ok(PicturePlan {
             what: "test picture".into(),
@@ -262,18 +262,14 @@ fn failed(camera: &Camera, problem: String) -> MediaError {
     }
 }
 
-fn of_camera(camera: &Camera, choice: &Choice, circumstances: &Circumstances) -> PicturePlan {
+fn of_camera(
+    camera: &Camera,
+    config: &VideoConfig,
+    choice: &Choice,
+    circumstances: &Circumstances,
+) -> PicturePlan {
     let mode = &choice.mode;
-    let mut caps = match choice.coding {
-        Coding::Raw(format) => format!("video/x-raw,format={format}"),
-        Coding::Jpeg => "image/jpeg".to_owned(),
-        Coding::H264 => "video/x-h264".to_owned(),
-    };
-    caps.push_str(&format!(",width={},height={}", mode.width, mode.height));
-    // v4l2src counts a bridge's rate from the timings itself, to the digit.
-    if camera.kind != CameraKind::Hdmi {
-        caps.push_str(&format!(",framerate={}/{}", mode.rate.0, mode.rate.1));
-    }
+    let caps = caps(camera, config, choice);
     let source = match camera.kind {
         CameraKind::V4l2 | CameraKind::Hdmi => {
             // A handle is worth it only where nothing reads the picture on
@@ -316,15 +312,24 @@ fn of_camera(camera: &Camera, choice: &Choice, circumstances: &Circumstances) ->
     } else {
         ",pixel-aspect-ratio=1/1"
     };
+    // H.264 of fields is none that browsers play.
+    let weave = if mode.interlaced {
+        "deinterlace fields=top ! "
+    } else {
+        ""
+    };
     let to_raw = format!(
         "{scale}videoconvert ! video/x-raw,format={format},width={width},height={height}{pin}"
     );
     let (steps, carries) = match (choice.work, choice.coding) {
         (Work::PassThrough, _) => (H264_UNITS.to_owned(), Carries::H264),
         (Work::None, _) => (limit, Carries::Raw(format)),
-        (_, Coding::Raw(_)) => (format!("{NEWEST} ! {limit}{to_raw}"), Carries::Raw(format)),
+        (_, Coding::Raw(_)) => (
+            format!("{NEWEST} ! {limit}{weave}{to_raw}"),
+            Carries::Raw(format),
+        ),
         (_, Coding::Jpeg) => (
-            format!("{NEWEST} ! {limit}jpegdec ! {to_raw}"),
+            format!("{NEWEST} ! {limit}jpegdec ! {weave}{to_raw}"),
             Carries::Raw(format),
         ),
         (_, Coding::H264) => (
@@ -347,6 +352,28 @@ fn of_camera(camera: &Camera, choice: &Choice, circumstances: &Circumstances) ->
             .unwrap_or_else(|| mode.rate.0.div_ceil(mode.rate.1.max(1)).max(1)),
         size: choice.size,
         reason: choice.reason.clone(),
+    }
+}
+
+/// The caps that a camera is set to.
+fn caps(camera: &Camera, config: &VideoConfig, choice: &Choice) -> String {
+    let mode = &choice.mode;
+    let (kind, format) = match choice.coding {
+        Coding::Raw(format) => ("video/x-raw", format!(",format={format}")),
+        Coding::Jpeg => ("image/jpeg", String::new()),
+        Coding::H264 => ("video/x-h264", String::new()),
+    };
+    let (n, d) = mode.rate;
+    let set = format!("{kind}{format},width={},height={}", mode.width, mode.height);
+    if camera.kind == CameraKind::Hdmi {
+        // v4l2src counts a bridge's rate from the timings itself, to the digit.
+        set
+    } else if mode.unlisted_rate {
+        // Of all that its driver may take; encoders want a number.
+        let most = config.fps.max(n.div_ceil(d.max(1)));
+        format!("{set},framerate=[0/1,{most}/1] ! capssetter caps={kind},framerate={n}/{d}")
+    } else {
+        format!("{set},framerate={n}/{d}")
     }
 }
 

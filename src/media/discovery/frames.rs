@@ -1,8 +1,10 @@
 //! Sizes and rates of a format, of what its driver says of them.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
-use super::Wish;
+use super::video4linux::{buffer_type, fourcc};
+use super::{Camera, CameraKind, Mode, Wish};
 use crate::media::v4l2::{Interval, Node, Size, reduced};
 
 /// More than vivid has; a device that makes up modes must not fill memory, nor
@@ -20,23 +22,90 @@ const USUAL_SIZES: &[(u32, u32)] = &[
 ];
 
 /// Every size and rate of a format, once.
-pub(super) fn frames(node: &Node, format: u32, wish: Wish) -> Vec<(u32, u32, (u32, u32))> {
+pub(super) fn modes(
+    (node, driver): (&Node, &str),
+    buffer_type: u32,
+    format: u32,
+    wish: Wish,
+) -> Vec<Mode> {
     let sizes = node.sizes(format);
-    let sizes = sizes.into_iter().flat_map(|size| sizes_of(size, wish));
+    let mut sizes: Vec<_> = sizes
+        .into_iter()
+        .flat_map(|size| sizes_of(size, wish))
+        .collect();
+    let given = |size| {
+        let given = node.try_format(buffer_type, format, size);
+        given.ok().filter(|given| given.fourcc == format)
+    };
+    let interlaced = if sizes.is_empty() {
+        // stk1160, usbtv and sun6i-csi enumerate nothing; they have a size.
+        let given = given((wish.width, wish.height));
+        sizes.extend(given.map(|given| (given.width, given.height)));
+        given.is_some_and(|given| given.interlaced)
+    } else if driver == UVC {
+        false
+    } else {
+        let largest = sizes.iter().copied().max_by_key(|(_, height)| *height);
+        largest
+            .and_then(given)
+            .is_some_and(|given| given.interlaced)
+    };
+    let fourcc = fourcc(format);
     let mut seen = BTreeSet::new();
-    let mut frames = Vec::new();
+    let mut modes = Vec::new();
     for (width, height) in sizes {
-        for rate in rates(&node.intervals(format, (width, height)), wish) {
-            if seen.insert((width, height, rate)) {
-                frames.push((width, height, rate));
-            }
+        let mut rates = rates(&node.intervals(format, (width, height)), wish);
+        let unlisted_rate = rates.is_empty();
+        if unlisted_rate {
+            rates.push(node.rate(buffer_type).unwrap_or(USUAL_RATE));
         }
-        if frames.len() >= MOST_MODES {
+        let rates = rates.into_iter();
+        modes.extend(
+            rates
+                .filter(|rate| seen.insert((width, height, *rate)))
+                .map(|rate| Mode {
+                    fourcc: fourcc.clone(),
+                    width,
+                    height,
+                    rate,
+                    unlisted_rate,
+                    interlaced,
+                }),
+        );
+        if modes.len() >= MOST_MODES {
             break;
         }
     }
-    frames
+    modes
 }
+
+/// What the driver makes of a mode, where that is another size: some list what
+/// they do not have.
+pub(super) fn adjusted(camera: &Camera, mode: &Mode) -> Option<Mode> {
+    // It has what it lists, and each question is one to the camera over USB.
+    if camera.kind != CameraKind::V4l2 || camera.driver == UVC {
+        return None;
+    }
+    let node = Node::open(Path::new(&camera.device)).ok()?;
+    let buffer_type = buffer_type(&node.capability().ok()?)?;
+    let mut formats = node.formats(buffer_type).into_iter();
+    let format = formats.find(|format| fourcc(*format) == mode.fourcc)?;
+    let size = (mode.width, mode.height);
+    let given = node.try_format(buffer_type, format, size).ok()?;
+    let is_other = given.fourcc == format && (given.width, given.height) != size;
+    is_other.then(|| Mode {
+        width: given.width,
+        height: given.height,
+        interlaced: given.interlaced,
+        ..mode.clone()
+    })
+}
+
+/// USB cameras; they have no fields.
+const UVC: &str = "uvcvideo";
+
+/// Where a driver does not say.
+const USUAL_RATE: (u32, u32) = (30, 1);
 
 fn sizes_of(size: Size, wish: Wish) -> Vec<(u32, u32)> {
     let (width, height) = match size {
@@ -57,12 +126,13 @@ fn sizes_of(size: Size, wish: Wish) -> Vec<(u32, u32)> {
     sizes
 }
 
-/// Frames a second of frame intervals; 30 where a driver does not say.
+/// Frames a second of frame intervals; nothing where they make no sense.
 fn rates(intervals: &[Interval], wish: Wish) -> Vec<(u32, u32)> {
     let mut rates = Vec::new();
     for interval in intervals {
         match *interval {
             Interval::Discrete(numerator, denominator) => rates.push((denominator, numerator)),
+            Interval::Range((0, _) | (_, 0), _) | Interval::Range(_, (0, _) | (_, 0)) => {}
             Interval::Range(shortest, longest) => {
                 let (slowest, fastest) = ((longest.1, longest.0), (shortest.1, shortest.0));
                 rates.push(fastest);
@@ -84,9 +154,6 @@ fn rates(intervals: &[Interval], wish: Wish) -> Vec<(u32, u32)> {
     rates.retain(|(n, d)| *n > 0 && *d > 0);
     let mut rates: Vec<_> = rates.into_iter().map(|(n, d)| reduced(n, d)).collect();
     rates.dedup();
-    if rates.is_empty() {
-        rates.push((30, 1));
-    }
     rates
 }
 
@@ -124,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_are_intervals_upside_down_and_never_nothing() {
+    fn rates_are_intervals_upside_down_where_they_make_sense() {
         let rates = |intervals: &[Interval]| rates(intervals, WISH);
         assert_eq!(
             rates(&[Interval::Discrete(1, 30), Interval::Discrete(1001, 15_000)]),
@@ -135,7 +202,14 @@ mod tests {
             [(60, 1), (25, 1), (30, 1)]
         );
         assert_eq!(rates(&[Interval::Range((1, 10), (1, 5))]), [(10, 1)]);
-        assert_eq!(rates(&[Interval::Discrete(0, 30)]), [(30, 1)]);
-        assert_eq!(rates(&[]), [(30, 1)]);
+        for nothing in [
+            Interval::Discrete(0, 30),
+            Interval::Discrete(30, 0),
+            Interval::Range((0, 1), (1, 5)),
+            Interval::Range((1, 30), (1, 0)),
+        ] {
+            assert_eq!(rates(&[nothing]), [], "{nothing:?}");
+        }
+        assert_eq!(rates(&[]), []);
     }
 }

@@ -81,6 +81,7 @@ fn modes(caps: &gst::Caps, wish: Wish) -> Vec<Mode> {
                     width,
                     height,
                     rate: (wish.fps, 1),
+                    ..Mode::default()
                 };
                 if !modes.contains(&mode) && modes.len() < MOST {
                     modes.push(mode);

@@ -16,6 +16,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::MediaError;
+use super::plan::PicturePlan;
 use crate::config::VideoConfig;
 
 /// A camera: something that captures pictures.
@@ -99,7 +101,7 @@ pub enum Signal {
 }
 
 /// One format, size and frame rate.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mode {
     /// The V4L2 pixel format's four characters (kernel doc:
@@ -111,6 +113,13 @@ pub struct Mode {
     pub height: u32,
     /// Frames a second, as numerator and denominator.
     pub rate: (u32, u32),
+    /// The driver lists no rates, or none that make sense: `rate` is what it
+    /// runs at now, or a guess, and is not asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unlisted_rate: bool,
+    /// Two fields are woven into each picture, as analogue capture sticks do.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub interlaced: bool,
 }
 
 /// A control of a camera (kernel doc: userspace-api/media/v4l/control).
@@ -223,6 +232,48 @@ pub fn cameras(config: &VideoConfig) -> Cameras {
     let mut found = Cameras::default();
     video4linux::add_named(&mut found, &config.device, Wish::from(config));
     found
+}
+
+/// Plans, asks the camera's driver what it makes of the mode, and plans again
+/// where that is something else.
+///
+/// # Errors
+///
+/// Those of `plan`.
+pub fn plan_with_driver(
+    cameras: &mut [Camera],
+    plan: impl Fn(&[Camera]) -> Result<PicturePlan, MediaError>,
+) -> Result<PicturePlan, MediaError> {
+    /// Sizes that may be untrue; an honest driver has none.
+    const UNTRUE: usize = 8;
+    for _ in 0..UNTRUE {
+        let made = plan(cameras)?;
+        let node = made.node.as_deref().unwrap_or_default();
+        let camera = cameras.iter_mut().find(|camera| camera.is(node));
+        let (Some(camera), Some(mode)) = (camera, &made.mode) else {
+            return Ok(made);
+        };
+        let Some(true_mode) = frames::adjusted(camera, mode) else {
+            return Ok(made);
+        };
+        correct(&mut camera.modes, mode, &true_mode);
+    }
+    plan(cameras)
+}
+
+/// Puts the true size in the place of one that is not.
+fn correct(modes: &mut Vec<Mode>, untrue: &Mode, given: &Mode) {
+    let is = |mode: &Mode, like: &Mode| {
+        (&mode.fourcc, mode.width, mode.height) == (&like.fourcc, like.width, like.height)
+    };
+    if modes.iter().any(|mode| is(mode, given)) {
+        modes.retain(|mode| !is(mode, untrue));
+        return;
+    }
+    for mode in modes.iter_mut().filter(|mode| is(mode, untrue)) {
+        (mode.width, mode.height) = (given.width, given.height);
+        mode.interlaced = given.interlaced;
+    }
 }
 
 /// Every camera, and the one that the configuration names, listed in `/dev` or

@@ -393,6 +393,7 @@ mod tests {
             width,
             height,
             rate: (rate, 1),
+            ..Mode::default()
         }
     }
 

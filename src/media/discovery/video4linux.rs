@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use v4l::v4l_sys as sys;
 
-use super::frames::{MOST_MODES, frames};
+use super::frames::{self, MOST_MODES};
 use super::{Camera, CameraKind, Cameras, Mode, OtherNode, Signal, Wish};
 use crate::media::v4l2::{Capability, Node};
 
@@ -137,22 +137,27 @@ fn camera(
     let signal = node.signal();
     let mut modes = Vec::new();
     for format in node.formats(buffer_type) {
-        let frames = match signal {
+        match signal {
             // What comes in is what goes out.
             Some(Signal::Present {
                 width,
                 height,
                 rate,
-            }) => vec![(width, height, rate)],
-            Some(_) => Vec::new(),
-            None => frames(node, format, wish),
-        };
-        modes.extend(frames.into_iter().map(|(width, height, rate)| Mode {
-            fourcc: fourcc(format),
-            width,
-            height,
-            rate,
-        }));
+            }) => modes.push(Mode {
+                fourcc: fourcc(format),
+                width,
+                height,
+                rate,
+                ..Mode::default()
+            }),
+            Some(_) => {}
+            None => modes.extend(frames::modes(
+                (node, &capability.driver),
+                buffer_type,
+                format,
+                wish,
+            )),
+        }
         if modes.len() >= MOST_MODES {
             break;
         }
@@ -311,8 +316,16 @@ fn classify(capability: &Capability) -> Class {
     other("not for pictures", "it neither captures nor shows pictures")
 }
 
+/// The buffer type of a node that captures.
+pub(super) fn buffer_type(capability: &Capability) -> Option<u32> {
+    match classify(capability) {
+        Class::Capture { buffer_type } => Some(buffer_type),
+        Class::Other { .. } => None,
+    }
+}
+
 /// Four characters; the kernel marks big-endian variants in the highest bit.
-fn fourcc(format: u32) -> String {
+pub(super) fn fourcc(format: u32) -> String {
     let bytes = (format & !(1 << 31)).to_le_bytes();
     let text: String = bytes
         .iter()

@@ -132,6 +132,7 @@ pub(super) fn after_refusals(mut choices: Vec<Choice>, refusals: usize) -> Optio
             width,
             height,
             rate,
+            ..
         } = &choice.mode;
         choice.reason = format!(
             "{width}×{height} {fourcc} {} fps: the USB bus had no room for what was better",
@@ -201,6 +202,9 @@ impl<'a> Candidate<'a> {
             return None;
         }
         let work = match *coding {
+            Coding::Raw(format) if takes(circumstances.formats, format) && mode.interlaced => {
+                Work::Rearrange
+            }
             Coding::Raw(format) if takes(circumstances.formats, format) => Work::None,
             Coding::Raw(format) if is_420(format) => Work::Rearrange,
             Coding::Raw("RGB" | "BGR" | "BGRx" | "RGBx") => Work::Recolour,
@@ -351,7 +355,12 @@ impl<'a> Candidate<'a> {
         if let Some(fps) = drop_to {
             clauses.push(format!("thinned out to {fps} fps"));
         }
-        if self.is_slow(config) {
+        if mode.interlaced {
+            clauses.push("of its two fields one is shown".into());
+        }
+        if mode.unlisted_rate {
+            clauses.push("its driver lists no rates".into());
+        } else if self.is_slow(config) {
             clauses.push(format!("no mode reaches {} fps", config.fps));
         }
         format!(

@@ -252,6 +252,7 @@ fn the_steps_give_what_the_tee_is_said_to_carry() {
             width,
             height,
             rate: (rate, 1),
+            ..Mode::default()
         }]);
         let plan = picture(&config, &[camera], &circumstances(&formats)).expect("a plan");
         let (_, steps) = plan.description.split_once(" ! ").expect("a source");
@@ -328,6 +329,7 @@ fn mode(fourcc: &str, width: u32, height: u32, rate: u32) -> Mode {
         width,
         height,
         rate: (rate, 1),
+        ..Mode::default()
     }
 }
 
@@ -543,6 +545,7 @@ fn any_mode() -> impl Strategy<Value = Mode> {
             width,
             height,
             rate: (numerator, denominator),
+            ..Mode::default()
         })
 }
 

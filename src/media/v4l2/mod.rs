@@ -17,6 +17,7 @@
 )]
 
 mod control;
+mod format;
 mod timings;
 
 use std::fs::{File, OpenOptions};
@@ -298,6 +299,10 @@ macro_rules! requests {
 requests! {
     QueryCapability(sys::v4l2_capability) = vidioc::VIDIOC_QUERYCAP;
     EnumFormat(sys::v4l2_fmtdesc) = vidioc::VIDIOC_ENUM_FMT;
+    TryFormat(sys::v4l2_format) = vidioc::VIDIOC_TRY_FMT;
+    CurrentFormat(sys::v4l2_format) = vidioc::VIDIOC_G_FMT;
+    Parameters(sys::v4l2_streamparm) = vidioc::VIDIOC_G_PARM;
+    CurrentStandard(sys::v4l2_std_id) = vidioc::VIDIOC_G_STD;
     EnumSize(sys::v4l2_frmsizeenum) = vidioc::VIDIOC_ENUM_FRAMESIZES;
     EnumInterval(sys::v4l2_frmivalenum) = vidioc::VIDIOC_ENUM_FRAMEINTERVALS;
     GetInput(std::os::raw::c_int) = vidioc::VIDIOC_G_INPUT;
@@ -310,7 +315,8 @@ requests! {
     SetTimings(sys::v4l2_dv_timings) = SET_DV_TIMINGS;
 }
 
-/// Structures of the kernel's interface that are all numbers.
+/// Structures of the kernel's interface that are all numbers, and pointers that
+/// may be null.
 trait Plain {}
 
 macro_rules! plain {
@@ -319,11 +325,12 @@ macro_rules! plain {
 
 plain! {
     v4l2_capability v4l2_fmtdesc v4l2_frmsizeenum v4l2_frmivalenum v4l2_input
-    v4l2_query_ext_ctrl v4l2_querymenu v4l2_dv_timings
+    v4l2_query_ext_ctrl v4l2_querymenu v4l2_dv_timings v4l2_format v4l2_pix_format
+    v4l2_pix_format_mplane v4l2_streamparm
 }
 
 fn zeroed<T: Plain>() -> T {
-    // SAFETY: `Plain` holds only structures and unions of integers, for which
+    // SAFETY: `Plain` holds only structures and unions of integers and raw pointers, for which
     // all zero is a value; reserved fields must be zero.
     unsafe { std::mem::zeroed() }
 }
