@@ -78,7 +78,10 @@ async fn a_driver_that_says_little_or_nonsense_gives_a_picture_at_once() {
             ],
         ),
         (Format::Nv12, &["driver sun6i-csi", "sizes-error 22"]),
-        (Format::Nv12, &["driver sun6i-csi", "sizes-error 22", "no-parm"]),
+        (
+            Format::Nv12,
+            &["driver sun6i-csi", "sizes-error 22", "no-parm"],
+        ),
         (Format::Mjpg, &["interval 0/30"]),
         (Format::Yuyv, &["interval 30/0"]),
         (Format::Mjpg422, &["rates-error 25"]),
@@ -91,7 +94,12 @@ async fn a_driver_that_says_little_or_nonsense_gives_a_picture_at_once() {
             let scene = Scene::open(camera, X264).await;
             let what = format!("{format:?} {ways:?}");
             scene.flows(&what).await;
-            assert_eq!(scene.device.warnings(), 0, "{what}: {:?}", scene.device.log());
+            assert_eq!(
+                scene.device.warnings(),
+                0,
+                "{what}: {:?}",
+                scene.device.log()
+            );
         });
         futures_util::future::join_all(scenes).await;
     }

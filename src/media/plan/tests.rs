@@ -8,6 +8,8 @@ use proptest::prelude::*;
 use serde::Deserialize;
 
 use super::*;
+use crate::config::{AudioConfig, AudioSource};
+use crate::media::discovery::{Microphone, MicrophoneKind};
 use crate::media::encoder::table;
 
 /// Rows that fixtures name and the table does not have. Whoever adds one is
