@@ -126,6 +126,19 @@ pub enum VideoSource {
     Custom,
 }
 
+/// How a picture is mirrored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Flip {
+    /// It is not.
+    #[default]
+    None,
+    /// Left is right, as in a mirror.
+    Horizontal,
+    /// Up is down.
+    Vertical,
+}
+
 /// What a control of the camera is to be set to.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(
@@ -170,6 +183,11 @@ pub struct VideoConfig {
     pub height: u32,
     /// Frames a second, 1 to 60.
     pub fps: u32,
+    /// Degrees that the picture is turned clockwise: 0, 90, 180 or 270. Width
+    /// and height are those of before.
+    pub rotate: u32,
+    /// How it is mirrored, when it is turned.
+    pub flip: Flip,
     /// Encoder target, 100 to 20000 kbit/s.
     pub bitrate_kbps: u32,
     /// Id of a row of the encoder table, or `auto`.
@@ -188,7 +206,8 @@ pub struct VideoConfig {
 #[serde(deny_unknown_fields)]
 pub struct TierConfig {
     /// Picture height in pixels, even, 90 to 2160; the width follows from the
-    /// picture's shape. A tier that is not lower than the picture is left out.
+    /// picture's shape. Of an upright picture it is the width. A tier that is
+    /// not clearly smaller than the picture is left out.
     pub height: u32,
     /// The most that its encoder aims at, 100 to 20000 kbit/s.
     pub bitrate_kbps: u32,
@@ -204,6 +223,8 @@ impl Default for VideoConfig {
             width: 1280,
             height: 720,
             fps: 30,
+            rotate: 0,
+            flip: Flip::None,
             bitrate_kbps: 2000,
             encoder: "auto".into(),
             controls: BTreeMap::new(),
@@ -217,11 +238,25 @@ impl Default for VideoConfig {
 }
 
 impl VideoConfig {
-    /// The tiers that are clearly smaller than the picture.
-    pub fn smaller_tiers(&self) -> impl Iterator<Item = &TierConfig> {
+    /// The tiers that are clearly smaller than a picture of so many lines.
+    pub fn smaller_tiers(&self, height: u32) -> impl Iterator<Item = &TierConfig> {
         self.tiers
             .iter()
-            .filter(|tier| tier.height * 5 <= self.height * 4)
+            .filter(move |tier| tier.height * 5 <= height * 4)
+    }
+
+    /// Width and height of a picture of this size when it is turned.
+    pub fn turned(&self, (width, height): (u32, u32)) -> (u32, u32) {
+        match self.rotate {
+            90 | 270 => (height, width),
+            _ => (width, height),
+        }
+    }
+
+    /// Width and height of what viewers see, where the source has the
+    /// configured size.
+    pub fn shown_size(&self) -> (u32, u32) {
+        self.turned((self.width, self.height))
     }
 
     /// Takes another source than the file's; a description goes with its own.
@@ -439,6 +474,10 @@ impl Config {
             );
         }
         range("video.fps", video.fps, 1, 60)?;
+        if ![0, 90, 180, 270].contains(&video.rotate) {
+            let problem = format!("{} is none of 0, 90, 180 and 270 degrees", video.rotate);
+            return bad("video.rotate", problem);
+        }
         range("video.bitrate_kbps", video.bitrate_kbps, 100, 20_000)?;
         if video.tiers.len() > MOST_TIERS {
             return bad(

@@ -102,23 +102,27 @@ fn media(config: &Config, led: &Led) -> Result<Media, StartError> {
         profile = %profile.map(|p| p.to_string()).unwrap_or_default(),
         "encoder"
     );
+    let mut whole = config.video.shown_size();
     if config.video.source == VideoSource::V4l2 {
         // To look at a camera is to open its node.
         let plan = led.light().and_then(|_lit| {
             gst::plan_picture(&config.video, &found.encoder.formats, &Learned::default())
         });
         match plan {
-            Ok(plan) => info!("{}: {}", plan.what, plan.reason),
+            Ok(plan) => {
+                info!("{}: {}", plan.what, plan.reason);
+                whole = plan.size;
+            }
             Err(error) => warn!(%error, "callers will see no picture until this is mended"),
         }
     }
-    let size = plan::tier_size(&config.video, whole(config), 1);
+    let size = plan::tier_size(&config.video, whole, 1);
     let beside = encoders.beside_best(VideoCodec::H264, size);
     if let Err(error) = &beside {
         info!(%error, "there are no smaller pictures");
     }
     let floor = found.encoder.rate_range.0;
-    let qualities = Settings::of(config, floor, beside.is_ok());
+    let qualities = Settings::of(config, whole, floor, beside.is_ok());
     try_others(encoders.clone(), found.encoder.id.to_string());
     let source = GstSource::new(
         config.video.clone(),
@@ -195,10 +199,6 @@ fn try_others(encoders: Arc<Encoders>, first: String) {
     }
 }
 
-fn whole(config: &Config) -> (u32, u32) {
-    (config.video.width, config.video.height)
-}
-
 /// A device, ready to run.
 pub struct Daemon {
     config: Config,
@@ -237,7 +237,7 @@ impl Daemon {
         source: Box<dyn Source>,
         profile: Option<ProfileLevelId>,
     ) -> Result<Self, StartError> {
-        let qualities = Settings::of(config, 0, true);
+        let qualities = Settings::of(config, config.video.shown_size(), 0, true);
         Self::assemble(config, source, profile, qualities)
     }
 

@@ -119,7 +119,10 @@ fn device(config: &Config, encoders: Arc<Encoders>) -> Result<Device, String> {
     // Secrets that cannot be read are the configuration's finding.
     let ice = IceServers::load(&config.ice).unwrap_or_default();
     let with_audio = config.audio.source != AudioSource::None;
-    let quality = Quality::new(hub.clone(), Settings::of(config, 0, false));
+    let quality = Quality::new(
+        hub.clone(),
+        Settings::of(config, config.video.shown_size(), 0, false),
+    );
     let controls = Vec::new();
     let peers = Peers::new(hub.clone(), quality, with_audio, controls, ice, true, tell)
         .map_err(|e| e.to_string())?;

@@ -2,8 +2,8 @@
 //!
 //! * Buffers that are shared with the encoder (dmabuf) do not work with every
 //!   driver that offers them: after a failure they are copied.
-//! * A mode that the bus has no room for (ENOSPC when streaming starts) is
-//!   skipped.
+//! * A mode that the bus has no room for (ENOSPC when streaming starts), or that
+//!   the driver lists and does not have, is skipped.
 //! * A camera's own H.264 is passed through only when its key frames were seen
 //!   to come often enough, since nobody can ask a UVC camera for one.
 
@@ -66,8 +66,15 @@ impl Learned {
     /// there was none. `shared` says that buffers were.
     pub fn failed(&mut self, words: &str, after: Option<Duration>, shared: bool) {
         let at_start = after.is_none();
-        // The kernel's words for ENOSPC.
-        if at_start && words.contains("No space left on device") {
+        // The kernel's words for ENOSPC, and v4l2src's for a mode that its driver
+        // does not take after all.
+        let refusals = [
+            "No space left on device",
+            "cannot capture at",
+            "does not support progressive",
+            "reason not-negotiated",
+        ];
+        if at_start && refusals.iter().any(|refusal| words.contains(refusal)) {
             self.skip_modes += 1;
         } else if shared && after.is_none_or(|after| after < SUSPECT) {
             self.copies = true;
@@ -151,6 +158,19 @@ mod tests {
         assert!(learned.out_of_modes());
         assert_eq!(learned.skip_modes(), 0);
         assert!(!learned.out_of_modes());
+    }
+
+    #[test]
+    fn a_mode_that_a_driver_lists_and_does_not_take_is_skipped() {
+        for words in [
+            "Device '/dev/video0' cannot capture at 640x480 (but device returned size 320x240)",
+            "Internal data stream error. (streaming stopped, reason not-negotiated (-4))",
+        ] {
+            let mut learned = Learned::default();
+            learned.failed(words, None, true);
+            assert_eq!(learned.skip_modes(), 1, "{words}");
+            assert_eq!(learned.memory(), Memory::Dmabuf, "not its fault: {words}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! Which mode of a camera is taken is decided in `modes`.
 
 mod modes;
+mod sizes;
 mod sound;
 
 use std::borrow::Cow;
@@ -17,6 +18,7 @@ use crate::sdp::VideoCodec;
 use modes::{Choice, Coding, Work};
 
 pub use modes::fourcc;
+pub use sizes::{direction, shrunk_size, tier_size};
 pub use sound::{SOUND_CAPTURE, SOUND_ENCODER, SoundPlan, sound};
 
 /// A queue that keeps the newest buffer: an encoder that is too slow costs
@@ -49,7 +51,7 @@ pub const H264_DECODER_PACKAGE: &str = "gstreamer1.0-plugins-bad";
 const SLATE_FPS: u32 = 10;
 
 /// What is said of a camera whose modes were all refused.
-pub const NO_MODE_LEFT: &str = "was refused room on its USB bus in every mode";
+pub const NO_MODE_LEFT: &str = "was refused in every mode";
 
 /// What the tee of a picture pipeline carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,8 +82,8 @@ pub struct Circumstances<'a> {
     /// This camera's own H.264 was proven to have key frames often enough, or
     /// on demand.
     pub pass_through: bool,
-    /// So many of the best modes were tried and refused (`ENOSPC`: the USB bus
-    /// has no room).
+    /// So many of the best modes were tried and refused: by the USB bus, which
+    /// has no room (`ENOSPC`), or by the driver.
     pub skip_modes: usize,
 }
 
@@ -117,6 +119,7 @@ pub fn picture(
     circumstances: &Circumstances,
 ) -> Result<PicturePlan, MediaError> {
     let size = format!("width={},height={}", config.width, config.height);
+    let turn = turn(config);
     match config.source {
         VideoSource::V4l2 => {
             let (camera, choices) = choose_camera(config, cameras, circumstances)?;
@@ -134,12 +137,12 @@ pub fn picture(
             // The painter of the clock knows this format.
             description: format!(
                 "videotestsrc name=picture is-live=true pattern=smpte75 ! \
-                 video/x-raw,format=I420,{size},framerate={}/1 ! {TEE}",
+                 video/x-raw,format=I420,{size},framerate={}/1 ! {turn}{TEE}",
                 config.fps
             ),
             carries: Carries::Raw("I420".into()),
             fps: config.fps,
-            size: (config.width, config.height),
+            size: config.shown_size(),
             reason: "video.source is \"test\"".into(),
         }),
         VideoSource::Custom => {
@@ -150,65 +153,43 @@ pub fn picture(
                 mode: None,
                 description: format!(
                     "{} ! {NEWEST} ! videoconvert ! videoscale ! \
-                     video/x-raw,format={format},{size} ! {TEE}",
+                     video/x-raw,format={format},{size} ! {turn}{TEE}",
                     config.pipeline.as_deref().unwrap_or_default()
                 ),
                 carries: Carries::Raw(format),
                 fps: config.fps,
-                size: (config.width, config.height),
+                size: config.shown_size(),
                 reason: "video.source is \"custom\"".into(),
             })
         }
     }
 }
 
-/// Width and height of a tier of a picture of this size; `None` for the whole
-/// picture, tier 0. Even numbers, of the picture's shape.
-pub fn tier_size(config: &VideoConfig, whole: (u32, u32), tier: usize) -> Option<(u32, u32)> {
-    let height = config.smaller_tiers().nth(tier.checked_sub(1)?)?.height;
-    let (w, h) = (u64::from(whole.0), u64::from(whole.1.max(1)));
-    let width = (w * u64::from(height) + h / 2) / h;
-    Some((u32::try_from(width & !1).ok()?.max(2), height))
-}
-
-/// No picture is made smaller than this many lines for its encoder's sake.
-const SMALLEST: u32 = 144;
-
-/// The size of a stream of `tier` where only this share of its width and height
-/// is encoded, in percent; `None` for the whole picture. In multiples of eight,
-/// as encoders in hardware like it.
-pub fn shrunk_size(
-    config: &VideoConfig,
-    whole: (u32, u32),
-    tier: usize,
-    percent: u32,
-) -> Option<(u32, u32)> {
-    let tier = tier_size(config, whole, tier);
-    let (width, height) = tier.unwrap_or(whole);
-    let percent = percent.max((SMALLEST * 100).div_ceil(height.max(1)));
-    if percent >= 100 {
-        return tier;
+/// What turns the picture, in front of the tee.
+fn turn(config: &VideoConfig) -> String {
+    match sizes::direction(config) {
+        Some(direction) => format!("videoflip video-direction={direction} ! "),
+        None => String::new(),
     }
-    let share = |pixels: u32| (pixels.saturating_mul(percent) / 100) & !7;
-    Some((share(width).max(16), share(height).max(16)))
 }
 
 /// What viewers see while the camera is gone: black, of the configured size,
-/// for a painter to write on.
+/// for a painter to write on. It is never turned: people read it.
 pub fn slate(config: &VideoConfig, format: &str) -> PicturePlan {
     let fps = config.fps.min(SLATE_FPS);
+    let (width, height) = config.shown_size();
     PicturePlan {
         what: "slate".into(),
         node: None,
         mode: None,
         description: format!(
             "videotestsrc name=picture is-live=true pattern=black ! \
-             video/x-raw,format={format},width={},height={},framerate={fps}/1 ! {TEE}",
-            config.width, config.height
+             video/x-raw,format={format},width={width},height={height},\
+             framerate={fps}/1 ! {TEE}"
         ),
         carries: Carries::Raw(format.to_owned()),
         fps,
-        size: (config.width, config.height),
+        size: (width, height),
         reason: "there is no picture".into(),
     }
 }
@@ -304,15 +285,16 @@ fn of_camera(
         (_, Coding::Jpeg | Coding::H264) if takes(circumstances.formats, "I420") => "I420".into(),
         _ => planar(circumstances.formats),
     };
-    let scale = if choice.size == (mode.width, mode.height) {
-        ""
+    let (odd_width, odd_height) = (mode.width % 2, mode.height % 2);
+    let (scale, pin) = if choice.size == (mode.width, mode.height) {
+        (String::new(), "")
+    } else if choice.size == (mode.width - odd_width, mode.height - odd_height) {
+        // 4:2:0 is of even sizes; a line less costs less than scaling.
+        let crop = format!("videocrop right={odd_width} bottom={odd_height} ! ");
+        (crop, "")
     } else {
-        "videoscale add-borders=false ! "
-    };
-    let pin = if scale.is_empty() {
-        ""
-    } else {
-        ",pixel-aspect-ratio=1/1"
+        let scale = "videoscale add-borders=false ! ".to_owned();
+        (scale, ",pixel-aspect-ratio=1/1")
     };
     // H.264 of fields is none that browsers play.
     let weave = if mode.interlaced {
@@ -347,12 +329,12 @@ fn of_camera(
         what: format!("camera {}", camera.device),
         node: (camera.kind != CameraKind::Libcamera).then(|| camera.device.clone()),
         mode: Some(mode.clone()),
-        description: format!("{source} ! {steps}{TEE}"),
+        description: format!("{source} ! {steps}{}{TEE}", turn(config)),
         carries,
         fps: choice
             .drop_to
             .unwrap_or_else(|| mode.rate.0.div_ceil(mode.rate.1.max(1)).max(1)),
-        size: choice.size,
+        size: config.turned(choice.size),
         reason: choice.reason.clone(),
     }
 }

@@ -129,22 +129,25 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// For a configuration. `floor` is the least that the encoder makes, in
-    /// bit/s; `smaller` is false where only the whole picture can be encoded.
-    pub fn of(config: &Config, floor: u32, smaller: bool) -> Self {
+    /// For a configuration. `whole` is the picture's size in pixels, which a
+    /// camera may have smaller than it is configured; `floor` the least that
+    /// the encoder makes, in bit/s; `smaller` is false where only the whole
+    /// picture can be encoded.
+    pub fn of(config: &Config, whole: (u32, u32), floor: u32, smaller: bool) -> Self {
         let video = &config.video;
+        let (long, short) = (whole.0.max(whole.1), whole.0.min(whole.1));
         let range = |height: u32, ceiling| {
-            let width = u64::from(video.width) * u64::from(height) / u64::from(video.height.max(1));
+            let width = u64::from(long) * u64::from(height) / u64::from(short.max(1));
             let pixels = width * u64::from(height) * u64::from(video.fps);
             TierRange::for_picture(pixels, floor.max(LEAST), ceiling)
         };
         let most = video.bitrate_kbps.saturating_mul(1000);
-        let smaller = video.smaller_tiers().filter(|_| smaller).map(|tier| {
+        let smaller = video.smaller_tiers(short).filter(|_| smaller).map(|tier| {
             // As much as for the whole picture would be no relief.
             let ceiling = tier.bitrate_kbps.saturating_mul(1000).min(most / 10 * 7);
             range(tier.height, ceiling)
         });
-        let tiers = std::iter::once(range(video.height, most)).chain(smaller);
+        let tiers = std::iter::once(range(short, most)).chain(smaller);
         Self {
             tiers: tiers.collect(),
             audio: match config.audio.source {

@@ -556,7 +556,7 @@ fn thousands_of_random_mixes_keep_the_rules_and_settle() {
 #[test]
 fn the_defaults_are_two_tiers_and_a_small_picture_has_one() {
     let mut config = Config::default();
-    let settings = Settings::of(&config, 0, true);
+    let settings = Settings::of(&config, config.video.shown_size(), 0, true);
     assert_eq!(
         settings.tiers,
         [
@@ -573,11 +573,19 @@ fn the_defaults_are_two_tiers_and_a_small_picture_has_one() {
         ]
     );
     assert_eq!(settings.audio, 48_000);
-    assert_eq!(Settings::of(&config, 0, false).tiers.len(), 1);
+    assert_eq!(
+        Settings::of(&config, config.video.shown_size(), 0, false)
+            .tiers
+            .len(),
+        1
+    );
     // A hardware encoder that makes no less.
-    assert_eq!(Settings::of(&config, 300_000, true).tiers[1].floor, 300_000);
+    assert_eq!(
+        Settings::of(&config, config.video.shown_size(), 300_000, true).tiers[1].floor,
+        300_000
+    );
     (config.video.width, config.video.height) = (640, 360);
     config.audio.source = AudioSource::None;
-    let settings = Settings::of(&config, 0, true);
+    let settings = Settings::of(&config, config.video.shown_size(), 0, true);
     assert_eq!((settings.tiers.len(), settings.audio), (1, 0));
 }

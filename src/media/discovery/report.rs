@@ -104,7 +104,7 @@ pub struct EncoderRow {
 /// Looks at everything. GStreamer must have been started. `checked` tells of
 /// every encoder, best first.
 pub fn look(config: &Config, checked: &[Checked]) -> Report {
-    let found = super::every_camera(&config.video);
+    let mut found = super::every_camera(&config.video);
     let microphones = sound::microphones();
     let encoders = checked
         .iter()
@@ -135,6 +135,13 @@ pub fn look(config: &Config, checked: &[Checked]) -> Report {
         .map(|c| c.row.formats.clone())
         .unwrap_or_default();
     let formats = &formats;
+    for camera in &mut found.cameras {
+        let alone = alone(&config.video, camera);
+        // What comes of it is planned once more, below.
+        let _ = super::plan_with_driver(std::slice::from_mut(camera), |cameras| {
+            plan::picture(&alone, cameras, &circumstances(formats))
+        });
+    }
     report(
         config,
         found,
@@ -143,6 +150,25 @@ pub fn look(config: &Config, checked: &[Checked]) -> Report {
         formats,
         libcamera::is_installed(),
     )
+}
+
+fn circumstances<'a>(formats: &'a [Cow<'static, str>]) -> Circumstances<'a> {
+    Circumstances {
+        formats,
+        memory: Memory::Mmap,
+        pass_through: false,
+        skip_modes: 0,
+    }
+}
+
+/// The configuration, were this the only camera.
+fn alone(config: &VideoConfig, camera: &Camera) -> VideoConfig {
+    VideoConfig {
+        source: VideoSource::V4l2,
+        device: camera.device.clone(),
+        pipeline: None,
+        ..config.clone()
+    }
 }
 
 /// Puts together what was found; `formats` are those of the encoder that would
@@ -155,12 +181,7 @@ pub fn report(
     formats: &[Cow<'static, str>],
     libcamera: bool,
 ) -> Report {
-    let circumstances = Circumstances {
-        formats,
-        memory: Memory::Mmap,
-        pass_through: false,
-        skip_modes: 0,
-    };
+    let circumstances = circumstances(formats);
     let picture = |video: &VideoConfig, cameras: &[Camera]| match plan::picture(
         video,
         cameras,
@@ -188,12 +209,7 @@ pub fn report(
         .cameras
         .into_iter()
         .map(|camera| {
-            let alone = VideoConfig {
-                source: VideoSource::V4l2,
-                device: camera.device.clone(),
-                pipeline: None,
-                ..config.video.clone()
-            };
+            let alone = alone(&config.video, &camera);
             RankedCamera {
                 plan: picture(&alone, std::slice::from_ref(&camera)),
                 camera,

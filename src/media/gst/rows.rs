@@ -70,8 +70,7 @@ impl Rows {
         let Found { encoder, .. } = match encoding.tier {
             0 => self.table.best(encoding.codec)?,
             tier => {
-                let whole = (config.width, config.height);
-                let size = plan::tier_size(config, whole, tier);
+                let size = plan::tier_size(config, config.shown_size(), tier);
                 self.table.beside_best(encoding.codec, size)?
             }
         };

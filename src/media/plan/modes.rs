@@ -3,7 +3,7 @@
 //! Modes that are too slow come last; then the size nearest to the configured
 //! one decides, then the work of decoding and converting, then the rate.
 
-use super::{Circumstances, takes};
+use super::{Circumstances, direction, takes};
 use crate::config::VideoConfig;
 use crate::media::discovery::{Camera, CameraKind, Mode};
 
@@ -58,8 +58,19 @@ const FORMATS: &[(&str, Coding, u32)] = &[
     ("BGR3", Coding::Raw("BGR"), 24),
     ("XR24", Coding::Raw("BGRx"), 32),
     ("XB24", Coding::Raw("RGBx"), 32),
+    ("NV61", Coding::Raw("NV61"), 16),
+    ("NV24", Coding::Raw("NV24"), 24),
+    ("411P", Coding::Raw("Y41B"), 12),
+    ("AR24", Coding::Raw("BGRA"), 32),
+    ("AB24", Coding::Raw("RGBA"), 32),
+    ("BGR4", Coding::Raw("BGRx"), 32),
+    ("RGB4", Coding::Raw("xRGB"), 32),
+    ("RGBP", Coding::Raw("RGB16"), 16),
+    ("RGBO", Coding::Raw("RGB15"), 16),
     ("GREY", Coding::Raw("GRAY8"), 8),
+    ("Y16", Coding::Raw("GRAY16_LE"), 16),
     ("MJPG", Coding::Jpeg, 0),
+    ("PJPG", Coding::Jpeg, 0),
     ("JPEG", Coding::Jpeg, 0),
     ("H264", Coding::H264, 0),
 ];
@@ -75,6 +86,12 @@ pub fn fourcc(format: &str) -> Option<&'static str> {
 /// True for 4:2:0 of 8 bits.
 pub(super) fn is_420(format: &str) -> bool {
     matches!(format, "I420" | "NV12" | "YV12" | "NV21")
+}
+
+fn is_rgb(format: &str) -> bool {
+    ["RGB", "BGR", "xRGB"]
+        .iter()
+        .any(|start| format.starts_with(start))
 }
 
 /// A mode that can be used, and how.
@@ -102,7 +119,7 @@ pub(super) fn ranked(
         .modes
         .iter()
         .filter(|mode| config.format == "auto" || mode.fourcc == config.format)
-        .filter_map(|mode| Candidate::new(mode, camera, circumstances))
+        .filter_map(|mode| Candidate::new(mode, camera, config, circumstances))
         .collect();
     let mut order: Vec<_> = candidates.iter().collect();
     order.sort_by_key(|c| c.cost(config));
@@ -135,7 +152,8 @@ pub(super) fn after_refusals(mut choices: Vec<Choice>, refusals: usize) -> Optio
             ..
         } = &choice.mode;
         choice.reason = format!(
-            "{width}×{height} {fourcc} {} fps: the USB bus had no room for what was better",
+            "{width}×{height} {fourcc} {} fps: what was better was refused; the USB bus may have \
+             no room for it",
             rate_words(fps(*rate))
         );
     }
@@ -190,27 +208,34 @@ struct Candidate<'a> {
 }
 
 impl<'a> Candidate<'a> {
-    fn new(mode: &'a Mode, camera: &Camera, circumstances: &Circumstances) -> Option<Self> {
+    fn new(
+        mode: &'a Mode,
+        camera: &Camera,
+        config: &VideoConfig,
+        circumstances: &Circumstances,
+    ) -> Option<Self> {
         let (_, coding, bits) = FORMATS.iter().find(|(code, ..)| *code == mode.fourcc)?;
         let is_sane = (16..=8192).contains(&mode.width)
             && (16..=8192).contains(&mode.height)
-            && mode.width.is_multiple_of(2)
-            && mode.height.is_multiple_of(2)
             && mode.rate.1 > 0
             && (0.5..=1000.0).contains(&fps(mode.rate));
         if !is_sane {
             return None;
         }
+        let is_turned = direction(config).is_some();
+        let is_as_shown = !is_turned
+            && !mode.interlaced
+            && mode.width.is_multiple_of(2)
+            && mode.height.is_multiple_of(2);
         let work = match *coding {
-            Coding::Raw(format) if takes(circumstances.formats, format) && mode.interlaced => {
-                Work::Rearrange
+            Coding::Raw(format) if takes(circumstances.formats, format) && is_as_shown => {
+                Work::None
             }
-            Coding::Raw(format) if takes(circumstances.formats, format) => Work::None,
             Coding::Raw(format) if is_420(format) => Work::Rearrange,
-            Coding::Raw("RGB" | "BGR" | "BGRx" | "RGBx") => Work::Recolour,
+            Coding::Raw(format) if is_rgb(format) => Work::Recolour,
             Coding::Raw(_) => Work::Subsample,
             Coding::Jpeg => Work::DecodeJpeg,
-            Coding::H264 if circumstances.pass_through => Work::PassThrough,
+            Coding::H264 if circumstances.pass_through && !is_turned => Work::PassThrough,
             Coding::H264 => Work::DecodeH264,
         };
         let mut this = Self {
@@ -237,7 +262,7 @@ impl<'a> Candidate<'a> {
     }
 
     fn is_grey(&self) -> bool {
-        self.coding == Coding::Raw("GRAY8")
+        matches!(self.coding, Coding::Raw("GRAY8" | "GRAY16_LE"))
     }
 
     fn is_slow(&self, config: &VideoConfig) -> bool {
@@ -271,8 +296,10 @@ impl<'a> Candidate<'a> {
         let is_coded = self.work == Work::PassThrough;
         let size = if is_large && !is_coded {
             fitted((mode.width, mode.height), (config.width, config.height))
-        } else {
+        } else if is_coded {
             (mode.width, mode.height)
+        } else {
+            (mode.width & !1, mode.height & !1)
         };
         let work = match self.work {
             Work::None if size != (mode.width, mode.height) => Work::Rearrange,
@@ -324,11 +351,15 @@ impl<'a> Candidate<'a> {
                 .iter()
                 .any(|c| same_size(&c) && c.work == Work::DecodeH264)
         {
-            clauses.push(
-                "its own H.264 is not passed on without proof that key frames come often".into(),
-            );
+            clauses.push(match direction(config) {
+                Some(_) => "its own H.264 is encoded anew, for video.rotate and video.flip".into(),
+                None => "its own H.264 is not passed on without proof that key frames come often"
+                    .to_owned(),
+            });
         }
-        if size != (mode.width, mode.height) {
+        if size == (mode.width & !1, mode.height & !1) && size != (mode.width, mode.height) {
+            clauses.push("an odd line or column is left out".into());
+        } else if size != (mode.width, mode.height) {
             clauses.push(format!("scaled down to {}×{}", size.0, size.1));
         } else if pixels(mode.width, mode.height) < pixels(config.width, config.height) {
             let between = all

@@ -241,7 +241,8 @@ impl Encoders {
             }
             .to_string());
         }
-        match row.sizes.refusal(video.width, video.height, video.fps) {
+        let (width, height) = video.shown_size();
+        match row.sizes.refusal(width, height, video.fps) {
             Some(why) => Err(why),
             None => Ok(node),
         }

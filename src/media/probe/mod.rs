@@ -70,10 +70,11 @@ pub struct Job {
 impl Job {
     /// To try `encoder` with what is configured.
     pub fn new(encoder: &Encoder, config: &VideoConfig) -> Self {
+        let (width, height) = config.shown_size();
         Self {
             encoder: encoder.clone(),
-            width: config.width,
-            height: config.height,
+            width,
+            height,
             fps: config.fps,
             bits_per_second: config.bitrate_kbps.saturating_mul(1000),
         }
