@@ -12,6 +12,7 @@ pub mod control;
 mod own_rate;
 mod picture;
 mod pipeline;
+mod range;
 mod rows;
 mod show;
 

@@ -35,6 +35,7 @@ pub mod progress;
 mod pulse;
 pub mod recovery;
 pub mod replay;
+mod sps;
 pub mod status;
 mod v4l2;
 

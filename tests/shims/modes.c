@@ -16,6 +16,7 @@
  *     no-parm            G_PARM and S_PARM fail with ENOTTY
  *     standard PAL|NTSC  the input is an analogue one of this standard
  *     interlaced         pictures are of two fields
+ *     full-range         values are 0 to 255
  *     adjusts W H        TRY_FMT and S_FMT give this size, whatever is asked
  */
 #define _GNU_SOURCE
@@ -50,6 +51,7 @@ static void read_ways(struct ways *ways, const char *node) {
     if (!strcmp(line, "range\n")) ways->range = true;
     if (!strcmp(line, "no-parm\n")) ways->no_parm = true;
     if (!strcmp(line, "interlaced\n")) ways->interlaced = true;
+    if (!strcmp(line, "full-range\n")) ways->full_range = true;
     if (!strcmp(line, "standard PAL\n")) ways->standard = V4L2_STD_PAL;
     if (!strcmp(line, "standard NTSC\n")) ways->standard = V4L2_STD_NTSC;
   }
@@ -196,6 +198,8 @@ void modes_describe(const struct modes *modes, const struct mode *mode,
   answer->pixelformat = mode->format;
   answer->field = modes->ways.interlaced ? V4L2_FIELD_INTERLACED : V4L2_FIELD_NONE;
   answer->colorspace = V4L2_COLORSPACE_SRGB;
+  if (modes->ways.full_range) answer->quantization = V4L2_QUANTIZATION_FULL_RANGE;
+  answer->priv = V4L2_PIX_FMT_PRIV_MAGIC;
   answer->sizeimage = mode_image_size(mode);
   switch (mode->format) {
   case V4L2_PIX_FMT_YUYV: answer->bytesperline = mode->width * 2; break;

@@ -17,7 +17,7 @@ struct mode {
 /* What makes a driver odd; all zero for a good one. */
 struct ways {
   int sizes_error, rates_error; /* errno of enumerating them */
-  bool range, no_parm, interlaced;
+  bool range, no_parm, interlaced, full_range;
   struct v4l2_fract interval; /* of every mode, whatever it is */
   uint32_t adjusted_width, adjusted_height; /* every format is set to this size */
   v4l2_std_id standard;

@@ -33,6 +33,30 @@ async fn pixels(viewer: &Browser, rectangle: &str) -> Vec<[f64; 3]> {
         .collect()
 }
 
+/// These points of the picture, from 0 to 1 of its width and height: the mean
+/// red, green and blue of 3 × 3 pixels in the middle of each.
+pub async fn points(viewer: &Browser, points: &[(f64, f64)]) -> Vec<[f64; 3]> {
+    let points = serde_json::to_string(points).expect("JSON");
+    let bytes = viewer
+        .js(&format!(
+            "(() => {{
+            const video = document.getElementById('remote');
+            const [width, height] = [video.videoWidth, video.videoHeight];
+            const canvas = new OffscreenCanvas(width, height);
+            const context = canvas.getContext('2d');
+            context.drawImage(video, 0, 0);
+            return {points}.map(([x, y]) => {{
+                const left = Math.floor(x * width) - 1, top = Math.floor(y * height) - 1;
+                const {{ data }} = context.getImageData(left, top, 3, 3);
+                const mean = (c) => data.reduce((sum, v, i) => sum + (i % 4 === c ? v : 0), 0) / 9;
+                return [mean(0), mean(1), mean(2)];
+            }});
+        }})()"
+        ))
+        .await;
+    serde_json::from_value(bytes).expect("colours")
+}
+
 /// The slate is words on black; bars have no black.
 pub fn is_slate(picture: &[[f64; 3]]) -> bool {
     let dark = |pixel: &&[f64; 3]| pixel.iter().all(|value| *value < 60.0);

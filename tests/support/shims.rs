@@ -17,6 +17,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::card::card;
 use tempfile::TempDir;
 
 /// What a camera delivers: colour bars that move sideways.
@@ -26,8 +27,20 @@ pub enum Format {
     Mjpg,
     /// JPEG, 4:2:2, as most webcams have it.
     Mjpg422,
+    /// JPEG, 4:4:4.
+    Mjpg444,
+    /// JPEG without colours.
+    MjpgGrey,
     Yuyv,
     Nv12,
+    Grey,
+    Rgb,
+    /// JPEG of [`card`], which does not move.
+    MjpgCard,
+    /// The same as YUYV, of 0 to 255 or as television has it.
+    YuyvCard {
+        full: bool,
+    },
     /// H.264, with a key frame and parameter sets every `gop` frames.
     H264 {
         gop: u32,
@@ -37,8 +50,10 @@ pub enum Format {
 impl Format {
     fn code(self) -> &'static str {
         match self {
-            Self::Mjpg | Self::Mjpg422 => "MJPG",
-            Self::Yuyv => "YUYV",
+            Self::Mjpg | Self::Mjpg422 | Self::Mjpg444 | Self::MjpgGrey | Self::MjpgCard => "MJPG",
+            Self::Yuyv | Self::YuyvCard { .. } => "YUYV",
+            Self::Grey => "GREY",
+            Self::Rgb => "RGB3",
             Self::Nv12 => "NV12",
             Self::H264 { .. } => "H264",
         }
@@ -50,6 +65,12 @@ impl Format {
         match self {
             Self::Mjpg => ("I420", "jpegenc".to_owned(), 30),
             Self::Mjpg422 => ("Y42B", "jpegenc".to_owned(), 30),
+            Self::Mjpg444 => ("Y444", "jpegenc".to_owned(), 30),
+            Self::MjpgGrey => ("GRAY8", "jpegenc".to_owned(), 30),
+            Self::Grey => ("GRAY8", "identity".to_owned(), 15),
+            Self::Rgb => ("RGB", "identity".to_owned(), 15),
+            Self::MjpgCard => ("I420", "jpegenc quality=97".to_owned(), 1),
+            Self::YuyvCard { .. } => ("YUY2", "identity".to_owned(), 1),
             Self::Yuyv => ("YUY2", "identity".to_owned(), 15),
             Self::Nv12 => ("NV12", "identity".to_owned(), 15),
             Self::H264 { gop } => (
@@ -374,16 +395,41 @@ fn plugin() -> PathBuf {
 /// A folder with the frames of a mode, a file each.
 fn frames(format: Format, width: u32, height: u32, fps: u32) -> PathBuf {
     let (pixels, encode, count) = format.recipe();
+    let source = match format {
+        Format::MjpgCard | Format::YuyvCard { .. } => "filesrc",
+        _ => "videotestsrc pattern=smpte75 horizontal-speed=8",
+    };
     let source = format!(
-        "videotestsrc num-buffers={count} pattern=smpte75 horizontal-speed=8 ! \
+        "{source} num-buffers={count} ! \
          video/x-raw,format={pixels},width={width},height={height},framerate={fps}/1 ! {encode}"
     );
-    once("frames", &source, |folder| {
+    once("frames", (&source, format), |folder| {
         fs::create_dir(folder).expect("a folder");
+        let raw = folder.with_extension("raw");
+        let source = match format {
+            Format::MjpgCard => source.replacen(
+                "filesrc",
+                &read(&raw, &card(width, height, true).planar()),
+                1,
+            ),
+            Format::YuyvCard { full } => source.replacen(
+                "filesrc",
+                &read(&raw, &card(width, height, full).packed()),
+                1,
+            ),
+            _ => source.clone(),
+        };
         let mut launch = Command::new("gst-launch-1.0");
         launch.arg("-q").args(source.split_ascii_whitespace());
         launch.args(["!", "multifilesink"]);
         launch.arg(format!("location={}/%05d", folder.display()));
         run(&mut launch, "install gstreamer1.0-tools and its plug-ins");
     })
+}
+
+/// An element that reads a picture from a file that is written.
+fn read(file: &Path, picture: &[u8]) -> String {
+    fs::write(file, picture).expect("written");
+    let (file, size) = (file.display(), picture.len());
+    format!("filesrc location={file} blocksize={size}")
 }

@@ -12,7 +12,7 @@ use gstreamer_app as gst_app;
 use tracing::debug;
 
 use super::pipeline::{BranchId, Device, Life, OnProblem, Running, SharedOutput, stop};
-use super::sink;
+use super::{range, sink};
 use crate::media::led::Lit;
 use crate::media::plan::PicturePlan;
 use crate::media::pulse::Pulse;
@@ -73,6 +73,7 @@ impl Picture {
             .expect("every source ends in a tee of this name");
         let frames = Arc::<Pulse>::default();
         let pad = tee.static_pad("sink").expect("a tee has a sink");
+        range::limit(&pad);
         let pulse = frames.clone();
         let over = running.over.clone();
         let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
+use gstreamer_video as gst_video;
 use tracing::{debug, info, warn};
 
 use super::{parse, sink, words};
@@ -16,6 +17,7 @@ use crate::lock::lock;
 use crate::media::drift::Drift;
 use crate::media::led::Lit;
 use crate::media::pulse::Pulse;
+use crate::media::sps::{self, Colours};
 use crate::media::{AccessUnit, Encoding, MediaError, Output};
 use crate::sdp::VideoCodec;
 
@@ -333,19 +335,26 @@ impl Life {
 
 /// When the frames that are inside an encoder went in, by running time.
 #[derive(Default)]
-struct Inside(Mutex<Vec<(gst::ClockTime, Instant)>>);
+struct Inside {
+    frames: Mutex<Vec<(gst::ClockTime, Instant)>>,
+    /// There is an encoder: a camera's own H.264 goes through without.
+    encodes: bool,
+}
 
 impl Inside {
     fn watch(bin: &gst::Bin) -> Arc<Self> {
-        let this = Arc::<Self>::default();
-        // A camera's own H.264 goes through without an encoder.
-        if let Some(pad) = bin.by_name("encoder").and_then(|e| e.static_pad("sink")) {
+        let encoder = bin.by_name("encoder");
+        let this = Arc::new(Self {
+            encodes: encoder.is_some(),
+            ..Self::default()
+        });
+        if let Some(pad) = encoder.and_then(|e| e.static_pad("sink")) {
             let inside = this.clone();
             pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
                 if let Some(gst::PadProbeData::Buffer(buffer)) = &info.data
                     && let Some(at) = running_time(pad, buffer)
                 {
-                    let mut inside = lock(&inside.0);
+                    let mut inside = lock(&inside.frames);
                     if inside.len() == INSIDE {
                         inside.remove(0);
                     }
@@ -360,7 +369,7 @@ impl Inside {
     fn take(&self, at: gst::ClockTime) -> Option<Instant> {
         // Some encoders round.
         let near = gst::ClockTime::from_mseconds(1);
-        let mut inside = lock(&self.0);
+        let mut inside = lock(&self.frames);
         let position = inside.iter().position(|(t, _)| t.absdiff(at) < near)?;
         Some(inside.swap_remove(position).1)
     }
@@ -412,6 +421,21 @@ fn rate(pad: &gst::Pad) -> Option<u32> {
     u32::try_from(rate).ok()
 }
 
+/// What the colours of an H.264 stream mean, by its caps.
+fn colours(caps: &gst::CapsRef) -> Option<Colours> {
+    let stream = caps.structure(0).filter(|s| s.name() == "video/x-h264")?;
+    let colorimetry: gst_video::VideoColorimetry =
+        stream.get::<&str>("colorimetry").ok()?.parse().ok()?;
+    Some(Colours {
+        full_range: colorimetry.range() == gst_video::VideoColorRange::Range0_255,
+        matrix: match colorimetry.matrix() {
+            gst_video::VideoColorMatrix::Bt601 => 6,
+            gst_video::VideoColorMatrix::Bt709 => 1,
+            _ => return None,
+        },
+    })
+}
+
 fn access_unit(
     sample: &gst::Sample,
     sink: &gst_app::AppSink,
@@ -430,8 +454,16 @@ fn access_unit(
             .try_into()
             .unwrap_or(running_time),
     };
-    let data = Bytes::copy_from_slice(&buffer.map_readable().ok()?);
     let key = always_key || !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+    let data = {
+        let map = buffer.map_readable().ok()?;
+        // What a camera encoded itself stays as it is.
+        let colours = inside
+            .filter(|i| key && i.encodes)
+            .and_then(|_| colours(sample.caps()?));
+        let said = colours.and_then(|colours| sps::with_colours(&map, colours));
+        said.map_or_else(|| Bytes::copy_from_slice(&map), Bytes::from)
+    };
     let now = Instant::now();
     let age = sink
         .current_running_time()
