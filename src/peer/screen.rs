@@ -8,8 +8,9 @@
 //! one, and a viewer has a budget of them. Nobody who reports honestly comes near
 //! it; who does is heard again a moment later.
 //!
-//! It stands in front of all other interceptors. The datagram itself was read
-//! by the crate by then, which costs as much as it is long.
+//! It stands in front of all other interceptors. The datagram itself was
+//! decrypted and read by the crate by then; how many of those there are is the
+//! [guard](super::guard)'s to bound.
 
 use std::time::Instant;
 

@@ -8,7 +8,8 @@
 //!   times for QUIC). Checks of one pair are spaced ever wider.
 //! * Only who was asked may answer, and only who knows our ICE username may ask
 //!   (RFC 8445 §7.3). A stranger who found the port is not heard.
-//! * DTLS, RTP and RTCP come only from those; DTLS as far as [`handshake`] says.
+//! * DTLS and RTCP come only from those; DTLS as far as [`handshake`] says. RTP is
+//!   sent to viewers and taken from nobody.
 //!
 //! An address behind a TURN server is an address like others: what goes through
 //! the relay is unwrapped first. What goes to STUN and TURN servers themselves
@@ -61,6 +62,13 @@ const PENDING: usize = 512;
 const REQUESTS: Rate = Rate {
     burst: 200.0,
     per_second: 200.0,
+};
+/// Datagrams of RTCP, a second. A browser sends 10 to 20, and on a path that
+/// loses much 50 more. Each is decrypted and read before it can be judged by what
+/// it [says](super::screen).
+const REPORTS: Rate = Rate {
+    burst: 250.0,
+    per_second: 250.0,
 };
 /// STUN and TURN servers of the configuration, at all their addresses.
 const SERVERS: usize = 64;
@@ -127,6 +135,7 @@ pub(super) struct Guard {
     servers: Vec<SocketAddr>,
     channels: Vec<(SocketAddr, u16, SocketAddr)>,
     requests: Bucket,
+    reports: Bucket,
     handshake: Handshake,
     dropped: u64,
 }
@@ -144,6 +153,7 @@ impl Guard {
             servers: Vec::new(),
             channels: Vec::new(),
             requests: Bucket::full(REQUESTS, now),
+            reports: Bucket::full(REPORTS, now),
             handshake: Handshake::default(),
             dropped: 0,
         }
@@ -334,7 +344,9 @@ impl Guard {
     fn comes(&mut self, socket: usize, from: Endpoint, datagram: &[u8], now: Instant) -> bool {
         match look(datagram) {
             Kind::Stun(stun) => self.is_ours(socket, from, &stun, datagram.len(), now),
-            Kind::Rtp => self.may_speak(socket, from),
+            // A viewer is only sent to.
+            Kind::Rtp => false,
+            Kind::Rtcp => self.may_speak(socket, from) && self.reports.take(1.0, now),
             Kind::Dtls => self.may_speak(socket, from) && self.handshake.takes(datagram),
             Kind::Channel { .. } | Kind::Other => false,
         }

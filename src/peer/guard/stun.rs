@@ -27,8 +27,9 @@ pub(super) enum Kind<'a> {
         data: &'a [u8],
     },
     Dtls,
-    /// RTP or RTCP, encrypted or not.
+    /// Encrypted or not, as its header is in the clear.
     Rtp,
+    Rtcp,
     Other,
 }
 
@@ -66,7 +67,11 @@ pub(super) fn look(datagram: &[u8]) -> Kind<'_> {
         Some(0..=3) => stun(datagram).map_or(Kind::Other, Kind::Stun),
         Some(20..=63) => Kind::Dtls,
         Some(64..=79) => channel(datagram).unwrap_or(Kind::Other),
-        Some(128..=191) => Kind::Rtp,
+        // RFC 5761 §4: told apart by the packet type.
+        Some(128..=191) => match datagram.get(1) {
+            Some(192..=223) => Kind::Rtcp,
+            _ => Kind::Rtp,
+        },
         _ => Kind::Other,
     }
 }
@@ -280,6 +285,15 @@ mod tests {
     fn each_first_byte_is_what_rfc_7983_says() {
         assert_eq!(look(&[22, 0, 0, 0]), Kind::Dtls);
         assert_eq!(look(&[128, 0, 0, 0]), Kind::Rtp);
+        for (kind, is_rtcp) in [
+            (191, false),
+            (192, true),
+            (201, true),
+            (223, true),
+            (224, false),
+        ] {
+            assert_eq!(look(&[144, kind]) == Kind::Rtcp, is_rtcp, "{kind}");
+        }
         // The first is too short for STUN.
         for other in [0, 4, 19, 80, 127, 192, 255] {
             assert_eq!(look(&[other, 0, 0, 0]), Kind::Other, "{other}");

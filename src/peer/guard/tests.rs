@@ -56,14 +56,14 @@ impl Bench {
     }
 }
 
-const RTP: [u8; 12] = [0x80; 12];
+const RTCP: [u8; 12] = [0x80, 201, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0];
 
 #[test]
 fn who_answered_a_check_may_speak_and_nobody_else() {
     let mut bench = Bench::new(5_000);
     let hello = dtls::record(22, 0, &dtls::fragment(100, 0, 0, 100));
     assert!(
-        !bench.comes(1, &hello) && !bench.comes(1, &RTP),
+        !bench.comes(1, &hello) && !bench.comes(1, &RTCP),
         "too early"
     );
     assert!(bench.check(1, 1));
@@ -71,9 +71,9 @@ fn who_answered_a_check_may_speak_and_nobody_else() {
     assert!(!bench.comes(1, &write::success(2)), "to no question");
     assert!(bench.comes(1, &write::success(1)));
     assert!(!bench.comes(1, &write::success(1)), "once");
-    assert!(bench.comes(1, &hello) && bench.comes(1, &RTP));
-    assert!(!bench.comes(2, &hello) && !bench.comes(2, &RTP));
-    let other_socket = bench.guard.incoming(1, address(1), &RTP, bench.now);
+    assert!(bench.comes(1, &hello) && bench.comes(1, &RTCP));
+    assert!(!bench.comes(2, &hello) && !bench.comes(2, &RTCP));
+    let other_socket = bench.guard.incoming(1, address(1), &RTCP, bench.now);
     assert!(!other_socket, "a pair is proven, not an address");
 }
 
@@ -86,7 +86,7 @@ fn who_knows_our_username_may_speak_and_is_asked_back_at_once() {
     bench.checks_for(Duration::from_secs(3), &[1]);
     assert!(!bench.check(1, 2), "the gap is wide by now");
     assert!(bench.asks(1));
-    assert!(bench.check(1, 2) && bench.comes(1, &RTP));
+    assert!(bench.check(1, 2) && bench.comes(1, &RTCP));
     // A restart: the old name is known until the next one.
     bench.guard.username("newer".into());
     assert!(bench.asks(3));
@@ -169,24 +169,24 @@ fn what_goes_through_a_relay_is_judged_by_who_is_behind_it() {
     assert!((30..90).contains(&left), "{left}");
 
     let said = |data: &[u8]| write::data(address(8), data);
-    assert!(!bench.comes(200, &said(&RTP)));
+    assert!(!bench.comes(200, &said(&RTCP)));
     bench.pass(Duration::from_secs(1));
     let sent = write::send(address(8), &check(2));
     assert!(bench.guard.outgoing(0, server, &sent, bench.now));
     assert!(bench.comes(200, &said(&write::success(2))));
-    assert!(bench.comes(200, &said(&RTP)));
+    assert!(bench.comes(200, &said(&RTCP)));
     assert!(
-        !bench.comes(8, &RTP),
+        !bench.comes(8, &RTCP),
         "the same address, not through the relay"
     );
 
     // The same by a channel.
     let on = |data: &[u8]| write::channel(0x4001, data);
-    assert!(!bench.comes(200, &on(&RTP)), "no such channel");
+    assert!(!bench.comes(200, &on(&RTCP)), "no such channel");
     let bind = write::bind(0x4001, address(8));
     assert!(bench.guard.outgoing(0, server, &bind, bench.now));
-    assert!(bench.comes(200, &on(&RTP)));
-    assert!(!bench.comes(201, &on(&RTP)), "another server");
+    assert!(bench.comes(200, &on(&RTCP)));
+    assert!(!bench.comes(201, &on(&RTCP)), "another server");
 }
 
 #[test]
@@ -268,4 +268,19 @@ proptest! {
             prop_assert!(bench.guard.pending.len() <= PENDING);
         }
     }
+}
+
+#[test]
+fn media_of_a_viewer_goes_no_further_and_reports_as_far_as_an_honest_one_has_them() {
+    let mut bench = Bench::new(5_000);
+    assert!(bench.check(1, 1));
+    assert!(bench.comes(1, &write::success(1)));
+    let rtp = [0x80, 0x80 | 102, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+    assert!(!bench.comes(1, &rtp));
+    let mut passed = 0;
+    for _ in 0..10_000 {
+        bench.pass(Duration::from_millis(1));
+        passed += usize::from(bench.comes(1, &RTCP));
+    }
+    assert!((2_500..=2_751).contains(&passed), "{passed} in ten seconds");
 }
