@@ -5,6 +5,7 @@
 //! files that hold them.
 
 mod encoders;
+mod server;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,8 +14,11 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use encoders::{EncoderCodec, EncoderConfig, EncoderRateUnit, Scalar};
+pub(crate) use server::show;
+pub use server::{ProxyConfig, ProxyUrl, ServerConfig, ServerUrl};
 
 use crate::ice::IceUrl;
+use crate::secret::without_credentials;
 use crate::wire::UserName;
 
 /// Why a configuration cannot be used. Each names the key or the file, and
@@ -87,28 +91,6 @@ pub struct Config {
     pub log: LogConfig,
     /// Rows for the encoder table, besides its own.
     pub encoders: Vec<EncoderConfig>,
-}
-
-/// `[server]`
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ServerConfig {
-    /// `ws://` or `wss://` address of the chat server.
-    pub url: String,
-    /// The name that people click.
-    pub name: String,
-    /// PEM file with a certificate authority to trust besides the system's.
-    pub ca_file: Option<PathBuf>,
-}
-
-impl Default for ServerConfig {
-    fn default() -> Self {
-        Self {
-            url: format!("ws://localhost:{}/", crate::wire::DEFAULT_PORT),
-            name: "camera".into(),
-            ca_file: None,
-        }
-    }
 }
 
 /// Tiers besides the whole picture.
@@ -426,7 +408,7 @@ impl Config {
                     .filter(|b| **b == b'\n')
                     .count()
                     + 1,
-                message: error.message().replace('\n', " "),
+                message: without_credentials(&error.message().replace('\n', " ")),
             }
         })
     }
@@ -445,15 +427,7 @@ impl Config {
             }
         };
         self.name()?;
-        if !(self.server.url.starts_with("ws://") || self.server.url.starts_with("wss://")) {
-            return bad(
-                "server.url",
-                format!(
-                    "\"{}\" is not a chat server's address, which begins with ws:// or wss://",
-                    self.server.url
-                ),
-            );
-        }
+        self.server.validate()?;
         let video = &self.video;
         range("video.width", video.width, 160, 3840)?;
         range("video.height", video.height, 120, 2160)?;

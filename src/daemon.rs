@@ -63,7 +63,7 @@ impl StartError {
         match self {
             Self::Config(_) => true,
             Self::Signaling(error) => match error {
-                SignalingError::Address { .. } | SignalingError::Authority { .. } => true,
+                SignalingError::Config(_) | SignalingError::Authority { .. } => true,
                 SignalingError::Tls(_) => false,
             },
             Self::Media(error) => matches!(
@@ -169,11 +169,16 @@ pub fn problems(config: &Config) -> Vec<StartError> {
         gst::init()?;
         gst::check_descriptions(&config.video, &config.audio)
     };
-    let server = Server::new(&config.server.url, config.server.ca_file.as_ref());
+    // What is wrong with its keys is said once.
+    let server = config
+        .server
+        .validate()
+        .is_ok()
+        .then(|| Server::new(&config.server));
     [
         config.validate().err().map(StartError::from),
         IceServers::load(&config.ice).err().map(StartError::from),
-        server.err().map(StartError::from),
+        server.and_then(Result::err).map(StartError::from),
         gstreamer().err().map(StartError::from),
     ]
     .into_iter()
@@ -248,7 +253,7 @@ impl Daemon {
         qualities: Settings,
     ) -> Result<Self, StartError> {
         let name = config.name()?;
-        let server = Server::new(&config.server.url, config.server.ca_file.as_ref())?;
+        let server = Server::new(&config.server)?;
         let ice = IceServers::load(&config.ice)?;
         let (hub, media) = Hub::start(source, profile);
         let (tell, events) = mpsc::channel(EVENTS);
@@ -470,7 +475,7 @@ impl Running {
         Some(match event {
             SignalingEvent::Open => {
                 self.away = None;
-                info!(server = self.server.url(), "connected to the chat server");
+                info!(server = %self.server.url(), "connected to the chat server");
                 Event::SignalingOpen
             }
             SignalingEvent::Frame(frame) => Event::Message(frame),
@@ -480,7 +485,7 @@ impl Running {
                 if self.away.is_some() {
                     debug!(%reason, "the chat server is still away");
                 } else {
-                    warn!(server = self.server.url(), %reason, "no chat server");
+                    warn!(server = %self.server.url(), %reason, "no chat server");
                 }
                 self.away = Some(reason);
                 Event::SignalingClosed

@@ -14,7 +14,7 @@
 //! | tries all of it on this machine, one check a file | [`doctor`] |
 //! | the device's one loop: events in, commands out | [`daemon`] |
 //! | shells, each the owner of one kind of socket or device | [`signaling`], [`media`], [`peer`], [`network`], [`chat`] |
-//! | pure: no IO, no clock, no runtime | [`agent`], [`rate`], [`room`], [`sdp`], [`wire`], [`config`], [`ice`], [`watchdog`], [`ending`] |
+//! | pure: no IO, no clock, no runtime | [`agent`], [`rate`], [`room`], [`sdp`], [`wire`], [`config`], [`ice`], [`secret`], [`watchdog`], [`ending`] |
 //!
 //! # A call
 //!
@@ -44,6 +44,7 @@ pub mod rate;
 pub mod restarts;
 pub mod room;
 pub mod sdp;
+pub mod secret;
 pub mod service;
 pub mod setup;
 pub mod signaling;

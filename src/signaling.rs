@@ -2,32 +2,46 @@
 //!
 //! It carries frames and notices when the server is gone. What the frames mean
 //! is the [agent](crate::agent)'s affair, and when to connect again too.
+//!
+//! The way there is in parts, one a file: which of its addresses is tried when
+//! (`eyeballs`, pure), the addresses (`resolve`), an HTTP proxy (`proxy`), the
+//! certificates (`trust`), a login (`credentials`), all of it together
+//! (`open`), and what went wrong in words (`failure`, pure). `link` carries
+//! frames from then on.
 
+mod credentials;
+mod eyeballs;
+mod failure;
 mod link;
+mod open;
+mod proxy;
+mod resolve;
 mod trust;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use link::Link;
-use link::carry;
-use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
-use tokio::time::timeout;
-use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
-use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::http::{HeaderValue, header};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::{
-    Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config,
-};
-use trust::tls_config;
 
+use crate::config::{ConfigError, ServerConfig, ServerUrl};
 use crate::wire::{Incoming, SUBPROTOCOL};
+use credentials::Credentials;
+pub use failure::Trouble;
+pub use link::Link;
+use proxy::Proxy;
+use resolve::Resolver;
+use trust::Trust;
 
-/// Time for TCP, TLS and the WebSocket handshake together.
+/// What the device calls itself. Some firewalls refuse who does not.
+pub const USER_AGENT: &str = concat!("camera-agent/", env!("CARGO_PKG_VERSION"));
+
+/// Time for the way to the server, whatever number of addresses it has, and
+/// again for its answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Frames that wait for the socket.
 const QUEUE: usize = 256;
@@ -38,14 +52,9 @@ const MAX_INCOMING: usize = 2 << 20;
 /// Why the chat server cannot be reached at all.
 #[derive(Debug, thiserror::Error)]
 pub enum SignalingError {
-    /// The address is none.
-    #[error("server.url: \"{url}\" is not an address: {problem}")]
-    Address {
-        /// As configured.
-        url: String,
-        /// What is wrong.
-        problem: String,
-    },
+    /// A key, or a file that it names.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The certificate authority's file cannot be used.
     #[error("server.ca_file: cannot use {path}: {problem}; it must hold certificates in PEM")]
     Authority {
@@ -70,34 +79,50 @@ pub enum SignalingEvent {
     Closed(String),
 }
 
-/// Where the chat server is and how it is trusted.
+/// Where the chat server is, how it is trusted, and what it is told.
 #[derive(Clone)]
 pub struct Server {
-    url: String,
-    tls: Option<Arc<rustls::ClientConfig>>,
+    config: ServerConfig,
+    url: ServerUrl,
+    credentials: Credentials,
+    /// Where there is TLS on the way.
+    trust: Option<Trust>,
+    resolver: Resolver,
 }
 
 impl Server {
-    /// Checks the address and, for `wss://`, reads the certificates to trust.
-    pub fn new(url: &str, ca_file: Option<&PathBuf>) -> Result<Self, SignalingError> {
-        url.into_client_request()
-            .map_err(|e| SignalingError::Address {
-                url: url.to_owned(),
-                problem: e.to_string(),
-            })?;
-        let tls = url
-            .starts_with("wss://")
-            .then(|| tls_config(ca_file))
-            .transpose()?;
-        Ok(Self {
-            url: url.to_owned(),
-            tls: tls.map(Arc::new),
-        })
+    /// Checks the address, the proxy, and the files that the configuration
+    /// names. Files are read again for each connection.
+    pub fn new(config: &ServerConfig) -> Result<Self, SignalingError> {
+        config.validate()?;
+        let mut this = Self {
+            config: config.clone(),
+            url: config.address()?,
+            credentials: Credentials::of(config),
+            trust: None,
+            resolver: Resolver::system(),
+        };
+        this.request()?;
+        let proxy = this.proxy()?;
+        if let Some(proxy) = &proxy {
+            proxy::authorization(proxy, config)?;
+        }
+        if this.url.is_encrypted() || proxy.is_some_and(|p| p.url.encrypted) {
+            let trust = Trust::new(config.ca_file.clone());
+            trust.tls()?;
+            this.trust = Some(trust);
+        }
+        Ok(this)
     }
 
-    /// The address.
-    pub fn url(&self) -> &str {
+    /// The address, which can be shown.
+    pub fn url(&self) -> &ServerUrl {
         &self.url
+    }
+
+    /// A password or token is sent, and nothing hides it on the way.
+    pub fn tells_a_secret_openly(&self) -> bool {
+        self.credentials != Credentials::None && !self.url.is_encrypted() && !self.url.is_loopback()
     }
 
     /// Begins to connect. `generation` comes back with every event, so that
@@ -110,13 +135,13 @@ impl Server {
         let task = tokio::spawn(async move {
             let opened = loop {
                 tokio::select! {
-                    opened = server.open() => break opened,
+                    opened = server.open(CONNECT_TIMEOUT) => break opened,
                     // What was sent on another network is not answered.
                     () = doubted.notified() => {}
                 }
             };
             let reason = match opened {
-                Ok(socket) => {
+                Ok(opened) => {
                     if events
                         .send((generation, SignalingEvent::Open))
                         .await
@@ -124,9 +149,9 @@ impl Server {
                     {
                         return;
                     }
-                    carry(socket, outbox, &doubted, generation, &events).await
+                    link::carry(opened, outbox, &doubted, generation, &events).await
                 }
-                Err(reason) => reason,
+                Err(trouble) => trouble.line(),
             };
             let _ = events
                 .send((generation, SignalingEvent::Closed(reason)))
@@ -139,59 +164,41 @@ impl Server {
         }
     }
 
-    /// The handshake's request.
-    pub(crate) fn request(&self) -> Result<Request, String> {
+    /// The handshake's request, with the login as its file has it now.
+    fn request(&self) -> Result<Request, ConfigError> {
+        let bad = |problem: String| ConfigError::Value {
+            key: "server.url",
+            problem,
+        };
         let mut request = self
             .url
-            .as_str()
+            .whole()
             .into_client_request()
-            .map_err(|e| e.to_string())?;
+            .map_err(|e| bad(e.to_string()))?;
+        let headers = request.headers_mut();
         // The original server refuses, and dies of, a client without it.
-        request.headers_mut().insert(
-            "Sec-WebSocket-Protocol",
+        headers.insert(
+            header::SEC_WEBSOCKET_PROTOCOL,
             HeaderValue::from_static(SUBPROTOCOL),
         );
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        if let Some(login) = self.credentials.header()? {
+            headers.insert(header::AUTHORIZATION, login);
+        }
         Ok(request)
     }
 
-    /// TLS or none.
-    pub(crate) fn connector(&self) -> Connector {
-        match &self.tls {
-            Some(tls) => Connector::Rustls(tls.clone()),
-            None => Connector::Plain,
-        }
+    /// The proxy, as the environment is now.
+    fn proxy(&self) -> Result<Option<Proxy>, ConfigError> {
+        proxy::choose(&self.config.proxy, &self.url, |name| {
+            std::env::var(name).ok()
+        })
     }
 
     /// What is taken from a server.
-    pub(crate) fn limits() -> WebSocketConfig {
+    fn limits() -> WebSocketConfig {
         WebSocketConfig::default()
             .max_message_size(Some(MAX_INCOMING))
             .max_frame_size(Some(MAX_INCOMING))
-    }
-
-    async fn open(&self) -> Result<Socket, String> {
-        let connect = connect_async_tls_with_config(
-            self.request()?,
-            Some(Self::limits()),
-            true,
-            Some(self.connector()),
-        );
-        match timeout(CONNECT_TIMEOUT, connect).await {
-            Ok(Ok((socket, _))) => Ok(socket),
-            Ok(Err(error)) => Err(words(&error)),
-            Err(_) => Err(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs())),
-        }
-    }
-}
-
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
-
-fn words(error: &tungstenite::Error) -> String {
-    match error {
-        tungstenite::Error::Http(response) => format!(
-            "it answered {} instead of opening a WebSocket; is it a webrtc-from-chat server?",
-            response.status()
-        ),
-        other => other.to_string(),
     }
 }

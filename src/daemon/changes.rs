@@ -1,11 +1,11 @@
 //! What is different between two configurations, and whom it concerns: pure.
 
-use crate::config::{AudioSource, Config};
+use crate::config::{AudioSource, Config, ServerConfig};
 
 /// What a new configuration asks for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Changes {
-    /// Another chat server, or another authority to trust: connect anew.
+    /// Another chat server, or another way to it: connect anew.
     pub server: bool,
     /// Another name: claim it.
     pub name: bool,
@@ -26,7 +26,14 @@ impl Changes {
     pub fn between(old: &Config, new: &Config) -> Self {
         let silent = |config: &Config| config.audio.source == AudioSource::None;
         Self {
-            server: old.server.url != new.server.url || old.server.ca_file != new.server.ca_file,
+            server: {
+                let name = old.server.name.clone();
+                let unnamed = ServerConfig {
+                    name,
+                    ..new.server.clone()
+                };
+                old.server != unnamed
+            },
             name: old.server.name != new.server.name,
             viewers: old.viewers != new.viewers,
             peers: old.ice != new.ice
@@ -93,6 +100,20 @@ mod tests {
             ),
             (
                 "[server]\nca_file = \"/ca\"",
+                Changes {
+                    server: true,
+                    ..none
+                },
+            ),
+            (
+                "[server]\ntoken_file = \"/token\"",
+                Changes {
+                    server: true,
+                    ..none
+                },
+            ),
+            (
+                "[server]\nproxy = \"none\"",
                 Changes {
                     server: true,
                     ..none

@@ -47,7 +47,7 @@ impl Prepared {
             None
         };
         Ok(Self {
-            server: Server::new(&config.server.url, config.server.ca_file.as_ref())?,
+            server: Server::new(&config.server)?,
             ice: IceServers::load(&config.ice)?,
             changes,
             led,

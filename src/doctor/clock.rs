@@ -44,7 +44,7 @@ pub(super) fn check(config: Option<&Config>) -> Finding {
 
 /// Certificates have a time, and credentials made from a shared secret too.
 fn depends_on_time(config: &Config) -> bool {
-    config.server.url.starts_with("wss://")
+    config.server.address().is_ok_and(|url| url.is_encrypted())
         || config.ice.servers.iter().any(|s| s.secret_file.is_some())
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::{Check, Finding, remedies};
 use crate::config::{Config, ConfigError};
 use crate::daemon::{self, StartError};
+use crate::signaling::SignalingError;
 
 const CHECK: Check = Check::Configuration;
 const CORRECT: &str = "correct it; systemd/camera-agent.toml documents every key";
@@ -40,11 +41,19 @@ pub(super) fn read(path: Option<&Path>) -> (Option<Config>, Vec<Finding>) {
 
 fn judge(problem: &StartError) -> Finding {
     let remedy = match problem {
-        StartError::Config(ConfigError::Secret { .. }) => {
+        StartError::Config(ConfigError::Secret { .. })
+        | StartError::Signaling(SignalingError::Config(ConfigError::Secret { .. })) => {
             "put the secret in that file and make it readable for this user".to_owned()
         }
-        StartError::Config(_) => CORRECT.to_owned(),
-        StartError::Signaling(_) => "correct server.url and server.ca_file".to_owned(),
+        StartError::Config(_) | StartError::Signaling(SignalingError::Config(_)) => {
+            CORRECT.to_owned()
+        }
+        StartError::Signaling(SignalingError::Authority { .. }) => {
+            "put the server's certificate, or that of who signed it, in that file as PEM, and \
+             make it readable for this user"
+                .to_owned()
+        }
+        StartError::Signaling(SignalingError::Tls(_)) => "report this".to_owned(),
         StartError::Media(error) => remedies::of(error),
         StartError::Peer(_) => "report this".to_owned(),
     };

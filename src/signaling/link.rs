@@ -1,6 +1,5 @@
 //! A connection as its owner holds it, and the task that carries its frames.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -8,11 +7,11 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_tungstenite::MaybeTlsStream;
 use tokio_tungstenite::tungstenite::Message;
 use tracing::{debug, trace, warn};
 
-use super::{SignalingEvent, Socket, words};
+use super::SignalingEvent;
+use super::open::Opened;
 use crate::network::Network;
 use crate::wire::{Incoming, MAX_FRAME_BYTES, Outgoing};
 
@@ -62,12 +61,13 @@ impl Link {
 }
 
 pub(super) async fn carry(
-    mut socket: Socket,
+    opened: Opened,
     mut outbox: mpsc::Receiver<Outgoing>,
     doubted: &Notify,
     generation: u64,
     events: &mpsc::Sender<(u64, SignalingEvent)>,
 ) -> String {
+    let Opened { mut socket, local } = opened;
     let mut heard = Instant::now();
     let mut pinged = false;
     // An answer to a probe is due by then.
@@ -89,7 +89,7 @@ pub(super) async fn carry(
                 trace!(%text, "sent");
                 match timeout(SILENCE, socket.send(Message::text(text))).await {
                     Ok(Ok(())) => {}
-                    Ok(Err(error)) => return words(&error),
+                    Ok(Err(error)) => return format!("it broke the connection: {error}"),
                     Err(_) => return "it takes no data".into(),
                 }
             }
@@ -101,7 +101,7 @@ pub(super) async fn carry(
                     Some(Ok(Message::Text(text))) => text,
                     Some(Ok(Message::Close(_))) | None => return "it closed the connection".into(),
                     Some(Ok(_)) => continue,
-                    Some(Err(error)) => return words(&error),
+                    Some(Err(error)) => return format!("it broke the connection: {error}"),
                 };
                 trace!(%text, "received");
                 match Incoming::parse(&text) {
@@ -121,7 +121,7 @@ pub(super) async fn carry(
                 }
             }
             () = doubted.notified() => {
-                if local_address(&socket).is_some_and(|ip| !Network::now().carries(ip)) {
+                if local.is_some_and(|ip| !Network::now().carries(ip)) {
                     return "this machine has another address now".into();
                 }
                 if probed.is_none() {
@@ -148,15 +148,6 @@ pub(super) async fn carry(
             }
         }
     }
-}
-
-fn local_address(socket: &Socket) -> Option<IpAddr> {
-    let tcp = match socket.get_ref() {
-        MaybeTlsStream::Plain(tcp) => tcp,
-        MaybeTlsStream::Rustls(tls) => tls.get_ref().0,
-        _ => return None,
-    };
-    Some(tcp.local_addr().ok()?.ip())
 }
 
 /// The wall clock in ms since 1970, as the protocol's `date`.
