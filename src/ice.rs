@@ -3,6 +3,7 @@
 
 mod url;
 
+use std::fmt;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -37,8 +38,9 @@ struct Server {
     credentials: Credentials,
 }
 
-/// One server, ready to be given to a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One server, ready to be given to a connection. `Debug` does not show the
+/// credential.
+#[derive(Clone, PartialEq, Eq)]
 pub struct IceServer {
     /// STUN and TURN addresses.
     pub urls: Vec<IceUrl>,
@@ -46,6 +48,15 @@ pub struct IceServer {
     pub username: String,
     /// Empty for STUN.
     pub credential: String,
+}
+
+impl fmt::Debug for IceServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IceServer")
+            .field("urls", &self.urls)
+            .field("username", &self.username)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The servers of a configuration, secrets read.

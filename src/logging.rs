@@ -8,7 +8,8 @@ use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::filter::{FilterFn, filter_fn};
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, format};
 use tracing_subscriber::layer::SubscriberExt;
@@ -17,11 +18,16 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use crate::config::{ConfigError, LogConfig, LogFormat};
+use crate::secret::without_credentials;
 
 /// What the crates under this one say is kept to what an operator can use.
 /// webrtc-rs logs at ERROR what is everyday life on a network.
 const QUIET: &str = "webrtc=off,rtc=off,rtc_ice=off,rtc_dtls=off,rtc_sctp=off,rtc_turn=off,\
                      rtc_mdns=off,rtc_interceptor=off,rtc_srtp=off,rtc_shared=off";
+
+/// Whose most detailed lines hold what nobody may read, whatever the filter
+/// says: the request of the WebSocket's handshake with its `Authorization`.
+const SECRET: &str = "tungstenite::handshake";
 
 /// The log that was started; its level can be changed.
 pub struct Logging(reload::Handle<EnvFilter, Registry>);
@@ -29,8 +35,8 @@ pub struct Logging(reload::Handle<EnvFilter, Registry>);
 /// Starts logging. The environment's `RUST_LOG` has the last word.
 pub fn start(config: &LogConfig) -> Result<Logging, ConfigError> {
     let (filter, handle) = reload::Layer::new(filter(config)?);
-    let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr);
-    let registry = tracing_subscriber::registry().with(filter);
+    let layer = tracing_subscriber::fmt::layer().with_writer(|| Clean(io::stderr()));
+    let registry = tracing_subscriber::registry().with(filter).with(discreet());
     let started = match (config.format, is_journal()) {
         (LogFormat::Human, false) => registry
             .with(
@@ -69,6 +75,32 @@ fn filter(config: &LogConfig) -> Result<EnvFilter, ConfigError> {
         .map_err(|e| bad(format!("\"{wanted}\" is no level and no filter: {e}")))
 }
 
+/// Keeps lines back that hold secrets.
+fn discreet() -> FilterFn<impl Fn(&Metadata<'_>) -> bool> {
+    filter_fn(|line| *line.level() != Level::TRACE || !line.target().starts_with(SECRET))
+}
+
+/// Writes lines without the credentials that may be in addresses: what a
+/// camera's address is, for one, comes in GStreamer's own words.
+struct Clean<W>(W);
+
+impl<W: io::Write> io::Write for Clean<W> {
+    /// Whole lines come in one piece.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) if text.contains('@') => {
+                self.0.write_all(without_credentials(text).as_bytes())?;
+            }
+            _ => self.0.write_all(bytes)?,
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
 fn bad(problem: String) -> ConfigError {
     ConfigError::Value {
         key: "log.level",
@@ -80,7 +112,8 @@ fn bad(problem: String) -> ConfigError {
 /// started.
 pub fn last_words(words: &dyn fmt::Display) {
     let priority = if is_journal() { "<3>" } else { "" };
-    eprintln!("{priority}camera-agent: {words:#}");
+    let words = without_credentials(&format!("{words:#}"));
+    eprintln!("{priority}camera-agent: {words}");
 }
 
 /// Standard error goes to the journal: systemd says which file that is
@@ -135,6 +168,26 @@ fn priority(level: Level) -> u8 {
 mod tests {
     use super::*;
     use std::sync::{Arc, Mutex};
+
+    #[test]
+    fn secrets_are_kept_back_whatever_the_level() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let layer = tracing_subscriber::fmt::layer().with_writer(move || Clean(writer.clone()));
+        let registry = tracing_subscriber::registry().with(EnvFilter::new("trace"));
+        tracing::subscriber::with_default(registry.with(discreet()).with(layer), || {
+            tracing::trace!(target: "tungstenite::handshake::client", "Authorization: north");
+            tracing::debug!(target: "tungstenite::handshake::client", "done");
+            tracing::warn!("cannot open rtsp://camera:north@h/door or \"http://north@h\"");
+        });
+        let text = lines.0.lock().expect("not poisoned").clone();
+        let text = String::from_utf8(text).expect("text");
+        assert!(!text.contains("north"), "{text}");
+        assert!(
+            text.contains("done") && text.contains("rtsp://…@h/door"),
+            "{text}"
+        );
+    }
 
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);

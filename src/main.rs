@@ -25,6 +25,7 @@ use camera_agent::media::learned::Learned;
 use camera_agent::media::led::{self, Led};
 use camera_agent::media::probe::{Encoders, child};
 use camera_agent::restarts::{self, Restarts};
+use camera_agent::secret::without_credentials;
 use camera_agent::service::{self, Service, Snapshot};
 use camera_agent::setup::{self, Hardware};
 use camera_agent::{chat, environment, logging, packaging};
@@ -341,6 +342,8 @@ fn devices(arguments: &cli::Devices) -> anyhow::Result<()> {
     } else {
         report.to_string()
     };
+    // A pipeline of the owner's may name a camera with its password.
+    let text = without_credentials(&text);
     match std::io::stdout().write_all(text.as_bytes()) {
         // `| head` has seen enough.
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),

@@ -32,6 +32,11 @@ impl fmt::Display for Secret {
     }
 }
 
+/// Beginnings of addresses. Those of STUN and TURN have no slashes, and no
+/// place for credentials either (RFC 7065), which does not keep people from
+/// writing some.
+const BEGINNINGS: [&str; 5] = ["://", "stun:", "stuns:", "turn:", "turns:"];
+
 /// The text with "…" for what stands between the scheme and the "@" of each
 /// address in it (RFC 3986 §3.2.1, userinfo), whatever the scheme.
 ///
@@ -41,16 +46,12 @@ impl fmt::Display for Secret {
 pub fn without_credentials(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let (head, tail) = rest.split_at(at + 3);
+    while let Some(begin) = beginning(rest) {
+        let (head, tail) = rest.split_at(begin);
         clean.push_str(head);
-        let end = tail.find(ends_an_address).unwrap_or(tail.len());
-        let (mut address, after) = tail.split_at(end);
         // Two addresses may stand in one word, as in "a://b,c://d".
-        if let Some(next) = address.find("://") {
-            address = &address[..next];
-        }
-        rest = &tail[address.len()..];
+        let word = tail.find(ends_an_address).unwrap_or(tail.len());
+        let address = &tail[..tail.find("://").map_or(word, |next| word.min(next))];
         match address.rfind('@') {
             Some(userinfo) => {
                 clean.push('…');
@@ -58,12 +59,18 @@ pub fn without_credentials(text: &str) -> String {
             }
             None => clean.push_str(address),
         }
-        if rest.len() == after.len() {
-            rest = after;
-        }
+        rest = &tail[address.len()..];
     }
     clean.push_str(rest);
     clean
+}
+
+/// Where the first address goes on behind its scheme.
+fn beginning(text: &str) -> Option<usize> {
+    let ends = BEGINNINGS
+        .iter()
+        .filter_map(|b| Some(text.find(b)? + b.len()));
+    ends.min()
 }
 
 fn ends_an_address(c: char) -> bool {
@@ -102,6 +109,7 @@ mod tests {
                 "\"http://…@h\" and \"http://h\"",
             ),
             ("http://a:b@c,http://d:e@f", "http://…@c,http://…@f"),
+            ("turn:u:p@h:1, stun:h2 x@y", "turn:…@h:1, stun:h2 x@y"),
             ("http://h/ mail@example.org", "http://h/ mail@example.org"),
             ("no address, a@b", "no address, a@b"),
             ("ws://", "ws://"),

@@ -33,6 +33,7 @@ use tokio::time::timeout;
 use crate::config::Config;
 use crate::media::latency::LatencyReport;
 use crate::media::probe::Encoders;
+use crate::secret::without_credentials;
 pub use report::Report;
 
 /// What is looked at.
@@ -130,7 +131,7 @@ impl Finding {
         Self {
             check,
             severity: Severity::Ok,
-            what: what.into(),
+            what: without_credentials(&what.into()),
             remedy: None,
         }
     }
@@ -159,8 +160,9 @@ impl Finding {
         Self {
             check,
             severity,
-            what: what.into(),
-            remedy: Some(remedy.into()),
+            // Others' words are in it, and reports are sent to people.
+            what: without_credentials(&what.into()),
+            remedy: Some(without_credentials(&remedy.into())),
         }
     }
 }
@@ -311,6 +313,18 @@ mod tests {
         ]
         .map(Severity::exit_code);
         assert_eq!(codes, [0, 0, 3, 4]);
+    }
+
+    #[test]
+    fn no_finding_shows_the_credentials_of_an_address() {
+        let address = "rtsp://camera:north@h/";
+        for finding in [
+            Finding::ok(Check::Camera, address),
+            Finding::error(Check::Camera, address, address),
+        ] {
+            assert!(!format!("{finding:?}").contains("north"), "{finding:?}");
+            assert_eq!(finding.what, "rtsp://…@h/");
+        }
     }
 
     #[tokio::test]

@@ -35,6 +35,7 @@ use super::{
 };
 use crate::config::{AudioConfig, AudioSource, VideoConfig, VideoSource};
 use crate::lock::lock;
+use crate::secret::without_credentials;
 use pipeline::{Life, Running};
 
 /// Starts GStreamer.
@@ -135,7 +136,9 @@ pub(crate) fn words(error: &gst::message::Error) -> String {
     };
     let debug = error.debug().unwrap_or_default();
     let detail = debug.lines().last().unwrap_or_default();
-    format!("{} ({detail}){remedy}", error.error())
+    let words = format!("{} ({detail}){remedy}", error.error());
+    // A camera's address may be in it, and viewers are told.
+    without_credentials(&words)
 }
 
 /// Checks that the custom descriptions of a configuration parse.

@@ -246,15 +246,16 @@ fn of_proxy(failure: &Failure, proxy: &Proxy, here: &Situation<'_>) -> Option<Tr
             behind(&format!("does not make a tunnel: {}", shown(why))),
             format!("see that an HTTP proxy listens there, or correct {source}"),
         ),
-        F::ProxyStatus(407) if proxy.url.user.is_some() => Trouble::lasting(
-            behind("refuses the user that it is told (407)"),
+        // tinyproxy, for one, answers 401.
+        F::ProxyStatus(code @ (401 | 407)) if proxy.url.user.is_some() => Trouble::lasting(
+            behind(&format!("refuses the user that it is told ({code})")),
             format!(
                 "correct user and password in {source}, or the file in \
                  server.proxy_password_file"
             ),
         ),
-        F::ProxyStatus(407) => Trouble::lasting(
-            behind("asks for a login (407)"),
+        F::ProxyStatus(code @ (401 | 407)) => Trouble::lasting(
+            behind(&format!("asks for a login ({code})")),
             format!(
                 "name the user in server.proxy, as in \"{}\", and the file with the password in \
                  server.proxy_password_file",

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+use tracing::debug;
 
 use super::Server;
 use super::eyeballs::{Eyeballs, Family};
@@ -191,6 +192,7 @@ where
     let mut furthest: Option<Failure> = None;
     loop {
         while let Some(address) = eyeballs.begin(Instant::now().into()) {
+            debug!(%address, "trying an address of the chat server, or of its proxy");
             attempts.push(attempt(address));
         }
         if eyeballs.is_over() {

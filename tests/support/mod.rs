@@ -26,6 +26,7 @@ pub mod relay;
 pub mod screen;
 pub mod shims;
 pub mod strain;
+pub mod tinyproxy;
 pub mod viewer;
 
 use std::future::Future;
