@@ -136,6 +136,9 @@ pub struct Setup {
     /// Name in the user list.
     #[arg(long)]
     pub name: Option<String>,
+    /// What it takes to get to the server.
+    #[command(flatten)]
+    pub way: Way,
     /// A camera's node such as /dev/video0; "auto" for the first; "test" for a
     /// generated picture.
     #[arg(long, value_name = "NODE")]
@@ -148,8 +151,34 @@ pub struct Setup {
     #[arg(long)]
     pub test_call: bool,
     /// Only say whether the file is filled in and valid.
-    #[arg(long, conflicts_with_all = ["server", "name", "camera", "microphone", "test_call"])]
+    #[arg(long, conflicts_with_all = ["server", "name", "Way", "camera", "microphone", "test_call"])]
     pub check: bool,
+}
+
+/// What it takes to get to the chat server. Nobody is asked for it.
+#[derive(Debug, Default, Args)]
+pub struct Way {
+    /// PEM file with the server's own certificate, or that of the authority
+    /// that signed it.
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<String>,
+    /// User of a login in front of the server.
+    #[arg(long, value_name = "USER")]
+    pub username: Option<String>,
+    /// File with that user's password, or credential:NAME for one that systemd
+    /// loads.
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<String>,
+    /// File with a token in place of user and password, or credential:NAME.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["username", "password_file"])]
+    pub token_file: Option<String>,
+    /// HTTP proxy to the server, http://[USER@]HOST:PORT; "none" for none;
+    /// "auto" for that of the environment.
+    #[arg(long, value_name = "URL")]
+    pub proxy: Option<String>,
+    /// File with the password of the user in --proxy, or credential:NAME.
+    #[arg(long, value_name = "FILE")]
+    pub proxy_password_file: Option<String>,
 }
 
 /// `camera-agent chat`

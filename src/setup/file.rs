@@ -17,6 +17,18 @@ pub struct Answers {
     pub server: Option<String>,
     /// `server.name`
     pub name: Option<String>,
+    /// `server.ca_file`
+    pub ca_file: Option<String>,
+    /// `server.username`
+    pub username: Option<String>,
+    /// `server.password_file`
+    pub password_file: Option<String>,
+    /// `server.token_file`; a token takes the place of user and password.
+    pub token_file: Option<String>,
+    /// `server.proxy`
+    pub proxy: Option<String>,
+    /// `server.proxy_password_file`
+    pub proxy_password_file: Option<String>,
     /// A node, `auto`, or `test`.
     pub camera: Option<String>,
     /// A PCM, `auto`, `test`, or `none`.
@@ -109,11 +121,19 @@ fn edit(text: &str, answers: &Answers) -> Result<String, String> {
         }
         Ok::<_, String>(())
     };
-    if let Some(server) = &answers.server {
-        set("server", "url", server)?;
-    }
-    if let Some(name) = &answers.name {
-        set("server", "name", name)?;
+    for (key, answer) in [
+        ("url", &answers.server),
+        ("name", &answers.name),
+        ("ca_file", &answers.ca_file),
+        ("username", &answers.username),
+        ("password_file", &answers.password_file),
+        ("token_file", &answers.token_file),
+        ("proxy", &answers.proxy),
+        ("proxy_password_file", &answers.proxy_password_file),
+    ] {
+        if let Some(answer) = answer {
+            set("server", key, answer)?;
+        }
     }
     match answers.camera.as_deref() {
         None => {}
@@ -129,6 +149,17 @@ fn edit(text: &str, answers: &Answers) -> Result<String, String> {
         Some(device) => {
             set("audio", "source", "alsa")?;
             set("audio", "device", device)?;
+        }
+    }
+    // What takes the place of another takes it away.
+    let gone: &[&str] = match (&answers.token_file, &answers.password_file) {
+        (Some(_), None) => &["username", "password_file"],
+        (None, Some(_)) => &["token_file"],
+        _ => &[],
+    };
+    if let Some(server) = document.get_mut("server").and_then(Item::as_table_like_mut) {
+        for key in gone {
+            server.remove(key);
         }
     }
     Ok(document.to_string())

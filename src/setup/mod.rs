@@ -88,9 +88,16 @@ pub fn run(
 ) -> Result<Config, SetupError> {
     let file = File::open(&arguments.config)?;
     let present = file.config()?;
+    let way = &arguments.way;
     let flags = Answers {
         server: arguments.server.clone(),
         name: arguments.name.clone(),
+        ca_file: way.ca_file.clone(),
+        username: way.username.clone(),
+        password_file: way.password_file.clone(),
+        token_file: way.token_file.clone(),
+        proxy: way.proxy.clone(),
+        proxy_password_file: way.proxy_password_file.clone(),
         camera: arguments.camera.clone(),
         microphone: arguments.microphone.clone(),
     };
@@ -213,6 +220,7 @@ impl Talk<'_> {
             name,
             camera,
             microphone,
+            ..flags
         })
     }
 

@@ -115,6 +115,44 @@ fn what_the_device_would_refuse_is_not_written() {
 }
 
 #[test]
+fn flags_say_what_it_takes_to_get_to_the_server() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let login = ["--username", "cam", "--password-file", "credential:chat"];
+    let proxy = [
+        "--proxy",
+        "http://u@p:3128",
+        "--proxy-password-file",
+        "/p",
+        "--ca-file",
+        "/ca.pem",
+    ];
+    let config = set_up(&folder, &[&BOTH[..], &login, &proxy].concat(), None).0;
+    let server = config.expect("written").server;
+    assert_eq!(server.username.as_deref(), Some("cam"));
+    assert_eq!(server.password_file, Some("credential:chat".into()));
+    assert_eq!(server.ca_file, Some("/ca.pem".into()));
+    assert_eq!(server.proxy_password_file, Some("/p".into()));
+    // One login takes the place of the other; the rest stays.
+    let config = set_up(&folder, &["--token-file", "/t"], None).0;
+    let server = config.expect("written").server;
+    assert_eq!((server.username, server.password_file), (None, None));
+    assert_eq!(server.token_file, Some("/t".into()));
+    assert_eq!(server.ca_file, Some("/ca.pem".into()));
+    let config = set_up(&folder, &login, None).0.expect("written");
+    assert_eq!(config.server.token_file, None);
+
+    let secret = "http://u:north@p:99999";
+    let error = set_up(&folder, &["--proxy", secret], None)
+        .0
+        .expect_err("no port");
+    let error = error.to_string();
+    assert!(
+        error.contains("server.proxy") && !error.contains("north"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_person_is_asked_for_all_and_offered_what_there_is() {
     let folder = tempfile::tempdir().expect("a folder");
     let (config, asked) = set_up(&folder, &[], Some("ws://h/\nporch\n2\n3\n"));
