@@ -7,7 +7,7 @@ MEDIA_PACKAGES := gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
 	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-alsa
 # The last line is for the bare webrtcbin that the agent is compared with.
 TEST_PACKAGES := gstreamer1.0-tools chromium chromium-driver firefox-esr coturn iproute2 nginx-light procps \
-	tinyproxy-bin openssl util-linux \
+	nftables tinyproxy-bin openssl util-linux \
 	gstreamer1.0-nice python3-gst-1.0 gir1.2-gst-plugins-bad-1.0
 
 GECKODRIVER_VERSION := 0.37.1

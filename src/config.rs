@@ -5,15 +5,18 @@
 //! files that hold them.
 
 mod encoders;
+mod ports;
 mod server;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 pub use encoders::{EncoderCodec, EncoderConfig, EncoderRateUnit, Scalar};
+pub use ports::PortRange;
 pub(crate) use server::show;
 pub use server::{ProxyConfig, ProxyUrl, ServerConfig, ServerUrl};
 
@@ -312,6 +315,13 @@ pub struct IceConfig {
     pub servers: Vec<IceServerConfig>,
     /// Offer loopback addresses too, for a browser on this very machine.
     pub loopback: bool,
+    /// PEM file with a certificate authority to trust, besides the system's,
+    /// for servers that are reached over TLS.
+    pub ca_file: Option<PathBuf>,
+    /// The UDP ports that calls use, `"50000-50100"`; any that is free without.
+    pub ports: Option<PortRange>,
+    /// Addresses by which viewers reach this device's ports from outside.
+    pub public_addresses: Vec<IpAddr>,
 }
 
 /// `[[ice.servers]]`
@@ -482,9 +492,7 @@ impl Config {
             self.audio.source == AudioSource::Custom,
             self.audio.pipeline.as_deref(),
         )?;
-        for server in &self.ice.servers {
-            server.validate()?;
-        }
+        self.ice.validate()?;
         encoders::validate(&self.encoders)
     }
 
@@ -494,6 +502,38 @@ impl Config {
             key: "server.name",
             problem,
         })
+    }
+}
+
+/// Addresses that are announced besides the device's own.
+const MOST_PUBLIC_ADDRESSES: usize = 4;
+
+impl IceConfig {
+    fn validate(&self) -> Result<(), ConfigError> {
+        let bad = |problem: String| {
+            Err(ConfigError::Value {
+                key: "ice.public_addresses",
+                problem,
+            })
+        };
+        if self.public_addresses.len() > MOST_PUBLIC_ADDRESSES {
+            return bad(format!(
+                "{} are more than {MOST_PUBLIC_ADDRESSES}",
+                self.public_addresses.len()
+            ));
+        }
+        for ip in &self.public_addresses {
+            let no_unicast = match ip {
+                IpAddr::V4(v4) => v4.is_broadcast() || v4.is_link_local(),
+                IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.to_ipv4_mapped().is_some(),
+            };
+            if no_unicast || ip.is_unspecified() || ip.is_loopback() || ip.is_multicast() {
+                return bad(format!(
+                    "{ip} is no address by which a viewer reaches this device"
+                ));
+            }
+        }
+        self.servers.iter().try_for_each(IceServerConfig::validate)
     }
 }
 
@@ -711,6 +751,12 @@ mod tests {
                 "largest comes first",
             ),
             ("[viewers]\nmax = 0", "viewers.max"),
+            ("[ice]\nports = \"5-\"", "ice.ports"),
+            (
+                "[ice]\npublic_addresses = [\"::1\"]",
+                "ice.public_addresses",
+            ),
+            ("[ice]\npublic_addresses = [\"cam.example\"]", "line 2"),
             ("[[ice.servers]]\nurls = []", "ice.servers"),
             ("[[ice.servers]]\nurls = [\"turn:x\"]", "ice.servers"),
             ("[[ice.servers]]\nurls = [\"http:x\"]", "ice.servers"),

@@ -15,7 +15,6 @@ use tracing::{debug, info, warn};
 
 use crate::agent::{Agent, AgentConfig, Command, Event, PeerEvent, SessionId};
 use crate::config::{AudioSource, Config, ConfigError, VideoSource};
-use crate::ice::IceServers;
 use crate::logging::Logging;
 use crate::media::gst::{self, GstSource};
 use crate::media::hotplug::Hotplug;
@@ -26,9 +25,10 @@ use crate::media::led::Led;
 use crate::media::probe::Encoders;
 use crate::media::{Hub, MediaError, Source, plan};
 use crate::network::{self, Network};
-use crate::peer::{Peer, PeerError, Peers, Quality};
+use crate::peer::{Identity, Peer, PeerError, Peers, Quality};
 use crate::rate::Settings;
 use crate::sdp::{ProfileLevelId, VideoCodec};
+use crate::servers::Servers;
 use crate::service::{Service, Snapshot};
 use crate::signaling::{Link, Server, SignalingError, SignalingEvent};
 use reload::Prepared;
@@ -177,7 +177,7 @@ pub fn problems(config: &Config) -> Vec<StartError> {
         .then(|| Server::new(&config.server));
     [
         config.validate().err().map(StartError::from),
-        IceServers::load(&config.ice).err().map(StartError::from),
+        Servers::load(&config.ice).err().map(StartError::from),
         server.and_then(Result::err).map(StartError::from),
         gstreamer().err().map(StartError::from),
     ]
@@ -254,7 +254,7 @@ impl Daemon {
     ) -> Result<Self, StartError> {
         let name = config.name()?;
         let server = Server::new(&config.server)?;
-        let ice = IceServers::load(&config.ice)?;
+        let servers = Servers::load(&config.ice)?;
         let (hub, media) = Hub::start(source, profile);
         let (tell, events) = mpsc::channel(EVENTS);
         let network = watch::Sender::new(Network::now());
@@ -265,10 +265,10 @@ impl Daemon {
             Quality::new(hub.clone(), qualities),
             with_audio,
             viewer_controls,
-            ice,
-            config.ice.loopback,
+            servers,
+            Identity::of_this_device()?,
             tell.clone(),
-        )?
+        )
         .on(network.subscribe());
         let agent = Agent::new(
             AgentConfig {

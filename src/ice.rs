@@ -63,6 +63,13 @@ impl fmt::Debug for IceServer {
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct IceServers(Vec<Server>);
 
+/// Without secrets.
+impl fmt::Debug for IceServers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.urls()).finish()
+    }
+}
+
 impl IceServers {
     /// Reads the secrets that the configuration names.
     pub fn load(config: &IceConfig) -> Result<Self, ConfigError> {
@@ -88,6 +95,11 @@ impl IceServers {
             })
         });
         servers.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The addresses of all.
+    pub fn urls(&self) -> impl Iterator<Item = &IceUrl> {
+        self.0.iter().flat_map(|server| &server.urls)
     }
 
     /// The servers with credentials that are good from `now` (since 1970) for
@@ -180,7 +192,7 @@ mod tests {
             let text =
                 format!("[[ice.servers]]\nurls = [\"turn:t.example\"]\nsecret_file = {path:?}\n");
             let config = Config::parse(&text, Path::new("x")).expect("valid");
-            let error = IceServers::load(&config.ice).err().expect("unusable");
+            let error = IceServers::load(&config.ice).expect_err("unusable");
             assert!(error.to_string().contains("ice.servers.secret_file"));
         }
     }

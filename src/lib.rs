@@ -13,7 +13,7 @@
 //! | the process | [`cli`], [`logging`], [`environment`], [`setup`], [`service`], [`restarts`], [`packaging`], `main` |
 //! | tries all of it on this machine, one check a file | [`doctor`] |
 //! | the device's one loop: events in, commands out | [`daemon`] |
-//! | shells, each the owner of one kind of socket or device | [`signaling`], [`media`], [`peer`], [`network`], [`chat`] |
+//! | shells, each the owner of one kind of socket or device | [`signaling`], [`media`], [`peer`], [`servers`], [`network`], [`chat`] |
 //! | pure: no IO, no clock, no runtime | [`agent`], [`rate`], [`room`], [`sdp`], [`wire`], [`config`], [`ice`], [`secret`], [`watchdog`], [`ending`] |
 //!
 //! # A call
@@ -45,6 +45,7 @@ pub mod restarts;
 pub mod room;
 pub mod sdp;
 pub mod secret;
+pub mod servers;
 pub mod service;
 pub mod setup;
 pub mod signaling;

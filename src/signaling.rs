@@ -202,3 +202,9 @@ impl Server {
             .max_frame_size(Some(MAX_INCOMING))
     }
 }
+
+/// How servers of other kinds prove who they are: by the system's authorities,
+/// or by what is in this file.
+pub(crate) fn trust(ca_file: Option<PathBuf>) -> Result<Arc<rustls::ClientConfig>, SignalingError> {
+    Trust::new(ca_file).tls()
+}

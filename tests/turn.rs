@@ -24,15 +24,17 @@ struct Server {
     chat: SocketAddr,
     behind: SocketAddr,
     secret: NamedTempFile,
+    certificate: NamedTempFile,
     _processes: [Child; 2],
-    _files: [NamedTempFile; 2],
+    _key: NamedTempFile,
 }
 
 impl Server {
     /// `turn` are the addresses that the page is told; coturn gets `more`
     /// arguments.
     fn start(bed: &Bed, turn: &[&str], more: &[&str]) -> Self {
-        let made = rcgen::generate_simple_self_signed(vec![SERVER.to_string()]).expect("made");
+        let names = vec![SERVER.to_string(), SERVER_BEHIND.to_string()];
+        let made = rcgen::generate_simple_self_signed(names).expect("made");
         let certificate = file(&made.cert.pem());
         let key = file(&made.signing_key.serialize_pem());
         let coturn = bed
@@ -76,22 +78,30 @@ impl Server {
             chat: (SERVER, 6503).into(),
             behind: (SERVER_BEHIND, 6503).into(),
             secret,
+            certificate,
             _processes: [coturn, chat],
-            _files: [certificate, key],
+            _key: key,
         }
     }
 
     /// A device, with a relay of its own or without.
     async fn device(&self, bed: &Bed, relay: bool) -> Device {
+        let url = format!("turn:{SERVER_BEHIND}:3478?transport=udp");
+        let urls = if relay { vec![&*url] } else { vec![] };
+        self.device_at(bed, &urls).await
+    }
+
+    /// A device that uses these servers.
+    async fn device_at(&self, bed: &Bed, urls: &[&str]) -> Device {
         let mut toml = format!(
-            "[server]\nurl = \"ws://{}/\"\nname = \"camera\"\n{}",
+            "[server]\nurl = \"ws://{}/\"\nname = \"camera\"\n{}ca_file = {:?}\n",
             self.behind,
             TEST_MEDIA.replace("loopback = true", "loopback = false"),
+            self.certificate.path(),
         );
-        if relay {
+        if !urls.is_empty() {
             toml += &format!(
-                "[[ice.servers]]\nurls = [\"turn:{SERVER_BEHIND}:3478?transport=udp\"]\n\
-                 secret_file = {:?}\n",
+                "[[ice.servers]]\nurls = {urls:?}\nsecret_file = {:?}\n",
                 self.secret.path()
             );
         }
@@ -101,7 +111,8 @@ impl Server {
         device
     }
 
-    async fn viewer(&self, flags: &[&str]) -> Browser {
+    /// A browser on the page.
+    async fn page(&self, flags: &[&str]) -> Browser {
         let person = Person {
             flags: flags.iter().map(|f| (*f).to_owned()).collect(),
             ..Person::default()
@@ -110,6 +121,11 @@ impl Server {
         alice
             .open(&format!("http://{}/?name=alice", self.chat))
             .await;
+        alice
+    }
+
+    async fn viewer(&self, flags: &[&str]) -> Browser {
+        let alice = self.page(flags).await;
         alice.call("camera").await;
         alice.state("connected").await;
         alice.js("globalThis.thePc = cameraAgent.pc, null").await;
@@ -228,4 +244,45 @@ fn a_relayed_device_gets_another_address() {
         assert_eq!(remote["candidateType"], "relay", "{remote}");
         is_watched(&alice).await;
     });
+}
+
+/// A firewall that lets no UDP out or in.
+const NO_UDP: &str = "nft add table inet wall; \
+    nft add chain inet wall out '{ type filter hook output priority 0; }'; \
+    nft add chain inet wall in '{ type filter hook input priority 0; }'; \
+    nft add rule inet wall out meta l4proto udp drop; \
+    nft add rule inet wall in meta l4proto udp drop";
+
+/// A device that is let out by TCP only reaches its TURN server at `url`; the
+/// time from the click to a picture.
+fn relayed_through_a_stream(url: &str) {
+    let bed = Bed::divided();
+    bed.there.shell(NO_UDP);
+    block_on(async {
+        let server = Server::start(&bed, &[], &[]);
+        let _device = server.device_at(&bed, &[url]).await;
+        let alice = server.page(&[NO_MDNS]).await;
+        let began = Instant::now();
+        alice.call("camera").await;
+        alice.frames_rise(1).await;
+        let took = began.elapsed();
+        alice.state("connected").await;
+        alice.js("globalThis.thePc = cameraAgent.pc, null").await;
+        let (local, remote) = pair(&alice).await;
+        assert_eq!(local["candidateType"], "host", "{local}");
+        assert_eq!(remote["candidateType"], "relay", "{remote}");
+        is_watched(&alice).await;
+        eprintln!("a picture after {took:?}");
+        assert!(took < 2 * SECOND, "a picture after {took:?}");
+    });
+}
+
+#[test]
+fn a_device_without_udp_is_relayed_over_tls() {
+    relayed_through_a_stream("turns:10.78.0.1:5349");
+}
+
+#[test]
+fn a_device_without_udp_is_relayed_over_tcp() {
+    relayed_through_a_stream("turn:10.78.0.1:3478?transport=tcp");
 }

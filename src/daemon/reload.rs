@@ -13,10 +13,10 @@ use tracing::{info, warn};
 use super::changes::Changes;
 use super::{Media, Running, StartError};
 use crate::config::{AudioSource, Config, ConfigError};
-use crate::ice::IceServers;
 use crate::media::gst;
 use crate::media::led::Led;
 use crate::peer::Peers;
+use crate::servers::Servers;
 use crate::signaling::Server;
 
 /// A configuration that was found good, and what was made for it.
@@ -24,7 +24,7 @@ pub(super) struct Prepared {
     config: Config,
     changes: Changes,
     server: Server,
-    ice: IceServers,
+    servers: Servers,
     led: Led,
     media: Option<Media>,
 }
@@ -48,7 +48,7 @@ impl Prepared {
         };
         Ok(Self {
             server: Server::new(&config.server)?,
-            ice: IceServers::load(&config.ice)?,
+            servers: Servers::load(&config.ice)?,
             changes,
             led,
             media,
@@ -100,32 +100,32 @@ impl Running {
             config,
             mut changes,
             server,
-            ice,
+            servers,
             led,
             media,
         } = new;
         let name = config.name()?;
         // Files of the same names may hold other secrets, and another authority
         // to trust: what is there now is used from the next connection on.
-        changes.peers |= ice != *self.peers.ice();
+        changes.peers |= servers.ice() != self.peers.servers().ice();
         self.server = server;
         if changes.peers {
             let with_audio = config.audio.source != AudioSource::None;
             let (hub, tell) = (self.hub.clone(), self.tell.clone());
             // Connections that are there keep what they were made with.
             let viewer_controls = config.video.viewer_controls.clone();
-            let loopback = config.ice.loopback;
             let quality = self.peers.quality();
+            let identity = self.peers.identity().clone();
             let peers = Peers::new(
                 hub,
                 quality,
                 with_audio,
                 viewer_controls,
-                ice,
-                loopback,
+                servers,
+                identity,
                 tell,
-            )?
-            .on(self.network.clone());
+            );
+            let peers = peers.on(self.network.clone());
             self.peers = Arc::new(peers);
         }
         if changes.log_level

@@ -12,8 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::caller::{Caller, Heard};
 use super::{Check, Finding};
 use crate::agent::{PeerEvent, SessionId};
-use crate::config::{AudioSource, Config, VideoSource};
-use crate::ice::IceServers;
+use crate::config::{AudioSource, Config, IceConfig, VideoSource};
 use crate::media::Hub;
 use crate::media::gst::{self, GstSource};
 use crate::media::hub::HubThread;
@@ -21,9 +20,10 @@ use crate::media::latency::{LatencyReport, Stage};
 use crate::media::led::Led;
 use crate::media::probe::Encoders;
 use crate::media::status::State;
-use crate::peer::{Peers, Quality};
+use crate::peer::{Identity, Peers, Quality};
 use crate::rate::Settings;
 use crate::sdp::{Offer, RemoteCandidate, VideoCodec};
+use crate::servers::Servers;
 use crate::wire::{Candidate, UserName};
 
 pub(super) const LIMIT: Duration = Duration::from_secs(10);
@@ -117,15 +117,33 @@ fn device(config: &Config, encoders: Arc<Encoders>) -> Result<Device, String> {
     let (hub, media) = Hub::start(Box::new(source), profile);
     let (tell, events) = mpsc::channel(EVENTS);
     // Secrets that cannot be read are the configuration's finding.
-    let ice = IceServers::load(&config.ice).unwrap_or_default();
+    let ice = IceConfig {
+        loopback: true,
+        ..config.ice.clone()
+    };
+    let bare = IceConfig {
+        servers: Vec::new(),
+        ..ice.clone()
+    };
+    let servers = Servers::load(&ice)
+        .or_else(|_| Servers::load(&bare))
+        .map_err(|e| e.to_string())?;
     let with_audio = config.audio.source != AudioSource::None;
     let quality = Quality::new(
         hub.clone(),
         Settings::of(config, config.video.shown_size(), 0, false),
     );
     let controls = Vec::new();
-    let peers = Peers::new(hub.clone(), quality, with_audio, controls, ice, true, tell)
-        .map_err(|e| e.to_string())?;
+    let identity = Identity::new().map_err(|e| e.to_string())?;
+    let peers = Peers::new(
+        hub.clone(),
+        quality,
+        with_audio,
+        controls,
+        servers,
+        identity,
+        tell,
+    );
     Ok(Device {
         hub,
         media,

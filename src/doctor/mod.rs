@@ -15,6 +15,7 @@ mod configuration;
 mod elements;
 mod encoder;
 mod ice_servers;
+mod identity;
 mod in_use;
 mod microphone;
 mod permissions;
@@ -56,6 +57,8 @@ pub enum Check {
     Encoder,
     /// The time of day.
     Clock,
+    /// The certificate that viewers see.
+    Identity,
     /// The chat server.
     ChatServer,
     /// Each STUN and TURN server.
@@ -78,6 +81,7 @@ impl Check {
             Self::Microphone => "microphone",
             Self::Encoder => "encoder",
             Self::Clock => "clock",
+            Self::Identity => "certificate",
             Self::ChatServer => "chat server",
             Self::IceServer => "STUN and TURN",
             Self::Candidates => "addresses",
@@ -204,6 +208,12 @@ pub async fn examine(path: Option<&Path>, quick: bool) -> Report {
         findings.extend(more);
     }
     findings.push(clock::check(Some(&config)));
+    findings.extend(
+        blocking(Check::Identity, Duration::from_secs(5), || {
+            vec![identity::check()]
+        })
+        .await,
+    );
     Report::new(findings, latency)
 }
 

@@ -14,7 +14,7 @@ mod settling;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-use nix::ifaddrs::getifaddrs;
+use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::InterfaceFlags;
 
 pub use listener::listen;
@@ -29,8 +29,8 @@ const ELSEWHERE: [IpAddr; 2] = [
 /// What others can reach this machine by, at one time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Network {
-    /// Of interfaces that are up and have a carrier; no loopback and no
-    /// link-local ones.
+    /// Of interfaces that are up and have a carrier; no loopback, and of IPv6
+    /// no link-local ones, which mean nothing without their interface.
     pub addresses: BTreeSet<IpAddr>,
     /// From where packets to the world leave, IPv4 and IPv6 each; it changes
     /// with the default route.
@@ -49,7 +49,9 @@ impl Network {
     /// Whether a socket that is bound to `ip` still has a network. This
     /// machine's talk with itself needs none.
     pub fn carries(&self, ip: IpAddr) -> bool {
-        ip.is_loopback() || ip.is_unspecified() || self.addresses.contains(&ip.to_canonical())
+        let of_a_link = matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        let always = ip.is_loopback() || ip.is_unspecified() || of_a_link;
+        always || self.addresses.contains(&ip.to_canonical())
     }
 }
 
@@ -60,24 +62,32 @@ fn addresses() -> BTreeSet<IpAddr> {
     let carrying = InterfaceFlags::IFF_UP | InterfaceFlags::IFF_RUNNING;
     interfaces
         .filter(|i| i.flags.contains(carrying))
-        .filter_map(|i| {
-            let address = i.address?;
-            match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
-                (Some(v4), _) => Some(IpAddr::V4(v4.ip())),
-                (_, Some(v6)) => Some(IpAddr::V6(v6.ip())),
-                _ => None,
-            }
-        })
-        .filter(|ip| !ip.is_loopback() && !is_link_local(ip))
+        .filter_map(|i| address(&i))
+        .filter(|ip| !ip.is_loopback() && !needs_zone(ip))
         .collect()
 }
 
-/// Nobody outside the link can be told of these (RFC 3927, RFC 4291 §2.5.6).
-fn is_link_local(ip: &IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+/// Every address that this machine has now, of interfaces that are up.
+pub(crate) fn own_addresses() -> Vec<IpAddr> {
+    let interfaces = getifaddrs().into_iter().flatten();
+    let up = interfaces.filter(|i| i.flags.contains(InterfaceFlags::IFF_UP));
+    up.filter_map(|i| address(&i)).collect()
+}
+
+fn address(interface: &InterfaceAddress) -> Option<IpAddr> {
+    let address = interface.address?;
+    match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
+        (Some(v4), _) => Some(IpAddr::V4(v4.ip())),
+        (_, Some(v6)) => Some(IpAddr::V6(v6.ip())),
+        _ => None,
     }
+}
+
+/// Nobody can be told of these without saying on which interface
+/// (RFC 4291 §2.5.6). IPv4 has one route to its like (RFC 3927), and they are
+/// all that there is where a cable joins two machines.
+fn needs_zone(ip: &IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
 /// The kernel's choice of a source; nothing is sent.
@@ -98,7 +108,9 @@ mod tests {
     #[test]
     fn a_machine_carries_its_own_addresses_and_no_others() {
         let network = Network {
-            addresses: BTreeSet::from(["192.0.2.7".parse().expect("an address")]),
+            addresses: ["192.0.2.7", "169.254.7.1"]
+                .map(|a| a.parse().expect("an address"))
+                .into(),
             outward: [None, None],
         };
         for (ip, carried) in [
@@ -106,6 +118,9 @@ mod tests {
             ("::ffff:192.0.2.7", true),
             ("127.0.0.1", true),
             ("::1", true),
+            ("169.254.7.1", true),
+            ("169.254.7.2", false),
+            ("fe80::7", true),
             ("0.0.0.0", true),
             ("192.0.2.8", false),
             ("2001:db8::7", false),
@@ -117,7 +132,7 @@ mod tests {
     #[test]
     fn what_is_found_can_be_bound_to() {
         for ip in Network::now().addresses {
-            assert!(!ip.is_loopback() && !is_link_local(&ip), "{ip}");
+            assert!(!ip.is_loopback() && !needs_zone(&ip), "{ip}");
             UdpSocket::bind(SocketAddr::new(ip, 0)).expect("it is this machine's own");
         }
     }

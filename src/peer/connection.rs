@@ -17,7 +17,7 @@ use webrtc::peer_connection::{
 
 use super::batch::Batching;
 use super::burst::Waiting;
-use super::candidate::host_candidates;
+use super::candidate::{host_candidates, public_candidates, says_something};
 use super::capture_time;
 use super::clock::Captured;
 use super::engine::{self, MIME_TYPE_RED, PLAYOUT_DELAY_URI};
@@ -25,7 +25,7 @@ use super::estimate::Path;
 use super::feedback::Feedback;
 use super::guard::Guard;
 use super::hearing::{HEARD, Heard, Told};
-use super::making::{Outlet, add_track, build};
+use super::making::{Outlet, add_track, build, multicast_dns};
 use super::pacer::Pace;
 use super::quality::Seat;
 use super::roaming::Roaming;
@@ -127,7 +127,8 @@ impl Connection {
 
         let (tell, heard) = mpsc::channel(HEARD);
         let network = shared.network.clone();
-        let roaming = Arc::new(Roaming::new());
+        let servers = shared.servers.for_call(user);
+        let roaming = Arc::new(Roaming::new(servers.clone()));
         let guard = Guard::new(shared.together.clone(), started);
         let guard = Arc::new(Mutex::new(guard));
         let waiting = Waiting::new(shared.hub.latency().clone());
@@ -156,23 +157,23 @@ impl Connection {
         };
         let connection = match build(
             shared,
-            user,
+            servers.for_the_crate(),
             engine.clone(),
             interceptors(),
             tell.clone(),
             Batching::over(roaming.clone(), guard.clone()),
-            MulticastDnsMode::QueryOnly,
+            multicast_dns(),
         )
         .await
         {
             Ok(connection) => connection,
-            // A machine without a multicast route: names ending in .local
-            // cannot be resolved, everything else can.
+            // Somebody has its port for themselves: such names cannot be
+            // resolved, everything else can.
             Err(error) => {
-                debug!(%error, "no multicast DNS here");
+                debug!(%error, "a connection without multicast DNS");
                 build(
                     shared,
-                    user,
+                    servers.for_the_crate(),
                     engine,
                     interceptors(),
                     tell,
@@ -364,7 +365,7 @@ impl Connection {
     }
 
     async fn add_candidate(&self, candidate: RemoteCandidate) {
-        if let Err(why) = candidate.check(self.shared.loopback) {
+        if let Err(why) = candidate.check(self.shared.binding.loopback) {
             debug!(%why, "a candidate of the viewer was passed over");
             return;
         }
@@ -430,6 +431,23 @@ impl Connection {
     }
 
     async fn local_candidate(&self, candidate: RTCIceCandidateInit) {
+        if !says_something(&candidate.candidate) {
+            return;
+        }
+        let public = &self.shared.servers.config().public_addresses;
+        let public = public_candidates(&candidate.candidate, public);
+        let more = public.into_iter().map(|line| RTCIceCandidateInit {
+            candidate: line,
+            ..candidate.clone()
+        });
+        let more: Vec<_> = more.collect();
+        self.tell_candidate(candidate).await;
+        for candidate in more {
+            self.tell_candidate(candidate).await;
+        }
+    }
+
+    async fn tell_candidate(&self, candidate: RTCIceCandidateInit) {
         let (mid, index) = &self.carrier;
         let candidate = Candidate {
             candidate: candidate.candidate,

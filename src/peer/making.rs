@@ -1,7 +1,8 @@
 //! How a connection is made: its settings, its servers, its tracks.
 
+use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::media_stream::MediaStreamTrack;
@@ -13,6 +14,7 @@ use rtc::rtp_transceiver::rtp_sender::{
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
+use tracing::debug;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::peer_connection::{
     MediaEngine, PeerConnection, PeerConnectionBuilder, RTCConfigurationBuilder, Registry,
@@ -47,6 +49,9 @@ const ICE_KEEP_ALIVE: Duration = Duration::from_millis(500);
 /// the longest message of the protocol.
 const RECEIVE_BUFFER: u32 = 128 * 1024;
 
+/// Where it is spoken (RFC 6762 §3).
+const MULTICAST_DNS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
+
 /// A track of ours.
 pub(super) struct Outlet {
     pub stream: Stream,
@@ -60,32 +65,35 @@ pub(super) struct Outlet {
     pub task: Option<AbortHandle>,
 }
 
+/// Whether names ending in .local, as browsers give to their addresses, can be
+/// resolved. The crate finds out too, and logs it as an error at each call.
+pub(super) fn multicast_dns() -> MulticastDnsMode {
+    let joined = || {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        socket.join_multicast_v4(&MULTICAST_DNS, &Ipv4Addr::UNSPECIFIED)
+    };
+    match joined() {
+        Ok(()) => MulticastDnsMode::QueryOnly,
+        Err(error) => {
+            debug!(%error, "no multicast DNS here");
+            MulticastDnsMode::Disabled
+        }
+    }
+}
+
 /// Opens a connection's sockets.
 pub(super) async fn build(
     shared: &Peers,
-    user: &str,
+    servers: Vec<RTCIceServer>,
     engine: MediaEngine,
     interceptors: Registry,
     tell: mpsc::Sender<Heard>,
     runtime: Batching,
     mdns: MulticastDnsMode,
 ) -> webrtc::error::Result<Box<dyn PeerConnection>> {
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    let servers = shared
-        .ice
-        .at(now, user)
-        .into_iter()
-        .map(|s| RTCIceServer {
-            urls: s.urls.iter().map(ToString::to_string).collect(),
-            username: s.username,
-            credential: s.credential,
-        })
-        .collect();
     let configuration = RTCConfigurationBuilder::new()
         .with_ice_servers(servers)
-        .with_certificates(vec![shared.certificate.clone()])
+        .with_certificates(vec![shared.identity.certificate.clone()])
         .build();
     let settings = SettingEngineBuilder::new()
         .with_multicast_dns_mode(mdns)
@@ -112,7 +120,7 @@ pub(super) async fn build(
         .with_interceptor_registry(interceptors)
         .with_handler(Arc::new(Handler(tell)))
         .with_runtime(Arc::new(runtime))
-        .with_udp_addrs(shared.addresses.clone())
+        .with_udp_addrs(vec![shared.binding.clone()])
         .with_data_channel_send_buffer_limit(channel::SEND_BUFFER)
         .build()
         .await?;

@@ -11,6 +11,7 @@
 //! and sound are; one who opens none is sent media alone.
 
 mod batch;
+mod binding;
 mod burst;
 mod candidate;
 mod capture_time;
@@ -24,6 +25,7 @@ mod feedback;
 mod gate;
 mod guard;
 mod hearing;
+mod identity;
 mod making;
 mod memory;
 pub mod messages;
@@ -38,24 +40,24 @@ mod sender;
 mod stats;
 mod with_rtx;
 
-use std::net::UdpSocket;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{Instrument, debug, info_span, warn};
-use webrtc::peer_connection::{RTCCertificate, crypto};
 
 use crate::agent::{PeerEvent, SessionId};
-use crate::ice::IceServers;
 use crate::media::Hub;
 use crate::network::Network;
 use crate::sdp::{Offer, RemoteCandidate};
+use crate::servers::Servers;
 use crate::wire::UserName;
+use binding::Binding;
 use connection::Connection;
 use controls::ViewerControls;
 use estimate::Bounds;
+pub use identity::Identity;
 use memory::Memory;
 pub use quality::Quality;
 
@@ -95,10 +97,9 @@ fn while_doing<E: std::fmt::Display>(doing: &'static str) -> impl FnOnce(E) -> P
 pub struct Peers {
     hub: Hub,
     with_audio: bool,
-    loopback: bool,
-    certificate: RTCCertificate,
-    ice: IceServers,
-    addresses: Vec<String>,
+    identity: Identity,
+    servers: Arc<Servers>,
+    binding: Binding,
     quality: Arc<Quality>,
     memory: Mutex<Memory>,
     network: watch::Receiver<Network>,
@@ -119,50 +120,45 @@ enum PeerCommand {
 }
 
 impl Peers {
-    /// Makes the certificate, which takes seconds on a weak board, ahead of
-    /// the first call. Viewers may set the camera's `viewer_controls`. Events
+    /// For connections to come. Viewers may set the camera's `viewer_controls`. Events
     /// of all connections go to `events`.
     pub fn new(
         hub: Hub,
         quality: Arc<Quality>,
         with_audio: bool,
         viewer_controls: Vec<String>,
-        ice: IceServers,
-        loopback: bool,
+        servers: Servers,
+        identity: Identity,
         events: mpsc::Sender<(SessionId, PeerEvent)>,
-    ) -> Result<Self, PeerError> {
-        let provider =
-            crypto::default_provider().map_err(|e| PeerError::Certificate(e.to_string()))?;
-        let certificate =
-            certificate(provider.crypto()).map_err(|e| PeerError::Certificate(e.to_string()))?;
+    ) -> Self {
         // One socket for each address of the family, made anew for each call
         // and each ICE restart. In between, sockets roam.
-        let mut addresses = vec!["0.0.0.0:0".to_owned()];
-        if UdpSocket::bind("[::]:0").is_ok() {
-            addresses.push("[::]:0".to_owned());
-        }
-        if loopback {
-            addresses.push("127.0.0.1:0".to_owned());
-        }
-        Ok(Self {
+        let ice = servers.config();
+        let binding = Binding {
+            loopback: ice.loopback,
+            ports: ice.ports,
+            next: Arc::default(),
+        };
+        servers.resolve_ahead();
+        Self {
             controls: ViewerControls::new(hub.clone(), viewer_controls),
             hub,
             with_audio,
-            loopback,
-            certificate,
-            ice,
-            addresses,
+            identity,
+            servers: Arc::new(servers),
+            binding,
             quality,
             memory: Mutex::default(),
             network: watch::channel(Network::default()).1,
             together: guard::Together::new(Instant::now()),
             events,
-        })
+        }
     }
 
     /// The network that calls are to follow; without it they stay where they
     /// began.
     pub fn on(mut self, network: watch::Receiver<Network>) -> Self {
+        self.servers.on(network.clone());
         self.network = network;
         self
     }
@@ -172,9 +168,14 @@ impl Peers {
         self.quality.clone()
     }
 
+    /// By what viewers know this device.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
     /// STUN and TURN servers, with their secrets.
-    pub fn ice(&self) -> &IceServers {
-        &self.ice
+    pub fn servers(&self) -> &Servers {
+        &self.servers
     }
 
     /// What a viewer's path may be taken to carry.
@@ -207,15 +208,6 @@ impl Peers {
             task: tokio::spawn(run.instrument(span)),
         }
     }
-}
-
-fn certificate(crypto: &dyn crypto::RTCCrypto) -> webrtc::error::Result<RTCCertificate> {
-    // P-256: half the handshake time of RSA, and what browsers use.
-    RTCCertificate::generate(
-        crypto,
-        crypto::SignatureScheme::EcdsaP256Sha256,
-        Default::default(),
-    )
 }
 
 impl Peer {

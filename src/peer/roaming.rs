@@ -28,6 +28,7 @@ use webrtc::runtime::{
 
 use crate::lock::lock;
 use crate::network::Network;
+use crate::servers::Sockets;
 
 type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -35,13 +36,16 @@ type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 #[derive(Debug)]
 pub(super) struct Roaming {
     tokio: TokioRuntime,
+    servers: Arc<Sockets>,
     sockets: Mutex<Vec<Weak<Socket>>>,
 }
 
 impl Roaming {
-    pub fn new() -> Self {
+    /// From these sockets `servers` are reached.
+    pub fn new(servers: Arc<Sockets>) -> Self {
         Self {
             tokio: TokioRuntime,
+            servers,
             sockets: Mutex::default(),
         }
     }
@@ -69,7 +73,7 @@ impl Runtime for Roaming {
             reader: Mutex::default(),
         });
         lock(&self.sockets).push(Arc::downgrade(&socket));
-        Ok(socket)
+        Ok(self.servers.over(socket))
     }
 
     fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Box<dyn JoinHandle> {
@@ -99,7 +103,7 @@ impl Runtime for Roaming {
     }
 
     fn resolve_host<'a>(&'a self, host: &'a str) -> Pending<'a, io::Result<Vec<SocketAddr>>> {
-        self.tokio.resolve_host(host)
+        Box::pin(std::future::ready(self.servers.resolve(host)))
     }
 
     fn now(&self) -> Instant {
@@ -272,7 +276,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_for_packets_gets_those_of_the_new_socket() {
-        let roaming = Roaming::new();
+        let roaming = Roaming::new(Arc::default());
         let wrapped = roaming.wrap_udp_socket(local()).expect("wrapped");
         let at = wrapped.local_addr().expect("bound");
         let reader = wrapped.clone();
@@ -375,7 +379,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_socket_whose_address_stays_is_left_alone() {
-        let roaming = Roaming::new();
+        let roaming = Roaming::new(Arc::default());
         let _wrapped = roaming.wrap_udp_socket(local()).expect("wrapped");
         assert!(roaming.follow(&Network::default()).is_empty());
     }

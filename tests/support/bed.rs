@@ -75,6 +75,17 @@ impl Space {
         calm(&format!("nsenter --net --target {} ", self.id()), device);
     }
 
+    /// Runs lines of shell in it.
+    pub fn shell(&self, lines: &str) {
+        let output = Command::new("nsenter")
+            .args(["--net", "--target", &self.id().to_string()])
+            .args(["sh", "-ec", lines])
+            .output()
+            .expect("nsenter is installed: apt-get install util-linux");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{lines}: {said}");
+    }
+
     /// Runs a command line in it.
     pub fn run(&self, line: &str) {
         run(&format!("nsenter --net --target {} {line}", self.id()));
