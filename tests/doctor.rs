@@ -337,6 +337,13 @@ async fn a_turn_server_takes_the_right_secret_and_not_the_wrong_one() {
         "{what}"
     );
 
+    // The same over TCP; no TLS is spoken there.
+    let tcp = turn(coturn.port, secret(north.path())).replace("=udp", "=tcp");
+    let (code, what) = says(tcp.clone()).await;
+    assert!(code == 0 && what.contains("relays at"), "{what}");
+    let (code, what) = says(tcp.replace("turn:", "turns:")).await;
+    assert!(code == 3 && what.contains("does not answer"), "{what}");
+
     let (code, what) = says(turn(nobody, secret(north.path()))).await;
     assert_eq!(code, 3, "{what}");
     assert!(what.contains("is not reached"), "{what}");

@@ -1,18 +1,22 @@
 //! Whether each STUN and TURN server answers, and TURN relays for us.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
 use rtc::crypto::RTCCrypto;
+use rustls::ClientConfig;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UdpSocket, lookup_host};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use webrtc::peer_connection::crypto;
 
 use super::stun::{Answer, Login, Request};
 use super::{Check, Finding};
 use crate::config::Config;
 use crate::ice::{IceServers, IceUrl, Transport};
+use crate::servers::{self, Dial, DialError, Framing, Io};
 
 const CHECK: Check = Check::IceServer;
 pub(super) const LIMIT: Duration = Duration::from_secs(12);
@@ -26,8 +30,8 @@ const REPEAT: Duration = Duration::from_millis(500);
 enum Said {
     Address(SocketAddr),
     Relays(SocketAddr),
-    /// Reached over TCP or TLS only, which this side does not speak.
-    Stream,
+    /// TLS does not come about.
+    Untrusted(String),
     NoSuchHost(String),
     Unreachable(String),
     Silent,
@@ -38,16 +42,17 @@ enum Said {
 
 pub(super) async fn check(config: Config) -> Vec<Finding> {
     // A secret that cannot be read is the configuration's finding.
-    let Ok(servers) = IceServers::load(&config.ice) else {
+    let (Ok(servers), Ok(tls)) = (IceServers::load(&config.ice), servers::tls(&config.ice)) else {
         return Vec::new();
     };
+    let tls = tls.as_ref();
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
     let servers = servers.at(now, "doctor");
     let tried = servers.iter().flat_map(|server| {
-        server.urls.iter().map(async move |url| {
-            let said = ask(url, &server.username, &server.credential).await;
+        server.urls.iter().map(move |url| async move {
+            let said = ask(url, tls, &server.username, &server.credential).await;
             judge(url, &said)
         })
     });
@@ -58,26 +63,36 @@ pub(super) async fn check(config: Config) -> Vec<Finding> {
     findings
 }
 
-async fn ask(url: &IceUrl, username: &str, password: &str) -> Said {
-    if url.transport != Transport::Udp {
-        return Said::Stream;
-    }
-    let found = match lookup_host((url.host.to_string(), url.port)).await {
-        Ok(mut found) => found.next(),
-        Err(error) => return Said::NoSuchHost(error.to_string()),
+/// How a server is spoken to.
+enum Way {
+    Datagrams(UdpSocket),
+    Stream(Box<dyn Io>, Framing),
+}
+
+async fn ask(
+    url: &IceUrl,
+    tls: Option<&Arc<ClientConfig>>,
+    username: &str,
+    password: &str,
+) -> Said {
+    let lookup = timeout(ANSWER, lookup_host((url.host.to_string(), url.port)));
+    let found: Vec<_> = match lookup.await {
+        Ok(Ok(found)) => found.collect(),
+        Ok(Err(error)) => return Said::NoSuchHost(error.to_string()),
+        Err(_) => return Said::NoSuchHost("no name server answers".into()),
     };
-    let Some(server) = found else {
-        return Said::NoSuchHost("it has no address".into());
+    let way = match url.transport {
+        Transport::Udp => connect(&found).await.map(Way::Datagrams),
+        Transport::Tcp | Transport::Tls => dial(url, tls, &found).await,
     };
-    let asked = if url.turn {
-        relay(server, username, password).await
-    } else {
-        let request = Request::binding();
-        match (connect(server).await, request) {
-            (Ok(socket), Ok(request)) => exchange(&socket, &request).await,
-            (Err(said), _) => return said,
-            (_, Err(_)) => return Said::Strange,
-        }
+    let mut way = match way {
+        Ok(way) => way,
+        Err(said) => return said,
+    };
+    let asked = match (url.turn, Request::binding()) {
+        (true, _) => relay(&mut way, username, password).await,
+        (false, Ok(request)) => exchange(&mut way, &request).await,
+        (false, Err(_)) => return Said::Strange,
     };
     match asked {
         Ok(Answer::Mapped(address)) => Said::Address(address),
@@ -93,7 +108,25 @@ async fn ask(url: &IceUrl, username: &str, password: &str) -> Said {
     }
 }
 
-async fn connect(server: SocketAddr) -> Result<UdpSocket, Said> {
+async fn dial(
+    url: &IceUrl,
+    tls: Option<&Arc<ClientConfig>>,
+    found: &[SocketAddr],
+) -> Result<Way, Said> {
+    let dial = Dial::new(url, tls).ok_or(Said::Strange)?;
+    let addresses: Vec<_> = found.iter().map(SocketAddr::ip).collect();
+    match timeout(ANSWER, dial.connect(&addresses)).await {
+        Ok(Ok(stream)) => Ok(Way::Stream(stream, Framing::default())),
+        Ok(Err(DialError::Connect(error))) => Err(Said::Unreachable(error.to_string())),
+        Ok(Err(DialError::Tls(error))) => Err(Said::Untrusted(error.to_string())),
+        Err(_) => Err(Said::Silent),
+    }
+}
+
+async fn connect(found: &[SocketAddr]) -> Result<UdpSocket, Said> {
+    let Some(server) = found.first() else {
+        return Err(Said::NoSuchHost("it has no address".into()));
+    };
     let failed = |e: std::io::Error| Said::Unreachable(e.to_string());
     let any: SocketAddr = if server.is_ipv6() {
         ([0_u16; 8], 0).into()
@@ -106,12 +139,11 @@ async fn connect(server: SocketAddr) -> Result<UdpSocket, Said> {
 }
 
 /// Allocates a relay and gives it back.
-async fn relay(server: SocketAddr, username: &str, password: &str) -> Result<Answer, Said> {
+async fn relay(way: &mut Way, username: &str, password: &str) -> Result<Answer, Said> {
     let provider = crypto::default_provider().map_err(|_| Said::Strange)?;
     let crypto: &dyn RTCCrypto = provider.crypto();
-    let socket = connect(server).await?;
     let built = |request: Result<Request, String>| request.map_err(|_| Said::Strange);
-    let first = exchange(&socket, &built(Request::allocate(None))?).await?;
+    let first = exchange(way, &built(Request::allocate(None))?).await?;
     let Answer::Login { realm, nonce } = first else {
         return Ok(first);
     };
@@ -122,17 +154,48 @@ async fn relay(server: SocketAddr, username: &str, password: &str) -> Result<Ans
         nonce,
     };
     let request = built(Request::allocate(Some((&login, crypto))))?;
-    let answer = exchange(&socket, &request).await?;
+    let answer = exchange(way, &request).await?;
     if let Answer::Relayed(_) = answer {
         let request = built(Request::give_back(&login, crypto))?;
         // Unanswered, it ends by itself after ten minutes.
-        let _ = exchange(&socket, &request).await;
+        let _ = exchange(way, &request).await;
     }
     Ok(answer)
 }
 
+async fn exchange(way: &mut Way, request: &Request) -> Result<Answer, Said> {
+    match way {
+        Way::Datagrams(socket) => repeat(socket, request).await,
+        Way::Stream(stream, framing) => {
+            let said = timeout(ANSWER, converse(stream, framing, request)).await;
+            said.unwrap_or(Err(Said::Silent))
+        }
+    }
+}
+
+/// A stream needs no repeats.
+async fn converse(
+    stream: &mut Box<dyn Io>,
+    framing: &mut Framing,
+    request: &Request,
+) -> Result<Answer, Said> {
+    let failed = |e: std::io::Error| Said::Unreachable(e.to_string());
+    stream.write_all(&request.bytes).await.map_err(failed)?;
+    stream.flush().await.map_err(failed)?;
+    loop {
+        while let Some(message) = framing.next().map_err(|_| Said::Strange)? {
+            if let Some(answer) = request.answer(&message) {
+                return Ok(answer);
+            }
+        }
+        if stream.read_buf(framing.buffer()).await.map_err(failed)? == 0 {
+            return Err(Said::Unreachable("it closes the connection".into()));
+        }
+    }
+}
+
 /// Sends until it is answered.
-async fn exchange(socket: &UdpSocket, request: &Request) -> Result<Answer, Said> {
+async fn repeat(socket: &UdpSocket, request: &Request) -> Result<Answer, Said> {
     let failed = |e: std::io::Error| Said::Unreachable(e.to_string());
     let end = Instant::now() + ANSWER;
     let mut wait = REPEAT;
@@ -160,10 +223,10 @@ fn judge(url: &IceUrl, said: &Said) -> Finding {
             format!("{url} answers and sees this device as {address}"),
         ),
         Said::Relays(address) => Finding::ok(CHECK, format!("{url} relays at {address}")),
-        Said::Stream => Finding::hint(
-            CHECK,
-            format!("{url} is for the caller's side alone: this device reaches TURN over UDP"),
-            "give the same server a second address, turn:host:port?transport=udp",
+        Said::Untrusted(error) => warning(
+            &format!("is reached, but not over TLS: {error}"),
+            "see that the port is the one for TLS, that the certificate is for this very name, and \
+             set ice.ca_file where an authority of your own has signed it",
         ),
         Said::NoSuchHost(error) => warning(
             &format!("has a host that is not found: {error}"),
@@ -175,7 +238,13 @@ fn judge(url: &IceUrl, said: &Said) -> Finding {
         ),
         Said::Silent => warning(
             &format!("does not answer within {} s", ANSWER.as_secs()),
-            "see that the server runs and that no firewall keeps UDP to its port away",
+            match url.transport {
+                Transport::Udp => {
+                    "see that the server runs and that no firewall keeps UDP to its port away; \
+                     turns: passes most"
+                }
+                _ => "see that the server runs and that no firewall keeps TCP to its port away",
+            },
         ),
         Said::BadCredentials => warning(
             "does not take the credentials",
@@ -208,7 +277,7 @@ mod tests {
         let all = [
             Said::Address(address),
             Said::Relays(address),
-            Said::Stream,
+            Said::Untrusted("x".into()),
             Said::NoSuchHost("x".into()),
             Said::Unreachable("x".into()),
             Said::Silent,
@@ -233,15 +302,37 @@ mod tests {
         let free = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
         let free_url = url(&format!("stun:{}", free.local_addr().expect("bound")));
         drop(free);
-        let said = ask(&free_url, "", "").await;
+        let said = ask(&free_url, None, "", "").await;
         assert!(matches!(said, Said::Unreachable(_)), "{said:?}");
-        assert_eq!(ask(&url("turns:x"), "", "").await, Said::Stream);
+        let closed = url(&format!("turn:127.0.0.1:{}?transport=tcp", free_url.port));
+        let said = ask(&closed, None, "", "").await;
+        assert!(matches!(said, Said::Unreachable(_)), "{said:?}");
+    }
+
+    /// What listens on the port is a web server, or one that says nothing.
+    #[tokio::test]
+    async fn a_stream_of_something_else_is_strange_or_silent() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let server = tokio::spawn(async move {
+            let (mut web, _) = listener.accept().await.expect("a connection");
+            let page = b"\x15\x03\x03\x00\x02\x02\x28 no";
+            web.write_all(page).await.expect("written");
+            let mute = listener.accept().await.expect("another");
+            std::future::pending::<()>().await;
+            drop(mute);
+        });
+        let url = url(&format!("turn:127.0.0.1:{port}?transport=tcp"));
+        assert_eq!(ask(&url, None, "", "").await, Said::Strange);
+        assert_eq!(ask(&url, None, "", "").await, Said::Silent);
+        server.abort();
     }
 
     #[tokio::test]
     async fn a_server_that_says_nothing_is_silent() {
         let mute = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
         let mute_url = url(&format!("stun:{}", mute.local_addr().expect("bound")));
-        assert_eq!(ask(&mute_url, "", "").await, Said::Silent);
+        assert_eq!(ask(&mute_url, None, "", "").await, Said::Silent);
     }
 }

@@ -34,9 +34,10 @@ use crate::ice::{IceServers, IceUrl, Transport};
 use crate::lock::lock;
 use crate::network::Network;
 use crate::signaling::{SignalingError, trust};
+pub(crate) use framing::Framing;
 use resolver::Resolver;
 pub(crate) use sockets::Sockets;
-pub(crate) use stream::{Dial, DialError};
+pub(crate) use stream::{Dial, DialError, Io};
 
 /// The servers of a configuration, for all calls.
 #[derive(Debug, Default)]

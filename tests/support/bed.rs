@@ -39,7 +39,8 @@ pub const BEHIND: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 2);
 pub struct Space(Child);
 
 impl Space {
-    fn new() -> Self {
+    /// One without a network.
+    pub fn new() -> Self {
         let keeper = Command::new("unshare")
             .args(["--net", "sleep", "900"])
             .stdout(Stdio::null())
@@ -68,6 +69,18 @@ impl Space {
             .args(["--net", "--target", &self.id().to_string()])
             .arg(program);
         command
+    }
+
+    /// A cable from here to another one, by the names of its ends; they are up.
+    pub fn cable_to(&self, other: &Self, [near, far]: [&str; 2]) {
+        let id = other.id();
+        self.run(&format!(
+            "ip link add {near} type veth peer name {far} netns {id}"
+        ));
+        self.calm(near);
+        other.calm(far);
+        self.run(&format!("ip link set {near} up"));
+        other.run(&format!("ip link set {far} up"));
     }
 
     /// [`calm`] for one of its devices.
