@@ -172,7 +172,7 @@ pub struct Way {
     /// File with a token in place of user and password, or credential:NAME.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["username", "password_file"])]
     pub token_file: Option<String>,
-    /// HTTP proxy to the server, http://[USER@]HOST:PORT; "none" for none;
+    /// HTTP proxy to the server, `http://USER@HOST:PORT`; "none" for none;
     /// "auto" for that of the environment.
     #[arg(long, value_name = "URL")]
     pub proxy: Option<String>,
