@@ -55,7 +55,7 @@ const ABSENT_RTCP_TIMEOUT: Duration = Duration::from_secs(5);
 /// An offer whose media path is not up by then is given up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Calls without a media path, beside the viewers there may be. One more makes
-/// the first of them [give way](Sessions::gives_way); at the rate at which calls
+/// the first of them give way; at the rate at which calls
 /// are taken each has four seconds at the least.
 pub const HALF_OPEN: usize = 16;
 /// The longest reason that is told or logged, in bytes: it may hold what a
