@@ -12,6 +12,7 @@ use support::coturn::Coturn;
 use support::desk::offer;
 use support::device::{Device, TEST_MEDIA};
 use support::original::Original;
+use support::viewer::Viewer;
 use support::{Chat, SOON, User, certificate, file, options, until};
 use tokio::process::Command;
 
@@ -245,4 +246,36 @@ async fn the_page_is_told_of_turn_servers_with_fresh_credentials() {
     let user = servers[1]["username"].as_str().expect("a user");
     assert!(user.ends_with(":page"), "{user}");
     let _ = User::join(addr, "somebody").await;
+}
+
+/// Before a path is up an offer is anybody's words.
+#[tokio::test]
+async fn an_offer_alone_starts_no_camera_and_no_encoder() {
+    let chat = Chat::start().await;
+    let device = Device::start(chat.addr, TEST_MEDIA).await;
+    device.registered().await;
+    let mut stranger = User::join(chat.addr, "stranger").await;
+    // A browser without H.264, so that the encoder would be another one.
+    let sdp = offer("strange1", 'A').replace(" H264/", " X264/");
+    stranger
+        .send(
+            json!({"type": "video-offer", "name": "stranger", "target": "camera",
+            "sdp": {"type": "offer", "sdp": sdp}}),
+        )
+        .await;
+    stranger.frame("video-answer").await;
+    assert_eq!(device.said("started"), 0);
+    // Streams are started one after the other: had the stranger's been asked
+    // for, it would be there before this one.
+    let url = format!("ws://{}/", chat.addr);
+    let mut viewer = Viewer::join(&url, "viewer", "camera").await;
+    viewer.call().await;
+    viewer.watch(30).await;
+    let started = |stream: &str| {
+        let log = device.log();
+        log.iter()
+            .any(|l| l["message"] == "started" && l["stream"] == stream)
+    };
+    assert!(started("H264"), "{:?}", device.log());
+    assert!(!started("VP8"));
 }

@@ -34,7 +34,7 @@ use super::stats::{self, Observer, Tally};
 use super::{PeerCommand, PeerError, Peers, channel, while_doing};
 use crate::agent::{PeerEvent, SessionId};
 use crate::lock::lock;
-use crate::media::{Stream, Watch};
+use crate::media::Stream;
 use crate::network::Network;
 use crate::sdp::{Offer, RemoteCandidate};
 use crate::wire::Candidate;
@@ -118,11 +118,10 @@ impl Connection {
         let path = Path::new(bounds);
         let seat = Arc::new(shared.quality.join(&offer, path.clone()));
         let video = Stream::Video(seat.assigned().borrow().encoding);
-        // The encoder starts while ICE and DTLS are under way.
-        let mut watches = vec![(video, engine::video_codec(&offer), shared.hub.watch(video))];
+        let mut streams = vec![(video, engine::video_codec(&offer))];
         if let Some(sound) = offer.sound.as_ref() {
             let codec = engine::audio_codec(sound);
-            watches.push((Stream::Audio, codec, shared.hub.watch(Stream::Audio)));
+            streams.push((Stream::Audio, codec));
         }
 
         let (tell, heard) = mpsc::channel(HEARD);
@@ -208,7 +207,7 @@ impl Connection {
             channels_opened: 0,
         };
         debug!("connection made in {:?}", started.elapsed());
-        match this.first_answer(watches, &offer).await {
+        match this.first_answer(streams, &offer).await {
             Ok(()) => {
                 debug!("answered {:?} after the offer", started.elapsed());
                 Ok(this)
@@ -223,11 +222,11 @@ impl Connection {
 
     async fn first_answer(
         &mut self,
-        watches: Vec<(Stream, RTCRtpCodec, Watch)>,
+        streams: Vec<(Stream, RTCRtpCodec)>,
         offer: &Offer,
     ) -> Result<(), PeerError> {
-        for (stream, codec, watch) in watches {
-            let outlet = add_track(&*self.connection, stream, codec, watch, offer)
+        for (stream, codec) in streams {
+            let outlet = add_track(&*self.connection, stream, codec, offer)
                 .await
                 .map_err(while_doing("adding a track"))?;
             self.outlets.push(outlet);
@@ -295,6 +294,7 @@ impl Connection {
                         Ok(())
                     }
                     Some(Heard::Paired) => {
+                        self.start_media();
                         self.nudge().await;
                         Ok(())
                     }
@@ -500,7 +500,23 @@ impl Connection {
         }
     }
 
+    /// Asks for the streams. Before an address has answered, an offer is
+    /// anybody's words, and starts no camera and no encoder; now they start
+    /// while DTLS is under way.
+    fn start_media(&mut self) {
+        for outlet in &mut self.outlets {
+            if outlet.watch.is_some() || outlet.task.is_some() {
+                continue;
+            }
+            if let Stream::Video(encoding) = &mut outlet.stream {
+                *encoding = self.seat.assigned().borrow().encoding;
+            }
+            outlet.watch = Some(self.shared.hub.watch(outlet.stream));
+        }
+    }
+
     async fn start_sending(&mut self) {
+        self.start_media();
         let with_sound = self.outlets.iter().any(|o| o.stream == Stream::Audio);
         if self.outlets.iter().all(|outlet| outlet.task.is_none()) {
             let log = stats::log(self.observer());

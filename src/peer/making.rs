@@ -60,7 +60,7 @@ pub(super) struct Outlet {
     pub ssrc: u32,
     /// Whether it is sent at the moment.
     pub open: watch::Sender<bool>,
-    /// Until it is sent.
+    /// From when the path is up until it is sent.
     pub watch: Option<Watch>,
     pub task: Option<AbortHandle>,
 }
@@ -132,7 +132,6 @@ pub(super) async fn add_track(
     connection: &dyn PeerConnection,
     stream: Stream,
     codec: RTCRtpCodec,
-    watch: Watch,
     offer: &Offer,
 ) -> webrtc::error::Result<Outlet> {
     let (kind, rtx, label) = match stream {
@@ -181,7 +180,7 @@ pub(super) async fn add_track(
         sender,
         ssrc,
         open: watch::Sender::new(true),
-        watch: Some(watch),
+        watch: None,
         task: None,
     })
 }
