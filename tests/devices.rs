@@ -583,3 +583,46 @@ async fn the_light_is_on_as_long_as_a_driver_has_the_node_open_and_off_at_the_en
     assert!(!light.is_on());
     assert_eq!(bed.device.logged("second signal"), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_driver_that_hangs_keeps_one_thread_and_is_named() {
+    let camera = FakeCamera::new(Format::Yuyv, 640, 360, 30);
+    camera.begin(Fault::StartHangs);
+    let bed = Bed::start(camera).await;
+    let url = format!("ws://{}/", bed.chat.addr);
+    let mut viewer = Viewer::join(&url, "viewer", "camera").await;
+    viewer.call_with(&[CHANNEL]).await;
+    // It counts as failed after 10 s, and is tried again.
+    bed.device.logs("has not come back", 1, SOON).await;
+    sleep(Duration::from_secs(2)).await;
+    let hang = ["camera-open", "media-stop"].map(|name| threads_called(name, &bed.device));
+    assert_eq!(hang.iter().sum::<usize>(), 1);
+    bed.camera.end(Fault::StartHangs);
+    flows("the picture", SOON, &viewer, pictures, FULL_RATE).await;
+}
+
+/// The kernel keeps the first 15 bytes of a name.
+fn threads_called(name: &str, device: &Device) -> usize {
+    let tasks = format!("/proc/{}/task", device.pid());
+    let tasks = std::fs::read_dir(tasks).expect("it runs").flatten();
+    let names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+    names.filter(|found| found.trim() == name).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_microphone_whose_driver_hangs_costs_the_sound_and_nothing_else() {
+    let bed = Bed::start(FakeCamera::new(Format::Yuyv, 640, 360, 30)).await;
+    bed.microphone.hang();
+    let url = format!("ws://{}/", bed.chat.addr);
+    let mut viewer = Viewer::join(&url, "viewer", "camera").await;
+    viewer.call().await;
+    flows("the picture", SOON, &viewer, pictures, FULL_RATE).await;
+    bed.device
+        .logs("microphone stopped: its driver", 1, SOON)
+        .await;
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(threads_called("microphone-open", &bed.device), 1);
+    flows("the picture", SOON, &viewer, pictures, FULL_RATE).await;
+    bed.microphone.comes_back();
+    flows("the sound", SOON, &viewer, sounds, FULL_SOUND).await;
+}

@@ -9,14 +9,16 @@
 mod camera;
 mod caption;
 pub mod control;
+mod openers;
 mod own_rate;
 mod picture;
 mod pipeline;
 mod range;
 mod rows;
 mod show;
+mod sound;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gstreamer as gst;
@@ -24,7 +26,6 @@ use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 use tracing::debug;
 
-use super::drift::Drift;
 use super::encoder::{Encoder, Text};
 use super::learned::Learned;
 use super::led::Led;
@@ -34,9 +35,7 @@ use super::{
     MediaError, Output, PictureStatus, Source, Stream, VideoRate, Waker, discovery, hub, plan,
 };
 use crate::config::{AudioConfig, AudioSource, VideoConfig, VideoSource};
-use crate::lock::lock;
 use crate::secret::without_credentials;
-use pipeline::{Life, Running};
 
 /// Starts GStreamer.
 pub fn init() -> Result<(), MediaError> {
@@ -168,35 +167,10 @@ fn prepare_for_loss(pipeline: &gst::Pipeline, percent: u8) {
     }
 }
 
-/// The time line of the sound, over all runs of the microphone: who watches
-/// through a restart goes on hearing.
-#[derive(Default)]
-struct Pace {
-    drift: Arc<Mutex<Drift>>,
-    /// Which microphone it was.
-    of: Option<String>,
-}
-
-impl Pace {
-    /// The time line for another run of this microphone.
-    fn of(&mut self, microphone: &str) -> (Arc<Mutex<Drift>>, u64) {
-        let before = self.of.replace(microphone.to_owned());
-        let same = before.is_some_and(|before| before == microphone);
-        let run = lock(&self.drift).resume(same);
-        (self.drift.clone(), run)
-    }
-}
-
 /// The [`Source`] over GStreamer.
 pub struct GstSource {
-    audio: AudioConfig,
-    clock: gst::Clock,
-    base_time: gst::ClockTime,
     picture: show::Show,
-    sound: Option<Running>,
-    pace: Pace,
-    /// The loss that the sound is prepared for, in percent.
-    sound_loss: u8,
+    sound: sound::Sound,
 }
 
 impl GstSource {
@@ -210,16 +184,9 @@ impl GstSource {
     ) -> Self {
         let clock = gst::SystemClock::obtain();
         let base_time = clock.time();
-        let picture = show::Show::new(video, encoder, encoders, clock.clone(), base_time);
-        Self {
-            picture,
-            audio,
-            base_time,
-            clock,
-            sound: None,
-            pace: Pace::default(),
-            sound_loss: 0,
-        }
+        let sound = sound::Sound::new(audio, clock.clone(), base_time);
+        let picture = show::Show::new(video, encoder, encoders, clock, base_time);
+        Self { picture, sound }
     }
 
     /// Lights `led` while the camera's device is open.
@@ -227,35 +194,11 @@ impl GstSource {
         self.picture.set_led(led);
         self
     }
-
-    fn start_audio(&mut self, output: Output) -> Result<(), MediaError> {
-        let Some(sound) = plan_sound(&self.audio)? else {
-            return Ok(());
-        };
-        let failure = output.failure();
-        let running = Running::new(
-            &sound.description,
-            sound.what,
-            Arc::new(move |_, error| failure.report(error)),
-        )?;
-        let life = Life::new();
-        let output = Arc::new(Mutex::new(output));
-        let capture = running.pipeline.by_name(plan::SOUND_CAPTURE);
-        let pace = capture.and_then(|e| e.static_pad("src")).map(|pad| {
-            let (pace, run) = self.pace.of(running.what());
-            pipeline::watch_pace(&pad, running.what(), pace.clone(), run);
-            pace
-        });
-        running.deliver(&running.pipeline, None, pace, output, &life)?;
-        prepare_for_loss(&running.pipeline, self.sound_loss);
-        running.play(&self.clock, self.base_time)?;
-        self.sound = Some(running);
-        Ok(())
-    }
 }
 
 impl Source for GstSource {
     fn attach(&mut self, waker: Waker) {
+        self.sound.attach(waker.clone());
         self.picture.attach(waker);
     }
 
@@ -265,13 +208,13 @@ impl Source for GstSource {
                 self.picture.start(encoding, output);
                 Ok(())
             }
-            Stream::Audio => self.start_audio(output),
+            Stream::Audio => self.sound.start(output),
         }
     }
 
     fn stop(&mut self, stream: Stream) {
         match stream {
-            Stream::Audio => self.sound = None,
+            Stream::Audio => self.sound.stop(),
             Stream::Video(encoding) => self.picture.stop(encoding),
         }
     }
@@ -289,10 +232,7 @@ impl Source for GstSource {
     }
 
     fn set_sound_loss(&mut self, percent: u8) {
-        self.sound_loss = percent;
-        if let Some(sound) = &self.sound {
-            prepare_for_loss(&sound.pipeline, percent);
-        }
+        self.sound.set_loss(percent);
     }
 
     fn prepare(&mut self) {
@@ -300,6 +240,7 @@ impl Source for GstSource {
     }
 
     fn poll(&mut self, now: Instant) -> Option<Instant> {
+        self.sound.poll();
         self.picture.poll(now)
     }
 
@@ -313,6 +254,10 @@ impl Source for GstSource {
 
     fn patience(&self, stream: Stream) -> Duration {
         match stream {
+            // All that may be tried, one after the other.
+            Stream::Video(encoding) if self.picture.is_choosing(encoding) => {
+                Duration::from_secs(180)
+            }
             // The picture mends itself; this is for what it cannot mend.
             Stream::Video(_) => Duration::from_secs(20),
             Stream::Audio => hub::SILENCE,

@@ -6,7 +6,7 @@
  *
  * The microphone is there while FILE is; an open that is older than the
  * present FILE stays dead. While FILE.silent is there no sound comes, and no
- * error; while FILE.mute is there it is all zeros; while FILE.clap is there it
+ * error; while FILE.hangs is there an open does not come back; while FILE.mute is there it is all zeros; while FILE.clap is there it
  * hears 20 ms of 1 kHz at each full second of the monotonic clock. Its crystal runs fast by
  * PACE parts in a million, or slow where that is negative. With RAW, a file of
  * 48 kHz mono in 16 bits, it hears that over and over instead of a sine.
@@ -217,6 +217,10 @@ SND_PCM_PLUGIN_DEFINE_FUNC(testmic) {
   }
   if (stream != SND_PCM_STREAM_CAPTURE || !node || frequency <= 0) return -EINVAL;
   if (lstat(node, &found) < 0) return -ENOENT;
+  char hangs[PATH + 16];
+  snprintf(hangs, sizeof hangs, "%s.hangs", node);
+  const struct timespec moment = {.tv_nsec = 10000000};
+  while (access(hangs, F_OK) == 0) nanosleep(&moment, NULL);
 
   struct microphone *microphone = calloc(1, sizeof *microphone);
   if (!microphone) return -ENOMEM;

@@ -314,6 +314,15 @@ impl FakeMicrophone {
         fs::write(self.node(), "").expect("written");
     }
 
+    /// An open does not come back, until it [comes](Self::comes_back).
+    pub fn hang(&self) {
+        fs::write(self.folder.path().join("microphone.hangs"), "").expect("written");
+    }
+
+    pub fn comes_back(&self) {
+        fs::remove_file(self.folder.path().join("microphone.hangs")).expect("it hung");
+    }
+
     /// No sound comes from now on, and no error.
     pub fn go_silent(&self) {
         fs::write(self.folder.path().join("microphone.silent"), "").expect("written");

@@ -2,7 +2,7 @@
 //! pipeline reports.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex, TryLockError, mpsc};
 use std::time::Instant;
 
 use gstreamer as gst;
@@ -10,10 +10,12 @@ use gstreamer::prelude::*;
 use tracing::{debug, warn};
 
 use super::caption::paint;
+use super::openers::Opening;
 use super::own_rate::OwnRate;
 use super::picture::Picture;
 use super::pipeline::{BranchId, OnProblem};
 use super::plan_picture;
+use super::rows::Chosen;
 use crate::config::{VideoConfig, VideoSource};
 use crate::lock::lock;
 use crate::media::controls::{self, ControlError};
@@ -22,7 +24,7 @@ use crate::media::learned::Learned;
 use crate::media::led::{Led, Lit};
 use crate::media::picture::Caption;
 use crate::media::plan::Carries;
-use crate::media::{MediaError, Waker, v4l2};
+use crate::media::{Encoding, MediaError, Waker, v4l2};
 
 /// A camera that is open.
 pub(super) struct Camera {
@@ -59,6 +61,8 @@ pub(super) enum News {
     Opened(u64, Result<Box<Camera>, MediaError>),
     Flows(u64),
     Problem(u64, Option<BranchId>, MediaError),
+    /// The encoder that a stream waited for.
+    Chosen(Encoding, Result<Chosen, MediaError>),
 }
 
 /// Sends news and wakes the thread that reads them.
@@ -101,26 +105,40 @@ pub(super) struct Opener {
 
 impl Opener {
     /// Opens it on a thread of its own, which tells of it.
-    pub fn spawn(self, clock: gst::Clock, base_time: gst::ClockTime) -> Result<(), MediaError> {
+    pub fn spawn(
+        self,
+        opening: Arc<Opening>,
+        clock: gst::Clock,
+        base_time: gst::ClockTime,
+    ) -> Result<(), MediaError> {
         let thread = std::thread::Builder::new().name("camera-open".into());
         let spawned = thread.spawn(move || {
             // From before anything touches a node until nothing here does any
             // more; the camera has one of its own.
             let lit = self.light();
             let camera = lit.as_ref().map_err(Clone::clone).and_then(|lit| {
-                let mut picture = self.open()?;
-                if let Some(lit) = lit.clone() {
-                    picture.hold(lit);
-                }
+                let mut picture = self.open(Some(&opening))?;
+                picture.hold(lit.clone(), opening.clone());
                 picture.play(&clock, base_time)?;
                 Ok(Box::new(Camera::new(picture, lit.clone())))
             });
             let opened = camera.as_ref().ok();
             let node = opened.and_then(|camera| camera.picture.plan.node.clone());
+            // The picture has one of its own, until it is closed.
+            drop(opening);
             self.teller.tell(News::Opened(self.number, camera));
             // The picture does not wait for them.
             if let Some(node) = node {
-                set_controls(&node, &self.config, &mut lock(&self.refused));
+                match self.refused.try_lock() {
+                    Ok(mut refused) => set_controls(&node, &self.config, &mut refused),
+                    Err(TryLockError::Poisoned(refused)) => {
+                        set_controls(&node, &self.config, &mut refused.into_inner());
+                    }
+                    // Its driver hangs in one of them; one thread is enough.
+                    Err(TryLockError::WouldBlock) => {
+                        debug!(camera = node, "its controls are still being set");
+                    }
+                }
             }
         });
         match spawned {
@@ -141,11 +159,14 @@ impl Opener {
     }
 
     /// Makes the camera's pipeline, or the one that stands for it.
-    pub fn open(&self) -> Result<Picture, MediaError> {
+    pub fn open(&self, opening: Option<&Opening>) -> Result<Picture, MediaError> {
         let learned = lock(&self.learned).clone();
         let plan = plan_picture(&self.config, &self.h264.formats, &learned)?;
         debug!(picture = %plan.what, "{}", plan.reason);
         lock(&self.learned).turn_to(plan.node.as_deref());
+        if let Some(opening) = opening {
+            opening.of(plan.node.as_deref());
+        }
         if let Some(node) = &plan.node {
             take_timings(node);
         }

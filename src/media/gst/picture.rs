@@ -11,6 +11,7 @@ use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 use tracing::debug;
 
+use super::openers::Opening;
 use super::pipeline::{BranchId, Device, Life, OnProblem, Running, SharedOutput, stop};
 use super::{range, sink};
 use crate::media::led::Lit;
@@ -111,10 +112,10 @@ impl Picture {
         })
     }
 
-    /// Keeps the light on until the device is closed again.
-    pub fn hold(&mut self, lit: Lit) {
-        let device = Device::new(lit, self.plan.node.as_deref());
-        self.running.hold(device);
+    /// Holds these until its device is closed again.
+    pub fn hold(&mut self, lit: Option<Lit>, opening: Arc<Opening>) {
+        let node = self.plan.node.as_deref();
+        self.running.hold(Device::new(lit, Some(opening), node));
     }
 
     /// The element of this name.

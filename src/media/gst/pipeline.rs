@@ -12,6 +12,7 @@ use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
 use tracing::{debug, info, warn};
 
+use super::openers::Opening;
 use super::{parse, sink, words};
 use crate::lock::lock;
 use crate::media::drift::Drift;
@@ -87,18 +88,21 @@ pub(super) struct Running {
     device: Option<Device>,
 }
 
-/// A device that is open, and the light that is on for it.
+/// A device that is open, and what is held until it is closed.
 pub(super) struct Device {
-    _lit: Lit,
+    /// The light that is on for it.
+    lit: Option<Lit>,
+    /// Keeps others from opening it.
+    opening: Option<Arc<Opening>>,
     /// Its node as the kernel names it, where it is known.
     node: Option<PathBuf>,
 }
 
 impl Device {
-    pub fn new(lit: Lit, node: Option<&str>) -> Self {
+    pub fn new(lit: Option<Lit>, opening: Option<Arc<Opening>>, node: Option<&str>) -> Self {
         // By-id names are links.
         let node = node.and_then(|node| std::fs::canonicalize(node).ok());
-        Self { _lit: lit, node }
+        Self { lit, opening, node }
     }
 
     /// Descriptors of this process that are open on the node. Buffers that
@@ -170,7 +174,7 @@ impl Running {
         })
     }
 
-    /// Keeps the light on until the device is closed again.
+    /// Holds what belongs to the device until that is closed again.
     pub fn hold(&mut self, device: Device) {
         self.device = Some(device);
     }
@@ -283,7 +287,10 @@ impl Drop for Running {
 /// for them goes off when their device is really closed, however late.
 pub(super) fn stop(element: gst::Element, what: &str, device: Option<Device>) {
     let (done, stopped) = mpsc::channel();
-    let is_lit = device.is_some();
+    let is_lit = device.as_ref().is_some_and(|device| device.lit.is_some());
+    if let Some(opening) = device.as_ref().and_then(|device| device.opening.as_ref()) {
+        opening.closes(Instant::now());
+    }
     // Not the thread's own: where it cannot be started, nothing is closed.
     let device = Arc::new(Mutex::new(device));
     let held = device.clone();
@@ -293,7 +300,11 @@ pub(super) fn stop(element: gst::Element, what: &str, device: Option<Device>) {
         let device = lock(&held).take();
         let open = device.as_ref().map(Device::descriptors);
         // Before it is said to be done, where it is.
-        let late = device.filter(|_| open.as_ref().is_some_and(|open| !open.is_empty()));
+        let mut late = device.filter(|_| open.as_ref().is_some_and(|open| !open.is_empty()));
+        // Its driver came back.
+        if let Some(device) = &mut late {
+            device.opening = None;
+        }
         let _ = done.send(());
         if let (Some(device), Some(open)) = (late, open) {
             device.wait(open);

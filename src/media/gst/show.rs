@@ -16,6 +16,7 @@ use tracing::{debug, error, info, warn};
 use super::camera::{Camera, News, Opener, Teller};
 use super::caption::paint;
 use super::control;
+use super::openers::Openers;
 use super::picture::Picture;
 use super::pipeline::SharedOutput;
 use super::rows::Rows;
@@ -61,6 +62,9 @@ pub(super) struct Show {
     outputs: HashMap<Encoding, SharedOutput>,
     /// What was asked for last.
     rates: HashMap<Encoding, VideoRate>,
+    openers: Openers,
+    /// That a driver hangs was logged.
+    stuck: bool,
     /// The camera's pipeline: `None` while it is being opened.
     camera: Option<Numbered<Option<Camera>>>,
     slate: Option<Numbered<Picture>>,
@@ -102,6 +106,8 @@ impl Show {
             news,
             outputs: HashMap::new(),
             rates: HashMap::new(),
+            openers: Openers::default(),
+            stuck: false,
             camera: None,
             slate: None,
             spare: None,
@@ -208,9 +214,14 @@ impl Show {
         // there is nothing to open, and the pipeline can stand ready.
         if self.spare.is_none() && self.config.source == VideoSource::Test {
             let number = self.number();
-            let made = self.opener(number).open();
+            let made = self.opener(number).open(None);
             self.spare = made.ok().map(|value| Numbered { number, value });
         }
+    }
+
+    /// An encoder is being tried for this stream.
+    pub fn is_choosing(&self, encoding: Encoding) -> bool {
+        self.rows.is_choosing(encoding)
     }
 
     pub fn device_appeared(&mut self, now: Instant) {
@@ -280,7 +291,10 @@ impl Show {
         match news {
             News::Opened(number, result) => {
                 if !is_camera(self, number) {
-                    // Given up meanwhile; dropped, it closes.
+                    // Given up meanwhile; dropped, it closes. What waited for
+                    // its driver can go on.
+                    drop(result);
+                    self.recovery.handle(Event::Announced, now);
                     return;
                 }
                 match result {
@@ -293,6 +307,17 @@ impl Show {
                 let is_open = self.camera.as_ref().is_some_and(|c| c.value.is_some());
                 if is_camera(self, number) && is_open {
                     self.flows(now);
+                }
+            }
+            News::Chosen(encoding, chosen) => {
+                if self.rows.chosen(encoding, &chosen) && self.shown != Shown::Nothing {
+                    match chosen {
+                        Ok(_) => self.hang(encoding),
+                        Err(error) => {
+                            self.recovery.handle(Event::EncoderStarted(encoding), now);
+                            self.encoder_failed(encoding, &error, now);
+                        }
+                    }
                 }
             }
             News::Problem(number, branch, error) => {
@@ -416,8 +441,11 @@ impl Show {
                 }
                 Action::RestartEncoder(encoding) => self.hang(encoding),
                 Action::NextEncoder(encoding) => {
-                    self.rows.replace(encoding);
-                    self.hang(encoding);
+                    if self.rows.replace(encoding, &self.teller) {
+                        self.hang(encoding);
+                    } else if let Some(picture) = self.shown_picture() {
+                        picture.remove_branch(encoding);
+                    }
                 }
             }
         }
@@ -445,8 +473,22 @@ impl Show {
             value: None,
         });
         let opener = self.opener(number);
-        if let Err(error) = opener.spawn(self.clock.clone(), self.base_time) {
+        let (clock, base_time) = (self.clock.clone(), self.base_time);
+        let begun = self.openers.begin(now).map_err(|stuck| MediaError::Camera {
+            problem: stuck.problem(),
+            device: stuck.node.unwrap_or_else(|| "of this machine".to_owned()),
+        });
+        match &begun {
+            Ok(_) => self.stuck = false,
+            // Once: each further try would only say it again.
+            Err(error) if !std::mem::replace(&mut self.stuck, true) => {
+                warn!(%error, "the camera is not opened again");
+            }
+            Err(_) => {}
+        }
+        if let Err(error) = begun.and_then(|opening| opener.spawn(opening, clock, base_time)) {
             self.camera_failed(&error, now);
+            self.note_loss(now);
         }
     }
 
@@ -533,12 +575,12 @@ impl Show {
 
     /// Puts a fresh encoder for `encoding` on what is shown.
     fn hang(&mut self, encoding: Encoding) {
-        let (Some(output), row) = (
-            self.outputs.get(&encoding).cloned(),
-            self.rows.encoder(encoding, &self.config),
-        ) else {
+        let Some(output) = self.outputs.get(&encoding).cloned() else {
             return;
         };
+        let row = self.rows.encoder(encoding, &self.config, &self.teller);
+        // It hangs there as soon as it is known.
+        let Some(row) = row else { return };
         let rate = self.rates.get(&encoding).copied().unwrap_or(VideoRate {
             bits_per_second: self.config.bitrate_kbps.saturating_mul(1000),
             every: 1,

@@ -371,3 +371,81 @@ async fn a_stream_becomes_smaller_and_larger_without_a_gap() {
     assert_eq!(sizes[0], sizes[3]);
     thread.stop();
 }
+
+/// What tries encoders out, and hangs there for some seconds.
+fn prober_that_hangs(folder: &std::path::Path) -> Prober {
+    use std::os::unix::fs::PermissionsExt;
+    let program = folder.join("hangs");
+    std::fs::write(&program, "#!/bin/sh\nexec sleep 30\n").expect("written");
+    let mode = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(&program, mode).expect("it may run");
+    // Three times as long for software.
+    let limit = Duration::from_secs(2);
+    Prober::Process { program, limit }
+}
+
+#[tokio::test]
+async fn while_an_encoder_is_tried_that_hangs_who_watches_notices_nothing() {
+    init().expect("GStreamer is installed");
+    let folder = tempfile::tempdir().expect("a folder");
+    let (video, audio) = config();
+    let table = Config {
+        video: video.clone(),
+        ..Default::default()
+    };
+    let prober = prober_that_hangs(folder.path());
+    let encoders = Encoders::new(&table, prober, Cache::none()).expect("the table");
+    let source = GstSource::new(video, audio, x264(), Arc::new(encoders));
+    let (hub, thread) = Hub::start(Box::new(source), None);
+    let stream = Stream::Video(Encoding::H264);
+    let watch = hub.watch(stream);
+    let mut frames = watch.frames();
+    next_key(&mut frames).await;
+    // For a browser without H.264.
+    let vp8 = Encoding {
+        codec: VideoCodec::Vp8,
+        tier: 0,
+    };
+    let _other = hub.watch(Stream::Video(vp8));
+    let begun = Instant::now();
+    let mut keys = 0;
+    while begun.elapsed() < Duration::from_secs(3) {
+        hub.request_key_frame(stream);
+        let asked = Instant::now();
+        next_key(&mut frames).await;
+        assert!(asked.elapsed() < Duration::from_secs(2), "{keys} came");
+        keys += 1;
+    }
+    assert!(keys >= 3, "{keys} key frames");
+    // It comes to an end, and is told.
+    let mut status = hub.status();
+    let told = status.wait_for(|status| status.video.reason.contains("vp8: it hung"));
+    timeout(LIMIT, told).await.expect("in time").expect("told");
+    next(&mut frames).await;
+    thread.stop();
+}
+
+/// What is different about a source, its bitrates for one, holds from there on
+/// and not before.
+#[tokio::test]
+async fn a_successor_takes_over_when_nobody_watches_and_then_says_so() {
+    let (hub, thread) = hub();
+    let stream = Stream::Video(Encoding::H264);
+    let watch = hub.watch(stream);
+    let mut frames = watch.frames();
+    next(&mut frames).await;
+    let (video, audio) = config();
+    let (tell, took_over) = std::sync::mpsc::channel();
+    let then = move || drop(tell.send(()));
+    hub.replace_source(source(video, audio, x264()), None, then);
+    for _ in 0..20 {
+        next(&mut frames).await;
+        assert!(took_over.try_recv().is_err(), "somebody watches");
+    }
+    drop(watch);
+    let took_over = tokio::task::spawn_blocking(move || took_over.recv_timeout(LIMIT));
+    took_over.await.expect("no panic").expect("in time");
+    let watch = hub.watch(stream);
+    next(&mut watch.frames()).await;
+    thread.stop();
+}

@@ -64,15 +64,17 @@ pub struct Found {
 }
 
 /// The encoders of this machine. Methods block while an encoder is tried out,
-/// [`child::LIMIT`] each at most; call them from a thread of your own.
+/// [`child::LIMIT`] each at most; call them from a thread of your own. Those that
+/// end in `_at_once` never do: they say nothing where a trial would be needed.
 #[derive(Debug)]
 pub struct Encoders {
     rows: Vec<Arc<Encoder>>,
     video: VideoConfig,
     prober: Prober,
     cache: Cache,
-    /// Held while one is tried: two at a time would disturb each other.
     known: Mutex<HashMap<String, Checked>>,
+    /// Held while one is tried: two at a time would disturb each other.
+    trial: Mutex<()>,
 }
 
 impl Encoders {
@@ -98,6 +100,7 @@ impl Encoders {
             prober,
             cache,
             known: Mutex::default(),
+            trial: Mutex::default(),
         })
     }
 
@@ -117,16 +120,26 @@ impl Encoders {
     ///
     /// None works; the error says why not.
     pub fn best(&self, codec: VideoCodec) -> Result<Found, MediaError> {
+        self.best_if(codec, true).unwrap_or_else(|| unknown(codec))
+    }
+
+    /// The same where it is known.
+    pub fn best_at_once(&self, codec: VideoCodec) -> Option<Result<Found, MediaError>> {
+        self.best_if(codec, false)
+    }
+
+    fn best_if(&self, codec: VideoCodec, may_try: bool) -> Option<Result<Found, MediaError>> {
         let mut reasons = Vec::new();
         for row in self.candidates(codec) {
-            let checked = self.check(row);
+            let checked = self.look(row, may_try)?;
             if checked.report.is_usable() {
-                for warning in &checked.report.warnings {
+                // They were told when it was tried.
+                for warning in checked.report.warnings.iter().filter(|_| may_try) {
                     warn!(encoder = %row.id, "{warning}");
                 }
-                return Ok(found(&checked));
+                return Some(Ok(found(&checked)));
             }
-            if checked.present {
+            if checked.present && may_try {
                 let why = checked.report.unusable.as_deref().unwrap_or_default();
                 warn!(encoder = %row.id, why, "encoder is not used");
             }
@@ -136,10 +149,10 @@ impl Encoders {
                 reasons.push(format!("{}: {why}", row.id));
             }
         }
-        Err(MediaError::NoEncoder {
+        Some(Err(MediaError::NoEncoder {
             codec,
             reasons: reasons.join("; "),
-        })
+        }))
     }
 
     /// An encoder for a smaller picture beside the best one for `codec`: the
@@ -154,38 +167,77 @@ impl Encoders {
         codec: VideoCodec,
         size: Option<(u32, u32)>,
     ) -> Result<Found, MediaError> {
-        let best = self.best(codec)?;
+        self.beside_best_if(codec, size, true)
+            .unwrap_or_else(|| unknown(codec))
+    }
+
+    /// The same where it is known.
+    pub fn beside_best_at_once(
+        &self,
+        codec: VideoCodec,
+        size: Option<(u32, u32)>,
+    ) -> Option<Result<Found, MediaError>> {
+        self.beside_best_if(codec, size, false)
+    }
+
+    fn beside_best_if(
+        &self,
+        codec: VideoCodec,
+        size: Option<(u32, u32)>,
+        may_try: bool,
+    ) -> Option<Result<Found, MediaError>> {
+        let best = match self.best_if(codec, may_try)? {
+            Ok(best) => best,
+            Err(error) => return Some(Err(error)),
+        };
         let fits = size.is_none_or(|(width, height)| {
             let sizes = &best.encoder.sizes;
             sizes.refusal(width, height, self.video.fps).is_none()
         });
         let again = best.encoder.contexts > 1 && best.report.measured.second != Some(false);
         if fits && again {
-            return Ok(best);
+            return Some(Ok(best));
         }
-        self.rows
+        let software = self
+            .rows
             .iter()
-            .filter(|row| row.codec == codec && !row.hardware)
-            .map(|row| self.check(row))
-            .find(|checked| checked.report.is_usable())
-            .map(|checked| found(&checked))
-            .ok_or_else(|| MediaError::NoEncoder {
-                codec,
-                reasons: format!("{} runs once, and no other is there", best.encoder.id),
-            })
+            .filter(|row| row.codec == codec && !row.hardware);
+        for row in software {
+            let checked = self.look(row, may_try)?;
+            if checked.report.is_usable() {
+                return Some(Ok(found(&checked)));
+            }
+        }
+        Some(Err(MediaError::NoEncoder {
+            codec,
+            reasons: format!("{} runs once, and no other is there", best.encoder.id),
+        }))
     }
 
     /// The next that works after the row `id`, for when that one fails while
     /// viewers watch. `None` where there is none, or where `video.encoder`
     /// names the one that there is to be.
     pub fn after(&self, id: &str) -> Option<Found> {
-        let codec = self.rows.iter().find(|row| row.id == id)?.codec;
-        self.candidates(codec)
-            .skip_while(|row| row.id != id)
-            .skip(1)
-            .map(|row| self.check(row))
-            .find(|checked| checked.report.is_usable())
-            .map(|checked| found(&checked))
+        self.after_if(id, true).flatten()
+    }
+
+    /// The same where it is known.
+    pub fn after_at_once(&self, id: &str) -> Option<Option<Found>> {
+        self.after_if(id, false)
+    }
+
+    fn after_if(&self, id: &str, may_try: bool) -> Option<Option<Found>> {
+        let Some(failed) = self.rows.iter().find(|row| row.id == id) else {
+            return Some(None);
+        };
+        let others = self.candidates(failed.codec);
+        for row in others.skip_while(|row| row.id != id).skip(1) {
+            let checked = self.look(row, may_try)?;
+            if checked.report.is_usable() {
+                return Some(Some(found(&checked)));
+            }
+        }
+        Some(None)
     }
 
     /// Every row, best first, with what is known of it; tries all that are on
@@ -202,28 +254,52 @@ impl Encoders {
             .filter(move |row| codec != VideoCodec::H264 || wanted == "auto" || row.id == wanted)
     }
 
-    fn check(&self, row: &Arc<Encoder>) -> Checked {
-        let mut known = lock(&self.known);
-        if let Some(checked) = known.get(&*row.id) {
-            return checked.clone();
+    /// What is known of a row, or becomes known if it `may` be tried.
+    fn look(&self, row: &Arc<Encoder>, may_try: bool) -> Option<Checked> {
+        match self.at_once(row) {
+            None if may_try => Some(self.check(row)),
+            known => known,
         }
-        let checked = match self.absent(row) {
-            Ok(node) => Checked {
-                row: row.clone(),
-                report: Arc::new(self.tried(row, node.as_deref())),
-                present: true,
-            },
-            Err(why) => {
-                debug!(encoder = %row.id, why, "not here");
-                Checked {
-                    row: row.clone(),
-                    report: Arc::new(Report::unusable(why)),
-                    present: false,
-                }
-            }
+    }
+
+    /// What is known without a trial: what was tried, and what is not here.
+    fn at_once(&self, row: &Arc<Encoder>) -> Option<Checked> {
+        if let Some(checked) = lock(&self.known).get(&*row.id) {
+            return Some(checked.clone());
+        }
+        let why = self.absent(row).err()?;
+        debug!(encoder = %row.id, why, "not here");
+        let checked = Checked {
+            row: row.clone(),
+            report: Arc::new(Report::unusable(why)),
+            present: false,
         };
-        known.insert(row.id.to_string(), checked.clone());
+        self.learn(&checked);
+        Some(checked)
+    }
+
+    fn check(&self, row: &Arc<Encoder>) -> Checked {
+        if let Some(checked) = self.at_once(row) {
+            return checked;
+        }
+        let _alone = lock(&self.trial);
+        // It may have been tried meanwhile.
+        if let Some(checked) = self.at_once(row) {
+            return checked;
+        }
+        let node = self.absent(row).ok().flatten();
+        let checked = Checked {
+            row: row.clone(),
+            report: Arc::new(self.tried(row, node.as_deref())),
+            present: true,
+        };
+        self.learn(&checked);
         checked
+    }
+
+    fn learn(&self, checked: &Checked) {
+        let id = checked.row.id.to_string();
+        lock(&self.known).insert(id, checked.clone());
     }
 
     /// The device that the row needs, if it needs one; or why it cannot be
@@ -287,6 +363,14 @@ impl Encoders {
     }
 }
 
+/// Only what may not be tried stays unknown.
+fn unknown(codec: VideoCodec) -> Result<Found, MediaError> {
+    Err(MediaError::NoEncoder {
+        codec,
+        reasons: "none was tried".to_owned(),
+    })
+}
+
 fn found(checked: &Checked) -> Found {
     Found {
         encoder: checked.report.row(&checked.row),
@@ -336,6 +420,26 @@ mod tests {
             error.contains("magic") && error.contains("raspberry-pi"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn what_was_not_tried_is_not_known_at_once_and_what_was_is() {
+        let encoders = encoders("", Cache::none()).expect("valid");
+        assert!(encoders.best_at_once(VideoCodec::Vp8).is_none());
+        assert!(
+            encoders
+                .beside_best_at_once(VideoCodec::Vp8, None)
+                .is_none()
+        );
+        assert!(encoders.after_at_once("x264").is_none());
+        assert!(encoders.after_at_once("no-such").expect("known").is_none());
+        encoders.best(VideoCodec::Vp8).expect("vp8");
+        let known = encoders.best_at_once(VideoCodec::Vp8).expect("known");
+        assert_eq!(known.expect("vp8").encoder.id, "vp8");
+        // Also while another one is tried.
+        let _trial = lock(&encoders.trial);
+        assert!(encoders.best_at_once(VideoCodec::Vp8).is_some());
+        assert!(encoders.best_at_once(VideoCodec::H264).is_none());
     }
 
     #[test]

@@ -1,0 +1,192 @@
+//! The microphone: opened on a thread of its own, since drivers take their time,
+//! and the picture must not wait for them.
+
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Instant;
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+
+use super::openers::{Openers, Opening};
+use super::pipeline::{self, Device, Life, Running};
+use super::{plan_sound, prepare_for_loss};
+use crate::config::{AudioConfig, AudioSource};
+use crate::lock::lock;
+use crate::media::drift::Drift;
+use crate::media::hub::Failure;
+use crate::media::{MediaError, Output, Waker, plan};
+
+/// The time line of the sound, over all runs of the microphone: who watches
+/// through a restart goes on hearing.
+#[derive(Default)]
+struct Pace {
+    drift: Arc<Mutex<Drift>>,
+    /// Which microphone it was.
+    of: Option<String>,
+}
+
+impl Pace {
+    /// The time line for another run of this microphone.
+    fn of(&mut self, microphone: &str) -> (Arc<Mutex<Drift>>, u64) {
+        let before = self.of.replace(microphone.to_owned());
+        let same = before.is_some_and(|before| before == microphone);
+        let run = lock(&self.drift).resume(same);
+        (self.drift.clone(), run)
+    }
+}
+
+/// What came of opening it.
+struct News {
+    number: u64,
+    opened: Result<Option<Running>, MediaError>,
+    failure: Failure,
+}
+
+/// The sound of a [`GstSource`](super::GstSource).
+pub(super) struct Sound {
+    config: AudioConfig,
+    clock: gst::Clock,
+    base_time: gst::ClockTime,
+    pace: Arc<Mutex<Pace>>,
+    /// The loss that it is prepared for, in percent.
+    loss: u8,
+    running: Option<Running>,
+    /// How many openers there have been.
+    openers: u64,
+    /// The one whose microphone is wanted.
+    wanted: Option<u64>,
+    at_work: Openers,
+    tell: mpsc::Sender<News>,
+    news: mpsc::Receiver<News>,
+    waker: Option<Waker>,
+}
+
+impl Sound {
+    pub fn new(config: AudioConfig, clock: gst::Clock, base_time: gst::ClockTime) -> Self {
+        let (tell, news) = mpsc::channel();
+        Self {
+            config,
+            clock,
+            base_time,
+            pace: Arc::default(),
+            loss: 0,
+            running: None,
+            openers: 0,
+            wanted: None,
+            at_work: Openers::default(),
+            tell,
+            news,
+            waker: None,
+        }
+    }
+
+    pub fn attach(&mut self, waker: Waker) {
+        self.waker = Some(waker);
+    }
+
+    /// Begins to open the microphone. What comes of it is seen by
+    /// [`poll`](Self::poll).
+    pub fn start(&mut self, output: Output) -> Result<(), MediaError> {
+        if self.config.source == AudioSource::None {
+            return Ok(());
+        }
+        let failed = |problem| MediaError::Pipeline {
+            what: "the microphone".to_owned(),
+            problem,
+        };
+        let begun = self.at_work.begin(Instant::now());
+        let opening = begun.map_err(|stuck| failed(stuck.problem()))?;
+        self.openers += 1;
+        let number = self.openers;
+        let opener = Opener {
+            config: self.config.clone(),
+            clock: self.clock.clone(),
+            base_time: self.base_time,
+            pace: self.pace.clone(),
+            loss: self.loss,
+        };
+        let (tell, waker) = (self.tell.clone(), self.waker.clone());
+        let thread = std::thread::Builder::new().name("microphone-open".into());
+        let spawned = thread.spawn(move || {
+            let failure = output.failure();
+            let news = News {
+                number,
+                opened: opener.open(output, opening),
+                failure,
+            };
+            let _ = tell.send(news);
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        });
+        spawned.map_err(|e| failed(format!("no thread to open it: {e}")))?;
+        self.wanted = Some(number);
+        Ok(())
+    }
+
+    pub fn stop(&mut self) {
+        self.wanted = None;
+        self.running = None;
+    }
+
+    /// Prepares for so much loss, in percent, now and later.
+    pub fn set_loss(&mut self, percent: u8) {
+        self.loss = percent;
+        if let Some(running) = &self.running {
+            prepare_for_loss(&running.pipeline, percent);
+        }
+    }
+
+    /// Takes what was opened.
+    pub fn poll(&mut self) {
+        while let Ok(news) = self.news.try_recv() {
+            let is_wanted = self.wanted == Some(news.number);
+            match news.opened {
+                Ok(running) if is_wanted => {
+                    self.running = running;
+                    // It may be another one by now.
+                    self.set_loss(self.loss);
+                }
+                Err(error) if is_wanted => news.failure.report(error),
+                // Given up meanwhile; dropped, it closes.
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+}
+
+/// All that is needed to open it, on another thread.
+struct Opener {
+    config: AudioConfig,
+    clock: gst::Clock,
+    base_time: gst::ClockTime,
+    pace: Arc<Mutex<Pace>>,
+    loss: u8,
+}
+
+impl Opener {
+    fn open(&self, output: Output, opening: Arc<Opening>) -> Result<Option<Running>, MediaError> {
+        let Some(sound) = plan_sound(&self.config)? else {
+            return Ok(None);
+        };
+        let failure = output.failure();
+        let mut running = Running::new(
+            &sound.description,
+            sound.what,
+            Arc::new(move |_, error| failure.report(error)),
+        )?;
+        running.hold(Device::new(None, Some(opening), None));
+        let life = Life::new();
+        let output = Arc::new(Mutex::new(output));
+        let capture = running.pipeline.by_name(plan::SOUND_CAPTURE);
+        let pace = capture.and_then(|e| e.static_pad("src")).map(|pad| {
+            let (pace, run) = lock(&self.pace).of(running.what());
+            pipeline::watch_pace(&pad, running.what(), pace.clone(), run);
+            pace
+        });
+        running.deliver(&running.pipeline, None, pace, output, &life)?;
+        prepare_for_loss(&running.pipeline, self.loss);
+        running.play(&self.clock, self.base_time)?;
+        Ok(Some(running))
+    }
+}
