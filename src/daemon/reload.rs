@@ -105,6 +105,12 @@ impl Running {
             media,
         } = new;
         let name = config.name()?;
+        // What can fail comes before anything changes.
+        if changes.log_level
+            && let Some(logging) = &self.logging
+        {
+            logging.set_level(&config.log)?;
+        }
         // Files of the same names may hold other secrets, and another authority
         // to trust: what is there now is used from the next connection on.
         changes.peers |= servers.ice() != self.peers.servers().ice();
@@ -128,14 +134,12 @@ impl Running {
             let peers = peers.on(self.network.clone());
             self.peers = Arc::new(peers);
         }
-        if changes.log_level
-            && let Some(logging) = &self.logging
-        {
-            logging.set_level(&config.log)?;
-        }
         if let Some(media) = media {
-            self.hub.replace_source(media.source, media.profile);
-            self.peers.quality().replace(media.qualities);
+            // Its tiers, its bitrates and its sound are its own: until it takes
+            // over, who calls gets what the present one has.
+            let quality = self.peers.quality();
+            let then = move || quality.replace(media.qualities);
+            self.hub.replace_source(media.source, media.profile, then);
         }
         let now = Instant::now();
         if changes.name || changes.viewers {

@@ -38,6 +38,14 @@ const AUDIO_LAG: usize = 32;
 /// nothing: devices do that.
 pub const SILENCE: Duration = Duration::from_millis(1_500);
 
+/// A source that takes another one's place.
+struct Successor {
+    source: Box<dyn Source>,
+    profile: Option<ProfileLevelId>,
+    /// Called when it does.
+    then: Box<dyn FnOnce() + Send>,
+}
+
 enum Request {
     Watch(Stream),
     Unwatch(Stream),
@@ -52,7 +60,7 @@ enum Request {
     Wake,
     DeviceAppeared,
     /// Another source, as soon as nobody watches this one.
-    Replace(Box<dyn Source>, Option<ProfileLevelId>),
+    Replace(Successor),
     Stop,
 }
 
@@ -207,9 +215,20 @@ impl Hub {
 
     /// Takes another source as soon as nobody watches this one: at once, or
     /// [some seconds](GRACE) after the last viewer. `profile` is what is known
-    /// of its H.264 stream.
-    pub fn replace_source(&self, source: Box<dyn Source>, profile: Option<ProfileLevelId>) {
-        let _ = self.requests.send(Request::Replace(source, profile));
+    /// of its H.264 stream. `then` is called on the hub's thread as it takes
+    /// over, before anything of it is started: what is different about it holds
+    /// from there on.
+    pub fn replace_source(
+        &self,
+        source: Box<dyn Source>,
+        profile: Option<ProfileLevelId>,
+        then: impl FnOnce() + Send + 'static,
+    ) {
+        let _ = self.requests.send(Request::Replace(Successor {
+            source,
+            profile,
+            then: Box::new(then),
+        }));
     }
 
     /// What was done so far.

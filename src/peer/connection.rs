@@ -98,7 +98,7 @@ impl Taken {
 
 /// The offer, as far as this device can answer it.
 fn of_device(shared: &Peers, offer: Box<Offer>) -> Box<Offer> {
-    if shared.with_audio {
+    if shared.has_audio() {
         offer
     } else {
         Box::new(offer.without_sound())

@@ -163,6 +163,12 @@ impl Peers {
         self
     }
 
+    /// Whether viewers are sent sound: it is wanted, and the source that runs
+    /// has it.
+    fn has_audio(&self) -> bool {
+        self.with_audio && self.quality.has_sound()
+    }
+
     /// The qualities, for the connections that follow on these.
     pub fn quality(&self) -> Arc<Quality> {
         self.quality.clone()

@@ -122,6 +122,11 @@ impl Quality {
         self.lock().settings.most()
     }
 
+    /// There is sound beside the picture.
+    pub(super) fn has_sound(&self) -> bool {
+        self.lock().settings.audio > 0
+    }
+
     /// Other tiers, for another source: everybody begins anew with what is
     /// known of his path.
     pub fn replace(&self, settings: Settings) {

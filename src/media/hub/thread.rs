@@ -8,14 +8,13 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, info, warn};
 
-use super::{GRACE, Output, Request, Shared, Waker};
+use super::{GRACE, Output, Request, Shared, Successor, Waker};
 use crate::lock::lock;
 use crate::media::frame::Packetizer;
 use crate::media::keyframes::KeyFrames;
 use crate::media::pulse::Pulse;
 use crate::media::status::{MediaStatus, State, StreamStatus};
 use crate::media::{MediaError, Source, Stream, hotplug};
-use crate::sdp::ProfileLevelId;
 
 /// First and longest wait before a source that failed is started again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
@@ -68,7 +67,7 @@ pub(super) struct Thread {
     /// When the source wants to be polled.
     poll_at: Option<Instant>,
     /// Takes the source's place when nobody watches.
-    successor: Option<(Box<dyn Source>, Option<ProfileLevelId>)>,
+    successor: Option<Successor>,
     /// In percent; a successor is told it too.
     sound_loss: u8,
     longest_wait: Duration,
@@ -176,7 +175,7 @@ impl Thread {
                     }
                 }
             }
-            Request::Replace(source, profile) => self.successor = Some((source, profile)),
+            Request::Replace(successor) => self.successor = Some(successor),
             Request::Wake | Request::Stop => {}
         }
     }
@@ -184,10 +183,11 @@ impl Thread {
     /// Puts the successor in the source's place when nobody watches.
     fn succeed(&mut self) {
         if self.streams.is_empty()
-            && let Some((source, profile)) = self.successor.take()
+            && let Some(successor) = self.successor.take()
         {
-            self.source = source;
-            *lock(&self.shared.profile) = profile;
+            self.source = successor.source;
+            *lock(&self.shared.profile) = successor.profile;
+            (successor.then)();
             self.source.attach(Waker(self.requests.clone()));
             self.source.set_sound_loss(self.sound_loss);
             self.source.prepare();
