@@ -5,13 +5,15 @@ BUILD_PACKAGES := gcc libc6-dev pkg-config libclang-dev libasound2-dev libudev-d
 	libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
 MEDIA_PACKAGES := gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
 	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-alsa
-# The last line is for the bare webrtcbin that the agent is compared with.
+# The last line is for webrtcbin, as a caller and as what the agent is compared with.
 TEST_PACKAGES := gstreamer1.0-tools chromium chromium-driver firefox-esr coturn iproute2 nginx-light procps \
 	nftables tinyproxy-bin openssl util-linux \
-	gstreamer1.0-nice python3-gst-1.0 gir1.2-gst-plugins-bad-1.0
+	python3-venv gstreamer1.0-nice python3-gst-1.0 gir1.2-gst-plugins-bad-1.0
 
 GECKODRIVER_VERSION := 0.37.1
 GECKODRIVER := target/tools/geckodriver-$(GECKODRIVER_VERSION)/bin/geckodriver
+AIORTC_VERSION := 1.16.0
+AIORTC := target/tools/aiortc-$(AIORTC_VERSION)/installed
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
@@ -52,16 +54,23 @@ build-packages:
 	$(call install,$(BUILD_PACKAGES) $(MEDIA_PACKAGES))
 
 .PHONY: test-packages
-test-packages: test-debian-packages $(GECKODRIVER)
+test-packages: test-debian-packages $(GECKODRIVER) $(AIORTC)
 
 .PHONY: test-debian-packages
 test-debian-packages:
 	$(call install,$(BUILD_PACKAGES) $(MEDIA_PACKAGES) $(TEST_PACKAGES))
 
 # Firefox's WebDriver, which Debian has not; tests/support/driver.rs names it.
-$(GECKODRIVER):
+$(GECKODRIVER): | test-debian-packages
 	cargo install geckodriver --locked --version $(GECKODRIVER_VERSION) --debug \
 		--root target/tools/geckodriver-$(GECKODRIVER_VERSION) --target-dir target/tools/build
+
+# A caller that is no browser; tests/support/caller.rs names it.
+$(AIORTC): tests/support/callers/requirements.txt | test-debian-packages
+	rm -rf $(@D)
+	/usr/bin/python3 -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
 
 .PHONY: test
 test: test-packages lint

@@ -180,6 +180,11 @@ impl Browser {
     /// its address, and no candidate of the device is taken. Needs
     /// [`Person::plain_addresses`].
     pub async fn go_through(&self, relay: &Relay) {
+        // A Firefox has no candidate for the loopback where there is a network.
+        let own = match self.bidi {
+            None => "fields[4] === '127.0.0.1'",
+            Some(_) => "/^[0-9.]+$/.test(fields[4])",
+        };
         let front = relay.front();
         self.js(&format!(
             "(() => {{
@@ -188,8 +193,9 @@ impl Browser {
                 const frame = JSON.parse(text);
                 if (frame.type === 'new-ice-candidate') {{
                   const fields = frame.candidate.candidate.split(' ');
-                  if (fields[2] !== 'udp' || fields[4] !== '127.0.0.1') return;
-                  window.ownPort = Number(fields[5]);
+                  const rtp = fields[1] === '1' && fields[2].toLowerCase() === 'udp';
+                  if (!rtp || frame.candidate.sdpMLineIndex > 0 || !({own})) return;
+                  window.ownAddress = `${{fields[4]}}:${{fields[5]}}`;
                   [fields[4], fields[5]] = ['{}', '{}'];
                   frame.candidate.candidate = fields.join(' ');
                 }}
@@ -205,13 +211,13 @@ impl Browser {
 
     /// Tells `relay` where the browser is, once a call has begun.
     pub async fn lead(&self, relay: &Relay) {
-        let port = until("a candidate of the browser", SOON, || async {
-            let port = self.js("window.ownPort ?? null").await.as_u64()?;
-            self.js("delete window.ownPort").await;
-            u16::try_from(port).ok()
+        let own = until("a candidate of the browser", SOON, || async {
+            let own = self.js("window.ownAddress ?? null").await;
+            self.js("delete window.ownAddress").await;
+            own.as_str()?.parse().ok()
         })
         .await;
-        relay.lead_to(([127, 0, 0, 1], port).into());
+        relay.lead_to(own);
     }
 
     /// Has the page restart ICE, as it does by itself when it finds the

@@ -6,6 +6,7 @@ pub mod bare;
 pub mod bed;
 pub mod bidi;
 pub mod browser;
+pub mod caller;
 pub mod card;
 pub mod coturn;
 pub mod cuttable;
