@@ -140,4 +140,30 @@ mod tests {
         assert_eq!(to("//evil", None), "./evil/");
         assert_eq!(to("/javascript:alert(1)", None), "./javascript:alert(1)/");
     }
+
+    /// Safari 15 finds nothing of a module in a class field that has
+    /// parentheses (webkit.org/b/236843); docs/browsers.md.
+    #[test]
+    fn class_fields_with_parentheses_name_nothing_of_their_module() {
+        let globals = ["Map", "Set", "MediaStream", "document"];
+        let fields = ASSETS
+            .iter()
+            .filter(|asset| asset.body.contains("export class "))
+            .flat_map(|asset| asset.body.lines().map(|line| (asset.name, line)))
+            .filter(|(_, line)| line.starts_with("  ") && !line.starts_with("   "))
+            .filter_map(|(name, line)| Some((name, line[2..].split_once(" = ")?)))
+            .filter(|(_, (field, value))| !field.contains([' ', '.']) && value.contains('('));
+        let mut count = 0;
+        for (file, (_, value)) in fields {
+            count += 1;
+            let named = value.split_once("new ").map_or(value, |(_, rest)| rest);
+            let end = named.find(|c: char| !c.is_alphanumeric()).unwrap_or(0);
+            let name = &named[..end];
+            assert!(
+                name.is_empty() || globals.contains(&name),
+                "{file}: {value}"
+            );
+        }
+        assert!(count > 5, "{count}: are fields still written like this?");
+    }
 }

@@ -11,7 +11,7 @@
 
   function canCall() {
     return knows("RTCPeerConnection") && "addTransceiver" in window.RTCPeerConnection.prototype
-      && knows("WebSocket");
+      && "connectionState" in window.RTCPeerConnection.prototype && knows("WebSocket");
   }
 
   function canRun() {
@@ -31,7 +31,7 @@
 
   // After everything else, modules too.
   window.addEventListener("load", function () {
-    var works = "It works with Chrome or Edge 87, Firefox 98, Safari 15, and all that are newer.";
+    var works = "It works with Chrome or Edge 87, Firefox 113, Safari 15, and all that are newer.";
     if (!canRun() || misread) {
       say("This browser is too old for this page. " + works);
     } else if (!canCall()) {

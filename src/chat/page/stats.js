@@ -38,7 +38,7 @@ export class StatsPanel {
   #timer = 0;
   #before = null;
   #device = null;
-  #clock = new Clock();
+  #clock;
   #askedAt = -Infinity;
   /** What was measured last, in bit/s, ms and shares of 1. */
   measured = null;
@@ -48,6 +48,9 @@ export class StatsPanel {
     this.#panel = panel;
     this.#button = button;
     this.#tell = tell;
+    // Here, since a field with parentheses finds nothing of its module in
+    // Safari 15 (webkit.org/b/236843).
+    this.#clock = new Clock();
     this.#rows = ROWS.map(([name, of]) => {
       const row = document.createElement("div");
       const value = document.createElement("dd");
