@@ -62,6 +62,24 @@ impl Bed {
     }
 }
 
+/// Each section has its own transport then, of which the device makes one.
+#[tokio::test(flavor = "multi_thread")]
+async fn webrtcbin_as_it_is_without_settings_watches() {
+    let bed = Bed::start().await;
+    let caller = Caller::webrtcbin(bed.chat.addr, "caller", "none", "VP8").await;
+    bed.calls_twice(&caller, false, true).await;
+    assert!(!caller.seen().offers[0].contains("a=group:BUNDLE"));
+}
+
+/// All sections but the first are `bundle-only` then.
+#[tokio::test(flavor = "multi_thread")]
+async fn webrtcbin_with_all_in_one_bundle_watches_and_listens() {
+    let bed = Bed::start().await;
+    let caller = Caller::webrtcbin(bed.chat.addr, "caller", "max-bundle", "H264").await;
+    bed.calls_twice(&caller, true, true).await;
+    assert!(caller.seen().offers[0].contains("a=bundle-only"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn webrtcbin_that_can_do_with_or_without_a_bundle_watches_and_listens() {
     let bed = Bed::start().await;

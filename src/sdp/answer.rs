@@ -115,11 +115,13 @@ impl Offer {
         if let Some(mid) = &section.mid {
             line(text, format_args!("a=mid:{mid}"));
         }
+        // Without need in a section that is rejected (RFC 8829 §5.3.1), but
+        // webrtcbin refuses an answer in which one has none.
+        self.transport(text, i, of_crate);
         if section.role == Role::Rejected {
             line(text, format_args!("a=inactive"));
             return Ok(());
         }
-        self.transport(text, i, of_crate);
         match &section.role {
             Role::Video { sends } | Role::Sound { sends } => {
                 rtp(text, section, *sends);
