@@ -4,9 +4,38 @@
 mod support;
 
 use serde_json::json;
-use support::Chat;
 use support::browser::{Browser, Person};
-use support::picture::picture;
+use support::device::{Device, TEST_MEDIA};
+use support::picture::{assert_bars, picture, recorded, row};
+use support::{Chat, SOON};
+
+/// What `audiotestsrc` of the device plays.
+const TONE: f64 = 440.0;
+
+/// Notes what comes over the data channel.
+const LISTEN: &str = "
+    globalThis.told = [];
+    const create = RTCPeerConnection.prototype.createDataChannel;
+    RTCPeerConnection.prototype.createDataChannel = function (...a) {
+        const channel = create.apply(this, a);
+        channel.addEventListener('message', ({ data }) => told.push(JSON.parse(data)));
+        return channel;
+    };
+";
+
+/// The picture moves and is the one that was sent; so is the sound.
+async fn watches(bob: &Browser) {
+    bob.state("connected").await;
+    bob.frames_rise(30).await;
+    assert_bars(&row(bob).await);
+    let (pitch, level) = recorded(bob).await;
+    assert!((pitch - TONE).abs() < 5.0, "{pitch} Hz");
+    assert!((0.02..0.5).contains(&level), "level {level}");
+    // Nothing has to be tapped for it.
+    let plays = "(({ paused, muted }) => !paused && !muted)(document.getElementById('remote'))
+        && document.getElementById('unmute').hidden";
+    assert_eq!(bob.js(plays).await, true);
+}
 
 /// Whatever there is to click is in the window, which does not move sideways.
 async fn fits(bob: &Browser) {
@@ -24,6 +53,62 @@ async fn fits(bob: &Browser) {
 
 fn shot(name: &str) -> String {
     format!("{}/firefox-{name}.png", env!("CARGO_TARGET_TMPDIR"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_with_firefox_watches_listens_hangs_up_and_calls_again() {
+    let chat = Chat::start().await;
+    let device = Device::start(chat.addr, TEST_MEDIA).await;
+    device.registered().await;
+    let bob = Browser::start(Person::with_firefox()).await;
+    bob.before_each_page(LISTEN).await;
+    bob.open(&chat.page("bob")).await;
+    bob.call("camera").await;
+    watches(&bob).await;
+    assert_eq!(device.logged("codec\":\"VP8"), 1);
+    assert_eq!(device.logged("\"stream\":\"H264\""), 0);
+    bob.until_js(
+        "the device says over the data channel that all is well",
+        "told.some((m) => m.type === 'status' && m.video.state === 'live' && m.audio.state === 'live')",
+    )
+    .await;
+    bob.click("#stats-toggle").await;
+    bob.until_js(
+        "every number of the overlay",
+        "['fps', 'bitrate', 'estimate', 'tier', 'loss', 'roundTrip', 'latency']
+            .every((key) => Number.isFinite(cameraAgent.stats?.[key]))",
+    )
+    .await;
+    let latency = bob.js("cameraAgent.stats.latency").await;
+    assert!(
+        (0.1..1_000.0).contains(&latency.as_f64().expect("a number")),
+        "{latency} ms"
+    );
+    fits(&bob).await;
+    bob.screenshot(shot("desk")).await;
+
+    bob.restart_ice().await;
+    device.logs("renegotiation", 1, SOON).await;
+    bob.frames_rise(30).await;
+    bob.state("connected").await;
+    assert_eq!(device.said("call"), 1, "the same call");
+    bob.click("#hangup").await;
+    device.logs("hung up", 1, SOON).await;
+    bob.state("idle").await;
+
+    // A second call, on a telephone.
+    bob.resize((390, 844)).await;
+    bob.call("camera").await;
+    watches(&bob).await;
+    assert_eq!(device.said("call"), 2);
+    fits(&bob).await;
+    bob.screenshot(shot("phone")).await;
+    bob.click("#hangup").await;
+    bob.state("idle").await;
+    fits(&bob).await;
+    bob.screenshot(shot("phone-idle")).await;
+    device.logs("stopped: nobody watches", 2, SOON).await;
+    bob.clean_console().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
