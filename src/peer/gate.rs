@@ -29,6 +29,9 @@ const DRAINED: Duration = Duration::from_millis(600);
 /// Where a connection takes nothing for so long, its pictures are too old to be
 /// sent. Shorter waits are normal: a socket's buffer is full for a moment.
 pub(super) const STALLED: Duration = Duration::from_millis(250);
+/// Of the time between two pictures so much counts: where this process itself
+/// was held up, the connection was, too, and takes what waits a moment later.
+const LOOK: Duration = Duration::from_millis(100);
 /// The same for sound: what is older than a receiver's jitter buffer is worth
 /// nothing.
 pub(super) const SOUND_KEEPS: Duration = Duration::from_millis(200);
@@ -49,12 +52,6 @@ pub(super) struct Sight {
     pub has_room: bool,
     /// When the newest packet was sent that is missing for good.
     pub given_up: Option<Instant>,
-}
-
-impl Sight {
-    fn can_take(&self) -> bool {
-        self.reachable && self.stalled <= STALLED
-    }
 }
 
 /// A picture, as far as it matters here.
@@ -160,6 +157,10 @@ pub(super) struct Gate {
     rescued: Option<Instant>,
     was_away: bool,
     was_stalled: bool,
+    /// When a picture last came, and how long the connection was seen to take
+    /// nothing.
+    looked: Instant,
+    stalled: Duration,
 }
 
 impl Gate {
@@ -172,6 +173,8 @@ impl Gate {
             rescued: None,
             was_away: false,
             was_stalled: false,
+            looked: now,
+            stalled: Duration::ZERO,
         }
     }
 
@@ -192,10 +195,11 @@ impl Gate {
     /// A picture of the stream that the viewer is to change to.
     pub fn next(&mut self, picture: Picture, sight: &Sight) -> Decision {
         let flooded = self.is_flooded(sight);
+        let can_take = self.can_take(sight);
         let Some(next) = &mut self.next else {
             return Decision::skip(Why::NotYet);
         };
-        if picture.key && !flooded && sight.can_take() {
+        if picture.key && !flooded && can_take {
             self.wanted = Some(next.wanted);
             self.next = None;
             return Decision {
@@ -215,7 +219,7 @@ impl Gate {
     }
 
     fn ask_for_next(&mut self, sight: &Sight, why: Why) -> Decision {
-        let waits = self.is_flooded(sight) || !sight.can_take();
+        let waits = self.is_flooded(sight) || !self.can_take(sight);
         let mut decision = Decision::skip(why);
         if let Some(next) = &mut self.next
             && !waits
@@ -238,7 +242,7 @@ impl Gate {
             self.was_away = true;
             return self.skip_anew(Why::Away, sight);
         }
-        if sight.stalled > STALLED {
+        if self.is_stalled(sight) {
             self.was_stalled = true;
             return Decision {
                 drop_waiting: true,
@@ -292,15 +296,28 @@ impl Gate {
     /// Leaves a picture out, and asks for a key frame where it is time to.
     fn ask(&mut self, why: Why, sight: &Sight) -> Decision {
         let mut decision = Decision::skip(why);
+        let can_take = self.can_take(sight);
         if let Some(wanted) = &mut self.wanted
             && wanted.is_due(sight.now)
-            && sight.can_take()
+            && can_take
             && sight.has_room
         {
             *wanted = Wanted(Some(sight.now));
             decision.ask = Some(Ask::Present);
         }
         decision
+    }
+
+    fn can_take(&mut self, sight: &Sight) -> bool {
+        sight.reachable && !self.is_stalled(sight)
+    }
+
+    /// The connection takes nothing, and not because nothing ran here.
+    fn is_stalled(&mut self, sight: &Sight) -> bool {
+        let since = sight.now.saturating_duration_since(self.looked).min(LOOK);
+        self.looked = sight.now;
+        self.stalled = (self.stalled + since).min(sight.stalled);
+        self.stalled > STALLED
     }
 
     /// What fills the path is to drain before the change.

@@ -80,6 +80,25 @@ fn after_a_connection_stood_still_a_key_frame_is_asked_for_with_the_first_pictur
     assert_eq!((decision.verdict, decision.resumed), (Verdict::Send, false));
 }
 
+/// A busy machine holds up the sender and the connection alike.
+#[test]
+fn a_process_that_was_held_up_drops_nothing() {
+    let start = Instant::now();
+    let mut gate = going(start);
+    // All that came meanwhile at once, before the connection's turn.
+    let now = start + FRAME + Duration::from_millis(600);
+    for _ in 0..18 {
+        let held_up = Sight {
+            stalled: Duration::from_millis(600),
+            ..sight(now)
+        };
+        let decision = gate.present(DELTA, &held_up);
+        assert_eq!((decision.verdict, decision.ask), (Verdict::Send, None));
+    }
+    let decision = gate.present(DELTA, &sight(now + FRAME));
+    assert_eq!((decision.verdict, decision.resumed), (Verdict::Send, false));
+}
+
 #[test]
 fn who_comes_back_is_sent_nothing_that_needs_what_they_missed() {
     let start = Instant::now();
