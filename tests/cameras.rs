@@ -282,3 +282,45 @@ async fn a_picture_is_turned_and_mirrored_as_configured() {
         assert_eq!(device.warnings(), 0, "{what}: {:?}", device.log());
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_jpegs_are_left_out_and_counted_and_nothing_but_them_is_a_fault() {
+    // Every third ends early, is ended early, or lost a part of its middle.
+    let some = FakeCamera::new(Format::Mjpg422, 320, 240, 30).damaged(|number, frame| {
+        let half = frame.len() / 2;
+        match number % 9 {
+            0 => frame.truncate(half),
+            3 => frame.splice(half.., [0xff, 0xd9]).for_each(drop),
+            6 => drop(frame.drain(half..half + half / 4)),
+            _ => {}
+        }
+    });
+    // As some cameras send them.
+    let odd = FakeCamera::new(Format::Mjpg, 320, 240, 30).damaged(|number, frame| {
+        frame.truncate(frame.len() - 2);
+        frame.resize(frame.len() + number % 3 * 700, 0);
+    });
+    let all = FakeCamera::new(Format::Mjpg, 320, 240, 30).damaged(|_, frame| {
+        frame.truncate(frame.len() * 3 / 4);
+    });
+    let (some, odd, all) = tokio::join!(
+        Scene::open(some, X264),
+        Scene::open(odd, X264),
+        Scene::open(all, X264)
+    );
+    tokio::join!(some.flows("some"), odd.flows("odd"));
+    assert_eq!(some.device.warnings(), 1, "{:?}", some.device.log());
+    assert_eq!(
+        some.device.logged("damaged pictures come from the camera"),
+        1
+    );
+    assert_eq!(odd.device.warnings(), 0, "{:?}", odd.device.log());
+    all.device
+        .logs("sends only damaged pictures (it ends too early)", 1, SOON)
+        .await;
+    // Two thirds of 30.
+    let before = some.viewer.received(|r| r.video.frames);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let came = some.viewer.received(|r| r.video.frames) - before;
+    assert!((32..=46).contains(&came), "{came}");
+}

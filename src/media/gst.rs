@@ -17,6 +17,7 @@ mod range;
 mod rows;
 mod show;
 mod sound;
+mod whole;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

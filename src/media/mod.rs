@@ -24,6 +24,8 @@ pub mod frame;
 pub mod gst;
 pub mod hotplug;
 pub mod hub;
+mod huffman;
+mod jpeg;
 mod keyframes;
 pub mod latency;
 pub mod learned;

@@ -169,6 +169,25 @@ impl FakeCamera {
         self
     }
 
+    /// What becomes of its frames, each with its number: a cable that loses
+    /// parts of them.
+    pub fn damaged(self, change: impl Fn(usize, &mut Vec<u8>)) -> Self {
+        let modes = fs::read_to_string(self.description().join("modes")).expect("it has some");
+        let (mode, frames) = modes.trim_end().rsplit_once(' ').expect("a folder");
+        let damaged = self.folder.path().join("damaged");
+        fs::create_dir(&damaged).expect("a folder");
+        for number in 0.. {
+            let name = format!("{number:05}");
+            let Ok(mut frame) = fs::read(Path::new(frames).join(&name)) else {
+                break;
+            };
+            change(number, &mut frame);
+            fs::write(damaged.join(name), frame).expect("written");
+        }
+        self.write("modes", &format!("{mode} {}\n", damaged.display()));
+        self
+    }
+
     /// Its bus has no room for this mode.
     pub fn no_space_for(&self, format: Format, width: u32, height: u32) {
         let line = format!("{} {width} {height}\n", format.code());

@@ -14,8 +14,8 @@ use super::openers::Opening;
 use super::own_rate::OwnRate;
 use super::picture::Picture;
 use super::pipeline::{BranchId, OnProblem};
-use super::plan_picture;
 use super::rows::Chosen;
+use super::{plan_picture, whole};
 use crate::config::{VideoConfig, VideoSource};
 use crate::lock::lock;
 use crate::media::controls::{self, ControlError};
@@ -175,7 +175,13 @@ impl Opener {
             self.teller.on_problem(self.number),
         );
         let own_h264 = plan.mode.as_ref().is_some_and(|m| m.fourcc == "H264");
+        let problem = on_problem.clone();
         let picture = Picture::new(plan, on_flow, on_problem)?;
+        if let (Some(decoder), Some(node)) =
+            (picture.element_made_by("jpegdec"), &picture.plan.node)
+        {
+            whole::keep_whole(&decoder, node, problem);
+        }
         if self.config.source == VideoSource::Test
             && let Some(source) = picture.element("picture")
         {
