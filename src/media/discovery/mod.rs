@@ -63,6 +63,20 @@ impl Camera {
     pub fn is(&self, device: &str) -> bool {
         self.device == device || self.aliases.iter().any(|alias| alias == device)
     }
+
+    /// All its paths, the most stable first.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.device)
+            .chain(&self.aliases)
+            .map(String::as_str)
+    }
+
+    /// Its name under `by-id` is another camera's too, of the same serial
+    /// number.
+    pub fn shares_its_name(&self) -> bool {
+        let is_id = |path: &str| path.contains("/by-id/");
+        !is_id(&self.device) && self.device.contains("/by-path/") && self.paths().any(is_id)
+    }
 }
 
 /// How a camera is captured from.

@@ -316,6 +316,13 @@ fn write_camera(f: &mut fmt::Formatter<'_>, number: usize, ranked: &RankedCamera
     if !camera.aliases.is_empty() {
         writeln!(f, "     also {}", camera.aliases.join(", "))?;
     }
+    if camera.shares_its_name() {
+        writeln!(
+            f,
+            "     its name under by-id is another camera's too, of the same serial number: it \
+             leads now to one, now to the other; by-path is the socket's"
+        )?;
+    }
     let mut place = vec![camera.driver.clone(), camera.bus.clone()];
     place.extend(camera.usb_mbit.map(|mbit| format!("USB at {mbit} Mbit/s")));
     if let Some(Signal::Present {

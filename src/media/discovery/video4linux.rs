@@ -43,7 +43,34 @@ pub fn list(folders: &Folders, wish: Wish) -> Cameras {
         paths.push(folders.dev.join(&name).to_string_lossy().into_owned());
         add(&mut found, paths, &folders.sys.join(&name), wish);
     }
+    distrust_shared_names(&mut found.cameras);
     found
+}
+
+/// Two cameras that give the same serial number have one name under `by-id`
+/// between them, which leads to whichever was set up last: then the one under
+/// `by-path`, of the socket, is the stable one.
+fn distrust_shared_names(cameras: &mut [Camera]) {
+    let has_id = |camera: &Camera| camera.paths().any(|path| path.contains("/by-id/"));
+    let without: Vec<_> = cameras
+        .iter()
+        .filter(|camera| camera.paths().any(|path| path.contains("/by-path/")) && !has_id(camera))
+        .map(|camera| (camera.name.clone(), camera.driver.clone()))
+        .collect();
+    for camera in cameras.iter_mut().filter(|camera| has_id(camera)) {
+        let is_twin = |(name, driver): &(String, String)| {
+            (name, driver) == (&camera.name, &camera.driver) && !driver.is_empty()
+        };
+        let by_path = camera.aliases.iter().position(|p| p.contains("/by-path/"));
+        if let Some(at) = by_path
+            && without.iter().any(is_twin)
+            && camera.device.contains("/by-id/")
+        {
+            let path = camera.aliases.remove(at);
+            let id = std::mem::replace(&mut camera.device, path);
+            camera.aliases.push(id);
+        }
+    }
 }
 
 /// Adds the node that a person named, which [`list`] did not find under that
@@ -480,6 +507,32 @@ mod tests {
         assert!(paths[1].contains("by-path/"));
         assert_eq!(usb_mbit(&folders.sys.join("video2")), Some(480));
         assert_eq!(usb_mbit(&folders.sys.join("video10")), None);
+    }
+
+    #[test]
+    fn twins_of_one_serial_number_are_named_by_their_sockets() {
+        let twin = |paths: &[&str], name: &str| Camera {
+            driver: "uvcvideo".into(),
+            trouble: None,
+            ..unusable(
+                paths.iter().map(|p| (*p).to_owned()).collect(),
+                name.into(),
+                String::new(),
+            )
+        };
+        let (id, first) = ("/dev/v4l/by-id/usb-ACME", "/dev/v4l/by-path/usb-1");
+        let (second, other) = ("/dev/v4l/by-path/usb-2", "/dev/v4l/by-id/usb-Other");
+        let mut cameras = [
+            twin(&[id, first, "/dev/video0"], "ACME"),
+            twin(&[second, "/dev/video2"], "ACME"),
+            twin(&[other, "/dev/v4l/by-path/usb-3", "/dev/video4"], "Other"),
+        ];
+        distrust_shared_names(&mut cameras);
+        assert_eq!(cameras[0].device, first);
+        assert!(cameras[0].is(id) && cameras[0].shares_its_name());
+        assert_eq!(cameras[1].device, second);
+        assert_eq!(cameras[2].device, other);
+        assert!(!cameras[1].shares_its_name() && !cameras[2].shares_its_name());
     }
 
     #[test]
