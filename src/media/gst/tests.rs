@@ -436,7 +436,9 @@ async fn a_successor_takes_over_when_nobody_watches_and_then_says_so() {
     next(&mut frames).await;
     let (video, audio) = config();
     let (tell, took_over) = std::sync::mpsc::channel();
-    let then = move || drop(tell.send(()));
+    let then = move || {
+        let _ = tell.send(());
+    };
     hub.replace_source(source(video, audio, x264()), None, then);
     for _ in 0..20 {
         next(&mut frames).await;
