@@ -138,8 +138,13 @@ pub fn to_json(servers: &[IceServer]) -> Value {
         .collect()
 }
 
+/// Characters of who asks that are named to a TURN server.
+const MOST_OF_USER: usize = 64;
+
 fn time_limited(secret: &str, expires: Duration, user: &str) -> (String, String) {
-    // The colon separates the expiry from the name.
+    // The colon separates the expiry from the name, and STUN has no room for
+    // more than 508 bytes of both (RFC 8489 §14.3).
+    let user: String = user.chars().take(MOST_OF_USER).collect();
     let user = user.replace(':', "_");
     let username = format!("{}:{user}", expires.as_secs());
     let mut mac =

@@ -21,8 +21,15 @@ pub const DEFAULT_PORT: u16 = 6503;
 /// The original server closes with 1009 over 1 MiB.
 pub const MAX_FRAME_BYTES: usize = 64 * 1024;
 
-/// Longest username in bytes that is accepted from the wire.
+/// Longest username in bytes that this project gives or admits.
 pub const MAX_NAME_BYTES: usize = 64;
+
+/// Longest username in bytes that another server may have. The original has no
+/// limit, and a frame of its could hold one of a megabyte; nobody reads that.
+const MAX_HEARD_BYTES: usize = 1024;
+
+/// The most of a name that is shown, in characters.
+const MAX_SHOWN: usize = 80;
 
 /// Why a frame could not be taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,16 +53,20 @@ pub enum WireError {
     },
 }
 
-/// A username: 1 to [`MAX_NAME_BYTES`] bytes, no control characters, no spaces
-/// at either end.
+/// A username, as it stands on the wire.
 ///
 /// The original server checks nothing, so a name proves nothing about who sent
-/// it; it is only a key.
+/// it; it is only a key. A key is kept to the byte: with a space less at its end
+/// it is another person, or nobody, and the answer reaches neither. What is
+/// *shown* of it ([`Display`](std::fmt::Display)) is made safe: one line of a
+/// bounded length, without characters that are not seen.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct UserName(String);
 
 impl UserName {
-    /// Takes `text` as it is, or says in words what is wrong with it.
+    /// A name as people are given it here: 1 to [`MAX_NAME_BYTES`] bytes, no
+    /// control or invisible characters, no spaces at either end. Or what is
+    /// wrong with it in words.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.is_empty() {
             return Err("a username cannot be empty".into());
@@ -74,7 +85,15 @@ impl UserName {
         Ok(Self(text.to_owned()))
     }
 
-    /// The name as text.
+    /// A name that a server knows somebody under, whatever it allows, if it is
+    /// one at all.
+    pub fn heard(text: &str) -> Option<Self> {
+        (1..=MAX_HEARD_BYTES)
+            .contains(&text.len())
+            .then(|| Self(text.to_owned()))
+    }
+
+    /// The name to the byte: to compare, and to send.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -82,7 +101,17 @@ impl UserName {
 
 impl std::fmt::Display for UserName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        for (i, c) in self.0.chars().enumerate() {
+            if i == MAX_SHOWN {
+                return f.write_str("…");
+            }
+            if c.is_control() || is_invisible(c) {
+                write!(f, "{}", c.escape_unicode())?;
+            } else {
+                write!(f, "{c}")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -229,7 +258,7 @@ impl Incoming {
                 Some(Value::Array(users)) => Ok(Self::UserList(
                     users
                         .iter()
-                        .filter_map(|u| UserName::parse(u.as_str()?).ok())
+                        .filter_map(|u| UserName::heard(u.as_str()?))
                         .collect(),
                 )),
                 _ => Err(field("userlist", "users")),
@@ -283,7 +312,7 @@ fn name_of(object: &Map<String, Value>, kind: &'static str) -> Result<UserName, 
     object
         .get("name")
         .and_then(Value::as_str)
-        .and_then(|n| UserName::parse(n).ok())
+        .and_then(UserName::heard)
         .ok_or(field(kind, "name"))
 }
 
@@ -409,6 +438,45 @@ mod tests {
         for bad in ["", " a", "a ", "a\nb", "a\u{202e}b", &"x".repeat(65)] {
             assert!(UserName::parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    /// As the original server lets them be: 22 Thai letters, blanks at the ends,
+    /// a joiner inside.
+    #[test]
+    fn a_name_of_another_server_is_kept_to_the_byte_and_shown_safely() {
+        for (name, shown) in [
+            (" alice ", " alice "),
+            ("a\u{200d}b", "a\\u{200d}b"),
+            ("a\u{200c}b", "a\\u{200c}b"),
+            ("\u{202e}olleh", "\\u{202e}olleh"),
+            ("a\nb", "a\\u{a}b"),
+            ("\u{1b}[2J", "\\u{1b}[2J"),
+            (&"\u{e01}".repeat(22), &"\u{e01}".repeat(22)),
+            (&"x".repeat(1024), &format!("{}…", "x".repeat(80))),
+        ] {
+            let text = json!({"type": "video-offer", "name": name,
+                "sdp": {"type": "offer", "sdp": "v=0"}});
+            let Ok(Incoming::VideoOffer { name: heard, .. }) = Incoming::parse(&text.to_string())
+            else {
+                panic!("{name:?}: not an offer")
+            };
+            assert_eq!(heard.as_str(), name);
+            assert_eq!(heard.to_string(), shown);
+            let list = json!({"type": "userlist", "users": [name]}).to_string();
+            assert_eq!(
+                Incoming::parse(&list),
+                Ok(Incoming::UserList(vec![heard.clone()]))
+            );
+            let frame = Outgoing::HangUp {
+                name: UserName::parse("camera").expect("a name"),
+                target: heard,
+                reason: String::new(),
+            };
+            let frame: Value = serde_json::from_str(&frame.to_text(0)).expect("JSON");
+            assert_eq!(frame["target"], name);
+        }
+        assert_eq!(UserName::heard(&"x".repeat(1025)), None);
+        assert_eq!(UserName::heard(""), None);
     }
 
     #[test]

@@ -85,6 +85,23 @@ async fn points_3_and_5_both_tracks_are_in_one_stream_and_the_caller_s_own_are_d
     drop(device);
 }
 
+/// The original server lets a person be called anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_with_any_name_is_answered_under_exactly_it() {
+    let server = Original::start().await;
+    let _device = Device::start(server.addr, TEST_MEDIA).await;
+    named(&server, &["camera"]).await;
+    let thai = "\u{e01}".repeat(22);
+    let long = "x".repeat(1_000);
+    let names = [" alice ", "a\u{200d}b", "a\u{200c}b", &thai, &long];
+    for (i, name) in names.into_iter().enumerate() {
+        call(&server, "camera", name, &offer(&format!("AAA{i}"), 'a'));
+        frame(&server, "video-answer", name, 1).await;
+        frame(&server, "new-ice-candidate", name, 1).await;
+    }
+    assert_eq!(server.violations(), [] as [String; 0]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_without_sound_declines_the_audio_section() {
     let server = Original::start().await;
