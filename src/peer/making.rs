@@ -18,7 +18,7 @@ use tracing::debug;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::peer_connection::{
     MediaEngine, PeerConnection, PeerConnectionBuilder, RTCConfigurationBuilder, Registry,
-    SettingEngineBuilder, SrtpProtectionProfile,
+    SettingEngine, SettingEngineBuilder, SrtpProtectionProfile,
 };
 use webrtc::rtp_transceiver::RtpSender;
 
@@ -95,7 +95,23 @@ pub(super) async fn build(
         .with_ice_servers(servers)
         .with_certificates(vec![shared.identity.certificate.clone()])
         .build();
-    let settings = SettingEngineBuilder::new()
+    let connection = PeerConnectionBuilder::new()
+        .with_configuration(configuration)
+        .with_setting_engine(settings(mdns))
+        .with_media_engine(engine)
+        .with_interceptor_registry(interceptors)
+        .with_handler(Arc::new(Handler(tell)))
+        .with_runtime(Arc::new(runtime))
+        .with_udp_addrs(vec![shared.binding.clone()])
+        .with_data_channel_send_buffer_limit(channel::SEND_BUFFER)
+        .build()
+        .await?;
+    Ok(Box::new(connection))
+}
+
+/// What every connection is set to.
+pub(super) fn settings(mdns: MulticastDnsMode) -> SettingEngine {
+    SettingEngineBuilder::new()
         .with_multicast_dns_mode(mdns)
         .with_include_loopback_candidate(true)
         .with_ice_connection_attempts(Some(ICE_CHECK_INTERVAL), Some(ICE_CHECKS))
@@ -112,19 +128,7 @@ pub(super) async fn build(
             SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
             SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
         ])
-        .build();
-    let connection = PeerConnectionBuilder::new()
-        .with_configuration(configuration)
-        .with_setting_engine(settings)
-        .with_media_engine(engine)
-        .with_interceptor_registry(interceptors)
-        .with_handler(Arc::new(Handler(tell)))
-        .with_runtime(Arc::new(runtime))
-        .with_udp_addrs(vec![shared.binding.clone()])
-        .with_data_channel_send_buffer_limit(channel::SEND_BUFFER)
         .build()
-        .await?;
-    Ok(Box::new(connection))
 }
 
 /// Adds a track of ours for a section of the offer.
@@ -134,41 +138,11 @@ pub(super) async fn add_track(
     codec: RTCRtpCodec,
     offer: &Offer,
 ) -> webrtc::error::Result<Outlet> {
-    let (kind, rtx, label) = match stream {
-        Stream::Video(_) => (
-            RtpCodecKind::Video,
-            offer.video.rtx.map(|_| RTCRtpRtxParameters {
-                ssrc: fastrand::u32(1..),
-            }),
-            "video",
-        ),
-        Stream::Audio => (RtpCodecKind::Audio, None, "audio"),
-    };
-    let ssrc = fastrand::u32(1..);
-    let track = Arc::new(TrackLocalStaticRTP::new(MediaStreamTrack::new(
-        STREAM_ID.to_owned(),
-        format!("{STREAM_ID}-{label}"),
-        label.to_owned(),
-        kind,
-        vec![RTCRtpEncodingParameters {
-            rtp_coding_parameters: RTCRtpCodingParameters {
-                ssrc: Some(ssrc),
-                rtx,
-                ..Default::default()
-            },
-            codec,
-            ..Default::default()
-        }],
-    )));
+    let (track, init) = track(stream, codec, offer);
+    let ssrc = track.ssrcs().next().unwrap_or_default();
+    let track = Arc::new(TrackLocalStaticRTP::new(track));
     let transceiver = connection
-        .add_transceiver_from_track(
-            track.clone(),
-            Some(RTCRtpTransceiverInit {
-                direction: RTCRtpTransceiverDirection::Sendonly,
-                streams: vec![STREAM_ID.to_owned()],
-                ..Default::default()
-            }),
-        )
+        .add_transceiver_from_track(track.clone(), Some(init))
         .await?;
     let sender = transceiver
         .sender()
@@ -183,4 +157,43 @@ pub(super) async fn add_track(
         watch: None,
         task: None,
     })
+}
+
+/// A track of ours, and how it is sent.
+pub(super) fn track(
+    stream: Stream,
+    codec: RTCRtpCodec,
+    offer: &Offer,
+) -> (MediaStreamTrack, RTCRtpTransceiverInit) {
+    let (kind, rtx, label) = match stream {
+        Stream::Video(_) => (
+            RtpCodecKind::Video,
+            offer.video.rtx.map(|_| RTCRtpRtxParameters {
+                ssrc: fastrand::u32(1..),
+            }),
+            "video",
+        ),
+        Stream::Audio => (RtpCodecKind::Audio, None, "audio"),
+    };
+    let track = MediaStreamTrack::new(
+        STREAM_ID.to_owned(),
+        format!("{STREAM_ID}-{label}"),
+        label.to_owned(),
+        kind,
+        vec![RTCRtpEncodingParameters {
+            rtp_coding_parameters: RTCRtpCodingParameters {
+                ssrc: Some(fastrand::u32(1..)),
+                rtx,
+                ..Default::default()
+            },
+            codec,
+            ..Default::default()
+        }],
+    );
+    let init = RTCRtpTransceiverInit {
+        direction: RTCRtpTransceiverDirection::Sendonly,
+        streams: vec![STREAM_ID.to_owned()],
+        ..Default::default()
+    };
+    (track, init)
 }

@@ -33,6 +33,8 @@ mod pacer;
 mod passing;
 mod quality;
 mod red;
+#[doc(hidden)]
+pub mod rehearsal;
 mod repair;
 mod roaming;
 mod screen;

@@ -45,6 +45,16 @@ pub(super) enum Role {
     Rejected,
 }
 
+impl Role {
+    fn carries(&self, kind: &str) -> bool {
+        match self {
+            Self::Video { .. } => kind == "video",
+            Self::Sound { .. } => kind == "audio",
+            Self::Data | Self::Idle { .. } | Self::Rejected => false,
+        }
+    }
+}
+
 /// A section, as the answer repeats it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Line {
@@ -124,13 +134,21 @@ impl Description {
     /// Another offer within a call that began with `first`: what is sent stays
     /// what it is, for its formats are settled (RFC 3264 §8.3.2).
     pub fn again(&self, first: &Offer) -> Result<Offer, OfferError> {
-        let of_kind = |kind: &str, i: usize| {
-            let section = &self.sections[i];
-            section.kind == kind && self.is_usable(i) && section.is_rtp()
+        // The section that takes it, that had it before, that comes first.
+        let best = |kind: &str, has: &dyn Fn(&Section) -> bool, among: Vec<usize>| {
+            let fits = |i: &usize| {
+                let section = &self.sections[*i];
+                section.kind == kind && self.is_usable(*i) && section.is_rtp() && has(section)
+            };
+            let had = |i: usize| first.lines.get(i).is_some_and(|l| l.role.carries(kind));
+            let rank = |i: &usize| {
+                let i = *i;
+                (self.sections[i].receives(), had(i), std::cmp::Reverse(i))
+            };
+            among.into_iter().filter(fits).max_by_key(rank)
         };
-        let video = (0..self.sections.len())
-            .filter(|i| of_kind("video", *i) && first.video.is_in(&self.sections[*i]))
-            .max_by_key(|i| (self.sections[*i].receives(), std::cmp::Reverse(*i)));
+        let has_video = |section: &Section| first.video.is_in(section);
+        let video = best("video", &has_video, (0..self.sections.len()).collect());
         let Some(at) = video else {
             // The picture is what a call is for.
             self.picture()?;
@@ -153,10 +171,11 @@ impl Description {
         offer.lines[at].role = Role::Video {
             sends: self.sections[at].receives(),
         };
-        let sound = members.iter().copied().find(|i| {
-            let has = |sound: &SoundFormat| sound.is_in(&self.sections[*i]);
-            of_kind("audio", *i) && first.sound.as_ref().is_some_and(has)
-        });
+        let has_sound = |section: &Section| {
+            let sound = first.sound.as_ref();
+            sound.is_some_and(|sound| section.rtcp_mux && sound.is_in(section))
+        };
+        let sound = best("audio", &has_sound, members.clone());
         if let Some(i) = sound {
             let sends = self.sections[i].receives();
             offer.lines[i].role = Role::Sound { sends };
