@@ -9,6 +9,7 @@ use crate::chat;
 use crate::config::{Config, ConfigError, IceConfig, IceServerConfig, LogFormat, VideoSource};
 use crate::ice::IceUrl;
 use crate::media::probe::child::COMMAND as PROBE;
+use crate::setup::apart::{LOOK, TEST_CALL};
 use crate::wire::DEFAULT_PORT;
 
 /// Answers WebRTC video calls from a chat page with this board's camera and
@@ -47,6 +48,17 @@ pub enum Command {
     /// standard output. The agent runs it on itself.
     #[command(name = PROBE, hide = true)]
     ProbeEncoder,
+    /// What `setup` has to choose from, as JSON. It runs this as the service's
+    /// user.
+    #[command(name = LOOK, hide = true)]
+    SetupLook,
+    /// The test call of `setup`, likewise; the configuration comes on standard
+    /// input.
+    #[command(name = TEST_CALL, hide = true)]
+    SetupTestCall {
+        /// The file that it is of.
+        config: PathBuf,
+    },
     /// Lists cameras, microphones and encoders, best first, and says why.
     Devices(Devices),
 }

@@ -1,6 +1,7 @@
 //! The process: parse, log, run, exit code.
 
 use std::io::{BufRead, IsTerminal, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
@@ -50,6 +51,8 @@ fn main() -> ExitCode {
         }
         Command::Devices(arguments) => devices(&arguments),
         Command::ProbeEncoder => probe_encoder(),
+        Command::SetupLook => look_for_setup(),
+        Command::SetupTestCall { config } => setup_test_call(&config),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -274,17 +277,16 @@ fn set_up(arguments: &cli::Setup) -> anyhow::Result<()> {
     let is_asked = answers.is_some() && !arguments.test_call;
     let hardware = match &answers {
         Some(_) => {
-            gst::init()?;
             // As it is now, with or without its two keys.
             let led = Config::load(&arguments.config)
                 .ok()
                 .and_then(|c| c.led.path);
             let _lit = Led::new(led.as_deref())?.light()?;
-            Hardware::look()
+            setup::apart::look()?
         }
         None => Hardware::default(),
     };
-    let config = setup::run(arguments, &hardware, answers, &mut std::io::stdout())?;
+    setup::run(arguments, &hardware, answers, &mut std::io::stdout())?;
     println!("{} is written", arguments.config.display());
     let call = match &mut person {
         Some(answers) if is_asked => setup::wants_test_call(answers, &mut std::io::stdout())?,
@@ -294,6 +296,21 @@ fn set_up(arguments: &cli::Setup) -> anyhow::Result<()> {
         println!("Now start the camera: systemctl restart camera-agent");
         return Ok(());
     }
+    setup::apart::test_call(&arguments.config)?;
+    Ok(())
+}
+
+/// What there is to choose from, for a set-up whose user this is not.
+fn look_for_setup() -> anyhow::Result<()> {
+    gst::init()?;
+    println!("{}", serde_json::to_string(&Hardware::look())?);
+    Ok(())
+}
+
+/// The test call, likewise.
+fn setup_test_call(path: &Path) -> anyhow::Result<()> {
+    let text = std::io::read_to_string(std::io::stdin()).context("reading the configuration")?;
+    let config = Config::parse(&text, path)?;
     logging::start(&config.log)?;
     block_on(async {
         let shutdown = shutdown()?;

@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -82,7 +83,13 @@ async fn a_test_call_ends_with_the_first_second_of_picture() {
     .expect("written");
     let chat = Chat::start().await;
     let url = format!("ws://{}/", chat.addr);
-    let setup = Command::new(env!("CARGO_BIN_EXE_camera-agent"))
+    // Where anybody may run it, as after an installation.
+    let open = std::fs::Permissions::from_mode(0o755);
+    let installed = tempfile::tempdir().expect("a folder");
+    std::fs::set_permissions(installed.path(), open).expect("it is ours");
+    let program = installed.path().join("camera-agent");
+    std::fs::copy(env!("CARGO_BIN_EXE_camera-agent"), &program).expect("there is room");
+    let setup = Command::new(program)
         .args(["setup", "--server", &url, "--name", "camera"])
         .args(["--camera", "test", "--microphone", "test", "--test-call"])
         .arg("--config")
@@ -93,6 +100,13 @@ async fn a_test_call_ends_with_the_first_second_of_picture() {
         .spawn()
         .expect("the agent starts");
     let mut viewer = Viewer::join(&url, "viewer", "camera").await;
+    let id = setup.id().expect("it runs");
+    let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+    let child = children.expect("it has one").trim().to_owned();
+    let status = std::fs::read_to_string(format!("/proc/{child}/status")).expect("it runs");
+    let user = status.lines().find_map(|l| l.strip_prefix("Uid:"));
+    let users = user.expect("a user").split_whitespace();
+    assert!(users.into_iter().all(|id| id != "0"), "{status}");
     viewer.call().await;
     let output = timeout(SOON, setup.wait_with_output()).await;
     let output = output.expect("it ends").expect("it runs");

@@ -5,12 +5,14 @@
 //! of it alone, and, if wanted, waits for a first call. What it writes is
 //! checked as the device would check it, before it is written.
 
+pub mod apart;
 pub mod file;
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::cli;
@@ -42,6 +44,14 @@ pub enum SetupError {
         /// The flag that says it.
         flag: &'static str,
     },
+    /// The process that is not root's could not do its part.
+    #[error("{what}: {error}")]
+    Apart {
+        /// Its part.
+        what: &'static str,
+        /// What was wrong.
+        error: String,
+    },
     /// Nobody could be called, or nobody called.
     #[error("the test call: {0}")]
     TestCall(String),
@@ -54,7 +64,7 @@ pub enum SetupError {
 }
 
 /// What this machine has to choose from.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hardware {
     /// Cameras: the node to open, and what to call it.
     pub cameras: Vec<(String, String)>,
