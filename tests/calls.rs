@@ -139,6 +139,60 @@ async fn renegotiation_loses_no_packet_and_ice_restart_hardly_any() {
 }
 
 #[tokio::test]
+async fn a_picture_on_hold_stands_still_and_begins_again_with_a_key_frame() {
+    let chat = Chat::start().await;
+    let device = Device::of(&chat, 8);
+    let mut viewer = device.viewer("viewer").await;
+    viewer.call().await;
+    viewer.watch(5).await;
+    let answers = |n: usize| move |h: &_, _: &_| answered(h, n);
+    viewer
+        .renegotiate_as(|sdp| {
+            let (sound, picture) = sdp.split_once("m=video").expect("a picture");
+            format!(
+                "{sound}m=video{}",
+                picture.replace("a=recvonly", "a=inactive")
+            )
+        })
+        .await;
+    let answer = viewer.wait("a second answer", answers(2)).await;
+    assert!(
+        answer.contains("a=inactive") && answer.contains("a=sendonly"),
+        "{answer}"
+    );
+    // What was on its way has come when the sound has gone on for a while.
+    let sound = |more: u64| {
+        let viewer = &viewer;
+        async move {
+            let so_far = viewer.received(|r| r.audio.packets);
+            viewer
+                .wait("sound", move |_, r| {
+                    (r.audio.packets > so_far + more).then_some(())
+                })
+                .await;
+        }
+    };
+    sound(10).await;
+    let (frames, keys) = viewer.received(|r| (r.video.frames, r.video.key_frames));
+    sound(50).await;
+    assert_eq!(viewer.received(|r| r.video.frames), frames, "on hold");
+    viewer.renegotiate().await;
+    viewer.wait("a third answer", answers(3)).await;
+    viewer.watch(15).await;
+    viewer.received(|r| {
+        assert!(r.video.key_frames > keys);
+        assert_eq!((r.video.gaps, r.audio.gaps), (0, 0));
+    });
+    device.stop().await;
+    chat.stop().await;
+}
+
+/// The `n`th answer.
+fn answered(heard: &support::viewer::Heard, n: usize) -> Option<String> {
+    (heard.answers.len() == n).then(|| heard.answers[n - 1].clone())
+}
+
+#[tokio::test]
 async fn a_request_gives_a_key_frame_and_a_storm_of_them_two_a_second() {
     let chat = Chat::start().await;
     let device = Device::of(&chat, 8);

@@ -466,6 +466,39 @@ fn a_caller_who_is_hung_up_on_has_no_session_left() {
 }
 
 #[test]
+fn a_call_on_hold_is_kept_for_a_while_and_taken_up_again() {
+    let mut desk = Desk::online(4);
+    let alice = desk.call("alice", "AAAA", 'a');
+    let held = offer("AAAA", 'a').replace("a=recvonly", "a=inactive");
+    let commands = desk.offers("alice", &held);
+    let [Command::Renegotiate { session, offer: o }] = &commands[..] else {
+        panic!("{commands:?}")
+    };
+    assert!(*session == alice && !o.takes_picture() && !o.takes_sound());
+    assert!(
+        closed(&desk.wait(300 * SECOND)).is_empty(),
+        "nothing to report on"
+    );
+    let commands = desk.offers("alice", &offer("AAAA", 'a'));
+    assert!(matches!(&commands[..], [Command::Renegotiate { offer, .. }] if offer.takes_picture()));
+    assert!(closed(&desk.wait(44 * SECOND)).is_empty());
+    assert_eq!(closed(&desk.wait(2 * SECOND)), [alice]);
+
+    let bob = desk.call("bob", "BBBB", 'b');
+    let held = offer("BBBB", 'b').replace("a=recvonly", "a=sendonly");
+    desk.offers("bob", &held);
+    let commands = desk.wait(601 * SECOND);
+    assert_eq!(closed(&commands), [bob]);
+    assert_eq!(
+        hung_up(&commands),
+        [("bob", "the call was on hold for 10 minutes")]
+    );
+    // A new call takes a picture.
+    let commands = desk.offers("carol", &held);
+    assert!(hung_up(&commands)[0].1.contains("no video section"));
+}
+
+#[test]
 fn a_viewer_who_closes_his_connection_is_not_hung_up_on() {
     let mut desk = Desk::online(4);
     let alice = desk.call("alice", "AAAA", 'a');

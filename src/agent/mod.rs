@@ -52,6 +52,9 @@ pub const RTCP_TIMEOUT: Duration = Duration::from_secs(45);
 /// page has died. A network that is lost takes the name only much later, when
 /// the server misses him.
 const ABSENT_RTCP_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same of a viewer who put the call on hold: takes no picture and no sound,
+/// and so has nothing to report on.
+const HELD_TIMEOUT: Duration = Duration::from_secs(600);
 /// An offer whose media path is not up by then is given up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Calls without a media path, beside the viewers there may be. One more makes

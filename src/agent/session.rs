@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::{ABSENT_RTCP_TIMEOUT, RTCP_TIMEOUT};
+use super::{ABSENT_RTCP_TIMEOUT, HELD_TIMEOUT, RTCP_TIMEOUT};
 use crate::sdp::{Candidates, Offer};
 use crate::wire::{Candidate, UserName};
 
@@ -206,7 +206,13 @@ impl Session {
                 _ => (until, "no media path could be made in 30 s"),
             },
             Path::Up { last_rtcp } => {
-                let silent = last_rtcp + RTCP_TIMEOUT;
+                let takes = self.offer.takes_picture() || self.offer.takes_sound();
+                let (patience, reason) = if takes {
+                    (RTCP_TIMEOUT, "the viewer was not reachable for 45 s")
+                } else {
+                    (HELD_TIMEOUT, "the call was on hold for 10 minutes")
+                };
+                let silent = last_rtcp + patience;
                 match self.absent {
                     Some(since) => {
                         let gone = since.max(last_rtcp) + ABSENT_RTCP_TIMEOUT;
@@ -215,7 +221,7 @@ impl Session {
                             "the viewer left the chat and sends no RTCP",
                         )
                     }
-                    None => (silent, "the viewer was not reachable for 45 s"),
+                    None => (silent, reason),
                 }
             }
         }

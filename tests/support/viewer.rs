@@ -291,11 +291,20 @@ impl Viewer {
             .await;
     }
 
+    /// Offers again on the same connection, and writes something else.
+    pub async fn renegotiate_as(&self, change: impl Fn(&str) -> String) {
+        self.offer_as(None, change).await;
+    }
+
     async fn offer(&self, options: Option<RTCOfferOptions>) {
+        self.offer_as(options, str::to_owned).await;
+    }
+
+    async fn offer_as(&self, options: Option<RTCOfferOptions>, change: impl Fn(&str) -> String) {
         let connection = self.present().expect("a call");
         let offer = connection.create_offer(options).await.expect("an offer");
         lock(&self.shared.heard).times.offered = Some(Instant::now());
-        self.send_offer(&offer.sdp);
+        self.send_offer(&change(&offer.sdp));
         connection
             .set_local_description(offer)
             .await

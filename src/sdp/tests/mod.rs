@@ -2,10 +2,13 @@
 //! are answered. The crate is played by an echo; the real one is in
 //! `tests/offers.rs`.
 
+mod again;
+mod odd;
+
 use super::*;
 
-const CHROMIUM: &str = include_str!("../../tests/fixtures/offer-chromium.sdp");
-const FIREFOX: &str = include_str!("../../tests/fixtures/offer-firefox-no-h264.sdp");
+const CHROMIUM: &str = include_str!("../../../tests/fixtures/offer-chromium.sdp");
+const FIREFOX: &str = include_str!("../../../tests/fixtures/offer-firefox-no-h264.sdp");
 
 fn fixture(name: &str) -> String {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/offers");
