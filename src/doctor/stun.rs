@@ -17,6 +17,8 @@ use rtc::stun::message::{
 use rtc::stun::textattrs::TextAttribute;
 use rtc::stun::xoraddr::XorMappedAddress;
 
+/// Characters of a server's words that are shown.
+pub(super) const MOST_WORDS: usize = 100;
 /// UDP's protocol number, in the first of four bytes (RFC 8656 §18.7).
 const UDP: [u8; 4] = [17, 0, 0, 0];
 
@@ -118,8 +120,18 @@ fn refusal(message: &Message) -> Answer {
         (401 | 438, Some(realm), Some(nonce)) => Answer::Login { realm, nonce },
         _ => Answer::Refused {
             code,
-            reason: String::from_utf8_lossy(&error.reason).into_owned(),
+            reason: words(&error.reason),
         },
+    }
+}
+
+/// A server's words, for people: not too long, and nothing that steers a
+/// terminal.
+fn words(reason: &[u8]) -> String {
+    let text = String::from_utf8_lossy(reason).replace(char::is_control, " ");
+    match text.char_indices().nth(MOST_WORDS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
     }
 }
 
