@@ -60,6 +60,35 @@ struct Entry {
     report: Option<Report>,
 }
 
+impl Entry {
+    /// What it is worth at `now`, in this boot.
+    fn believed(self, boot: Option<&str>, now: SystemTime) -> Option<Report> {
+        let age = seconds(now).checked_sub(self.at).map(Duration::from_secs);
+        // A clock that was set back says nothing of the age.
+        let fresh = age.is_none_or(|age| age < UNUSABLE);
+        match self.report {
+            Some(report) if report.is_usable() || fresh => Some(report),
+            None if fresh && boot != Some(self.boot.as_str()) => Some(Report::unusable(
+                "the system went down while it was tried; \
+                 it will be tried again a day later, or when the cache is removed",
+            )),
+            _ => None,
+        }
+    }
+}
+
+/// All that a file of these bytes remembers, at `now` and in this boot.
+#[cfg(any(test, fuzzing))]
+pub(in crate::media) fn remembered(
+    file: &[u8],
+    boot: Option<&str>,
+    now: SystemTime,
+) -> Vec<Report> {
+    let contents: Contents = serde_json::from_slice(file).unwrap_or_default();
+    let entries = contents.entries.into_values();
+    entries.filter_map(|e| e.believed(boot, now)).collect()
+}
+
 impl Cache {
     /// The one of this user: in systemd's `$CACHE_DIRECTORY`, else in
     /// `$XDG_CACHE_HOME/camera-agent`, else in `~/.cache/camera-agent`.
@@ -89,17 +118,7 @@ impl Cache {
     /// What is remembered under `key`.
     pub fn get(&self, key: &str, now: SystemTime) -> Option<Report> {
         let entry = self.read().entries.remove(key)?;
-        let age = seconds(now).checked_sub(entry.at).map(Duration::from_secs);
-        // A clock that was set back says nothing of the age.
-        let fresh = age.is_none_or(|age| age < UNUSABLE);
-        match entry.report {
-            Some(report) if report.is_usable() || fresh => Some(report),
-            None if fresh && self.boot.as_ref() != Some(&entry.boot) => Some(Report::unusable(
-                "the system went down while it was tried; \
-                 it will be tried again a day later, or when the cache is removed",
-            )),
-            _ => None,
-        }
+        entry.believed(self.boot.as_deref(), now)
     }
 
     /// Marks that a probe begins, or remembers what it found.

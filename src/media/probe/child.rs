@@ -27,8 +27,11 @@ pub const LIMIT: Duration = Duration::from_secs(12);
 /// that starts when a board does, and where it fails there is nothing after it.
 const PATIENCE: u32 = 3;
 
-/// What a report's line begins with.
-const MARK: &str = "camera-agent-probe ";
+/// What a report's line begins with, or has behind a library's words that did
+/// not end their line.
+const MARK: &[u8] = b"camera-agent-probe ";
+/// The longest line that is kept; a report has some 2 kB.
+const LINE: u64 = 256 * 1024;
 
 /// A killed process is gone by then, unless a driver holds it.
 const GONE: Duration = Duration::from_secs(1);
@@ -55,7 +58,7 @@ pub fn serve(input: impl Read, mut output: impl Write) -> Result<(), String> {
     let mut tell = |report: &Report| {
         let written = serde_json::to_string(report)
             .map_err(std::io::Error::other)
-            .and_then(|json| writeln!(output, "{MARK}{json}"))
+            .and_then(|json| output.write_all(&[MARK, json.as_bytes(), b"\n"].concat()))
             .and_then(|()| output.flush());
         if let Err(error) = written {
             failed = Some(format!("cannot report: {error}"));
@@ -115,12 +118,13 @@ enum End {
 
 fn follow(mut child: Child, limit: Duration) -> (Option<Report>, End) {
     let deadline = Instant::now() + limit;
-    let (tell, lines) = mpsc::channel();
+    let (tell, reports) = mpsc::channel();
     if let Some(output) = child.stdout.take() {
         // Ends with the pipe.
         thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                if tell.send(line).is_err() {
+            let mut output = BufReader::new(output);
+            while let Some(report) = next_report(&mut output) {
+                if tell.send(report).is_err() {
                     return;
                 }
             }
@@ -129,13 +133,8 @@ fn follow(mut child: Child, limit: Duration) -> (Option<Report>, End) {
     let mut last = None;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        match lines.recv_timeout(left) {
-            Ok(line) => {
-                let report = line.strip_prefix(MARK).map(serde_json::from_str);
-                if let Some(Ok(report)) = report {
-                    last = Some(report);
-                }
-            }
+        match reports.recv_timeout(left) {
+            Ok(report) => last = Some(report),
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) => {
                 kill(&child);
@@ -154,6 +153,36 @@ fn follow(mut child: Child, limit: Duration) -> (Option<Report>, End) {
     kill(&child);
     reap(child);
     (last, End::Killed(limit))
+}
+
+/// The next report in what a child writes; `None` at its end. What else is
+/// there, in any encoding and of any length, is passed over.
+fn next_report(output: &mut impl BufRead) -> Option<Report> {
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let read = output.by_ref().take(LINE).read_until(b'\n', &mut line);
+        if read.ok()? == 0 {
+            return None;
+        }
+        let mark = line.windows(MARK.len()).rposition(|w| w == MARK);
+        let report = mark.and_then(|at| serde_json::from_slice(&line[at + MARK.len()..]).ok());
+        if report.is_some() {
+            return report;
+        }
+    }
+}
+
+/// What is concluded of a child that wrote these bytes, and then crashed, hung
+/// or came to its end.
+#[cfg(any(test, fuzzing))]
+pub(in crate::media) fn concluded(job: &Job, mut output: &[u8], how: u8) -> Report {
+    let last = std::iter::from_fn(|| next_report(&mut output)).last();
+    let end = match how {
+        0..128 => End::Exited(ExitStatus::from_raw(how.into())),
+        _ => End::Killed(LIMIT),
+    };
+    conclude(job, last, end)
 }
 
 fn kill(child: &Child) {
@@ -257,6 +286,25 @@ mod tests {
         job.encoder.contexts = 1;
         assert!(!conclude(&job, Some(report(Stage::Encoded)), crash).is_usable());
         assert!(conclude(&job, Some(report(Stage::Stopped)), crash).is_usable());
+    }
+
+    #[test]
+    fn what_libraries_write_hides_no_report() {
+        let json = serde_json::to_string(&report(Stage::Stopped)).expect("JSON");
+        let said = [MARK, json.as_bytes(), b"\n"].concat();
+        let endless = vec![b'x'; 3 * LINE as usize];
+        for noise in [
+            &b"\xff\xfe in no encoding\n"[..],
+            b"no end of line ",
+            &endless,
+        ] {
+            let output = [noise, b"\n", &said, noise].concat();
+            let found = concluded(&job(), &output, 0);
+            assert!(found.is_usable(), "{}", found.words());
+        }
+        let output = [b"no end of line ", &said[..]].concat();
+        assert!(concluded(&job(), &output, 0).is_usable());
+        assert!(!concluded(&job(), b"camera-agent-probe {}\n", 0).is_usable());
     }
 
     #[test]

@@ -121,10 +121,13 @@ pub fn warnings(job: &Job, measured: &Measured, left_out: &[String]) -> Vec<Stri
         warnings.push(format!(
             "it holds back {} frames, {} ms",
             m.held_back,
-            m.held_back * 1000 / job.fps.max(1)
+            u64::from(m.held_back) * 1000 / u64::from(job.fps.max(1))
         ));
     }
-    let missing = m.frames_in.saturating_sub(m.frames_out + m.held_back);
+    let missing = m
+        .frames_in
+        .saturating_sub(m.frames_out)
+        .saturating_sub(m.held_back);
     if missing > 2 {
         warnings.push(format!("it left out {missing} of {} frames", m.frames_in));
     }

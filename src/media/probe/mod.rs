@@ -35,7 +35,7 @@ pub mod cache;
 pub mod child;
 mod choice;
 mod fit;
-mod h264;
+pub(in crate::media) mod h264;
 mod judge;
 mod nodes;
 mod picture;
