@@ -621,3 +621,53 @@ async fn a_call_that_comes_under_a_finger_is_not_taken_by_it() {
     alice.state("ringing").await;
     assert_eq!(alice.js("opened").await, 0);
 }
+
+/// Two thousand frames of a device that means harm, each made up anew, of the
+/// page's own kinds and almost right: over the data channel and by the server.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_a_hostile_device_says_breaks_the_page_or_gets_into_it() {
+    const FRAMES: u64 = 2_000;
+    let chat = Chat::start().await;
+    let alice = Browser::start(Person::default()).await;
+    alice.before_each_page(COUNTED).await;
+    alice
+        .before_each_page(include_str!("support/hostile.js"))
+        .await;
+    alice.open(&chat.page("alice")).await;
+    let mut mallory = User::connect(chat.addr).await;
+    let id = mallory.id.clone();
+    mallory
+        .send(json!({"type": "username", "name": "mallory", "id": id, "device": true}))
+        .await;
+    let row = "#users button[data-name=mallory][data-device=true]";
+    alice
+        .until_js("the device", &format!("!!document.querySelector('{row}')"))
+        .await;
+    let scripts = "document.querySelectorAll('script, img, svg, iframe').length";
+    let before = alice.js(scripts).await;
+    let thrown = alice
+        .promise(&format!("throwFrames('mallory', {FRAMES}, 20260101)"))
+        .await;
+    println!("{thrown}");
+    assert_eq!(alice.js("errors").await, json!([]));
+    let number = |key: &str| thrown[key].as_u64().expect("all were thrown");
+    assert_eq!(number("messages") + number("frames"), FRAMES);
+    assert!(number("messages") > FRAMES / 2 && number("calls") > 5);
+    assert!((250..8_000).contains(&number("elements")), "{thrown}");
+    assert!(number("characters") < 1_500_000, "{thrown}");
+    assert_eq!(alice.js(scripts).await, before);
+    assert_eq!(
+        alice.js("[typeof injected, opened]").await,
+        json!(["undefined", 0])
+    );
+    // The page does what it did before.
+    alice
+        .js(
+            "(cameraAgent.state === 'ringing' ? document.getElementById('decline')
+            : cameraAgent.state === 'idle' ? null : document.getElementById('hangup'))?.click()",
+        )
+        .await;
+    alice.state("idle").await;
+    alice.call("mallory").await;
+    alice.state("calling").await;
+}

@@ -19,6 +19,8 @@ const ANSWER_MS = 6_000;
 const MAX_PENDING_CANDIDATES = 100;
 /** The data channel that devices serve; docs/protocol.md describes its messages. */
 const CHANNEL = "camera-agent";
+/** In characters; a device's longest message has half of it. */
+const MAX_MESSAGE = 64 * 1024;
 
 export class Call {
   #send;
@@ -147,7 +149,7 @@ export class Call {
 
   /** A candidate of the peer; it may come before its description. */
   async candidate(init) {
-    if (this.closed || !init?.candidate) return;
+    if (this.closed || typeof init?.candidate !== "string" || !init.candidate) return;
     if (this.#pending.length >= MAX_PENDING_CANDIDATES) this.#pending.shift();
     this.#pending.push(init);
     await this.#addPending();
@@ -175,6 +177,7 @@ export class Call {
   }
 
   #told(data) {
+    if (typeof data !== "string" || data.length > MAX_MESSAGE) return;
     let message;
     try {
       message = JSON.parse(data);
@@ -296,6 +299,7 @@ function ufrag(sdp) {
 
 /** Whether a candidate is of the generation that `sdp` describes. */
 function belongs(init, sdp) {
-  const ufrag = init.usernameFragment || / ufrag (\S+)/.exec(init.candidate)?.[1];
+  const named = typeof init.usernameFragment === "string" && init.usernameFragment;
+  const ufrag = named || / ufrag (\S+)/.exec(init.candidate)?.[1];
   return !ufrag || sdp.includes(`a=ice-ufrag:${ufrag}\r\n`) || sdp.includes(`a=ice-ufrag:${ufrag}\n`);
 }

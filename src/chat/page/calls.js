@@ -10,7 +10,7 @@
 
 import { Call } from "./call.js";
 import { close, openOwnMedia } from "./media.js";
-import { hangUpWords, statusWords, words } from "./words.js";
+import { hangUpWords, statusWords, textOf, words } from "./words.js";
 
 const DEVICE_ANSWERS_MS = 10_000;
 const PERSON_ANSWERS_MS = 60_000;
@@ -291,7 +291,7 @@ export class Calls {
         this.#ui.stats.qualities(message.count);
         break;
       case "error":
-        if (message.about === "control") this.#ui.camera.problem(String(message.text));
+        if (message.about === "control") this.#ui.camera.problem(textOf(message.text));
         break;
     }
   }

@@ -151,7 +151,12 @@ function isUsable(control) {
   const numbers = ["minimum", "maximum", "step", "value"];
   return typeof control?.name === "string"
     && numbers.every((each) => Number.isFinite(control[each]))
-    && (control.menu === undefined || Array.isArray(control.menu));
+    && (control.menu === undefined || isMenu(control.menu));
+}
+
+function isMenu(menu) {
+  return Array.isArray(menu)
+    && menu.every((item) => Number.isFinite(item?.value) && typeof item.label === "string");
 }
 
 /** What its elements are made from; the rest can be shown on them. */

@@ -3,7 +3,10 @@
 import { Calls } from "./calls.js";
 import { Signaling } from "./signaling.js";
 import { Ui } from "./ui.js";
-import { refusalWords, words } from "./words.js";
+import { refusalWords, textOf, words } from "./words.js";
+
+/** Characters of a chat line that are shown; twice what the page's own has. */
+const MAX_LINE = 4_000;
 
 const ui = new Ui({
   call: (name, watch) => calls.start(name, watch),
@@ -62,7 +65,9 @@ signaling.addEventListener("users", ({ detail: { users, devices } }) => {
   ui.users(users, devices, signaling.name);
 });
 signaling.addEventListener("frame", ({ detail: { frame } }) => {
-  if (frame.type === "message") ui.chat(String(frame.name), String(frame.text), frame.name === signaling.name);
+  if (frame.type === "message") {
+    ui.chat(textOf(frame.name), textOf(frame.text, MAX_LINE), frame.name === signaling.name);
+  }
   else calls.receive(frame);
 });
 addEventListener("pagehide", () => calls.leave());

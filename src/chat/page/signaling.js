@@ -178,7 +178,8 @@ export class Signaling extends EventTarget {
         this.#emit("open");
         break;
       case "rejectusername": {
-        this.name = String(frame.name);
+        if (typeof frame.name !== "string") break;
+        this.name = frame.name;
         // A number was appended: the name may become free. Otherwise it is one
         // that the server will never take, and to ask again would be in vain.
         const taken = this.name.startsWith(this.#wanted)

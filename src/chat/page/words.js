@@ -64,13 +64,17 @@ export function hangUpWords(name, reason) {
   return words.left(name);
 }
 
+/** Another's text, as much of it as is shown; "" for what is none. */
+export function textOf(value, most = 500) {
+  return typeof value === "string" ? value.slice(0, most) : "";
+}
+
 /** What a device says is wrong with its picture and sound, and why, as it puts it; both "" when nothing is. */
 export function statusWords({ video, audio }) {
-  const text = (value) => (typeof value === "string" ? value.slice(0, 500) : "");
-  const of = (stream, otherwise) => text(stream?.text) || (stream?.state === "lost" ? otherwise : "");
+  const of = (stream, otherwise) => textOf(stream?.text) || (stream?.state === "lost" ? otherwise : "");
   return {
     text: [of(video, words.noPicture), of(audio, words.noSound)].filter(Boolean).join(" "),
-    reason: [text(video?.reason), text(audio?.reason)].filter(Boolean).join(" "),
+    reason: [textOf(video?.reason), textOf(audio?.reason)].filter(Boolean).join(" "),
   };
 }
 
