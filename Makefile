@@ -171,6 +171,6 @@ FUZZ_SECONDS := 60
 
 .PHONY: fuzz
 fuzz: build-packages
-	for target in wire offer room agent message; do \
+	for target in $$(cargo +nightly fuzz list); do \
 		cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
 	done

@@ -5,6 +5,8 @@
 //! files that hold them.
 
 mod encoders;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod ports;
 mod server;
 

@@ -33,6 +33,8 @@ pub mod daemon;
 pub mod doctor;
 pub mod ending;
 pub mod environment;
+#[cfg(any(test, fuzzing))]
+mod fuzzing;
 pub mod ice;
 mod lock;
 pub mod logging;

@@ -12,6 +12,8 @@
 mod credentials;
 mod eyeballs;
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod link;
 mod open;
 mod proxy;

@@ -1,5 +1,5 @@
-//! Strangers calling the device: any frames, any reports of its connections,
-//! any pauses. Sessions are opened and closed in pairs, and left alone they
+//! Strangers calling the device, at a server that may be one of them: any
+//! frames, any reports of its connections, any pauses. Sessions are opened and closed in pairs, and left alone they
 //! all end.
 #![no_main]
 
@@ -30,7 +30,49 @@ enum Step {
     NetworkChanged,
     Left(u8),
     Failed(u8),
+    Server(Server),
     Wait(u16),
+}
+
+/// What a server says by itself, as a hostile one may.
+#[derive(Debug, Arbitrary)]
+enum Server {
+    Id(i64),
+    Fraction(f64),
+    Reject { id: Option<i64>, name: String },
+    Names(Vec<String>),
+    Crowd(u16),
+    Answer(u8, String),
+    Line(Option<String>, String),
+    HangUp { from: u8, target: Option<String> },
+    Candidate { line: String, ufrag: Option<String>, index: Option<u16> },
+    Other(String),
+}
+
+impl Server {
+    fn text(self) -> String {
+        use serde_json::json;
+        let frame = match self {
+            Self::Id(id) => json!({"type": "id", "id": id}),
+            Self::Fraction(id) => json!({"type": "id", "id": id}),
+            Self::Reject { id, name } => json!({"type": "rejectusername", "id": id, "name": name}),
+            Self::Names(users) => json!({"type": "userlist", "users": users}),
+            Self::Crowd(n) => {
+                let users: Vec<_> = (0..n % 2_000).map(|i| format!("n{i}")).collect();
+                json!({"type": "userlist", "users": users})
+            }
+            Self::Answer(from, sdp) => json!({"type": "video-answer", "name": name(from),
+                "sdp": {"type": "answer", "sdp": sdp}}),
+            Self::Line(name, text) => json!({"type": "message", "name": name, "text": text}),
+            Self::HangUp { from, target } => {
+                json!({"type": "hang-up", "name": name(from), "target": target})
+            }
+            Self::Candidate { line, ufrag, index } => json!({"type": "new-ice-candidate",
+                "candidate": {"candidate": line, "usernameFragment": ufrag, "sdpMLineIndex": index}}),
+            Self::Other(kind) => json!({"type": kind}),
+        };
+        frame.to_string()
+    }
 }
 
 fn name(i: u8) -> UserName {
@@ -71,6 +113,7 @@ fn event(step: Step) -> Option<Event> {
         Step::NetworkChanged => Event::NetworkChanged,
         Step::Left(i) => Event::Peer(session(i), PeerEvent::Left),
         Step::Failed(i) => Event::Peer(session(i), PeerEvent::Failed("lost".into())),
+        Step::Server(frame) => Event::Message(Incoming::parse(&frame.text()).ok()?),
         Step::Wait(_) => return None,
     })
 }

@@ -20,6 +20,8 @@
 //! ```
 
 mod connection;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod headers;
 mod http;
 mod hub;

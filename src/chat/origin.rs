@@ -37,7 +37,7 @@ impl Origins {
         Self::of(hostname.as_deref().unwrap_or(""), allowed)
     }
 
-    fn of(hostname: &str, allowed: &[String]) -> Self {
+    pub(super) fn of(hostname: &str, allowed: &[String]) -> Self {
         let hostname = hostname.trim_end_matches('.').to_ascii_lowercase();
         let short = hostname.split('.').next().unwrap_or("").to_owned();
         let mut names = vec![format!("{short}.local"), short, hostname];

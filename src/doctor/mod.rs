@@ -14,6 +14,8 @@ mod clock;
 mod configuration;
 mod elements;
 mod encoder;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod ice_servers;
 mod identity;
 mod in_use;

@@ -21,6 +21,8 @@ pub mod discovery;
 pub mod drift;
 pub mod encoder;
 pub mod frame;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod gst;
 pub mod hotplug;
 pub mod hub;

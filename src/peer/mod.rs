@@ -22,6 +22,8 @@ mod controls;
 mod engine;
 mod estimate;
 mod feedback;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod gate;
 mod guard;
 mod hearing;

@@ -149,6 +149,49 @@ impl Drop for Repeater {
     }
 }
 
+/// A block as a receiver reads it.
+#[cfg(any(test, fuzzing))]
+#[derive(Debug, PartialEq)]
+pub(super) struct Block {
+    pub payload_type: u8,
+    pub timestamp: u32,
+    pub payload: Vec<u8>,
+}
+
+/// RFC 2198 §3, read as it is written there.
+#[cfg(any(test, fuzzing))]
+pub(super) fn read(timestamp: u32, packet: &[u8]) -> Option<Vec<Block>> {
+    let mut headers = Vec::new();
+    let mut rest = packet;
+    while rest.first()? & 0x80 != 0 {
+        let [first, a, b, c, ..] = *rest else {
+            return None;
+        };
+        let back = (u32::from(a) << 6) | (u32::from(b) >> 2);
+        let length = (usize::from(b & 3) << 8) | usize::from(c);
+        headers.push((first & 0x7f, back, length));
+        rest = &rest[4..];
+    }
+    let last = rest[0];
+    rest = &rest[1..];
+    let mut blocks = Vec::new();
+    for (payload_type, back, length) in headers {
+        let payload = rest.get(..length)?.to_vec();
+        rest = &rest[length..];
+        blocks.push(Block {
+            payload_type,
+            timestamp: timestamp.wrapping_sub(back),
+            payload,
+        });
+    }
+    blocks.push(Block {
+        payload_type: last,
+        timestamp,
+        payload: rest.to_vec(),
+    });
+    Some(blocks)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,47 +200,6 @@ mod tests {
     use std::time::Duration;
 
     const OPUS: u8 = 111;
-
-    /// A block as a receiver reads it.
-    #[derive(Debug, PartialEq)]
-    struct Block {
-        payload_type: u8,
-        timestamp: u32,
-        payload: Vec<u8>,
-    }
-
-    /// RFC 2198 §3, read as it is written there.
-    fn read(timestamp: u32, packet: &[u8]) -> Option<Vec<Block>> {
-        let mut headers = Vec::new();
-        let mut rest = packet;
-        while rest.first()? & 0x80 != 0 {
-            let [first, a, b, c, ..] = *rest else {
-                return None;
-            };
-            let back = (u32::from(a) << 6) | (u32::from(b) >> 2);
-            let length = (usize::from(b & 3) << 8) | usize::from(c);
-            headers.push((first & 0x7f, back, length));
-            rest = &rest[4..];
-        }
-        let last = rest[0];
-        rest = &rest[1..];
-        let mut blocks = Vec::new();
-        for (payload_type, back, length) in headers {
-            let payload = rest.get(..length)?.to_vec();
-            rest = &rest[length..];
-            blocks.push(Block {
-                payload_type,
-                timestamp: timestamp.wrapping_sub(back),
-                payload,
-            });
-        }
-        blocks.push(Block {
-            payload_type: last,
-            timestamp,
-            payload: rest.to_vec(),
-        });
-        Some(blocks)
-    }
 
     fn bytes(value: u8, length: usize) -> Bytes {
         vec![value; length].into()

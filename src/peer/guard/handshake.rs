@@ -138,7 +138,7 @@ fn is_well_cut(record: &[u8]) -> bool {
     true
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(super) mod write {
     //! Records for tests.
 

@@ -15,6 +15,8 @@
 //! the relay is unwrapped first. What goes to STUN and TURN servers themselves
 //! was configured by the owner and is not judged.
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing;
 mod handshake;
 mod socket;
 mod stun;

@@ -167,7 +167,7 @@ impl<'a> Stun<'a> {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(super) mod write {
     //! Messages for tests.
     use super::*;

@@ -1,0 +1,6 @@
+//! A configuration file; what is said of it shows no credentials.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| camera_agent::config::fuzzing::text(text));

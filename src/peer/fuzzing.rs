@@ -1,0 +1,377 @@
+//! A hostile viewer's bytes through what stands between the network and a
+//! call, as the crate brings them there: for fuzzing and for property tests.
+//! Not part of the program.
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use rtc::interceptor::{
+    Attribute, AttributedPacket, Interceptor, Packet, RTCPFeedback, StreamInfo, TaggedPacket,
+};
+use rtc::rtp;
+use rtc::sansio::Protocol;
+use rtc::shared::TransportContext;
+use rtc::shared::marshal::Unmarshal;
+
+use super::burst::Waiting;
+use super::clock::Captured;
+use super::engine;
+use super::estimate::{Bounds, Path};
+use super::feedback::{Feedback, Listener};
+use super::guard::fuzzing::Model;
+use super::pacer::Pace;
+use super::red;
+use super::stats::Tally;
+use crate::fuzzing::Draw;
+use crate::media::latency::Latency;
+
+const VIDEO: u32 = 0x0102_0304;
+const RTX: u32 = 0x0102_0305;
+const SOUND: u32 = 0x0102_0306;
+const BOUNDS: Bounds = Bounds {
+    min: 100_000,
+    max: 4_000_000,
+};
+/// Bytes of a packet of the picture.
+const PAYLOAD: usize = 1_000;
+/// Bytes that repairs may take, as `repair` says: three tenths of what is
+/// carried, and what that is in a second to begin with.
+const REPAIRS_A_SECOND: f64 = BOUNDS.max as f64 / 8.0 * 0.3;
+
+struct Nobody;
+
+impl Listener for Nobody {
+    fn alive(&self) {}
+    fn key_frame(&self) {}
+    fn address(&self, _: IpAddr) {}
+    fn remb(&self, _: u32, _: Instant) {}
+    fn sound_lost(&self, fraction: f64, _: Instant) {
+        assert!((0.0..=1.0).contains(&fraction), "{fraction}");
+    }
+}
+
+fn stream(ssrc: u32, kind: &str, rtx: Option<u32>) -> StreamInfo {
+    let feedback = |typ: &str, parameter: &str| RTCPFeedback {
+        typ: typ.to_owned(),
+        parameter: parameter.to_owned(),
+    };
+    let extension = rtc::interceptor::RTPHeaderExtension {
+        uri: rtc::sdp::extmap::TRANSPORT_CC_URI.to_owned(),
+        id: 3,
+    };
+    StreamInfo {
+        ssrc,
+        ssrc_rtx: rtx,
+        payload_type_rtx: rtx.map(|_| 97),
+        payload_type: 96,
+        rtp_header_extensions: vec![extension],
+        mime_type: kind.to_owned(),
+        clock_rate: 90_000,
+        rtcp_feedback: vec![feedback("nack", ""), feedback("transport-cc", "")],
+        ..Default::default()
+    }
+}
+
+/// One viewer's interceptors, all of them, in the order of a call.
+struct Bench<I> {
+    chain: I,
+    waiting: Waiting,
+    path: Path,
+    began: Instant,
+    now: Instant,
+    /// Bytes of repairs that left.
+    repaired: usize,
+    /// Packets of the picture that left, and their numbers' last.
+    newest: u16,
+}
+
+impl<I> Bench<I>
+where
+    I: Interceptor + Protocol<TaggedPacket, TaggedPacket, (), Wout = TaggedPacket, Time = Instant>,
+{
+    fn tagged(&self, packet: Packet) -> TaggedPacket {
+        TaggedPacket {
+            now: self.now,
+            transport: TransportContext::default(),
+            message: AttributedPacket::new(packet),
+        }
+    }
+
+    /// A datagram that was decrypted, read as the crate reads it.
+    fn comes(&mut self, datagram: &[u8]) {
+        let mut bytes = Bytes::copy_from_slice(datagram);
+        let is_rtcp = matches!(datagram, [_, 192..=223, ..]);
+        let packet = if is_rtcp {
+            let Ok(parts) = rtc::rtcp::packet::unmarshal(&mut bytes) else {
+                return;
+            };
+            Packet::Rtcp(parts)
+        } else {
+            let Ok(packet) = rtp::Packet::unmarshal(&mut bytes) else {
+                return;
+            };
+            Packet::Rtp(packet)
+        };
+        let packet = self.tagged(packet);
+        let _ = self.chain.handle_read(packet);
+        while self.chain.poll_read().is_some() {}
+    }
+
+    /// So many packets of a stream are sent, in one go.
+    fn send(&mut self, ssrc: u32, packets: usize) {
+        let packet = rtp::Packet {
+            header: rtp::Header {
+                version: 2,
+                ssrc,
+                payload_type: 96,
+                ..Default::default()
+            },
+            payload: Bytes::from_static(&[7; PAYLOAD]),
+        };
+        let all = std::iter::repeat_n(packet.clone(), packets);
+        self.waiting.extend(all, None, self.now);
+        let signal = self.tagged(Packet::Rtp(packet));
+        let _ = self.chain.handle_write(signal);
+    }
+
+    /// What leaves, and what has to be.
+    fn leaves(&mut self) {
+        while let Some(packet) = self.chain.poll_write() {
+            let is_repair = packet.message.has(&Attribute::Retransmission);
+            let Packet::Rtp(rtp) = &packet.message.packet else {
+                continue;
+            };
+            if rtp.header.ssrc == VIDEO && !is_repair {
+                self.newest = rtp.header.sequence_number;
+            }
+            if is_repair {
+                self.repaired += PAYLOAD;
+            }
+        }
+        let elapsed = self.now.duration_since(self.began).as_secs_f64();
+        let most = REPAIRS_A_SECOND * (elapsed + 1.0) + 20_000.0;
+        assert!(self.repaired as f64 <= most, "{} repaired", self.repaired);
+        let estimate = self.path.estimate();
+        let carries = estimate.bits_per_second;
+        assert!((BOUNDS.min..=BOUNDS.max).contains(&carries), "{carries}");
+        assert!((0.0..=1.0).contains(&estimate.loss), "{}", estimate.loss);
+    }
+
+    /// Time passes, and timers with it; none of them may spin.
+    fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        let mut turns = 0;
+        while let Some(at) = self.chain.poll_timeout().filter(|at| *at <= end) {
+            self.now = self.now.max(at);
+            let _ = self.chain.handle_timeout(self.now);
+            self.leaves();
+            turns += 1;
+            assert!(turns < 20_000, "timers spin");
+        }
+        self.now = end;
+    }
+}
+
+/// A part of RTCP: its count, its type, and what follows the length.
+fn part(count: u8, kind: u8, body: &[u8]) -> Vec<u8> {
+    let mut out = vec![0x80 | (count & 31), kind];
+    let mut body = body.to_vec();
+    body.resize(body.len().next_multiple_of(4), 0);
+    out.extend_from_slice(&(body.len() as u16 / 4).to_be_bytes());
+    out.extend(body);
+    out
+}
+
+/// RTCP and RTP of a viewer into all of our interceptors, between packets of
+/// the picture and in any time. Repairs stay in their budget, the estimate in
+/// its bounds, and no timer spins.
+pub fn interceptors(data: &[u8]) {
+    let mut draw = Draw(data);
+    let now = Instant::now();
+    let path = Path::new(BOUNDS);
+    let waiting = Waiting::new(Arc::new(Latency::new(now)));
+    let captured = Captured::default();
+    captured.note(VIDEO, 1, now, 90_000);
+    let chain = engine::interceptors(
+        Feedback::new(Box::new(Nobody)),
+        waiting.clone(),
+        BOUNDS,
+        &path,
+        Pace::new(path.clone()),
+        captured,
+        &Tally::default(),
+    );
+    let mut bench = Bench {
+        chain: chain.build(),
+        waiting,
+        path,
+        began: now,
+        now,
+        repaired: 0,
+        newest: 0,
+    };
+    bench
+        .chain
+        .bind_local_stream(&stream(VIDEO, "video/H264", Some(RTX)));
+    bench
+        .chain
+        .bind_local_stream(&stream(SOUND, "audio/opus", None));
+    for _ in 0..200 {
+        if draw.is_empty() {
+            break;
+        }
+        match draw.byte() % 8 {
+            0 => bench.send(VIDEO, usize::from(draw.byte() % 40)),
+            1 => bench.send(SOUND, 1),
+            2 => bench.pass(Duration::from_millis(draw.byte().into())),
+            3 => bench.pass(Duration::from_millis(draw.short().into()) / 8),
+            4 => {
+                // A NACK for what was sent (RFC 4585 §6.2.1).
+                let mut body = [1_u32.to_be_bytes(), VIDEO.to_be_bytes()].concat();
+                for _ in 0..draw.byte() % 16 + 1 {
+                    let back = u16::from(draw.byte());
+                    body.extend(bench.newest.wrapping_sub(back).to_be_bytes());
+                    body.extend(draw.short().to_be_bytes());
+                }
+                bench.comes(&part(1, 205, &body));
+            }
+            5 => {
+                // Transport-wide feedback, with any chunks and deltas.
+                let mut body = [1_u32.to_be_bytes(), VIDEO.to_be_bytes()].concat();
+                body.extend_from_slice(draw.bytes(8));
+                body.extend_from_slice(draw.piece());
+                bench.comes(&part(15, 205, &body));
+            }
+            6 => {
+                // Any part, alone or behind a receiver report.
+                let (count, kind) = (draw.byte(), 200 + draw.byte() % 8);
+                let mut whole = match count & 32 {
+                    0 => Vec::new(),
+                    _ => part(0, 201, &[0; 4]),
+                };
+                whole.extend(part(count, kind, draw.piece()));
+                bench.comes(&whole);
+            }
+            _ => bench.comes(draw.piece()),
+        }
+        bench.leaves();
+    }
+    bench.pass(Duration::from_secs(1));
+    bench.leaves();
+}
+
+/// Datagrams of strangers, of servers and of the crate through the guard of one
+/// connection, in any order. Who has not answered is sent no more than twice
+/// what came for them, nobody's RTP comes in, and an answer only from whom was
+/// asked.
+pub fn guard(data: &[u8]) {
+    let mut draw = Draw(data);
+    let mut model = Model::new();
+    for _ in 0..400 {
+        if draw.is_empty() {
+            break;
+        }
+        model.step(&mut draw);
+    }
+}
+
+/// A stream of sound through RED, any loss and any packets, read back by
+/// RFC 2198 as it is written there.
+pub fn redundancy(data: &[u8]) {
+    let mut draw = Draw(data);
+    let path = Path::new(BOUNDS);
+    path.restart(BOUNDS.min + u32::from(draw.short()) * 60);
+    let mut repeater = red::Repeater::new(111, 63, path.clone());
+    let mut now = Instant::now();
+    let mut sent: BTreeMap<u32, HashSet<Vec<u8>>> = BTreeMap::new();
+    let mut timestamp = u32::from(draw.short()) << 16;
+    for n in 0..400_u16 {
+        if draw.is_empty() {
+            break;
+        }
+        let kind = draw.byte();
+        if kind & 1 != 0 {
+            path.sound_lost(f64::from(draw.byte()) / 256.0, now);
+        }
+        if kind & 2 != 0 {
+            now += Duration::from_millis(draw.short().into());
+        }
+        timestamp = match kind & 12 {
+            4 => timestamp.wrapping_add(u32::from(draw.short())),
+            8 => timestamp.wrapping_sub(u32::from(draw.byte())),
+            _ => timestamp.wrapping_add(960),
+        };
+        let size = usize::from(draw.short()) % (crate::media::frame::MAX_PAYLOAD + 1);
+        let mut payload = BytesMut::with_capacity(size);
+        payload.put_bytes(draw.byte(), size);
+        sent.entry(timestamp).or_default().insert(payload.to_vec());
+        let packet = rtp::Packet {
+            header: rtp::Header {
+                payload_type: 111,
+                sequence_number: n,
+                timestamp,
+                ..Default::default()
+            },
+            payload: payload.freeze(),
+        };
+        let plain = packet.payload.clone();
+        let out = repeater.protect(packet, now);
+        assert!(out.payload.len() <= crate::media::frame::MAX_PAYLOAD);
+        assert_eq!(
+            (out.header.timestamp, out.header.sequence_number),
+            (timestamp, n)
+        );
+        if out.header.payload_type == 111 {
+            assert_eq!(out.payload, plain, "as it was");
+            continue;
+        }
+        let blocks = red::read(timestamp, &out.payload).expect("RFC 2198");
+        assert!(blocks.len() > 1, "nothing is repeated");
+        let last = blocks.last().expect("there are some");
+        assert_eq!(last.payload[..], plain, "its own comes last");
+        for block in blocks {
+            assert_eq!(block.payload_type, 111);
+            let known = sent.get(&block.timestamp);
+            assert!(known.is_some_and(|all| all.contains(&block.payload)));
+        }
+    }
+}
+
+/// An address of a stranger: a few, so that they come again.
+pub(super) fn address(number: u8) -> SocketAddr {
+    match number % 8 {
+        n @ 0..6 => ([192, 0, 2, n], 4_000).into(),
+        n => ([0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(n)], 4_000).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        proptest::collection::vec(any::<u8>(), 0..800)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn any_rtcp_leaves_repairs_in_their_budget(data in bytes()) {
+            super::interceptors(&data);
+        }
+
+        #[test]
+        fn any_order_of_datagrams_amplifies_nothing(data in bytes()) {
+            super::guard(&data);
+        }
+
+        #[test]
+        fn any_sound_is_read_back_from_red(data in bytes()) {
+            super::redundancy(&data);
+        }
+    }
+}
