@@ -318,6 +318,51 @@ async fn a_megabit_is_used_without_filling_its_queue_and_left_when_there_is_more
     chat.stop().await;
 }
 
+/// As Firefox: nothing is told of the sound, which was taken for lost, and the
+/// path for one that loses a third of everything.
+#[tokio::test]
+async fn sound_that_a_viewer_tells_nothing_of_is_not_taken_for_lost() {
+    let chat = Chat::start().await;
+    let device = Device::noise(&chat);
+    let cap = Conditions {
+        rate: Some(1_000_000),
+        delay: Duration::from_millis(20),
+        ..Conditions::default()
+    };
+    let (mut viewer, relay) = device.viewer("viewer", cap).await;
+    viewer.give_feedback_of_the_picture_only();
+    viewer.call_with(&["camera-agent"]).await;
+    viewer
+        .told("the channel is open", |m| m["type"] == "status")
+        .await;
+    viewer.watch(60).await;
+    let before = relay.inward();
+    viewer
+        .tell(r#"{"type":"stats","on":true}"#)
+        .await
+        .expect("open");
+    let losses = viewer
+        .wait("five looks at the path", |h, _| {
+            let stats = h.messages.iter().filter(|m| m["type"] == "stats");
+            let losses: Vec<_> = stats.filter_map(|m| m["loss"].as_f64()).collect();
+            (losses.len() >= 5).then_some(losses)
+        })
+        .await;
+    let after = relay.inward();
+    let dropped = after.dropped - before.dropped;
+    let sent = after.packets - before.packets;
+    println!("{dropped} of {sent} dropped; told: {losses:?}");
+    assert!(losses.iter().all(|loss| *loss < 0.05), "{losses:?}");
+    assert!(
+        dropped * 20 < sent,
+        "{dropped} of {sent} packets found the queue full"
+    );
+    let heard = viewer.received(|r| r.audio.packets);
+    assert!(heard > 100, "{heard} packets of sound");
+    device.stop().await;
+    chat.stop().await;
+}
+
 #[tokio::test]
 async fn a_narrow_path_gets_the_smaller_picture_in_the_same_stream() {
     let chat = Chat::start().await;

@@ -18,6 +18,8 @@
 //!   for all there is.
 //! * **Another path**: where addresses changed, what was lost in between is no
 //!   sign either.
+//! * **Untold**: packets of a stream that the viewer reports nothing of are
+//!   neither lost nor received, and take their share of the path; see `told`.
 //!
 //! What was never sent was never proved. Where a viewer is due for more, a
 //! [`Probe`] fills what his stream leaves with [repairs that he does not
@@ -27,6 +29,7 @@
 
 mod blame;
 mod path;
+mod told;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -37,6 +40,7 @@ use tracing::debug;
 
 use blame::{Blame, Verdict};
 pub(super) use path::{Bounds, Estimate, Path, Probe};
+use told::{Sorted, Told};
 
 /// What arrives is counted over so long.
 const WINDOW: Duration = Duration::from_secs(1);
@@ -159,11 +163,13 @@ impl Tried {
         }
     }
 
-    fn count(&mut self, reports: &[PacketReport]) {
-        for report in reports {
-            if report.departure < self.probe.began || !self.probe.is_on(report.departure) {
-                continue;
-            }
+    fn count(&mut self, reports: &[PacketReport], untold: &[PacketReport]) {
+        let probe = self.probe;
+        let of_it = |r: &&PacketReport| r.departure >= probe.began && probe.is_on(r.departure);
+        if self.first.is_some() {
+            self.bytes += untold.iter().filter(of_it).map(|r| r.size).sum::<usize>();
+        }
+        for report in reports.iter().filter(of_it) {
             let Some(arrival) = report.arrival.filter(|_| report.arrived) else {
                 continue;
             };
@@ -191,6 +197,7 @@ pub(super) struct Estimator {
     starting: bool,
     epoch: Option<Instant>,
     clock: TheirClock,
+    told: Told,
     arrived: VecDeque<(Instant, usize)>,
     bytes: usize,
     /// One-way delay in seconds, from our clock to the receiver's.
@@ -217,6 +224,7 @@ impl Estimator {
             starting: true,
             epoch: None,
             clock: TheirClock::default(),
+            told: Told::default(),
             arrived: VecDeque::new(),
             bytes: 0,
             delay: Least::default(),
@@ -316,14 +324,20 @@ impl Estimator {
 
     /// Follows the probe that is on. It ends with the first sign of a limit, and
     /// then it has proved nothing; else what arrived of it is what is carried.
-    fn follow(&mut self, probe: Option<Probe>, reports: &[PacketReport], queueing: f64) {
+    fn follow(
+        &mut self,
+        probe: Option<Probe>,
+        reports: &[PacketReport],
+        untold: &[PacketReport],
+        queueing: f64,
+    ) {
         let Some(probe) = probe else {
             self.tried = None;
             return;
         };
         let known = self.tried.take().filter(|tried| tried.probe == probe);
         let mut tried = known.unwrap_or_else(|| Tried::new(probe));
-        tried.count(reports);
+        tried.count(reports, untold);
         let failed = queueing > PROBE_FULL || self.loss > LOSSY;
         let over = |report: &PacketReport| {
             report.departure >= probe.began && !probe.is_on(report.departure)
@@ -398,10 +412,11 @@ impl Estimator {
 
 impl BandwidthEstimator for Estimator {
     fn on_reports(&mut self, now: Instant, reports: &[PacketReport]) {
-        if reports.is_empty() {
+        let Sorted { told, untold } = self.told.sort(reports);
+        if told.is_empty() {
             return;
         }
-        let reports = self.clock.unwrap(reports);
+        let reports = self.clock.unwrap(&told);
         let reports = &*reports;
         let (restart, probe, moved) = {
             let mut known = self.path.lock();
@@ -419,8 +434,8 @@ impl BandwidthEstimator for Estimator {
         }
         let queueing = self.queueing(now, reports).unwrap_or_default();
         let arrived = reports.iter().filter(|r| r.arrived);
-        let bytes = arrived.clone().map(|r| r.size).sum();
-        self.count(now, bytes);
+        let on_the_path = arrived.clone().chain(&untold);
+        self.count(now, on_the_path.map(|r| r.size).sum());
         if let Some(newest) = arrived.map(|r| r.departure).max() {
             let age = now.saturating_duration_since(newest);
             self.round_trip.add(age.as_secs_f64(), now);
@@ -451,7 +466,7 @@ impl BandwidthEstimator for Estimator {
                 self.decide(now, queueing, 0.0);
             }
         }
-        self.follow(probe, reports, queueing);
+        self.follow(probe, reports, &untold, queueing);
 
         let mut known = self.path.lock();
         known.heard = Some(now);

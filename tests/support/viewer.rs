@@ -43,6 +43,8 @@ pub const H264: u8 = 102;
 pub const RTX: u8 = 103;
 pub const OPUS: u8 = 111;
 
+const ALL: &[RtpCodecKind] = &[RtpCodecKind::Audio, RtpCodecKind::Video];
+
 /// When the steps of the last call happened.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Times {
@@ -96,8 +98,8 @@ pub struct Viewer {
     socket: JoinHandle<()>,
     tasks: Arc<Cuttable>,
     relay: Option<Arc<Relay>>,
-    /// Says nothing of what arrives.
-    silent: bool,
+    /// Of what he says when it arrives, by transport-cc.
+    reported: &'static [RtpCodecKind],
 }
 
 impl Viewer {
@@ -146,7 +148,7 @@ impl Viewer {
             socket,
             tasks: Arc::new(Cuttable::default()),
             relay: None,
-            silent: false,
+            reported: ALL,
         };
         viewer
             .wait("the camera is in the list", |heard, _| {
@@ -167,7 +169,13 @@ impl Viewer {
     /// From the next call on he offers no transport-cc, so that the device can
     /// adapt to nothing but what he says by [`Self::carries`].
     pub fn give_no_feedback(&mut self) {
-        self.silent = true;
+        self.reported = &[];
+    }
+
+    /// From the next call on he offers transport-cc for the picture, and none
+    /// for the sound, as Firefox does.
+    pub fn give_feedback_of_the_picture_only(&mut self) {
+        self.reported = &[RtpCodecKind::Video];
     }
 
     /// Calls, with a new connection. A call that was there is gone without a
@@ -254,7 +262,7 @@ impl Viewer {
             shared: Arc::downgrade(&self.shared),
         };
         let connection = PeerConnectionBuilder::new()
-            .with_media_engine(offered(!self.silent)?)
+            .with_media_engine(offered(self.reported)?)
             .with_interceptor_registry(registry)
             .with_setting_engine(
                 SettingEngineBuilder::new()
@@ -617,26 +625,26 @@ pub fn codecs() -> [(u8, RTCRtpCodec, RtpCodecKind); 3] {
 
 /// [`codecs`], with transport-wide congestion control.
 pub fn media_engine() -> webrtc::error::Result<MediaEngine> {
-    offered(true)
+    offered(ALL)
 }
 
-fn offered(transport_cc: bool) -> webrtc::error::Result<MediaEngine> {
+/// With transport-cc for these.
+fn offered(reported: &[RtpCodecKind]) -> webrtc::error::Result<MediaEngine> {
     let mut engine = MediaEngine::default();
     for (payload_type, mut rtp_codec, kind) in codecs() {
         let feedback = &mut rtp_codec.rtcp_feedback;
-        feedback.retain(|f| transport_cc || f.typ != "transport-cc");
+        feedback.retain(|f| reported.contains(&kind) || f.typ != "transport-cc");
         let parameters = RTCRtpCodecParameters {
             rtp_codec,
             payload_type,
         };
         engine.register_codec(parameters, kind)?;
     }
-    let kinds = [RtpCodecKind::Audio, RtpCodecKind::Video];
-    for kind in kinds.into_iter().filter(|_| transport_cc) {
+    for kind in reported {
         let extension = RTCRtpHeaderExtensionCapability {
             uri: rtc::sdp::extmap::TRANSPORT_CC_URI.to_owned(),
         };
-        engine.register_header_extension(extension, kind, None)?;
+        engine.register_header_extension(extension, *kind, None)?;
     }
     Ok(engine)
 }

@@ -9,8 +9,12 @@ const BOUNDS: Bounds = Bounds {
     max: 2_200_000,
 };
 const PACKET: usize = 1_100;
+/// SSRCs.
+const PICTURE: u32 = 1;
+const SOUND: u32 = 2;
 const STEP: Duration = Duration::from_millis(1);
 const FRAME: Duration = Duration::from_micros(33_333);
+const SOUND_EVERY: Duration = Duration::from_millis(20);
 
 #[derive(Clone, Copy)]
 struct Link {
@@ -38,9 +42,12 @@ struct Sim {
     /// What the receiver's clock shows at the beginning.
     clock: Duration,
     next_frame: Instant,
+    next_sound: Instant,
     next_feedback: Instant,
     /// What the picture needs at most.
     wanted: f64,
+    /// Sound of which the receiver tells nothing, in bit/s.
+    untold: f64,
     flying: VecDeque<PacketReport>,
     ids: u64,
     /// Time, target and the queue that a packet met.
@@ -63,8 +70,10 @@ impl Sim {
             path,
             clock: Duration::from_secs(5_000),
             next_frame: begin,
+            next_sound: begin,
             next_feedback: begin + Duration::from_millis(60),
             wanted: 2_000_000.0,
+            untold: 0.0,
             flying: VecDeque::new(),
             ids: 0,
             log: Vec::new(),
@@ -78,16 +87,17 @@ impl Sim {
 
     /// A frame of the size that the estimate allows, as CBR makes it.
     fn frame(&mut self) {
-        let rate = (self.estimator.target_bitrate() * 0.92).min(self.wanted);
+        let sound = self.untold;
+        let rate = ((self.estimator.target_bitrate() - sound) * 0.92).min(self.wanted);
         let bytes = rate / 8.0 / 30.0 * (0.8 + 0.4 * self.rng.f64());
         let packets = ((bytes / PACKET as f64).round() as usize).max(1);
         let size = (bytes as usize / packets).max(60);
         for _ in 0..packets {
-            self.packet(size);
+            self.packet(PICTURE, size);
         }
     }
 
-    fn packet(&mut self, size: usize) {
+    fn packet(&mut self, ssrc: u32, size: usize) {
         let start = self.busy.max(self.now);
         let standing = start - self.now;
         if self.losing > 0 {
@@ -109,15 +119,15 @@ impl Sim {
             self.through.push((at, size));
         }
         self.flying.push_back(PacketReport {
-            ssrc: 1,
+            ssrc,
             id: self.ids,
             rtp_sequence_number: self.ids as u16,
-            is_twcc: true,
+            is_twcc: ssrc == PICTURE,
             twcc_sequence_number: self.ids as u16,
             size,
-            arrived: arrival.is_some(),
+            arrived: arrival.is_some() && ssrc == PICTURE,
             departure: self.now,
-            arrival,
+            arrival: arrival.filter(|_| ssrc == PICTURE),
             ecn: Ecn::default(),
         });
         self.ids += 1;
@@ -148,6 +158,11 @@ impl Sim {
             if self.now >= self.next_frame {
                 self.next_frame += FRAME;
                 self.frame();
+            }
+            if self.untold > 0.0 && self.now >= self.next_sound {
+                self.next_sound += SOUND_EVERY;
+                let bytes = self.untold / 8.0 * SOUND_EVERY.as_secs_f64();
+                self.packet(SOUND, bytes as usize);
             }
             if self.now >= self.next_feedback {
                 self.next_feedback += Duration::from_millis(60);
@@ -522,4 +537,33 @@ fn what_is_remembered_of_an_address_counts_once_and_not_in_mid_call() {
     sim.path.is_at_address(Some(200_000));
     sim.run(ms(200));
     assert!(sim.estimator.target_bitrate() >= before * 0.9);
+}
+
+/// Firefox takes no transport-cc for sound, and the crate's history calls lost
+/// what is not told of.
+#[test]
+fn sound_that_nothing_is_told_of_is_not_lost_but_takes_its_share_of_the_path() {
+    for seed in 0..20 {
+        let link = Link {
+            rate: 1e6,
+            queue: ms(300),
+            delay: ms(20),
+            loss: 0.0,
+            burst: 1,
+        };
+        let mut sim = Sim::new(link, seed);
+        sim.untold = 80_000.0;
+        sim.run(secs(3));
+        let mut most_lost = 0.0_f64;
+        for _ in 0..37 {
+            sim.run(secs(1));
+            most_lost = most_lost.max(sim.path.estimate().loss);
+        }
+        assert!(most_lost < 0.03, "seed {seed}: {most_lost}");
+        let used = sim.through(3, 40);
+        assert!(used >= 750_000.0, "seed {seed}: {used}");
+        let queues = sim.queues(secs(3));
+        let p95 = queues[queues.len() * 95 / 100];
+        assert!(p95 <= ms(130), "seed {seed}: {p95:?}");
+    }
 }
