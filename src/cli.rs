@@ -9,6 +9,7 @@ use crate::chat;
 use crate::config::{Config, ConfigError, IceConfig, IceServerConfig, LogFormat, VideoSource};
 use crate::ice::IceUrl;
 use crate::media::probe::child::COMMAND as PROBE;
+use crate::room::Limits;
 use crate::setup::apart::{LOOK, TEST_CALL};
 use crate::wire::DEFAULT_PORT;
 
@@ -221,6 +222,17 @@ pub struct Chat {
     /// server's own; "*" for any; may be repeated.
     #[arg(long, value_name = "ORIGIN", value_parser = chat::allowed_origin)]
     pub allow_origin: Vec<String>,
+    /// Proxy before this server, an address or a network (10.0.0.0/8), that is
+    /// believed for whom it asks (X-Forwarded-For); may be repeated. Limits by
+    /// address need it.
+    #[arg(long, value_name = "NETWORK")]
+    pub trusted_proxy: Vec<chat::Network>,
+    /// Chat connections at once.
+    #[arg(long, value_name = "NUMBER", default_value_t = Limits::default().connections)]
+    pub max_connections: usize,
+    /// Chat connections at once from one address (IPv4) or network (IPv6, /64).
+    #[arg(long, value_name = "NUMBER", default_value_t = Limits::default().per_source)]
+    pub max_per_address: usize,
     /// Web origin whose pages may show this page inside of them; "self" for this
     /// server's, "*" for any; may be repeated. Without it nobody may.
     #[arg(long, value_name = "ORIGIN", value_parser = chat::frame_ancestor)]

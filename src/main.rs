@@ -179,6 +179,9 @@ fn chat(arguments: &cli::Chat) -> anyhow::Result<()> {
     options
         .frame_ancestors
         .clone_from(&arguments.frame_ancestors);
+    options.trusted_proxies.clone_from(&arguments.trusted_proxy);
+    options.limits.connections = arguments.max_connections;
+    options.limits.per_source = arguments.max_per_address;
     let handed_out = ice.clone();
     options.ice_servers = Arc::new(move || {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use camera_agent::agent::{Command, Event, HALF_OPEN, PeerEvent, SessionId};
-use camera_agent::room::{Limits, Output, Room};
+use camera_agent::room::{Limits, Output, Room, Source};
 use camera_agent::wire::{Candidate, ClientId, Incoming, Outgoing};
 use desk::*;
 use proptest::prelude::*;
@@ -244,10 +244,12 @@ proptest! {
     ) {
         let mut desk = Desk::online(MAX_VIEWERS);
         let mut ledger = Ledger::default();
-        let mut room = Room::new(1_700_000_000_000, Limits::default());
+        let mut room = Room::new(1_700_000_000_000, Limits::default(), [7; 32]);
         let join = |room: &mut Room, wanted: &str, now| {
-            let connection = room.join(now).expect("there is room");
-            let claim = serde_json::json!({"type": "username", "name": wanted, "id": connection.number(), "date": 0});
+            let source = Source::of([192, 0, 2, 1].into());
+            let connection = room.join(source, now).expect("there is room");
+            let claim = serde_json::json!({"type": "username", "name": wanted, "id": connection.number(), "date": 0,
+                "device": wanted == "camera"});
             room.receive(connection, &claim.to_string(), now);
             connection
         };
@@ -258,7 +260,7 @@ proptest! {
 
         let deliver = |room: &mut Room, desk: &mut Desk, ledger: &mut Ledger| {
             while let Some(output) = room.next_output() {
-                if let Output::Send { to, text } = output
+                if let Output::Relay { to, text, .. } = output
                     && to == device
                     && let Ok(message) = Incoming::parse(&text)
                 {

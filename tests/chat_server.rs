@@ -1,5 +1,7 @@
 //! The chat server over real sockets.
 
+#[path = "chat_server/hostile.rs"]
+mod hostile;
 mod support;
 
 use std::net::SocketAddr;
@@ -187,72 +189,6 @@ async fn credentials_are_for_pages_that_may_connect() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn junk_costs_its_sender_alone() {
-    let chat = Chat::start().await;
-    let mut alice = User::join(chat.addr, "alice").await;
-    let handshake = "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-        Sec-WebSocket-Protocol: json\r\n\r\n";
-    // A reserved opcode; an unmasked frame; a length of 2^63; text that is not UTF-8.
-    let frames: [&[u8]; 4] = [
-        b"\x8f\x80\0\0\0\0",
-        b"\x81\x02{}",
-        b"\x81\xff\x80\0\0\0\0\0\0\0\0\0\0\0",
-        b"\x81\x82\0\0\0\0\xff\xfe",
-    ];
-    for frame in frames {
-        let answer = raw(&chat, &[handshake.as_bytes(), frame].concat()).await;
-        assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
-    }
-    for request in [
-        b"\0\xff\x16\x03\x01".to_vec(),
-        b"GET / HTTP/9.9\r\n\r\n".to_vec(),
-        [
-            b"GET /".as_slice(),
-            &vec![b'x'; 100_000],
-            b" HTTP/1.1\r\n\r\n",
-        ]
-        .concat(),
-        [
-            b"GET / HTTP/1.1\r\nX: ".as_slice(),
-            &vec![b'x'; 100_000],
-            b"\r\n\r\n",
-        ]
-        .concat(),
-        b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 4\r\n\r\nabcd"
-            .to_vec(),
-        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close, Upgrade\r\nUpgrade: websocket\r\n\r\n"
-            .to_vec(),
-    ] {
-        let answer = raw(&chat, &request).await;
-        assert!(
-            answer.is_empty() || answer.starts_with("HTTP/1.1 4"),
-            "{answer:.200}"
-        );
-    }
-
-    let mut eve = User::connect(chat.addr).await;
-    for text in [
-        "{",
-        "[]",
-        "\u{0}",
-        r#"{"type":"username","id":1,"name":"x"}"#,
-        r#"{"type":"message","id":null}"#,
-    ] {
-        eve.socket.send(Message::text(text)).await.unwrap();
-    }
-    eve.socket
-        .send(Message::binary(vec![0; 100]))
-        .await
-        .unwrap();
-    eve.claim("eve").await;
-    eve.list_with("eve").await;
-
-    alice.send(json!({"type": "still here"})).await;
-    alice.frame("still here").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_frame_over_the_limit_closes_with_1009() {
     let chat = Chat::start().await;
     let mut alice = User::join(chat.addr, "alice").await;
@@ -285,60 +221,8 @@ async fn a_frame_over_the_limit_closes_with_1009() {
     alice.frame("big").await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_flood_ends_in_1008_and_others_are_served() {
-    let chat = Chat::start().await;
-    let mut alice = User::join(chat.addr, "alice").await;
-    let eve = User::join(chat.addr, "eve").await;
-    let (mut sink, mut stream) = eve.socket.split();
-    let flood = tokio::spawn(async move {
-        while sink
-            .send(Message::text(r#"{"type":"x","target":"alice"}"#))
-            .await
-            .is_ok()
-        {}
-    });
-    let closed = timeout(SOON, async {
-        loop {
-            match stream.next().await {
-                Some(Ok(Message::Close(close))) => return close.map(|c| u16::from(c.code)),
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return None,
-            }
-        }
-    });
-    assert_eq!(closed.await.expect("the flood ends"), Some(1008));
-    flood.abort();
-    alice.send(json!({"type": "still here"})).await;
-    alice.frame("still here").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_peer_that_reads_nothing_is_closed_and_others_are_served() {
-    let mut options = options();
-    options.limits.per_second = 1_000_000;
-    options.limits.burst = 1_000_000;
-    let chat = Chat::with(options).await;
-    let mut alice = User::join(chat.addr, "alice").await;
-    let _stuck = User::join(chat.addr, "stuck").await;
-    alice.list_with("stuck").await;
-    let block = "x".repeat(60_000);
-    for round in 0..2000 {
-        alice
-            .send(json!({"type": "x", "target": "stuck", "block": block}))
-            .await;
-        alice
-            .send(json!({"type": "round", "target": "alice", "round": round}))
-            .await;
-        // A list comes between when the stuck one is dropped.
-        let next = alice.socket.next().await.unwrap().unwrap();
-        if next.to_text().unwrap().contains("userlist") {
-            return;
-        }
-    }
-    panic!("120 MB are queued for a peer that reads nothing");
-}
-
+/// A camera on a slow line, and a crowd that sends it all it can: it is not
+/// closed for it, and who calls does not wait behind them.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_peer_is_dropped_and_a_quiet_one_is_not() {
     let mut options = options();

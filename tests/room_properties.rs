@@ -1,15 +1,17 @@
-//! The room under any order of joins, leaves and frames from hostile peers.
+//! The room and the ways out of it under any order of joins, leaves and frames
+//! from hostile peers.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use camera_agent::room::{ConnectionId, Limits, Output, Room};
+use camera_agent::room::{ConnectionId, Limits, Mailbox, Output, Room, Source};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 #[derive(Debug, Clone)]
 enum Step {
-    Join,
+    Join(u8),
     Leave(usize),
     Claim {
         who: usize,
@@ -66,7 +68,7 @@ fn kind() -> impl Strategy<Value = Value> {
 fn step() -> impl Strategy<Value = Step> {
     let who = 0..8usize;
     prop_oneof![
-        4 => Just(Step::Join),
+        4 => (0..4u8).prop_map(Step::Join),
         2 => who.clone().prop_map(Step::Leave),
         8 => (who.clone(), name(), prop::sample::select(vec![json!(true), json!(false), json!(1)]),
             prop_oneof![
@@ -87,8 +89,27 @@ fn step() -> impl Strategy<Value = Step> {
 struct World {
     room: Room,
     now: Instant,
-    /// The last user list each live connection got.
-    lists: BTreeMap<ConnectionId, Value>,
+    started: Instant,
+    /// Where each live connection is from, and the last user list it got.
+    lists: BTreeMap<ConnectionId, (u8, Value)>,
+    joined: u32,
+    relayed: usize,
+    listed: usize,
+}
+
+const LIMITS: Limits = Limits {
+    connections: 6,
+    reserve: 0,
+    per_source: 6,
+    nameless: Duration::from_secs(10),
+    device_grace: Duration::from_secs(2),
+    burst: 400,
+    per_second: 60,
+    abuse: 200,
+};
+
+fn source(of: u8) -> Source {
+    Source::of([192, 0, 2, of].into())
 }
 
 impl World {
@@ -104,12 +125,14 @@ impl World {
     /// Hands a frame in and checks every frame that comes out because of it.
     fn receive(&mut self, from: ConnectionId, text: &str) -> Result<(), TestCaseError> {
         let sender = self.name_of(from);
+        let names = self.names();
         let target = serde_json::from_str::<Value>(text)
             .ok()
             .and_then(|frame| Some(frame.get("target")?.as_str()?.to_owned()))
             .filter(|target| !target.is_empty());
         self.room.receive(from, text, self.now);
-        for (to, frame) in self.drain()? {
+        // What one sends closes nobody else.
+        for (to, frame) in self.drain(&|conn| conn == from)? {
             match frame["type"].as_str() {
                 Some("userlist") => {}
                 Some("rejectusername") => {
@@ -122,8 +145,7 @@ impl World {
                     prop_assert!(sender.is_some(), "relayed for an unnamed client");
                     prop_assert_eq!(frame["name"].as_str(), sender.as_deref(), "forged");
                     if let Some(target) = &target {
-                        let name = self.name_of(to);
-                        prop_assert_eq!(name.as_ref(), Some(target), "not the target");
+                        prop_assert_eq!(names.get(&to), Some(target), "not the target");
                     }
                 }
             }
@@ -131,44 +153,97 @@ impl World {
         Ok(())
     }
 
-    fn drain(&mut self) -> Result<Vec<(ConnectionId, Value)>, TestCaseError> {
+    fn names(&self) -> BTreeMap<ConnectionId, String> {
+        let names = self.room.names();
+        names.map(|(conn, name)| (conn, name.to_string())).collect()
+    }
+
+    fn drain(
+        &mut self,
+        may_close: &dyn Fn(ConnectionId) -> bool,
+    ) -> Result<Vec<(ConnectionId, Value)>, TestCaseError> {
         let mut sent = Vec::new();
         while let Some(output) = self.room.next_output() {
             match output {
-                Output::Send { to, text } => {
+                Output::Send { to, text } | Output::Relay { to, text, .. } => {
                     prop_assert!(self.lists.contains_key(&to), "sent to nobody");
-                    let frame: Value = serde_json::from_str(&text).unwrap();
-                    if frame["type"] == "userlist" {
-                        self.lists.insert(to, frame.clone());
-                    }
-                    sent.push((to, frame));
+                    self.relayed += text.len();
+                    sent.push((to, serde_json::from_str(&text).unwrap()));
+                }
+                Output::List { to, text } => {
+                    let known = self.lists.get_mut(&to);
+                    prop_assert!(known.is_some(), "sent to nobody");
+                    self.listed += text.len();
+                    known.unwrap().1 = serde_json::from_str(&text).unwrap();
                 }
                 Output::Check { conn } => {
                     prop_assert!(self.lists.contains_key(&conn), "nobody is checked");
                 }
-                Output::Close { conn, code, .. } => {
-                    prop_assert_eq!(code, 1008);
+                Output::Close { conn, .. } => {
                     prop_assert!(self.lists.remove(&conn).is_some(), "closed twice");
+                    prop_assert!(may_close(conn), "{} is closed for another", conn);
                 }
             }
         }
         Ok(sent)
     }
 
+    fn of(&self, from: u8) -> usize {
+        self.lists
+            .values()
+            .filter(|(source, _)| *source == from)
+            .count()
+    }
+
+    fn join(&mut self, from: u8) -> Result<(), TestCaseError> {
+        let own = self.of(from);
+        let most = (0..4).map(|each| self.of(each)).max().unwrap_or(0);
+        let before: BTreeMap<_, _> = self.lists.iter().map(|(c, (s, _))| (*c, *s)).collect();
+        match self.room.join(source(from), self.now) {
+            Ok(conn) => {
+                self.joined += 1;
+                self.lists.insert(conn, (from, Value::Null));
+                // Who gives way has no less than the newcomer's own source.
+                let counts: Vec<_> = (0..4)
+                    .map(|s| before.values().filter(|b| **b == s).count())
+                    .collect();
+                let names = self.names();
+                let sent = self.drain(&|gone| {
+                    let of = before.get(&gone).copied().unwrap_or(from);
+                    of == from || counts[usize::from(of)] > own + 1 || !names.contains_key(&gone)
+                })?;
+                prop_assert_eq!(sent[0].1["id"].as_u64(), Some(conn.number()));
+            }
+            Err(_) => {
+                prop_assert!(self.lists.len() >= 6, "there was a place");
+                prop_assert!(
+                    most <= own + 1,
+                    "{} have {}, and one with {} is out",
+                    most,
+                    from,
+                    own
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn wait(&mut self, time: Duration) -> Result<(), TestCaseError> {
+        self.now += time;
+        let names = self.names();
+        self.room.timeout(self.now);
+        self.drain(&|conn| !names.contains_key(&conn))?;
+        Ok(())
+    }
+
     fn step(&mut self, step: Step) -> Result<(), TestCaseError> {
         match step {
-            Step::Join => {
-                if let Ok(conn) = self.room.join(self.now) {
-                    self.lists.insert(conn, Value::Null);
-                    let sent = self.drain()?;
-                    prop_assert_eq!(sent[0].1["id"].as_u64(), Some(conn.number()));
-                }
-            }
+            Step::Join(from) => self.join(from)?,
             Step::Leave(who) => {
                 if let Some(conn) = self.pick(who) {
                     self.lists.remove(&conn);
-                    self.room.leave(conn);
-                    self.drain()?;
+                    self.room.leave(conn, self.now);
+                    self.drain(&|_| false)?;
                 }
             }
             Step::Claim {
@@ -196,7 +271,7 @@ impl World {
             } => {
                 if let Some(conn) = self.pick(who) {
                     let frame = json!({"type": kind, "target": target, "name": name,
-                        "text": "<a>", "users": [], "id": conn.number()});
+                        "text": "<a>", "users": [], "id": conn.number(), "sdp": {"sdp": "v=0"}});
                     self.receive(conn, &frame.to_string())?;
                 }
             }
@@ -212,7 +287,7 @@ impl World {
                     }
                 }
             }
-            Step::Wait { millis } => self.now += Duration::from_millis(millis),
+            Step::Wait { millis } => self.wait(Duration::from_millis(millis))?,
         }
         self.check()
     }
@@ -221,7 +296,21 @@ impl World {
         let names: Vec<_> = self.room.names().map(|(_, n)| n.as_str()).collect();
         let unique: HashSet<_> = names.iter().collect();
         prop_assert_eq!(unique.len(), names.len(), "two of one name: {:?}", names);
-        for (conn, list) in &self.lists {
+        // Bytes out for tokens in: each is worth 2 KiB and what is written around
+        // a frame, and a call pays for forty in answer to it.
+        let time = (self.now - self.started).as_secs_f64();
+        let tokens = f64::from(self.joined)
+            * (f64::from(LIMITS.burst) + f64::from(LIMITS.per_second) * time);
+        prop_assert!(self.relayed as f64 <= tokens * 9.0 * 3000.0);
+        prop_assert!(self.listed as f64 <= (time + 1.0) * 1e6);
+        Ok(())
+    }
+
+    /// In the end everybody knows who is here.
+    fn settle(&mut self) -> Result<(), TestCaseError> {
+        self.wait(Duration::from_secs(3))?;
+        let names: Vec<_> = self.room.names().map(|(_, n)| n.as_str()).collect();
+        for (conn, (_, list)) in &self.lists {
             prop_assert_eq!(&list["users"], &json!(names), "what {} knows", conn);
         }
         Ok(())
@@ -233,14 +322,75 @@ proptest! {
 
     #[test]
     fn no_order_of_hostile_frames_breaks_the_room(steps in prop::collection::vec(step(), 1..80)) {
-        let limits = Limits { connections: 6, ..Limits::default() };
+        let now = Instant::now();
         let mut world = World {
-            room: Room::new(1_700_000_000_000, limits),
-            now: Instant::now(),
+            room: Room::new(1_700_000_000_000, LIMITS, [7; 32]),
+            now,
+            started: now,
             lists: BTreeMap::new(),
+            joined: 0,
+            relayed: 0,
+            listed: 0,
         };
         for step in steps {
             world.step(step)?;
         }
+        world.settle()?;
     }
+
+    /// Any crowd of senders, any order: who has nothing waiting is next after at
+    /// the most a frame's worth of each other, and nothing grows without end.
+    #[test]
+    fn a_mailbox_is_fair_to_whoever_sends_little(
+        steps in prop::collection::vec((0..13usize, 0..60_000usize, 0..3usize), 1..300),
+        length in 1..10_000usize,
+    ) {
+        let senders = some_connections(13);
+        let mut mailbox = Mailbox::default();
+        let mut waiting: Vec<VecDeque<usize>> = vec![VecDeque::new(); 13];
+        let text = |from: usize, number: usize, length: usize| -> Arc<str> {
+            format!("{from}:{number}:{}", "x".repeat(length)).into()
+        };
+        let read = |text: &str| -> (usize, usize) {
+            let mut fields = text.split(':');
+            let mut number = || fields.next().unwrap().parse().unwrap();
+            (number(), number())
+        };
+        for (number, (from, length, pops)) in steps.iter().enumerate() {
+            let from = from % 12;
+            if mailbox.post(senders[from], text(from, number, *length)) {
+                waiting[from].push_back(number);
+            }
+            prop_assert!(mailbox.bytes() <= 1024 * 1024);
+            for _ in 0..*pops {
+                let Some(frame) = mailbox.next_frame() else { break };
+                let (from, number) = read(&frame);
+                // Those in between were dropped at the end of a queue that was too long.
+                let next = waiting[from].iter().position(|n| *n == number);
+                prop_assert_eq!(next, Some(0), "out of order");
+                waiting[from].pop_front();
+            }
+        }
+        prop_assert!(mailbox.post(senders[12], text(12, 0, length)), "one who has nothing here");
+        let mut before = vec![0; 12];
+        loop {
+            let frame = mailbox.next_frame().expect("it waits");
+            let (from, _) = read(&frame);
+            if from == 12 {
+                break;
+            }
+            before[from] += frame.len();
+        }
+        for bytes in before {
+            prop_assert!(bytes <= length + 128 + 60_100, "{} bytes of one went first", bytes);
+        }
+    }
+}
+
+fn some_connections(count: usize) -> Vec<ConnectionId> {
+    let now = Instant::now();
+    let mut room = Room::new(1, Limits::default(), [7; 32]);
+    (0..count)
+        .map(|_| room.join(source(1), now).expect("a place"))
+        .collect()
 }

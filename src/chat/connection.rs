@@ -1,19 +1,24 @@
 //! One WebSocket from its upgrade to its end.
+//!
+//! Reading and writing go on side by side: a peer that is slow to read is heard
+//! all the same, and what shows that it lives does not wait behind what it is
+//! sent.
 
-use std::error::Error as _;
-use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::hub::{CLOSE_AGAIN_LATER, Close, Hub, Outbox, Outgoing};
-use crate::room::ConnectionId;
+use super::hub::{Close, Hub, Outbox, Outgoing};
+use super::meter::Gauge;
+use super::websocket::Socket;
+use crate::room::{CLOSE_POLICY, CLOSE_TRY_AGAIN, ConnectionId, Source};
 
 /// How long a peer may be silent whose name another one asks for.
 const CHECK: Duration = Duration::from_secs(3);
@@ -38,27 +43,35 @@ enum End {
     Unreadable(Close),
 }
 
-pub(super) async fn serve(socket: WebSocket, hub: Hub, pulse: Pulse, shutdown: CancellationToken) {
+pub(super) async fn serve(
+    socket: Socket,
+    gauge: Arc<Gauge>,
+    source: Source,
+    hub: Hub,
+    pulse: Pulse,
+    shutdown: CancellationToken,
+) {
     let (mut sink, mut stream) = socket.split();
-    let end = match hub.join().await {
+    let end = match hub.join(source).await {
         None => End::Gone,
         Some(Err(full)) => {
-            debug!(%full, "turned a connection away");
+            debug!(%full, %source, "turned a connection away");
             End::Close(Close {
-                code: CLOSE_AGAIN_LATER,
+                code: CLOSE_TRY_AGAIN,
                 reason: "the chat is full",
             })
         }
-        Some(Ok((conn, mut outbox))) => {
-            let peer = Peer {
+        Some(Ok((conn, outbox))) => {
+            let writer = Writer {
                 conn,
-                hub: &hub,
                 pulse,
+                outbox,
                 sink: &mut sink,
-                stream: &mut stream,
+                gauge: &gauge,
             };
             let end = tokio::select! {
-                end = peer.converse(&mut outbox) => end,
+                end = listen(conn, &hub, &mut stream, &gauge) => end,
+                end = writer.run() => end,
                 () = shutdown.cancelled() => End::Close(Close {
                     code: 1001,
                     reason: "the server stops",
@@ -84,72 +97,100 @@ pub(super) async fn serve(socket: WebSocket, hub: Hub, pulse: Pulse, shutdown: C
     let _ = timeout(LINGER, goodbye).await;
 }
 
-async fn say(sink: &mut SplitSink<WebSocket, Message>, close: Close) {
+async fn say(sink: &mut SplitSink<Socket, Message>, close: Close) {
     let frame = CloseFrame {
-        code: close.code,
+        code: close.code.into(),
         reason: close.reason.into(),
     };
     // A peer that is gone already needs no goodbye.
     let _ = sink.send(Message::Close(Some(frame))).await;
 }
 
-struct Peer<'a> {
+/// Hands everything that comes to the room.
+async fn listen(
     conn: ConnectionId,
-    hub: &'a Hub,
-    pulse: Pulse,
-    sink: &'a mut SplitSink<WebSocket, Message>,
-    stream: &'a mut SplitStream<WebSocket>,
+    hub: &Hub,
+    stream: &mut SplitStream<Socket>,
+    gauge: &Gauge,
+) -> End {
+    loop {
+        match stream.next().await {
+            Some(Ok(Message::Text(text))) => hub.frame(conn, text).await,
+            Some(Ok(Message::Close(_))) | None => return End::Gone,
+            // Of no use; the room counts junk.
+            Some(Ok(Message::Binary(_))) => hub.frame(conn, Utf8Bytes::default()).await,
+            // Answered by the library, and charged where they came in.
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+            Some(Err(error)) => return unreadable(conn, &error, gauge),
+        }
+    }
 }
 
-impl Peer<'_> {
-    async fn converse(self, outbox: &mut Outbox) -> End {
+/// Sends what waits for a peer, and sees whether that is still there.
+struct Writer<'a> {
+    conn: ConnectionId,
+    pulse: Pulse,
+    outbox: Outbox,
+    sink: &'a mut SplitSink<Socket, Message>,
+    gauge: &'a Gauge,
+}
+
+impl Writer<'_> {
+    async fn run(mut self) -> End {
         let mut ping_at = Instant::now() + self.pulse.ping_every;
-        let mut silent_until = None;
+        // Until when something is to come, and what had come when that began.
+        let mut awaited: Option<(Instant, u64)> = None;
         loop {
-            tokio::select! {
-                message = self.stream.next() => {
-                    // Whatever it is, the peer lives.
-                    silent_until = None;
-                    match message {
-                        Some(Ok(Message::Text(text))) => self.hub.frame(self.conn, text).await,
-                        Some(Ok(Message::Close(_))) | None => return End::Gone,
-                        // Answered by the library, or of no use; but they
-                        // cost, and the room counts junk.
-                        Some(Ok(Message::Ping(_) | Message::Binary(_))) => {
-                            self.hub.frame(self.conn, Utf8Bytes::from_static("")).await;
-                        }
-                        Some(Ok(Message::Pong(_))) => {}
-                        Some(Err(error)) => return unreadable(self.conn, error),
-                    }
-                }
-                outgoing = outbox.next() => match outgoing {
-                    Outgoing::Close(close) => return End::Close(close),
-                    Outgoing::Check => {
-                        let until = Instant::now() + CHECK.min(self.pulse.silence);
-                        silent_until = Some(silent_until.map_or(until, |s: Instant| s.min(until)));
-                        let ping = Message::Ping(Vec::new().into());
-                        if let Some(end) = within(CHECK, self.sink.send(ping)).await {
-                            return end;
-                        }
-                    }
-                    Outgoing::Frame(text) => {
-                        let message = Message::text(text.as_ref());
-                        if let Some(end) = within(self.pulse.silence, self.sink.send(message)).await {
-                            return end;
-                        }
-                    }
-                },
-                () = sleep_until(silent_until.unwrap_or(ping_at)) => {
-                    if silent_until.is_some() {
-                        debug!(conn = %self.conn, "silent after a ping, dropped");
-                        return End::Gone;
-                    }
-                    let now = Instant::now();
-                    silent_until = Some(now + self.pulse.silence);
-                    ping_at = now + self.pulse.ping_every;
-                    let ping = Message::Ping(Vec::new().into());
-                    if let Some(end) = within(self.pulse.silence, self.sink.send(ping)).await {
+            awaited = awaited.filter(|(_, heard)| self.gauge.heard() == *heard);
+            let wake = awaited.map_or(ping_at, |(until, _)| until);
+            let outgoing = tokio::select! {
+                biased;
+                () = sleep_until(wake) => None,
+                outgoing = self.outbox.next() => Some(outgoing),
+            };
+            let limit = match outgoing {
+                Some(Outgoing::Close(close)) => return End::Close(close),
+                Some(Outgoing::Frame(text)) => {
+                    if let Some(end) = self.send(Message::text(text.as_ref())).await {
                         return end;
+                    }
+                    continue;
+                }
+                Some(Outgoing::Check) => CHECK.min(self.pulse.silence),
+                None if awaited.is_some_and(|(_, heard)| self.gauge.heard() == heard) => {
+                    debug!(conn = %self.conn, "silent after a ping, dropped");
+                    return End::Gone;
+                }
+                None if Instant::now() < ping_at => continue,
+                None => {
+                    ping_at = Instant::now() + self.pulse.ping_every;
+                    self.pulse.silence
+                }
+            };
+            if let Some(end) = self.send(Message::Ping(Vec::new().into())).await {
+                return end;
+            }
+            let until = Instant::now() + limit;
+            awaited = Some(match awaited {
+                Some((sooner, heard)) if sooner < until => (sooner, heard),
+                Some(_) | None => (until, self.gauge.heard()),
+            });
+        }
+    }
+
+    /// Ends the connection when the peer takes nothing for as long as it may be
+    /// silent, or when the room has closed it meanwhile.
+    async fn send(&mut self, message: Message) -> Option<End> {
+        let mut sending = self.sink.send(message);
+        loop {
+            let written = self.gauge.written();
+            tokio::select! {
+                sent = &mut sending => return sent.err().map(|_| End::Gone),
+                close = self.outbox.closed() => return Some(End::Close(close)),
+                () = sleep(self.pulse.silence) => {
+                    if self.gauge.written() == written {
+                        debug!(conn = %self.conn, "reads nothing, dropped");
+                        return Some(End::Gone);
                     }
                 }
             }
@@ -157,29 +198,19 @@ impl Peer<'_> {
     }
 }
 
-/// Ends the connection when a frame cannot be written in time.
-async fn within(
-    limit: Duration,
-    sent: impl Future<Output = Result<(), axum::Error>>,
-) -> Option<End> {
-    match timeout(limit, sent).await {
-        Ok(Ok(())) => None,
-        Ok(Err(_)) | Err(_) => Some(End::Gone),
-    }
-}
-
 /// The close code that belongs to a failed read (RFC 6455 §7.4.1).
-fn unreadable(conn: ConnectionId, error: axum::Error) -> End {
+fn unreadable(conn: ConnectionId, error: &tungstenite::Error, gauge: &Gauge) -> End {
     use tungstenite::Error::{AlreadyClosed, Capacity, ConnectionClosed, Io, Protocol, Utf8};
     debug!(%conn, %error, "unreadable frame");
-    let (code, reason) = match error.source().and_then(|e| e.downcast_ref()) {
-        Some(Capacity(_)) => (1009, "message over 64 KiB"),
-        Some(Utf8(_)) => (1007, "text that is not UTF-8"),
-        Some(Io(_) | ConnectionClosed | AlreadyClosed) => return End::Gone,
-        Some(Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake)) => {
+    let (code, reason) = match error {
+        _ if gauge.is_flooded() => (CLOSE_POLICY, "too many frames"),
+        Capacity(_) => (1009, "message over 64 KiB"),
+        Utf8(_) => (1007, "text that is not UTF-8"),
+        Io(_) | ConnectionClosed | AlreadyClosed => return End::Gone,
+        Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => {
             return End::Gone;
         }
-        Some(_) | None => (1002, "not a WebSocket frame"),
+        _ => (1002, "not a WebSocket frame"),
     };
     End::Unreadable(Close { code, reason })
 }

@@ -1,23 +1,32 @@
 //! Answers requests: the page, the ICE servers, and upgrades to WebSocket.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use axum::body::Body;
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{FromRequestParts, Request};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use hyper_util::rt::TokioIo;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::connection::{self, Pulse};
 use super::hub::Hub;
-use super::listener::Place;
+use super::meter::Metered;
 use super::origin::Origins;
 use super::page::{self, Found};
-use super::{IceServers, Options, headers};
-use crate::wire::{MAX_FRAME_BYTES, SUBPROTOCOL};
+use super::proxy::{self, Network};
+use super::{IceServers, Options, headers, websocket};
+use crate::bucket::Rate;
+use crate::room::Source;
+
+/// Whose socket a request came by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub(super) SocketAddr);
+
+/// Of what strangers write, so much goes into the log.
+const LOGGED: usize = 200;
 
 /// What requests need.
 pub(super) struct App {
@@ -27,7 +36,10 @@ pub(super) struct App {
     origins: Origins,
     frame_ancestors: Vec<String>,
     is_tls: bool,
+    trusted_proxies: Vec<Network>,
+    raw_frames: Rate,
     origin_refused: AtomicBool,
+    proxy_distrusted: AtomicBool,
     tasks: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -49,18 +61,21 @@ impl App {
             origins: Origins::new(&options.allowed_origins),
             frame_ancestors: options.frame_ancestors.clone(),
             is_tls: options.tls.is_some(),
+            trusted_proxies: options.trusted_proxies.clone(),
+            raw_frames: options.limits.raw_frames(),
             origin_refused: AtomicBool::new(false),
+            proxy_distrusted: AtomicBool::new(false),
             tasks,
             shutdown,
         }
     }
 
-    pub(super) async fn answer(&self, request: Request) -> Response {
+    pub(super) fn answer(&self, request: Request) -> Response {
         let host = only(request.headers(), &header::HOST)
             .flatten()
             .map(str::to_owned);
-        let mut response = if wants_websocket(request.headers()) {
-            self.upgrade(request).await
+        let mut response = if websocket::is_wanted(request.headers()) {
+            self.upgrade(request)
         } else {
             self.file(&request)
         };
@@ -120,46 +135,61 @@ impl App {
         }
     }
 
-    async fn upgrade(&self, request: Request) -> Response {
-        let (mut parts, _): (_, Body) = request.into_parts();
-        if !self.allows(&parts.headers) {
-            let origin = parts.headers.get(header::ORIGIN);
-            // Once: a page tries again and again.
-            if self.origin_refused.swap(true, Ordering::Relaxed) {
-                debug!(?origin, "refused a page of another origin");
-            } else {
-                warn!(
-                    ?origin,
-                    "refused a page of another origin; --allow-origin lets it connect"
-                );
-            }
+    fn upgrade(&self, mut request: Request) -> Response {
+        if !self.allows(request.headers()) {
+            self.tell_refused(request.headers());
             return (StatusCode::FORBIDDEN, NOT_ALLOWED).into_response();
         }
-        let place = parts.extensions.get::<Place>().cloned();
-        let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
-            Ok(upgrade) => upgrade.protocols([SUBPROTOCOL]),
-            Err(rejection) => return rejection.into_response(),
+        let source = self.source(&request);
+        let (answer, upgrade) = match websocket::accept(&mut request) {
+            Ok(accepted) => accepted,
+            Err(answer) => return *answer,
         };
-        if upgrade.selected_protocol().is_none() {
-            return (
-                StatusCode::BAD_REQUEST,
-                "this WebSocket speaks the subprotocol \"json\": offer it in \
-                 Sec-WebSocket-Protocol\n",
-            )
-                .into_response();
-        }
         let (hub, pulse, shutdown) = (self.hub.clone(), self.pulse, self.shutdown.clone());
-        let token = self.tasks.token();
-        upgrade
-            .max_message_size(MAX_FRAME_BYTES)
-            .max_frame_size(MAX_FRAME_BYTES)
-            .read_buffer_size(8 * 1024)
-            .write_buffer_size(0)
-            .on_failed_upgrade(|error| debug!(%error, "upgrade failed"))
-            .on_upgrade(move |socket| async move {
-                connection::serve(socket, hub, pulse, shutdown).await;
-                drop((place, token));
-            })
+        let raw_frames = self.raw_frames;
+        self.tasks.spawn(async move {
+            match upgrade.await {
+                Ok(upgraded) => {
+                    let (stream, gauge) = Metered::new(TokioIo::new(upgraded), raw_frames);
+                    let socket = websocket::over(stream).await;
+                    connection::serve(socket, gauge, source, hub, pulse, shutdown).await;
+                }
+                Err(error) => debug!(%error, "upgrade failed"),
+            }
+        });
+        answer
+    }
+
+    fn source(&self, request: &Request) -> Source {
+        let peer = request.extensions().get::<Peer>();
+        let Peer(peer) = *peer.expect("the listener says whose socket it is");
+        let headers = request.headers();
+        if headers.contains_key("x-forwarded-for")
+            && !proxy::is_trusted(peer, &self.trusted_proxies)
+            && !self.proxy_distrusted.swap(true, Ordering::Relaxed)
+        {
+            warn!(
+                proxy = %peer.ip(),
+                "a proxy that is not trusted says for whom it asks; all its visitors count as one \
+                 until --trusted-proxy names it"
+            );
+        }
+        Source::of(proxy::client(peer, headers, &self.trusted_proxies))
+    }
+
+    fn tell_refused(&self, headers: &HeaderMap) {
+        let origin = headers.get(header::ORIGIN).and_then(|o| o.to_str().ok());
+        let origin = origin.unwrap_or("");
+        let origin = &origin[..origin.len().min(LOGGED)];
+        // Once: a page tries again and again.
+        if self.origin_refused.swap(true, Ordering::Relaxed) {
+            debug!(origin, "refused a page of another origin");
+        } else {
+            warn!(
+                origin,
+                "refused a page of another origin; --allow-origin lets it connect"
+            );
+        }
     }
 
     fn allows(&self, headers: &HeaderMap) -> bool {
@@ -212,10 +242,4 @@ fn file(asset: &page::Asset, headers: &HeaderMap) -> Response {
     let etag = HeaderValue::try_from(etag).expect("hex digits in quotes");
     headers.insert(header::ETAG, etag);
     response
-}
-
-fn wants_websocket(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::UPGRADE)
-        .is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }

@@ -1,26 +1,19 @@
 //! The one task that owns the [`Room`]. Connections send it events and get
-//! frames back through a bounded queue each.
+//! frames back through a [`Mailbox`] each.
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use axum::extract::ws::Utf8Bytes;
 use tokio::sync::{Notify, mpsc, oneshot};
-use tracing::debug;
+use tokio::time::sleep_until;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use crate::room::{ConnectionId, Limits, Output, Room, RoomFull};
+use crate::room::{ConnectionId, Limits, Mailbox, Output, Room, RoomFull, Source};
 
 /// Events that wait for the room. A connection whose event finds it full waits.
 const EVENTS: usize = 256;
-/// Frames that wait for one connection; with more it is closed.
-const QUEUED_FRAMES: usize = 512;
-/// Bytes that wait for one connection; with more it is closed.
-const QUEUED_BYTES: usize = 1024 * 1024;
-/// Try again later (RFC 6455, IANA registry).
-pub(super) const CLOSE_AGAIN_LATER: u16 = 1013;
 
 /// Why a connection is to be closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,13 +22,35 @@ pub(super) struct Close {
     pub(super) reason: &'static str,
 }
 
-/// A connection's side of its queue.
-pub(super) struct Outbox {
-    frames: mpsc::Receiver<Arc<str>>,
-    queued: Arc<AtomicUsize>,
-    check: Arc<Notify>,
-    close: oneshot::Receiver<Close>,
+/// A connection's mailbox, and what else the room has for it.
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    news: Notify,
 }
+
+#[derive(Default)]
+struct State {
+    mailbox: Mailbox,
+    check: bool,
+    close: Option<Close>,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing in it is left half changed by a panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let result = change(&mut self.state());
+        self.news.notify_one();
+        result
+    }
+}
+
+/// A connection's side of its mailbox.
+pub(super) struct Outbox(Arc<Shared>);
 
 /// What the room has for a connection.
 pub(super) enum Outgoing {
@@ -48,17 +63,32 @@ pub(super) enum Outgoing {
 impl Outbox {
     /// The next frame, or that it is over. Safe to cancel.
     pub(super) async fn next(&mut self) -> Outgoing {
-        tokio::select! {
-            biased;
-            close = &mut self.close => Outgoing::Close(close.unwrap_or(GONE)),
-            () = self.check.notified() => Outgoing::Check,
-            frame = self.frames.recv() => match frame {
-                Some(frame) => {
-                    self.queued.fetch_sub(frame.len(), Ordering::Relaxed);
-                    Outgoing::Frame(frame)
-                }
-                None => Outgoing::Close(GONE),
-            },
+        loop {
+            if let Some(outgoing) = self.take() {
+                return outgoing;
+            }
+            self.0.news.notified().await;
+        }
+    }
+
+    fn take(&self) -> Option<Outgoing> {
+        let mut state = self.0.state();
+        if let Some(close) = state.close {
+            return Some(Outgoing::Close(close));
+        }
+        if std::mem::take(&mut state.check) {
+            return Some(Outgoing::Check);
+        }
+        state.mailbox.next_frame().map(Outgoing::Frame)
+    }
+
+    /// When the room has closed it, whatever waits to be sent.
+    pub(super) async fn closed(&mut self) -> Close {
+        loop {
+            if let Some(close) = self.0.state().close {
+                return close;
+            }
+            self.0.news.notified().await;
         }
     }
 }
@@ -69,49 +99,21 @@ const GONE: Close = Close {
     reason: "the server stops",
 };
 
-/// The room's side of a queue.
-struct Mailbox {
-    frames: mpsc::Sender<Arc<str>>,
-    queued: Arc<AtomicUsize>,
-    check: Arc<Notify>,
-    close: oneshot::Sender<Close>,
-}
+/// The room's side of a connection.
+struct Door(Arc<Shared>);
 
-impl Mailbox {
-    /// False when the queue is full or its reader is gone.
-    fn post(&self, text: Arc<str>) -> bool {
-        let length = text.len();
-        if self.queued.fetch_add(length, Ordering::Relaxed) + length > QUEUED_BYTES {
-            return false;
-        }
-        self.frames.try_send(text).is_ok()
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.0.tell(|state| {
+            state.close.get_or_insert(GONE);
+        });
     }
-}
-
-fn queue() -> (Mailbox, Outbox) {
-    let (sender, receiver) = mpsc::channel(QUEUED_FRAMES);
-    let (close, closed) = oneshot::channel();
-    let queued = Arc::new(AtomicUsize::new(0));
-    let check = Arc::new(Notify::new());
-    let mailbox = Mailbox {
-        frames: sender,
-        queued: queued.clone(),
-        check: check.clone(),
-        close,
-    };
-    let outbox = Outbox {
-        frames: receiver,
-        queued,
-        check,
-        close: closed,
-    };
-    (mailbox, outbox)
 }
 
 type Joined = Result<(ConnectionId, Outbox), RoomFull>;
 
 enum Event {
-    Join(oneshot::Sender<Joined>),
+    Join(Source, oneshot::Sender<Joined>),
     Frame(ConnectionId, Utf8Bytes),
     Leave(ConnectionId),
 }
@@ -122,9 +124,9 @@ pub(super) struct Hub(mpsc::Sender<Event>);
 
 impl Hub {
     /// Joins the room; the outer `None` means that the server stops.
-    pub(super) async fn join(&self) -> Option<Joined> {
+    pub(super) async fn join(&self, source: Source) -> Option<Joined> {
         let (reply, joined) = oneshot::channel();
-        self.0.send(Event::Join(reply)).await.ok()?;
+        self.0.send(Event::Join(source, reply)).await.ok()?;
         joined.await.ok()
     }
 
@@ -140,70 +142,123 @@ impl Hub {
 
 /// A room, and the future that runs it until every [`Hub`] is dropped.
 pub(super) fn new(limits: Limits) -> (Hub, impl Future<Output = ()> + Send) {
-    let (sender, mut events) = mpsc::channel(EVENTS);
+    let (sender, events) = mpsc::channel(EVENTS);
     let first_id = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(1, |since| u64::try_from(since.as_millis()).unwrap_or(1));
-    let mut room = Room::new(first_id, limits);
-    let mut mailboxes = HashMap::new();
-    let task = async move {
-        while let Some(event) = events.recv().await {
-            match event {
-                Event::Join(reply) => {
-                    let joined = room.join(Instant::now()).map(|conn| {
-                        let (mailbox, outbox) = queue();
-                        mailboxes.insert(conn, mailbox);
-                        (conn, outbox)
-                    });
-                    if let Err(Ok((conn, _))) = reply.send(joined) {
-                        room.leave(conn);
-                    }
-                }
-                Event::Frame(conn, text) => room.receive(conn, &text, Instant::now()),
-                Event::Leave(conn) => {
-                    mailboxes.remove(&conn);
-                    room.leave(conn);
-                }
-            }
-            deliver(&mut room, &mut mailboxes);
-        }
+    let room = Exchange {
+        room: Room::new(first_id, limits, secret()),
+        doors: HashMap::new(),
     };
-    (Hub(sender), task)
+    (Hub(sender), room.run(events))
 }
 
-fn deliver(room: &mut Room, mailboxes: &mut HashMap<ConnectionId, Mailbox>) {
-    while let Some(output) = room.next_output() {
-        match output {
-            Output::Send { to, text } => {
-                let Some(mailbox) = mailboxes.get(&to) else {
-                    continue;
-                };
-                if !mailbox.post(text) {
-                    debug!(conn = %to, "does not read what it is sent, closing it");
-                    let close = Close {
-                        code: CLOSE_AGAIN_LATER,
-                        reason: "too slow to read",
-                    };
-                    shut(mailboxes.remove(&to), close);
-                    // Tells the others; their frames come out of this loop.
-                    room.leave(to);
-                }
+/// What keys of connections are made from.
+fn secret() -> [u8; 32] {
+    let mut secret = [0; 32];
+    let provider = rustls::crypto::ring::default_provider();
+    provider
+        .secure_random
+        .fill(&mut secret)
+        .expect("the system has random numbers");
+    secret
+}
+
+/// The room and the ways out of it.
+struct Exchange {
+    room: Room,
+    doors: HashMap<ConnectionId, Door>,
+}
+
+impl Exchange {
+    async fn run(mut self, mut events: mpsc::Receiver<Event>) {
+        loop {
+            let due = self.room.poll_timeout(Instant::now());
+            let event = tokio::select! {
+                event = events.recv() => match event {
+                    Some(event) => Some(event),
+                    None => return,
+                },
+                () = async { sleep_until(due.unwrap_or_else(Instant::now).into()).await },
+                    if due.is_some() => None,
+            };
+            let now = Instant::now();
+            match event {
+                None => self.room.timeout(now),
+                Some(Event::Join(source, reply)) => self.join(source, reply, now),
+                Some(Event::Frame(conn, text)) => self.room.receive(conn, &text, now),
+                Some(Event::Leave(conn)) => self.leave(conn, now),
             }
-            Output::Check { conn } => {
-                if let Some(mailbox) = mailboxes.get(&conn) {
-                    mailbox.check.notify_one();
+            self.deliver(now);
+        }
+    }
+
+    fn join(&mut self, source: Source, reply: oneshot::Sender<Joined>, now: Instant) {
+        let joined = self.room.join(source, now).map(|conn| {
+            let shared = Arc::new(Shared::default());
+            self.doors.insert(conn, Door(shared.clone()));
+            (conn, Outbox(shared))
+        });
+        // Nobody waits for it any more.
+        if let Err(Ok((conn, _))) = reply.send(joined) {
+            self.leave(conn, now);
+        }
+    }
+
+    fn leave(&mut self, conn: ConnectionId, now: Instant) {
+        self.doors.remove(&conn);
+        self.room.leave(conn, now);
+    }
+
+    fn deliver(&mut self, now: Instant) {
+        while let Some(output) = self.room.next_output() {
+            match output {
+                Output::Send { to, text } => {
+                    self.tell(to, |state| state.mailbox.post_own(text));
                 }
-            }
-            Output::Close { conn, code, reason } => {
-                shut(mailboxes.remove(&conn), Close { code, reason });
+                Output::List { to, text } => {
+                    self.tell(to, |state| state.mailbox.post_list(text));
+                }
+                Output::Relay { from, to, text } => {
+                    let posted = self.tell(to, |state| state.mailbox.post(from, text));
+                    if posted == Some(false) {
+                        self.room.undelivered(from, now);
+                    }
+                }
+                Output::Check { conn } => {
+                    self.tell(conn, |state| state.check = true);
+                }
+                Output::Close { conn, code, reason } => {
+                    if let Some(door) = self.doors.remove(&conn) {
+                        door.0.state().close = Some(Close { code, reason });
+                    }
+                }
             }
         }
     }
+
+    fn tell<T>(&self, conn: ConnectionId, change: impl FnOnce(&mut State) -> T) -> Option<T> {
+        self.doors.get(&conn).map(|door| door.0.tell(change))
+    }
 }
 
-fn shut(mailbox: Option<Mailbox>, close: Close) {
-    if let Some(mailbox) = mailbox {
-        // Fails when the connection ended at the same time.
-        let _ = mailbox.close.send(close);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_join_that_nobody_waits_for_leaves_nothing() {
+        let mut exchange = Exchange {
+            room: Room::new(1, Limits::default(), [7; 32]),
+            doors: HashMap::new(),
+        };
+        let now = Instant::now();
+        let source = Source::of([192, 0, 2, 1].into());
+        let (reply, joined) = oneshot::channel();
+        drop(joined);
+        exchange.join(source, reply, now);
+        exchange.deliver(now);
+        assert!(exchange.doors.is_empty());
+        assert_eq!(exchange.room.len(), 0);
     }
 }

@@ -1,7 +1,12 @@
 //! The sockets: accepts them, with or without TLS, within limits of number and
 //! time, and hands their requests to [`super::http`].
+//!
+//! A newcomer never waits: when there are too many sockets that are no chat
+//! connection, the oldest of the address that has most is closed for it.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -10,30 +15,47 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use super::http::App;
+use super::http::{App, Peer};
 use super::hub;
+use super::proxy::{self, Network};
 use super::tls::Certificates;
 use super::{Options, Renewal};
+use crate::room::{Source, Ticket, Waiting};
 
-/// Sockets beyond the chat's connections: page loads and handshakes.
-const SPARE_SOCKETS: usize = 128;
+/// Sockets that are no chat connection: page loads and handshakes, in all and of
+/// one address. A browser opens six.
+const WAITING: usize = 128;
+const WAITING_OF_ONE: usize = 32;
 /// A socket may ask for pages this long; browsers just open another.
 const HTTP_LIFETIME: Duration = Duration::from_secs(60);
 /// How long connections have to end at shutdown.
 const DRAIN: Duration = Duration::from_secs(2);
 /// Pause after a failed accept: there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// Bytes that the system holds for a peer that reads slowly. What shows that it
+/// lives waits behind these.
+const SEND_BUFFER: u32 = 64 * 1024;
+/// Connections that the system holds until they are accepted.
+const BACKLOG: u32 = 1024;
 
-/// A socket's place among those allowed; lives as long as the socket, its
-/// WebSocket time included.
-pub(super) type Place = Arc<OwnedSemaphorePermit>;
+/// Opens the port.
+pub(super) fn bind(addr: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match addr {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    // Those that are accepted have it from here.
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
+}
 
 pub(super) async fn run(
     listener: TcpListener,
@@ -44,7 +66,6 @@ pub(super) async fn run(
     let tasks = TaskTracker::new();
     let (hub, room) = hub::new(options.limits);
     let room = tokio::spawn(room);
-    let places = Arc::new(Semaphore::new(options.limits.connections + SPARE_SOCKETS));
     let tls = tls.map(|(certificates, renewal)| {
         let certificates = Arc::new(certificates);
         tasks.spawn(renew(
@@ -55,6 +76,7 @@ pub(super) async fn run(
         ));
         certificates
     });
+    let lobby = Lobby::new(options.trusted_proxies.clone());
     let shared = Arc::new(Shared {
         app: App::new(&options, hub, tasks.clone(), shutdown.clone()),
         tls,
@@ -64,11 +86,13 @@ pub(super) async fn run(
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, place)) => {
-                tasks.spawn(serve(stream, place, shared.clone()));
+            Ok((stream, peer)) => {
+                debug!(%peer, "accepted");
+                let seat = lobby.enter(peer);
+                tasks.spawn(serve(stream, peer, seat, shared.clone()));
             }
             Err(error) => {
                 warn!(%error, "cannot accept a connection, trying again");
@@ -83,6 +107,69 @@ pub(super) async fn run(
         debug!(left = tasks.len(), "connections did not end in time");
     }
     room.abort();
+}
+
+/// The sockets that are no chat connection.
+#[derive(Clone)]
+struct Lobby {
+    state: Arc<Mutex<LobbyState>>,
+    trusted_proxies: Arc<[Network]>,
+}
+
+struct LobbyState {
+    waiting: Waiting,
+    gives_way: HashMap<Ticket, CancellationToken>,
+}
+
+impl Lobby {
+    fn new(trusted_proxies: Vec<Network>) -> Self {
+        let state = LobbyState {
+            waiting: Waiting::new(WAITING, WAITING_OF_ONE),
+            gives_way: HashMap::new(),
+        };
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            trusted_proxies: trusted_proxies.into(),
+        }
+    }
+
+    fn enter(&self, peer: SocketAddr) -> Seat {
+        let gives_way = CancellationToken::new();
+        let is_shared = peer.ip().to_canonical().is_loopback()
+            || proxy::is_trusted(peer, &self.trusted_proxies);
+        let mut state = self.state();
+        let (ticket, gone) = state.waiting.enter(Source::of(peer.ip()), is_shared);
+        if let Some(gone) = gone.and_then(|gone| state.gives_way.remove(&gone)) {
+            gone.cancel();
+        }
+        state.gives_way.insert(ticket, gives_way.clone());
+        drop(state);
+        Seat {
+            ticket,
+            gives_way,
+            lobby: self.clone(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, LobbyState> {
+        // Nothing in it is left half changed by a panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A socket's place in the lobby, until it ends or is a chat connection.
+struct Seat {
+    ticket: Ticket,
+    gives_way: CancellationToken,
+    lobby: Lobby,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut state = self.lobby.state();
+        state.waiting.leave(self.ticket);
+        state.gives_way.remove(&self.ticket);
+    }
 }
 
 /// Looks after the certificate's files.
@@ -109,28 +196,24 @@ struct Shared {
     shutdown: CancellationToken,
 }
 
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, Place)> {
-    let place = places.clone().acquire_owned().await;
-    let place = place.expect("nobody closes this semaphore");
-    let (stream, peer) = listener.accept().await?;
-    debug!(%peer, "accepted");
-    Ok((stream, Arc::new(place)))
-}
-
-async fn serve(stream: TcpStream, place: Place, shared: Arc<Shared>) {
+async fn serve(stream: TcpStream, peer: SocketAddr, seat: Seat, shared: Arc<Shared>) {
     // Signaling frames are small and wanted at once.
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "no TCP_NODELAY");
     }
+    tokio::select! {
+        () = secured(stream, peer, &shared) => {}
+        () = seat.gives_way.cancelled() => debug!(%peer, "gives way to a newcomer"),
+    }
+}
+
+async fn secured(stream: TcpStream, peer: SocketAddr, shared: &Shared) {
     match &shared.tls {
-        None => requests(stream, place, &shared).await,
+        None => requests(stream, peer, shared).await,
         Some(certificates) => {
             let handshake = certificates.acceptor().accept(stream);
             match timeout(shared.header_timeout, handshake).await {
-                Ok(Ok(stream)) => requests(stream, place, &shared).await,
+                Ok(Ok(stream)) => requests(stream, peer, shared).await,
                 Ok(Err(error)) => debug!(%error, "TLS handshake failed"),
                 Err(_) => debug!("TLS handshake took too long"),
             }
@@ -138,14 +221,14 @@ async fn serve(stream: TcpStream, place: Place, shared: Arc<Shared>) {
     }
 }
 
-async fn requests<S>(stream: S, place: Place, shared: &Shared)
+async fn requests<S>(stream: S, peer: SocketAddr, shared: &Shared)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = service_fn(|mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(place.clone());
+        request.extensions_mut().insert(Peer(peer));
         let request: Request = request.map(Body::new);
-        async { Ok::<_, std::convert::Infallible>(shared.app.answer(request).await) }
+        async { Ok::<_, std::convert::Infallible>(shared.app.answer(request)) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

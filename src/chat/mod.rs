@@ -3,9 +3,10 @@
 //!
 //! Shells only; every decision about names, routing and rates is the room's.
 //! One task owns the room (`hub`); each connection is a task with a bounded
-//! queue (`connection`), so that a slow or hostile peer costs itself alone.
-//! `http` answers requests, to those who may ask (`origin`), and `listener` owns
-//! the sockets, with or without TLS (`tls`).
+//! mailbox (`connection`), so that a slow or hostile peer costs itself alone, and
+//! is charged for every frame (`meter`). `http` answers requests, to those who
+//! may ask (`origin`), whoever they come by (`proxy`), and `listener` owns the
+//! sockets, with or without TLS (`tls`).
 //!
 //! ```no_run
 //! # use camera_agent::chat;
@@ -26,9 +27,12 @@ mod headers;
 mod http;
 mod hub;
 mod listener;
+mod meter;
 mod origin;
 mod page;
+mod proxy;
 mod tls;
+mod websocket;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -43,6 +47,7 @@ use tokio_util::sync::CancellationToken;
 use crate::room::Limits;
 pub use headers::frame_ancestor;
 pub use origin::told as allowed_origin;
+pub use proxy::Network;
 use tls::Certificates;
 
 /// Gives the body of `/ice-servers.json`: an array of `RTCIceServer` objects.
@@ -69,6 +74,9 @@ pub struct Options {
     /// Who may show the page inside another one, as [`frame_ancestor`] gives
     /// them; nobody without.
     pub frame_ancestors: Vec<String>,
+    /// Proxies that are believed for whom they ask (`X-Forwarded-For`); limits
+    /// are then of that address.
+    pub trusted_proxies: Vec<Network>,
     /// How often the certificate's files are looked at for a change.
     pub certificate_check: Duration,
     /// How often each peer is pinged.
@@ -91,6 +99,7 @@ impl Options {
             ice_servers: Arc::new(|| serde_json::json!([])),
             allowed_origins: Vec::new(),
             frame_ancestors: Vec::new(),
+            trusted_proxies: Vec::new(),
             certificate_check: Duration::from_secs(5),
             ping_every: Duration::from_secs(20),
             silence: Duration::from_secs(10),
@@ -107,6 +116,7 @@ impl fmt::Debug for Options {
             .field("tls", &self.tls)
             .field("allowed_origins", &self.allowed_origins)
             .field("frame_ancestors", &self.frame_ancestors)
+            .field("trusted_proxies", &self.trusted_proxies)
             .field("certificate_check", &self.certificate_check)
             .field("ping_every", &self.ping_every)
             .field("silence", &self.silence)
@@ -205,7 +215,7 @@ impl Server {
             std::io::ErrorKind::AddrInUse => Error::PortInUse(addr),
             _ => Error::Listen { addr, source },
         };
-        let listener = TcpListener::bind(addr).await.map_err(listen)?;
+        let listener = listener::bind(addr).map_err(listen)?;
         let local_addr = listener.local_addr().map_err(listen)?;
         Ok(Self {
             listener,

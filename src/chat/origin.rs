@@ -31,10 +31,9 @@ struct Origin {
 impl Origins {
     /// This machine's own names, and what was told.
     pub(super) fn new(allowed: &[String]) -> Self {
-        let hostname = hostname::get()
-            .ok()
-            .and_then(|name| name.into_string().ok());
-        Self::of(hostname.as_deref().unwrap_or(""), allowed)
+        let known = rustix::system::uname();
+        let hostname = known.nodename().to_str();
+        Self::of(hostname.unwrap_or(""), allowed)
     }
 
     pub(super) fn of(hostname: &str, allowed: &[String]) -> Self {

@@ -36,15 +36,20 @@ impl Limiter {
         }
     }
 
-    /// Takes `cost` tokens, or says what to do about their lack.
-    pub(super) fn spend(&mut self, cost: u32, now: Instant) -> Result<(), Verdict> {
+    /// Whether `cost` can be paid.
+    pub(super) fn has(&mut self, cost: u32, now: Instant) -> bool {
         let earned = now.saturating_duration_since(self.filled_at).as_secs_f64() * self.per_second;
         self.filled_at = self.filled_at.max(now);
         self.tokens = (self.tokens + earned).min(self.burst);
         if self.tokens >= self.burst {
             self.refused = 0;
         }
-        if self.tokens >= cost.into() {
+        self.tokens >= cost.into()
+    }
+
+    /// Takes `cost` tokens, or says what to do about their lack.
+    pub(super) fn spend(&mut self, cost: u32, now: Instant) -> Result<(), Verdict> {
+        if self.has(cost, now) {
             self.tokens -= f64::from(cost);
             return Ok(());
         }
@@ -55,8 +60,12 @@ impl Limiter {
             Verdict::Drop
         })
     }
-}
 
+    /// Gives back what somebody else has paid.
+    pub(super) fn refund(&mut self, cost: u32) {
+        self.tokens = (self.tokens + f64::from(cost)).min(self.burst);
+    }
+}
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

@@ -3,41 +3,75 @@
 //! A drop-in for the original *webrtc-from-chat* server's logic: the same
 //! messages, relaying and renaming. Unlike the original it survives anything a
 //! client sends, and it vouches for the sender: every relayed frame carries
-//! the `name` the room knows its sender by, whatever the sender wrote.
+//! the `name` the room knows its sender by, whatever the sender wrote, and to
+//! those who want it (devices do) the number of the connection it came from, as
+//! `conn`.
+//!
+//! # What it promises
+//!
+//! * Whoever makes others read pays for it: what goes out because of a connection
+//!   is bounded by what came in from it and by its rate. An answer is paid by who
+//!   called. Nobody is closed for what others do.
+//! * Places are fair by [`Source`]: one address with many connections keeps no
+//!   other out.
+//! * A name is one that people can tell from the others, and the name of a device
+//!   stays a device's.
 //!
 //! Pure: frames and times in, [`Output`]s out. No IO, no clock, no runtime;
-//! [`crate::chat`] is the shell around it.
+//! [`crate::chat`] is the shell around it. Come back with [`Room::timeout`] at
+//! [`Room::poll_timeout`].
 //!
 //! ```
-//! # use camera_agent::room::{Limits, Output, Room};
+//! # use camera_agent::room::{Limits, Output, Room, Source};
 //! # let now = std::time::Instant::now();
-//! let mut room = Room::new(1, Limits::default());
-//! let alice = room.join(now)?;
+//! # let source = Source::of([192, 0, 2, 1].into());
+//! let mut room = Room::new(1, Limits::default(), [7; 32]);
+//! let alice = room.join(source, now)?;
 //! room.receive(alice, r#"{"type":"username","name":"alice","id":1}"#, now);
 //! while let Some(output) = room.next_output() {
-//!     if let Output::Send { to, text } = output {
-//!         assert_eq!(to, alice); // the id, the user list as it was, the new one
+//!     if let Output::Send { to, text } | Output::List { to, text } = output {
+//!         assert_eq!(to, alice); // the id, and the user list
 //!         # let _ = text;
 //!     }
 //! }
 //! # Ok::<(), camera_agent::room::RoomFull>(())
 //! ```
 
+mod admission;
+mod claim;
 mod limiter;
+mod limits;
+mod list;
+mod mailbox;
 mod names;
+mod relay;
+mod reserved;
+mod source;
 mod tags;
+mod waiting;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde_json::{Map, Value, json};
+use hmac::{Hmac, Mac};
+use serde_json::{Value, json};
+use sha1::Sha1;
 use tracing::{debug, info};
 
-use crate::wire::{MAX_FRAME_BYTES, UserName};
+use crate::bucket::Bucket;
+use crate::wire::MAX_FRAME_BYTES;
+pub use admission::CLOSE_TRY_AGAIN;
 use limiter::{Limiter, Verdict};
-use tags::without_tags;
+pub use limits::Limits;
+use list::ListPace;
+pub use mailbox::Mailbox;
+use names::Look;
+pub use names::Name;
+use reserved::Reserved;
+pub use source::Source;
+pub use waiting::{Ticket, Waiting};
 
 /// Close code for a peer that breaks the rules (RFC 6455 §7.4.1).
 pub const CLOSE_POLICY: u16 = 1008;
@@ -45,41 +79,6 @@ pub const CLOSE_POLICY: u16 = 1008;
 /// Price of a frame that is sent on to everyone, or that is junk, beyond the
 /// price of its bytes.
 const COSTLY: u32 = 4;
-
-/// Longest frame that goes to everyone: a chat line or a hang-up. Larger ones,
-/// times all clients, would fill the queues of those who read slowly.
-const MAX_BROADCAST_BYTES: usize = 8 * 1024;
-
-/// Frames of this type come from the server alone; one that a client sends is
-/// not relayed, or it could rename or blind another client.
-const SERVER_ONLY: [&str; 3] = ["id", "rejectusername", "userlist"];
-
-/// How much the room takes before it drops something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Connections at once.
-    pub connections: usize,
-    /// Frames a connection may send at once. A small frame costs one, a big or
-    /// a costly one more. A call is some twenty frames of trickle ICE, and a
-    /// camera may answer many callers in the same second.
-    pub burst: u32,
-    /// Frames a second a connection earns back.
-    pub per_second: u32,
-    /// Frames dropped for going over the rate, without a calm pause between,
-    /// after which the connection is closed.
-    pub abuse: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 256,
-            burst: 400,
-            per_second: 60,
-            abuse: 200,
-        }
-    }
-}
 
 /// One connection, by the number that the protocol calls `id`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -106,8 +105,24 @@ pub struct RoomFull(pub usize);
 /// What the shell is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// Send one text frame.
+    /// Send one text frame of the room itself.
     Send {
+        /// To whom.
+        to: ConnectionId,
+        /// The frame.
+        text: Arc<str>,
+    },
+    /// Send the user list; one that still waits to be sent is void.
+    List {
+        /// To whom.
+        to: ConnectionId,
+        /// The frame; one text is shared by all who get it.
+        text: Arc<str>,
+    },
+    /// Send a frame of another connection.
+    Relay {
+        /// Whose.
+        from: ConnectionId,
         /// To whom.
         to: ConnectionId,
         /// The frame; one text is shared by all who get it.
@@ -131,10 +146,30 @@ pub enum Output {
 }
 
 #[derive(Debug)]
+struct Named {
+    name: Name,
+    look: Look,
+}
+
+#[derive(Debug)]
 struct Client {
-    name: Option<UserName>,
+    named: Option<Named>,
+    /// It said once that it is a device; that cannot be taken back.
     device: bool,
+    /// It wants to know from which connection a frame came.
+    stamped: bool,
+    source: Source,
+    joined_at: Instant,
+    /// When it last said something that was taken, or somebody wrote to it.
+    active_at: Instant,
     limiter: Limiter,
+    renames: Bucket,
+    /// Calls to each other connection.
+    offers: HashMap<ConnectionId, Bucket>,
+    /// What those who called it have paid for its answers.
+    replies: HashMap<ConnectionId, u32>,
+    /// It was sent the user list as it stands.
+    listed: bool,
     /// Frames ignored so far: the first is logged, the sum at the end.
     ignored: u64,
 }
@@ -144,20 +179,29 @@ struct Client {
 #[derive(Debug)]
 pub struct Room {
     limits: Limits,
+    secret: [u8; 32],
     next_id: u64,
     clients: BTreeMap<ConnectionId, Client>,
+    reserved: Reserved,
+    list: ListPace,
+    lines: Option<Bucket>,
     outputs: VecDeque<Output>,
 }
 
 impl Room {
     /// An empty room. `first_id` numbers the first connection, the following
     /// ones count up; the original server starts at the wall clock in ms since
-    /// 1970, so that ids do not repeat over restarts.
-    pub fn new(first_id: u64, limits: Limits) -> Self {
+    /// 1970, so that ids do not repeat over restarts. `secret` is random: the
+    /// keys come from it, by which a client that comes back is known.
+    pub fn new(first_id: u64, limits: Limits, secret: [u8; 32]) -> Self {
         Self {
             limits,
+            secret,
             next_id: first_id,
             clients: BTreeMap::new(),
+            reserved: Reserved::default(),
+            list: ListPace::default(),
+            lines: None,
             outputs: VecDeque::new(),
         }
     }
@@ -165,26 +209,32 @@ impl Room {
     /// A connection opened: it gets its `id` and the user list as it stands.
     ///
     /// # Errors
-    /// [`RoomFull`] at the limit of connections; nothing changed then.
-    pub fn join(&mut self, now: Instant) -> Result<ConnectionId, RoomFull> {
-        if self.clients.len() >= self.limits.connections {
-            return Err(RoomFull(self.clients.len()));
-        }
+    /// [`RoomFull`] where no place is left and nobody gives way.
+    pub fn join(&mut self, source: Source, now: Instant) -> Result<ConnectionId, RoomFull> {
+        self.make_place(source, now)?;
         let conn = ConnectionId(self.next_id);
         self.next_id += 1;
         self.clients.insert(
             conn,
             Client {
-                name: None,
+                named: None,
                 device: false,
+                stamped: false,
+                source,
+                joined_at: now,
+                active_at: now,
                 limiter: Limiter::new(&self.limits, now),
+                renames: Bucket::full(limits::RENAMES, now),
+                offers: HashMap::new(),
+                replies: HashMap::new(),
+                listed: false,
                 ignored: 0,
             },
         );
-        self.send(conn, json!({"type": "id", "id": conn.0}));
-        let list = self.user_list();
-        self.send_text(conn, list);
-        debug!(%conn, "connected");
+        let key = self.key(conn);
+        self.send(conn, json!({"type": "id", "id": conn.0, "key": key}));
+        self.list_for(conn, now);
+        debug!(%conn, %source, "connected");
         Ok(conn)
     }
 
@@ -194,38 +244,73 @@ impl Room {
         let Some(client) = self.clients.get_mut(&conn) else {
             return;
         };
-        if let Err(verdict) = client.limiter.spend(frame_cost(text), now) {
-            return self.over_the_rate(conn, verdict);
+        let cost = frame_cost(text.len());
+        // One that has nothing left may still answer whoever has paid for it.
+        let paid = client.limiter.has(cost, now) || client.replies.is_empty();
+        if paid && let Err(verdict) = client.limiter.spend(cost, now) {
+            return self.over_the_rate(conn, verdict, now);
         }
-        if let Err(verdict) = self.take(conn, text, now) {
-            match verdict {
-                Refused::Rate(verdict) => self.over_the_rate(conn, verdict),
-                Refused::Ignored(why) => {
-                    if let Some(client) = self.clients.get_mut(&conn) {
-                        client.ignore(conn, why);
-                        // Junk is dear, so that a stream of it ends in a close.
-                        if let Err(verdict) = client.limiter.spend(COSTLY, now) {
-                            self.over_the_rate(conn, verdict);
-                        }
-                    }
+        match self.take(conn, text, Fare { cost, paid }, now) {
+            Ok(()) => {
+                if let Some(client) = self.clients.get_mut(&conn) {
+                    client.active_at = now;
                 }
             }
+            Err(Refused::Rate(verdict)) => self.over_the_rate(conn, verdict, now),
+            Err(Refused::Ignored(why)) => self.charge(conn, COSTLY, why, now),
         }
     }
 
+    /// A frame of `conn` found no place where it was to go: its reader has too
+    /// many of this sender already.
+    pub fn undelivered(&mut self, conn: ConnectionId, now: Instant) {
+        self.charge(conn, COSTLY, "more than its reader takes", now);
+    }
+
     /// A connection ended. An unknown `conn` is ignored.
-    pub fn leave(&mut self, conn: ConnectionId) {
+    pub fn leave(&mut self, conn: ConnectionId, now: Instant) {
         let Some(client) = self.clients.remove(&conn) else {
             return;
         };
-        let ignored = client.ignored;
-        match client.name {
-            Some(name) => {
-                info!(%conn, %name, ignored, "left the chat");
-                self.list_to_all();
-            }
-            None => debug!(%conn, ignored, "disconnected without a name"),
+        for other in self.clients.values_mut() {
+            other.offers.remove(&conn);
+            other.replies.remove(&conn);
         }
+        let ignored = client.ignored;
+        let Some(Named { name, .. }) = client.named else {
+            debug!(%conn, ignored, "disconnected without a name");
+            return;
+        };
+        if self.is_worth_a_line(now) {
+            info!(%conn, %name, ignored, "left the chat");
+        }
+        if client.device {
+            let grace = self.limits.device_grace;
+            let who = (&name, conn, client.source);
+            self.reserved.keep(who, client.joined_at, now, grace);
+        }
+        self.list_changed(now);
+    }
+
+    /// When to come back with [`Room::timeout`], if nothing happens before.
+    pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
+        let nameless = self.clients.values().find(|c| c.named.is_none());
+        let nameless = nameless.map(|c| c.joined_at + self.limits.nameless);
+        [nameless, self.list.due_at(now)]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Time has passed.
+    pub fn timeout(&mut self, now: Instant) {
+        let late = |c: &Client| c.named.is_none() && now >= c.joined_at + self.limits.nameless;
+        let late: Vec<_> = self.clients.iter().filter(|(_, c)| late(c)).collect();
+        let late: Vec<_> = late.into_iter().map(|(conn, _)| *conn).collect();
+        for conn in late {
+            self.close(conn, CLOSE_POLICY, "no username in time", now);
+        }
+        self.send_lists(now);
     }
 
     /// The next thing to do, until `None`.
@@ -234,13 +319,51 @@ impl Room {
     }
 
     /// The names in force, in the order in which their owners connected.
-    pub fn names(&self) -> impl Iterator<Item = (ConnectionId, &UserName)> {
+    pub fn names(&self) -> impl Iterator<Item = (ConnectionId, &Name)> {
         self.clients
             .iter()
-            .filter_map(|(conn, client)| Some((*conn, client.name.as_ref()?)))
+            .filter_map(|(conn, client)| Some((*conn, &client.named.as_ref()?.name)))
     }
 
-    fn take(&mut self, conn: ConnectionId, text: &str, now: Instant) -> Result<(), Refused> {
+    /// How many connections there are, with and without names.
+    pub fn len(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// Whether nobody is here.
+    pub fn is_empty(&self) -> bool {
+        self.clients.is_empty()
+    }
+
+    /// Ends what a connection does not stop doing, or counts it.
+    fn over_the_rate(&mut self, conn: ConnectionId, verdict: Verdict, now: Instant) {
+        let Some(client) = self.clients.get_mut(&conn) else {
+            return;
+        };
+        client.ignore(conn, "over the rate limit");
+        if verdict == Verdict::Close {
+            self.close(conn, CLOSE_POLICY, "too many messages", now);
+        }
+    }
+
+    /// Junk is dear, so that a stream of it ends in a close.
+    fn charge(&mut self, conn: ConnectionId, cost: u32, why: &str, now: Instant) {
+        let Some(client) = self.clients.get_mut(&conn) else {
+            return;
+        };
+        client.ignore(conn, why);
+        if let Err(verdict) = client.limiter.spend(cost, now) {
+            self.over_the_rate(conn, verdict, now);
+        }
+    }
+
+    fn take(
+        &mut self,
+        conn: ConnectionId,
+        text: &str,
+        fare: Fare,
+        now: Instant,
+    ) -> Result<(), Refused> {
         if text.len() > MAX_FRAME_BYTES {
             return Err(Refused::Ignored("frame over the size limit"));
         }
@@ -248,169 +371,58 @@ impl Room {
             return Err(Refused::Ignored("not a JSON object"));
         };
         match frame.get("type").and_then(Value::as_str) {
-            Some("username") => self.claim_name(conn, &frame, now),
-            Some(kind) if SERVER_ONLY.contains(&kind) => {
+            Some("username") => {
+                self.pay(conn, fare, now)?;
+                self.claim_name(conn, &frame, now)
+            }
+            Some(kind) if relay::SERVER_ONLY.contains(&kind) => {
                 Err(Refused::Ignored("a message type of the server's own"))
             }
-            Some(kind) => {
-                let is_chat = kind == "message";
-                self.relay(conn, frame, is_chat, now)
-            }
+            Some(_) => self.relay(conn, frame, fare, now),
             None => Err(Refused::Ignored("no \"type\"")),
         }
     }
 
-    fn claim_name(
-        &mut self,
-        conn: ConnectionId,
-        frame: &Map<String, Value>,
-        now: Instant,
-    ) -> Result<(), Refused> {
-        if frame.get("id").and_then(Value::as_u64) != Some(conn.0) {
-            return Err(Refused::Ignored("\"username\" with an id not its own"));
-        }
-        let wanted = frame.get("name").and_then(Value::as_str).unwrap_or("");
-        let device = frame.get("device") == Some(&Value::Bool(true));
-        let client = self.clients.get_mut(&conn).expect("receive() looked it up");
-        client.limiter.spend(COSTLY, now).map_err(Refused::Rate)?;
-        let before = (client.name.clone(), client.device);
-
-        let holder = |name: &UserName| {
-            let mut others = self.names().filter(|(c, _)| *c != conn);
-            others.find_map(|(c, n)| (n == name).then_some(c))
-        };
-        let taken = |name: &UserName| holder(name).is_some();
-        let in_the_way = UserName::parse(wanted).ok().and_then(|name| holder(&name));
-        let name = match UserName::parse(wanted) {
-            Ok(name) if !taken(&name) => name,
-            Ok(name) => names::numbered(&name, taken),
-            Err(_) => match &before.0 {
-                Some(name) => name.clone(),
-                None => names::numbered(&names::guest(), taken),
-            },
-        };
-        if let Some(conn) = in_the_way {
-            self.outputs.push_back(Output::Check { conn });
-        }
-        if name.as_str() != wanted {
-            self.send(
-                conn,
-                json!({"type": "rejectusername", "id": conn.0, "name": name}),
-            );
-        }
-        let after = (Some(name), device);
-        if after == before {
-            let list = self.user_list();
-            self.send_text(conn, list);
-            return Ok(());
-        }
-        if let Some(name) = &after.0 {
-            match &before.0 {
-                None => info!(%conn, %name, device, "joined the chat"),
-                Some(old) if old != name => info!(%conn, %old, %name, "changed the name"),
-                Some(_) => debug!(%conn, %name, device, "changed its kind"),
+    /// Pays for a frame that was read on credit.
+    fn pay(&mut self, conn: ConnectionId, fare: Fare, now: Instant) -> Result<(), Refused> {
+        match self.clients.get_mut(&conn) {
+            Some(client) if !fare.paid => {
+                client.limiter.spend(fare.cost, now).map_err(Refused::Rate)
             }
-        }
-        let client = self.clients.get_mut(&conn).expect("receive() looked it up");
-        (client.name, client.device) = after;
-        self.list_to_all();
-        Ok(())
-    }
-
-    fn relay(
-        &mut self,
-        conn: ConnectionId,
-        mut frame: Map<String, Value>,
-        is_chat: bool,
-        now: Instant,
-    ) -> Result<(), Refused> {
-        let client = self.clients.get_mut(&conn).expect("receive() looked it up");
-        let Some(name) = client.name.clone() else {
-            return Err(Refused::Ignored("a message before a username"));
-        };
-        if is_chat {
-            let id = frame.get("id");
-            if id.is_some() && id.and_then(Value::as_u64) != Some(conn.0) {
-                return Err(Refused::Ignored("\"message\" with an id not its own"));
-            }
-            match frame.get_mut("text") {
-                Some(Value::String(text)) => *text = without_tags(text),
-                _ => return Err(Refused::Ignored("\"message\" without text")),
-            }
-        }
-        frame.insert("name".into(), name.as_str().into());
-        let target = match frame.get("target") {
-            None | Some(Value::Null) => None,
-            Some(Value::String(target)) => Some(target.clone()).filter(|t| !t.is_empty()),
-            Some(_) => return Err(Refused::Ignored("a target that is no name")),
-        };
-        match target {
-            Some(target) => {
-                let owner = self.names().find(|(_, name)| name.as_str() == target);
-                // A target that is not there: dropped in silence, as the
-                // original does. Clients tell from the user list.
-                if let Some((to, _)) = owner {
-                    self.send(to, Value::Object(frame));
-                }
-            }
-            None => {
-                client.limiter.spend(COSTLY, now).map_err(Refused::Rate)?;
-                let text = Value::Object(frame).to_string();
-                if text.len() > MAX_BROADCAST_BYTES {
-                    return Err(Refused::Ignored("too long a message for everyone"));
-                }
-                self.send_to_all(text.into());
-            }
-        }
-        Ok(())
-    }
-
-    fn over_the_rate(&mut self, conn: ConnectionId, verdict: Verdict) {
-        let Some(client) = self.clients.get_mut(&conn) else {
-            return;
-        };
-        client.ignore(conn, "over the rate limit");
-        if verdict == Verdict::Close {
-            self.outputs.push_back(Output::Close {
-                conn,
-                code: CLOSE_POLICY,
-                reason: "too many messages",
-            });
-            self.leave(conn);
+            Some(_) | None => Ok(()),
         }
     }
 
-    fn user_list(&self) -> Arc<str> {
-        let names: Vec<_> = self.names().map(|(_, name)| name).collect();
-        let devices: Vec<_> = self
-            .clients
-            .values()
-            .filter(|client| client.device)
-            .filter_map(|client| client.name.as_ref())
-            .collect();
-        json!({"type": "userlist", "users": names, "devices": devices})
-            .to_string()
-            .into()
+    /// By this a client shows that it is the one that had connection `conn`.
+    fn key(&self, conn: ConnectionId) -> String {
+        let made = self.signed(conn).finalize().into_bytes();
+        made.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    fn list_to_all(&mut self) {
-        let list = self.user_list();
-        self.send_to_all(list);
+    fn is_key(&self, conn: ConnectionId, key: &str) -> bool {
+        let byte = |at: usize| u8::from_str_radix(key.get(at..at + 2)?, 16).ok();
+        let bytes: Option<Vec<u8>> = (0..key.len().min(40)).step_by(2).map(byte).collect();
+        // Compares in constant time.
+        bytes.is_some_and(|bytes| self.signed(conn).verify_slice(&bytes).is_ok())
     }
 
-    fn send_to_all(&mut self, text: Arc<str>) {
-        self.outputs
-            .extend(self.clients.keys().map(|to| Output::Send {
-                to: *to,
-                text: text.clone(),
-            }));
+    fn signed(&self, conn: ConnectionId) -> Hmac<Sha1> {
+        let mut mac =
+            Hmac::<Sha1>::new_from_slice(&self.secret).expect("HMAC takes a key of any length");
+        mac.update(&conn.0.to_be_bytes());
+        mac
+    }
+
+    /// Who comes and goes may have a line in the log, but not fill it.
+    fn is_worth_a_line(&mut self, now: Instant) -> bool {
+        let lines = self
+            .lines
+            .get_or_insert_with(|| Bucket::full(limits::LINES, now));
+        lines.take(1.0, now)
     }
 
     fn send(&mut self, to: ConnectionId, frame: Value) {
-        self.send_text(to, frame.to_string().into());
-    }
-
-    fn send_text(&mut self, to: ConnectionId, text: Arc<str>) {
+        let text = frame.to_string().into();
         self.outputs.push_back(Output::Send { to, text });
     }
 }
@@ -420,11 +432,18 @@ impl Client {
     /// stranger could fill the log.
     fn ignore(&mut self, conn: ConnectionId, why: &str) {
         if self.ignored == 0 {
-            let name = self.name.as_ref().map_or("", UserName::as_str);
+            let name = self.named.as_ref().map_or("", |named| named.name.as_str());
             debug!(%conn, name, why, "ignored a frame; further ones are only counted");
         }
         self.ignored = self.ignored.saturating_add(1);
     }
+}
+
+/// What a frame costs its sender, and whether that is paid.
+#[derive(Debug, Clone, Copy)]
+struct Fare {
+    cost: u32,
+    paid: bool,
 }
 
 /// Why a frame went nowhere.
@@ -434,8 +453,8 @@ enum Refused {
 }
 
 /// A frame's price: one, and one more for every 2 KiB. An SDP costs about five.
-fn frame_cost(text: &str) -> u32 {
-    1 + u32::try_from(text.len() / 2048).unwrap_or(u32::MAX - 1)
+fn frame_cost(bytes: usize) -> u32 {
+    1 + u32::try_from(bytes / 2048).unwrap_or(u32::MAX - 1)
 }
 
 #[cfg(test)]

@@ -1,6 +1,12 @@
+mod hostile;
+
 use std::time::Duration;
 
 use super::*;
+
+fn source(last: u8) -> Source {
+    Source::of([192, 0, 2, last].into())
+}
 
 struct Chat {
     room: Room,
@@ -9,56 +15,124 @@ struct Chat {
 
 impl Chat {
     fn new() -> Self {
+        Self::with(Limits::default())
+    }
+
+    fn with(limits: Limits) -> Self {
         Self {
-            room: Room::new(1_700_000_000_000, Limits::default()),
+            room: Room::new(1_700_000_000_000, limits, [7; 32]),
             now: Instant::now(),
         }
     }
 
+    fn join(&mut self, source: Source) -> ConnectionId {
+        self.room.join(source, self.now).expect("a place")
+    }
+
     /// Joins under `name` and forgets what was sent so far.
     fn user(&mut self, name: &str) -> ConnectionId {
-        let conn = self.room.join(self.now).unwrap();
+        self.user_of(source(1), name)
+    }
+
+    fn user_of(&mut self, source: Source, name: &str) -> ConnectionId {
+        let conn = self.join(source);
         self.claim(conn, name);
         self.sent();
         conn
     }
 
+    fn device_of(&mut self, source: Source, name: &str) -> ConnectionId {
+        let conn = self.join(source);
+        self.claim_with(conn, name, json!({"device": true}));
+        self.sent();
+        conn
+    }
+
     fn claim(&mut self, conn: ConnectionId, name: &str) {
-        self.receive(
-            conn,
-            json!({"type": "username", "name": name, "id": conn.number(), "date": 1}),
-        );
+        self.claim_with(conn, name, json!({}));
+    }
+
+    fn claim_with(&mut self, conn: ConnectionId, name: &str, more: Value) {
+        let mut frame = json!({"type": "username", "name": name, "id": conn.number(), "date": 1});
+        frame
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        self.receive(conn, frame);
     }
 
     fn receive(&mut self, conn: ConnectionId, frame: Value) {
         self.room.receive(conn, &frame.to_string(), self.now);
     }
 
+    fn leave(&mut self, conn: ConnectionId) {
+        self.room.leave(conn, self.now);
+        self.sent();
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.room.timeout(self.now);
+    }
+
     fn outputs(&mut self) -> Vec<Output> {
         std::iter::from_fn(|| self.room.next_output()).collect()
     }
 
+    /// What was sent, and the user list for which it is time a second later.
     fn sent(&mut self) -> Vec<(ConnectionId, Value)> {
+        self.pass(Duration::from_secs(1));
         self.outputs()
             .into_iter()
             .filter_map(|output| match output {
-                Output::Send { to, text } => Some((to, serde_json::from_str(&text).unwrap())),
+                Output::Send { to, text }
+                | Output::List { to, text }
+                | Output::Relay { to, text, .. } => {
+                    Some((to, serde_json::from_str(&text).unwrap()))
+                }
                 Output::Check { .. } => None,
                 Output::Close { .. } => panic!("unexpected {output:?}"),
             })
             .collect()
     }
+
+    fn closed(&mut self) -> Vec<ConnectionId> {
+        let closed = self
+            .outputs()
+            .into_iter()
+            .filter_map(|output| match output {
+                Output::Close { conn, .. } => Some(conn),
+                _ => None,
+            });
+        closed.collect()
+    }
+
+    fn name_of(&self, conn: ConnectionId) -> Option<String> {
+        let mut names = self.room.names();
+        names
+            .find(|(c, _)| *c == conn)
+            .map(|(_, name)| name.to_string())
+    }
+
+    fn key_of(&self, conn: ConnectionId) -> String {
+        self.room.key(conn)
+    }
+}
+
+fn offer(target: &str) -> Value {
+    json!({"type": "video-offer", "target": target, "sdp": {"type": "offer", "sdp": "v=0"}})
 }
 
 #[test]
 fn a_newcomer_gets_its_id_and_the_list_then_everyone_gets_the_new_list() {
     let mut chat = Chat::new();
     let alice = chat.user("alice");
-    let bob = chat.room.join(chat.now).unwrap();
+    let bob = chat.join(source(1));
+    let key = chat.key_of(bob);
     assert_eq!(
         chat.sent(),
         [
-            (bob, json!({"type": "id", "id": bob.number()})),
+            (bob, json!({"type": "id", "id": bob.number(), "key": key})),
             (
                 bob,
                 json!({"type": "userlist", "users": ["alice"], "devices": []})
@@ -71,7 +145,7 @@ fn a_newcomer_gets_its_id_and_the_list_then_everyone_gets_the_new_list() {
     );
     let list = json!({"type": "userlist", "users": ["alice", "bob"], "devices": ["bob"]});
     assert_eq!(chat.sent(), [(alice, list.clone()), (bob, list)]);
-    chat.room.leave(bob);
+    chat.room.leave(bob, chat.now);
     let list = json!({"type": "userlist", "users": ["alice"], "devices": []});
     assert_eq!(chat.sent(), [(alice, list)]);
 }
@@ -80,7 +154,7 @@ fn a_newcomer_gets_its_id_and_the_list_then_everyone_gets_the_new_list() {
 fn a_taken_name_gets_a_number_and_is_told() {
     let mut chat = Chat::new();
     chat.user("cam");
-    let second = chat.room.join(chat.now).unwrap();
+    let second = chat.join(source(1));
     chat.sent();
     chat.claim(second, "cam");
     assert_eq!(
@@ -105,7 +179,7 @@ fn who_has_a_name_that_another_asks_for_is_checked_and_nobody_else() {
             .into_iter()
             .filter_map(|output| match output {
                 Output::Check { conn } => Some(conn),
-                Output::Send { .. } | Output::Close { .. } => None,
+                _ => None,
             });
         checks.collect()
     };
@@ -131,7 +205,7 @@ fn claiming_the_own_name_again_keeps_it() {
 #[test]
 fn a_name_that_cannot_be_used_is_replaced() {
     let mut chat = Chat::new();
-    let conn = chat.room.join(chat.now).unwrap();
+    let conn = chat.join(source(1));
     chat.sent();
     chat.claim(conn, " \u{202e}");
     assert_eq!(chat.sent()[0].1["name"], "guest1");
@@ -158,7 +232,7 @@ fn a_targeted_frame_reaches_the_target_alone_and_keeps_its_fields() {
             json!({"type": "video-offer", "name": "alice", "target": "bob", "sdp": {"type": "offer", "sdp": "v=0"}, "x": [1.5]})
         )]
     );
-    chat.receive(alice, json!({"type": "video-offer", "target": "nobody"}));
+    chat.receive(alice, offer("nobody"));
     assert_eq!(chat.sent(), []);
 }
 
@@ -191,7 +265,8 @@ fn a_forged_sender_is_corrected() {
     ] {
         chat.receive(
             eve,
-            json!({"type": kind, "name": "alice", "target": "bob", "text": ""}),
+            json!({"type": kind, "name": "alice", "target": "bob", "text": "",
+                "sdp": {"sdp": "v=0"}}),
         );
         assert_eq!(chat.sent()[0].1["name"], "eve");
     }
@@ -202,7 +277,7 @@ fn what_only_the_server_says_is_not_relayed() {
     let mut chat = Chat::new();
     let eve = chat.user("eve");
     chat.user("bob");
-    for kind in SERVER_ONLY {
+    for kind in relay::SERVER_ONLY {
         chat.receive(
             eve,
             json!({"type": kind, "name": "x", "target": "bob", "users": []}),
@@ -215,9 +290,9 @@ fn what_only_the_server_says_is_not_relayed() {
 fn nothing_of_an_unnamed_client_is_relayed() {
     let mut chat = Chat::new();
     chat.user("bob");
-    let eve = chat.room.join(chat.now).unwrap();
+    let eve = chat.join(source(1));
     chat.sent();
-    chat.receive(eve, json!({"type": "video-offer", "target": "bob"}));
+    chat.receive(eve, offer("bob"));
     chat.receive(eve, json!({"type": "message", "text": "hi"}));
     assert_eq!(chat.sent(), []);
 }
@@ -276,13 +351,14 @@ fn a_flood_is_dropped_then_closed_and_others_are_served() {
     let close = loop {
         chat.receive(eve, json!({"type": "x", "target": "bob"}));
         match chat.outputs().into_iter().next() {
-            Some(Output::Send { .. }) => relayed += 1,
+            Some(Output::Relay { .. }) => relayed += 1,
             Some(Output::Close { conn, code, .. }) => break (conn, code),
-            Some(Output::Check { .. }) | None => {}
+            _ => {}
         }
     };
     assert_eq!(close, (eve, CLOSE_POLICY));
     assert!(relayed <= Limits::default().burst);
+    chat.sent();
     chat.receive(bob, json!({"type": "x", "target": "bob"}));
     assert_eq!(chat.sent().len(), 1);
     chat.receive(eve, json!({"type": "x", "target": "bob"}));
@@ -305,15 +381,13 @@ fn a_burst_of_candidates_passes() {
 
 #[test]
 fn a_full_room_takes_nobody_until_somebody_leaves() {
-    let now = Instant::now();
-    let limits = Limits {
+    let mut chat = Chat::with(Limits {
         connections: 2,
         ..Limits::default()
-    };
-    let mut room = Room::new(1, limits);
-    let first = room.join(now).unwrap();
-    room.join(now).unwrap();
-    assert_eq!(room.join(now), Err(RoomFull(2)));
-    room.leave(first);
-    assert!(room.join(now).is_ok());
+    });
+    let first = chat.user("alice");
+    chat.user("bob");
+    assert_eq!(chat.room.join(source(1), chat.now), Err(RoomFull(2)));
+    chat.leave(first);
+    assert!(chat.room.join(source(1), chat.now).is_ok());
 }

@@ -1,0 +1,153 @@
+//! Names: who may have which.
+
+use std::time::Instant;
+
+use serde_json::{Map, Value, json};
+use tracing::{debug, info};
+
+use super::names::{Look, Looks, Name};
+use super::{COSTLY, Client, ConnectionId, Named, Output, Refused, Room};
+
+/// Close code for a connection that its own client has left behind.
+const CLOSE_REPLACED: u16 = 1000;
+
+impl Room {
+    pub(super) fn claim_name(
+        &mut self,
+        conn: ConnectionId,
+        frame: &Map<String, Value>,
+        now: Instant,
+    ) -> Result<(), Refused> {
+        if frame.get("id").and_then(Value::as_u64) != Some(conn.0) {
+            return Err(Refused::Ignored("\"username\" with an id not its own"));
+        }
+        let wanted = frame.get("name").and_then(Value::as_str).unwrap_or("");
+        let says = |field: &str| frame.get(field) == Some(&Value::Bool(true));
+        let key = frame.get("key").and_then(Value::as_str);
+        let client = self.clients.get_mut(&conn).expect("receive() looked it up");
+        client.limiter.spend(COSTLY, now).map_err(Refused::Rate)?;
+        if !client.renames.take(1.0, now) {
+            return Err(Refused::Ignored("too many names"));
+        }
+        let device = client.device || says("device");
+        let before = client.named.as_ref().map(|named| named.name.clone());
+        let kind_before = (before.clone(), client.device);
+        client.stamped = client.stamped || device || says("stamped");
+
+        let wish = Name::of(wanted);
+        let name = match &wish {
+            Some(wish) => self.free_name(conn, wish, device, key, now),
+            None => match before.clone() {
+                Some(name) => name,
+                None => {
+                    let taken = self.taken(conn, device, now);
+                    Name::guest().numbered(|name| taken.take(name))
+                }
+            },
+        };
+        if name.as_str() != wanted {
+            self.send(
+                conn,
+                json!({"type": "rejectusername", "id": conn.0, "name": name}),
+            );
+        }
+        if (Some(&name), device) == (kind_before.0.as_ref(), kind_before.1) {
+            self.list_for(conn, now);
+            return Ok(());
+        }
+        match &before {
+            None if self.is_worth_a_line(now) => {
+                info!(%conn, %name, device, "joined the chat");
+            }
+            Some(old) if *old != name && self.is_worth_a_line(now) => {
+                info!(%conn, %old, %name, "changed the name");
+            }
+            Some(_) | None => debug!(%conn, %name, device, "has a name"),
+        }
+        let look = Look::of(&name);
+        if device {
+            self.reserved.release(&look, now);
+        }
+        let client = self.clients.get_mut(&conn).expect("receive() looked it up");
+        client.device = device;
+        client.named = Some(Named { name, look });
+        self.list_changed(now);
+        Ok(())
+    }
+
+    /// The name itself where it is free for this client, else one with a number.
+    fn free_name(
+        &mut self,
+        conn: ConnectionId,
+        wish: &Name,
+        device: bool,
+        key: Option<&str>,
+        now: Instant,
+    ) -> Name {
+        let look = Look::of(wish);
+        let is_taken = |other: &Named, other_is_device: bool| {
+            // A device may have a name that is near to another device's: they
+            // are of one household. People may not come near to a device's.
+            match other_is_device && !device {
+                true => look.is_near(&other.look),
+                false => look.is_like(&other.look),
+            }
+        };
+        let in_the_way = self.clients.iter().filter(|(other, _)| **other != conn);
+        let in_the_way: Vec<_> = in_the_way
+            .filter_map(|(other, client)| {
+                let named = client.named.as_ref()?;
+                is_taken(named, client.device).then_some((*other, named.name == *wish))
+            })
+            .collect();
+        // The same client, before this room has missed its other connection.
+        if let [(old, true)] = in_the_way[..]
+            && key.is_some_and(|key| self.is_key(old, key))
+            && self.clients.get(&old).is_some_and(|c| !c.device || device)
+        {
+            self.close(old, CLOSE_REPLACED, "connected again elsewhere", now);
+            return wish.clone();
+        }
+        for (conn, _) in &in_the_way {
+            self.outputs.push_back(Output::Check { conn: *conn });
+        }
+        let source = self.clients.get(&conn).map(|client| client.source);
+        let is_kept = self.reserved.names(now).any(|kept| {
+            let near = match device {
+                true => look.is_like(&kept.look),
+                false => look.is_near(&kept.look),
+            };
+            let is_its_device =
+                key.is_some_and(|key| self.is_key(kept.conn, key)) || Some(kept.source) == source;
+            near && !(device && is_its_device)
+        });
+        if in_the_way.is_empty() && !is_kept {
+            return wish.clone();
+        }
+        let taken = self.taken(conn, device, now);
+        wish.numbered(|name| taken.take(name))
+    }
+
+    /// What nobody else can be called.
+    fn taken(&self, conn: ConnectionId, device: bool, now: Instant) -> Looks {
+        let mut taken = Looks::default();
+        let others = self.clients.iter().filter(|(other, _)| **other != conn);
+        for (
+            _,
+            Client {
+                named,
+                device: is_device,
+                ..
+            },
+        ) in others
+        {
+            if let Some(named) = named {
+                taken.add(&named.look, *is_device && !device);
+            }
+        }
+        for kept in self.reserved.names(now) {
+            taken.add(&kept.look, !device);
+        }
+        taken
+    }
+}

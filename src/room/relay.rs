@@ -1,0 +1,226 @@
+//! Frames from one connection to another, or to everyone: who may send them, and
+//! who pays.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::{Map, Value};
+
+use super::limits::OFFERS;
+use super::tags::without_tags;
+use super::{COSTLY, Client, ConnectionId, Fare, Output, Refused, Room};
+use crate::bucket::Bucket;
+
+/// Frames of this type come from the server alone; one that a client sends is
+/// not relayed, or it could rename or blind another client.
+pub(super) const SERVER_ONLY: [&str; 3] = ["id", "rejectusername", "userlist"];
+
+/// What is for one and never for everyone.
+const PERSONAL: [&str; 3] = ["video-offer", "video-answer", "new-ice-candidate"];
+
+/// Longest frame that goes to everyone: a chat line or a hang-up. Larger ones,
+/// times all clients, would fill the queues of those who read slowly.
+const MAX_BROADCAST_BYTES: usize = 8 * 1024;
+
+/// Longest reason of a hang-up, in characters; pages show 200.
+const MAX_REASON: usize = 250;
+
+/// What a call costs beside its bytes, and what it pays for answers: an SDP, and
+/// some thirty frames of trickle ICE.
+const OFFER: u32 = 4;
+const ANSWERS: u32 = 40;
+/// Connections of which one remembers who called and who has paid.
+const PEERS: usize = 64;
+
+impl Room {
+    pub(super) fn relay(
+        &mut self,
+        conn: ConnectionId,
+        mut frame: Map<String, Value>,
+        fare: Fare,
+        now: Instant,
+    ) -> Result<(), Refused> {
+        let client = self.clients.get(&conn).expect("receive() looked it up");
+        let Some(named) = &client.named else {
+            return Err(Refused::Ignored("a message before a username"));
+        };
+        check(conn, &mut frame)?;
+        frame.insert("name".into(), named.name.as_str().into());
+        frame.remove("conn");
+        let target = match frame.get("target") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(target)) => Some(target.clone()).filter(|t| !t.is_empty()),
+            Some(_) => return Err(Refused::Ignored("a target that is no name")),
+        };
+        match target {
+            Some(target) => {
+                let owner = self.names().find(|(_, name)| name.as_str() == target);
+                match owner.map(|(to, _)| to) {
+                    Some(to) => self.relay_to(conn, to, frame, fare, now),
+                    // A target that is not there: dropped in silence, as the
+                    // original does. Clients tell from the user list.
+                    None => self.pay(conn, fare, now),
+                }
+            }
+            None => {
+                self.pay(conn, fare, now)?;
+                self.relay_to_all(conn, frame, now)
+            }
+        }
+    }
+
+    fn relay_to(
+        &mut self,
+        conn: ConnectionId,
+        to: ConnectionId,
+        mut frame: Map<String, Value>,
+        fare: Fare,
+        now: Instant,
+    ) -> Result<(), Refused> {
+        let is_offer = is(&frame, "video-offer");
+        let client = self.clients.get_mut(&conn).expect("relay() looked it up");
+        match client.replies.get_mut(&to) {
+            // Whoever called has paid for this.
+            Some(left) if *left >= fare.cost && !is_offer => {
+                *left -= fare.cost;
+                if fare.paid {
+                    client.limiter.refund(fare.cost);
+                }
+            }
+            Some(_) | None => self.pay(conn, fare, now)?,
+        }
+        if is_offer {
+            self.pay_for_call(conn, to, now)?;
+        }
+        let Some(reader) = self.clients.get_mut(&to) else {
+            return Ok(());
+        };
+        if to != conn {
+            reader.active_at = now;
+        }
+        if reader.stamped {
+            frame.insert("conn".into(), conn.0.into());
+        }
+        let text = Value::Object(frame).to_string().into();
+        self.outputs.push_back(Output::Relay {
+            from: conn,
+            to,
+            text,
+        });
+        Ok(())
+    }
+
+    /// A call costs more than its frame, and pays for what answers it: nobody is
+    /// to go over their rate for being called.
+    fn pay_for_call(
+        &mut self,
+        conn: ConnectionId,
+        to: ConnectionId,
+        now: Instant,
+    ) -> Result<(), Refused> {
+        let client = self.clients.get_mut(&conn).expect("relay() looked it up");
+        client.limiter.spend(OFFER, now).map_err(Refused::Rate)?;
+        if client.offers.len() >= PEERS && !client.offers.contains_key(&to) {
+            let oldest = client.offers.keys().min().copied();
+            oldest.and_then(|oldest| client.offers.remove(&oldest));
+        }
+        let calls = client.offers.entry(to);
+        if !calls
+            .or_insert_with(|| Bucket::full(OFFERS, now))
+            .take(1.0, now)
+        {
+            return Err(Refused::Ignored("too many calls to one"));
+        }
+        if let Some(called) = self.clients.get_mut(&to).filter(|_| to != conn) {
+            called.is_paid_by(conn);
+        }
+        Ok(())
+    }
+
+    fn relay_to_all(
+        &mut self,
+        conn: ConnectionId,
+        frame: Map<String, Value>,
+        now: Instant,
+    ) -> Result<(), Refused> {
+        if frame
+            .get("type")
+            .and_then(Value::as_str)
+            .is_some_and(|t| PERSONAL.contains(&t))
+        {
+            return Err(Refused::Ignored("a call to everyone"));
+        }
+        let plain: Arc<str> = Value::Object(frame.clone()).to_string().into();
+        if plain.len() > MAX_BROADCAST_BYTES {
+            return Err(Refused::Ignored("too long a message for everyone"));
+        }
+        let bytes = plain.len() * self.clients.len();
+        let cost = COSTLY + u32::try_from(bytes / 2048).unwrap_or(u32::MAX - COSTLY);
+        let client = self.clients.get_mut(&conn).expect("relay() looked it up");
+        client.limiter.spend(cost, now).map_err(Refused::Rate)?;
+        let mut frame = frame;
+        frame.insert("conn".into(), conn.0.into());
+        let stamped: Arc<str> = Value::Object(frame).to_string().into();
+        let relayed = self.clients.iter().map(|(to, reader)| Output::Relay {
+            from: conn,
+            to: *to,
+            text: if reader.stamped {
+                stamped.clone()
+            } else {
+                plain.clone()
+            },
+        });
+        self.outputs.extend(relayed);
+        Ok(())
+    }
+}
+
+impl Client {
+    fn is_paid_by(&mut self, caller: ConnectionId) {
+        if self.replies.len() >= PEERS && !self.replies.contains_key(&caller) {
+            let oldest = self.replies.keys().min().copied();
+            oldest.and_then(|oldest| self.replies.remove(&oldest));
+        }
+        let paid = self.replies.entry(caller).or_default();
+        *paid = (*paid + ANSWERS).min(2 * ANSWERS);
+    }
+}
+
+/// What can be told of a frame before it is known to whom it goes.
+fn check(conn: ConnectionId, frame: &mut Map<String, Value>) -> Result<(), Refused> {
+    match frame.get("type").and_then(Value::as_str) {
+        Some("message") => {
+            let id = frame.get("id");
+            if id.is_some() && id.and_then(Value::as_u64) != Some(conn.0) {
+                return Err(Refused::Ignored("\"message\" with an id not its own"));
+            }
+            match frame.get_mut("text") {
+                Some(Value::String(text)) => *text = without_tags(text),
+                _ => return Err(Refused::Ignored("\"message\" without text")),
+            }
+        }
+        Some("video-offer" | "video-answer") => {
+            // Cheap to see here, and dear for whoever is called.
+            let sdp = frame
+                .get("sdp")
+                .and_then(|sdp| sdp.get("sdp"))
+                .and_then(Value::as_str);
+            if !sdp.is_some_and(|sdp| sdp.starts_with("v=0")) {
+                return Err(Refused::Ignored("a call without an SDP"));
+            }
+        }
+        Some("hang-up") => {
+            if let Some(Value::String(reason)) = frame.get_mut("reason")
+                && let Some((end, _)) = reason.char_indices().nth(MAX_REASON)
+            {
+                reason.truncate(end);
+            }
+        }
+        Some(_) | None => {}
+    }
+    Ok(())
+}
+
+fn is(frame: &Map<String, Value>, kind: &str) -> bool {
+    frame.get("type").and_then(Value::as_str) == Some(kind)
+}

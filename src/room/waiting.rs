@@ -1,0 +1,128 @@
+//! Sockets that are no chat connection yet: handshakes and page loads. A newcomer
+//! is always let in, and the oldest of the source that has most gives way.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::Source;
+
+/// One socket, in the order in which they came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(u64);
+
+/// The sockets that wait.
+#[derive(Debug)]
+pub struct Waiting {
+    total: usize,
+    per_source: usize,
+    next: u64,
+    /// Oldest first.
+    sockets: BTreeMap<Ticket, Source>,
+    counts: HashMap<Source, usize>,
+}
+
+impl Waiting {
+    /// With room for so many in all, and so many of one source. A source that
+    /// is `shared` (a trusted proxy, this machine) is held to the first alone.
+    pub fn new(total: usize, per_source: usize) -> Self {
+        Self {
+            total: total.max(1),
+            per_source: per_source.max(1),
+            next: 0,
+            sockets: BTreeMap::new(),
+            counts: HashMap::new(),
+        }
+    }
+
+    /// A socket came. Returns its ticket, and which one is to be closed for it.
+    pub fn enter(&mut self, source: Source, shared: bool) -> (Ticket, Option<Ticket>) {
+        let own = self.counts.get(&source).copied().unwrap_or(0);
+        let is_crowd = own >= self.per_source && !shared;
+        let is_full = self.sockets.len() >= self.total;
+        let most = self.counts.values().max().filter(|_| is_full);
+        let gives_way = |other: &Source| match is_crowd {
+            true => *other == source,
+            false => most.is_some() && self.counts.get(other) == most,
+        };
+        let mut oldest = self.sockets.iter();
+        let given_way = oldest.find(|(_, other)| gives_way(other));
+        let given_way = given_way.map(|(ticket, _)| *ticket);
+        if let Some(ticket) = given_way {
+            self.leave(ticket);
+        }
+        let ticket = Ticket(self.next);
+        self.next += 1;
+        self.sockets.insert(ticket, source);
+        *self.counts.entry(source).or_default() += 1;
+        (ticket, given_way)
+    }
+
+    /// A socket ended, or is a chat connection now.
+    pub fn leave(&mut self, ticket: Ticket) {
+        let Some(source) = self.sockets.remove(&ticket) else {
+            return;
+        };
+        if let Some(count) = self.counts.get_mut(&source) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&source);
+            }
+        }
+    }
+
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.sockets.len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.sockets.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(last: u8) -> Source {
+        Source::of([192, 0, 2, last].into())
+    }
+
+    #[test]
+    fn idle_sockets_of_one_source_keep_nobody_out() {
+        let mut waiting = Waiting::new(100, 100);
+        for _ in 0..100 {
+            assert_eq!(waiting.enter(source(1), false).1, None);
+        }
+        let (alice, given_way) = waiting.enter(source(2), false);
+        assert_eq!(given_way, Some(Ticket(0)), "the oldest of the many");
+        for _ in 0..500 {
+            let (_, given_way) = waiting.enter(source(1), false);
+            assert_ne!(given_way, Some(alice));
+        }
+        assert_eq!(waiting.len(), 100);
+    }
+
+    #[test]
+    fn one_source_has_its_own_limit_unless_it_is_shared() {
+        let mut waiting = Waiting::new(100, 10);
+        for _ in 0..10 {
+            assert_eq!(waiting.enter(source(1), false).1, None);
+        }
+        assert_eq!(waiting.enter(source(1), false).1, Some(Ticket(0)));
+        for _ in 0..90 {
+            assert_eq!(waiting.enter(source(9), true).1, None);
+        }
+        assert_eq!(waiting.enter(source(2), false).1, Some(Ticket(11)));
+    }
+
+    #[test]
+    fn who_left_has_no_place() {
+        let mut waiting = Waiting::new(1, 1);
+        let (first, _) = waiting.enter(source(1), false);
+        waiting.leave(first);
+        waiting.leave(first);
+        assert!(waiting.is_empty());
+        assert_eq!(waiting.enter(source(1), false).1, None);
+    }
+}
