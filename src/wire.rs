@@ -31,6 +31,9 @@ const MAX_HEARD_BYTES: usize = 1024;
 /// The most of a name that is shown, in characters.
 const MAX_SHOWN: usize = 80;
 
+/// Longest key of a connection in bytes; our own server's have forty.
+const MAX_KEY_BYTES: usize = 128;
+
 /// Why a frame could not be taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
@@ -183,6 +186,14 @@ impl Candidate {
 pub enum Incoming {
     /// The server's first frame: the number of this connection.
     Id(ClientId),
+    /// The same of our own server, with a key (an extension): who shows it on a
+    /// later connection is the client that had this one.
+    Welcome {
+        /// The number of this connection.
+        id: ClientId,
+        /// The key.
+        key: String,
+    },
     /// The claimed name was taken; `name` is in force instead.
     RejectUsername {
         /// Whose claim was rejected.
@@ -229,6 +240,14 @@ pub enum Incoming {
     },
     /// A message type this side has no use for.
     Other(String),
+    /// A message of another client, and the connection it came from: our server
+    /// says so to devices (an extension).
+    From {
+        /// The connection.
+        conn: ClientId,
+        /// What it says.
+        message: Box<Self>,
+    },
 }
 
 impl Incoming {
@@ -239,12 +258,36 @@ impl Incoming {
         let Value::Object(mut object) = value else {
             return Err(WireError::NotAnObject("another JSON value".into()));
         };
+        match object.remove("conn") {
+            Some(Value::Number(conn)) => Ok(Self::From {
+                conn: ClientId(conn),
+                message: Box::new(Self::of(object)?),
+            }),
+            Some(_) | None => Self::of(object),
+        }
+    }
+
+    /// The message, and the connection it came from where the server says so.
+    pub fn stamped(self) -> (Option<ClientId>, Self) {
+        match self {
+            Self::From { conn, message } => (Some(conn), *message),
+            message => (None, message),
+        }
+    }
+
+    fn of(mut object: Map<String, Value>) -> Result<Self, WireError> {
         let Some(Value::String(kind)) = object.remove("type") else {
             return Err(WireError::NoType);
         };
         match kind.as_str() {
-            "id" => match object.remove("id") {
-                Some(Value::Number(id)) => Ok(Self::Id(ClientId(id))),
+            "id" => match (object.remove("id"), object.remove("key")) {
+                (Some(Value::Number(id)), Some(Value::String(key)))
+                    if key.len() <= MAX_KEY_BYTES =>
+                {
+                    let id = ClientId(id);
+                    Ok(Self::Welcome { id, key })
+                }
+                (Some(Value::Number(id)), _) => Ok(Self::Id(ClientId(id))),
                 _ => Err(field("id", "id")),
             },
             "rejectusername" => Ok(Self::RejectUsername {
@@ -347,6 +390,16 @@ pub enum Outgoing {
         /// The name wanted.
         name: UserName,
     },
+    /// The same, with the key of this client's last connection to this very
+    /// server: the name is its own, whoever has it now.
+    UsernameAgain {
+        /// The server's number for this connection.
+        id: ClientId,
+        /// The name wanted.
+        name: UserName,
+        /// The key that came with the last connection's number.
+        key: String,
+    },
     /// Answers a call.
     VideoAnswer {
         /// This side's name.
@@ -395,6 +448,10 @@ impl Outgoing {
             Self::Username { id, name } => {
                 json!({"type": "username", "name": name, "id": id, "date": date, "device": true})
             }
+            Self::UsernameAgain { id, name, key } => json!({
+                "type": "username", "name": name, "id": id, "date": date, "device": true,
+                "key": key,
+            }),
             Self::VideoAnswer {
                 name,
                 target,
@@ -554,6 +611,17 @@ mod tests {
         };
         assert!(candidate(1024).is_ok());
         assert!(candidate(1025).is_err());
+    }
+
+    #[test]
+    fn the_connection_that_a_frame_came_from_is_told_apart_from_what_it_says() {
+        let text = r#"{"name":"alice","type":"hang-up","conn":17}"#;
+        let (conn, message) = Incoming::parse(text).expect("readable").stamped();
+        assert_eq!(conn, Some(ClientId(17.into())));
+        assert!(matches!(message, Incoming::HangUp { .. }));
+        let text = r#"{"name":"alice","type":"hang-up","conn":"17"}"#;
+        let (conn, _) = Incoming::parse(text).expect("readable").stamped();
+        assert_eq!(conn, None, "no number");
     }
 
     #[test]

@@ -505,3 +505,87 @@ fn a_viewer_who_closes_his_connection_is_not_hung_up_on() {
     let commands = desk.peer(alice, PeerEvent::Left);
     assert_eq!(commands, [Command::Close { session: alice }]);
 }
+
+/// A message of another client, as our own server marks it.
+fn from(conn: u64, message: Incoming) -> Incoming {
+    Incoming::From {
+        conn: ClientId(conn.into()),
+        message: Box::new(message),
+    }
+}
+
+fn offers_from(desk: &mut Desk, conn: u64, sdp: &str) -> Vec<Command> {
+    let (name, sdp) = (name("alice"), sdp.to_owned());
+    desk.message(from(conn, Incoming::VideoOffer { name, sdp }))
+}
+
+#[test]
+fn point_7_the_name_of_a_viewer_who_has_left_the_chat_ends_and_replaces_nothing() {
+    let mut desk = Desk::online(4);
+    let commands = offers_from(&mut desk, 17, &offer("AAAA", 'a'));
+    let [Command::Open { session, .. }] = commands[..] else {
+        panic!("{commands:?}")
+    };
+    let sdp = "v=0\r\n".into();
+    desk.peer(session, PeerEvent::Answered { sdp });
+    desk.peer(session, PeerEvent::Connected);
+
+    let hang_up = || Incoming::HangUp {
+        name: name("alice"),
+        target: Some("camera".into()),
+    };
+    assert_eq!(desk.message(from(18, hang_up())), []);
+    let candidate = Incoming::NewIceCandidate {
+        name: Some(name("alice")),
+        candidate: Some(candidate(None)),
+    };
+    assert_eq!(desk.message(from(18, candidate)), []);
+    for sdp in [offer("BBBB", 'b'), "v=0\r\nno offer".into()] {
+        let commands = offers_from(&mut desk, 18, &sdp);
+        assert_eq!(closed(&commands), []);
+        assert_eq!(hung_up(&commands)[0].0, "alice", "the newcomer is told");
+    }
+    assert_eq!(desk.agent.viewers(), 1);
+
+    // The viewer themselves come back to the chat and look for another path.
+    let commands = offers_from(&mut desk, 19, &offer("CCCC", 'a'));
+    assert!(
+        matches!(commands[0], Command::Renegotiate { .. }),
+        "{commands:?}"
+    );
+    assert_eq!(desk.message(from(17, hang_up())), []);
+    // A viewer who is not heard of any more does not keep the name.
+    desk.peer(session, PeerEvent::Interrupted);
+    let commands = offers_from(&mut desk, 20, &offer("DDDD", 'd'));
+    assert_eq!(closed(&commands), [session]);
+    assert_eq!(closed(&desk.message(from(20, hang_up()))).len(), 1);
+}
+
+#[test]
+fn point_4_a_server_that_knows_the_device_again_is_shown_its_key() {
+    let welcome = |key: &str| Incoming::Welcome {
+        id: id(),
+        key: key.into(),
+    };
+    let again = |key: &str| {
+        let (id, name, key) = (id(), name("camera"), key.into());
+        [Command::Send(Outgoing::UsernameAgain { id, name, key })]
+    };
+    let comes = |desk: &mut Desk, message: Incoming| {
+        desk.wait(60 * SECOND);
+        desk.fire(Event::SignalingOpen);
+        desk.message(message)
+    };
+    let mut desk = Desk::offline(4);
+    assert_eq!(comes(&mut desk, welcome("first")), [claims("camera")]);
+    desk.fire(Event::SignalingClosed);
+    assert_eq!(comes(&mut desk, welcome("second")), again("first"));
+    // One that a stranger relays is none.
+    assert_eq!(desk.message(welcome("stranger's")), []);
+    desk.fire(Event::SignalingClosed);
+    assert_eq!(comes(&mut desk, welcome("third")), again("second"));
+    // Another server has no business with it.
+    desk.agent.reconnect(desk.now);
+    desk.fire(Event::Timeout);
+    assert_eq!(comes(&mut desk, welcome("fourth")), [claims("camera")]);
+}

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use serde_json::json;
 use support::browser::{Browser, Person};
 use support::nginx::Nginx;
@@ -515,7 +517,10 @@ const COUNTED: &str = "globalThis.opened = 0; const ask = MediaDevices.prototype
 /// an offer of their own, before and after they answered.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_watches_never_gives_their_own_camera() {
-    let chat = Chat::start().await;
+    // Also on a server that lets anybody have a device's name at once.
+    let mut options = support::options();
+    options.limits.device_grace = Duration::ZERO;
+    let chat = Chat::with(options).await;
     // Names that sort before and after the device's.
     let (alice, zoe) = tokio::join!(
         Browser::start(Person::default()),
@@ -540,35 +545,26 @@ async fn who_watches_never_gives_their_own_camera() {
         // Refused, and what the person asked for goes on.
         assert_eq!(mallory.frame("hang-up").await["reason"], "busy");
         assert_eq!(browser.js("cameraAgent.state").await, "calling");
-        // One who sends no device flag any more is called by nobody's click.
-        mallory
-            .send(json!({"type": "username", "name": "mallory", "id": id}))
-            .await;
-        mallory.send(offer).await;
-        assert_eq!(mallory.frame("hang-up").await["reason"], "busy");
         let media = "[cameraAgent.pc.getSenders().some((s) => s.track), opened]";
         assert_eq!(browser.js(media).await, json!([false, 0]));
         browser.click("#hangup").await;
-        mallory
-            .send(json!({"type": "username", "name": "mallory", "id": id, "device": true}))
-            .await;
-        browser
-            .until_js(
-                "a device again",
-                "!!document.querySelector('[data-name=mallory][data-device=true]')",
-            )
-            .await;
     }
-    // A click that was meant to watch does not call, whatever the list says then.
-    alice
-        .js(
-            "(() => { const row = document.querySelector('[data-name=mallory]'); \
-             globalThis.row = row; })(), null",
-        )
-        .await;
-    mallory
-        .send(json!({"type": "username", "name": "mallory", "id": id}))
-        .await;
+    // A click that was meant to watch does not call, whoever has the name then.
+    mallory.socket.close(None).await.unwrap();
+    let mut mallory = User::connect(chat.addr).await;
+    loop {
+        mallory.claim("mallory").await;
+        let list = mallory.frame("userlist").await;
+        if list["users"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|name| name == "mallory")
+            && list["devices"] == json!([])
+        {
+            break;
+        }
+    }
     alice
         .until_js(
             "no device",
@@ -578,6 +574,49 @@ async fn who_watches_never_gives_their_own_camera() {
     alice.click("[data-name=mallory]").await;
     mallory.frame("video-offer").await;
     assert_eq!(alice.js("opened").await, 0);
+}
+
+/// Somebody else may have the name of a person who has left the chat while the
+/// call with them goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_name_of_one_who_has_left_the_chat_ends_and_replaces_no_call() {
+    let chat = Chat::start().await;
+    let (alice, bob) = tokio::join!(
+        Browser::start(Person::default()),
+        Browser::start(Person::default())
+    );
+    alice
+        .before_each_page(
+            "const Real = WebSocket; globalThis.WebSocket = class extends Real { \
+             constructor(...all) { super(...all); globalThis.socket = this; } }",
+        )
+        .await;
+    alice.open(&chat.page("alice")).await;
+    bob.open(&chat.page("bob")).await;
+    bob.call("alice").await;
+    alice.click("#accept").await;
+    tokio::join!(alice.state("connected"), bob.state("connected"));
+    let hears = async |mut frame: serde_json::Value| {
+        frame["name"] = "bob".into();
+        frame["target"] = "alice".into();
+        frame["conn"] = 1.into();
+        let heard = json!(frame.to_string());
+        let heard = format!("socket.onmessage({{data: {heard}}}), null");
+        alice.js(&heard).await;
+        let state = alice.js("cameraAgent.state").await;
+        assert_eq!(state, "connected", "{frame}");
+    };
+    let candidate = "candidate:1 1 udp 1 127.0.0.1 9 typ host";
+    for frame in [
+        json!({"type": "hang-up", "reason": "declined"}),
+        json!({"type": "restart-ice"}),
+        json!({"type": "video-answer", "sdp": {"type": "answer", "sdp": "v=0"}}),
+        json!({"type": "new-ice-candidate", "candidate": {"candidate": candidate, "sdpMid": "0"}}),
+    ] {
+        hears(frame).await;
+    }
+    tokio::join!(alice.frames_rise(10), bob.frames_rise(10));
+    hears(json!({"type": "video-offer", "sdp": {"type": "offer", "sdp": "v=0"}})).await;
 }
 
 /// A call that comes while a person types or clicks is not taken by a key or a

@@ -55,6 +55,10 @@ pub(super) struct Login {
     wanted: UserName,
     backoff: Backoff,
     state: State,
+    /// The server's key of this connection, or of the last one.
+    key: Option<String>,
+    /// The key of the connection before this one, which may still have our name.
+    proof: Option<String>,
 }
 
 impl Login {
@@ -63,6 +67,8 @@ impl Login {
             wanted,
             backoff: Backoff::new(seed),
             state: State::Waiting { until: now },
+            key: None,
+            proof: None,
         }
     }
 
@@ -126,10 +132,7 @@ impl Login {
                 *confirmed = false;
                 *next_claim = now + CLAIM_INTERVAL;
                 *name = self.wanted.clone();
-                Some(Step::Send(Outgoing::Username {
-                    id: id.clone(),
-                    name: self.wanted.clone(),
-                }))
+                Some(Step::Send(claiming(id, &self.wanted, self.proof.as_ref())))
             }
             State::Waiting { .. }
             | State::Connecting
@@ -143,6 +146,8 @@ impl Login {
         if !matches!(self.state, State::Stopped) {
             self.backoff.reset();
             self.state = State::Waiting { until: now };
+            // It is no business of another server's.
+            self.key = None;
         }
     }
 
@@ -173,13 +178,14 @@ impl Login {
     /// It is the first frame of a connection and never comes again. A later
     /// one was written by another client and relayed; to use that number would
     /// kill the original server, or rename somebody else.
-    pub fn id(&mut self, id: ClientId, now: Instant) -> Option<Step> {
+    pub fn id(&mut self, id: ClientId, key: Option<String>, now: Instant) -> Option<Step> {
         match self.state {
             State::AwaitingId { .. } => {}
             State::Named { .. } | State::Waiting { .. } | State::Connecting | State::Stopped => {
                 return None;
             }
         }
+        self.proof = std::mem::replace(&mut self.key, key);
         self.state = State::Named {
             id: id.clone(),
             name: self.wanted.clone(),
@@ -188,10 +194,7 @@ impl Login {
             claim: false,
             confirmed: false,
         };
-        Some(Step::Send(Outgoing::Username {
-            id,
-            name: self.wanted.clone(),
-        }))
+        Some(Step::Send(claiming(&id, &self.wanted, self.proof.as_ref())))
     }
 
     /// The server gave us, if `to` is our number, another name; returns true
@@ -290,10 +293,7 @@ impl Login {
                 *confirmed = false;
                 *next_claim = now + CLAIM_INTERVAL;
                 *name = self.wanted.clone();
-                Some(Step::Send(Outgoing::Username {
-                    id: id.clone(),
-                    name: self.wanted.clone(),
-                }))
+                Some(Step::Send(claiming(id, &self.wanted, self.proof.as_ref())))
             }
             State::Waiting { .. }
             | State::AwaitingId { .. }
@@ -301,5 +301,13 @@ impl Login {
             | State::Connecting
             | State::Stopped => None,
         }
+    }
+}
+
+fn claiming(id: &ClientId, name: &UserName, proof: Option<&String>) -> Outgoing {
+    let (id, name) = (id.clone(), name.clone());
+    match proof.cloned() {
+        Some(key) => Outgoing::UsernameAgain { id, name, key },
+        None => Outgoing::Username { id, name },
     }
 }

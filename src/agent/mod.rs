@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
 use crate::sdp::{Description, MAX_CANDIDATES, Offer, Place, RemoteCandidate};
-use crate::wire::{Candidate, Incoming, Outgoing, UserName};
+use crate::wire::{Candidate, ClientId, Incoming, Outgoing, UserName};
 use candidates::HeldCandidates;
 use limits::{OfferLimits, Refusal};
 use lines::{Lines, bounded};
@@ -275,9 +275,14 @@ impl Agent {
     }
 
     fn message(&mut self, message: Incoming, now: Instant) {
+        let (conn, message) = message.stamped();
         match message {
             Incoming::Id(id) => {
-                let step = self.login.id(id, now);
+                let step = self.login.id(id, None, now);
+                self.step(step);
+            }
+            Incoming::Welcome { id, key } => {
+                let step = self.login.id(id, Some(key), now);
                 self.step(step);
             }
             Incoming::RejectUsername { id, name } => {
@@ -294,14 +299,15 @@ impl Agent {
                     self.ask_for_restart(id);
                 }
             }
-            Incoming::VideoOffer { name, sdp } => self.offer(name, &sdp, now),
+            Incoming::VideoOffer { name, sdp } => self.offer(name, conn, &sdp, now),
             Incoming::NewIceCandidate { name, candidate } => {
                 if let Some(candidate) = candidate {
-                    self.candidate(name, candidate, now);
+                    self.candidate(name, conn.as_ref(), candidate, now);
                 }
             }
             Incoming::HangUp { name, target } => {
-                if let Some(session) = self.sessions.of_caller(&name) {
+                let session = self.sessions.of_caller(&name);
+                if let Some(session) = session.filter(|s| !s.is_of_another(conn.as_ref())) {
                     let id = session.id;
                     if self.is_worth_a_line(now) {
                         info!(caller = %name, broadcast = target.is_none(), "hung up");
@@ -316,15 +322,20 @@ impl Agent {
             Incoming::Other(kind) => {
                 debug!(kind = bounded(&kind, REASON), "message type ignored");
             }
+            // A stamp within a stamp: no server writes that.
+            Incoming::From { .. } => {}
         }
     }
 
-    fn offer(&mut self, caller: UserName, sdp: &str, now: Instant) {
+    fn offer(&mut self, caller: UserName, conn: Option<ClientId>, sdp: &str, now: Instant) {
         if self.stopping {
             return;
         }
         self.login.reached();
         let live = self.sessions.of_caller(&caller);
+        // Somebody else may have the name of a viewer who has left the chat.
+        let of_another = live.is_some_and(|s| s.is_of_another(conn.as_ref()));
+        let is_heard = live.is_some_and(Session::is_heard);
         let (live, is_up) = (live.map(|s| s.id), live.is_some_and(Session::is_up));
         if let Err(refusal) = self.limits.read(&caller, sdp.len(), is_up, now) {
             return self.turn_away(&caller, refusal, now);
@@ -349,7 +360,7 @@ impl Agent {
                 }
                 self.refuse(&caller, &reason);
                 // The hang-up ends on the caller's side what they had.
-                if let Some(id) = live {
+                if let Some(id) = live.filter(|_| !of_another) {
                     self.close(id);
                 }
                 return;
@@ -360,6 +371,16 @@ impl Agent {
         }
         if let Some(id) = same {
             self.renegotiate(id, offer, now);
+            if let Some(session) = self.sessions.get_mut(id) {
+                session.is_now_at(conn);
+            }
+            return;
+        }
+        if of_another && is_heard {
+            self.refuse(
+                &caller,
+                "somebody of this name is watching; take another name",
+            );
             return;
         }
         if let Some(id) = live {
@@ -369,7 +390,11 @@ impl Agent {
             // No hang-up: it would end the caller's new call.
             self.close(id);
         }
-        self.open(caller, offer, now);
+        self.open(caller.clone(), offer, now);
+        let opened = self.sessions.of_caller(&caller).map(|s| s.id);
+        if let Some(session) = opened.and_then(|id| self.sessions.get_mut(id)) {
+            session.is_now_at(conn);
+        }
     }
 
     fn renegotiate(&mut self, id: SessionId, offer: Box<Offer>, now: Instant) {
@@ -458,7 +483,13 @@ impl Agent {
         true
     }
 
-    fn candidate(&mut self, name: Option<UserName>, candidate: Candidate, now: Instant) {
+    fn candidate(
+        &mut self,
+        name: Option<UserName>,
+        conn: Option<&ClientId>,
+        candidate: Candidate,
+        now: Instant,
+    ) {
         let found = match (&name, candidate.ufrag()) {
             // Our own server says who sent it. The ufrag must fit all the
             // same, for it may belong to a session that was just replaced.
@@ -469,6 +500,7 @@ impl Agent {
             (None, Some(ufrag)) => self.sessions.of_ufrag(ufrag),
             (None, None) => self.sessions.only(),
         };
+        let found = found.filter(|s| !s.is_of_another(conn));
         if let Some(session) = found {
             let id = session.id;
             self.add_candidates(id, vec![candidate]);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::{ABSENT_RTCP_TIMEOUT, HELD_TIMEOUT, RTCP_TIMEOUT};
 use crate::sdp::{Candidates, Offer};
-use crate::wire::{Candidate, UserName};
+use crate::wire::{Candidate, ClientId, UserName};
 
 /// ICE generations whose candidates are still recognised: the present one and
 /// those that a restart just replaced.
@@ -73,6 +73,9 @@ fn first_ufrag(offer: &Offer) -> String {
 pub(super) struct Session {
     pub id: SessionId,
     pub caller: UserName,
+    /// The connection to the chat server that the caller has, where that says so:
+    /// somebody else may have the name once the caller has left.
+    conn: Option<ClientId>,
     /// The last offer.
     pub offer: Box<Offer>,
     /// Candidates taken in this ICE generation.
@@ -94,6 +97,21 @@ pub(super) struct Session {
 }
 
 impl Session {
+    /// True where what came from `conn` is not the caller's, whatever the name.
+    pub fn is_of_another(&self, conn: Option<&ClientId>) -> bool {
+        matches!((&self.conn, conn), (Some(own), Some(conn)) if own != conn)
+    }
+
+    /// True while media flows, as far as is known.
+    pub fn is_heard(&self) -> bool {
+        self.is_up() && !self.interrupted
+    }
+
+    /// The caller has this connection now.
+    pub fn is_now_at(&mut self, conn: Option<ClientId>) {
+        self.conn = conn;
+    }
+
     pub fn has_ufrag(&self, ufrag: &str) -> bool {
         self.ufrags.iter().flatten().any(|u| u == ufrag)
     }
@@ -273,6 +291,7 @@ impl Sessions {
         let session = Session {
             id,
             caller,
+            conn: None,
             offer: Box::new(offer.clone()),
             candidates: Candidates::default(),
             told_of_candidates: false,

@@ -69,7 +69,7 @@ async fn meet(server: &Server) -> Met {
             match socket.next().await {
                 Some(Ok(Message::Text(text))) => {
                     return match Incoming::parse(&text) {
-                        Ok(Incoming::Id(_)) => Met::Speaks,
+                        Ok(Incoming::Id(_) | Incoming::Welcome { .. }) => Met::Speaks,
                         // A list can come first when somebody joins just now.
                         Ok(Incoming::UserList(_)) => continue,
                         Ok(_) => Met::Strange("another message than \"id\"".into()),

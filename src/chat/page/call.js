@@ -43,6 +43,8 @@ export class Call {
   me;
   device;
   closed = false;
+  /** The peer's connection to the server, where that says so. */
+  conn = null;
   remote = new MediaStream();
 
   /**
@@ -155,10 +157,23 @@ export class Call {
     await this.#addPending();
   }
 
-  /** True when the offer comes from the connection this call already has. */
-  isFrom(offer) {
+  /** True when the offer or answer comes from the connection this call already has. */
+  isFrom(description) {
     const known = fingerprint(this.pc.remoteDescription?.sdp);
-    return known !== null && known === fingerprint(offer?.sdp);
+    return known !== null && known === fingerprint(description?.sdp);
+  }
+
+  /**
+   * True where the server says that a frame comes from another than the peer:
+   * somebody else may have the name of one who has left the chat.
+   */
+  isOfAnother(frame) {
+    return typeof frame.conn === "number" && this.conn !== null && this.conn !== frame.conn;
+  }
+
+  /** The peer is at the connection that this frame came from. */
+  isAt(frame) {
+    this.conn = typeof frame.conn === "number" ? frame.conn : null;
   }
 
   hangUp(reason) {

@@ -16,7 +16,7 @@ const DEVICE_ANSWERS_MS = 10_000;
 const PERSON_ANSWERS_MS = 60_000;
 const ABSENT_MS = 3_000;
 /** Who was a device so lately is still watched by a click, not called. */
-const KIND_CHANGES_MS = 2_000;
+const KIND_CHANGES_MS = 5_000;
 const MAX_HELD_CANDIDATES = 100;
 
 export class Calls {
@@ -29,7 +29,7 @@ export class Calls {
   /** Raised by each call and each end: late results of an earlier one are void. */
   #turn = 0;
   #call = null;
-  /** An incoming call that rings: {peer, offer, candidates}. */
+  /** An incoming call that rings: {peer, frame, candidates}. */
   #incoming = null;
   #own = null;
   /** The person called a person, or accepted: their own media are for this call. */
@@ -110,10 +110,11 @@ export class Calls {
     // The connection exists from here on, so that nothing of the peer is lost
     // while the person is asked for the camera.
     const call = this.#open(peer, "callee", this.#devices.has(peer));
+    call.isAt(incoming.frame);
     this.#enter("connecting", words.connecting(peer));
     const stream = await this.#openOwn(turn);
     if (turn !== this.#turn) return;
-    await call.answer(incoming.offer, stream);
+    await call.answer(incoming.frame.sdp, stream);
     for (const candidate of incoming.candidates) call.candidate(candidate);
   }
 
@@ -166,44 +167,50 @@ export class Calls {
     const from = frame.name;
     switch (frame.type) {
       case "video-offer":
-        if (typeof from === "string" && typeof frame.sdp?.sdp === "string") this.#offered(from, frame.sdp);
+        if (typeof from === "string" && typeof frame.sdp?.sdp === "string") this.#offered(from, frame);
         break;
       case "video-answer":
         if (this.#call?.peer === from && frame.sdp) {
+          if (this.#call.isOfAnother(frame) && !this.#call.isFrom(frame.sdp)) break;
+          this.#call.isAt(frame);
           clearTimeout(this.#unanswered);
           this.#call.answered(frame.sdp, frame.ufrag);
         }
         break;
       case "new-ice-candidate":
         // Original servers do not say who sent it.
-        if (from !== undefined && from !== this.#peer) break;
+        if (from !== undefined && from !== this.#peer || this.#call?.isOfAnother(frame)) break;
         if (this.#call) this.#call.candidate(frame.candidate);
         else if (this.#incoming && this.#incoming.candidates.length < MAX_HELD_CANDIDATES) {
           this.#incoming.candidates.push(frame.candidate);
         }
         break;
       case "restart-ice":
-        if (from === this.#peer) this.#call?.restart();
+        if (from === this.#peer && !this.#call?.isOfAnother(frame)) this.#call?.restart();
         break;
       case "hang-up":
         // Original pages send it to everyone: only the peer's own counts.
-        if (this.state !== "idle" && from === this.#peer) this.#hungUp(frame.reason);
+        if (this.state !== "idle" && from === this.#peer && !this.#call?.isOfAnother(frame)) {
+          this.#hungUp(frame.reason);
+        }
         break;
     }
   }
 
-  #offered(from, offer) {
+  #offered(from, frame) {
+    const offer = frame.sdp;
     if (from === this.#signaling.name) return;
     if (from !== this.#peer || this.state === "idle") {
-      if (this.state === "idle") this.#ring(from, offer);
+      if (this.state === "idle") this.#ring(from, frame);
       else this.#refuse(from, "busy");
       return;
     }
     const watches = this.state !== "ringing" && !this.#gives;
     if (this.#incoming) {
       // The caller reloaded the page and calls again.
-      this.#incoming = { peer: from, offer, candidates: [] };
+      this.#incoming = { peer: from, frame, candidates: [] };
     } else if (this.#call?.isFrom(offer)) {
+      this.#call.isAt(frame);
       this.#call.answer(offer, null);
     } else if (watches) {
       // An offer of what the person only watches is no call of theirs that
@@ -213,18 +220,20 @@ export class Calls {
       // Both call each other at once: the one whose name sorts first calls.
       if (this.#signaling.name < from) return;
       this.#call?.close();
-      this.#ring(from, offer);
+      this.#ring(from, frame);
       this.accept();
+    } else if (this.state === "connected" && this.#call.isOfAnother(frame)) {
+      this.#refuse(from, "busy");
     } else {
       this.#call?.close();
       this.#finish(words.left(from));
-      this.#ring(from, offer);
+      this.#ring(from, frame);
     }
   }
 
-  #ring(peer, offer) {
+  #ring(peer, frame) {
     this.#begin(peer);
-    this.#incoming = { peer, offer, candidates: [] };
+    this.#incoming = { peer, frame, candidates: [] };
     this.#ui.ring(peer);
     this.#enter("ringing", words.ringing(peer));
     this.#unanswered = setTimeout(() => {

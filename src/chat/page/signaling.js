@@ -15,6 +15,9 @@ export class Signaling extends EventTarget {
   #url;
   #socket = null;
   #id = null;
+  /** Our own server's key of this connection, and of the one before: by that the name is ours. */
+  #key = null;
+  #proof = null;
   #retries = 0;
   #timer = 0;
   /** An answer of the server that is waited for: {promise, end, timer}. */
@@ -100,7 +103,9 @@ export class Signaling extends EventTarget {
 
   #claim() {
     this.name = this.#wanted;
-    this.send({ type: "username", name: this.#wanted, id: this.#id, date: Date.now() });
+    const claim = { type: "username", name: this.#wanted, id: this.#id, date: Date.now(), stamped: true };
+    if (this.#proof) claim.key = this.#proof;
+    this.send(claim);
   }
 
   #connectNow() {
@@ -173,6 +178,8 @@ export class Signaling extends EventTarget {
       case "id":
         clearTimeout(this.#timer);
         this.#id = frame.id;
+        this.#proof = this.#key;
+        this.#key = typeof frame.key === "string" ? frame.key : null;
         this.#retries = 0;
         this.#claim();
         this.#emit("open");
