@@ -4,7 +4,7 @@
 //! It stands alone: the bench includes this file by its path.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,7 @@ use rtc::rtp_transceiver::rtp_sender::{
 };
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use serde_json::{Value, json};
+use tokio::net::TcpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
@@ -100,18 +101,34 @@ pub struct Viewer {
     relay: Option<Arc<Relay>>,
     /// Of what he says when it arrives, by transport-cc.
     reported: &'static [RtpCodecKind],
+    from: Ipv4Addr,
 }
 
 impl Viewer {
     /// Connects to the chat server at `url`, registers, and waits until
     /// `camera` is in the user list.
     pub async fn join(url: &str, name: &str, camera: &str) -> Self {
+        Self::join_from(url, name, camera, Ipv4Addr::LOCALHOST).await
+    }
+
+    /// The same from an address of this machine, over which the call goes, too.
+    /// From the loopback the chat server is reached by any.
+    pub async fn join_from(url: &str, name: &str, camera: &str, from: Ipv4Addr) -> Self {
         let mut request = url.into_client_request().expect("an address");
         let protocol = "json".parse().expect("a header");
         request
             .headers_mut()
             .insert("Sec-WebSocket-Protocol", protocol);
-        let (mut socket, _) = tokio_tungstenite::connect_async(request)
+        let host = request.uri().host().expect("a host").to_owned();
+        let port = request.uri().port_u16().expect("a port");
+        let tcp = TcpSocket::new_v4().expect("a socket");
+        if !from.is_loopback() {
+            tcp.bind((from, 0).into())
+                .expect("an address of this machine");
+        }
+        let server = (host.parse::<IpAddr>().expect("an address"), port).into();
+        let stream = tcp.connect(server).await.expect("a chat server");
+        let (mut socket, _) = tokio_tungstenite::client_async(request, stream)
             .await
             .expect("a chat server");
         let shared = Arc::new(Shared::default());
@@ -149,6 +166,7 @@ impl Viewer {
             tasks: Arc::new(Cuttable::default()),
             relay: None,
             reported: ALL,
+            from,
         };
         viewer
             .wait("the camera is in the list", |heard, _| {
@@ -273,7 +291,7 @@ impl Viewer {
             )
             .with_handler(Arc::new(handler))
             .with_runtime(self.tasks.clone())
-            .with_udp_addrs(vec!["127.0.0.1:0".to_owned()])
+            .with_udp_addrs(vec![format!("{}:0", self.from)])
             .build()
             .await?;
         for kind in [RtpCodecKind::Audio, RtpCodecKind::Video] {
