@@ -34,6 +34,7 @@ endef
 help:
 	@echo "make demo     build, and show this machine's camera on http://localhost:6503/"
 	@echo "make test     every check and test that needs no virtual machine"
+	@echo "make siege    strangers of every kind, 20 s each, beside an honest viewer"
 	@echo "make test-paths  what Chromium shows over bad networks; wants an idle machine"
 	@echo "make test-vm  the same agent on a real kernel camera, in a virtual machine"
 	@echo "make deb      a Debian package in target/debian (TARGET=… for another architecture)"
@@ -80,6 +81,17 @@ test: test-packages lint
 		set -x; RUST_TEST_THREADS=1 cargo test --locked --no-fail-fast --lib --bins --tests; \
 	fi
 	cargo test --locked --doc
+
+# A form of 3 s each is in `make test` too.
+SIEGE_SECONDS := 20
+
+.PHONY: siege
+siege: test-packages
+	@if cargo nextest --version >/dev/null 2>&1; then \
+		set -x; SIEGE_SECONDS=$(SIEGE_SECONDS) cargo nextest run --locked --test siege --no-capture; \
+	else \
+		set -x; SIEGE_SECONDS=$(SIEGE_SECONDS) cargo test --locked --test siege -- --nocapture; \
+	fi
 
 # One after the other, some 20 minutes; the short ones are in `make test` too.
 .PHONY: test-paths
