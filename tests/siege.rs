@@ -109,6 +109,7 @@ struct Place {
     device: Device,
     alice: Browser,
     ground: Ground,
+    callers: usize,
 }
 
 /// What is looked at before an attack and after it.
@@ -155,6 +156,7 @@ impl Place {
             device,
             alice,
             ground,
+            callers: 0,
         }
     }
 
@@ -216,9 +218,11 @@ impl Place {
     }
 
     /// Somebody else calls; how long until their first picture.
-    async fn second_caller(&self) -> Option<Duration> {
+    async fn second_caller(&mut self) -> Option<Duration> {
         let url = format!("ws://{}/", self.ground.chat);
-        let mut second = Viewer::join_from(&url, "second", CAMERA, HERE).await;
+        self.callers += 1;
+        let name = format!("second{}", self.callers);
+        let mut second = Viewer::join_from(&url, &name, CAMERA, HERE).await;
         let started = Instant::now();
         let served = async {
             second.call().await;
@@ -249,7 +253,7 @@ impl Place {
             let all = self.second_caller().await;
             served = served.zip(all).map(|(worst, this)| worst.max(this));
             most = most.max(self.state().memory);
-            sleep(Duration::from_millis(100)).await;
+            sleep(Duration::from_secs(1)).await;
         }
         let gap = self.gap().await;
         drop(crowd);

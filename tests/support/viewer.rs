@@ -489,7 +489,8 @@ async fn hear(shared: &Shared, name: &str, mut frame: Value) {
         Some("hang-up") if frame["target"] == name => {
             lock(&shared.heard).hung_up = Some(text(&frame["reason"]));
         }
-        Some("video-answer") => {
+        // What is for everybody is for nobody.
+        Some("video-answer") if frame["target"] == name => {
             let sdp = text(&frame["sdp"]["sdp"]);
             let early = {
                 let mut heard = lock(&shared.heard);
