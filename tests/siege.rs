@@ -112,6 +112,12 @@ struct Place {
     callers: usize,
 }
 
+/// What came of an attack.
+struct Verdict {
+    wrong: Vec<String>,
+    seen: String,
+}
+
 /// What is looked at before an attack and after it.
 #[derive(Debug)]
 struct State {
@@ -205,11 +211,15 @@ impl Place {
             .expect("a number")
     }
 
-    /// Bytes of what an operator sees of the log.
-    fn log(&self) -> usize {
-        let seen = |line: &&serde_json::Value| line["level"] != "DEBUG" && line["level"] != "TRACE";
-        let lines = self.device.log();
-        lines.iter().filter(seen).map(|l| l.to_string().len()).sum()
+    /// What an operator sees of the log.
+    fn log(&self) -> Vec<serde_json::Value> {
+        let mut lines = self.device.log();
+        lines.retain(|line| {
+            let target = line["target"].as_str();
+            let ours = target.is_some_and(|t| t.starts_with("camera_agent"));
+            ours && line["level"] != "DEBUG" && line["level"] != "TRACE"
+        });
+        lines
     }
 
     async fn gap(&self) -> Duration {
@@ -237,11 +247,11 @@ impl Place {
     }
 
     /// One kind of attack; what was wrong.
-    async fn attack(&mut self, attack: Attack, time: Duration, calm: Duration) -> Vec<String> {
+    async fn attack(&mut self, attack: Attack, time: Duration, calm: Duration) -> Verdict {
         self.ground.ports = self.ports().await;
         self.ground.sent.store(0, Ordering::Relaxed);
         let before = self.state();
-        let (victim, log) = (self.at_the_victim().await, self.log());
+        let (victim, log) = (self.at_the_victim().await, self.log().len());
         self.gap().await;
 
         let began = Instant::now();
@@ -285,10 +295,14 @@ impl Place {
             format!("{to_victim} bytes to a third party for {sent}"),
         );
         let minutes = began.elapsed().as_secs_f64() / 60.0;
-        let logged = self.log() - log;
+        let lines = self.log().split_off(log);
+        let logged: usize = lines.iter().map(|l| l.to_string().len()).sum();
         hold(
             logged as f64 <= 100_000.0 * minutes.max(0.25),
-            format!("{logged} bytes of log in {minutes:.1} min"),
+            format!(
+                "{logged} bytes of log in {minutes:.1} min, {}",
+                most_said(&lines)
+            ),
         );
         let url = format!("ws://{}/", self.ground.chat);
         let listed = Viewer::join_from(&url, "looking", CAMERA, HERE);
@@ -309,8 +323,25 @@ impl Place {
             back.is_ok(),
             format!("before {before:?}, half a minute later {back:?}"),
         );
-        wrong
+        let seen = format!(
+            "gap {gap:.2?}, second caller {:.2?}, {grown} MiB more, {to_victim} bytes to a third \
+             party for {sent}, {logged} of log",
+            served.unwrap_or_default()
+        );
+        Verdict { wrong, seen }
     }
+}
+
+/// What most lines say, and how many.
+fn most_said(lines: &[serde_json::Value]) -> String {
+    let mut counts = std::collections::HashMap::<&str, usize>::new();
+    for line in lines {
+        *counts
+            .entry(line["message"].as_str().unwrap_or_default())
+            .or_default() += 1;
+    }
+    let most = counts.into_iter().max_by_key(|(_, count)| *count);
+    most.map_or_else(String::new, |(words, count)| format!("{count} × {words:?}"))
 }
 
 /// Waits until what was taken was given back.
@@ -359,12 +390,12 @@ fn strangers_cost_the_honest_viewer_nothing() {
         println!("{calm:.2?} without a picture at most, undisturbed");
         let mut failed = Vec::new();
         for (name, attack) in kinds {
-            let wrong = place.attack(attack, time, calm).await;
+            let Verdict { wrong, seen } = place.attack(attack, time, calm).await;
             let verdict = match wrong.is_empty() {
                 true => "holds".to_owned(),
                 false => wrong.join("; "),
             };
-            println!("{name:<30} {verdict}");
+            println!("{name:<30} {verdict} ({seen})");
             if !wrong.is_empty() {
                 failed.push(format!("{name}: {verdict}"));
             }
