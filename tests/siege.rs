@@ -252,6 +252,7 @@ impl Place {
         self.ground.sent.store(0, Ordering::Relaxed);
         let before = self.state();
         let (victim, log) = (self.at_the_victim().await, self.log().len());
+        let registered = self.device.said("connected to the chat server");
         self.gap().await;
 
         let began = Instant::now();
@@ -311,7 +312,7 @@ impl Place {
             "the camera is not listed under its name".to_owned(),
         );
         hold(
-            self.device.said("connected to the chat server") == 1,
+            self.device.said("connected to the chat server") == registered,
             "the camera lost its chat server".to_owned(),
         );
         hold(
