@@ -86,7 +86,7 @@ async fn call(ground: &Ground, n: u8, records: Records) -> Option<()> {
     let own = socket.local_addr().ok()?;
     let mut stranger = Stranger::join(ground, 10 + n, &format!("half{n}")).await?;
     let mut sdp = with_user(USER);
-    if n % 2 == 0 {
+    if n.is_multiple_of(2) {
         sdp = sdp.replace("a=setup:actpass", "a=setup:active");
     }
     let password = line(&sdp, "a=ice-pwd:")?.to_owned();

@@ -186,7 +186,7 @@ pub async fn never_come(ground: Ground) {
                 };
                 // By half, a browser without H.264: another encoder.
                 let mut sdp = with_user(&ufrag());
-                if n % 2 == 0 {
+                if n.is_multiple_of(2) {
                     sdp = sdp.replace("H264/90000", "X264/90000");
                 }
                 while stranger.offer(&sdp).await.is_some() {
