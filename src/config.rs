@@ -49,7 +49,7 @@ pub enum ConfigError {
         message: String,
     },
     /// A value is out of range or does not fit another.
-    #[error("configuration: {key}: {problem}")]
+    #[error("configuration: {key}: {}", for_people(problem))]
     Value {
         /// The key, dotted.
         key: &'static str,
@@ -74,6 +74,11 @@ pub enum ConfigError {
         /// What is wrong.
         problem: String,
     },
+}
+
+/// What may stand in a log: one line, without credentials.
+fn for_people(problem: &str) -> String {
+    without_credentials(problem).replace(char::is_control, " ")
 }
 
 /// The whole file.
@@ -723,6 +728,16 @@ mod tests {
             error.contains("line 2") && error.contains("a whole number"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_password_where_a_name_belongs_is_not_shown() {
+        for user in ["camera:north", "://camera:north@", "camera\\n:north"] {
+            let text = format!("[server]\nusername = \"{user}\"\npassword_file = \"/x\"");
+            let message = parse(&text).expect_err(user);
+            assert!(message.contains("server.password_file"), "{message}");
+            assert!(!message.contains("north"), "{message}");
+        }
     }
 
     #[test]

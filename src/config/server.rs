@@ -85,7 +85,10 @@ impl ServerConfig {
         {
             return bad(
                 "server.username",
-                format!("{user:?} is no name for a login, which has a character and no colon"),
+                // What stands behind a colon is a password, most often.
+                "it is no name for a login, which has a character and no colon; a password \
+                 belongs in server.password_file"
+                    .into(),
             );
         }
         match (&self.proxy, &self.proxy_password_file) {
