@@ -357,8 +357,6 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-
         #[test]
         fn any_rtcp_leaves_repairs_in_their_budget(data in bytes()) {
             super::interceptors(&data);
