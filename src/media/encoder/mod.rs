@@ -39,6 +39,30 @@ pub enum RateUnit {
     KilobitsPerSecond,
 }
 
+/// Of what an encoder makes so many bits a second, where it is given fewer frames
+/// than its caps say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RateBasis {
+    /// Of as many frames as its caps say are a second: of fewer it makes less.
+    Frames,
+    /// Of the time that their timestamps say has passed: of fewer it makes as
+    /// much.
+    Time,
+}
+
+impl RateBasis {
+    /// What the element of this name does. Measured, with half of the frames
+    /// that the caps say: x264enc makes half of its bitrate, vp8enc and openh264enc
+    /// all of it.
+    fn of(factory: &str) -> Self {
+        match factory {
+            "vp8enc" | "openh264enc" => Self::Time,
+            _ => Self::Frames,
+        }
+    }
+}
+
 /// A number of the encoder that can be set: a property of the element, or a
 /// V4L2 control that the element passes on in its `extra-controls`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,6 +180,8 @@ pub struct Encoder {
     pub rate: Knob,
     /// Its unit.
     pub rate_unit: RateUnit,
+    /// What its bitrate is spread over.
+    pub rate_basis: RateBasis,
     /// Lowest and highest bitrate, in bit/s.
     pub rate_range: (u32, u32),
     /// Bitrates are multiples of this, in bit/s.
@@ -187,6 +213,15 @@ impl Encoder {
         rows.extend(built_in.cloned());
         rows.sort_by_key(|e: &Arc<Encoder>| std::cmp::Reverse(e.rank));
         rows
+    }
+
+    /// What it is to be asked for so that it makes so many bit/s where it gets
+    /// every so manieth frame of what its caps say, in bit/s.
+    pub fn asked_for(&self, bits_per_second: u32, every: u32) -> u32 {
+        match self.rate_basis {
+            RateBasis::Frames => bits_per_second.saturating_mul(every.max(1)),
+            RateBasis::Time => bits_per_second,
+        }
     }
 
     /// The value of [`Encoder::rate`] for `bits_per_second`, kept in range and

@@ -7,7 +7,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use super::{Encoder, KEY_FRAME_INTERVAL, KeyFrame, Knob, RateUnit, Sizes, Text};
+use super::{Encoder, KEY_FRAME_INTERVAL, KeyFrame, Knob, RateBasis, RateUnit, Sizes, Text};
 use crate::sdp::VideoCodec;
 
 const BYTE_STREAM: &str = "video/x-h264,stream-format=byte-stream";
@@ -31,10 +31,12 @@ pub fn rows() -> &'static [Arc<Encoder>] {
 /// What most H.264 rows have in common; also what a row of the configuration
 /// starts from.
 pub(super) fn h264(id: impl Into<Text>, factory: impl Into<Text>) -> Encoder {
+    let factory: Text = factory.into();
     Encoder {
         id: id.into(),
         codec: VideoCodec::H264,
-        factory: factory.into(),
+        rate_basis: RateBasis::of(&factory),
+        factory,
         package: "".into(),
         boards: "".into(),
         confirmed: false,

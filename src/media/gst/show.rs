@@ -173,7 +173,8 @@ impl Show {
             && let Some((bin, _)) = picture.branch(encoding)
         {
             picture.encode_every(encoding, rate.every);
-            control::set_bitrate(&row, bin, counted_in_frames(rate));
+            let asked = row.asked_for(rate.bits_per_second, rate.every);
+            control::set_bitrate(&row, bin, asked);
         }
     }
 
@@ -600,7 +601,7 @@ impl Show {
             let passes = plan.carries == Carries::H264 && encoding == Encoding::H264;
             let percent = if passes { 100 } else { rate.percent };
             let target = Target {
-                bits_per_second: counted_in_frames(rate),
+                bits_per_second: row.asked_for(rate.bits_per_second, rate.every),
                 size: plan::shrunk_size(&config, plan.size, encoding.tier, percent),
             };
             let description = plan::branch(&row, target, &plan.carries, plan.fps, memory);
@@ -617,11 +618,6 @@ impl Show {
         self.numbers += 1;
         self.numbers
     }
-}
-
-/// Encoders count frames, not time: of fewer each may be as much larger.
-fn counted_in_frames(rate: VideoRate) -> u32 {
-    rate.bits_per_second.saturating_mul(rate.every.max(1))
 }
 
 fn slate(

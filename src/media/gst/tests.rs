@@ -332,6 +332,63 @@ async fn tiers_differ_in_size_and_bitrates_change_while_they_run() {
     thread.stop();
 }
 
+/// Makes a megabit a second of fewer frames.
+async fn makes_as_much_of_fewer_frames(id: &str, codec: VideoCodec) {
+    let (mut video, audio) = config();
+    video.source = VideoSource::Custom;
+    // Noise, but not so fine that an encoder comes to the end of its scale.
+    video.pipeline = Some(
+        "videotestsrc is-live=true pattern=snow ! \
+         video/x-raw,width=40,height=24,framerate=30/1 ! videoscale ! \
+         video/x-raw,width=320,height=180"
+            .into(),
+    );
+    let first = Encoder::row(id).expect("a row");
+    let (hub, thread) = Hub::start(source(video, audio, first), None);
+    let stream = Stream::Video(Encoding { codec, tier: 0 });
+    let watch = hub.watch(stream);
+    let mut frames = watch.frames();
+    for every in [2, 3] {
+        hub.set_rate(
+            stream,
+            VideoRate {
+                bits_per_second: 1_000_000,
+                every,
+                percent: 100,
+            },
+        );
+        made(&mut frames, 15).await;
+        let first = next(&mut frames).await.rtp_time;
+        let (mut bytes, mut last) = (0, first);
+        for _ in 0..15 {
+            let frame = next(&mut frames).await;
+            bytes += frame.payloads.iter().map(|p| p.len()).sum::<usize>();
+            last = frame.rtp_time;
+        }
+        let megabits = bytes as f64 * 8.0 / 1e6;
+        // A busy machine leaves out some more, which the one makes up for and
+        // the other does not.
+        let by_frames = megabits / 15.0 * 30.0 / f64::from(every);
+        let by_time = megabits / (f64::from(last - first) / 90_000.0);
+        println!("{id}, {every}: {by_frames:.2}, {by_time:.2}");
+        let is_near = [by_frames, by_time].iter().any(|s| (0.7..1.3).contains(s));
+        assert!(is_near, "{id}, {every}: {by_frames} or {by_time} Mbit/s");
+    }
+    thread.stop();
+}
+
+/// VP8 and OpenH264 go by time, not by frames: of a half and a third of them they
+/// made twice and three times what they were to make.
+#[tokio::test]
+async fn fewer_frames_are_as_many_bits_whatever_encodes_them() {
+    init().expect("GStreamer is installed");
+    tokio::join!(
+        makes_as_much_of_fewer_frames("x264", VideoCodec::H264),
+        makes_as_much_of_fewer_frames("openh264", VideoCodec::H264),
+        makes_as_much_of_fewer_frames("vp8", VideoCodec::Vp8),
+    );
+}
+
 #[tokio::test]
 async fn a_stream_becomes_smaller_and_larger_without_a_gap() {
     init().expect("GStreamer is installed");
