@@ -6,7 +6,7 @@ mod support;
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
-use support::shims::{FakeCamera, Format};
+use support::shims::{FakeCamera, FakeMicrophone, Format};
 
 fn devices(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_camera-agent"))
@@ -145,4 +145,30 @@ fn a_camera_is_described_with_what_would_be_taken_of_it() {
         report["picture"]["reason"],
         "1280×720 MJPG 30 fps: YUYV at this size needs 55 MB/s, USB 2 carries 24.6"
     );
+}
+
+#[test]
+fn a_microphone_that_hears_comes_before_a_default_that_is_silent() {
+    let microphone = FakeMicrophone::beside_a_silent_default(440);
+    let report = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_camera-agent"))
+            .arg("devices")
+            .args(arguments)
+            .env_remove("XDG_RUNTIME_DIR")
+            .envs(microphone.env())
+            .output()
+            .expect("the agent starts");
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let json: Value = serde_json::from_str(&report(&["--json"])).expect("JSON");
+    assert_eq!(json["sound"]["what"], "microphone testmic", "{json}");
+    let microphones = json["microphones"].as_array().expect("a list");
+    let order: Vec<_> = microphones.iter().map(|m| &m["device"]).collect();
+    assert_eq!(order, ["testmic", "default"], "{json}");
+    let text = report(&[]);
+    let why = "only digital silence comes from it: is it muted, see `alsamixer`";
+    assert!(text.contains(&format!("not default: {why}")), "{text}");
+    let listed = format!("default  ALSA's default\n     {why}");
+    assert!(text.contains(&listed), "{text}");
 }

@@ -99,8 +99,12 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
         Ok(None) => return vec![Finding::ok(CHECK, "none by configuration")],
         Err(error) => return vec![failed(error)],
     };
+    let what = match sound.reason.as_str() {
+        "" => sound.what.clone(),
+        reason => format!("{} ({reason})", sound.what),
+    };
     vec![match listen(&sound) {
-        Ok(level) => judge(&sound.what, &level),
+        Ok(level) => judge(&what, &level),
         Err(error) => failed(error),
     }]
 }

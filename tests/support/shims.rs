@@ -287,6 +287,22 @@ impl FakeMicrophone {
         this
     }
 
+    /// ALSA's `default`, all zeros, and beside it one that hears a sine and that
+    /// the configuration describes.
+    pub fn beside_a_silent_default(hertz: u32) -> Self {
+        let this = Self::tone(hertz);
+        let (silent, name) = (this.folder.path().join("default"), Self::NAME);
+        fs::write(&silent, "").expect("written");
+        fs::write(silent.with_extension("mute"), "").expect("written");
+        let configuration = fs::read_to_string(this.configuration()).expect("it is there");
+        let more = format!(
+            "pcm.{name}.hint {{ show on description \"A Desk Microphone\" }}\n\
+             pcm.!default {{ type testmic node {silent:?} frequency {hertz} }}\n"
+        );
+        fs::write(this.configuration(), configuration + &more).expect("written");
+        this
+    }
+
     fn with(settings: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let microphone = Self { folder };

@@ -3,10 +3,12 @@
 //!
 //! * [`video4linux`] lists the nodes and says which of them are cameras.
 //! * [`libcamera`] lists the cameras that only libcamera can run.
-//! * [`sound`] lists sound servers, shared PCMs and cards.
+//! * [`sound`] lists sound servers, shared PCMs and cards; `hearing` tells which
+//!   of them hear something.
 //! * [`report`] puts all of it into words, for `camera-agent devices`.
 
 mod frames;
+mod hearing;
 pub mod libcamera;
 pub mod report;
 pub mod sound;
@@ -187,6 +189,10 @@ pub struct Microphone {
     pub kind: MicrophoneKind,
     /// The card's name, for people.
     pub name: String,
+    /// Why it hears nothing, and what to do: its capture is switched off. It
+    /// is taken where there is no other.
+    #[serde(default)]
+    pub trouble: Option<String>,
 }
 
 /// What carries a microphone's sound, best first: a sound server owns the

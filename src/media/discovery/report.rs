@@ -199,7 +199,7 @@ pub fn report(
     let sound = match plan::sound(&config.audio, &microphones) {
         Ok(sound) => sound.map(|plan| Outcome::Plan {
             what: plan.what,
-            reason: String::new(),
+            reason: plan.reason,
             mode: None,
             pipeline: plan.description,
         }),
@@ -267,6 +267,9 @@ impl fmt::Display for Report {
         heading(f, "Microphones", self.microphones.len())?;
         for (i, microphone) in self.microphones.iter().enumerate() {
             writeln!(f, "  {}. {}  {}", i + 1, microphone.device, microphone.name)?;
+            if let Some(trouble) = &microphone.trouble {
+                writeln!(f, "     {trouble}")?;
+            }
         }
         heading(f, "Encoders", self.encoders.len())?;
         for (i, row) in self.encoders.iter().enumerate() {
@@ -463,6 +466,7 @@ mod tests {
             device: "plughw:CARD=Mic,DEV=0".into(),
             kind: MicrophoneKind::Card,
             name: "USB Mic".into(),
+            trouble: None,
         };
         let row = EncoderRow {
             id: "magic".into(),

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
+use tracing::warn;
 
 use super::openers::{Openers, Opening};
 use super::pipeline::{self, Device, Life, Running};
@@ -14,6 +15,7 @@ use crate::config::{AudioConfig, AudioSource};
 use crate::lock::lock;
 use crate::media::drift::Drift;
 use crate::media::hub::Failure;
+use crate::media::plan::SoundPlan;
 use crate::media::{MediaError, Output, Waker, plan};
 
 /// The time line of the sound, over all runs of the microphone: who watches
@@ -23,6 +25,8 @@ struct Pace {
     drift: Arc<Mutex<Drift>>,
     /// Which microphone it was.
     of: Option<String>,
+    /// Why that one, as the log has it.
+    said: String,
 }
 
 impl Pace {
@@ -32,6 +36,14 @@ impl Pace {
         let same = before.is_some_and(|before| before == microphone);
         let run = lock(&self.drift).resume(same);
         (self.drift.clone(), run)
+    }
+
+    /// Logs why this microphone is taken, where that is news.
+    fn say(&mut self, plan: &SoundPlan) {
+        if plan.reason != self.said && !plan.reason.is_empty() {
+            warn!(source = %plan.what, why = %plan.reason, "of the microphones this one is taken");
+        }
+        self.said.clone_from(&plan.reason);
     }
 }
 
@@ -169,6 +181,7 @@ impl Opener {
         let Some(sound) = plan_sound(&self.config)? else {
             return Ok(None);
         };
+        lock(&self.pace).say(&sound);
         let failure = output.failure();
         let mut running = Running::new(
             &sound.description,

@@ -3,7 +3,7 @@
 use super::{SINK, quoted};
 use crate::config::{AudioConfig, AudioSource};
 use crate::media::MediaError;
-use crate::media::discovery::{Microphone, MicrophoneKind};
+use crate::media::discovery::Microphone;
 
 /// The name of the encoder in a sound pipeline.
 pub const SOUND_ENCODER: &str = "opus";
@@ -18,6 +18,9 @@ pub struct SoundPlan {
     pub what: String,
     /// The PCM or the sound server's source.
     pub device: Option<String>,
+    /// Why this microphone and not the usual one, or what is wrong with it;
+    /// empty where there is nothing to say.
+    pub reason: String,
     /// The pipeline, from source to sink.
     pub description: String,
 }
@@ -31,10 +34,12 @@ pub fn sound(
     config: &AudioConfig,
     microphones: &[Microphone],
 ) -> Result<Option<SoundPlan>, MediaError> {
+    let mut reason = String::new();
     let (what, device, source) = match config.source {
         AudioSource::None => return Ok(None),
         AudioSource::Alsa => {
-            let device = microphone(config, microphones)?;
+            let device;
+            (device, reason) = microphone(config, microphones)?;
             let source = format!(
                 "{} ! queue max-size-time=100000000 leaky=downstream",
                 microphone_source(&device)
@@ -63,26 +68,34 @@ pub fn sound(
     Ok(Some(SoundPlan {
         what,
         device,
+        reason,
         description,
     }))
 }
 
 /// What is configured, else a sound server, else a PCM that can be shared,
-/// else a card.
-fn microphone(config: &AudioConfig, microphones: &[Microphone]) -> Result<String, MediaError> {
+/// else a card; of these one that hears something. With the reason, where that
+/// made a difference.
+fn microphone(
+    config: &AudioConfig,
+    microphones: &[Microphone],
+) -> Result<(String, String), MediaError> {
     if config.device != "auto" {
-        return Ok(config.device.clone());
+        return Ok((config.device.clone(), String::new()));
     }
-    let order = |m: &&Microphone| match m.kind {
-        MicrophoneKind::SoundServer => 0,
-        MicrophoneKind::Shared => 1,
-        MicrophoneKind::Card => 2,
+    let hears = |m: &&Microphone| (m.trouble.is_some(), m.kind);
+    let chosen = microphones.iter().min_by_key(hears);
+    let chosen = chosen.ok_or(MediaError::NoMicrophone)?;
+    let silent = |m: &&Microphone| m.trouble.is_some() && m.kind <= chosen.kind;
+    let reason = match (&chosen.trouble, microphones.iter().find(silent)) {
+        (Some(trouble), _) => trouble.clone(),
+        (None, Some(passed)) => {
+            let trouble = passed.trouble.as_deref().unwrap_or_default();
+            format!("not {}: {trouble}", passed.device)
+        }
+        (None, None) => String::new(),
     };
-    microphones
-        .iter()
-        .min_by_key(order)
-        .map(|m| m.device.clone())
-        .ok_or(MediaError::NoMicrophone)
+    Ok((chosen.device.clone(), reason))
 }
 
 /// The default buffer of 200 ms is latency; the clock is the system's, shared
@@ -109,5 +122,48 @@ fn microphone_source(device: &str) -> String {
             "alsasrc name=device device={} {BUFFERS} use-driver-timestamps=false",
             quoted(device)
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::discovery::MicrophoneKind;
+
+    fn one(device: &str, kind: MicrophoneKind, trouble: Option<&str>) -> Microphone {
+        Microphone {
+            device: device.into(),
+            kind,
+            name: String::new(),
+            trouble: trouble.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn one_that_hears_is_taken_and_what_was_passed_over_is_said() {
+        let off = Some("its capture is switched off");
+        let usual = |trouble| one("default", MicrophoneKind::Shared, trouble);
+        let card = |trouble| one("plughw:1", MicrophoneKind::Card, trouble);
+        let chosen = |all: &[Microphone]| {
+            let plan = sound(&AudioConfig::default(), all).expect("a plan");
+            let plan = plan.expect("sound");
+            (plan.device.expect("a microphone"), plan.reason)
+        };
+        let says = |device: &str, reason: &str| (device.to_owned(), reason.to_owned());
+        assert_eq!(chosen(&[usual(None), card(None)]), says("default", ""));
+        assert_eq!(chosen(&[usual(None), card(off)]), says("default", ""));
+        assert_eq!(
+            chosen(&[usual(off), card(None)]),
+            says("plughw:1", "not default: its capture is switched off")
+        );
+        let none_hears = chosen(&[usual(off), card(off)]);
+        assert_eq!(none_hears, says("default", "its capture is switched off"));
+        // Whoever names one means it.
+        let named = AudioConfig {
+            device: "default".into(),
+            ..AudioConfig::default()
+        };
+        let plan = sound(&named, &[usual(off), card(None)]).expect("a plan");
+        assert_eq!(plan.expect("sound").device.as_deref(), Some("default"));
     }
 }
