@@ -4,7 +4,8 @@
 //! `cargo bench --bench media`. Conversions are the plan's own descriptions
 //! with frames made beforehand in the camera's place, run as fast as they go.
 //! They are measured in CPU time of this process, and beside the encoding of
-//! the very frames that they make, so that figures of two machines compare.
+//! the very frames that they make, so that figures of two machines compare. So
+//! is turning them; looking for damaged JPEGs is set against decoding them.
 
 use std::borrow::Cow;
 use std::hint::black_box;
@@ -15,6 +16,7 @@ use camera_agent::config::VideoConfig;
 use camera_agent::media::discovery::{Camera, Mode};
 use camera_agent::media::encoder::Encoder;
 use camera_agent::media::gst as media;
+use camera_agent::media::jpeg;
 use camera_agent::media::plan::{self, Circumstances, Memory, PicturePlan, Target};
 use criterion::Criterion;
 use gstreamer as gst;
@@ -89,6 +91,15 @@ struct Cost {
     steps: String,
     convert: Duration,
     encode: Duration,
+    turns: Vec<(&'static str, Duration)>,
+    jpeg: Option<Jpeg>,
+}
+
+/// Of a JPEG.
+struct Jpeg {
+    bytes: usize,
+    decode: Duration,
+    walk: Duration,
 }
 
 fn conversions() {
@@ -110,20 +121,60 @@ fn conversions() {
         FRAMES * ROUNDS
     );
     println!("camera  conversion  x264  ratio  steps");
+    let ms = |time: Duration| time.as_secs_f64() * 1000.0;
+    let ratio = |part: Duration, whole: Duration| part.as_secs_f64() / whole.as_secs_f64();
     for Cost {
         fourcc,
         steps,
         convert,
         encode,
-    } in costs
+        ..
+    } in &costs
     {
-        let ms = |time: Duration| time.as_secs_f64() * 1000.0;
         println!(
             "{fourcc:6}  {:10.2}  {:4.1}  {:5.2}  {steps}",
-            ms(convert),
-            ms(encode),
-            convert.as_secs_f64() / encode.as_secs_f64()
+            ms(*convert),
+            ms(*encode),
+            ratio(*convert, *encode)
         );
+    }
+    println!("turning, against x264");
+    for (cost, (how, turn)) in costs
+        .iter()
+        .flat_map(|c| c.turns.iter().map(move |t| (c, t)))
+    {
+        println!(
+            "{:6}  {how:5}  {:5.2}  ratio {:.2}",
+            cost.fourcc,
+            ms(*turn),
+            ratio(*turn, cost.encode)
+        );
+    }
+    for jpeg in costs.iter().filter_map(|c| c.jpeg.as_ref()) {
+        println!(
+            "a JPEG of {} kB: decoded {:.2}, walked through {:.2}, ratio {:.3}",
+            jpeg.bytes / 1000,
+            ms(jpeg.decode),
+            ms(jpeg.walk),
+            ratio(jpeg.walk, jpeg.decode)
+        );
+    }
+}
+
+/// What looking for damage costs beside the decoder.
+fn jpeg(camera: &[gst::Sample]) -> Jpeg {
+    let maps: Vec<_> = camera
+        .iter()
+        .filter_map(|frame| frame.buffer_owned()?.into_mapped_buffer_readable().ok())
+        .collect();
+    let before = cpu();
+    for map in maps.iter().cycle().take(FRAMES * ROUNDS) {
+        assert_eq!(black_box(jpeg::check(map)), Ok(()));
+    }
+    Jpeg {
+        bytes: maps.iter().map(|map| map.len()).sum::<usize>() / maps.len(),
+        walk: (cpu() - before) / (FRAMES * ROUNDS) as u32,
+        decode: a_frame(camera, "jpegdec"),
     }
 }
 
@@ -182,7 +233,16 @@ fn cost(webcam: &Camera, fourcc: &'static str, raw: &str, coder: &str) -> Cost {
         },
         convert: a_frame(&camera, rest),
         encode: a_frame(&converted, &format!("tee ! {encoding}")),
+        // A quarter turn, and what only changes the order within lines.
+        turns: ["90r", "180", "horiz"]
+            .map(|how| (how, a_frame(&converted, &flip(how))))
+            .to_vec(),
+        jpeg: (fourcc == "MJPG").then(|| jpeg(&camera)),
     }
+}
+
+fn flip(direction: &str) -> String {
+    format!("videoflip video-direction={direction}")
 }
 
 fn a_frame(frames: &[gst::Sample], description: &str) -> Duration {

@@ -59,6 +59,14 @@ struct Headers {
     is_exotic: bool,
 }
 
+/// Where it ends, behind its end marker and before what may be padded there;
+/// `None` without one. Says nothing of what is before it.
+pub fn end(jpeg: &[u8]) -> Option<usize> {
+    let is_padding = |byte: &u8| matches!(byte, 0 | 0xff);
+    let last = jpeg.iter().rposition(|byte| !is_padding(byte))?;
+    jpeg[..=last].ends_with(&[0xff, 0xd9]).then_some(last + 1)
+}
+
 /// Looks at a whole JPEG.
 ///
 /// # Errors
@@ -257,6 +265,19 @@ mod tests {
                 assert_eq!(check(&jpeg), Ok(()), "no end, {format} {size:?}");
             }
         }
+    }
+
+    #[test]
+    fn its_end_is_found_before_padding() {
+        let jpeg = jpeg("I420", (64, 64));
+        let length = jpeg.len();
+        assert_eq!(end(&jpeg), Some(length));
+        for padding in [[0; 9], [0xff; 9]] {
+            assert_eq!(end(&[&jpeg[..], &padding].concat()), Some(length));
+        }
+        assert_eq!(end(&jpeg[..length - 2]), None);
+        assert_eq!(end(&[&jpeg[..], b"stale"].concat()), None);
+        assert_eq!((end(&[]), end(&[0; 64])), (None, None));
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub mod gst;
 pub mod hotplug;
 pub mod hub;
 mod huffman;
-mod jpeg;
+pub mod jpeg;
 mod keyframes;
 pub mod latency;
 pub mod learned;
