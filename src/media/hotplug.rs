@@ -1,19 +1,25 @@
-//! Tells when the system announces a camera or a sound card.
+//! Tells when the system announces a camera or a sound card, and when a program
+//! begins to feed a loopback camera.
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
+use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use tracing::{debug, warn};
 use udev::{EventType, MonitorBuilder};
+
+use super::loopback::Loopbacks;
 
 /// What udev calls what is waited for.
 const SUBSYSTEMS: [&str; 2] = ["video4linux", "sound"];
 
 const UDEV: Token = Token(0);
 const END: Token = Token(1);
+const LOOPBACK: Token = Token(2);
 
 /// Whether devices are announced here: udev runs. In most containers it does
 /// not.
@@ -28,7 +34,8 @@ pub struct Hotplug {
 }
 
 impl Hotplug {
-    /// Calls `appeared` whenever udev has set up a device, permissions and all.
+    /// Calls `appeared` whenever udev has set up a device, permissions and all,
+    /// or a loopback node becomes a camera.
     /// `None` where there is nothing to listen to: then a device that comes
     /// back has to be looked for.
     pub fn listen(appeared: impl FnMut() + Send + 'static) -> Option<Self> {
@@ -66,10 +73,16 @@ fn start(mut appeared: impl FnMut() + Send + 'static) -> io::Result<Hotplug> {
     let mut socket = builder.listen()?;
     poll.registry()
         .register(&mut socket, UDEV, Interest::READABLE)?;
+    let mut loopbacks = Loopbacks::new("/sys/class/video4linux", "/dev")?;
+    poll.registry().register(
+        &mut SourceFd(&loopbacks.descriptor()),
+        LOOPBACK,
+        Interest::READABLE,
+    )?;
     let listen = move || {
         let mut events = Events::with_capacity(8);
         loop {
-            match poll.poll(&mut events, None) {
+            match poll.poll(&mut events, loopbacks.timeout()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return warn!(%error, "udev is not heard any more"),
                 Ok(()) => {}
@@ -87,6 +100,11 @@ fn start(mut appeared: impl FnMut() + Send + 'static) -> io::Result<Hotplug> {
                 );
             }
             if seen {
+                loopbacks.scan();
+            }
+            let now = Instant::now();
+            loopbacks.listen(now);
+            if loopbacks.look(now) || seen {
                 appeared();
             }
         }

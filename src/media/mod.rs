@@ -32,6 +32,7 @@ mod keyframes;
 pub mod latency;
 pub mod learned;
 pub mod led;
+mod loopback;
 mod picture;
 pub mod plan;
 pub mod probe;
