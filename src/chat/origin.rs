@@ -158,7 +158,10 @@ fn authority(text: &str, https: bool) -> Option<Origin> {
     let in_brackets = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
     let good = match in_brackets {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => !host.is_empty() && host.len() <= 253 && host.chars().all(plain),
+        None => {
+            let labels = host.split('.').all(|label| !label.is_empty());
+            labels && host.len() <= 253 && host.chars().all(plain)
+        }
     };
     good.then_some(Origin { https, host, port })
 }
@@ -280,6 +283,8 @@ mod tests {
             "https://a/b",
             "https://*.example",
             "https://a:b",
+            "https://cam..example",
+            "http://..",
         ] {
             assert!(
                 told(bad).is_err_and(|e| e.contains("https://cam.example.org")),

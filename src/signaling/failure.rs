@@ -11,6 +11,7 @@ use url::Url;
 use super::credentials::Credentials;
 use super::proxy::Proxy;
 use crate::config::{ServerUrl, show};
+use crate::secret::without_credentials;
 use crate::wire::DEFAULT_PORT;
 
 /// Characters of another's text that are shown.
@@ -445,9 +446,10 @@ fn shown(text: &str) -> String {
 }
 
 fn cut(text: &str) -> String {
+    let text = &without_credentials(text);
     match text.char_indices().nth(MOST_SHOWN) {
         Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
+        None => text.clone(),
     }
 }
 
