@@ -44,9 +44,8 @@ const RISEN: f64 = 1.5;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Steps {
     down: usize,
-    target: u32,
-    /// Since when the target is this or more.
-    settled: Option<Instant>,
+    /// The highest target of late, and when it was that.
+    high: Option<(u32, Instant)>,
     over: Option<Instant>,
     /// The last step, and the target at the last one down.
     stepped: Option<Instant>,
@@ -58,8 +57,7 @@ pub(super) struct Steps {
 impl Steps {
     pub const ALL: Self = Self {
         down: 0,
-        target: 0,
-        settled: None,
+        high: None,
         over: None,
         stepped: None,
         climbed: false,
@@ -75,12 +73,13 @@ impl Steps {
     /// Takes what the encoder makes, in bit/s, of what it was asked for.
     pub fn look(&mut self, target: u32, made: u32, now: Instant) {
         let since = |at: Instant| now.saturating_duration_since(at);
-        if target < self.target || self.settled.is_none() {
-            self.settled = Some(now);
-        }
-        self.target = target;
-        let settled = self.settled.is_some_and(|at| since(at) >= SETTLE);
-        let too_much = settled && f64::from(made) > f64::from(target) * OVER.0;
+        // Held against what was asked for of late: a path's estimate goes down a
+        // little all the time.
+        let high = self
+            .high
+            .filter(|(high, at)| *high > target && since(*at) <= SETTLE);
+        let (high, _) = *self.high.insert(high.unwrap_or((target, now)));
+        let too_much = f64::from(made) > f64::from(high) * OVER.0;
         self.over = too_much.then(|| self.over.unwrap_or(now));
         if self.over.is_some_and(|at| since(at) >= OVER.1) && self.down + 1 < LADDER.len() {
             if self.climbed && self.stepped.is_some_and(|at| since(at) < VAIN) {
@@ -185,5 +184,23 @@ mod tests {
             steps.look(target, made, now);
             assert_eq!(steps.rung(), rung(1, 100), "{i}");
         }
+    }
+    /// It was not seen at all, and more was tried again.
+    #[test]
+    fn a_target_that_trembles_does_not_hide_that_it_is_too_much() {
+        let (mut steps, mut now) = (Steps::ALL, Instant::now());
+        for i in 0..16_u32 {
+            now += Duration::from_secs(1);
+            steps.look(
+                if i.is_multiple_of(2) {
+                    510_000
+                } else {
+                    490_000
+                },
+                1_000_000,
+                now,
+            );
+        }
+        assert_eq!(steps.rung(), LADDER[4]);
     }
 }
