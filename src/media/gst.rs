@@ -33,9 +33,11 @@ use super::led::Led;
 use super::plan::{Circumstances, PicturePlan, SoundPlan};
 use super::probe::Encoders;
 use super::{
-    MediaError, Output, PictureStatus, Source, Stream, VideoRate, Waker, discovery, hub, plan,
+    MediaError, Output, OwnH264, PictureStatus, Source, Stream, VideoRate, Waker, discovery, hub,
+    plan,
 };
 use crate::config::{AudioConfig, AudioSource, VideoConfig, VideoSource};
+use crate::sdp::ProfileLevelId;
 use crate::secret::without_credentials;
 
 /// Starts GStreamer.
@@ -251,6 +253,14 @@ impl Source for GstSource {
 
     fn picture(&self) -> Option<PictureStatus> {
         Some(self.picture.status())
+    }
+
+    fn set_decoders(&mut self, decoders: Vec<ProfileLevelId>) {
+        self.picture.set_decoders(decoders);
+    }
+
+    fn own_h264(&self) -> Option<OwnH264> {
+        self.picture.own_h264()
     }
 
     fn patience(&self, stream: Stream) -> Duration {

@@ -20,7 +20,9 @@ use super::latency::{Latency, Stage};
 use super::progress::{Counters, Progress};
 use super::pulse::Pulse;
 use super::status::MediaStatus;
-use super::{AccessUnit, Encoding, Frame, MediaError, OpenCamera, Source, Stream, VideoRate};
+use super::{
+    AccessUnit, Encoding, Frame, MediaError, OpenCamera, OwnH264, Source, Stream, VideoRate,
+};
 use crate::lock::lock;
 use crate::sdp::ProfileLevelId;
 
@@ -59,6 +61,8 @@ enum Request {
     /// The source wants to be polled.
     Wake,
     DeviceAppeared,
+    /// Others watch H.264.
+    Decoders,
     /// Another source, as soon as nobody watches this one.
     Replace(Successor),
     Stop,
@@ -77,7 +81,12 @@ impl Waker {
 
 struct Shared {
     frames: [broadcast::Sender<Arc<Frame>>; Stream::COUNT],
+    /// Of the H.264 that is encoded here.
     profile: Mutex<Option<ProfileLevelId>>,
+    /// Of the H.264 that the camera makes itself.
+    own: Mutex<Option<OwnH264>>,
+    /// The profiles of those who watch H.264.
+    decoders: Mutex<Vec<ProfileLevelId>>,
     status: watch::Sender<MediaStatus>,
     camera: Mutex<Option<OpenCamera>>,
     progress: Counters,
@@ -100,6 +109,24 @@ pub struct Hub {
 pub struct HubThread {
     requests: mpsc::Sender<Request>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// Somebody who watches H.264; see [`Hub::decoder`].
+pub struct Decoder {
+    profile: ProfileLevelId,
+    requests: mpsc::Sender<Request>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Decoder {
+    fn drop(&mut self) {
+        let mut decoders = lock(&self.shared.decoders);
+        if let Some(at) = decoders.iter().position(|d| *d == self.profile) {
+            decoders.swap_remove(at);
+        }
+        drop(decoders);
+        let _ = self.requests.send(Request::Decoders);
+    }
 }
 
 /// Keeps a stream running for as long as it lives.
@@ -136,6 +163,8 @@ impl Hub {
                 .0
             }),
             profile: Mutex::new(profile),
+            own: Mutex::default(),
+            decoders: Mutex::default(),
             status: watch::Sender::default(),
             camera: Mutex::default(),
             progress: Counters::default(),
@@ -242,9 +271,38 @@ impl Hub {
         let _ = self.requests.send(Request::Wake);
     }
 
-    /// What the newest SPS says of the H.264 stream.
+    /// The H.264 that the camera makes itself, as far as it is known.
+    pub fn own_h264(&self) -> Option<OwnH264> {
+        *lock(&self.shared.own)
+    }
+
+    /// Somebody watches H.264 with a decoder of this profile, for as long as the
+    /// returned value lives. A camera's own H.264 that it does not cover is not
+    /// passed through when the camera is next opened.
+    pub fn decoder(&self, profile: ProfileLevelId) -> Decoder {
+        lock(&self.shared.decoders).push(profile);
+        let _ = self.requests.send(Request::Decoders);
+        Decoder {
+            profile,
+            requests: self.requests.clone(),
+            shared: self.shared.clone(),
+        }
+    }
+
+    /// What is to be said of the H.264 stream to those who [watch](Self::decoder)
+    /// it: the camera's own where that is passed through, else what the newest
+    /// SPS of the encoder says; and the higher one of both levels, since the one
+    /// may follow on the other.
     pub fn profile_level_id(&self) -> Option<ProfileLevelId> {
-        *lock(&self.shared.profile)
+        let encoded = *lock(&self.shared.profile);
+        let decoders = lock(&self.shared.decoders);
+        let is_covered = |own: &OwnH264| decoders.iter().all(|d| d.covers(own.profile));
+        match (self.own_h264().filter(is_covered), encoded) {
+            (None, encoded) => encoded,
+            (Some(own), None) => own.passes.then_some(own.profile),
+            (Some(own), Some(encoded)) if own.passes => Some(own.profile.at_least(encoded)),
+            (Some(own), Some(encoded)) => Some(encoded.at_least(own.profile)),
+        }
     }
 }
 
@@ -318,7 +376,11 @@ impl Output {
             if encoding == Encoding::H264
                 && let Some(profile) = profile_level_id(&unit.data)
             {
-                *lock(&self.shared.profile) = Some(profile);
+                // What is passed through is no encoder's.
+                let is_own = |own: OwnH264| own.passes || own.profile == profile;
+                if !lock(&self.shared.own).is_some_and(is_own) {
+                    *lock(&self.shared.profile) = Some(profile);
+                }
             }
         }
         if let Some(frame) = self.packetizer.packetize(unit) {
@@ -353,3 +415,6 @@ impl Failure {
             .send(Request::Failed(self.stream, self.run, error));
     }
 }
+
+#[cfg(test)]
+mod tests;

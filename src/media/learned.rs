@@ -5,11 +5,13 @@
 //! * A mode that the bus has no room for (ENOSPC when streaming starts), or that
 //!   the driver lists and does not have, is skipped.
 //! * A camera's own H.264 is passed through only when its key frames were seen
-//!   to come often enough, since nobody can ask a UVC camera for one.
+//!   to come often enough, since nobody can ask a UVC camera for one, and when
+//!   all who watch have decoders of its profile.
 
 use std::time::Duration;
 
 use super::plan::Memory;
+use crate::sdp::ProfileLevelId;
 
 /// Viewers wait for a key frame at most so long.
 const KEY_FRAME_DISTANCE: Duration = Duration::from_secs(2);
@@ -25,6 +27,10 @@ pub struct Learned {
     copies: bool,
     skip_modes: usize,
     distances: Distances,
+    /// Of its own H.264.
+    profile: Option<ProfileLevelId>,
+    /// Who watches H.264, whatever the camera.
+    decoders: Vec<ProfileLevelId>,
 }
 
 impl Learned {
@@ -39,6 +45,7 @@ impl Learned {
         if !self.is_about(node) {
             *self = Self {
                 node: node.map(str::to_owned),
+                decoders: std::mem::take(&mut self.decoders),
                 ..Self::default()
             };
         }
@@ -59,7 +66,25 @@ impl Learned {
 
     /// The camera's H.264 may be passed through.
     pub fn pass_through(&self) -> bool {
-        self.distances.are_short()
+        // A profile that covers not even itself is one that no browser has.
+        let is_covered =
+            |own: ProfileLevelId| own.covers(own) && self.decoders.iter().all(|d| d.covers(own));
+        self.distances.are_short() && self.profile.is_some_and(is_covered)
+    }
+
+    /// The profile of the camera's own H.264, once it was seen.
+    pub fn profile(&self) -> Option<ProfileLevelId> {
+        self.profile
+    }
+
+    /// An SPS of the camera's own H.264 came.
+    pub fn own_profile(&mut self, profile: ProfileLevelId) {
+        self.profile = Some(profile);
+    }
+
+    /// The profiles of those who watch H.264 from now on.
+    pub fn set_decoders(&mut self, decoders: Vec<ProfileLevelId>) {
+        self.decoders = decoders;
     }
 
     /// It failed, in these words, `after` so long with pictures; `None` when
@@ -183,6 +208,30 @@ mod tests {
         assert_eq!(learned.skip_modes(), 1);
         learned.failed(words, SOON, false);
         assert_eq!(learned.skip_modes(), 1, "it had room for a while");
+    }
+
+    #[test]
+    fn a_camera_s_own_h264_passes_where_everybody_has_a_decoder_of_it() {
+        let id = |text| ProfileLevelId::parse(text).expect("six digits");
+        let mut learned = Learned::default();
+        learned.turn_to(Some("/dev/video0"));
+        play(&mut learned.distances, 0..5, 30);
+        assert!(!learned.pass_through(), "its profile is not known");
+        learned.own_profile(id("640028"));
+        assert!(learned.pass_through());
+        learned.set_decoders(vec![id("640c1f"), id("42e01f")]);
+        assert!(!learned.pass_through());
+        learned.set_decoders(vec![id("640c1f")]);
+        assert!(learned.pass_through());
+        learned.own_profile(id("7a0028"));
+        learned.set_decoders(Vec::new());
+        assert!(!learned.pass_through(), "no browser has that");
+        // Who watches is nothing about a camera.
+        learned.set_decoders(vec![id("42e01f")]);
+        learned.turn_to(Some("/dev/video2"));
+        play(&mut learned.distances, 0..5, 30);
+        learned.own_profile(id("640028"));
+        assert!(!learned.pass_through());
     }
 
     fn play(distances: &mut Distances, seconds: std::ops::Range<u64>, every: u64) {

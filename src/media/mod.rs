@@ -48,9 +48,9 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 pub use frame::{AccessUnit, Frame};
-pub use hub::{Hub, Watch};
+pub use hub::{Decoder, Hub, Watch};
 
-use crate::sdp::VideoCodec;
+use crate::sdp::{ProfileLevelId, VideoCodec};
 
 /// One encode of the picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -321,11 +321,33 @@ pub trait Source: Send {
         None
     }
 
+    /// The profiles of those who watch H.264, from now on.
+    fn set_decoders(&mut self, decoders: Vec<ProfileLevelId>) {
+        let _ = decoders;
+    }
+
+    /// The H.264 that the camera makes itself, as far as it is known.
+    fn own_h264(&self) -> Option<OwnH264> {
+        None
+    }
+
     /// A stream without an access unit for so long has failed.
     fn patience(&self, stream: Stream) -> Duration {
         let _ = stream;
         hub::SILENCE
     }
+}
+
+/// What is known of the H.264 that a camera makes itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnH264 {
+    /// Of its SPS.
+    pub profile: ProfileLevelId,
+    /// It is what viewers of the whole picture are sent, or would be, were the
+    /// camera opened now.
+    pub passes: bool,
+    /// The camera is open: what it passes stays.
+    pub is_open: bool,
 }
 
 /// How the picture is.

@@ -34,9 +34,9 @@ use super::stats::{self, Observer, Tally};
 use super::{PeerCommand, PeerError, Peers, channel, while_doing};
 use crate::agent::{PeerEvent, SessionId};
 use crate::lock::lock;
-use crate::media::Stream;
+use crate::media::{Decoder, Stream};
 use crate::network::Network;
-use crate::sdp::{Offer, RemoteCandidate};
+use crate::sdp::{Offer, OfferError, RemoteCandidate, VideoFormat};
 use crate::wire::Candidate;
 
 /// When key frames are sent after a socket has moved, each counted from the one
@@ -75,6 +75,10 @@ pub(super) struct Connection {
     reachable: bool,
     /// What the viewer takes of the streams, by their last offer.
     taken: Taken,
+    /// What the picture is sent in, for as long as the call lasts.
+    format: VideoFormat,
+    /// Keeps a camera from passing through what the viewer cannot decode.
+    _decoder: Option<Decoder>,
     /// One for each data channel, one that logs how the stream goes, and those
     /// that end by themselves.
     tasks: JoinSet<()>,
@@ -114,6 +118,11 @@ impl Connection {
     ) -> Result<Self, PeerError> {
         let started = Instant::now();
         let offer = of_device(shared, offer);
+        let offer = match shared.hub.own_h264() {
+            Some(own) => Box::new(offer.suited(own.profile, own.passes && own.is_open)),
+            None => offer,
+        };
+        let decoder = offer.video.profile.map(|p| shared.hub.decoder(p));
         let bounds = shared.bounds();
         let path = Path::new(bounds);
         let seat = Arc::new(shared.quality.join(&offer, path.clone()));
@@ -203,6 +212,8 @@ impl Connection {
             guard,
             reachable: true,
             taken: Taken::of(&offer),
+            format: offer.video.clone(),
+            _decoder: decoder,
             tasks: JoinSet::new(),
             channels_opened: 0,
         };
@@ -280,7 +291,10 @@ impl Connection {
                     None => break None,
                     Some(PeerCommand::Offer(offer)) => {
                         let offer = of_device(&self.shared, offer);
-                        self.answer(&offer).await
+                        match offer.sending(&self.format) {
+                            Some(offer) => self.answer(&offer).await,
+                            None => Err(PeerError::Offer(OfferError::OtherFormats)),
+                        }
                     }
                     Some(PeerCommand::Candidate(candidate)) => {
                         self.add_candidate(candidate).await;

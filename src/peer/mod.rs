@@ -54,7 +54,7 @@ use tracing::{Instrument, debug, info_span, warn};
 use crate::agent::{PeerEvent, SessionId};
 use crate::media::Hub;
 use crate::network::Network;
-use crate::sdp::{Offer, RemoteCandidate};
+use crate::sdp::{Offer, OfferError, RemoteCandidate};
 use crate::servers::Servers;
 use crate::wire::UserName;
 use binding::Binding;
@@ -84,6 +84,9 @@ pub enum PeerError {
         /// The crate's words.
         error: String,
     },
+    /// A later offer does not go on with what was agreed.
+    #[error(transparent)]
+    Offer(#[from] OfferError),
     /// A viewer opens one data channel after another.
     #[error("the page opened more than {0} data channels")]
     Channels(usize),

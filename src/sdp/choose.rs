@@ -7,7 +7,8 @@
 
 use super::attribute::{Fingerprint, Setup};
 use super::candidate::{MAX_CANDIDATES, RemoteCandidate};
-use super::format::{SoundFormat, VideoFormat};
+use super::format::{SoundFormat, VideoCodec, VideoFormat};
+use super::h264::ProfileLevelId;
 use super::read::Description;
 use super::section::Section;
 use super::{Offer, OfferError};
@@ -101,7 +102,8 @@ pub enum Place {
 impl Description {
     /// A new call.
     pub fn call(&self) -> Result<Offer, OfferError> {
-        let (at, video) = self.picture()?;
+        let (at, formats) = self.picture()?;
+        let video = formats.first().ok_or(OfferError::NoFormat)?.clone();
         let bundle = self.bundle_of(at);
         let members = bundle.clone().unwrap_or_else(|| vec![at]);
         let path = self.path(&members, None)?;
@@ -111,6 +113,7 @@ impl Description {
             fingerprints: self.fingerprints.clone(),
             candidates: Vec::new(),
             video,
+            formats,
             sound: None,
             data: None,
             lines: self.lines(),
@@ -162,6 +165,10 @@ impl Description {
             fingerprints: self.fingerprints.clone(),
             candidates: Vec::new(),
             video: first.video.clone(),
+            formats: {
+                let has = |f: &&VideoFormat| f.is_in(&self.sections[at]);
+                first.formats.iter().filter(has).cloned().collect()
+            },
             sound: first.sound.clone(),
             data: first.data,
             lines: self.lines(),
@@ -198,16 +205,19 @@ impl Description {
     }
 
     /// The first section that takes a picture which this device can send.
-    fn picture(&self) -> Result<(usize, VideoFormat), OfferError> {
+    fn picture(&self) -> Result<(usize, Vec<VideoFormat>), OfferError> {
         let mut error = OfferError::NoVideo;
         for (i, section) in self.sections.iter().enumerate() {
             if section.kind != "video" || !self.is_usable(i) || !section.receives() {
                 continue;
             }
-            match VideoFormat::choose(section).filter(|_| section.is_rtp()) {
-                Some(_) if !section.rtcp_mux => error = OfferError::NoRtcpMux,
-                Some(format) => return Ok((i, format)),
-                None => error = OfferError::NoFormat,
+            let formats = VideoFormat::choose(section);
+            if formats.is_empty() || !section.is_rtp() {
+                error = OfferError::NoFormat;
+            } else if !section.rtcp_mux {
+                error = OfferError::NoRtcpMux;
+            } else {
+                return Ok((i, formats));
             }
         }
         Err(error)
@@ -348,6 +358,30 @@ impl Offer {
             }
         }
         self
+    }
+
+    /// A camera's own H.264 has this profile, and may be what everybody is sent:
+    /// the best format that covers it. Where none does and it `passes` now, it is
+    /// VP8; else this caller's presence keeps it from passing, and what they get
+    /// is encoded here.
+    pub fn suited(mut self, own: ProfileLevelId, passes: bool) -> Self {
+        let covers = |f: &&VideoFormat| f.profile.is_some_and(|p| p.covers(own));
+        let vp8 = |f: &&VideoFormat| passes && f.codec == VideoCodec::Vp8;
+        let mut formats = self.formats.iter();
+        let suited = formats.clone().find(covers).or_else(|| formats.find(vp8));
+        if let Some(format) = suited {
+            self.video = format.clone();
+        }
+        self
+    }
+
+    /// A later offer, where what is sent was chosen. Nothing, if that is no
+    /// longer offered.
+    pub fn sending(mut self, format: &VideoFormat) -> Option<Self> {
+        let is_it =
+            |f: &VideoFormat| (f.codec, f.payload_type) == (format.codec, format.payload_type);
+        self.video = self.formats.iter().find(|f| is_it(f))?.clone();
+        Some(self)
     }
 
     /// Bundled sections have one table of header extensions (RFC 9143 §13); of

@@ -66,8 +66,8 @@ pub struct VideoFormat {
     pub rtx: Option<u8>,
     /// What the offer says of the format, in our words.
     pub fmtp: String,
-    /// Of H.264.
-    pub(super) profile: Option<ProfileLevelId>,
+    /// What the caller's decoder is, of H.264.
+    pub profile: Option<ProfileLevelId>,
     /// The stream's level may be above the profile's (RFC 6184 §8.1).
     pub(super) asymmetry: bool,
     pub(super) feedback: Feedback,
@@ -100,19 +100,20 @@ pub struct RedFormat {
 }
 
 impl VideoFormat {
-    /// The best H.264 format of a section, else VP8.
-    pub(super) fn choose(section: &Section) -> Option<Self> {
-        section
-            .formats
-            .iter()
+    /// The formats of a section that this device can send, best first: H.264 by
+    /// its profile, then VP8.
+    pub(super) fn choose(section: &Section) -> Vec<Self> {
+        let formats = section.formats.iter();
+        let mut h264: Vec<_> = formats
             .filter_map(|f| Some((h264(f)?.rank()?, f)))
-            .min_by_key(|(rank, _)| *rank)
-            .map(|(_, f)| Self::of(section, VideoCodec::H264, f))
-            .or_else(|| {
-                let vp8 = |f: &&Format| f.is("VP8", VIDEO_CLOCK);
-                let format = section.formats.iter().find(vp8)?;
-                Some(Self::of(section, VideoCodec::Vp8, format))
-            })
+            .collect();
+        h264.sort_by_key(|(rank, _)| *rank);
+        let vp8 = |f: &&Format| f.is("VP8", VIDEO_CLOCK);
+        let vp8 = section.formats.iter().find(vp8);
+        let h264 = h264.into_iter();
+        h264.map(|(_, f)| Self::of(section, VideoCodec::H264, f))
+            .chain(vp8.map(|f| Self::of(section, VideoCodec::Vp8, f)))
+            .collect()
     }
 
     fn of(section: &Section, codec: VideoCodec, format: &Format) -> Self {

@@ -27,8 +27,29 @@ impl ProfileLevelId {
             (66, false) => Some(1),
             (77, _) => Some(2),
             (100, _) => Some(3),
+            // High 4:4:4 Predictive, which Chromium has and decodes High with
+            // (ITU-T H.264 §A.2.7).
+            (244, _) => Some(4),
             _ => None,
         }
+    }
+
+    /// Whether a decoder of this profile decodes `stream`. A stream that calls
+    /// itself baseline is taken for constrained baseline: encoders write no more
+    /// (RFC 6184 §8.1 on arbitrary slice order and the like).
+    pub fn covers(self, stream: Self) -> bool {
+        let needed = match stream.rank() {
+            Some(0 | 1) => 0,
+            Some(rank) => rank,
+            None => return false,
+        };
+        self.rank().is_some_and(|rank| rank >= needed)
+    }
+
+    /// The same profile at the higher one of both levels.
+    pub fn at_least(self, other: Self) -> Self {
+        let [profile, constraints, level] = self.0;
+        Self([profile, constraints, level.max(other.0[2])])
     }
 
     pub(super) fn is_constrained_baseline(self) -> bool {
@@ -76,6 +97,26 @@ mod tests {
         assert_eq!(id("42e01F").to_string(), "42e01f");
         for bad in ["", "42e01", "42e01f0", "+2e01f", "42e01g", "４２ｅ"] {
             assert_eq!(ProfileLevelId::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_decoder_covers_the_lesser_profiles() {
+        for (decoder, covered) in [
+            ("42e01f", ["42c028", "420028"].as_slice()),
+            ("42001f", &["42c028", "420028"]),
+            ("4d001f", &["42c028", "420028", "4d4028"]),
+            ("640c1f", &["42c028", "420028", "4d4028", "640028"]),
+            (
+                "f4001f",
+                &["42c028", "420028", "4d4028", "640028", "f40028"],
+            ),
+            ("58001f", &[]),
+        ] {
+            for stream in ["42c028", "420028", "4d4028", "640028", "f40028"] {
+                let covers = id(decoder).covers(id(stream));
+                assert_eq!(covers, covered.contains(&stream), "{decoder} {stream}");
+            }
         }
     }
 

@@ -85,6 +85,8 @@ pub struct Offer {
     pub candidates: Vec<RemoteCandidate>,
     /// What the caller is sent as video.
     pub video: VideoFormat,
+    /// What they could be sent, best first.
+    formats: Vec<VideoFormat>,
     /// How they take sound, where the offer takes Opus.
     pub sound: Option<SoundFormat>,
     data: Option<Data>,

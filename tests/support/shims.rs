@@ -41,9 +41,11 @@ pub enum Format {
     YuyvCard {
         full: bool,
     },
-    /// H.264, with a key frame and parameter sets every `gop` frames.
+    /// H.264, with a key frame and parameter sets every `gop` frames, of
+    /// constrained baseline or of high profile.
     H264 {
         gop: u32,
+        high: bool,
     },
 }
 
@@ -73,13 +75,18 @@ impl Format {
             Self::YuyvCard { .. } => ("YUY2", "identity".to_owned(), 1),
             Self::Yuyv => ("YUY2", "identity".to_owned(), 15),
             Self::Nv12 => ("NV12", "identity".to_owned(), 15),
-            Self::H264 { gop } => (
+            Self::H264 { gop, high } => (
                 "I420",
                 format!(
                     "x264enc tune=zerolatency speed-preset=ultrafast threads=1 bitrate=1500 \
-                     key-int-max={gop} option-string=scenecut=0 ! \
-                     video/x-h264,profile=constrained-baseline ! h264parse config-interval=-1 ! \
-                     video/x-h264,stream-format=byte-stream,alignment=au"
+                     key-int-max={gop} {} ! h264parse config-interval=-1 ! \
+                     video/x-h264,stream-format=byte-stream,alignment=au",
+                    if high {
+                        "option-string=scenecut=0:8x8dct=1:cabac=1 dct8x8=true cabac=true ! \
+                         video/x-h264,profile=high"
+                    } else {
+                        "option-string=scenecut=0 ! video/x-h264,profile=constrained-baseline"
+                    }
                 ),
                 gop * 60_u32.div_ceil(gop),
             ),

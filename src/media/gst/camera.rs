@@ -20,11 +20,16 @@ use crate::config::{VideoConfig, VideoSource};
 use crate::lock::lock;
 use crate::media::controls::{self, ControlError};
 use crate::media::encoder::Encoder;
+use crate::media::frame::profile_level_id;
 use crate::media::learned::Learned;
 use crate::media::led::{Led, Lit};
 use crate::media::picture::Caption;
 use crate::media::plan::Carries;
 use crate::media::{Encoding, MediaError, Waker, v4l2};
+
+/// An SPS is looked for in so much of what a camera gives at once, in bytes: it
+/// stands before the first slice.
+const SPS_WITHIN: usize = 512;
 
 /// A camera that is open.
 pub(super) struct Camera {
@@ -189,8 +194,27 @@ impl Opener {
         }
         if own_h264 && let Some(parser) = picture.element_made_by("h264parse") {
             self.watch_key_frames(&parser);
+            self.watch_profile(&parser);
         }
         Ok(picture)
+    }
+
+    /// Learns the profile of the camera's own H.264, of the first SPS that comes.
+    fn watch_profile(&self, parser: &gst::Element) {
+        let Some(pad) = parser.static_pad("sink") else {
+            return;
+        };
+        let learned = self.learned.clone();
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            if let Some(gst::PadProbeData::Buffer(buffer)) = &info.data
+                && let Ok(bytes) = buffer.map_readable()
+                && let Some(profile) = profile_level_id(&bytes[..bytes.len().min(SPS_WITHIN)])
+            {
+                lock(&learned).own_profile(profile);
+                return gst::PadProbeReturn::Remove;
+            }
+            gst::PadProbeReturn::Ok
+        });
     }
 
     /// Learns how far apart the key frames of the camera's own H.264 are.

@@ -31,8 +31,9 @@ use crate::media::plan::{self, Carries, Memory, Target};
 use crate::media::probe::Encoders;
 use crate::media::recovery::{Action, Event, Limits, Recovery};
 use crate::media::{
-    Encoding, MediaError, OpenCamera, Output, PictureStatus, VideoRate, Waker, hotplug,
+    Encoding, MediaError, OpenCamera, Output, OwnH264, PictureStatus, VideoRate, Waker, hotplug,
 };
+use crate::sdp::ProfileLevelId;
 
 const LOST: Caption = Caption::Words("CAMERA LOST, WAITING");
 const STARTING: Caption = Caption::Words("CAMERA IS STARTING");
@@ -245,6 +246,27 @@ impl Show {
             }),
             size: self.size(),
         }
+    }
+
+    /// The profiles of those who watch H.264.
+    pub fn set_decoders(&mut self, decoders: Vec<ProfileLevelId>) {
+        lock(&self.learned).set_decoders(decoders);
+    }
+
+    /// The H.264 of the camera's own: passed through by the plan that it was
+    /// opened with, or, while it is closed, by what was learned since.
+    pub fn own_h264(&self) -> Option<OwnH264> {
+        let learned = lock(&self.learned);
+        let profile = learned.profile()?;
+        let camera = self.camera.as_ref().and_then(|c| c.value.as_ref());
+        Some(OwnH264 {
+            profile,
+            passes: match camera {
+                Some(camera) => camera.picture.plan.carries == Carries::H264,
+                None => learned.pass_through(),
+            },
+            is_open: camera.is_some(),
+        })
     }
 
     /// Width and height of what is shown.

@@ -176,6 +176,7 @@ impl Thread {
                 }
             }
             Request::Replace(successor) => self.successor = Some(successor),
+            Request::Decoders => self.tell_decoders(),
             Request::Wake | Request::Stop => {}
         }
     }
@@ -190,10 +191,16 @@ impl Thread {
             (successor.then)();
             self.source.attach(Waker(self.requests.clone()));
             self.source.set_sound_loss(self.sound_loss);
+            self.tell_decoders();
             self.source.prepare();
             self.poll_at = self.source.poll(Instant::now());
             info!("picture and sound follow the new configuration");
         }
+    }
+
+    fn tell_decoders(&mut self) {
+        let decoders = lock(&self.shared.decoders).clone();
+        self.source.set_decoders(decoders);
     }
 
     fn watch(&mut self, stream: Stream, now: Instant) {
@@ -368,6 +375,7 @@ impl Thread {
             .any(|(stream, s)| matches!(stream, Stream::Video(_)) && s.viewers > 0 && !s.is_final);
         self.shared.progress.turn(owed, size);
         *lock(&self.shared.camera) = camera;
+        *lock(&self.shared.own) = self.source.own_h264();
         let status = MediaStatus { video, audio };
         self.shared.status.send_if_modified(|old| {
             let changed = *old != status;

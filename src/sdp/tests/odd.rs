@@ -334,3 +334,63 @@ fn a_trickled_candidate_belongs_to_the_transport_that_it_names() {
         assert_eq!(found, expected, "{mid:?} {index:?} {ufrag:?}");
     }
 }
+
+/// Chromium's formats: 42001f is 102, 42e01f 108, 4d001f 116, f4001f 41, VP8 96.
+#[test]
+fn a_camera_s_own_h264_gets_a_format_that_covers_it() {
+    let chosen = |sdp: &str, own: &str, passes: bool| {
+        let own = ProfileLevelId::parse(own).expect("six digits");
+        read(sdp).suited(own, passes).video.payload_type
+    };
+    let high = CHROMIUM.replace(
+        "packetization-mode=1;profile-level-id=f4001f",
+        "packetization-mode=1;profile-level-id=640c1f",
+    );
+    for (sdp, own, passes, expected) in [
+        (CHROMIUM, "42c028", true, 108),
+        (CHROMIUM, "420028", true, 108),
+        (CHROMIUM, "4d4028", true, 116),
+        (CHROMIUM, "4d4028", false, 116),
+        (CHROMIUM, "640028", true, 41),
+        (&high, "640028", true, 41),
+        // Nobody decodes that: VP8 where it is sent all the same, else it is
+        // encoded.
+        (CHROMIUM, "7a0028", true, 96),
+        (CHROMIUM, "7a0028", false, 108),
+        (FIREFOX, "640028", true, 120),
+    ] {
+        assert_eq!(chosen(sdp, own, passes), expected, "{own} {passes}");
+    }
+    // Without VP8 there is nothing better than what is first.
+    let h264 = CHROMIUM.replace(" VP8/", " X/");
+    assert_eq!(chosen(&h264, "7a0028", true), 108);
+}
+
+#[test]
+fn a_later_offer_goes_on_with_the_format_that_was_chosen() {
+    let own = ProfileLevelId::parse("4d4028").expect("six digits");
+    let first = read(CHROMIUM).suited(own, true);
+    let again = |sdp: &str| {
+        let description = Description::read(sdp).expect("readable");
+        description.again(&read(CHROMIUM)).expect("answered")
+    };
+    let later = again(CHROMIUM).sending(&first.video).expect("it is there");
+    assert_eq!(later.for_crate(), first.for_crate());
+    let gone = CHROMIUM.replace("a=rtpmap:116 H264", "a=rtpmap:116 H265");
+    assert!(again(&gone).sending(&first.video).is_none());
+}
+
+#[test]
+fn the_answer_to_a_format_of_another_profile_has_its_name_and_our_level() {
+    let own = ProfileLevelId::parse("4d4028").expect("six digits");
+    let offer = read(CHROMIUM).suited(own, true);
+    let text = offer.answer(&echo(&offer), Some(own)).expect("an answer");
+    assert!(
+        text.contains("m=video 9 UDP/TLS/RTP/SAVPF 116 117\r\n"),
+        "{text}"
+    );
+    assert_eq!(
+        lines(&text, "a=fmtp:116 "),
+        ["level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=4d0028"]
+    );
+}

@@ -1,0 +1,138 @@
+//! What is said of the H.264 stream: the encoder's, or the camera's own.
+
+use super::*;
+
+fn id(text: &str) -> ProfileLevelId {
+    ProfileLevelId::parse(text).expect("six digits")
+}
+
+#[derive(Default)]
+struct State {
+    own: Option<OwnH264>,
+    decoders: Vec<ProfileLevelId>,
+    output: Option<Output>,
+}
+
+/// A source that is led by hand.
+#[derive(Clone, Default)]
+struct Led(Arc<Mutex<State>>);
+
+impl Source for Led {
+    fn start(&mut self, _: Stream, output: Output) -> Result<(), MediaError> {
+        lock(&self.0).output = Some(output);
+        Ok(())
+    }
+
+    fn stop(&mut self, _: Stream) {
+        lock(&self.0).output = None;
+    }
+
+    fn force_key_frame(&mut self, _: Stream) {}
+
+    fn set_decoders(&mut self, decoders: Vec<ProfileLevelId>) {
+        lock(&self.0).decoders = decoders;
+    }
+
+    fn own_h264(&self) -> Option<OwnH264> {
+        lock(&self.0).own
+    }
+}
+
+/// Waits for the hub's thread, which has only this to do.
+fn until(what: &str, holds: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < Duration::from_secs(10), "{what}");
+        std::thread::yield_now();
+    }
+}
+
+impl Led {
+    fn has(&self, hub: &Hub, own: Option<OwnH264>) {
+        lock(&self.0).own = own;
+        hub.nudge();
+        until("the hub knows", || hub.own_h264() == own);
+    }
+
+    fn key_frame(&self, profile: ProfileLevelId) {
+        let [a, b, c] = profile.0;
+        let now = Instant::now();
+        let mut state = lock(&self.0);
+        let output = state.output.as_mut().expect("it was started");
+        output.access_unit(AccessUnit {
+            data: bytes::Bytes::copy_from_slice(&[0, 0, 0, 1, 0x67, a, b, c, 0, 0, 0, 1, 0x65, 1]),
+            key: true,
+            running_time: Duration::ZERO,
+            captured_at: now,
+            encoder_in: None,
+            encoded_at: now,
+        });
+    }
+}
+
+#[test]
+fn what_passes_through_is_named_to_those_who_have_a_decoder_of_it() {
+    let led = Led::default();
+    let (hub, thread) = Hub::start(Box::new(led.clone()), Some(id("42c01e")));
+    assert_eq!(
+        hub.profile_level_id(),
+        Some(id("42c01e")),
+        "as the probe saw"
+    );
+
+    // Known, and encoded here all the same: it may follow within a call.
+    let own = |passes| OwnH264 {
+        profile: id("640028"),
+        passes,
+        is_open: passes,
+    };
+    led.has(&hub, Some(own(false)));
+    assert_eq!(hub.profile_level_id(), Some(id("42c028")));
+    led.has(&hub, Some(own(true)));
+    assert_eq!(hub.profile_level_id(), Some(id("640028")));
+
+    let covers = hub.decoder(id("640c1f"));
+    until("the source is told", || {
+        lock(&led.0).decoders == [id("640c1f")]
+    });
+    assert_eq!(hub.profile_level_id(), Some(id("640028")));
+    let less = hub.decoder(id("42e01f"));
+    until("the source is told", || lock(&led.0).decoders.len() == 2);
+    assert_eq!(
+        hub.profile_level_id(),
+        Some(id("42c01e")),
+        "it will not pass"
+    );
+    drop(less);
+    until("the source is told", || {
+        lock(&led.0).decoders == [id("640c1f")]
+    });
+    assert_eq!(hub.profile_level_id(), Some(id("640028")));
+    drop(covers);
+    until("the source is told", || lock(&led.0).decoders.is_empty());
+    thread.stop();
+}
+
+#[test]
+fn the_profile_of_what_passed_through_is_not_taken_for_the_encoder_s() {
+    let led = Led::default();
+    let (hub, thread) = Hub::start(Box::new(led.clone()), None);
+    assert_eq!(hub.profile_level_id(), None);
+    let _watch = hub.watch(Stream::Video(Encoding::H264));
+    until("it is started", || lock(&led.0).output.is_some());
+    led.key_frame(id("42c01f"));
+    assert_eq!(hub.profile_level_id(), Some(id("42c01f")));
+    led.has(
+        &hub,
+        Some(OwnH264 {
+            profile: id("4d4029"),
+            passes: true,
+            is_open: true,
+        }),
+    );
+    led.key_frame(id("4d4029"));
+    assert_eq!(hub.profile_level_id(), Some(id("4d4029")));
+    led.has(&hub, None);
+    assert_eq!(hub.profile_level_id(), Some(id("42c01f")));
+    thread.stop();
+}
