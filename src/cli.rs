@@ -303,6 +303,10 @@ pub struct Demo {
     /// The camera's name in the user list.
     #[arg(long, default_value = "camera")]
     pub name: String,
+    /// Web origin (`https://example.org`) whose pages may connect besides this
+    /// server's own; "*" for any; may be repeated.
+    #[arg(long, value_name = "ORIGIN", value_parser = chat::allowed_origin)]
+    pub allow_origin: Vec<String>,
     /// Take the test picture and tone even where there is a camera.
     #[arg(long)]
     pub test: bool,

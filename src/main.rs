@@ -232,7 +232,9 @@ fn demo(arguments: &cli::Demo) -> anyhow::Result<()> {
     }
     block_on(async {
         let shutdown = shutdown()?;
-        let server = chat::Server::bind(chat::Options::new(arguments.listen)).await?;
+        let mut options = chat::Options::new(arguments.listen);
+        options.allowed_origins.clone_from(&arguments.allow_origin);
+        let server = chat::Server::bind(options).await?;
         let address = server.local_addr();
         config.server.url = format!("ws://{address}/");
         let server = tokio::spawn(server.run(shutdown.child_token()));
