@@ -167,6 +167,45 @@ async fn a_browser_sees_and_hears_it_and_hangs_up() {
     chat.stop().await;
 }
 
+/// A board without a battery starts in the past and jumps when it hears the
+/// time, and it runs for months: its certificate is good at any time.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the emulated processor: make test-arm64 or test-armhf"]
+async fn calls_are_answered_after_the_clock_has_jumped_by_three_days() {
+    let board = Board::new();
+    let chat = Chat::start().await;
+    let clock = file("0\n");
+    let state = tempfile::tempdir().expect("a folder");
+    // tests/arm/clock.c
+    let mut command = board.program("/usr/bin/env");
+    command
+        .arg("LD_PRELOAD=/usr/lib/clock.so")
+        .arg(format!("CLOCK_FILE={}", path(&clock)))
+        .arg(format!("STATE_DIRECTORY={}", state.path().display()))
+        .arg("/usr/bin/camera-agent");
+    let device = Device::run(command, &configuration(&chat)).await;
+    let mut user = User::join(chat.addr, "user").await;
+    timeout(PATIENCE, user.list_with("board"))
+        .await
+        .expect("it registers in time");
+    let began = device.log();
+    let days = 3 * 24 * 3_600;
+    std::fs::write(clock.path(), format!("{days}\n")).expect("written");
+
+    let alice = Browser::start(Person::default()).await;
+    alice.open(&chat.page("alice")).await;
+    alice.call("board").await;
+    until("a decoded frame", PATIENCE, || async {
+        (alice.frames_decoded().await >= 1.0).then_some(())
+    })
+    .await;
+    // Its clock did jump.
+    let day = |line: &Value| line["timestamp"].as_str().map(|t| t[..10].to_owned());
+    let days = |log: Vec<Value>| log.iter().filter_map(day).next_back().expect("a time");
+    assert_ne!(days(began), days(device.log()));
+    chat.stop().await;
+}
+
 /// For the device called "board" on this server.
 fn configuration(chat: &Chat) -> String {
     format!(
@@ -200,8 +239,13 @@ impl Board {
 
     /// The agent on the ARM machine, without arguments.
     fn command(&self) -> Command {
+        self.program("/usr/bin/camera-agent")
+    }
+
+    /// Any program there.
+    fn program(&self, program: &str) -> Command {
         let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/arm/enter.sh"));
-        command.arg(&self.root).arg("/usr/bin/camera-agent");
+        command.arg(&self.root).arg(program);
         command.kill_on_drop(true);
         command
     }

@@ -33,6 +33,7 @@ if [ ! -e "$ROOT$GST_REGISTRY" ]; then
     { tail -n 5 "$CROSS/plugins-$ARCH.log" >&2; die "gst-inspect-1.0 does not run; see $CROSS/plugins-$ARCH.log"; }
 fi
 install -m 755 "$CROSS/$TARGET/camera-agent" "$ROOT/usr/bin/camera-agent"
+"$GNU-gcc" --sysroot="$CROSS/sysroot-$ARCH" -shared -fPIC -O2 -o "$ROOT/usr/lib/clock.so" tests/arm/clock.c
 if [ $# -gt 0 ]; then
   exec tests/arm/enter.sh "$ROOT" "$@"
 fi
