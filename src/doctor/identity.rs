@@ -13,13 +13,24 @@ pub(super) fn check() -> Finding {
     judge(kept.map(|(path, read)| (path, read.map(|identity| identity.fingerprint().to_owned()))))
 }
 
+/// A fingerprint is one word of 95 characters, too long for a line of the report.
+fn in_halves(fingerprint: &str) -> String {
+    match fingerprint.split_at_checked(48) {
+        Some((first, second)) => format!("{first} {second}"),
+        None => fingerprint.to_owned(),
+    }
+}
+
 /// What is kept, and where: a fingerprint, or why it cannot be told.
 fn judge(kept: Option<(PathBuf, io::Result<String>)>) -> Finding {
     match kept {
         None => Finding::ok(CHECK, "none yet: it is made at the first start"),
         Some((_, Ok(fingerprint))) => Finding::ok(
             CHECK,
-            format!("viewers know this device by sha-256 {fingerprint}"),
+            format!(
+                "viewers know this device by sha-256 {}",
+                in_halves(&fingerprint)
+            ),
         ),
         Some((path, Err(error))) if error.kind() == io::ErrorKind::PermissionDenied => {
             Finding::hint(
