@@ -162,7 +162,9 @@ async fn after_a_server_restart_the_page_is_back_under_its_name() {
     let mut options = support::options();
     options.listen = addr;
     let chat = Chat::with(options).await;
-    let mut bob = User::join(chat.addr, "bob").await;
+    // Whoever of the two is there first.
+    let mut bob = User::connect(chat.addr).await;
+    bob.claim("bob").await;
     bob.list_with("alice").await;
     alice
         .until_js("online", "document.body.dataset.online === 'true'")
