@@ -120,7 +120,8 @@ async fn a_browser_sees_and_hears_it_and_hangs_up() {
     let chat = Chat::start().await;
     let started = Instant::now();
     let mut device = Device::run(board.command(), &configuration(&chat)).await;
-    let mut user = User::join(chat.addr, "user").await;
+    let mut user = User::connect(chat.addr).await;
+    user.claim("user").await;
     timeout(PATIENCE, user.list_with("board"))
         .await
         .expect("it registers in time");
@@ -184,7 +185,8 @@ async fn calls_are_answered_after_the_clock_has_jumped_by_three_days() {
         .arg(format!("STATE_DIRECTORY={}", state.path().display()))
         .arg("/usr/bin/camera-agent");
     let device = Device::run(command, &configuration(&chat)).await;
-    let mut user = User::join(chat.addr, "user").await;
+    let mut user = User::connect(chat.addr).await;
+    user.claim("user").await;
     timeout(PATIENCE, user.list_with("board"))
         .await
         .expect("it registers in time");
