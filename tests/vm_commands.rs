@@ -157,8 +157,14 @@ async fn the_doctor_counts_the_camera_s_frames_and_measures_the_microphone() {
     assert_eq!(severity, "ok", "{microphone}");
     assert!((-10.0..=-8.0).contains(&level), "{microphone}");
 
-    let (_, call) = of("call");
-    assert!(call.contains("called itself with the camera"), "{call}");
+    // Beside it may stand that the picture is late, which it is where two
+    // processors are one emulated.
+    let mut calls = findings.iter().filter(|f| f["check"] == "call");
+    let called = |f: &serde_json::Value| {
+        let what = f["what"].as_str();
+        what.is_some_and(|w| w.contains("called itself with the camera"))
+    };
+    assert!(calls.any(called), "{report:#}");
     // How many frames emulation loses decides between these.
     assert!(code == 0 || code == 3, "{code}: {report:#}");
     // Nothing of it went through the service, which has the camera closed.
