@@ -3,7 +3,7 @@
 //! A sound server that runs owns the cards: opening one behind its back is
 //! refused, or silences it. So a server comes first, then a PCM that ALSA
 //! lets several programs open, then the card itself. Of those, one that
-//! [hears something](super::hearing) comes first.
+//! hears something comes first.
 
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -39,7 +39,7 @@ const NO_MICROPHONES: [&str; 15] = [
 /// Every sound source, best first. GStreamer must have been started.
 ///
 /// Shared PCMs are opened for a moment to see that they work, and where several
-/// cards could be taken, [listened to](hearing).
+/// cards could be taken, listened to.
 pub fn microphones() -> Vec<Microphone> {
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     let has = |element: &str| gst::ElementFactory::find(element).is_some();
