@@ -55,7 +55,12 @@ fuzz_target!(|input: Input| {
             let text = messages::controls([&control]);
             let _: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         }
-        Ok(FromViewer::Unknown) => {}
+        Ok(
+            FromViewer::Quality { .. }
+            | FromViewer::Stats { .. }
+            | FromViewer::Ping { .. }
+            | FromViewer::Unknown,
+        ) => {}
         Err(error) => {
             let text = messages::error("control", &error.to_string());
             let _: serde_json::Value = serde_json::from_str(&text).expect("JSON");
