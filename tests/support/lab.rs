@@ -85,18 +85,16 @@ impl Lab {
         for (key, value) in video {
             edits += &format!(" -e '/^{key} =/d; s/^\\[video\\]/&\\n{key} = {value}/'");
         }
-        // A test that failed may have left a device unplugged.
-        for (driver, device) in [("vivid", "vivid.0"), ("snd_aloop", "snd_aloop.0")] {
-            let driver = format!("/sys/bus/platform/drivers/{driver}");
-            lab.vm(&format!(
-                "[ -e {driver}/{device} ] || echo {device} >{driver}/bind"
-            ))
-            .await;
-        }
+        // A test that failed may have left a device unplugged, or the camera
+        // under another number.
         lab.vm(&format!(
-            "systemctl stop other 2>/dev/null; cd /etc/camera-agent; \
-             sed -e ''{edits} plain.toml >camera-agent.toml; \
-             udevadm settle; {MOVE}; systemctl restart camera-agent"
+            "systemctl stop other camera-agent 2>/dev/null; \
+             cd /sys/bus/platform/drivers; udevadm settle; \
+             [ -e {CAMERA} ] || [ ! -e vivid/vivid.0 ] || echo vivid.0 >vivid/unbind; \
+             [ -e vivid/vivid.0 ] || echo vivid.0 >vivid/bind; \
+             [ -e snd_aloop/snd_aloop.0 ] || echo snd_aloop.0 >snd_aloop/bind; \
+             cd /etc/camera-agent; sed -e ''{edits} plain.toml >camera-agent.toml; \
+             udevadm settle; {MOVE}; systemctl start camera-agent"
         ))
         .await;
         until("the agent is registered", SOON, || async {
