@@ -14,7 +14,7 @@
 //! | tries all of it on this machine, one check a file | [`doctor`] |
 //! | the device's one loop: events in, commands out | [`daemon`] |
 //! | shells, each the owner of one kind of socket or device | [`signaling`], [`media`], [`peer`], [`servers`], [`network`], [`chat`] |
-//! | pure: no IO, no clock, no runtime | [`agent`], [`rate`], [`room`], [`sdp`], [`wire`], [`config`], [`ice`], [`secret`], [`watchdog`], [`ending`] |
+//! | pure: no IO, no clock, no runtime | [`agent`], [`access`], [`rate`], [`room`], [`sdp`], [`wire`], [`config`], [`ice`], [`secret`], [`watchdog`], [`ending`] |
 //!
 //! # A call
 //!
@@ -24,6 +24,7 @@
 //! offer takes, answers, and sends frames once its path is up. Everything that
 //! ends a call goes through the agent.
 
+pub mod access;
 pub mod agent;
 mod bucket;
 pub mod chat;
