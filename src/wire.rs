@@ -422,8 +422,8 @@ pub enum Outgoing {
         candidate: Candidate,
     },
     /// Asks the caller's page to restart ICE (an extension; the originals ignore
-    /// it). His browser may be content: it reaches this side by another path,
-    /// and only an offer of his can move this side to that.
+    /// it). Their browser may be content: it reaches this side by another path,
+    /// and only an offer of theirs can move this side to that.
     RestartIce {
         /// This side's name.
         name: UserName,

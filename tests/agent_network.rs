@@ -20,11 +20,11 @@ fn a_call_outlives_thirty_seconds_without_a_network_and_the_servers_forgetting()
     desk.peer(alice, PeerEvent::Rtcp);
     desk.wait(4 * SECOND);
     desk.peer(alice, PeerEvent::Interrupted);
-    // The server misses her after a ping.
+    // The server misses them after a ping.
     desk.wait(16 * SECOND);
     desk.message(users(&["camera"]));
     assert!(closed(&desk.wait(10 * SECOND)).is_empty());
-    // 30 s: she is back, first her path, later her name.
+    // 30 s: they are back, first their path, later their name.
     assert!(closed(&desk.peer(alice, PeerEvent::Connected)).is_empty());
     desk.peer(alice, PeerEvent::Rtcp);
     assert!(closed(&desk.wait(RTCP_TIMEOUT - SECOND)).is_empty());
@@ -87,7 +87,7 @@ fn when_a_viewer_is_back_the_server_is_tried_at_once() {
     assert!(desk.wait(Duration::ZERO).is_empty());
 }
 
-/// His page has found another way to the server, and so its way to us is another
+/// Their page has found another way to the server, and so its way to us is another
 /// one too.
 #[test]
 fn a_viewer_who_comes_back_to_the_chat_is_asked_again() {

@@ -237,7 +237,7 @@ proptest! {
     }
 
     /// The agent behind our own room: whatever a hostile client writes as
-    /// `name`, only the caller himself ends his call.
+    /// `name`, only the caller ends their call.
     #[test]
     fn behind_our_server_a_forged_name_ends_nobodys_call(
         frames in proptest::collection::vec((0..3_usize, 0..7_usize, 0..NAMES.len(), 0..NAMES.len(), 0..UFRAGS.len()), 0..60)

@@ -176,7 +176,7 @@ async fn garbage_and_floods_disturb_nobody_and_the_channel_goes_on() {
         (1..=200).contains(&answered),
         "{answered} of 5000 were answered"
     );
-    // And he is listened to again.
+    // And they are listened to again.
     flooder.tell(&control).await.expect("it is open");
     flooder
         .wait("one more answer", |h, _| {
@@ -329,7 +329,7 @@ async fn who_asks_is_told_how_his_stream_goes_and_what_time_it_is_there() {
         })
         .await;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    viewer.heard(|h| assert_eq!(told(h).len(), told_so_far, "he asked for no more"));
+    viewer.heard(|h| assert_eq!(told(h).len(), told_so_far, "they asked for no more"));
     other.heard(|h| assert!(h.messages.iter().all(comes_unasked)));
     device.stop().await;
     chat.stop().await;

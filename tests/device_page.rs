@@ -445,8 +445,8 @@ async fn a_reload_of_the_page_makes_a_new_call_and_leaves_no_old_one() {
     );
 }
 
-/// Chromium hides a viewer's addresses behind names of multicast DNS until he
-/// has given it his camera.
+/// Chromium hides a viewer's addresses behind names of multicast DNS until they
+/// have given it their camera.
 #[tokio::test(flavor = "multi_thread")]
 async fn point_11_candidates_whose_names_end_in_local_are_resolved() {
     let chat = Chat::start().await;

@@ -273,7 +273,7 @@ fn point_12_what_comes_after_the_end_of_a_call_finds_nothing() {
     let old = desk.call("alice", "AAAA", 'a');
     desk.hangs_up("alice", None);
     assert!(desk.candidate(None, Some("AAAA")).is_empty());
-    // She calls again while the old connection is being closed.
+    // They call again while the old connection is being closed.
     let new = desk.call("alice", "EEEE", 'e');
     assert!(
         desk.peer(old, PeerEvent::Candidate(candidate(None)))
@@ -456,7 +456,7 @@ fn a_caller_who_is_hung_up_on_has_no_session_left() {
     let commands = desk.offers("alice", "garbage");
     assert_eq!(hung_up(&commands).len(), 1);
     assert_eq!(closed(&commands), [alice]);
-    // Nor is one who has a call hung up on for his own flood of offers.
+    // Nor is one who has a call hung up on for their own flood of offers.
     let bob = desk.call("bob", "BBBB", 'b');
     for i in 0..100 {
         let commands = desk.offers("bob", &offer(&format!("R{i:03}"), 'b'));

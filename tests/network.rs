@@ -123,7 +123,7 @@ impl Device {
         }
     }
 
-    /// A viewer behind a relay with these conditions from the device to him.
+    /// A viewer behind a relay with these conditions from the device to them.
     async fn viewer(&self, name: &str, toward: Conditions) -> (Viewer, Arc<Relay>) {
         let back = Conditions {
             delay: toward.delay,
@@ -401,7 +401,7 @@ async fn a_narrow_path_gets_the_smaller_picture_in_the_same_stream() {
         assert_eq!(r.strangers, 0);
     });
 
-    // And the whole one again when his path carries it.
+    // And the whole one again when their path carries it.
     relay.set_inward(|c| c.rate = None);
     weak.wait("the whole picture", |_, r| {
         (r.video.sps.len() >= 3).then_some(())
@@ -447,7 +447,7 @@ async fn a_picture_that_needs_little_does_not_hide_that_the_path_carries_more() 
     is_sent(&viewer, 0).await;
     println!("the whole picture {:?} after the cap", lifted.elapsed());
     let repeats = viewer.received(|r| r.repeats.len());
-    assert!(repeats > 20, "he was tried with {repeats} packets");
+    assert!(repeats > 20, "they were tried with {repeats} packets");
     device.stop().await;
     chat.stop().await;
 }
@@ -487,7 +487,7 @@ async fn trying_a_path_that_carries_no_more_disturbs_neither_picture_nor_sound()
         got.longest_gap,
         beside.longest_gap
     );
-    // Nothing is lost for it, and he asks for no repairs.
+    // Nothing is lost for it, and they ask for no repairs.
     assert!(after.0 > before.0 + 5, "it was not tried");
     assert_eq!((after.1, after.2), (before.1, before.2));
     assert_eq!(relay.inward().dropped, dropped);
@@ -495,7 +495,7 @@ async fn trying_a_path_that_carries_no_more_disturbs_neither_picture_nor_sound()
     let allowed = Duration::from_millis(120);
     assert!(got.longest_gap <= beside.longest_gap + allowed);
     assert!(silence <= silence_beside + allowed);
-    assert_eq!(weak.received(|r| r.video.sps.len()), 2, "he did not move");
+    assert_eq!(weak.received(|r| r.video.sps.len()), 2, "they did not move");
     device.stop().await;
     chat.stop().await;
 }

@@ -435,7 +435,7 @@ async fn a_weak_viewer_takes_nothing_from_three_strong_ones() {
         );
 
         row.no_wrong_picture(&beside);
-        // At first he gets what hardly can be read.
+        // At first they get what can hardly be read.
         assert_eq!(suffers.mistakes_but_blur(), [""; 0], "wrong pictures");
         row.must(
             suffers.wrong() * 50 <= suffers.shown.len(),
@@ -457,7 +457,7 @@ async fn a_weak_viewer_takes_nothing_from_three_strong_ones() {
         // The encoder makes one in ten seconds by itself, counted from the last.
         let keys = keys(&others) - keys_before;
         row.must(keys <= 7, format!("{keys} key frames in a minute"));
-        // From 1.8 Mbit/s into so narrow a path it takes him some seconds.
+        // From 1.8 Mbit/s into so narrow a path it takes them some seconds.
         row.must(suffers.fps() >= 20.0, "the weak one's picture moves");
         row.must(suffers.longest_gap() <= secs(3), "and soon again");
         row.end(&bed)

@@ -223,7 +223,7 @@ fn an_ice_restart_finds_the_sockets_of_the_new_network() {
     });
 }
 
-/// His Wi-Fi roams: nothing of the old path is left, and the page looks for
+/// Their Wi-Fi roams: nothing of the old path is left, and the page looks for
 /// another by itself.
 #[test]
 fn the_viewer_gets_another_address() {
@@ -236,7 +236,7 @@ fn the_viewer_gets_another_address() {
         assert!(gone <= 15 * SECOND, "no picture for {gone:?}");
         call.is_whole().await;
         call.alice
-            .until_js("his name", "cameraAgent.me === 'alice'")
+            .until_js("their name", "cameraAgent.me === 'alice'")
             .await;
     });
 }

@@ -58,7 +58,7 @@ async fn call(viewer: &mut Viewer) -> (f64, f64) {
         .await
 }
 
-/// What a viewer who gives no feedback says that his path carries, in bit/s.
+/// What a viewer who gives no feedback says that their path carries, in bit/s.
 const EVERYTHING: f32 = 100e6;
 
 pub async fn run(url: &str, count: &str) {

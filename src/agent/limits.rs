@@ -281,7 +281,7 @@ mod tests {
         }
         assert!(limits.names.len() <= NAMES);
         let restart = limits.read(&name("alice"), 8_000, true, now);
-        assert_eq!(restart, Ok(()), "she has a media path");
+        assert_eq!(restart, Ok(()), "they have a media path");
         let small = limits.read(&name("bob"), 8_000, false, now);
         assert_eq!(small, Ok(()), "large ones leave half of the reading");
     }

@@ -48,9 +48,9 @@ use session::{Session, Sessions};
 /// a call outlives half a minute without a network, and some time to find a new
 /// path.
 pub const RTCP_TIMEOUT: Duration = Duration::from_secs(45);
-/// The same where the viewer's name left the user list as his RTCP ceased: his
+/// The same where the viewer's name left the user list as their RTCP ceased: their
 /// page has died. A network that is lost takes the name only much later, when
-/// the server misses him.
+/// the server misses them.
 const ABSENT_RTCP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The same of a viewer who put the call on hold: takes no picture and no sound,
 /// and so has nothing to report on.
@@ -112,7 +112,7 @@ pub enum PeerEvent {
     /// RTCP came from the viewer.
     Rtcp,
     /// Nothing has come from the viewer for some seconds. [`Self::Connected`]
-    /// tells that he is back.
+    /// tells that they are back.
     Interrupted,
     /// The viewer closed it.
     Left,
@@ -596,7 +596,7 @@ impl Agent {
                 session.interrupt();
                 self.ask_for_restart(id);
                 self.flush(now);
-                // It may be our own network, and then he asks in vain.
+                // It may be our own network, and then they ask in vain.
                 let step = self.login.probe();
                 self.step(step);
             }
@@ -604,7 +604,7 @@ impl Agent {
                 if self.is_worth_a_line(now) {
                     info!(caller = %target, session = %id, "the viewer closed the connection");
                 }
-                // No hang-up: he knows, and may be calling again already.
+                // No hang-up: they know, and may be calling again already.
                 self.close(id);
             }
             PeerEvent::Failed(reason) => {

@@ -28,7 +28,7 @@ const FRAME: usize = 256;
 const CALLS: usize = 512;
 /// Refusals that wait.
 const REFUSALS: usize = 32;
-/// A goodbye that waited longer finds a caller who has given up by himself.
+/// A goodbye that waited longer finds a caller who has given up already.
 const GOODBYE: Duration = Duration::from_secs(30);
 
 /// What to say.

@@ -88,7 +88,7 @@ pub(super) struct Session {
     negotiation: Negotiation,
     /// The name that the caller called.
     pub called: UserName,
-    /// The caller's name left the user list while he was heard of, and when.
+    /// The caller's name left the user list while they were heard of, and when.
     absent: Option<Instant>,
     /// The caller's name was in the last user list.
     listed: bool,
@@ -168,7 +168,7 @@ impl Session {
         }
     }
 
-    /// Nothing is heard of the viewer, until he is [connected](Self::connected)
+    /// Nothing is heard of the viewer, until they are [connected](Self::connected)
     /// again.
     pub fn interrupt(&mut self) {
         self.interrupted = true;

@@ -30,7 +30,7 @@ use crate::sdp::ProfileLevelId;
 /// restart of the camera.
 pub const GRACE: Duration = Duration::from_secs(5);
 
-/// Frames a viewer may lag before he skips to the next key frame: half a
+/// Frames a viewer may lag before they skip to the next key frame: half a
 /// second of video.
 const LAG: usize = 16;
 /// The same for sound, 20 ms each.

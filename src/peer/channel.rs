@@ -1,9 +1,9 @@
-//! One viewer's data channel: tells him how picture and sound are and, where he
-//! asks, how his stream goes; and sets the camera's controls for him where the
-//! configuration lets him.
+//! One viewer's data channel: tells them how picture and sound are and, where they
+//! ask, how their stream goes; and sets the camera's controls for them where the
+//! configuration lets them.
 //!
 //! What goes out is always the newest: a viewer who does not read holds up
-//! nothing but himself, and no more than [`SEND_BUFFER`] waits for him. What
+//! nothing but themselves, and no more than [`SEND_BUFFER`] waits for them. What
 //! comes in is read at once, so that nothing piles up in the crate, and
 //! dropped beyond the [`Limiter`]'s rate.
 
@@ -30,7 +30,7 @@ pub(super) const SEND_BUFFER: usize = 64 * 1024;
 const RETRY: Duration = Duration::from_millis(250);
 /// Changes that wait for the camera, and refusals that wait for the viewer.
 const QUEUE: usize = 8;
-/// A viewer who asks how his stream goes is told this often.
+/// A viewer who asks how their stream goes is told this often.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the camera is asked for.
@@ -133,7 +133,7 @@ struct Talk {
     /// How many qualities there are.
     choice: watch::Receiver<usize>,
     observer: Observer,
-    /// When he is next told how his stream goes, if he asked.
+    /// When they are next told how their stream goes, if they asked.
     stats_due: Option<Instant>,
     status: watch::Receiver<MediaStatus>,
     controls: Option<watch::Receiver<Arc<[CameraControl]>>>,

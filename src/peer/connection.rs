@@ -345,7 +345,7 @@ impl Connection {
         end
     }
 
-    /// His next call begins with what this one ended with.
+    /// Their next call begins with what this one ended with.
     fn remember(&self) {
         let Some(address) = *lock(&self.address) else {
             return;

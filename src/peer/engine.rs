@@ -1,5 +1,5 @@
 //! The codecs, header extensions and interceptors of one viewer's connection,
-//! made for the formats of his offer.
+//! made for the formats of their offer.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! What a viewer's path carries, from his transport-cc feedback.
+//! What a viewer's path carries, from their transport-cc feedback.
 //!
 //! The crate's [`Gcc`] under rules of ours:
 //!
@@ -22,8 +22,8 @@
 //!   neither lost nor received, and take their share of the path; see `told`.
 //!
 //! What was never sent was never proved. Where a viewer is due for more, a
-//! [`Probe`] fills what his stream leaves with [repairs that he does not
-//! need](super::repair), for a moment: what arrives of it he can be sent.
+//! [`Probe`] fills what their stream leaves with [repairs that they do not
+//! need](super::repair), for a moment: what arrives of it they can be sent.
 //!
 //! Without transport-cc, REMB is taken as it comes.
 

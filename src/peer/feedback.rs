@@ -1,5 +1,5 @@
-//! What a viewer tells us by RTCP: that he is there and where, that he needs a
-//! key frame, what he takes his path to carry, and how much of his sound was
+//! What a viewer tells us by RTCP: that they are there and where, that they need a
+//! key frame, what they take their path to carry, and how much of their sound was
 //! lost.
 //!
 //! It has to be an interceptor. The crate routes a compound packet by its
@@ -63,7 +63,7 @@ fn asks_for_key_frame(packet: &dyn rtc::rtcp::Packet) -> bool {
 }
 
 /// What a packet says of the streams that its sender receives. One who sends
-/// too says it in his sender reports.
+/// too says it in their sender reports.
 fn reports(packet: &dyn rtc::rtcp::Packet) -> &[ReceptionReport] {
     let packet = packet.as_any();
     if let Some(report) = packet.downcast_ref::<ReceiverReport>() {

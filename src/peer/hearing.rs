@@ -57,13 +57,13 @@ impl PeerConnectionEventHandler for Handler {
 }
 
 /// What a viewer says by RTCP goes to the agent, to the encoder and to what is
-/// known of his path.
+/// known of their path.
 pub(super) struct Told {
     pub session: SessionId,
     pub shared: Arc<Peers>,
     pub seat: Arc<Seat>,
     pub path: Path,
-    /// Where his RTCP comes from.
+    /// Where their RTCP comes from.
     pub address: Arc<Mutex<Option<IpAddr>>>,
 }
 

@@ -39,8 +39,8 @@ const ICE_CHECKS: u16 = 150;
 /// A viewer of whom nothing is heard for so long is not reachable, and is sent
 /// no media. A browser checks at least every 2.5 s.
 const UNREACHABLE: Duration = Duration::from_secs(4);
-/// And after so long more ICE gives up, and no longer looks for him. The agent
-/// ends his session before.
+/// And after so long more ICE gives up, and no longer looks for them. The agent
+/// ends their session before.
 const ICE_GIVES_UP: Duration = Duration::from_secs(90);
 /// How often a viewer is checked, and so the longest time until a path that is
 /// back is used again: two small packets a second.
@@ -116,7 +116,7 @@ pub(super) fn settings(mdns: MulticastDnsMode) -> SettingEngine {
         .with_include_loopback_candidate(true)
         .with_ice_connection_attempts(Some(ICE_CHECK_INTERVAL), Some(ICE_CHECKS))
         .with_ice_timeouts(Some(UNREACHABLE), Some(ICE_GIVES_UP), Some(ICE_KEEP_ALIVE))
-        // A viewer restarts ICE when the path is lost: his way to us may have
+        // A viewer restarts ICE when the path is lost: their way to us may have
         // changed, or ours. So a restart looks for our addresses again.
         .with_discard_local_candidates_during_ice_restart(true)
         .with_host_acceptance_min_wait(None)

@@ -1,4 +1,4 @@
-//! What a viewer's path carried when he was last here, by his address.
+//! What a viewer's path carried when they were last here, by their address.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

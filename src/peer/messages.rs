@@ -55,19 +55,19 @@ pub enum FromViewer {
     Unknown,
 }
 
-/// How one viewer's stream went since he was last told. Sent as it stands here,
+/// How one viewer's stream went since they were last told. Sent as it stands here,
 /// as a `stats` message.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct Stats {
-    /// The quality that he is sent, 0 the best.
+    /// The quality that they are sent, 0 the best.
     pub tier: usize,
-    /// Of it he gets only what his path carries.
+    /// Of it they get only what their path carries.
     pub thinned: bool,
     /// What was sent, in bit/s: video, audio, repairs, RTP headers included.
     pub sent_bps: u32,
-    /// What his path is taken to carry, in the same unit.
+    /// What their path is taken to carry, in the same unit.
     pub estimate_bps: u32,
-    /// Share of packets that his page reported lost, 0 to 1.
+    /// Share of packets that their page reported lost, 0 to 1.
     pub loss: f64,
     /// The round trip in ms, once it is known.
     pub rtt_ms: Option<f64>,
@@ -75,7 +75,7 @@ pub struct Stats {
     pub queue_ms: f64,
     /// Pictures sent, in pictures a second.
     pub fps: f64,
-    /// Pictures that were left out for him.
+    /// Pictures that were left out for them.
     pub left_out: u32,
     /// Packets that were sent again.
     pub repairs: u32,
@@ -193,7 +193,7 @@ fn control(control: &CameraControl) -> Value {
 }
 
 /// How many qualities a viewer can choose from with `quality`, the best first;
-/// he has not chosen yet.
+/// they have not chosen yet.
 pub fn qualities(count: usize) -> String {
     json!({"type": "qualities", "count": count}).to_string()
 }

@@ -5,7 +5,7 @@
 //! times what the path carries, repairs first; sound, RTCP and what the path is
 //! [probed](super::repair) with never wait. How
 //! much waits is told to the sender, who leaves out frames rather than let it
-//! grow: he can do so without a hole in the sequence numbers.
+//! grow: they can do so without a hole in the sequence numbers.
 //!
 //! # How much may wait
 //!
@@ -36,7 +36,7 @@ use super::stats::Tally;
 
 /// How much faster than the path's estimate.
 const FACTOR: f64 = 2.5;
-/// The same for a viewer whose frames are thinned to what his path carries.
+/// The same for a viewer whose frames are thinned to what their path carries.
 const THINNED: f64 = 0.9;
 /// What leaves at once: so much of the estimate, somewhat more than a frame …
 const BURST: Duration = Duration::from_millis(45);
@@ -106,7 +106,7 @@ impl Pace {
 
     /// A key frame that is asked for now finds room when it comes. For a
     /// thinned viewer it may not, and one that is left out only costs the bits
-    /// of the frames between: he would see none of either.
+    /// of the frames between: they would see none of either.
     pub fn has_room(&self) -> bool {
         !self.is_thinned() || self.waits() <= self.bytes_per_second() * ROOM.as_secs_f64()
     }

@@ -22,14 +22,14 @@ const MADE_OVER: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Assignment {
     pub encoding: Encoding,
-    /// Only as much of it as his path carries.
+    /// Only as much of it as their path carries.
     pub thinned: bool,
 }
 
 struct Member {
     codec: VideoCodec,
     path: Path,
-    /// His decoder makes use of Opus's in-band FEC.
+    /// Their decoder makes use of Opus's in-band FEC.
     inband_fec: bool,
     assigned: watch::Sender<Assignment>,
 }
@@ -55,7 +55,7 @@ pub struct Quality {
     state: Mutex<State>,
 }
 
-/// A viewer's place; he leaves when it is dropped.
+/// A viewer's place; they leave when it is dropped.
 pub(super) struct Seat {
     id: ViewerId,
     codec: VideoCodec,
@@ -81,7 +81,7 @@ impl Quality {
         })
     }
 
-    /// A viewer comes, of whose path this is known and will become known. His
+    /// A viewer comes, of whose path this is known and will become known. Their
     /// encoder is told its bitrate before it can be started.
     pub(super) fn join(self: &Arc<Self>, offer: &Offer, path: Path) -> Seat {
         let codec = offer.video.codec;
@@ -128,7 +128,7 @@ impl Quality {
     }
 
     /// Other tiers, for another source: everybody begins anew with what is
-    /// known of his path.
+    /// known of their path.
     pub fn replace(&self, settings: Settings) {
         let now = Instant::now();
         let mut state = self.lock();
@@ -290,7 +290,7 @@ impl Seat {
         self.assigned.clone()
     }
 
-    /// Asks for a key frame of what he watches, as often as he may.
+    /// Asks for a key frame of what they watch, as often as they may.
     pub fn request_key_frame(&self) {
         let allowed = {
             let mut state = self.quality.lock();
@@ -305,12 +305,12 @@ impl Seat {
         }
     }
 
-    /// How many tiers he can choose from; told again when his choice is void.
+    /// How many tiers they can choose from; told again when their choice is void.
     pub fn choice(&self) -> watch::Receiver<usize> {
         self.quality.count.subscribe()
     }
 
-    /// He wants this tier, or what suits his path.
+    /// They want this tier, or what suits their path.
     pub fn pin(&self, tier: Option<usize>) {
         let mut state = self.quality.lock();
         if let Some(tiers) = state.tiers.get_mut(&self.codec) {

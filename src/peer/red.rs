@@ -87,7 +87,7 @@ const MOST_OF_PATH: f64 = 0.2;
 /// Packets of sound in a second.
 const PACKETS: f64 = 50.0;
 
-/// Protects the sound of one viewer as far as his path needs it.
+/// Protects the sound of one viewer as far as their path needs it.
 pub(super) struct Repeater {
     red: Red,
     /// Of packets that repeat.

@@ -1,12 +1,12 @@
 //! Answers NACK with retransmissions, within a budget.
 //!
 //! RTX (RFC 4588) where the viewer offered it. The crate's own responder has
-//! no budget, so a viewer on a bad path can double what is sent to him and
+//! no budget, so a viewer on a bad path can double what is sent to them and
 //! make the path worse; and it repeats a packet as often as it is asked, also
 //! while the last repetition is still on its way. Here repairs have a share of
 //! what the path carries, a packet is repeated once in a round trip, and not
 //! when it would come too late. Who still asks then can go on only from a key
-//! frame, and is given one before he asks for that: browsers do after seconds.
+//! frame, and is given one before they ask for that: browsers do after seconds.
 //!
 //! On a path that loses more than a packet in two hundred a repetition is sent
 //! twice, some time apart, which costs no more than the share that is lost. To

@@ -1,4 +1,4 @@
-//! What one viewer was sent, counted where it happens, and what he is told of
+//! What one viewer was sent, counted where it happens, and what they are told of
 //! it: for the log, and for a page that asks.
 
 use std::sync::Arc;
@@ -38,7 +38,7 @@ impl Tally {
         self.0.pictures.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// So many pictures were left out for him.
+    /// So many pictures were left out for them.
     pub fn left_out(&self, pictures: u64) {
         self.0.left_out.fetch_add(pictures, Ordering::Relaxed);
     }

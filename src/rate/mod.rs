@@ -8,14 +8,14 @@
 //!   quantile of them. It drops at most once a second and climbs by steps.
 //! * Who chose a tier, or is about to leave it, has no say in its bitrate as long
 //!   as others watch it: however many claim a narrow path, nobody else pays.
-//! * A viewer is *healthy* where his path carries most of what the others'
+//! * A viewer is *healthy* where their path carries most of what the others'
 //!   carry. One whose path is too narrow for the rest goes to the next tier, so
-//!   that he takes nothing from them. At the last tier his frames are thinned.
-//! * He goes up again when his path has carried enough for some seconds, and
-//!   not soon after he came down; each vain attempt doubles that time.
+//!   that they take nothing from them. At the last tier their frames are thinned.
+//! * They go up again when their path has carried enough for some seconds, and
+//!   not soon after they came down; each vain attempt doubles that time.
 //! * A tier whose encoder makes more than it is asked for has fewer frames, and
 //!   then smaller ones.
-//! * What he is sent cannot prove that more gets through. When he is due for
+//! * What they are sent cannot prove that more gets through. When they are due for
 //!   more, more is tried for a moment; a vain trial doubles the time to the next.
 
 mod steps;
@@ -50,24 +50,24 @@ pub const HEALTHY_AT_LAST: f64 = 0.5;
 const TOO_NARROW: f64 = 0.9;
 /// … and no longer is with this one.
 const RECOVERED: f64 = 1.0;
-/// Too narrow for so long, and he moves down.
+/// Too narrow for so long, and they move down.
 const DOWN_AFTER: Duration = Duration::from_millis(700);
-/// The same where his path carries less than half.
+/// The same where their path carries less than half.
 const DOWN_AT_ONCE: Duration = Duration::from_millis(300);
-/// His path carries enough for so long, and he moves up.
+/// Their path carries enough for so long, and they move up.
 pub const UP_AFTER: Duration = Duration::from_secs(5);
 /// How much more than a tier needs is enough.
 const UP_MARGIN: f64 = 1.3;
 /// The first and the longest time between a move and the next one up.
 pub const HOLD: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(160));
-/// Moved down so soon after he went up, and the attempt was in vain.
+/// Moved down so soon after they went up, and the attempt was in vain.
 const VAIN: Duration = Duration::from_secs(20);
 /// So long without a move, and vain attempts are forgotten.
 const FORGET: Duration = Duration::from_secs(120);
-/// A viewer who came, or went up, has so long to show that his path carries
+/// A viewer who came, or went up, has so long to show that their path carries
 /// it: it can be seen only now that it is sent.
 const TRIAL: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(6));
-/// What he carried before falls to this share, and the trial is over.
+/// What they carried before falls to this share, and the trial is over.
 const TRIAL_FAILED: f64 = 0.95;
 /// A path is tried with this much more than it is known to carry …
 const PROBE_STEP: f64 = 1.4;
@@ -83,7 +83,7 @@ const PROBE_WAIT: (Duration, Duration) = (Duration::from_secs(4), Duration::from
 /// Where others watch the same tier a viewer may force a key frame in so many
 /// seconds.
 const KEY_FRAME_EVERY: f64 = 10.0;
-/// What he asks for within this time of it is the same one, on its way.
+/// What they ask for within this time of it is the same one, on its way.
 const KEY_FRAME_COMES: Duration = Duration::from_secs(1);
 /// The least that an encoder is asked for, in bit/s.
 const LEAST: u32 = 100_000;
@@ -205,10 +205,10 @@ pub enum Decision {
     Probe {
         /// Who.
         viewer: ViewerId,
-        /// bit/s, all headers included, with what he is sent already.
+        /// bit/s, all headers included, with what they are sent already.
         bits_per_second: u32,
     },
-    /// Send a viewer only what his path carries, from key frame to as far as
+    /// Send a viewer only what their path carries, from key frame to as far as
     /// it goes; or all again.
     Thin {
         /// Who.
@@ -262,23 +262,23 @@ impl Probing {
 struct Viewer {
     tier: usize,
     sight: Sight,
-    /// Until when he is on trial, and what was usable when it began.
+    /// Until when they are on trial, and what was usable when it began.
     trial: Option<(Instant, u32)>,
     /// The last move.
     moved: Instant,
     /// The last move was up.
     climbed: bool,
     hold: Duration,
-    /// Since when his path is too narrow for his tier.
+    /// Since when their path is too narrow for their tier.
     low: Option<Instant>,
-    /// Since when his path carries what the better tier needs.
+    /// Since when their path carries what the better tier needs.
     high: Option<Instant>,
     pinned: Option<usize>,
     thinned: bool,
     probing: Probing,
     /// When they last caused a key frame that others pay for.
     forced: Option<Instant>,
-    /// He needs another, and has to wait for it.
+    /// They need another, and have to wait for it.
     starved: bool,
 }
 
@@ -333,7 +333,7 @@ impl Tiers {
         }
     }
 
-    /// A viewer comes; the tier he begins with.
+    /// A viewer comes; the tier they begin with.
     pub fn join(&mut self, viewer: ViewerId, sight: Sight, now: Instant) -> usize {
         let usable = self.usable(sight);
         let fits = |tier: &Tier| usable >= tier.range.steady;
@@ -407,9 +407,9 @@ impl Tiers {
     }
 
     /// Whether a viewer who asks for a key frame is given one. A key frame
-    /// costs all who share his tier, so there he has one every ten seconds. One
-    /// who needs more does not get the tier whole; he goes to the next, where
-    /// his coming brings one.
+    /// costs all who share their tier, so there they have one every ten seconds. One
+    /// who needs more does not get the tier whole; they go to the next, where
+    /// their coming brings one.
     pub fn may_force_key_frame(&mut self, viewer: ViewerId, now: Instant) -> bool {
         let Some(tier) = self.tier_of(viewer) else {
             return false;
@@ -631,7 +631,7 @@ impl Tiers {
         let high = enough.then(|| was_high.unwrap_or(now));
         let proved = high.is_some_and(|since| now.saturating_duration_since(since) >= UP_AFTER);
 
-        // Early enough that he can have proved it when he may go.
+        // Early enough that they can have proved it when they may go.
         let quiet = pinned.is_none() && low.is_none() && trial.is_none() && !sight.full;
         let all = (tier > 0).then(|| self.needed_above(tier, true));
         let all_proved = all.is_some_and(|all| usable >= all);
@@ -647,7 +647,7 @@ impl Tiers {
             if now.saturating_duration_since(moved) > FORGET {
                 v.hold = HOLD.0;
             }
-            // Where he cannot go further down he gets what he can carry.
+            // Where they cannot go further down they get what they can carry.
             let stuck = is_last || pinned == Some(tier);
             let starved = std::mem::take(&mut v.starved);
             let thin = stuck && (due || too_little(floor) || (v.thinned && low.is_some()));

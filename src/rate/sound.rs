@@ -4,7 +4,7 @@
 //! as little missing as repetition all the time, as a test here shows, and costs
 //! nothing where nothing is lost. There are two means:
 //!
-//! * **Repetition** (RED, RFC 2198) is each viewer's own: his packets carry
+//! * **Repetition** (RED, RFC 2198) is each viewer's own: their packets carry
 //!   the ones before once more. [`Repetition`] says how many.
 //! * **In-band FEC** (RFC 6716 §2.1.7) is in the Opus stream that all share,
 //!   and takes bits from everybody's sound. [`SharedLoss`] says for how much
@@ -19,7 +19,7 @@ const DECAY: Duration = Duration::from_secs(4);
 /// A report is no news any more after this.
 const STALE: Duration = Duration::from_secs(30);
 
-/// The loss of one viewer's sound, from the fractions that his receiver
+/// The loss of one viewer's sound, from the fractions that their receiver
 /// reports (RFC 3550 §6.4.1): up soon, down slowly. A report of a second of
 /// sound counts 50 packets, so one alone says little.
 #[derive(Debug, Clone, Copy, Default)]
@@ -105,7 +105,7 @@ const HOLD: Duration = Duration::from_secs(10);
 /// The loss for which the one Opus encoder prepares.
 ///
 /// It is that of the worst viewer, but of every four viewers the worst one
-/// does not count: he would take from the sound of all the others.
+/// does not count: they would take from the sound of all the others.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SharedLoss {
     step: usize,
@@ -172,7 +172,7 @@ mod tests {
         }
         let later = now + SECOND * 30;
         assert!(loss.get(later).expect("a value") < 0.005);
-        assert_eq!(loss.get(later + STALE), None, "he reports no more");
+        assert_eq!(loss.get(later + STALE), None, "they report no more");
     }
 
     #[test]

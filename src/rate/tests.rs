@@ -99,7 +99,7 @@ impl Sim {
         self.viewers
             .iter()
             .find(|v| v.id == id)
-            .expect("he is there")
+            .expect("they are there")
     }
 
     /// What an estimator would find out in a tick.
@@ -179,7 +179,7 @@ impl Sim {
                 Decision::Move { viewer, tier } => {
                     let at = self.now - self.begin;
                     let v = self.viewers.iter_mut().find(|v| v.id == viewer);
-                    let v = v.expect("he is there");
+                    let v = v.expect("they are there");
                     assert_ne!(v.tier, tier);
                     let chosen = self.tiers.viewers[&viewer].pinned == Some(tier);
                     if tier < v.tier && !chosen {
@@ -196,8 +196,8 @@ impl Sim {
                     bits_per_second,
                 } => {
                     let v = self.viewers.iter_mut().find(|v| v.id == viewer);
-                    let v = v.expect("he is there");
-                    assert!(v.tier > 0 && !v.thinned, "he is due for nothing");
+                    let v = v.expect("they are there");
+                    assert!(v.tier > 0 && !v.thinned, "they are due for nothing");
                     let known = f64::from(v.sight.carries);
                     assert!(
                         f64::from(bits_per_second) <= (known * PROBE_STEP).max(known + PROBE_LEAST)
@@ -211,7 +211,7 @@ impl Sim {
                 }
                 Decision::Thin { viewer, on } => {
                     let v = self.viewers.iter_mut().find(|v| v.id == viewer);
-                    let v = v.expect("he is there");
+                    let v = v.expect("they are there");
                     assert_ne!(v.thinned, on);
                     v.thinned = on;
                 }
@@ -488,7 +488,7 @@ fn a_viewer_who_needs_more_key_frames_than_he_may_force_goes_down() {
     assert_eq!(ids.map(|id| sim.tiers.tier_of(id)), [Some(0); 2]);
     let now = sim.now;
     assert!(sim.tiers.may_force_key_frame(ids[0], now));
-    // He asks again while it is on its way.
+    // They ask again while it is on its way.
     let soon = now + Duration::from_millis(300);
     assert!(!sim.tiers.may_force_key_frame(ids[0], soon));
     sim.tick();
@@ -529,13 +529,13 @@ fn thousands_of_random_mixes_keep_the_rules_and_settle() {
                 _ => {}
             }
         }
-        // Left alone, everybody ends where his path carries him.
+        // Left alone, everybody ends where their path carries them.
         sim.run(12);
         let mut overloaded = BTreeMap::<ViewerId, u32>::new();
         for _ in 0..50 {
             sim.tick();
             for v in &sim.viewers {
-                let rate = f64::from(sim.rates[v.tier].expect("he watches it"));
+                let rate = f64::from(sim.rates[v.tier].expect("they watch it"));
                 let fits = rate * 1.05 + f64::from(AUDIO) <= v.path;
                 if !fits && !v.thinned && rate > f64::from(RANGES[v.tier].floor) {
                     *overloaded.entry(v.id).or_default() += 1;

@@ -99,7 +99,7 @@ pub struct Viewer {
     socket: JoinHandle<()>,
     tasks: Arc<Cuttable>,
     relay: Option<Arc<Relay>>,
-    /// Of what he says when it arrives, by transport-cc.
+    /// Of what they say when it arrives, by transport-cc.
     reported: &'static [RtpCodecKind],
     from: Ipv4Addr,
 }
@@ -184,13 +184,13 @@ impl Viewer {
         self.relay = Some(relay);
     }
 
-    /// From the next call on he offers no transport-cc, so that the device can
-    /// adapt to nothing but what he says by [`Self::carries`].
+    /// From the next call on they offer no transport-cc, so that the device can
+    /// adapt to nothing but what they say by [`Self::carries`].
     pub fn give_no_feedback(&mut self) {
         self.reported = &[];
     }
 
-    /// From the next call on he offers transport-cc for the picture, and none
+    /// From the next call on they offer transport-cc for the picture, and none
     /// for the sound, as Firefox does.
     pub fn give_feedback_of_the_picture_only(&mut self) {
         self.reported = &[RtpCodecKind::Video];
@@ -398,7 +398,7 @@ impl Viewer {
         .await;
     }
 
-    /// Says what his path carries, by a REMB.
+    /// Says what their path carries, by a REMB.
     pub async fn carries(&self, bits_per_second: f32) {
         self.rtcp(|media_ssrc| {
             Box::new(ReceiverEstimatedMaximumBitrate {

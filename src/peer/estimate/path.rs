@@ -106,14 +106,14 @@ pub(super) struct Known {
     has_address: bool,
     /// When the path became another, until something comes through.
     pub moved: Option<Instant>,
-    /// Of his sound, by his receiver reports.
+    /// Of their sound, by their receiver reports.
     sound: ReportedLoss,
-    /// How many earlier packets those of his sound repeat, and what that
+    /// How many earlier packets those of their sound repeat, and what that
     /// takes in bit/s.
     repeats: (usize, u32),
     /// What is tried.
     pub probe: Option<Probe>,
-    /// When the newest packet was sent that he misses and is not sent again.
+    /// When the newest packet was sent that they miss and that is not sent again.
     given_up: Option<Instant>,
 }
 
@@ -157,12 +157,12 @@ impl Path {
         sight
     }
 
-    /// His receiver reports so much of the sound lost, 0 to 1.
+    /// Their receiver reports so much of the sound lost, 0 to 1.
     pub fn sound_lost(&self, fraction: f64, now: Instant) {
         self.lock().sound.report(fraction, now);
     }
 
-    /// The share of his packets that get lost, 0 to 1: of sound as it is
+    /// The share of their packets that get lost, 0 to 1: of sound as it is
     /// reported, of all as far as transport-cc tells.
     pub fn loss(&self, now: Instant) -> f64 {
         let known = self.lock();
@@ -190,8 +190,8 @@ impl Path {
         self.lock().repeats = (packets, bits_per_second);
     }
 
-    /// The share of his sound that is lost with all its repetitions, 0 to 1;
-    /// `None` where his receiver does not report.
+    /// The share of their sound that is lost with all its repetitions, 0 to 1;
+    /// `None` where their receiver does not report.
     pub fn sound_left(&self, now: Instant) -> Option<f64> {
         let known = self.lock();
         let loss = known.sound.get(now)?;
@@ -227,7 +227,7 @@ impl Path {
         self.lock().moved = Some(now);
     }
 
-    /// Packets can be sent to this viewer that he does not need.
+    /// Packets can be sent to this viewer that they do not need.
     pub fn can_probe(&self) {
         self.lock().estimate.can_probe = true;
     }
