@@ -1,0 +1,214 @@
+//! Invitations in real browsers: what the page makes of links, codes and keys.
+//! Calls to cameras that invite are in tests/invited.rs.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::Chat;
+use support::browser::{Browser, Person};
+
+/// A browser on the page, by an address where it has no `crypto.subtle`.
+async fn on_plain_http() -> (Chat, Browser) {
+    let mut options = support::options();
+    options.allowed_origins = vec!["*".into()];
+    let chat = Chat::with(options).await;
+    let far = Person {
+        flags: vec!["--host-resolver-rules=MAP camera.lan 127.0.0.1".into()],
+        ..Person::default()
+    };
+    let browser = Browser::start(far).await;
+    let page = chat.page("alice").replace("localhost", "camera.lan");
+    browser.open(&page).await;
+    assert_eq!(browser.js("typeof crypto.subtle").await, "undefined");
+    (chat, browser)
+}
+
+async fn on_localhost(person: Person) -> (Chat, Browser) {
+    let chat = Chat::start().await;
+    let browser = Browser::start(person).await;
+    browser.open(&chat.page("alice")).await;
+    (chat, browser)
+}
+
+fn hex(text: &str) -> Vec<u8> {
+    let digits: Vec<u32> = text.chars().filter_map(|c| c.to_digit(16)).collect();
+    digits
+        .chunks_exact(2)
+        .map(|pair| (pair[0] * 16 + pair[1]) as u8)
+        .collect()
+}
+
+/// What a function of the page's `module` makes of bytes and numbers.
+async fn computed(browser: &Browser, module: &str, call: &str, arguments: Value) -> Value {
+    let bytes = "(a) => a.map((each) => Array.isArray(each) ? Uint8Array.from(each) : each)";
+    browser
+        .promise(&format!(
+            "import('./{module}').then(async (m) => {{
+                const made = await m.{call}(...({bytes})({arguments}));
+                return made instanceof Uint8Array ? [...made] : made;
+            }})"
+        ))
+        .await
+}
+
+/// FIPS 180-4's examples (csrc.nist.gov, SHA256.pdf), the empty text, and a million
+/// times "a", which is its long one.
+#[tokio::test(flavor = "multi_thread")]
+async fn sha_256_hmac_and_hkdf_of_plain_http_give_what_is_published() {
+    let (_chat, alice) = on_plain_http().await;
+    let million = vec![b'a'; 1_000_000];
+    for (text, hash) in [
+        (
+            &b""[..],
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        ),
+        (
+            b"abc",
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+        ),
+        (
+            b"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+            "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1",
+        ),
+        (
+            &million,
+            "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0",
+        ),
+    ] {
+        let made = computed(&alice, "sha.js", "sha256", json!([text])).await;
+        assert_eq!(made, json!(hex(hash)), "{hash}");
+    }
+    for (key, text, tag) in hmac_vectors() {
+        let made = computed(&alice, "sha.js", "hmac", json!([key, text])).await;
+        assert_eq!(made, json!(tag));
+    }
+    for (key, salt, info, output) in hkdf_vectors() {
+        let arguments = json!([key, salt, info, output.len()]);
+        let made = computed(&alice, "sha.js", "hkdf", arguments).await;
+        assert_eq!(made, json!(output));
+    }
+    alice.clean_console().await;
+}
+
+/// RFC 4231 §4.2 to §4.8; the one whose tag is cut (§4.6) says the first half.
+fn hmac_vectors() -> Vec<(Vec<u8>, Vec<u8>, Vec<u8>)> {
+    let long = b"Test Using Larger Than Block-Size Key - Hash Key First";
+    let longer = b"This is a test using a larger than block-size key and a larger than block-size \
+        data. The key needs to be hashed before being used by the HMAC algorithm.";
+    let all: [(Vec<u8>, Vec<u8>, &str); 6] = [
+        (
+            vec![0x0b; 20],
+            b"Hi There".to_vec(),
+            "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7",
+        ),
+        (
+            b"Jefe".to_vec(),
+            b"what do ya want for nothing?".to_vec(),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+        ),
+        (
+            vec![0xaa; 20],
+            vec![0xdd; 50],
+            "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe",
+        ),
+        (
+            (1..=25).collect(),
+            vec![0xcd; 50],
+            "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b",
+        ),
+        (
+            vec![0xaa; 131],
+            long.to_vec(),
+            "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54",
+        ),
+        (
+            vec![0xaa; 131],
+            longer.to_vec(),
+            "9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2",
+        ),
+    ];
+    all.into_iter()
+        .map(|(key, text, tag)| (key, text, hex(tag)))
+        .collect()
+}
+
+/// Key, salt, info, output.
+type HkdfVector = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>);
+
+/// RFC 5869, A.1 to A.3.
+fn hkdf_vectors() -> [HkdfVector; 3] {
+    [
+        (
+            vec![0x0b; 22],
+            (0..=0x0c).collect(),
+            (0xf0..=0xf9).collect(),
+            hex(
+                "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf\
+                 34007208d5b887185865",
+            ),
+        ),
+        (
+            (0..=0x4f).collect(),
+            (0x60..=0xaf).collect(),
+            (0xb0..=0xff).collect(),
+            hex(
+                "b11e398dc80327a1c8e7f78c596a49344f012eda2d4efad8a050cc4c19afa97c\
+                 59045a99cac7827271cb41c65e590e09da3275600c2f09b8367793a9aca3db71\
+                 cc30c58179ec3e87c14c01d5c1f3434f1d87",
+            ),
+        ),
+        (
+            vec![0x0b; 22],
+            vec![],
+            vec![],
+            hex(
+                "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d\
+                 9d201395faa4b61a96c8",
+            ),
+        ),
+    ]
+}
+
+/// Any lengths around those of blocks; what random bytes they were is shown where
+/// the two differ.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_used_on_plain_http_gives_what_the_browsers_own_gives() {
+    let (_chat, alice) = on_localhost(Person::default()).await;
+    let differing = alice
+        .promise(
+            "(async () => {
+                const { sha256, hmac, hkdf } = await import('./sha.js');
+                const some = (length) => crypto.getRandomValues(new Uint8Array(length));
+                const any = (most) => some(Math.floor(Math.random() * most));
+                const differing = [];
+                let compared = 0;
+                const compare = async (what, mine, theirs) => {
+                    compared += 1;
+                    if (String(mine) !== String(new Uint8Array(await theirs))) differing.push(what);
+                };
+                for (let length = 0; length < 300; length += 1) {
+                    const text = some(length);
+                    await compare(['sha256', ...text], sha256(text), crypto.subtle.digest('SHA-256', text));
+                    const key = some(1 + Math.floor(Math.random() * 150));
+                    const algorithm = { name: 'HMAC', hash: 'SHA-256' };
+                    const known = await crypto.subtle.importKey('raw', key, algorithm, false, ['sign']);
+                    await compare(['hmac', key, text], hmac(key, text), crypto.subtle.sign('HMAC', known, text));
+                    const [salt, info, size] = [any(100), any(100), 1 + Math.floor(Math.random() * 150)];
+                    const base = await crypto.subtle.importKey('raw', text, 'HKDF', false, ['deriveBits']);
+                    const derived = crypto.subtle.deriveBits({ name: 'HKDF', hash: 'SHA-256', salt, info }, base, size * 8);
+                    await compare(['hkdf', text, salt, info], hkdf(text, salt, info, size), derived);
+                }
+                return { compared, differing };
+            })()",
+        )
+        .await;
+    assert_eq!(differing, json!({"compared": 900, "differing": []}));
+    let used = "performance.getEntriesByName(new URL('sha.js', location.href).href).length";
+    alice.client.refresh().await.expect("it loads again");
+    alice.until_js("the page", "!!window.cameraAgent").await;
+    assert_eq!(
+        alice.js(used).await,
+        0,
+        "only where there is nothing better"
+    );
+}
