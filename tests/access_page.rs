@@ -3,6 +3,9 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+
+use camera_agent::access::{Call, Invite, ProofKey, Side};
 use serde_json::{Value, json};
 use support::Chat;
 use support::browser::{Browser, Person};
@@ -211,4 +214,217 @@ async fn what_is_used_on_plain_http_gives_what_the_browsers_own_gives() {
         0,
         "only where there is nothing better"
     );
+}
+
+/// The fingerprint as descriptions have it.
+fn printed(fingerprint: &[u8; 32]) -> String {
+    fingerprint.map(|byte| format!("{byte:02X}")).join(":")
+}
+
+/// A description of which only what is proven counts.
+fn description(fingerprint: &[u8; 32], ufrag: &str) -> String {
+    let print = printed(fingerprint);
+    let section =
+        format!("a=ice-ufrag:{ufrag}\r\na=ice-pwd:x\r\na=fingerprint:sha-256 {print}\r\n");
+    format!("v=0\r\ns=-\r\nm=audio 9 RTP/AVP 0\r\n{section}m=video 9 RTP/AVP 1\r\n{section}")
+}
+
+/// The example of docs/protocol.md is that of the program; the page computes the
+/// same, by the browser's means and by its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_computes_what_the_camera_does() {
+    let (_plain, plain) = on_plain_http().await;
+    let (chat, alice) = on_localhost(Person::default()).await;
+    let bob = Browser::start(Person::with_firefox()).await;
+    bob.open(&chat.page("bob")).await;
+    let secret: [u8; 16] = std::array::from_fn(|i| i as u8);
+    let viewer: [u8; 32] = std::array::from_fn(|i| i as u8);
+    let device: [u8; 32] = std::array::from_fn(|i| 0xff - i as u8);
+    let invite = Invite::of(secret);
+    let key = ProofKey::of(&invite.key());
+    let call = Call {
+        camera: "Tür 1 & 2",
+        viewer: Side {
+            fingerprint: &viewer,
+            ufrag: "vIeW",
+        },
+        id: invite.id(),
+    };
+    let side = Side {
+        fingerprint: &device,
+        ufrag: "dEv+/cE",
+    };
+    let expected = json!({
+        "camera": call.camera,
+        "access": {"id": invite.id().to_string(), "proof": key.offer(&call)},
+        "right": true,
+        "wrong": [false, false, false, false],
+    });
+    let (offer, answer) = (
+        description(&viewer, "vIeW"),
+        description(&device, "dEv+/cE"),
+    );
+    let texts = json!({
+        "link": format!("https://x/#camera=T%C3%BCr%201%20%26%202&invite={}", invite.code()),
+        "offer": offer,
+        "answer": answer,
+        "proof": key.answer(&call, side),
+        "others": [
+            answer.replacen("FF:FE", "FF:FF", 1),
+            answer.replace("dEv", "dev"),
+            offer,
+            format!("{answer}a=fingerprint:sha-1 00:11\r\n"),
+        ],
+    });
+    for browser in [&alice, &plain, &bob] {
+        let made = browser
+            .promise(&format!(
+                "(async ({{ link, offer, answer, proof, others }}) => {{
+                    const [invite, access] = await Promise.all([import('./invite.js'), import('./access.js')]);
+                    const {{ camera, secret }} = await invite.ofLink(link);
+                    const {{ id, key }} = await invite.ofSecret(secret);
+                    const known = {{ name: camera, id: access.toBase64(id), key: await access.proofKey(key) }};
+                    const proofs = new access.Proofs(known, offer);
+                    const wrong = [];
+                    for (const each of others) wrong.push(await proofs.isOfAnswer(each, {{ proof }}));
+                    return {{
+                        camera, access: await proofs.offer(), wrong,
+                        right: await proofs.isOfAnswer(answer, {{ proof }}),
+                    }};
+                }})({texts})"
+            ))
+            .await;
+        assert_eq!(made, expected);
+        browser.clean_console().await;
+    }
+}
+
+/// One fingerprint and one user, each as often as there are sections, or nothing:
+/// a browser that is given two may go by the other one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_description_says_one_fingerprint_and_one_user_or_is_not_taken() {
+    let (_chat, alice) = on_localhost(Person::default()).await;
+    let good = description(&[0xab; 32], "abcd");
+    let line = format!("a=fingerprint:sha-256 {}", printed(&[0xab; 32]));
+    let cases = BTreeMap::from([
+        ("as it is", (good.clone(), true)),
+        ("lines end in LF", (good.replace("\r\n", "\n"), true)),
+        ("small letters", (good.to_lowercase(), true)),
+        (
+            "capitals in the hash's name",
+            (good.replace("sha-256", "SHA-256"), true),
+        ),
+        (
+            "another fingerprint beside it",
+            (
+                format!("{good}a=fingerprint:sha-256 {}\r\n", printed(&[1; 32])),
+                false,
+            ),
+        ),
+        (
+            "another hash beside it",
+            (format!("{good}a=fingerprint:sha-1 AB:CD\r\n"), false),
+        ),
+        (
+            "in capitals",
+            (format!("{good}A=FINGERPRINT:SHA-1 AB:CD\r\n"), false),
+        ),
+        (
+            "after a space",
+            (format!("{good} a=fingerprint:sha-1 AB:CD\r\n"), false),
+        ),
+        (
+            "a space within",
+            (format!("{good}a= fingerprint:sha-1 AB:CD\r\n"), false),
+        ),
+        (
+            "after a lone CR",
+            (format!("{good}a=x\ra=fingerprint:sha-1 AB:CD\r\n"), false),
+        ),
+        (
+            "two on a line",
+            (
+                good.replacen("AB\r\n", "AB a=fingerprint:sha-1 AB\r\n", 1),
+                false,
+            ),
+        ),
+        ("a short one", (good.replace(":AB\r\n", "\r\n"), false)),
+        ("none", (good.replace(&line, "a=x"), false)),
+        ("no user", (good.replace("a=ice-ufrag:abcd", "a=x"), false)),
+        (
+            "a second user",
+            (format!("{good}a=ice-ufrag:efgh\r\n"), false),
+        ),
+        ("a user of spaces", (good.replace("abcd", "ab cd"), false)),
+        ("nothing", (String::new(), false)),
+    ]);
+    for (what, (sdp, taken)) in cases {
+        let made = computed(&alice, "access.js", "sideOf", json!([sdp])).await;
+        assert_eq!(!made.is_null(), taken, "{what}: {made}");
+    }
+}
+
+/// As a person types it, and with a mistake in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn codes_and_links_are_read_as_the_camera_reads_them() {
+    let (_chat, alice) = on_localhost(Person::default()).await;
+    let invite = Invite::of(*b"sixteen bytes ..");
+    let secret = json!(b"sixteen bytes ..");
+    let code = invite.code();
+    let read = async |text: &str| computed(&alice, "invite.js", "ofCode", json!([text])).await;
+    for typed in [
+        code.clone(),
+        code.to_lowercase(),
+        code.replace('-', " "),
+        format!("  {}\n", code.replace('-', "")),
+        code.replace('0', "o").replace('1', "l"),
+        code.replace('0', "O").replace('1', "I"),
+    ] {
+        assert_eq!(Invite::parse(&typed).as_ref(), Ok(&invite));
+        assert_eq!(read(&typed).await, secret, "{typed}");
+    }
+    for bad in [
+        &code[1..],
+        "",
+        "no code",
+        &"0".repeat(28),
+        &"\u{131}".repeat(28),
+    ] {
+        assert!(Invite::parse(bad).is_err());
+        assert_eq!(read(bad).await, Value::Null, "{bad}");
+    }
+    // One mistake each; what the camera takes for a mistake the page does, too.
+    for at in (0..code.len()).filter(|at| &code[*at..=*at] != "-") {
+        let other = if &code[at..=at] == "7" { "8" } else { "7" };
+        let wrong = format!("{}{other}{}", &code[..at], &code[at + 1..]);
+        let same = Invite::parse(&wrong).is_ok();
+        assert_eq!(!read(&wrong).await.is_null(), same, "{wrong}");
+    }
+    let link = async |text: &str| {
+        let made = format!(
+            "import('./invite.js').then((m) => m.ofLink({})).then((l) => l && [l.camera, [...l.secret]])",
+            json!(text)
+        );
+        alice.promise(&made).await
+    };
+    for (fragment, camera) in [
+        (format!("#camera=porch&invite={code}"), "porch"),
+        (
+            format!("https://h/x?name=y#invite={code}&x=1&camera=a%26b%3Dc%2B"),
+            "a&b=c+",
+        ),
+        (format!("#camera=p&camera=q&invite={code}&invite="), "p"),
+    ] {
+        assert_eq!(link(&fragment).await, json!([camera, secret]), "{fragment}");
+    }
+    for bad in [
+        format!("#camera=porch&invite={}", &code[..20]),
+        format!("#camera=&invite={code}"),
+        format!("#camera=%ff&invite={code}"),
+        format!("#invite={code}"),
+        "#camera=porch".into(),
+        "#".into(),
+    ] {
+        assert_eq!(link(&bad).await, Value::Null, "{bad}");
+    }
 }

@@ -43,6 +43,8 @@ static ASSETS: &[Asset] = &[
     asset!("icon.svg", "image/svg+xml"),
     asset!("check.js", SCRIPT),
     asset!("main.js", SCRIPT),
+    asset!("access.js", SCRIPT),
+    asset!("invite.js", SCRIPT),
     asset!("sha.js", SCRIPT),
     asset!("signaling.js", SCRIPT),
     asset!("call.js", SCRIPT),
