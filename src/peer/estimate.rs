@@ -29,9 +29,9 @@
 
 mod blame;
 mod path;
+mod their_clock;
 mod told;
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -40,6 +40,7 @@ use tracing::debug;
 
 use blame::{Blame, Verdict};
 pub(super) use path::{Bounds, Estimate, Path, Probe};
+use their_clock::TheirClock;
 use told::{Sorted, Told};
 
 /// What arrives is counted over so long.
@@ -95,51 +96,6 @@ impl Least {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         }
-    }
-}
-
-/// A receiver's clock in transport-cc: 24 bits of 64 ms, 12.4 days
-/// (draft-holmer-rmcat-transport-wide-cc-extensions-01 §3.1), counted from when
-/// it likes. Here it goes on over its wrap.
-#[derive(Debug, Default)]
-struct TheirClock {
-    /// The last arrival, unwrapped.
-    last: Option<Duration>,
-    wraps: u32,
-}
-
-impl TheirClock {
-    const PERIOD: Duration = Duration::from_millis(64 << 24);
-
-    /// Reports with arrivals that do not wrap.
-    fn unwrap<'r>(&mut self, reports: &'r [PacketReport]) -> Cow<'r, [PacketReport]> {
-        let mut reports = Cow::Borrowed(reports);
-        for i in 0..reports.len() {
-            let Some(arrival) = reports[i].arrival else {
-                continue;
-            };
-            let on = self.at(arrival);
-            if on != arrival {
-                reports.to_mut()[i].arrival = Some(on);
-            }
-        }
-        reports
-    }
-
-    fn at(&mut self, arrival: Duration) -> Duration {
-        let half = Self::PERIOD / 2;
-        let mut on = arrival + Self::PERIOD * self.wraps;
-        if let Some(last) = self.last {
-            if on + half < last {
-                self.wraps += 1;
-                on += Self::PERIOD;
-            } else if on > last + half {
-                // Out of order, from before the wrap.
-                return on.saturating_sub(Self::PERIOD);
-            }
-        }
-        self.last = Some(on);
-        on
     }
 }
 
