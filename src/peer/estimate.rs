@@ -17,7 +17,7 @@
 //!   is not too full. GCC takes any jitter for a sign of that, and what arrives
 //!   for all there is.
 //! * **Another path**: where addresses changed, what was lost in between is no
-//!   sign either.
+//!   sign either; nor is it where a path let nothing through, see `outage`.
 //! * **Untold**: packets of a stream that the viewer reports nothing of are
 //!   neither lost nor received, and take their share of the path; see `told`.
 //!
@@ -28,6 +28,7 @@
 //! Without transport-cc, REMB is taken as it comes.
 
 mod blame;
+mod outage;
 mod path;
 mod their_clock;
 mod told;
@@ -39,6 +40,7 @@ use rtc::interceptor::{BandwidthEstimator, Gcc, PacketReport};
 use tracing::debug;
 
 use blame::{Blame, Verdict};
+use outage::Outages;
 pub(super) use path::{Bounds, Estimate, Path, Probe};
 use their_clock::TheirClock;
 use told::{Sorted, Told};
@@ -154,6 +156,9 @@ pub(super) struct Estimator {
     epoch: Option<Instant>,
     clock: TheirClock,
     told: Told,
+    outages: Outages,
+    /// Since when it is counted what arrives.
+    counting: Option<Instant>,
     arrived: VecDeque<(Instant, usize)>,
     bytes: usize,
     /// One-way delay in seconds, from our clock to the receiver's.
@@ -181,6 +186,8 @@ impl Estimator {
             epoch: None,
             clock: TheirClock::default(),
             told: Told::default(),
+            outages: Outages::default(),
+            counting: None,
             arrived: VecDeque::new(),
             bytes: 0,
             delay: Least::default(),
@@ -207,11 +214,19 @@ impl Estimator {
         let came = |r: &PacketReport| r.arrived && r.departure > moved;
         let first = reports.iter().position(came)?;
         self.path.lock().moved = None;
-        self.set(self.target);
+        self.go_on();
         self.delay = Least::default();
         self.loss = 0.0;
         self.blame = Blame::new(self.target);
         Some(&reports[first..])
+    }
+
+    /// Goes on from where the estimate was, without what arrived before.
+    fn go_on(&mut self) {
+        self.set(self.target);
+        self.counting = None;
+        self.arrived.clear();
+        self.bytes = 0;
     }
 
     /// Has GCC go on from `target`; what it had learned is dropped.
@@ -222,6 +237,7 @@ impl Estimator {
     }
 
     fn count(&mut self, now: Instant, bytes: usize) {
+        self.counting.get_or_insert(now);
         self.arrived.push_back((now, bytes));
         self.bytes += bytes;
         while let Some((at, bytes)) = self.arrived.front().copied() {
@@ -235,8 +251,8 @@ impl Estimator {
 
     /// What arrives, in bit/s, once there is enough of it.
     fn arriving(&self, now: Instant) -> Option<f64> {
-        let first = now.saturating_duration_since(self.epoch?);
-        let window = first.min(WINDOW);
+        let counted = now.saturating_duration_since(self.counting?);
+        let window = counted.min(WINDOW);
         (window >= SHORTEST).then(|| self.bytes as f64 * 8.0 / window.as_secs_f64())
     }
 
@@ -384,6 +400,13 @@ impl BandwidthEstimator for Estimator {
                 Some(reports) => reports,
                 None => return,
             },
+        };
+        let reports = match self.outages.first_through(reports) {
+            None => reports,
+            Some(reports) => {
+                self.go_on();
+                reports
+            }
         };
         if let Some(bits_per_second) = restart {
             self.set(f64::from(bits_per_second));

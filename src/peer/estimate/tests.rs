@@ -431,6 +431,50 @@ fn another_path_is_not_blamed_for_what_was_lost_on_the_way_to_it() {
     assert!(target <= 600_000.0, "{target}");
 }
 
+/// A second and a half without anything left a viewer of 2 Mbit/s with 100 kbit/s,
+/// and the key frame that their picture came back with took half a second.
+#[test]
+fn a_path_that_let_nothing_through_for_a_moment_carries_what_it_did() {
+    for (seed, silent) in [(1, 400), (2, 1_500), (3, 4_000)] {
+        let mut sim = Sim::new(CLEAR, seed);
+        sim.run(secs(10));
+        let (before, loss) = (sim.estimator.target_bitrate(), sim.path.estimate().loss);
+        sim.losing = u32::MAX;
+        sim.run(ms(silent));
+        sim.losing = 0;
+        sim.log.clear();
+        sim.run(secs(5));
+        let least = sim.log.iter().map(|(_, target, _)| *target);
+        let least = least.fold(f64::MAX, f64::min);
+        assert!(least >= before * 0.9, "{silent} ms: {least} of {before}");
+        assert!(sim.path.estimate().loss <= loss + 0.01);
+        // One that came back narrow is seen to be.
+        sim.run(secs(5));
+        sim.losing = u32::MAX;
+        sim.run(ms(silent));
+        sim.losing = 0;
+        sim.link.rate = 500_000.0;
+        sim.run(secs(5));
+        let target = sim.estimator.target_bitrate();
+        assert!((250_000.0..=600_000.0).contains(&target), "{target}");
+    }
+}
+
+#[test]
+fn a_path_that_lets_nothing_through_every_other_moment_is_a_bad_one() {
+    let mut sim = Sim::new(CLEAR, 1);
+    sim.run(secs(10));
+    let before = sim.estimator.target_bitrate();
+    for _ in 0..8 {
+        sim.losing = u32::MAX;
+        sim.run(ms(500));
+        sim.losing = 0;
+        sim.run(ms(500));
+    }
+    let target = sim.estimator.target_bitrate();
+    assert!(target <= before / 2.0, "{target} of {before}");
+}
+
 #[test]
 fn the_round_trip_the_loss_and_the_queue_are_told() {
     let link = Link {
