@@ -182,15 +182,19 @@ impl Exchange {
                 () = async { sleep_until(due.unwrap_or_else(Instant::now).into()).await },
                     if due.is_some() => None,
             };
-            let now = Instant::now();
-            match event {
-                None => self.room.timeout(now),
-                Some(Event::Join(source, reply)) => self.join(source, reply, now),
-                Some(Event::Frame(conn, text)) => self.room.receive(conn, &text, now),
-                Some(Event::Leave(conn)) => self.leave(conn, now),
-            }
-            self.deliver(now);
+            self.handle(event, Instant::now());
         }
+    }
+
+    /// One event, or that time has passed.
+    fn handle(&mut self, event: Option<Event>, now: Instant) {
+        match event {
+            None => self.room.timeout(now),
+            Some(Event::Join(source, reply)) => self.join(source, reply, now),
+            Some(Event::Frame(conn, text)) => self.room.receive(conn, &text, now),
+            Some(Event::Leave(conn)) => self.leave(conn, now),
+        }
+        self.deliver(now);
     }
 
     fn join(&mut self, source: Source, reply: oneshot::Sender<Joined>, now: Instant) {
@@ -243,22 +247,4 @@ impl Exchange {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_join_that_nobody_waits_for_leaves_nothing() {
-        let mut exchange = Exchange {
-            room: Room::new(1, Limits::default(), [7; 32]),
-            doors: HashMap::new(),
-        };
-        let now = Instant::now();
-        let source = Source::of([192, 0, 2, 1].into());
-        let (reply, joined) = oneshot::channel();
-        drop(joined);
-        exchange.join(source, reply, now);
-        exchange.deliver(now);
-        assert!(exchange.doors.is_empty());
-        assert_eq!(exchange.room.len(), 0);
-    }
-}
+mod tests;
