@@ -15,21 +15,21 @@ use webrtc::peer_connection::{
     PeerConnection, RTCIceCandidateInit, RTCPeerConnectionState, RTCSessionDescription,
 };
 
-use super::batch::Batching;
-use super::burst::Waiting;
-use super::candidate::{host_candidates, public_candidates, says_something};
-use super::capture_time;
-use super::clock::Captured;
 use super::engine::{self, MIME_TYPE_RED, PLAYOUT_DELAY_URI};
-use super::estimate::Path;
-use super::feedback::Feedback;
-use super::guard::Guard;
 use super::hearing::{HEARD, Heard, Told};
+use super::interceptor::burst::Waiting;
+use super::interceptor::clock::Captured;
+use super::interceptor::feedback::Feedback;
+use super::interceptor::pacer::Pace;
 use super::making::{Outlet, add_track, build, multicast_dns};
-use super::pacer::Pace;
+use super::path::known::Path;
 use super::quality::Seat;
-use super::roaming::Roaming;
-use super::sender::{Parameters, Sending};
+use super::rtp::capture_time;
+use super::rtp::sender::{Parameters, Sending};
+use super::socket::batch::Batching;
+use super::socket::candidate::{host_candidates, public_candidates, says_something};
+use super::socket::guard::Guard;
+use super::socket::roaming::Roaming;
 use super::stats::{self, Observer, Tally};
 use super::{PeerCommand, PeerError, Peers, channel, while_doing};
 use crate::agent::{PeerEvent, SessionId};

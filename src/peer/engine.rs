@@ -14,17 +14,18 @@ use rtc::sdp::extmap::TRANSPORT_CC_URI;
 use webrtc::error::Result;
 use webrtc::peer_connection::{MediaEngine, Registry};
 
-use super::burst::{Burst, Waiting};
-use super::capture_time;
-use super::clock::{self, Captured, Clock};
-use super::estimate::{Bounds, Estimator, Path};
-use super::feedback::Feedback;
-use super::pacer::{Pace, Pacer};
-use super::passing::Passing;
-use super::repair::Repair;
-use super::screen::Screen;
+use super::interceptor::burst::{Burst, Waiting};
+use super::interceptor::clock::{self, Captured, Clock};
+use super::interceptor::feedback::Feedback;
+use super::interceptor::pacer::{Pace, Pacer};
+use super::interceptor::passing::Passing;
+use super::interceptor::repair::Repair;
+use super::interceptor::screen::Screen;
+use super::interceptor::with_rtx::WithRtx;
+use super::path::estimate::Estimator;
+use super::path::known::{Bounds, Path};
+use super::rtp::capture_time;
 use super::stats::Tally;
-use super::with_rtx::WithRtx;
 use crate::sdp::{Offer, SoundFormat, VideoCodec};
 
 /// Asks the receiver for a jitter buffer of no more than it needs

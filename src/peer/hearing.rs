@@ -13,8 +13,8 @@ use webrtc::peer_connection::{
 };
 
 use super::Peers;
-use super::estimate::Path;
-use super::feedback::Listener;
+use super::interceptor::feedback::Listener;
+use super::path::known::Path;
 use super::quality::Seat;
 use crate::agent::{PeerEvent, SessionId};
 use crate::lock::lock;

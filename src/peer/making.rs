@@ -22,8 +22,8 @@ use webrtc::peer_connection::{
 };
 use webrtc::rtp_transceiver::RtpSender;
 
-use super::batch::Batching;
 use super::hearing::{Handler, Heard};
+use super::socket::batch::Batching;
 use super::{Peers, channel};
 use crate::media::{Stream, Watch};
 use crate::sdp::Offer;

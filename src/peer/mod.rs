@@ -10,39 +10,24 @@
 //! A viewer who opens the data channel [`messages::LABEL`] is told how picture
 //! and sound are; one who opens none is sent media alone.
 
-mod batch;
-mod binding;
-mod burst;
-mod candidate;
-mod capture_time;
 mod channel;
-mod clock;
 mod connection;
 mod controls;
 mod engine;
-mod estimate;
-mod feedback;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
-mod gate;
-mod guard;
 mod hearing;
 mod identity;
+mod interceptor;
 mod making;
-mod memory;
 pub mod messages;
-mod pacer;
-mod passing;
+mod path;
 mod quality;
-mod red;
 #[doc(hidden)]
 pub mod rehearsal;
-mod repair;
-mod roaming;
-mod screen;
-mod sender;
+mod rtp;
+mod socket;
 mod stats;
-mod with_rtx;
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -57,13 +42,14 @@ use crate::network::Network;
 use crate::sdp::{Offer, OfferError, RemoteCandidate};
 use crate::servers::Servers;
 use crate::wire::UserName;
-use binding::Binding;
 use connection::Connection;
 use controls::ViewerControls;
-use estimate::Bounds;
 pub use identity::Identity;
-use memory::Memory;
+use path::known::Bounds;
+use path::memory::Memory;
 pub use quality::Quality;
+use socket::binding::Binding;
+use socket::guard::Together;
 
 /// Offers and candidates that wait for a connection.
 const COMMANDS: usize = 256;
@@ -111,7 +97,7 @@ pub struct Peers {
     memory: Mutex<Memory>,
     network: watch::Receiver<Network>,
     controls: ViewerControls,
-    together: guard::Together,
+    together: Together,
     events: mpsc::Sender<(SessionId, PeerEvent)>,
 }
 
@@ -157,7 +143,7 @@ impl Peers {
             quality,
             memory: Mutex::default(),
             network: watch::channel(Network::default()).1,
-            together: guard::Together::new(Instant::now()),
+            together: Together::new(Instant::now()),
             events,
         }
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tracing::{debug, info};
 
-use super::estimate::Path;
+use super::path::known::Path;
 use crate::lock::lock;
 use crate::media::{Encoding, Hub, Stream, VideoRate};
 use crate::rate::sound::SharedLoss;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::debug;
 
-use super::estimate::Path;
 use super::messages::Stats;
+use super::path::known::Path;
 use super::quality::Seat;
 
 /// The log has a line of each viewer this often.

@@ -11,8 +11,8 @@ use std::time::Instant;
 use bytes::{BufMut, Bytes, BytesMut};
 use rtc::rtp;
 
-use super::estimate::Path;
 use crate::media::frame::MAX_PAYLOAD;
+use crate::peer::path::known::Path;
 use crate::rate::sound::Repetition;
 
 /// Of a repeated block: one bit that another follows, its payload type, 14 bits
@@ -88,7 +88,7 @@ const MOST_OF_PATH: f64 = 0.2;
 const PACKETS: f64 = 50.0;
 
 /// Protects the sound of one viewer as far as their path needs it.
-pub(super) struct Repeater {
+pub(in crate::peer) struct Repeater {
     red: Red,
     /// Of packets that repeat.
     payload_type: u8,
@@ -152,7 +152,7 @@ impl Drop for Repeater {
 /// A block as a receiver reads it.
 #[cfg(any(test, fuzzing))]
 #[derive(Debug, PartialEq)]
-pub(super) struct Block {
+pub(in crate::peer) struct Block {
     pub payload_type: u8,
     pub timestamp: u32,
     pub payload: Vec<u8>,
@@ -160,7 +160,7 @@ pub(super) struct Block {
 
 /// RFC 2198 §3, read as it is written there.
 #[cfg(any(test, fuzzing))]
-pub(super) fn read(timestamp: u32, packet: &[u8]) -> Option<Vec<Block>> {
+pub(in crate::peer) fn read(timestamp: u32, packet: &[u8]) -> Option<Vec<Block>> {
     let mut headers = Vec::new();
     let mut rest = packet;
     while rest.first()? & 0x80 != 0 {
@@ -195,7 +195,7 @@ pub(super) fn read(timestamp: u32, packet: &[u8]) -> Option<Vec<Block>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peer::estimate::Bounds;
+    use crate::peer::path::known::Bounds;
     use proptest::prelude::*;
     use std::time::Duration;
 

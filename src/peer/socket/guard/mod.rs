@@ -16,7 +16,7 @@
 //! was configured by the owner and is not judged.
 
 #[cfg(any(test, fuzzing))]
-pub(super) mod fuzzing;
+pub(in crate::peer) mod fuzzing;
 mod handshake;
 mod socket;
 mod stun;
@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 use crate::bucket::{Bucket, Rate};
 use crate::lock::lock;
 use handshake::Handshake;
-pub(super) use socket::Guarded;
+pub(in crate::peer) use socket::Guarded;
 use stun::{Class, Kind, Method, Stun, Transaction, look};
 
 /// Times of what was received that may be sent to who has not answered. One
@@ -67,7 +67,7 @@ const REQUESTS: Rate = Rate {
 };
 /// Datagrams of RTCP, a second. A browser sends 10 to 20, and on a path that
 /// loses much 50 more. Each is decrypted and read before it can be judged by what
-/// it [says](super::screen).
+/// it [says](crate::peer::interceptor::screen).
 const REPORTS: Rate = Rate {
     burst: 250.0,
     per_second: 250.0,
@@ -82,7 +82,7 @@ const USERNAMES: usize = 2;
 
 /// Bytes to who has not answered, of all connections together.
 #[derive(Debug, Clone)]
-pub(super) struct Together(Arc<Mutex<Bucket>>);
+pub(in crate::peer) struct Together(Arc<Mutex<Bucket>>);
 
 impl Together {
     pub fn new(now: Instant) -> Self {
@@ -124,7 +124,7 @@ impl Pair {
 
 /// One connection's guard.
 #[derive(Debug)]
-pub(super) struct Guard {
+pub(in crate::peer) struct Guard {
     together: Together,
     /// Bytes that the caller's words still pay for.
     credit: u64,

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// The extension's name in SDP.
-pub(super) const URI: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time";
+pub(in crate::peer) const URI: &str =
+    "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time";
 
 /// One frame in so much time carries it, as the extension's description has it.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -21,7 +22,7 @@ const NTP_TO_UNIX: u64 = 2_208_988_800;
 
 /// Which frames of one stream carry the time, and how.
 #[derive(Debug)]
-pub(super) struct CaptureTime {
+pub(in crate::peer) struct CaptureTime {
     /// The extension's negotiated id.
     pub id: u8,
     first: u32,

@@ -9,14 +9,14 @@
 //!   and a key frame is asked for: at once, or as soon as one can be taken, and
 //!   again while it does not come.
 //! * What was left out has no sequence number: packets are numbered when they
-//!   leave ([`Waiting`](super::burst::Waiting)). So a receiver never asks for
+//!   leave ([`Waiting`](crate::peer::interceptor::burst::Waiting)). So a receiver never asks for
 //!   what was never sent.
 //!
 //! Sound has no key frames; of it only [what is too old](SOUND_KEEPS) is dropped.
 
 use std::time::{Duration, Instant};
 
-use super::pacer::KeyFrame;
+use crate::peer::interceptor::pacer::KeyFrame;
 
 /// A key frame that was asked for and did not come is asked for again.
 const PATIENCE: Duration = Duration::from_millis(700);
@@ -28,17 +28,17 @@ const FLOODED: Duration = Duration::from_millis(120);
 const DRAINED: Duration = Duration::from_millis(600);
 /// Where a connection takes nothing for so long, its pictures are too old to be
 /// sent. Shorter waits are normal: a socket's buffer is full for a moment.
-pub(super) const STALLED: Duration = Duration::from_millis(250);
+pub(in crate::peer) const STALLED: Duration = Duration::from_millis(250);
 /// Of the time between two pictures so much counts: where this process itself
 /// was held up, the connection was, too, and takes what waits a moment later.
 const LOOK: Duration = Duration::from_millis(100);
 /// The same for sound: what is older than a receiver's jitter buffer is worth
 /// nothing.
-pub(super) const SOUND_KEEPS: Duration = Duration::from_millis(200);
+pub(in crate::peer) const SOUND_KEEPS: Duration = Duration::from_millis(200);
 
 /// What is known of a viewer and their connection when a picture comes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sight {
+pub(in crate::peer) struct Sight {
     pub now: Instant,
     /// Packets can get to them at all.
     pub reachable: bool,
@@ -56,7 +56,7 @@ pub(super) struct Sight {
 
 /// A picture, as far as it matters here.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Picture {
+pub(in crate::peer) struct Picture {
     /// It can be decoded without those before it.
     pub key: bool,
     /// Its size.
@@ -65,7 +65,7 @@ pub(super) struct Picture {
 
 /// Why a picture is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Why {
+pub(in crate::peer) enum Why {
     /// It is of a tier that the viewer is to change to, and no key frame.
     NotYet,
     /// A key frame has to come first.
@@ -84,14 +84,14 @@ pub(super) enum Why {
 
 /// What is done with a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(in crate::peer) enum Verdict {
     Send,
     Skip(Why),
 }
 
 /// Of which stream a key frame is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ask {
+pub(in crate::peer) enum Ask {
     /// What the viewer is sent, after the switch if there is one.
     Present,
     /// What they are to change to.
@@ -100,7 +100,7 @@ pub(super) enum Ask {
 
 /// What is to be done, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Decision {
+pub(in crate::peer) struct Decision {
     /// The viewer changes to the next stream: the picture is its first.
     pub switch: bool,
     /// The pictures that wait for the connection are dropped.
@@ -148,7 +148,7 @@ struct Next {
 
 /// What one viewer's picture has come to.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(in crate::peer) struct Gate {
     /// The key frame that has to come before anything is sent.
     wanted: Option<Wanted>,
     next: Option<Next>,

@@ -37,7 +37,7 @@ type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// A runtime for one connection, whose sockets are guarded and gather what they
 /// send. It knows no TCP: the crate would connect to wherever a caller says.
 #[derive(Debug)]
-pub(super) struct Batching {
+pub(in crate::peer) struct Batching {
     inner: Arc<dyn Runtime>,
     sockets: Arc<Mutex<Vec<Weak<Gathering>>>>,
     guard: Arc<Mutex<Guard>>,
@@ -266,7 +266,7 @@ impl AsyncUdpSocket for Gathering {
 
 /// A socket over `socket` that gathers what it sends.
 #[cfg(test)]
-pub(super) fn gathering(socket: Arc<dyn AsyncUdpSocket>) -> Arc<dyn AsyncUdpSocket> {
+pub(in crate::peer) fn gathering(socket: Arc<dyn AsyncUdpSocket>) -> Arc<dyn AsyncUdpSocket> {
     Arc::new(Gathering::new(socket))
 }
 

@@ -20,7 +20,7 @@ use super::passing::{Out, Step};
 use crate::lock::lock;
 
 /// How often reports are made. Most of them are not sent.
-pub(super) const MADE: Duration = Duration::from_millis(250);
+pub(in crate::peer) const MADE: Duration = Duration::from_millis(250);
 /// So many are sent at the beginning of a stream …
 const FIRST: u32 = 2;
 /// … and later one in this time, or a little less: timers are late.
@@ -45,7 +45,7 @@ impl Point {
 
 /// The newest frame of each stream of a connection, by SSRC. Clones are cheap.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Captured(Arc<Mutex<HashMap<u32, Point>>>);
+pub(in crate::peer) struct Captured(Arc<Mutex<HashMap<u32, Point>>>);
 
 impl Captured {
     /// A frame with this timestamp was captured then.
@@ -72,7 +72,7 @@ struct Sent {
     last: Instant,
 }
 
-pub(super) struct Clock {
+pub(in crate::peer) struct Clock {
     captured: Captured,
     sent: HashMap<u32, Sent>,
 }
@@ -135,7 +135,7 @@ impl Step for Clock {
 mod tests {
     use super::*;
     use crate::media::drift::Drift;
-    use crate::peer::passing::Passing;
+    use crate::peer::interceptor::passing::Passing;
     use rtc::interceptor::AttributedPacket;
     use rtc::sansio::Protocol;
     use rtc::shared::TransportContext;

@@ -10,7 +10,7 @@
 //!
 //! It stands in front of all other interceptors. The datagram itself was
 //! decrypted and read by the crate by then; how many of those there are is the
-//! [guard](super::guard)'s to bound.
+//! [guard](crate::peer::socket::guard)'s to bound.
 
 use std::time::Instant;
 
@@ -70,7 +70,7 @@ fn in_chunk(chunk: &PacketStatusChunk) -> usize {
 }
 
 /// The interceptor.
-pub(super) struct Screen {
+pub(in crate::peer) struct Screen {
     budget: Bucket,
     told: bool,
 }
@@ -125,8 +125,9 @@ mod tests {
     use rtc::sansio::Protocol;
     use rtc::shared::TransportContext;
 
-    use crate::peer::estimate::{Bounds, Estimator, Path};
-    use crate::peer::passing::Passing;
+    use crate::peer::interceptor::passing::Passing;
+    use crate::peer::path::estimate::Estimator;
+    use crate::peer::path::known::{Bounds, Path};
 
     fn tagged(packet: Packet, now: Instant) -> TaggedPacket {
         TaggedPacket {

@@ -34,7 +34,7 @@ type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// tokio's runtime, for one connection, whose UDP sockets roam.
 #[derive(Debug)]
-pub(super) struct Roaming {
+pub(in crate::peer) struct Roaming {
     tokio: TokioRuntime,
     servers: Arc<Sockets>,
     sockets: Mutex<Vec<Weak<Socket>>>,
@@ -367,7 +367,7 @@ mod tests {
             })),
             reader: Mutex::default(),
         });
-        let gathering = crate::peer::batch::gathering(socket);
+        let gathering = crate::peer::socket::batch::gathering(socket);
         for size in [1200, 1200, 700] {
             let contents = vec![0; size];
             let sent = gathering.send_to(&contents, address).await;

@@ -23,7 +23,7 @@ use crate::media::latency::{Latency, Stage};
 
 /// Packets of all streams of one connection, in the order in which they leave.
 #[derive(Clone)]
-pub(super) struct Waiting {
+pub(in crate::peer) struct Waiting {
     queue: Arc<Mutex<Queue>>,
     latency: Arc<Latency>,
 }
@@ -131,7 +131,7 @@ impl Waiting {
 
 /// Sends what waits for each packet that is written, and not that packet: it
 /// was among them, perhaps already behind an earlier signal.
-pub(super) struct Burst(pub Waiting);
+pub(in crate::peer) struct Burst(pub Waiting);
 
 impl Step for Burst {
     fn write(&mut self, packet: TaggedPacket, out: &mut Out) {
@@ -157,7 +157,7 @@ mod tests {
     use rtc::sansio::Protocol;
     use rtc::shared::TransportContext;
 
-    use crate::peer::passing::Passing;
+    use crate::peer::interceptor::passing::Passing;
 
     const PICTURE: u32 = 7;
     const SOUND: u32 = 8;

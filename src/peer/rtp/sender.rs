@@ -17,16 +17,16 @@ use tracing::debug;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 
-use super::burst::Waiting;
 use super::capture_time::CaptureTime;
-use super::clock::Captured;
-use super::estimate::Path;
 use super::gate::{Ask, Decision, Gate, Picture, SOUND_KEEPS, Sight, Verdict, Why};
-use super::pacer::Pace;
-use super::quality::{Assignment, Seat};
 use super::red::Repeater;
-use super::stats::Tally;
 use crate::media::{Frame, Hub, Stream, Watch};
+use crate::peer::interceptor::burst::Waiting;
+use crate::peer::interceptor::clock::Captured;
+use crate::peer::interceptor::pacer::Pace;
+use crate::peer::path::known::Path;
+use crate::peer::quality::{Assignment, Seat};
+use crate::peer::stats::Tally;
 
 /// Frames that carry the playout delay after the start, until surely one
 /// arrived; later ones carry it on key frames.
@@ -46,7 +46,7 @@ const DELAY_FOR_SOUND: Bytes = Bytes::from_static(&[0, 0, 40]);
 
 /// The RTP parameters that hold for one viewer and stream.
 #[derive(Debug, Clone)]
-pub(super) struct Parameters {
+pub(in crate::peer) struct Parameters {
     pub ssrc: u32,
     pub payload_type: u8,
     /// That of packets of sound which repeat earlier ones, if negotiated.
@@ -121,7 +121,7 @@ impl From<&Frame> for Picture {
 struct Over;
 
 /// What one stream of one viewer is sent with. Video has a seat.
-pub(super) struct Sending {
+pub(in crate::peer) struct Sending {
     pub track: Arc<TrackLocalStaticRTP>,
     pub parameters: Parameters,
     pub waiting: Waiting,
@@ -475,7 +475,7 @@ mod tests {
         let mut frame = frame(0, 1);
         frame.payloads = vec![vec![0; MAX_PAYLOAD].into()];
         let mut packet = headers.packets(&frame).next().expect("one packet");
-        let mut rtx = super::super::repair::as_rtx(&packet, 8, 97, 1);
+        let mut rtx = crate::peer::interceptor::repair::as_rtx(&packet, 8, 97, 1);
         let number = Bytes::from_static(&[0; overhead::EXTENSIONS[0]]);
         for packet in [&mut packet, &mut rtx] {
             let set = packet.header.set_extension(3, number.clone());

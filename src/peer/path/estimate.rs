@@ -23,13 +23,12 @@
 //!
 //! What was never sent was never proved. Where a viewer is due for more, a
 //! [`Probe`] fills what their stream leaves with [repairs that they do not
-//! need](super::repair), for a moment: what arrives of it they can be sent.
+//! need](crate::peer::interceptor::repair), for a moment: what arrives of it they can be sent.
 //!
 //! Without transport-cc, REMB is taken as it comes.
 
 mod blame;
 mod outage;
-mod path;
 mod their_clock;
 mod told;
 
@@ -39,9 +38,9 @@ use std::time::{Duration, Instant};
 use rtc::interceptor::{BandwidthEstimator, Gcc, PacketReport};
 use tracing::debug;
 
+use super::known::{Bounds, Estimate, FULL, Path, Probe};
 use blame::{Blame, Verdict};
 use outage::Outages;
-pub(super) use path::{Bounds, Estimate, Path, Probe};
 use their_clock::TheirClock;
 use told::{Sorted, Told};
 
@@ -51,8 +50,6 @@ const WINDOW: Duration = Duration::from_secs(1);
 const SHORTEST: Duration = Duration::from_millis(250);
 /// The delay of an empty path is the least of so long, and of once more.
 const BASE_EPOCH: Duration = Duration::from_secs(10);
-/// A queue this long ends the start, and an attempt at more.
-const FULL: f64 = 0.040;
 /// A queue this long is drained.
 const STANDING: f64 = 0.080;
 /// The path is given so long, or a round trip, to show what a change did.
@@ -147,7 +144,7 @@ impl Tried {
 }
 
 /// One viewer's estimator, driven by the crate's interceptor.
-pub(super) struct Estimator {
+pub(in crate::peer) struct Estimator {
     gcc: Gcc,
     bounds: Bounds,
     path: Path,

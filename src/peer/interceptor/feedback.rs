@@ -24,7 +24,7 @@ use super::passing::{Out, Step};
 const ALIVE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What is passed on. Called on the connection's driver, so it must not block.
-pub(super) trait Listener: Send + Sync {
+pub(in crate::peer) trait Listener: Send + Sync {
     /// RTCP came; at most once a second.
     fn alive(&self);
     /// A PLI (RFC 4585 §6.3.1) or FIR (RFC 5104 §4.3.1) came.
@@ -38,7 +38,7 @@ pub(super) trait Listener: Send + Sync {
     fn sound_lost(&self, fraction: f64, now: Instant);
 }
 
-pub(super) struct Feedback {
+pub(in crate::peer) struct Feedback {
     listener: Box<dyn Listener>,
     alive_at: Option<Instant>,
     address: Option<IpAddr>,
@@ -124,7 +124,7 @@ impl Step for Feedback {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peer::passing::Passing;
+    use crate::peer::interceptor::passing::Passing;
     use rtc::interceptor::{AttributedPacket, Interceptor};
     use rtc::sansio::Protocol;
     use rtc::shared::TransportContext;

@@ -31,7 +31,7 @@
 //!
 //! # Probes
 //!
-//! Where the path is [probed](super::estimate::Probe), what it is tried with
+//! Where the path is [probed](crate::peer::path::known::Probe), what it is tried with
 //! comes from here too, for nobody else may number a viewer's RTX packets: the
 //! newest packets once more, which receivers know to drop. They are no
 //! [`Attribute::Retransmission`], by which the pacer tells them from repairs.
@@ -45,8 +45,8 @@ use rtc::rtp;
 use rtc::shared::TransportContext;
 use rtc::shared::marshal::MarshalSize;
 
-use super::estimate::{Path, Probe};
 use super::passing::{Out, Step};
+use crate::peer::path::known::{Path, Probe};
 
 /// Packets kept for each stream, by their sequence numbers: over a second at
 /// 4 Mbit/s. A power of two, so that numbers go on over their wrap.
@@ -198,7 +198,7 @@ struct Again {
     sequence: u16,
 }
 
-pub(super) struct Repair {
+pub(in crate::peer) struct Repair {
     path: Path,
     streams: HashMap<u32, Stream>,
     budget: Budget,
@@ -333,7 +333,7 @@ impl Repair {
 }
 
 /// RFC 4588 §4: the original sequence number, then the original payload.
-pub(super) fn as_rtx(
+pub(in crate::peer) fn as_rtx(
     original: &rtp::Packet,
     ssrc: u32,
     payload_type: u8,
@@ -415,8 +415,8 @@ impl Step for Repair {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peer::estimate::Bounds;
-    use crate::peer::passing::Passing;
+    use crate::peer::interceptor::passing::Passing;
+    use crate::peer::path::known::Bounds;
     use proptest::prelude::*;
     use rtc::interceptor::{Interceptor, RTCPFeedback};
     use rtc::rtcp::transport_feedbacks::transport_layer_nack::NackPair;

@@ -11,7 +11,7 @@ const ADDRESSES: usize = 256;
 
 /// The last estimate of each address.
 #[derive(Debug, Default)]
-pub(super) struct Memory(HashMap<IpAddr, (u32, Instant)>);
+pub(in crate::peer) struct Memory(HashMap<IpAddr, (u32, Instant)>);
 
 impl Memory {
     /// Remembers an estimate in bit/s.

@@ -12,7 +12,7 @@ use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 
 /// Binds the interceptor in it to each stream and to the stream's RTX.
-pub(super) struct WithRtx<I>(pub I);
+pub(in crate::peer) struct WithRtx<I>(pub I);
 
 fn rtx(info: &StreamInfo) -> Option<StreamInfo> {
     Some(StreamInfo {

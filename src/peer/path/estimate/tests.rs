@@ -511,7 +511,7 @@ fn what_is_remembered_is_the_start_and_remb_counts_only_alone() {
     let (path, now) = (sim.path.clone(), sim.now);
     path.remb(300_000, BOUNDS, now);
     assert!(path.estimate().bits_per_second >= 1_900_000);
-    path.remb(300_000, BOUNDS, now + super::path::STALE);
+    path.remb(300_000, BOUNDS, now + crate::peer::path::known::STALE);
     assert_eq!(path.estimate().bits_per_second, 300_000);
 }
 

@@ -10,7 +10,7 @@ use rtc::shared::error::Error;
 
 /// What goes on behind an interceptor, each way.
 #[derive(Default)]
-pub(super) struct Out {
+pub(in crate::peer) struct Out {
     /// From the viewer to us.
     pub reads: VecDeque<TaggedPacket>,
     /// From us to the viewer.
@@ -18,7 +18,7 @@ pub(super) struct Out {
 }
 
 /// What an interceptor does; whatever it does not say, passes.
-pub(super) trait Step: Send + Sync {
+pub(in crate::peer) trait Step: Send + Sync {
     /// A packet comes from the viewer. What is not put into `out` ends here.
     fn read(&mut self, packet: TaggedPacket, out: &mut Out) {
         out.reads.push_back(packet);
@@ -45,7 +45,7 @@ pub(super) trait Step: Send + Sync {
 }
 
 /// An interceptor of a [`Step`].
-pub(super) struct Passing<S> {
+pub(in crate::peer) struct Passing<S> {
     pub step: S,
     out: Out,
 }

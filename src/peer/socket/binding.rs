@@ -21,7 +21,7 @@ const SOCKETS: usize = 32;
 
 /// What the crate is given in place of addresses.
 #[derive(Debug, Clone)]
-pub(super) struct Binding {
+pub(in crate::peer) struct Binding {
     /// Offer the loopback address too.
     pub loopback: bool,
     /// None for any that is free.

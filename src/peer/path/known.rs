@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use tracing::debug;
 
-use super::FULL;
 use crate::lock::lock;
 use crate::rate::Sight;
 use crate::rate::sound::{Repetition, ReportedLoss};
@@ -17,7 +16,9 @@ const MOST_REPAIRS: f64 = 0.3;
 /// Sound, and a little picture, in bit/s.
 const LEAST: u32 = 100_000;
 /// Feedback older than this has ceased.
-pub(super) const STALE: Duration = Duration::from_secs(3);
+pub(in crate::peer) const STALE: Duration = Duration::from_secs(3);
+/// A queue this long, in seconds, ends the start, and an attempt at more.
+pub(super) const FULL: f64 = 0.040;
 /// A probe lasts no longer: long enough to fill a queue that would show.
 const PROBE: Duration = Duration::from_millis(400);
 /// … and so does silence: a path that tells nothing is not filled blindly.
@@ -96,7 +97,7 @@ impl Estimate {
 }
 
 #[derive(Debug)]
-pub(super) struct Known {
+pub(in crate::peer) struct Known {
     pub estimate: Estimate,
     /// When transport-cc feedback last came.
     pub heard: Option<Instant>,
@@ -272,7 +273,7 @@ impl Path {
         }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Known> {
+    pub(in crate::peer) fn lock(&self) -> MutexGuard<'_, Known> {
         lock(&self.0)
     }
 }

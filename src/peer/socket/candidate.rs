@@ -14,7 +14,7 @@ const LOCAL: u32 = 0x7fff;
 
 /// The host candidates of sockets that take packets on any address of their
 /// family, as their lines stand in SDP (RFC 8839 §5.1).
-pub(super) fn host_candidates(
+pub(in crate::peer) fn host_candidates(
     anywhere: &[SocketAddr],
     addresses: &BTreeSet<IpAddr>,
     ufrag: &str,
@@ -37,14 +37,14 @@ pub(super) fn host_candidates(
 
 /// Whether a viewer can do anything with a candidate: one of a socket that takes
 /// packets on any address says nothing.
-pub(super) fn says_something(candidate: &str) -> bool {
+pub(in crate::peer) fn says_something(candidate: &str) -> bool {
     host(candidate).is_none_or(|(ip, _)| !ip.is_unspecified())
 }
 
 /// The candidates of `public` addresses, whose ports are forwarded to the same
 /// ones of this device (`ice.public_addresses`), for a host candidate of ours:
 /// for each of its family one as a STUN server would tell of it.
-pub(super) fn public_candidates(candidate: &str, public: &[IpAddr]) -> Vec<String> {
+pub(in crate::peer) fn public_candidates(candidate: &str, public: &[IpAddr]) -> Vec<String> {
     let Some((own, port)) = host(candidate) else {
         return Vec::new();
     };

@@ -30,9 +30,9 @@ use std::time::{Duration, Instant};
 use rtc::interceptor::{Attribute, Packet, StreamInfo, TaggedPacket};
 use rtc::shared::marshal::MarshalSize;
 
-use super::estimate::Path;
 use super::passing::{Out, Step};
-use super::stats::Tally;
+use crate::peer::path::known::Path;
+use crate::peer::stats::Tally;
 
 /// How much faster than the path's estimate.
 const FACTOR: f64 = 2.5;
@@ -56,7 +56,7 @@ const TICK: Duration = Duration::from_millis(1);
 
 /// The last key frame that was sent.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct KeyFrame {
+pub(in crate::peer) struct KeyFrame {
     /// Its size.
     pub bytes: usize,
     /// When it was put in the queue.
@@ -73,7 +73,7 @@ impl KeyFrame {
 
 /// What the pacer and the sender know of each other. Clones are cheap.
 #[derive(Debug, Clone)]
-pub(super) struct Pace {
+pub(in crate::peer) struct Pace {
     path: Path,
     waiting: Arc<AtomicUsize>,
     thinned: Arc<AtomicBool>,
@@ -132,7 +132,7 @@ impl Pace {
     }
 }
 
-pub(super) struct Pacer {
+pub(in crate::peer) struct Pacer {
     pace: Pace,
     tally: Tally,
     paced: HashSet<u32>,
@@ -251,8 +251,8 @@ impl Step for Pacer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peer::estimate::Bounds;
-    use crate::peer::passing::Passing;
+    use crate::peer::interceptor::passing::Passing;
+    use crate::peer::path::known::Bounds;
     use rtc::interceptor::{AttributedPacket, Interceptor};
     use rtc::rtp;
     use rtc::sansio::Protocol;

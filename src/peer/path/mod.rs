@@ -1,0 +1,6 @@
+//! What a viewer's path carries: [estimated](estimate), [known](known) to all
+//! who have to know, and [remembered](memory) for their next call.
+
+pub(super) mod estimate;
+pub(super) mod known;
+pub(super) mod memory;
