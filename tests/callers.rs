@@ -1,9 +1,11 @@
-//! Callers that are no browser: GStreamer's webrtcbin and Python's aiortc, with
-//! the ways of offering that they have. Neither restarts ICE; webrtcbin (1.22)
-//! offers again with the credentials that it had.
+//! Callers that are not our page: GStreamer's webrtcbin, Python's aiortc, and a
+//! script in a browser, with the ways of offering that they have. The first two
+//! restart no ICE; webrtcbin (1.22) offers again with the credentials that it had.
 
 mod support;
 
+use serde_json::json;
+use support::browser::{Browser, Engine, Person};
 use support::caller::Caller;
 use support::device::{Device, TEST_MEDIA};
 use support::picture::assert_bars;
@@ -99,4 +101,75 @@ async fn aiortc_with_all_in_one_bundle_watches_and_listens() {
     let bed = Bed::start().await;
     let caller = Caller::aiortc(bed.chat.addr, "caller", "max-bundle").await;
     bed.calls_twice(&caller, true, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_any_kind_in_chromium_is_answered_section_by_section_and_plays() {
+    // A page of which nothing was clicked may play sound.
+    let flags = vec!["--autoplay-policy=no-user-gesture-required".into()];
+    let person = Person::default();
+    a_page_of_any_kind_plays(Person { flags, ..person }).await;
+}
+
+/// It makes all sections but the first `bundle-only` where it may.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_any_kind_in_firefox_is_answered_section_by_section_and_plays() {
+    a_page_of_any_kind_plays(Person::with_firefox()).await;
+}
+
+/// Somebody's own page in a browser: each policy of bundling with each shape of
+/// an offer.
+async fn a_page_of_any_kind_plays(person: Person) {
+    let writes_bundle_only = person.engine == Engine::Firefox;
+    let bed = Bed::start().await;
+    let browser = Browser::start(person).await;
+    let page = format!("http://localhost:{}/", bed.chat.addr.port());
+    browser.client.goto(&page).await.expect("the page");
+    let script = include_str!("support/odd_caller.js");
+    browser
+        .client
+        .execute(script, vec![])
+        .await
+        .expect("it runs");
+    let sections = |sdp: &str| -> Vec<String> {
+        let of = |l: &str| {
+            let media = l.strip_prefix("m=").and_then(|m| m.split(' ').next());
+            let mid = l.strip_prefix("a=mid:");
+            media.or(mid).map(str::to_owned)
+        };
+        sdp.lines().filter_map(of).collect()
+    };
+    let mut calls = 0;
+    for policy in ["balanced", "max-compat", "max-bundle"] {
+        for shape in [
+            "sound and picture",
+            "picture first",
+            "picture alone",
+            "two pictures",
+            "data first",
+            "both ways",
+            "sound alone",
+        ] {
+            calls += 1;
+            let name = json!(format!("caller {calls}"));
+            let call = format!("oddCall({name}, {:?}, {:?})", policy, shape);
+            let came = browser.promise(&call).await;
+            let text = |key: &str| came[key].as_str().unwrap_or_default().to_owned();
+            if shape == "sound alone" {
+                assert!(
+                    text("hungUp").contains("no video section"),
+                    "{policy}: {came}"
+                );
+                continue;
+            }
+            assert_eq!(came["state"], "connected", "{policy}, {shape}: {came}");
+            let (offered, answered) = (text("offered"), text("answered"));
+            assert_eq!(sections(&answered), sections(&offered), "{policy}, {shape}");
+            let several = sections(&offered).len() > 2;
+            if writes_bundle_only && several && policy == "max-bundle" {
+                assert!(offered.contains("a=bundle-only"), "{shape}: {offered}");
+            }
+        }
+    }
+    assert_eq!(bed.device.said("connected"), 18);
 }
