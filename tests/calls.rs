@@ -6,14 +6,10 @@ mod support;
 use std::time::Duration;
 
 use camera_agent::media::frame::profile_level_id;
-use futures_util::{SinkExt, StreamExt};
-use serde_json::{Value, json};
+use serde_json::json;
 use support::inside::{CLIP, Device};
-use support::{Chat, SOON, options};
-use tokio::net::TcpListener;
+use support::{Chat, options};
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 
 #[tokio::test]
 async fn several_viewers_watch_at_once() {
@@ -350,122 +346,4 @@ async fn the_answer_and_the_candidates_are_what_a_browser_needs() {
     });
     device.stop().await;
     chat.stop().await;
-}
-
-/// Kind, port and mid of each section of a description.
-fn sections(sdp: &str) -> Vec<(String, String, Option<String>)> {
-    let mut all = Vec::new();
-    for line in sdp.lines() {
-        if let Some(media) = line.strip_prefix("m=") {
-            let mut words = media.split(' ').map(str::to_owned);
-            let kind = words.next().expect("a kind");
-            all.push((kind, words.next().expect("a port"), None));
-        } else if let (Some(mid), Some(section)) = (line.strip_prefix("a=mid:"), all.last_mut()) {
-            section.2 = Some(mid.to_owned());
-        }
-    }
-    all
-}
-
-/// Callers of every kind, each recorded: what they are answered is in the table
-/// of `src/sdp/tests.rs`; here the crate makes the answer.
-#[tokio::test]
-async fn offers_of_the_field_are_answered_section_by_section() {
-    let chat = Chat::start().await;
-    let device = Device::of(&chat, 64);
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/offers");
-    let mut count = 0;
-    for file in std::fs::read_dir(folder).expect("the fixtures") {
-        let path = file.expect("a file").path();
-        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        let offer = std::fs::read_to_string(&path).expect("text");
-        let viewer = device.viewer(&name).await;
-        viewer.send_offer(&offer);
-        let answer = viewer
-            .wait("an answer or a refusal", |heard, _| {
-                let answer = heard.answers.first().cloned().map(Ok);
-                answer.or_else(|| heard.hung_up.clone().map(Err))
-            })
-            .await;
-        if name == "video-rejected" {
-            assert!(answer.expect_err("no picture").contains("no video section"));
-            continue;
-        }
-        let answer = answer.unwrap_or_else(|reason| panic!("{name}: {reason}"));
-        let (offered, answered) = (sections(&offer), sections(&answer));
-        let same = |s: &[(String, String, Option<String>)]| -> Vec<(String, Option<String>)> {
-            s.iter().map(|s| (s.0.clone(), s.2.clone())).collect()
-        };
-        assert_eq!(same(&answered), same(&offered), "{name}\n{answer}");
-        let bundled = offer.contains("a=group:BUNDLE");
-        for (kind, port, mid) in &answered {
-            let accepted = bundled || kind == "video";
-            assert_eq!(
-                port,
-                if accepted { "9" } else { "0" },
-                "{name} {mid:?}\n{answer}"
-            );
-        }
-        assert!(answer.contains("a=sendonly"), "{name}\n{answer}");
-        count += 1;
-    }
-    assert!(count >= 13, "{count} fixtures");
-    device.stop().await;
-    chat.stop().await;
-}
-
-/// A chat server that relays what our own would not.
-#[tokio::test]
-async fn offers_nobody_can_answer_are_refused_with_a_reason() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let device = Device::start(format!("ws://{}/", listener.local_addr().unwrap()), 8);
-    let (stream, _) = listener.accept().await.unwrap();
-    #[expect(
-        clippy::result_large_err,
-        reason = "the callback's type is the crate's"
-    )]
-    let with_protocol = |_: &Request, mut response: Response| {
-        let json = "json".parse().unwrap();
-        response
-            .headers_mut()
-            .insert("Sec-WebSocket-Protocol", json);
-        Ok(response)
-    };
-    let mut socket = tokio_tungstenite::accept_hdr_async(stream, with_protocol)
-        .await
-        .unwrap();
-    let long = format!("v=0\r\na=x:{}\r\n", "y".repeat(1_000_000));
-    let audio_only = include_str!("fixtures/offer-chromium.sdp")
-        .split("m=video")
-        .next()
-        .unwrap()
-        .replace("BUNDLE 0 1", "BUNDLE 0");
-    let offer = |name: &str, sdp: &str| {
-        json!({"type": "video-offer", "name": name, "target": "camera",
-            "sdp": {"type": "offer", "sdp": sdp}})
-    };
-    for frame in [
-        json!({"type": "id", "id": 1}),
-        json!({"type": "userlist", "users": ["camera", "a", "b"]}),
-        offer("a", &long),
-        offer("b", &audio_only),
-    ] {
-        socket.send(Message::text(frame.to_string())).await.unwrap();
-    }
-    for (name, reason) in [("a", "limit"), ("b", "video")] {
-        let hang_up = async {
-            loop {
-                let message = socket.next().await.expect("open").expect("open");
-                let frame: Value = serde_json::from_str(message.to_text().unwrap()).unwrap();
-                if frame["type"] == "hang-up" {
-                    return frame;
-                }
-            }
-        };
-        let frame = timeout(SOON, hang_up).await.expect("a hang-up");
-        assert_eq!(frame["target"], name);
-        let given = frame["reason"].as_str().expect("a reason");
-        assert!(given.contains(reason), "{given}");
-    }
-    device.stop().await;
 }
