@@ -28,7 +28,7 @@ fn sections(sdp: &str) -> Vec<(String, String, Option<String>)> {
 }
 
 /// Callers of every kind, each recorded: what they are answered is in the table
-/// of `src/sdp/tests.rs`; here the crate makes the answer.
+/// of `src/sdp/tests/mod.rs`; here the crate makes the answer.
 #[tokio::test]
 async fn offers_of_the_field_are_answered_section_by_section() {
     let chat = Chat::start().await;
@@ -59,7 +59,9 @@ async fn offers_of_the_field_are_answered_section_by_section() {
         assert_eq!(same(&answered), same(&offered), "{name}\n{answer}");
         let bundled = offer.contains("a=group:BUNDLE");
         for (kind, port, mid) in &answered {
-            let accepted = bundled || kind == "video";
+            let other = ["image", "text", "message", "haptics"].contains(&kind.as_str())
+                || mid.as_deref() == Some("floor");
+            let accepted = (bundled && !other) || kind == "video";
             assert_eq!(
                 port,
                 if accepted { "9" } else { "0" },
@@ -69,7 +71,80 @@ async fn offers_of_the_field_are_answered_section_by_section() {
         assert!(answer.contains("a=sendonly"), "{name}\n{answer}");
         count += 1;
     }
-    assert!(count >= 13, "{count} fixtures");
+    assert!(count >= 14, "{count} fixtures");
+    device.stop().await;
+    chat.stop().await;
+}
+
+/// Who begins the DTLS handshake is the offerer's to say (RFC 5763 §5); who says
+/// nothing begins it (RFC 4145 §4.1).
+#[tokio::test]
+async fn a_caller_begins_the_handshake_or_waits_for_it_as_they_say() {
+    let chat = Chat::start().await;
+    let device = Device::of(&chat, 8);
+    for (setup, ours) in [
+        ("a=setup:active\r\n", "passive"),
+        ("a=setup:passive\r\n", "active"),
+        ("", "passive"),
+    ] {
+        let mut viewer = device.viewer(&format!("offers {setup:?}")).await;
+        viewer
+            .call_as(|sdp| {
+                let offered = sdp.replace("a=setup:actpass\r\n", setup);
+                assert_ne!(offered, sdp);
+                offered
+            })
+            .await;
+        viewer.watch(5).await;
+        let answer = viewer.heard(|h| h.answers[0].clone());
+        let mut roles = answer.lines().filter_map(|l| l.strip_prefix("a=setup:"));
+        assert!(roles.all(|role| role == ours), "{setup}: {answer}");
+    }
+    device.stop().await;
+    chat.stop().await;
+}
+
+/// As of a room system: fax, text in real time, floor control, messages, and
+/// what nobody has heard of.
+#[tokio::test]
+async fn sections_that_are_no_call_are_rejected_in_place_and_the_others_serve() {
+    const FIRST: &str = "m=image 49170 udptl t38\r\nc=IN IP4 0.0.0.0\r\n";
+    const BETWEEN: &str = "m=text 9 UDP/TLS/RTP/SAVPF 98\r\nc=IN IP4 0.0.0.0\r\n\
+        a=mid:text\r\na=rtcp-mux\r\na=rtpmap:98 t140/1000\r\n\
+        m=application 9 TCP/DTLS/BFCP *\r\na=mid:floor\r\na=floorctrl:c-s\r\n";
+    const LAST: &str = "m=message 7654 TCP/TLS/MSRP *\r\na=path:msrps://caller.invalid:7654/a;tcp\r\n\
+        m=haptics 9 UDP/QUIC/RTP/AVPF 100\r\na=mid:future\r\n";
+    let chat = Chat::start().await;
+    let device = Device::of(&chat, 8);
+    let mut viewer = device.viewer("room system").await;
+    viewer
+        .call_as(|sdp| {
+            let sdp = sdp.replacen("m=audio", &format!("{FIRST}m=audio"), 1);
+            let sdp = sdp.replacen("m=video", &format!("{BETWEEN}m=video"), 1);
+            let bundled = sdp.replacen("a=group:BUNDLE 0", "a=group:BUNDLE 0 text floor", 1);
+            format!("{bundled}{LAST}")
+        })
+        .await;
+    viewer.watch(5).await;
+    viewer
+        .wait("sound", |_, r| (r.audio.packets > 5).then_some(()))
+        .await;
+    let answer = viewer.heard(|h| h.answers[0].clone());
+    let found: Vec<_> = sections(&answer)
+        .into_iter()
+        .map(|(kind, port, _)| format!("{kind} {port}"))
+        .collect();
+    let expected = [
+        "image 0",
+        "audio 9",
+        "text 0",
+        "application 0",
+        "video 9",
+        "message 0",
+        "haptics 0",
+    ];
+    assert_eq!(found, expected, "{answer}");
+    assert!(answer.contains("a=group:BUNDLE 0 1\r\n"), "{answer}");
     device.stop().await;
     chat.stop().await;
 }

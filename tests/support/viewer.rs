@@ -204,6 +204,18 @@ impl Viewer {
 
     /// The same, with data channels of these labels in the first offer.
     pub async fn call_with(&mut self, labels: &[&str]) {
+        self.connect(labels).await;
+        self.offer(None).await;
+    }
+
+    /// Calls, and writes something else than the own offer.
+    pub async fn call_as(&mut self, change: impl Fn(&str) -> String) {
+        self.connect(&[]).await;
+        self.offer_as(None, change).await;
+    }
+
+    /// A new connection, which has not offered yet.
+    async fn connect(&mut self, labels: &[&str]) {
         self.tasks.cut();
         lock(&self.shared.channels).clear();
         lock(&self.shared.tracks).clear();
@@ -243,7 +255,6 @@ impl Viewer {
             });
         }
         *lock(&self.shared.connection) = Some(connection);
-        self.offer(None).await;
     }
 
     /// Sends a text over the first data channel.
@@ -500,7 +511,7 @@ async fn hear(shared: &Shared, name: &str, mut frame: Value) {
             };
             let connection = lock(&shared.connection).clone();
             if let Some(connection) = connection {
-                let answer = RTCSessionDescription::answer(sdp).expect("an answer");
+                let answer = RTCSessionDescription::answer(known(&sdp)).expect("an answer");
                 connection
                     .set_remote_description(answer)
                     .await
@@ -537,6 +548,21 @@ async fn hear(shared: &Shared, name: &str, mut frame: Value) {
         }
         _ => {}
     }
+}
+
+/// An answer without what was written into the offer: the connection knows of
+/// no sections but those of its own kinds.
+fn known(sdp: &str) -> String {
+    let mut is_known = true;
+    let lines = sdp.split_inclusive('\n').filter(|line| {
+        if let Some(section) = line.strip_prefix("m=") {
+            is_known = section.starts_with("audio ")
+                || section.starts_with("video ")
+                || section.contains("webrtc-datachannel");
+        }
+        is_known
+    });
+    lines.collect()
 }
 
 struct Handler {

@@ -107,6 +107,20 @@ fn offers_of_the_field_are_answered() {
         ("candidate-type-future", vec![SOUND, VIDEO], Some("0 1")),
         ("hash-sha1-of-session", vec![SOUND, VIDEO], Some("0 1")),
         ("data-dtls-sctp", vec![SOUND, VIDEO, DATA], Some("0 1 2")),
+        (
+            "other-kinds",
+            vec![
+                "image 0 inactive",
+                SOUND,
+                "text 0 #text inactive",
+                "application 0 #floor inactive",
+                VIDEO,
+                "message 0 inactive",
+                DATA,
+                "haptics 0 #future inactive",
+            ],
+            Some("0 1 2"),
+        ),
     ] {
         let answer = answer(&read(&fixture(name)));
         assert_eq!(sections(&answer), expected, "{name}\n{answer}");
