@@ -26,6 +26,7 @@ pub mod picture;
 pub mod relay;
 pub mod screen;
 pub mod shims;
+pub mod standin;
 pub mod strain;
 pub mod tinyproxy;
 pub mod viewer;
@@ -182,6 +183,19 @@ impl User {
         timeout(SOON, wanted)
             .await
             .unwrap_or_else(|_| panic!("no {kind} came"))
+    }
+
+    /// The next frame of any type.
+    pub async fn any(&mut self) -> Value {
+        let next = async {
+            loop {
+                let message = self.socket.next().await.expect("still open").unwrap();
+                if let Message::Text(text) = message {
+                    return serde_json::from_str(&text).unwrap();
+                }
+            }
+        };
+        timeout(SOON, next).await.expect("a frame came")
     }
 
     /// Waits for a user list that has `name` in it.

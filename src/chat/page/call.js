@@ -1,8 +1,13 @@
 // One call: an RTCPeerConnection and the frames that belong to it.
 //
-// It knows nothing of the page. `on` is told: state(state, words), end(words)
-// and, by a device over its data channel, told(message). The caller offers; the
-// callee answers once with the offered media sections and offers nothing itself.
+// It knows nothing of the page. `on` is told: state(state, words), end(words),
+// impostor() and, by a device over its data channel, told(message). The caller
+// offers; the callee answers once with the offered media sections and offers nothing
+// itself.
+//
+// A camera that we are invited to gets a proof with each offer, and of an answer
+// nothing is taken before it has proven to be that camera's: until then our
+// candidates stay here, too.
 
 import { askForCaptureTimes } from "./latency.js";
 import { words } from "./words.js";
@@ -36,6 +41,13 @@ export class Call {
   #received = 0;
   #receivedAt = 0;
   #role;
+  #prove;
+  /** Of our last offer, while its answer is waited for. */
+  #proofs = null;
+  /** Its ICE user. */
+  #ufrag;
+  /** Our candidates, until the answer is the camera's. */
+  #held = null;
   pc;
   /** Only to a device; one that knows no channels never opens it. */
   channel = null;
@@ -43,21 +55,27 @@ export class Call {
   me;
   device;
   closed = false;
+  /** That we are invited to, with the key that it goes by now; or null. */
+  camera;
   /** The peer's connection to the server, where that says so. */
   conn = null;
   remote = new MediaStream();
 
   /**
    * `role` is "caller" or "callee"; `send(frame)` gives a frame to the server,
-   * and `ready()` resolves to whether it would arrive there.
+   * and `ready()` resolves to whether it would arrive there. `camera` is the one that
+   * we are invited to, or null, and `prove(camera, sdp)` resolves to the proofs of an
+   * offer to it.
    */
-  constructor({ peer, me, device, role, iceServers, send, ready, on }) {
+  constructor({ peer, me, device, role, iceServers, send, ready, camera, prove, on }) {
     this.peer = peer;
     this.me = me;
     this.device = device;
     this.#role = role;
     this.#send = send;
     this.#ready = ready;
+    this.camera = camera;
+    this.#prove = prove;
     this.#on = on;
     this.pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
     this.pc.ontrack = ({ receiver, track }) => {
@@ -67,7 +85,9 @@ export class Call {
       if (!this.remote.getTracks().includes(track)) this.remote.addTrack(track);
     };
     this.pc.onicecandidate = ({ candidate }) => {
-      if (candidate) this.#frame({ type: "new-ice-candidate", candidate });
+      if (!candidate) return;
+      if (this.#held) this.#held.push(candidate);
+      else this.#frame({ type: "new-ice-candidate", candidate });
     };
     this.pc.onconnectionstatechange = () => this.#connectionChanged();
     if (device && role === "caller") {
@@ -97,15 +117,52 @@ export class Call {
   async #sendOffer(options) {
     try {
       const offer = await this.pc.createOffer(options);
+      this.#ufrag = ufrag(offer.sdp);
+      if (this.camera) this.#held = [];
       // Sent before it is applied, to gain those milliseconds: the answer is
       // applied after it in any case, since operations are chained.
       const applied = this.pc.setLocalDescription(offer);
-      this.#frame({ type: "video-offer", sdp: { type: offer.type, sdp: offer.sdp } });
+      const frame = { type: "video-offer", sdp: { type: offer.type, sdp: offer.sdp } };
+      if (this.camera) {
+        // Whether it could be applied is looked at below.
+        applied.catch(() => {});
+        frame.access = await this.#access(offer.sdp);
+      }
+      this.#frame(frame);
       this.#offeredAt = performance.now();
       await applied;
     } catch {
       this.#end(words.unusable(this.peer));
     }
+  }
+
+  async #access(sdp) {
+    this.#proofs = null;
+    const proofs = await this.#prove(this.camera, sdp);
+    const access = await proofs.offer();
+    this.#proofs = proofs;
+    return access;
+  }
+
+  /**
+   * Whether a frame with an answer is to be taken: from a camera that we are invited
+   * to only with the right proof. It is asked before anything of it is taken.
+   */
+  async isProven({ sdp, access, ufrag: to }) {
+    if (!this.camera) return true;
+    const proofs = this.#proofs;
+    if (!proofs || this.#isLate(to)) return false;
+    const right = await proofs.isOfAnswer(sdp.sdp, access);
+    if (this.closed || proofs !== this.#proofs) return false;
+    if (!right) {
+      this.#on.impostor();
+      return false;
+    }
+    this.#proofs = null;
+    const held = this.#held;
+    this.#held = null;
+    for (const candidate of held) this.#frame({ type: "new-ice-candidate", candidate });
+    return true;
   }
 
   /** Answers an offer: the first one, a renegotiation or an ICE restart. */
@@ -137,16 +194,20 @@ export class Call {
    * answer to an earlier one would name the wrong ICE generation.
    */
   async answered(answer, to) {
-    if (this.pc.signalingState !== "have-local-offer") return;
-    if (typeof to === "string" && to !== ufrag(this.pc.localDescription.sdp)) return;
+    if (this.pc.signalingState !== "have-local-offer" || this.#isLate(to)) return;
     try {
-      await this.pc.setRemoteDescription(answer);
+      // What is proven is its text, not what else it claims to be.
+      await this.pc.setRemoteDescription(this.camera ? { type: "answer", sdp: answer.sdp } : answer);
       if (this.closed) return;
       if (!this.#wasConnected) this.#on.state("connecting", words.connecting(this.peer));
       await this.#addPending();
     } catch {
       this.#end(words.unusable(this.peer));
     }
+  }
+
+  #isLate(to) {
+    return typeof to === "string" && to !== this.#ufrag;
   }
 
   /** A candidate of the peer; it may come before its description. */

@@ -4,10 +4,14 @@
 // `ui` shows; `signaling` carries. The state is one of idle, calling, ringing,
 // connecting, connected, interrupted.
 //
-// The person's camera and microphone are opened in two places: where they call
-// a person, and where they accept a call. Nothing that others send opens them,
-// and a device that is watched never gets them.
+// For a call the person's camera and microphone are opened in two places: where
+// they call a person, and where they accept a call. Nothing that others send opens
+// them, and a device that is watched never gets them.
+//
+// A name that is a camera's which this browser was invited to is watched, never
+// called otherwise, and nothing that calls under it is taken for the camera.
 
+import { Proofs, fromBase64, proofKey } from "./access.js";
 import { Call } from "./call.js";
 import { close, openOwnMedia } from "./media.js";
 import { hangUpWords, statusWords, textOf, words } from "./words.js";
@@ -18,10 +22,13 @@ const ABSENT_MS = 3_000;
 /** Who was a device so lately is still watched by a click, not called. */
 const KIND_CHANGES_MS = 5_000;
 const MAX_HELD_CANDIDATES = 100;
+/** Characters of what a camera's owner calls those whom they invite. */
+const MAX_LABEL = 80;
 
 export class Calls {
   #signaling;
   #ui;
+  #keys;
   #iceServers = [];
   #devices = new Set();
   /** Names that were a device's until just now, and when that ended. */
@@ -40,9 +47,11 @@ export class Calls {
   #peer = null;
   state = "idle";
 
-  constructor(signaling, ui) {
+  /** `keys` are the cameras that this browser was invited to. */
+  constructor(signaling, ui, keys) {
     this.#signaling = signaling;
     this.#ui = ui;
+    this.#keys = keys;
     signaling.mayRename = (wanted) => this.state === "idle" || this.#call?.me === wanted;
     this.refreshIceServers();
   }
@@ -76,7 +85,9 @@ export class Calls {
   async start(peer, watch) {
     if (this.state !== "idle") return;
     if (!this.#signaling.online) return this.#ui.say(words.notOnline, "problem");
-    const device = watch || this.#devices.has(peer)
+    await this.#keys.ready;
+    if (this.state !== "idle") return;
+    const device = watch || this.#devices.has(peer) || this.#keys.of(peer) !== null
       || performance.now() - (this.#deviceAt.get(peer) ?? -Infinity) < KIND_CHANGES_MS;
     this.#begin(peer);
     this.#gives = !device;
@@ -170,12 +181,7 @@ export class Calls {
         if (typeof from === "string" && typeof frame.sdp?.sdp === "string") this.#offered(from, frame);
         break;
       case "video-answer":
-        if (this.#call?.peer === from && frame.sdp) {
-          if (this.#call.isOfAnother(frame) && !this.#call.isFrom(frame.sdp)) break;
-          this.#call.isAt(frame);
-          clearTimeout(this.#unanswered);
-          this.#call.answered(frame.sdp, frame.ufrag);
-        }
+        if (this.#call?.peer === from && frame.sdp) this.#answered(this.#call, frame);
         break;
       case "new-ice-candidate":
         // Original servers do not say who sent it.
@@ -197,9 +203,21 @@ export class Calls {
     }
   }
 
+  async #answered(call, frame) {
+    if (call.isOfAnother(frame) && !call.isFrom(frame.sdp)) return;
+    if (!await call.isProven(frame)) return;
+    call.isAt(frame);
+    clearTimeout(this.#unanswered);
+    call.answered(frame.sdp, frame.ufrag);
+  }
+
   #offered(from, frame) {
     const offer = frame.sdp;
     if (from === this.#signaling.name) return;
+    if (this.#keys.of(from)) {
+      if (this.state === "idle") this.#ui.say(words.cameraCalls(from), "problem");
+      return;
+    }
     if (from !== this.#peer || this.state === "idle") {
       if (this.state === "idle") this.#ring(from, frame);
       else this.#refuse(from, "busy");
@@ -266,8 +284,15 @@ export class Calls {
       send: (frame) => this.#signaling.send(frame),
       // Frames of this call count under the name that it began with.
       ready: async () => await this.#signaling.probe() && this.#signaling.name === call.me,
+      camera: role === "caller" ? this.#keys.of(peer) : null,
+      // Another tab may have got another key for it.
+      prove: async (camera, sdp) => new Proofs(await this.#keys.current(camera) ?? camera, sdp),
       on: {
         state: (state, text) => this.#enter(state, text),
+        impostor: () => {
+          call.close();
+          this.#finish(words.impostor(peer), "problem");
+        },
         told: (message) => {
           if (call === this.#call) this.#told(message);
         },
@@ -302,7 +327,40 @@ export class Calls {
       case "error":
         if (message.about === "control") this.#ui.camera.problem(textOf(message.text));
         break;
+      case "invited":
+        this.#invited(textOf(message.label, MAX_LABEL));
+        break;
+      case "key":
+        this.#rekey(message);
+        break;
     }
+  }
+
+  /** By the camera's own word: it says so to whom it let in. */
+  async #invited(as) {
+    const { camera } = this.#call;
+    if (!camera) return;
+    this.#ui.lock(words.locked(as));
+    if (camera.as === as) return;
+    this.#call.camera = { ...camera, as };
+    await this.#keys.change(camera, { as });
+  }
+
+  /**
+   * A key of this browser's own, in place of that of a link that is good once. It is
+   * said to be kept when it is, and only then does the link's end.
+   */
+  async #rekey({ id, key }) {
+    const call = this.#call;
+    const { camera } = call;
+    const bytes = fromBase64(key, 32);
+    if (!camera || camera.id !== camera.from || !bytes || !fromBase64(id, 8)) return;
+    const known = await this.#keys.current(camera);
+    if (!known) return;
+    const own = { ...known, id, key: await proofKey(bytes) };
+    if (!await this.#keys.replace(camera, own)) return;
+    call.camera = own;
+    call.tell({ type: "key-kept", id });
   }
 
   async #openOwn(turn) {
@@ -334,6 +392,11 @@ export class Calls {
 
   #enter(state, text) {
     this.state = state;
+    const camera = this.#call?.camera;
+    if (state === "connected" && camera) {
+      this.#ui.lock(words.locked(camera.as));
+      this.#keys.change(camera, { seen: Date.now() });
+    }
     this.#ui.state(state, this.#peer);
     this.#ui.say(text, state === "interrupted" ? "problem" : "plain");
   }
@@ -347,6 +410,7 @@ export class Calls {
     this.#call = null;
     this.#incoming = null;
     this.#peer = null;
+    this.#ui.lock(null);
     close(this.#own);
     this.#own = null;
     this.#ui.ring(null);

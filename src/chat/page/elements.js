@@ -9,12 +9,12 @@ export function isPressed(button) {
   return button.getAttribute("aria-pressed") === "true";
 }
 
-/** Shows a dialog before all else, with the focus on `first`. */
-export function openDialog(dialog, first) {
+/** Shows a dialog before all else, with the focus on `first`; `role` is for where it is none by itself. */
+export function openDialog(dialog, first, role = "dialog") {
   if (dialog.hasAttribute("open")) return;
   if (dialog.showModal) return dialog.showModal();
   // Safari before 15.4 has the element's style alone.
-  dialog.setAttribute("role", "alertdialog");
+  dialog.setAttribute("role", role);
   dialog.setAttribute("open", "");
   first.focus();
 }

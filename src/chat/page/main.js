@@ -1,12 +1,20 @@
 // Puts the page together: signaling, calls and elements.
 
 import { Calls } from "./calls.js";
+import { Invitations, takeFromAddress } from "./invitations.js";
+import { Keys, titleOf } from "./keys.js";
 import { Signaling } from "./signaling.js";
 import { Ui } from "./ui.js";
 import { refusalWords, textOf, words } from "./words.js";
 
 /** Characters of a chat line that are shown; twice what the page's own has. */
 const MAX_LINE = 4_000;
+/** Who opened an invitation and does not see the camera by then is told so. */
+const COMES_MS = 4_000;
+
+// Before all else: nothing later may fail with a key in the address.
+const opened = takeFromAddress();
+const keys = new Keys();
 
 const ui = new Ui({
   call: (name, watch) => calls.start(name, watch),
@@ -25,14 +33,18 @@ const ui = new Ui({
     return sent;
   },
   tell: (message) => calls.tell(message),
-});
+  add: (text, name) => invite(text, here(name)),
+}, keys);
+const invitations = new Invitations(keys, (name) => ui.replaces(name));
 
 // Beside the page, wherever a proxy has put that.
 const url = new URL("./", location.href);
 url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
 const signaling = new Signaling(url, firstName());
-const calls = new Calls(signaling, ui);
+const calls = new Calls(signaling, ui, keys);
 
+/** What was said of an invitation before the server was there. */
+let news = null;
 /** Why the server lets nobody in, where that is known. */
 let refusal = null;
 const away = () => {
@@ -42,7 +54,8 @@ const away = () => {
 signaling.addEventListener("open", () => {
   refusal = null;
   ui.online(true);
-  if (calls.state === "idle") ui.say(words.online);
+  if (calls.state === "idle") ui.say(...(news ?? [words.online]));
+  news = null;
   calls.refreshIceServers();
 });
 signaling.addEventListener("lost", () => {
@@ -63,6 +76,9 @@ signaling.addEventListener("name", ({ detail: { name, rejected } }) => {
 signaling.addEventListener("users", ({ detail: { users, devices } }) => {
   calls.users(users, devices);
   ui.users(users, devices, signaling.name);
+  wanted.users = users;
+  wanted.devices = devices;
+  watchWanted();
 });
 signaling.addEventListener("frame", ({ detail: { frame } }) => {
   if (frame.type === "message") {
@@ -71,6 +87,64 @@ signaling.addEventListener("frame", ({ detail: { frame } }) => {
   else calls.receive(frame);
 });
 addEventListener("pagehide", () => calls.leave());
+
+/** The camera of the invitation that was taken in just now, and who is in the chat. */
+const wanted = { camera: null, timer: 0, users: [], devices: new Set() };
+
+/** Takes an invitation in, and shows its camera. Resolves to what is wrong with it, or null. */
+async function invite(text, name) {
+  const { camera, problem } = await invitations.take(text, name);
+  if (!camera) return problem ?? null;
+  ui.invited.close();
+  clearTimeout(wanted.timer);
+  wanted.timer = 0;
+  if (calls.state !== "idle") {
+    ui.say(words.invitedInCall(titleOf(camera)));
+    return null;
+  }
+  wanted.camera = camera;
+  tell(words.invited(titleOf(camera)));
+  watchWanted();
+  return null;
+}
+
+/** A name that the server does not list as a camera's may be a person's: that one is not called without a click. */
+function watchWanted() {
+  const { camera, devices } = wanted;
+  if (!camera || !signaling.online || calls.state !== "idle") return;
+  if (devices.has(camera.name)) {
+    wanted.camera = null;
+    clearTimeout(wanted.timer);
+    calls.start(camera.name, true);
+  } else if (!wanted.timer) {
+    wanted.timer = setTimeout(() => {
+      const away = !wanted.users.includes(camera.name);
+      wanted.camera = null;
+      if (away && calls.state === "idle") ui.say(words.invitedAway(titleOf(camera)));
+    }, COMES_MS);
+  }
+}
+
+function tell(text, kind) {
+  ui.say(text, kind);
+  if (!signaling.online) news = [text, kind];
+}
+
+/** The name as it is in the chat: people who type do not mind large and small letters. */
+function here(name) {
+  const same = (each) => each.toLowerCase() === name.toLowerCase();
+  return wanted.users.includes(name) ? name : wanted.users.find(same) ?? name;
+}
+
+async function inviteFromAddress(fragment) {
+  const problem = await invite(fragment);
+  if (problem) tell(problem, "problem");
+}
+if (opened) inviteFromAddress(opened);
+addEventListener("hashchange", () => {
+  const fragment = takeFromAddress();
+  if (fragment) inviteFromAddress(fragment);
+});
 
 /** From the address (`?name=`), from the last visit, or made up. */
 function firstName() {

@@ -3,6 +3,8 @@
 
 import { CameraPanel } from "./camera.js";
 import { closeDialog, isPressed, openDialog, press } from "./elements.js";
+import { InvitedScreen } from "./invited.js";
+import { titleOf } from "./keys.js";
 import { StatsPanel } from "./stats.js";
 
 const MAX_CHAT_LINES = 200;
@@ -22,6 +24,8 @@ export class Ui {
   #said = "";
   #peer = null;
   #users = { users: [], devices: new Set(), me: null };
+  /** What the person calls a camera that they are invited to; null for other names. */
+  #invited = (_name) => null;
 
   /** When a key was pressed, the pointer was used, or was moved, and when it rang. */
   #typedAt = -Infinity;
@@ -37,8 +41,24 @@ export class Ui {
   /** How the connection is, for whoever wants to know. */
   stats;
 
-  /** `on`: call(name, watch), hangUp(), accept(), decline(), rename(name), chat(text), tell(message). */
-  constructor(on) {
+  /** The cameras that the person was invited to. */
+  invited;
+
+  /**
+   * `on`: call(name, watch), hangUp(), accept(), decline(), rename(name), chat(text),
+   * tell(message), add(text, name); `keys` are the cameras that the person was invited to.
+   */
+  constructor(on, keys) {
+    this.invited = new InvitedScreen($("invited"), keys, {
+      watch: ({ name }) => on.call(name, true),
+      add: on.add,
+    });
+    $("invited-open").onclick = () => this.invited.show();
+    this.#invited = (name) => {
+      const camera = keys.of(name);
+      return camera && titleOf(camera);
+    };
+    keys.addEventListener("change", () => this.users(this.#users.users, this.#users.devices, this.#users.me));
     this.camera = new CameraPanel($("camera"), (name, value) => on.tell({ type: "control", name, value }));
     this.stats = new StatsPanel($("stats"), $("stats-toggle"), on.tell);
     $("stats-toggle").onclick = () => this.stats.toggle();
@@ -112,6 +132,29 @@ export class Ui {
     $("media").hidden = !said?.text;
   }
 
+  /** Who the other end has proved to be; null where nothing is proven. */
+  lock(text) {
+    $("lock-text").textContent = text ?? "";
+    $("lock").hidden = !text;
+  }
+
+  /** Asks whether a new invitation of a camera of this name is to replace the old one. */
+  replaces(name) {
+    const dialog = $("replace");
+    dialog.querySelector("strong").textContent = name;
+    const [keep, take] = dialog.querySelectorAll("button");
+    openDialog(dialog, keep, "alertdialog");
+    return new Promise((resolve) => {
+      const end = (answer) => {
+        closeDialog(dialog);
+        resolve(answer);
+      };
+      keep.onclick = () => end(false);
+      take.onclick = () => end(true);
+      dialog.oncancel = () => resolve(false);
+    });
+  }
+
   online(online) {
     document.body.dataset.online = online;
   }
@@ -123,10 +166,12 @@ export class Ui {
 
   users(users, devices, me) {
     this.#users = { users, devices, me };
+    this.invited.users(users, devices);
     const focused = document.activeElement?.dataset?.name;
     const before = [...$("users").children].map((item) => item.firstChild.dataset);
-    const sorted = [...users].sort((a, b) => devices.has(b) - devices.has(a) || a.localeCompare(b));
-    $("users").replaceChildren(...sorted.map((name) => this.#user(name, devices.has(name), name === me)));
+    const isDevice = (name) => devices.has(name) || this.#invited(name) !== null;
+    const sorted = [...users].sort((a, b) => isDevice(b) - isDevice(a) || a.localeCompare(b));
+    $("users").replaceChildren(...sorted.map((name) => this.#user(name, isDevice(name), name === me)));
     const now = performance.now();
     [...$("users").children].forEach(({ firstChild: row }, i) => {
       // It has the place of another, or keeps the time at which it came there.
@@ -151,7 +196,8 @@ export class Ui {
     };
     const glyph = text(`glyph ${device ? "camera" : "person"}`, "");
     glyph.setAttribute("aria-hidden", "true");
-    row.append(glyph, text("name", name));
+    const title = own ? null : this.#invited(name);
+    row.append(glyph, text("name", title === null || title === name ? name : `${title} (${name})`));
     if (own) {
       row.className = "own";
       row.append(text("hint", "you"));
@@ -159,7 +205,13 @@ export class Ui {
       row.type = "button";
       row.dataset.name = name;
       row.dataset.device = device;
-      row.setAttribute("aria-label", device ? `Watch camera ${name}` : `Call ${name}`);
+      const invited = title === null ? "" : ", which you are invited to";
+      row.setAttribute("aria-label", device ? `Watch camera ${title ?? name}${invited}` : `Call ${name}`);
+      if (title !== null) {
+        const lock = text("glyph lock", "");
+        lock.setAttribute("aria-hidden", "true");
+        row.append(lock);
+      }
       row.disabled = this.#peer !== null;
       const current = this.#peer === name;
       if (current) row.setAttribute("aria-current", "true");
@@ -230,7 +282,7 @@ export class Ui {
     this.#surprised = this.#rangAt - this.#pointedAt < UNSEEN_MS;
     // A key that was meant for a text does not accept.
     const first = this.#rangAt - this.#typedAt < TYPING_MS ? dialog : $("accept");
-    openDialog(dialog, first);
+    openDialog(dialog, first, "alertdialog");
     first.focus();
   }
 

@@ -32,6 +32,29 @@ export const words = {
   denied: "This page may not use your camera and microphone, so the other side cannot see or hear you. "
     + "You can allow it in the browser's site settings.",
   inUse: "Your camera or microphone is in use by another program, so the other side cannot see or hear you.",
+  invitedAs: (as) => `invited as ${as}`,
+  locked: (as) => (as ? `Invited as ${as}; verified: this is your camera.` : "Verified: this is the camera that invited you."),
+  impostor: (name) => `This is not the camera that invited you. Somebody answered for ${name} who could not prove to be it, `
+    + "so nothing was sent to them.",
+  cameraCalls: (name) => `Somebody called under the name of your camera ${name}. Cameras do not call, so that was not taken.`,
+  invited: (name) => `You are invited to ${name}. Choose it to watch.`,
+  invitedAway: (name) => `You are invited to ${name}, but it is not here now. It is kept under “Cameras I was invited to”.`,
+  invitedInCall: (name) => `You are invited to ${name}. You can watch it once this call has ended.`,
+  badLink: "This is no whole invitation: something is missing or was mistyped. Please copy all of the link, or ask for it again.",
+  badCode: "There is a mistake in this code. Please compare it with the one that you were given; it has 28 letters and digits.",
+  noName: "Which camera is this code for? Please write its name.",
+  badScan: "This QR code is no invitation, or not a whole one.",
+  noScan: "This page may not use your camera, or there is none; type the code instead.",
+  isHere: "here now",
+  isAway: "not here now",
+  watch: "Watch",
+  rename: "Rename",
+  forget: "Forget",
+  keep: "Keep",
+  save: "Save",
+  cancel: "Cancel",
+  newName: (name) => `New name for ${name}`,
+  forgetting: (name) => `Forget ${name}? Its owner would have to invite you again.`,
   noPicture: "The camera is lost. Waiting for it…",
   noSound: "The microphone is lost. Waiting for it…",
   insecure: "Browsers allow the camera only on https pages and on localhost, so the other side cannot see or hear you.",
@@ -62,6 +85,12 @@ export function hangUpWords(name, reason) {
   if (reason === "declined") return words.declined(name);
   if (typeof reason === "string" && reason) return words.refused(name, reason.slice(0, 200));
   return words.left(name);
+}
+
+/** When a camera was last seen, in ms since 1970; 0 for never. */
+export function seenWords(at) {
+  if (!at) return "not watched yet";
+  return `last watched ${new Date(at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" })}`;
 }
 
 /** Another's text, as much of it as is shown; "" for what is none. */
