@@ -667,6 +667,17 @@ async fn a_call_that_comes_under_a_finger_is_not_taken_by_it() {
 /// page's own kinds and almost right: over the data channel and by the server.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_a_hostile_device_says_breaks_the_page_or_gets_into_it() {
+    throws_frames("").await;
+}
+
+/// The same of one that invited its viewer, or means to pass for one that did.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_a_hostile_camera_says_to_whom_it_invited_breaks_the_page() {
+    let code = camera_agent::access::Invite::random().code();
+    throws_frames(&format!("#camera=mallory&invite={code}")).await;
+}
+
+async fn throws_frames(fragment: &str) {
     const FRAMES: u64 = 2_000;
     let chat = Chat::start().await;
     let alice = Browser::start(Person::default()).await;
@@ -674,7 +685,9 @@ async fn nothing_that_a_hostile_device_says_breaks_the_page_or_gets_into_it() {
     alice
         .before_each_page(include_str!("support/hostile.js"))
         .await;
-    alice.open(&chat.page("alice")).await;
+    alice
+        .open(&format!("{}{fragment}", chat.page("alice")))
+        .await;
     let mut mallory = User::connect(chat.addr).await;
     let id = mallory.id.clone();
     mallory
