@@ -6,7 +6,10 @@ mod support;
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
+use support::Chat;
+use support::device::Device;
 use support::shims::{FakeCamera, FakeMicrophone, Format};
+use support::viewer::Viewer;
 
 fn devices(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_camera-agent"))
@@ -171,4 +174,30 @@ fn a_microphone_that_hears_comes_before_a_default_that_is_silent() {
     assert!(text.contains(&format!("not default: {why}")), "{text}");
     let listed = format!("default  ALSA's default\n     {why}");
     assert!(text.contains(&listed), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_of_a_device_says_which_microphone_is_passed_over_and_why() {
+    let chat = Chat::start().await;
+    let microphone = FakeMicrophone::beside_a_silent_default(440);
+    let no_server = ("XDG_RUNTIME_DIR".into(), "/nonexistent".into());
+    let env = [microphone.env(), vec![no_server]].concat();
+    let toml = "[video]\nsource = \"test\"\nwidth = 320\nheight = 180\n[ice]\nloopback = true\n";
+    let device = Device::start_with_env(chat.addr, toml, &env).await;
+    device.registered().await;
+    let mut viewer = Viewer::join(&format!("ws://{}/", chat.addr), "viewer", "camera").await;
+    viewer.call().await;
+    viewer
+        .wait("sound", |_, r| (r.audio.packets > 0).then_some(()))
+        .await;
+    let log = device.log();
+    let taken = "of the microphones this one is taken";
+    let said: Vec<_> = log.iter().filter(|l| l["message"] == taken).collect();
+    let [said] = said[..] else {
+        panic!("{said:?}");
+    };
+    let why = "not default: only digital silence comes from it: is it muted, see `alsamixer`";
+    assert_eq!(said["level"], "WARN");
+    assert_eq!(said["source"], "microphone testmic");
+    assert_eq!(said["why"], why);
 }

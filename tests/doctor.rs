@@ -413,6 +413,20 @@ async fn a_camera_and_a_microphone_are_measured_and_their_silence_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_default_microphone_that_is_passed_over_is_named_with_its_trouble() {
+    let chat = Chat::start().await;
+    let microphone = FakeMicrophone::beside_a_silent_default(440);
+    let no_server = ("XDG_RUNTIME_DIR".into(), "/nonexistent".into());
+    let env = [microphone.env(), vec![no_server]].concat();
+    let media = "[video]\nsource = \"test\"\nwidth = 320\nheight = 180\n";
+    let found = examine_in(&server(&format!("ws://{}/", chat.addr), media), &[], &env).await;
+    let (severity, what, _) = found.worst("microphone");
+    let why = "not default: only digital silence comes from it: is it muted, see `alsamixer`";
+    assert!(what.contains(&format!("testmic ({why})")), "{what}");
+    assert_eq!(severity, "ok", "{what}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_is_slower_than_promised_or_stops_is_told() {
     let chat = Chat::start().await;
     let says = async |pipeline: &str| {
