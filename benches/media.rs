@@ -13,11 +13,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use camera_agent::config::VideoConfig;
-use camera_agent::media::discovery::{Camera, Mode};
+use camera_agent::device::learned::Memory;
+use camera_agent::device::{Camera, Mode};
+use camera_agent::media::bitstream::jpeg;
 use camera_agent::media::encoder::Encoder;
 use camera_agent::media::gst as media;
-use camera_agent::media::jpeg;
-use camera_agent::media::plan::{self, Circumstances, Memory, PicturePlan, Target};
+use camera_agent::media::plan::{self, Circumstances, PicturePlan, Target};
 use criterion::Criterion;
 use gstreamer as gst;
 use gstreamer::prelude::*;

@@ -15,15 +15,18 @@ use tracing::{debug, info, warn};
 
 use crate::agent::{Agent, AgentConfig, Command, Event, PeerEvent, SessionId};
 use crate::config::{AudioSource, Config, ConfigError, VideoSource};
+use crate::device::hotplug::Hotplug;
+use crate::device::learned::Learned;
+use crate::device::led::Led;
 use crate::logging::Logging;
+use crate::media::error::MediaError;
 use crate::media::gst::{self, GstSource};
-use crate::media::hotplug::Hotplug;
+use crate::media::hub::Hub;
 use crate::media::hub::HubThread;
+use crate::media::hub::source::Source;
 use crate::media::latency::Latency;
-use crate::media::learned::Learned;
-use crate::media::led::Led;
+use crate::media::plan;
 use crate::media::probe::Encoders;
-use crate::media::{Hub, MediaError, Source, plan};
 use crate::network::{self, Network};
 use crate::peer::{Identity, Peer, PeerError, Peers, Quality};
 use crate::rate::Settings;
@@ -105,7 +108,7 @@ fn media(config: &Config, led: &Led) -> Result<Media, StartError> {
     let mut whole = config.video.shown_size();
     if config.video.source == VideoSource::V4l2 {
         // To look at a camera is to open its node.
-        let plan = led.light().and_then(|_lit| {
+        let plan = led.light().map_err(MediaError::from).and_then(|_lit| {
             gst::plan_picture(&config.video, &found.encoder.formats, &Learned::default())
         });
         match plan {
@@ -225,7 +228,7 @@ impl Daemon {
         config.validate()?;
         gst::init()?;
         gst::check_descriptions(&config.video, &config.audio)?;
-        let led = Led::new(config.led.path.as_deref())?;
+        let led = Led::new(config.led.path.as_deref()).map_err(MediaError::from)?;
         let Media {
             source,
             profile,

@@ -11,9 +11,9 @@
 //! | layer | modules |
 //! |---|---|
 //! | the process | [`cli`], [`logging`], [`environment`], [`setup`], [`service`], [`restarts`], [`packaging`], `main` |
-//! | tries all of it on this machine, one check a file | [`doctor`] |
+//! | tries all of it on this machine, one check a file; lists what was found | [`doctor`], [`inventory`] |
 //! | the device's one loop: events in, commands out | [`daemon`] |
-//! | shells, each the owner of one kind of socket or device | [`signaling`], [`media`], [`peer`], [`servers`], [`network`], [`chat`] |
+//! | shells, each the owner of one kind of socket or device | [`signaling`], [`peer`], [`media`], [`device`], [`servers`], [`network`], [`chat`] |
 //! | pure: no IO, no clock, no runtime | [`agent`], [`access`], [`rate`], [`room`], [`sdp`], [`wire`], [`config`], [`ice`], [`secret`], [`watchdog`], [`ending`] |
 //!
 //! # A call
@@ -31,12 +31,15 @@ pub mod chat;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod device;
 pub mod doctor;
 pub mod ending;
 pub mod environment;
+mod folders;
 #[cfg(any(test, fuzzing))]
 mod fuzzing;
 pub mod ice;
+pub mod inventory;
 mod lock;
 pub mod logging;
 pub mod media;

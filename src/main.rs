@@ -17,13 +17,13 @@ use tracing::{error, info, warn};
 use camera_agent::cli::{self, Cli, Command};
 use camera_agent::config::{AudioSource, Config, ConfigError, LogConfig, VideoSource};
 use camera_agent::daemon::{self, Daemon, StartError, Supervision};
+use camera_agent::device::learned::Learned;
+use camera_agent::device::led::{self, Led};
 use camera_agent::doctor::{self, Severity};
 use camera_agent::ending::{Ending, Signal, Verdict};
 use camera_agent::ice::{self, IceServers};
-use camera_agent::media::discovery::report;
+use camera_agent::inventory;
 use camera_agent::media::gst;
-use camera_agent::media::learned::Learned;
-use camera_agent::media::led::{self, Led};
 use camera_agent::media::probe::{Encoders, child};
 use camera_agent::restarts::{self, Restarts};
 use camera_agent::secret::without_credentials;
@@ -357,7 +357,7 @@ fn devices(arguments: &cli::Devices) -> anyhow::Result<()> {
     let encoders = Encoders::for_this_machine(&config)?;
     // To look at a camera is to open its node.
     let lit = Led::new(config.led.path.as_deref())?.light()?;
-    let report = report::look(&config, &encoders.report());
+    let report = inventory::look(&config, &encoders.report());
     drop(lit);
     let text = if arguments.json {
         serde_json::to_string_pretty(&report).context("writing JSON")? + "\n"

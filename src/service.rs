@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use sd_notify::NotifyState;
 use tracing::{debug, error, warn};
 
-use crate::media::progress::Progress;
+use crate::media::hub::progress::Progress;
 use crate::media::status::{State, StreamStatus};
 use crate::watchdog::{Fault, Verdict, Watchdog, Work};
 

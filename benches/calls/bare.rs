@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use camera_agent::media::frame::{Frame, Packetizer};
-use camera_agent::media::{Encoding, Stream};
+use camera_agent::media::stream::{Encoding, Stream};
 use futures_util::{SinkExt, StreamExt};
 use rtc::media_stream::MediaStreamTrack;
 use rtc::rtp_transceiver::rtp_sender::{

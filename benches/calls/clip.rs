@@ -9,7 +9,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use camera_agent::media::{AccessUnit, MediaError, Output, Source, Stream};
+use camera_agent::media::error::MediaError;
+use camera_agent::media::frame::AccessUnit;
+use camera_agent::media::hub::source::{Output, Source};
+use camera_agent::media::stream::Stream;
 use gstreamer::prelude::*;
 
 use crate::meter::STAMP;

@@ -3,7 +3,8 @@
 use camera_agent::config::{AudioSource, Config, VideoSource};
 use camera_agent::daemon::Daemon;
 use camera_agent::media::frame::profile_level_id;
-use camera_agent::media::{Encoding, Hub, Stream};
+use camera_agent::media::hub::Hub;
+use camera_agent::media::stream::{Encoding, Stream};
 
 use crate::clip::{self, Clip};
 

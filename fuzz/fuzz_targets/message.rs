@@ -3,8 +3,8 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use camera_agent::media::controls::{CameraControl, Kind, check};
-use camera_agent::media::discovery::Control;
+use camera_agent::device::controls::{CameraControl, Kind, check};
+use camera_agent::device::Control;
 use camera_agent::peer::messages::{self, FromViewer, MAX_BYTES};
 use libfuzzer_sys::fuzz_target;
 

@@ -13,8 +13,9 @@ use tracing::{info, warn};
 use super::changes::Changes;
 use super::{Media, Running, StartError};
 use crate::config::{AudioSource, Config, ConfigError};
+use crate::device::led::Led;
+use crate::media::error::MediaError;
 use crate::media::gst;
-use crate::media::led::Led;
 use crate::peer::Peers;
 use crate::servers::Servers;
 use crate::signaling::Server;
@@ -37,7 +38,7 @@ impl Prepared {
         let led = if config.led == old.led {
             led
         } else {
-            Led::new(config.led.path.as_deref())?
+            Led::new(config.led.path.as_deref()).map_err(MediaError::from)?
         };
         let changes = Changes::between(old, &config);
         let media = if changes.media {

@@ -9,12 +9,13 @@ use gstreamer_video as gst_video;
 use super::trial::Trial;
 use super::{Check, Finding, remedies};
 use crate::config::{Config, VideoConfig, VideoSource};
+use crate::device::learned::Learned;
+use crate::device::led::Led;
+use crate::media;
 use crate::media::encoder::Encoder;
-use crate::media::learned::Learned;
-use crate::media::led::Led;
+use crate::media::error::MediaError;
 use crate::media::plan::PicturePlan;
 use crate::media::probe::Encoders;
-use crate::media::{self, MediaError};
 use crate::sdp::VideoCodec;
 
 const CHECK: Check = Check::Camera;
@@ -130,7 +131,7 @@ pub(super) fn check(config: &Config, encoders: Option<&Encoders>) -> Vec<Finding
         VideoSource::V4l2 | VideoSource::Custom => {
             match Led::new(config.led.path.as_deref()).and_then(|led| led.light()) {
                 Ok(lit) => Some(lit),
-                Err(error) => return failed(error),
+                Err(error) => return failed(error.into()),
             }
         }
     };

@@ -6,8 +6,8 @@ use gstreamer as gst;
 
 use super::{Check, Finding, Severity, remedies};
 use crate::config::{AudioSource, Config, VideoSource};
+use crate::device::discovery::libcamera;
 use crate::media;
-use crate::media::discovery::libcamera;
 use crate::media::encoder::Encoder;
 use crate::media::plan;
 use crate::sdp::VideoCodec;
@@ -188,8 +188,9 @@ fn judge(version: &str, config: &Config, is_there: impl Fn(&str) -> bool) -> Vec
 mod tests {
     use super::*;
     use crate::config::{AudioConfig, VideoConfig};
-    use crate::media::learned::Learned;
-    use crate::media::plan::{Carries, Memory};
+    use crate::device::learned::Learned;
+    use crate::device::learned::Memory;
+    use crate::media::plan::Carries;
 
     fn without(absent: &[&str], config: &Config) -> Vec<Finding> {
         judge("GStreamer", config, |element| !absent.contains(&element))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Check, Finding, remedies};
 use crate::config::VideoConfig;
-use crate::media::MediaError;
+use crate::media::error::MediaError;
 use crate::media::probe::{Checked, Encoders, Found, Report, child};
 use crate::sdp::VideoCodec;
 

@@ -10,8 +10,9 @@ use super::trial::Trial;
 use super::{Check, Finding, remedies};
 use crate::config::Config;
 use crate::lock::lock;
+use crate::media;
+use crate::media::error::MediaError;
 use crate::media::plan::SoundPlan;
-use crate::media::{self, MediaError};
 
 const CHECK: Check = Check::Microphone;
 pub(super) const LIMIT: Duration = Duration::from_secs(6);

@@ -1,6 +1,6 @@
 //! What to do about a [`MediaError`], for the checks that meet one.
 
-use crate::media::MediaError;
+use crate::media::error::MediaError;
 
 /// The command that installs a Debian package.
 pub(super) fn install(package: &str) -> String {

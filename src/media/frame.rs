@@ -7,7 +7,7 @@ use rtc::rtp::codec::h264::H264Payloader;
 use rtc::rtp::codec::vp8::Vp8Payloader;
 use rtc::rtp::packetizer::Payloader;
 
-use super::{Encoding, Stream};
+use super::stream::{Encoding, Stream};
 use crate::sdp::{ProfileLevelId, VideoCodec};
 
 /// What stands around an RTP payload on the wire, in bytes, at most.

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
+use super::bitstream::sps::{self, Colours};
 use super::encoder::Encoder;
 use super::frame::{AccessUnit, MAX_PAYLOAD, Packetizer, profile_level_id};
-use super::learned::Learned;
 use super::probe::{Job, Report, cache, child, h264};
-use super::sps::{self, Colours};
-use super::{Encoding, Stream};
+use super::stream::{Encoding, Stream};
 use crate::config::VideoConfig;
+use crate::device::learned::Learned;
 use crate::fuzzing::Draw;
 
 /// Access units of a camera that encodes by itself: what is read of them, what

@@ -8,8 +8,8 @@
 
 mod camera;
 mod caption;
-pub mod control;
 mod openers;
+mod overlay;
 mod own_rate;
 mod picture;
 mod pipeline;
@@ -27,16 +27,18 @@ use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 use tracing::debug;
 
+use super::encoder::control;
 use super::encoder::{Encoder, Text};
-use super::learned::Learned;
-use super::led::Led;
+use super::error::MediaError;
+use super::hub::source::{Output, OwnH264, PictureStatus, SILENCE, Source, Waker};
 use super::plan::{Circumstances, PicturePlan, SoundPlan};
 use super::probe::Encoders;
-use super::{
-    MediaError, Output, OwnH264, PictureStatus, Source, Stream, VideoRate, Waker, discovery, hub,
-    plan,
-};
+use super::stream::{Stream, VideoRate};
+use super::{driver, plan};
 use crate::config::{AudioConfig, AudioSource, VideoConfig, VideoSource};
+use crate::device::discovery;
+use crate::device::learned::Learned;
+use crate::device::led::Led;
 use crate::sdp::ProfileLevelId;
 use crate::secret::without_credentials;
 
@@ -63,7 +65,7 @@ pub fn plan_picture(
             pass_through: learned.pass_through(),
             skip_modes: learned.skip_modes(),
         };
-        discovery::plan_with_driver(&mut cameras, |cameras| {
+        driver::plan_with_driver(&mut cameras, |cameras| {
             plan::picture(config, cameras, &circumstances)
         })
     };
@@ -271,7 +273,7 @@ impl Source for GstSource {
             }
             // The picture mends itself; this is for what it cannot mend.
             Stream::Video(_) => Duration::from_secs(20),
-            Stream::Audio => hub::SILENCE,
+            Stream::Audio => SILENCE,
         }
     }
 }

@@ -10,14 +10,16 @@ mod sound;
 
 use std::borrow::Cow;
 
-use super::MediaError;
-use super::discovery::{Camera, CameraKind, Mode, libcamera};
 use super::encoder::Encoder;
+use super::error::MediaError;
 use crate::config::{VideoConfig, VideoSource};
+use crate::device::discovery::libcamera;
+use crate::device::formats::Coding;
+use crate::device::learned::Memory;
+use crate::device::{Camera, CameraKind, Mode};
 use crate::sdp::VideoCodec;
-use modes::{Choice, Coding, Work};
+use modes::{Choice, Work};
 
-pub use modes::fourcc;
 pub use sizes::{direction, shrunk_size, tier_size};
 pub use sound::{SOUND_CAPTURE, SOUND_ENCODER, SoundPlan, sound};
 
@@ -60,15 +62,6 @@ pub enum Carries {
     Raw(String),
     /// The camera's own H.264, in access units with SPS and PPS in band.
     H264,
-}
-
-/// How buffers pass from camera to encoder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Memory {
-    /// As handles of the kernel's, without a copy. Only where both ends can.
-    Dmabuf,
-    /// Through mapped memory, which always works.
-    Mmap,
 }
 
 /// What is known beside configuration and devices.

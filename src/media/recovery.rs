@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 use super::status::{State, StreamStatus};
-use crate::media::Encoding;
+use super::stream::Encoding;
 
 /// Longest waits.
 #[derive(Debug, Clone, Copy)]

@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{AccessUnit, Encoding, MediaError, Output, Source, Stream};
+use super::error::MediaError;
+use super::frame::AccessUnit;
+use super::hub::source::{Output, Source};
+use super::stream::{Encoding, Stream};
 use crate::sdp::VideoCodec;
 
 /// 20 ms of digital silence in Opus (RFC 6716: one CELT frame, all zero).

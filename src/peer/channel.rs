@@ -21,7 +21,7 @@ use super::messages::{self, FromViewer, LABEL, Limiter, MessageError};
 use super::quality::Seat;
 use super::stats::Observer;
 use crate::config::ControlValue;
-use crate::media::controls::CameraControl;
+use crate::device::controls::CameraControl;
 use crate::media::status::{MediaStatus, State};
 
 /// Bytes that may wait for a viewer to take them.

@@ -9,8 +9,8 @@ use tokio::time::timeout;
 use tracing::{debug, info};
 
 use crate::config::ControlValue;
-use crate::media::Hub;
-use crate::media::controls::{self, CameraControl, ControlError};
+use crate::device::controls::{self, CameraControl, ControlError};
+use crate::media::hub::Hub;
 
 /// A driver that takes longer does not answer.
 const PATIENCE: Duration = Duration::from_secs(2);

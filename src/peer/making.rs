@@ -25,7 +25,8 @@ use webrtc::rtp_transceiver::RtpSender;
 use super::hearing::{Handler, Heard};
 use super::socket::batch::Batching;
 use super::{Peers, channel};
-use crate::media::{Stream, Watch};
+use crate::media::hub::Watch;
+use crate::media::stream::Stream;
 use crate::sdp::Offer;
 
 /// The stream id of both tracks: the original page shows the stream of the

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::config::ControlValue;
-use crate::media::controls::{CameraControl, Kind};
+use crate::device::controls::{CameraControl, Kind};
 use crate::media::status::MediaStatus;
 
 /// The channel that is served; a page opens it with its first offer.
@@ -265,12 +265,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::media::discovery;
+    use crate::device;
     use crate::media::status::{State, StreamStatus};
 
     fn camera_control(name: &str, menu: Vec<(i64, String)>) -> CameraControl {
         CameraControl {
-            control: discovery::Control {
+            control: device::Control {
                 id: 1,
                 name: name.into(),
                 minimum: -10,

@@ -37,7 +37,7 @@ use tokio::task::JoinHandle;
 use tracing::{Instrument, debug, info_span, warn};
 
 use crate::agent::{PeerEvent, SessionId};
-use crate::media::Hub;
+use crate::media::hub::Hub;
 use crate::network::Network;
 use crate::sdp::{Offer, OfferError, RemoteCandidate};
 use crate::servers::Servers;

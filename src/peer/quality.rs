@@ -10,7 +10,8 @@ use tracing::{debug, info};
 
 use super::path::known::Path;
 use crate::lock::lock;
-use crate::media::{Encoding, Hub, Stream, VideoRate};
+use crate::media::hub::Hub;
+use crate::media::stream::{Encoding, Stream, VideoRate};
 use crate::rate::sound::SharedLoss;
 use crate::rate::{Decision, Settings, TICK, Tiers, ViewerId};
 use crate::sdp::{Offer, VideoCodec};

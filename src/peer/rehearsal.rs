@@ -12,7 +12,7 @@ use webrtc::peer_connection::{RTCIceCandidateInit, RTCSessionDescription, Regist
 
 use super::making::{settings, track};
 use super::{Identity, PeerError, engine, while_doing};
-use crate::media::{Encoding, Stream};
+use crate::media::stream::{Encoding, Stream};
 use crate::sdp::Offer;
 
 /// Makes calls that go nowhere.

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use crate::cli;
 use crate::config::{AudioSource, Config, ConfigError, VideoSource};
-use crate::media::discovery;
+use crate::device::discovery;
 use crate::service::Snapshot;
 use file::{Answers, File};
 

@@ -20,7 +20,7 @@ pub const PLAIN_CAMERA: &str = "n_devs=1 node_types=0x1 num_inputs=1 input_types
 pub const MOVE: &str = "until v4l2-ctl -d /dev/video0 \
      -c horizontal_movement=4,osd_text_mode=2 2>/dev/null; do sleep 0.1; done";
 
-/// The agent keeps devices open this long after the last viewer (src/media/hub.rs).
+/// The agent keeps devices open this long after the last viewer (src/media/hub).
 const GRACE: Duration = Duration::from_secs(5);
 /// More than that, for closing the device and asking whether it is closed.
 const SLACK: Duration = Duration::from_secs(2);

@@ -5,6 +5,7 @@
 //! what an encoder is believed to do; [`super::probe`] finds out what it does.
 //! Pure: nothing here asks GStreamer or the kernel.
 
+pub mod control;
 mod custom;
 pub mod table;
 

@@ -11,21 +11,24 @@ use tracing::{debug, warn};
 
 use super::caption::paint;
 use super::openers::Opening;
+use super::overlay::Caption;
 use super::own_rate::OwnRate;
 use super::picture::Picture;
 use super::pipeline::{BranchId, OnProblem};
 use super::rows::Chosen;
 use super::{plan_picture, whole};
 use crate::config::{VideoConfig, VideoSource};
+use crate::device::controls::{self, ControlError};
+use crate::device::learned::Learned;
+use crate::device::led::{Led, Lit};
+use crate::device::v4l2;
 use crate::lock::lock;
-use crate::media::controls::{self, ControlError};
 use crate::media::encoder::Encoder;
+use crate::media::error::MediaError;
 use crate::media::frame::profile_level_id;
-use crate::media::learned::Learned;
-use crate::media::led::{Led, Lit};
-use crate::media::picture::Caption;
+use crate::media::hub::source::Waker;
 use crate::media::plan::Carries;
-use crate::media::{Encoding, MediaError, Waker, v4l2};
+use crate::media::stream::Encoding;
 
 /// An SPS is looked for in so much of what a camera gives at once, in bytes: it
 /// stands before the first slice.
@@ -158,7 +161,7 @@ impl Opener {
     /// Switches the light on where there is a device to open.
     fn light(&self) -> Result<Option<Lit>, MediaError> {
         match self.config.source {
-            VideoSource::V4l2 | VideoSource::Custom => self.led.light().map(Some),
+            VideoSource::V4l2 | VideoSource::Custom => Ok(Some(self.led.light()?)),
             VideoSource::Test => Ok(None),
         }
     }

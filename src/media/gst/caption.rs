@@ -7,8 +7,8 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_video as gst_video;
 
+use super::overlay::{Caption, Painter, Plane};
 use crate::lock::lock;
-use crate::media::picture::{Caption, Painter, Plane};
 
 /// Paints a caption on what `source` makes.
 pub(super) fn paint(source: &gst::Element, caption: Caption) {

@@ -10,9 +10,9 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use tracing::debug;
 
 use crate::config::ControlValue;
-use crate::media::controls;
-use crate::media::discovery::Control;
-use crate::media::led::Lit;
+use crate::device::Control;
+use crate::device::controls;
+use crate::device::led::Lit;
 
 /// What the kernel calls it, as names of controls are written here.
 const NAME: &str = "video_bitrate";

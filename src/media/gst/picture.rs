@@ -14,10 +14,11 @@ use tracing::debug;
 use super::openers::Opening;
 use super::pipeline::{BranchId, Device, Life, OnProblem, Running, SharedOutput, stop};
 use super::{range, sink};
-use crate::media::led::Lit;
+use crate::device::led::Lit;
+use crate::media::error::MediaError;
 use crate::media::plan::PicturePlan;
 use crate::media::pulse::Pulse;
-use crate::media::{Encoding, MediaError};
+use crate::media::stream::Encoding;
 
 /// Unlinking a branch waits this long for the streaming thread.
 const UNLINK: Duration = Duration::from_millis(500);

@@ -14,12 +14,15 @@ use tracing::{debug, info, warn};
 
 use super::openers::Opening;
 use super::{parse, sink, words};
+use crate::device::led::Lit;
 use crate::lock::lock;
+use crate::media::bitstream::sps::{self, Colours};
 use crate::media::drift::Drift;
-use crate::media::led::Lit;
+use crate::media::error::MediaError;
+use crate::media::frame::AccessUnit;
+use crate::media::hub::source::Output;
 use crate::media::pulse::Pulse;
-use crate::media::sps::{self, Colours};
-use crate::media::{AccessUnit, Encoding, MediaError, Output};
+use crate::media::stream::Encoding;
 use crate::sdp::VideoCodec;
 
 /// Stopping elements may take so long. A driver that hangs keeps its thread,

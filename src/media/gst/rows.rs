@@ -9,8 +9,10 @@ use tracing::{error, info, warn};
 use super::camera::{News, Teller};
 use crate::config::VideoConfig;
 use crate::media::encoder::Encoder;
+use crate::media::error::MediaError;
+use crate::media::plan;
 use crate::media::probe::{Encoders, Found};
-use crate::media::{Encoding, MediaError, plan};
+use crate::media::stream::Encoding;
 
 /// After so long the better one is tried again.
 const FORGIVEN: Duration = Duration::from_secs(600);

@@ -15,24 +15,26 @@ use tracing::{debug, error, info, warn};
 
 use super::camera::{Camera, News, Opener, Teller};
 use super::caption::paint;
-use super::control;
 use super::openers::Openers;
+use super::overlay::Caption;
 use super::picture::Picture;
 use super::pipeline::SharedOutput;
 use super::rows::Rows;
 use crate::config::{VideoConfig, VideoSource};
+use crate::device::controls::ControlError;
+use crate::device::hotplug;
+use crate::device::learned::Learned;
+use crate::device::learned::Memory;
+use crate::device::led::Led;
 use crate::lock::lock;
-use crate::media::controls::ControlError;
 use crate::media::encoder::Encoder;
-use crate::media::learned::Learned;
-use crate::media::led::Led;
-use crate::media::picture::Caption;
-use crate::media::plan::{self, Carries, Memory, Target};
+use crate::media::encoder::control;
+use crate::media::error::MediaError;
+use crate::media::hub::source::{OpenCamera, Output, OwnH264, PictureStatus, Waker};
+use crate::media::plan::{self, Carries, Target};
 use crate::media::probe::Encoders;
 use crate::media::recovery::{Action, Event, Limits, Recovery};
-use crate::media::{
-    Encoding, MediaError, OpenCamera, Output, OwnH264, PictureStatus, VideoRate, Waker, hotplug,
-};
+use crate::media::stream::{Encoding, VideoRate};
 use crate::sdp::ProfileLevelId;
 
 const LOST: Caption = Caption::Words("CAMERA LOST, WAITING");

@@ -14,9 +14,11 @@ use super::{plan_sound, prepare_for_loss};
 use crate::config::{AudioConfig, AudioSource};
 use crate::lock::lock;
 use crate::media::drift::Drift;
-use crate::media::hub::Failure;
+use crate::media::error::MediaError;
+use crate::media::hub::source::Failure;
+use crate::media::hub::source::{Output, Waker};
+use crate::media::plan;
 use crate::media::plan::SoundPlan;
-use crate::media::{MediaError, Output, Waker, plan};
 
 /// The time line of the sound, over all runs of the microphone: who watches
 /// through a restart goes on hearing.

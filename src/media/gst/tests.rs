@@ -8,10 +8,12 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::config::{Config, TierConfig, VideoSource};
+use crate::media::frame::Frame;
+use crate::media::hub::{Hub, Watch};
 use crate::media::probe::Prober;
 use crate::media::probe::cache::Cache;
 use crate::media::status::State;
-use crate::media::{Encoding, Frame, Hub, VideoRate, Watch};
+use crate::media::stream::{Encoding, VideoRate};
 use crate::sdp::VideoCodec;
 
 const LIMIT: Duration = Duration::from_secs(20);

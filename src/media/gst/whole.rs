@@ -15,8 +15,9 @@ use tracing::warn;
 
 use super::pipeline::OnProblem;
 use crate::lock::lock;
-use crate::media::MediaError;
-use crate::media::jpeg::{self, Damage};
+use crate::media::bitstream::Damage;
+use crate::media::bitstream::jpeg;
+use crate::media::error::MediaError;
 
 /// So many in a row, and the camera has failed: a second of them.
 const ROW: u32 = 30;

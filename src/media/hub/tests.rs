@@ -1,6 +1,12 @@
 //! What is said of the H.264 stream: the encoder's, or the camera's own.
 
+use std::time::Duration;
+
+use super::source::Output;
 use super::*;
+use crate::media::error::MediaError;
+use crate::media::frame::AccessUnit;
+use crate::media::stream::Encoding;
 
 fn id(text: &str) -> ProfileLevelId {
     ProfileLevelId::parse(text).expect("six digits")

@@ -8,13 +8,20 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, info, warn};
 
-use super::{GRACE, Output, Request, Shared, Successor, Waker};
+use super::keyframes::KeyFrames;
+use super::source::Source;
+use super::source::{Output, Request, Shared, Successor, Waker};
+use crate::device::hotplug;
 use crate::lock::lock;
+use crate::media::error::MediaError;
 use crate::media::frame::Packetizer;
-use crate::media::keyframes::KeyFrames;
 use crate::media::pulse::Pulse;
 use crate::media::status::{MediaStatus, State, StreamStatus};
-use crate::media::{MediaError, Source, Stream, hotplug};
+use crate::media::stream::Stream;
+
+/// How long a stream goes on without viewers: a reload of the page costs no
+/// restart of the camera.
+pub const GRACE: Duration = Duration::from_secs(5);
 
 /// First and longest wait before a source that failed is started again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));

@@ -2,8 +2,8 @@
 
 use super::{SINK, quoted};
 use crate::config::{AudioConfig, AudioSource};
-use crate::media::MediaError;
-use crate::media::discovery::Microphone;
+use crate::device::Microphone;
+use crate::media::error::MediaError;
 
 /// The name of the encoder in a sound pipeline.
 pub const SOUND_ENCODER: &str = "opus";
@@ -128,7 +128,7 @@ fn microphone_source(device: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::discovery::MicrophoneKind;
+    use crate::device::MicrophoneKind;
 
     fn one(device: &str, kind: MicrophoneKind, trouble: Option<&str>) -> Microphone {
         Microphone {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::*;
 use crate::config::{AudioConfig, AudioSource, Flip};
-use crate::media::discovery::Microphone;
+use crate::device::Microphone;
 use crate::media::encoder::table;
 
 /// Rows that fixtures name and the table does not have. Whoever adds one is

@@ -29,6 +29,7 @@ use sha1::{Digest, Sha1};
 use tracing::debug;
 
 use super::{Job, Report};
+use crate::folders;
 
 /// How long it is believed that an encoder is unusable.
 const UNUSABLE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -94,7 +95,7 @@ impl Cache {
     /// `$XDG_CACHE_HOME/camera-agent`, else in `~/.cache/camera-agent`.
     pub fn standard() -> Self {
         Self {
-            path: folder().map(|d| d.join("encoders.json")),
+            path: folders::cache().map(|d| d.join("encoders.json")),
             boot: boot(),
         }
     }
@@ -160,23 +161,6 @@ impl Cache {
             Contents::default()
         })
     }
-}
-
-/// The folder of [`Cache::standard`].
-pub(crate) fn folder() -> Option<PathBuf> {
-    let variable = |name| std::env::var_os(name).filter(|v| !v.is_empty());
-    let systemd = variable("CACHE_DIRECTORY").map(|directories| {
-        // A list with colons where the unit has several.
-        let first = std::env::split_paths(&directories).next();
-        first.unwrap_or_else(|| directories.into())
-    });
-    let of_user = || {
-        let caches = variable("XDG_CACHE_HOME")
-            .map(PathBuf::from)
-            .or_else(|| Some(PathBuf::from(variable("HOME")?).join(".cache")))?;
-        Some(caches.join("camera-agent"))
-    };
-    systemd.or_else(of_user)
 }
 
 /// Another process that writes at the same time may lose its entry, but

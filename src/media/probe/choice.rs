@@ -13,8 +13,8 @@ use super::cache::{self, Cache};
 use super::{Job, Report, child, nodes, probe};
 use crate::config::{Config, VideoConfig};
 use crate::lock::lock;
-use crate::media::MediaError;
 use crate::media::encoder::Encoder;
+use crate::media::error::MediaError;
 use crate::sdp::VideoCodec;
 
 /// Who tries an encoder out.

@@ -4,8 +4,8 @@ use gstreamer as gst;
 use gstreamer::glib;
 use gstreamer::prelude::*;
 
+use crate::media::encoder::control;
 use crate::media::encoder::{Encoder, KeyFrame, Knob};
-use crate::media::gst::control;
 
 /// The row without what the installed element does not take, and what that is,
 /// in words. Loads the plug-in, which is what a broken one does not survive:

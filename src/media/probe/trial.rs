@@ -12,8 +12,8 @@ use gstreamer_app as gst_app;
 
 use super::{Job, Measured, RateChange, Report, Stage, fit, h264, judge, picture};
 use crate::media::encoder::Encoder;
+use crate::media::encoder::control;
 use crate::media::frame::profile_level_id;
-use crate::media::gst::control;
 use crate::sdp::VideoCodec;
 
 /// Nothing for so long is a stall. A first frame may have to wait for firmware.

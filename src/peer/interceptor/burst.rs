@@ -18,7 +18,7 @@ use rtc::rtp;
 
 use super::passing::{Out, Step};
 use crate::lock::lock;
-use crate::media::Frame;
+use crate::media::frame::Frame;
 use crate::media::latency::{Latency, Stage};
 
 /// Packets of all streams of one connection, in the order in which they leave.

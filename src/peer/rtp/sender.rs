@@ -20,7 +20,9 @@ use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use super::capture_time::CaptureTime;
 use super::gate::{Ask, Decision, Gate, Picture, SOUND_KEEPS, Sight, Verdict, Why};
 use super::red::Repeater;
-use crate::media::{Frame, Hub, Stream, Watch};
+use crate::media::frame::Frame;
+use crate::media::hub::{Hub, Watch};
+use crate::media::stream::Stream;
 use crate::peer::interceptor::burst::Waiting;
 use crate::peer::interceptor::clock::Captured;
 use crate::peer::interceptor::pacer::Pace;
@@ -432,7 +434,7 @@ impl Headers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::Encoding;
+    use crate::media::stream::Encoding;
 
     fn frame(rtp_time: u32, packets: usize) -> Frame {
         let now = Instant::now();

@@ -9,8 +9,8 @@
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
-use super::{Camera, CameraKind, Mode, Wish};
-use crate::media::plan;
+use crate::device::formats::fourcc;
+use crate::device::{Camera, CameraKind, Mode, Wish};
 
 /// The plug-in's provider and its source element.
 const PROVIDER: &str = "libcameraprovider";
@@ -72,7 +72,7 @@ fn modes(caps: &gst::Caps, wish: Wish) -> Vec<Mode> {
     let mut modes = Vec::new();
     for structure in caps.iter().filter(|s| s.name() == "video/x-raw") {
         for format in strings(structure, "format") {
-            let Some(fourcc) = plan::fourcc(&format) else {
+            let Some(fourcc) = fourcc(&format) else {
                 continue;
             };
             for (width, height) in sizes(structure, wish) {

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use v4l::v4l_sys as sys;
 
 use super::frames::{self, MOST_MODES};
-use super::{Camera, CameraKind, Cameras, Mode, OtherNode, Signal, Wish};
-use crate::media::v4l2::{Capability, Node};
+use crate::device::v4l2::{Capability, Node};
+use crate::device::{Camera, CameraKind, Cameras, Mode, OtherNode, Signal, Wish};
 
 /// Where nodes and their descriptions are; another root in tests.
 #[derive(Debug, Clone)]

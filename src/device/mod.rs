@@ -1,25 +1,23 @@
-//! Which cameras and microphones this machine has, described so that the
-//! [plan](super::plan) can be made, and tested, without them.
+//! Cameras, microphones and the light: what this machine has, described so that
+//! a [plan](crate::media::plan) can be made, and tested, without them.
 //!
-//! * [`video4linux`] lists the nodes and says which of them are cameras.
-//! * [`libcamera`] lists the cameras that only libcamera can run.
-//! * [`sound`] lists sound servers, shared PCMs and cards; `hearing` tells which
-//!   of them hear something.
-//! * [`report`] puts all of it into words, for `camera-agent devices`.
+//! * [`discovery`] looks for them, [`hotplug`] hears of new ones.
+//! * `v4l2` is one Video4Linux node, [`controls`] sets a camera's.
+//! * [`formats`] and [`learned`] are pure: what pixel formats are, and what
+//!   opening a camera has taught.
+//! * [`led`] tells people that the camera is open.
 
-mod frames;
-mod hearing;
-pub mod libcamera;
-pub mod report;
-pub mod sound;
-pub mod video4linux;
-
-use std::path::Path;
+pub mod controls;
+pub mod discovery;
+pub mod formats;
+pub mod hotplug;
+pub mod learned;
+pub mod led;
+mod loopback;
+pub(crate) mod v4l2;
 
 use serde::{Deserialize, Serialize};
 
-use super::MediaError;
-use super::plan::PicturePlan;
 use crate::config::VideoConfig;
 
 /// A camera: something that captures pictures.
@@ -237,75 +235,4 @@ pub struct Cameras {
     pub cameras: Vec<Camera>,
     /// Nodes that are none.
     pub others: Vec<OtherNode>,
-}
-
-/// The cameras among which the configuration lets the plan choose. GStreamer
-/// must have been started.
-///
-/// A node that it names is the only one that is opened: opening wakes a
-/// camera, and may wake a fault.
-pub fn cameras(config: &VideoConfig) -> Cameras {
-    let is_node = config.device.starts_with("/dev/") || Path::new(&config.device).exists();
-    if !is_node {
-        return every_camera(config);
-    }
-    let mut found = Cameras::default();
-    video4linux::add_named(&mut found, &config.device, Wish::from(config));
-    found
-}
-
-/// Plans, asks the camera's driver what it makes of the mode, and plans again
-/// where that is something else.
-///
-/// # Errors
-///
-/// Those of `plan`.
-pub fn plan_with_driver(
-    cameras: &mut [Camera],
-    plan: impl Fn(&[Camera]) -> Result<PicturePlan, MediaError>,
-) -> Result<PicturePlan, MediaError> {
-    /// Sizes that may be untrue; an honest driver has none.
-    const UNTRUE: usize = 8;
-    for _ in 0..UNTRUE {
-        let made = plan(cameras)?;
-        let node = made.node.as_deref().unwrap_or_default();
-        let camera = cameras.iter_mut().find(|camera| camera.is(node));
-        let (Some(camera), Some(mode)) = (camera, &made.mode) else {
-            return Ok(made);
-        };
-        let Some(true_mode) = frames::adjusted(camera, mode) else {
-            return Ok(made);
-        };
-        correct(&mut camera.modes, mode, &true_mode);
-    }
-    plan(cameras)
-}
-
-/// Puts the true size in the place of one that is not.
-fn correct(modes: &mut Vec<Mode>, untrue: &Mode, given: &Mode) {
-    let is = |mode: &Mode, like: &Mode| {
-        (&mode.fourcc, mode.width, mode.height) == (&like.fourcc, like.width, like.height)
-    };
-    if modes.iter().any(|mode| is(mode, given)) {
-        modes.retain(|mode| !is(mode, untrue));
-        return;
-    }
-    for mode in modes.iter_mut().filter(|mode| is(mode, untrue)) {
-        (mode.width, mode.height) = (given.width, given.height);
-        mode.interlaced = given.interlaced;
-    }
-}
-
-/// Every camera, and the one that the configuration names, listed in `/dev` or
-/// not. GStreamer must have been started.
-///
-/// Opens every node for a moment and captures nothing.
-pub fn every_camera(config: &VideoConfig) -> Cameras {
-    let wish = Wish::from(config);
-    let mut found = video4linux::list(&video4linux::Folders::default(), wish);
-    found.cameras.extend(libcamera::list(wish));
-    if config.device != "auto" && !found.cameras.iter().any(|c| c.is(&config.device)) {
-        video4linux::add_named(&mut found, &config.device, wish);
-    }
-    found
 }

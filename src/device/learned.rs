@@ -10,8 +10,16 @@
 
 use std::time::Duration;
 
-use super::plan::Memory;
 use crate::sdp::ProfileLevelId;
+
+/// How buffers pass from camera to encoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Memory {
+    /// As handles of the kernel's, without a copy. Only where both ends can.
+    Dmabuf,
+    /// Through mapped memory, which always works.
+    Mmap,
+}
 
 /// Viewers wait for a key frame at most so long.
 const KEY_FRAME_DISTANCE: Duration = Duration::from_secs(2);

@@ -7,11 +7,12 @@ use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
-use super::{Camera, Cameras, Control, Microphone, Mode, OtherNode, Signal};
-use super::{libcamera, sound};
 use crate::config::{Config, VideoConfig, VideoSource};
-use crate::media::MediaError;
-use crate::media::plan::{self, Circumstances, Memory};
+use crate::device::discovery::{libcamera, sound};
+use crate::device::learned::Memory;
+use crate::device::{Camera, Cameras, Control, Microphone, Mode, OtherNode, Signal};
+use crate::media::error::MediaError;
+use crate::media::plan::{self, Circumstances};
 use crate::media::probe::Checked;
 use crate::sdp::VideoCodec;
 
@@ -104,7 +105,7 @@ pub struct EncoderRow {
 /// Looks at everything. GStreamer must have been started. `checked` tells of
 /// every encoder, best first.
 pub fn look(config: &Config, checked: &[Checked]) -> Report {
-    let mut found = super::every_camera(&config.video);
+    let mut found = crate::device::discovery::every_camera(&config.video);
     let microphones = sound::microphones();
     let encoders = checked
         .iter()
@@ -138,7 +139,7 @@ pub fn look(config: &Config, checked: &[Checked]) -> Report {
     for camera in &mut found.cameras {
         let alone = alone(&config.video, camera);
         // What comes of it is planned once more, below.
-        let _ = super::plan_with_driver(std::slice::from_mut(camera), |cameras| {
+        let _ = crate::media::driver::plan_with_driver(std::slice::from_mut(camera), |cameras| {
             plan::picture(&alone, cameras, &circumstances(formats))
         });
     }
@@ -411,7 +412,7 @@ fn control_words(control: &Control) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::discovery::{CameraKind, MicrophoneKind};
+    use crate::device::{CameraKind, MicrophoneKind};
 
     fn mode(fourcc: &str, width: u32, height: u32, rate: u32) -> Mode {
         Mode {

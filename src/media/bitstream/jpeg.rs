@@ -5,32 +5,8 @@
 //! behind the last one is not looked at: cameras pad there, and some leave the
 //! end marker out.
 
+use super::Damage;
 use super::huffman::{Bits, Table, standard};
-
-/// What is wrong with one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Damage {
-    /// It does not begin as one.
-    NoJpeg,
-    /// Its headers make no sense, or end early.
-    Headers,
-    /// It ends before its last block.
-    Short,
-    /// What stands there is no code of its table, or not in its place.
-    Garbled,
-}
-
-impl Damage {
-    /// In words.
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::NoJpeg => "what comes is no JPEG",
-            Self::Headers => "its headers are damaged",
-            Self::Short => "it ends too early",
-            Self::Garbled => "its data are damaged",
-        }
-    }
-}
 
 /// A colour component of a frame.
 #[derive(Debug, Clone, Copy, Default)]

@@ -29,7 +29,7 @@ use std::path::Path;
 use v4l::v4l_sys as sys;
 use v4l::v4l2::vidioc;
 
-use super::discovery::Signal;
+use super::Signal;
 
 pub use control::{Kind, Listed, name_of};
 pub use timings::reduced;

@@ -14,7 +14,7 @@ use alsa::{Direction, Output};
 use gstreamer as gst;
 
 use super::hearing::{self, Candidate, Source};
-use super::{Microphone, MicrophoneKind};
+use crate::device::{Microphone, MicrophoneKind};
 
 /// What alsa-lib's own configuration has for everybody, beside what names a
 /// card: nothing, other sound servers, and ways to convert `default`.

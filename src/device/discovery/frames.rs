@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::video4linux::{buffer_type, fourcc};
-use super::{Camera, CameraKind, Mode, Wish};
-use crate::media::v4l2::{Interval, Node, Size, reduced};
+use crate::device::v4l2::{Interval, Node, Size, reduced};
+use crate::device::{Camera, CameraKind, Mode, Wish};
 
 /// More than vivid has; a device that makes up modes must not fill memory, nor
 /// time.
@@ -81,7 +81,7 @@ pub(super) fn modes(
 
 /// What the driver makes of a mode, where that is another size: some list what
 /// they do not have.
-pub(super) fn adjusted(camera: &Camera, mode: &Mode) -> Option<Mode> {
+pub(crate) fn adjusted(camera: &Camera, mode: &Mode) -> Option<Mode> {
     // It has what it lists, and each question is one to the camera over USB.
     if camera.kind != CameraKind::V4l2 || camera.driver == UVC {
         return None;

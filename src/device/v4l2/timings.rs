@@ -2,7 +2,7 @@
 
 use v4l::v4l_sys as sys;
 
-use crate::media::discovery::Signal;
+use crate::device::Signal;
 
 /// The picture of BT.656/1120 timings.
 pub(super) fn signal(bt: &sys::v4l2_bt_timings) -> Signal {
@@ -43,8 +43,8 @@ pub fn reduced(numerator: u32, denominator: u32) -> (u32, u32) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::zeroed;
     use super::*;
+    use crate::device::v4l2::zeroed;
 
     /// CEA-861 1920×1080p60: 148.5 MHz, 2200×1125 in all.
     fn timings() -> sys::v4l2_bt_timings {

@@ -5,7 +5,7 @@ use std::io;
 use v4l::v4l_sys as sys;
 
 use super::{MOST, Node, text};
-use crate::media::discovery::Control;
+use crate::device::Control;
 
 /// What kind of number a control holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

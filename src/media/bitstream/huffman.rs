@@ -1,6 +1,6 @@
 //! Huffman codes of a JPEG and the bits they are in (ITU-T T.81 annexes C, F).
 
-use super::jpeg::Damage;
+use super::Damage;
 
 /// Codes of so many bits and fewer are looked up at once.
 const FAST: u32 = 9;

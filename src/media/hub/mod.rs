@@ -4,99 +4,34 @@
 //! devices blocks. Frames do not pass through it: a source's own thread
 //! payloads each access unit and hands the frame to all viewers at once.
 
-mod thread;
+pub(crate) mod keyframes;
+pub mod progress;
+pub mod source;
+pub mod thread;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{broadcast, watch};
 use tracing::error;
 
+use self::progress::{Counters, Progress};
+use self::source::{OpenCamera, OwnH264, Request, Shared, Source, Successor};
 use self::thread::Thread;
-use super::frame::{Packetizer, profile_level_id};
-use super::latency::{Latency, Stage};
-use super::progress::{Counters, Progress};
-use super::pulse::Pulse;
+use super::frame::Frame;
+use super::latency::Latency;
 use super::status::MediaStatus;
-use super::{
-    AccessUnit, Encoding, Frame, MediaError, OpenCamera, OwnH264, Source, Stream, VideoRate,
-};
+use super::stream::{Stream, VideoRate};
 use crate::lock::lock;
 use crate::sdp::ProfileLevelId;
-
-/// How long a stream goes on without viewers: a reload of the page costs no
-/// restart of the camera.
-pub const GRACE: Duration = Duration::from_secs(5);
 
 /// Frames a viewer may lag before they skip to the next key frame: half a
 /// second of video.
 const LAG: usize = 16;
 /// The same for sound, 20 ms each.
 const AUDIO_LAG: usize = 32;
-
-/// A stream that ran and makes nothing for so long has failed, though it said
-/// nothing: devices do that.
-pub const SILENCE: Duration = Duration::from_millis(1_500);
-
-/// A source that takes another one's place.
-struct Successor {
-    source: Box<dyn Source>,
-    profile: Option<ProfileLevelId>,
-    /// Called when it does.
-    then: Box<dyn FnOnce() + Send>,
-}
-
-enum Request {
-    Watch(Stream),
-    Unwatch(Stream),
-    KeyFrame(Stream),
-    KeyFrameCame(Stream),
-    Rate(Stream, VideoRate),
-    SoundLoss(u8),
-    /// The first access unit of a run.
-    Flowing(Stream, u64),
-    Failed(Stream, u64, MediaError),
-    /// The source wants to be polled.
-    Wake,
-    DeviceAppeared,
-    /// Others watch H.264.
-    Decoders,
-    /// Another source, as soon as nobody watches this one.
-    Replace(Successor),
-    Stop,
-}
-
-/// Has the source polled, from any thread; clones are cheap.
-#[derive(Clone)]
-pub struct Waker(mpsc::Sender<Request>);
-
-impl Waker {
-    /// Calls for [`Source::poll`].
-    pub fn wake(&self) {
-        let _ = self.0.send(Request::Wake);
-    }
-}
-
-struct Shared {
-    frames: [broadcast::Sender<Arc<Frame>>; Stream::COUNT],
-    /// Of the H.264 that is encoded here.
-    profile: Mutex<Option<ProfileLevelId>>,
-    /// Of the H.264 that the camera makes itself.
-    own: Mutex<Option<OwnH264>>,
-    /// The profiles of those who watch H.264.
-    decoders: Mutex<Vec<ProfileLevelId>>,
-    status: watch::Sender<MediaStatus>,
-    camera: Mutex<Option<OpenCamera>>,
-    progress: Counters,
-    /// Bytes that were encoded, from the beginning.
-    encoded: [AtomicU64; Stream::COUNT],
-    /// A key frame request is on its way to the thread; viewers may ask as
-    /// often as they like.
-    key_frame_asked: [AtomicBool; Stream::COUNT],
-    latency: Arc<Latency>,
-}
 
 /// A handle on the hub; clones are cheap.
 #[derive(Clone)]
@@ -325,94 +260,6 @@ impl HubThread {
 impl Drop for HubThread {
     fn drop(&mut self) {
         self.end();
-    }
-}
-
-/// Access units are at least so far apart.
-const STEP: Duration = Duration::from_millis(1);
-
-/// Where a source puts the access units of one run of one stream.
-pub struct Output {
-    stream: Stream,
-    run: u64,
-    pulse: Arc<Pulse>,
-    /// The last access unit's running time.
-    last: Duration,
-    packetizer: Packetizer,
-    requests: mpsc::Sender<Request>,
-    shared: Arc<Shared>,
-}
-
-impl Output {
-    /// Hands an access unit to every viewer.
-    pub fn access_unit(&mut self, mut unit: AccessUnit) {
-        // Behind a slate comes a camera's frame, which was captured a while
-        // ago; time does not run backwards for a viewer.
-        let earliest = self.last + STEP;
-        unit.running_time = unit.running_time.max(earliest);
-        self.last = unit.running_time;
-        if let (Stream::Video(_), Some(entered)) = (self.stream, unit.encoder_in) {
-            let latency = &self.shared.latency;
-            let (captured, encoded) = (unit.captured_at, unit.encoded_at);
-            let waited = entered.saturating_duration_since(captured);
-            latency.record(Stage::ToEncoder, waited, entered);
-            let coded = encoded.saturating_duration_since(entered);
-            latency.record(Stage::Encode, coded, encoded);
-        }
-        if self.pulse.beat(Instant::now()) {
-            let _ = self.requests.send(Request::Flowing(self.stream, self.run));
-        }
-        if let Stream::Video(_) = self.stream {
-            self.shared.progress.picture(unit.data.len());
-            let encoded = &self.shared.encoded[self.stream.index()];
-            encoded.fetch_add(unit.data.len() as u64, Ordering::Relaxed);
-        }
-        if unit.key
-            && let Stream::Video(encoding) = self.stream
-        {
-            let _ = self.requests.send(Request::KeyFrameCame(self.stream));
-            // Answers name the level of the whole picture; a decoder of that
-            // takes the smaller ones too.
-            if encoding == Encoding::H264
-                && let Some(profile) = profile_level_id(&unit.data)
-            {
-                // What is passed through is no encoder's.
-                let is_own = |own: OwnH264| own.passes || own.profile == profile;
-                if !lock(&self.shared.own).is_some_and(is_own) {
-                    *lock(&self.shared.profile) = Some(profile);
-                }
-            }
-        }
-        if let Some(frame) = self.packetizer.packetize(unit) {
-            // An error says that nobody watches, which the hub knows.
-            let _ = self.shared.frames[self.stream.index()].send(Arc::new(frame));
-        }
-    }
-
-    /// Says that no more will come of this run.
-    pub fn failure(&self) -> Failure {
-        Failure {
-            stream: self.stream,
-            run: self.run,
-            requests: self.requests.clone(),
-        }
-    }
-}
-
-/// Tells the hub that a run of a stream is over; see [`Output::failure`].
-#[derive(Clone)]
-pub struct Failure {
-    stream: Stream,
-    run: u64,
-    requests: mpsc::Sender<Request>,
-}
-
-impl Failure {
-    /// Reports the failure. A run that was already stopped is no news.
-    pub fn report(&self, error: MediaError) {
-        let _ = self
-            .requests
-            .send(Request::Failed(self.stream, self.run, error));
     }
 }
 

@@ -13,7 +13,7 @@ use alsa::mixer::{Mixer, Selem, SelemChannelId};
 use alsa::pcm::{Access, Format, HwParams, PCM};
 use alsa::{Direction, ValueOr};
 
-use super::{Microphone, MicrophoneKind};
+use crate::device::{Microphone, MicrophoneKind};
 use crate::lock::lock;
 
 /// What a device may give when it is opened says nothing: clicks, or zeros.

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use tracing::debug;
 
-use super::discovery::Control;
+use super::Control;
 use super::v4l2::{Listed, Node, name_of};
 use crate::config::ControlValue;
 

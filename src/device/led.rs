@@ -30,9 +30,21 @@ use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
-use super::MediaError;
-use super::probe::cache;
+use crate::folders;
 use crate::lock::lock;
+
+/// The light that tells people that the camera is on cannot be switched on.
+/// Then the camera is not opened.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error(
+    "the camera stays closed, for its light cannot be switched on: led.path: {file}: {problem}"
+)]
+pub struct LedError {
+    /// The file that was to be written.
+    pub file: String,
+    /// Why not, and what to do.
+    pub problem: String,
+}
 
 /// Another program has the LED to itself while it switches it off, which takes
 /// a moment. So often it is asked again.
@@ -79,13 +91,13 @@ impl Led {
     /// # Errors
     ///
     /// The folder is no LED, or this user may not write to it.
-    pub fn new(folder: Option<&Path>) -> Result<Self, MediaError> {
+    pub fn new(folder: Option<&Path>) -> Result<Self, LedError> {
         let shared = folder.and_then(|folder| Some(lock_folder()?.join(lock_name(folder))));
         Self::shared_by(folder, shared)
     }
 
     /// The same with this file to lock.
-    fn shared_by(folder: Option<&Path>, shared: Option<PathBuf>) -> Result<Self, MediaError> {
+    fn shared_by(folder: Option<&Path>, shared: Option<PathBuf>) -> Result<Self, LedError> {
         let light = Arc::new(Light {
             folder: folder.map(Path::to_owned),
             shared,
@@ -104,10 +116,10 @@ impl Led {
     /// # Errors
     ///
     /// It cannot be switched on; leave the device closed.
-    pub fn light(&self) -> Result<Lit, MediaError> {
+    pub fn light(&self) -> Result<Lit, LedError> {
         let mut open = lock(&self.0.open);
         if open.over {
-            return Err(MediaError::Led {
+            return Err(LedError {
                 file: "the light".to_owned(),
                 problem: "this program is ending".to_owned(),
             });
@@ -158,7 +170,7 @@ impl Drop for Lit {
 
 impl Light {
     /// Returns what is locked meanwhile.
-    fn turn_on(&self) -> Result<Option<File>, MediaError> {
+    fn turn_on(&self) -> Result<Option<File>, LedError> {
         let Some(folder) = &self.folder else {
             return Ok(None);
         };
@@ -179,7 +191,7 @@ impl Light {
     }
 
     /// `locked`: as [`Light::turn_on`] returned it.
-    fn turn_off(&self, locked: Option<File>) -> Result<(), MediaError> {
+    fn turn_off(&self, locked: Option<File>) -> Result<(), LedError> {
         let Some(folder) = &self.folder else {
             return Ok(());
         };
@@ -235,7 +247,7 @@ fn lock_folder() -> Option<PathBuf> {
     if !is_service && std::fs::read_dir(service).is_ok() {
         return Some(service.to_owned());
     }
-    cache::folder()
+    folders::cache()
 }
 
 fn lock_name(led: &Path) -> String {
@@ -290,7 +302,7 @@ fn share(file: &File) -> io::Result<()> {
 }
 
 /// A trigger, say "heartbeat", would go on switching it.
-fn release(folder: &Path) -> Result<(), MediaError> {
+fn release(folder: &Path) -> Result<(), LedError> {
     let trigger = folder.join("trigger");
     if !trigger.exists() {
         return Ok(());
@@ -300,7 +312,7 @@ fn release(folder: &Path) -> Result<(), MediaError> {
 }
 
 /// Opens a file that is there: where it is not, this is no LED.
-fn open(file: &Path) -> Result<File, MediaError> {
+fn open(file: &Path) -> Result<File, LedError> {
     let opened = OpenOptions::new().write(true).open(file);
     opened.map_err(|error| broken(file, &error))
 }
@@ -312,8 +324,8 @@ fn write(file: &mut File, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())
 }
 
-fn broken(file: &Path, error: &io::Error) -> MediaError {
-    MediaError::Led {
+fn broken(file: &Path, error: &io::Error) -> LedError {
+    LedError {
         file: file.display().to_string(),
         problem: match error.kind() {
             io::ErrorKind::NotFound => {

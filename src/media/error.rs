@@ -1,0 +1,98 @@
+//! Why there is no picture or no sound.
+
+use std::time::Duration;
+
+use crate::device::led::LedError;
+use crate::sdp::VideoCodec;
+
+/// Why there is no picture or no sound. Each names the device or element and
+/// what to do.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum MediaError {
+    /// GStreamer itself does not work.
+    #[error("GStreamer does not start: {0}")]
+    Init(String),
+    /// An element's plug-in is not installed.
+    #[error("GStreamer has no element \"{element}\"; install the package {package}")]
+    MissingElement {
+        /// The element.
+        element: String,
+        /// Who ships it.
+        package: String,
+    },
+    /// No row of the encoder table works here.
+    #[error("no encoder for {codec} works here: {reasons}")]
+    NoEncoder {
+        /// The codec.
+        codec: VideoCodec,
+        /// What was tried, and why not.
+        reasons: String,
+    },
+    /// The configuration asks for an encoder that is not in the table.
+    #[error("video.encoder: there is no encoder \"{wanted}\"; known are {known}")]
+    UnknownEncoder {
+        /// What was asked for.
+        wanted: String,
+        /// The table's ids.
+        known: String,
+    },
+    /// No camera.
+    #[error(
+        "no camera was found; plug one in, name its node in video.device, or set video.source = \"test\""
+    )]
+    NoCamera,
+    /// A camera that cannot be used.
+    #[error("camera {device}: {problem}")]
+    Camera {
+        /// Its node.
+        device: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// No microphone.
+    #[error(
+        "no microphone was found; plug one in, name its PCM in audio.device, or set audio.source = \"none\""
+    )]
+    NoMicrophone,
+    /// The description in the configuration does not parse.
+    #[error("{key}: GStreamer does not take this description: {problem}")]
+    Description {
+        /// The configuration key.
+        key: &'static str,
+        /// GStreamer's words.
+        problem: String,
+    },
+    /// The light that tells people that the camera is on cannot be switched on.
+    #[error(transparent)]
+    Led(#[from] LedError),
+    /// It runs, and nothing comes out.
+    #[error("nothing came for {:.1} s, and no error either; unplug the device and plug it in again if this goes on", .0.as_secs_f64())]
+    Stalled(Duration),
+    /// A pipeline did not start, or failed while running.
+    #[error("{what} stopped: {problem}")]
+    Pipeline {
+        /// Picture or sound, and from where.
+        what: String,
+        /// GStreamer's words, with a remedy where one is known.
+        problem: String,
+    },
+}
+
+impl MediaError {
+    /// There is no device to open, so looking again costs nothing.
+    pub fn is_absent(&self) -> bool {
+        match self {
+            Self::NoCamera | Self::NoMicrophone => true,
+            Self::Camera { problem, .. } => problem.contains("is not there"),
+            _ => false,
+        }
+    }
+
+    /// This machine has not got it: a new process would find the same.
+    pub fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::MissingElement { .. } | Self::NoEncoder { .. } | Self::UnknownEncoder { .. }
+        )
+    }
+}
