@@ -10,8 +10,14 @@ use crate::config::{Config, ConfigError, IceConfig, IceServerConfig, LogFormat, 
 use crate::ice::IceUrl;
 use crate::media::probe::child::COMMAND as PROBE;
 use crate::room::Limits;
-use crate::setup::apart::{LOOK, TEST_CALL};
 use crate::wire::DEFAULT_PORT;
+
+/// The command that prints [`Hardware`] as JSON.
+pub const LOOK: &str = "setup-look";
+
+/// The command that is the camera for a test call; its configuration comes on
+/// standard input.
+pub const TEST_CALL: &str = "setup-test-call";
 
 /// Answers WebRTC video calls from a chat page with this board's camera and
 /// microphone.

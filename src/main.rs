@@ -21,12 +21,12 @@ use camera_agent::device::learned::Learned;
 use camera_agent::device::led::{self, Led};
 use camera_agent::doctor::{self, Severity};
 use camera_agent::ending::{Ending, Signal, Verdict};
-use camera_agent::ice::{self, IceServers};
 use camera_agent::inventory;
 use camera_agent::media::gst;
 use camera_agent::media::probe::{Encoders, child};
 use camera_agent::restarts::{self, Restarts};
 use camera_agent::secret::without_credentials;
+use camera_agent::servers::configured::{self, IceServers};
 use camera_agent::service::{self, Service, Snapshot};
 use camera_agent::setup::{self, Hardware};
 use camera_agent::{chat, environment, logging, packaging};
@@ -186,7 +186,7 @@ fn chat(arguments: &cli::Chat) -> anyhow::Result<()> {
     options.ice_servers = Arc::new(move || {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let ice = handed_out.read().unwrap_or_else(PoisonError::into_inner);
-        ice::to_json(&ice.at(now.unwrap_or_default(), "page"))
+        configured::to_json(&ice.at(now.unwrap_or_default(), "page"))
     });
     let scheme = if options.tls.is_some() {
         "https"

@@ -18,6 +18,7 @@ mod link;
 mod open;
 mod proxy;
 mod resolve;
+mod trouble;
 mod trust;
 
 use std::path::PathBuf;
@@ -33,10 +34,10 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use crate::config::{ConfigError, ServerConfig, ServerUrl};
 use crate::wire::{Incoming, SUBPROTOCOL};
 use credentials::Credentials;
-pub use failure::Trouble;
 pub use link::Link;
 use proxy::Proxy;
 use resolve::Resolver;
+pub use trouble::Trouble;
 use trust::Trust;
 
 /// What the device calls itself. Some firewalls refuse who does not.

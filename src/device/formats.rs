@@ -56,3 +56,37 @@ pub fn fourcc(format: &str) -> Option<&'static str> {
         .find(|(_, coding, _)| matches!(coding, Coding::Raw(name) if *name == format))
         .map(|(fourcc, ..)| *fourcc)
 }
+
+/// Four characters; the kernel marks big-endian variants in the highest bit.
+pub(crate) fn characters(format: u32) -> String {
+    let bytes = (format & !(1 << 31)).to_le_bytes();
+    let text: String = bytes
+        .iter()
+        .map(|b| {
+            if b.is_ascii_graphic() || *b == b' ' {
+                char::from(*b)
+            } else {
+                '?'
+            }
+        })
+        .collect();
+    let end = if format >> 31 == 1 { "-BE" } else { "" };
+    format!("{}{end}", text.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_are_four_characters_whatever_a_driver_says() {
+        let code = |text: &[u8; 4]| u32::from_le_bytes(*text);
+        assert_eq!(characters(code(b"MJPG")), "MJPG");
+        assert_eq!(characters(code(b"Y16 ")), "Y16");
+        assert_eq!(
+            characters(code(b"Y16 ") | 1 << 31),
+            "Y16 -BE".replace(' ', "")
+        );
+        assert_eq!(characters(code(b"\x00\x1b\xff?")), "????");
+    }
+}

@@ -15,7 +15,8 @@ use webrtc::peer_connection::crypto;
 use super::stun::{Answer, Login, Request};
 use super::{Check, Finding};
 use crate::config::Config;
-use crate::ice::{IceServers, IceUrl, Transport};
+use crate::ice::{IceUrl, Transport};
+use crate::servers::configured::IceServers;
 use crate::servers::{self, Dial, DialError, Framing, Io};
 
 const CHECK: Check = Check::IceServer;

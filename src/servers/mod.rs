@@ -13,6 +13,7 @@
 //! `names` (when to look a name up) and `framing` (messages in a stream) are
 //! pure.
 
+pub mod configured;
 mod framing;
 mod names;
 mod resolver;
@@ -30,10 +31,11 @@ use tokio::sync::watch;
 use tracing::{debug, warn};
 
 use crate::config::{ConfigError, IceConfig};
-use crate::ice::{IceServers, IceUrl, Transport};
+use crate::ice::{IceUrl, Transport};
 use crate::lock::lock;
 use crate::network::Network;
 use crate::signaling::{SignalingError, trust};
+use configured::IceServers;
 pub(crate) use framing::Framing;
 use resolver::Resolver;
 pub(crate) use sockets::Sockets;

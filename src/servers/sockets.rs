@@ -13,10 +13,11 @@ use tokio::time::{sleep, timeout_at};
 use tracing::debug;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
+use super::configured::IceServer;
 use super::standins::{self, StandIns};
 use super::stream::{Outbox, carry};
 use super::{Dial, Servers};
-use crate::ice::{IceServer, IceUrl};
+use crate::ice::IceUrl;
 use crate::lock::lock;
 
 /// Datagrams out of streams that wait for the connection's driver.

@@ -17,17 +17,12 @@ use rustix::io::FdFlags;
 use rustix::process::geteuid;
 
 use super::{Hardware, SetupError};
+use crate::cli::{LOOK, TEST_CALL};
 
 /// The user of systemd/camera-agent.service.
 const SERVICE: &str = "camera-agent";
 /// Who owns cameras, encoders and sound cards.
 const GROUPS: [&str; 3] = ["video", "render", "audio"];
-
-/// The command that prints [`Hardware`] as JSON.
-pub const LOOK: &str = "setup-look";
-/// The command that is the camera for a test call; its configuration comes on
-/// standard input.
-pub const TEST_CALL: &str = "setup-test-call";
 
 /// What this machine has to choose from.
 pub fn look() -> Result<Hardware, SetupError> {

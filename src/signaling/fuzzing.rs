@@ -2,7 +2,8 @@
 //! handshake: for fuzzing and for property tests. Not part of the program.
 
 use super::credentials::Credentials;
-use super::failure::{self, Answer, Failure, Situation};
+use super::failure::{Answer, Failure};
+use super::trouble::{self, Situation};
 use crate::config::ServerUrl;
 use crate::fuzzing::Draw;
 
@@ -34,7 +35,7 @@ pub fn answer(data: &[u8]) {
             token: "/token".into(),
         },
     };
-    let trouble = failure::explain(
+    let trouble = trouble::explain(
         &failure,
         &Situation {
             url: &url,

@@ -19,9 +19,10 @@ use tracing::debug;
 
 use super::Server;
 use super::eyeballs::{Eyeballs, Family};
-use super::failure::{Failure, Situation, Trouble, explain};
+use super::failure::Failure;
 use super::proxy::{self, Proxy};
 use super::resolve::Resolver;
+use super::trouble::{Situation, Trouble, explain};
 
 /// What bytes go through: TCP, and whatever is around it.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}

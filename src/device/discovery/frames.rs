@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::video4linux::{buffer_type, fourcc};
+use super::class::buffer_type;
+use crate::device::formats::characters;
 use crate::device::v4l2::{Interval, Node, Size, reduced};
 use crate::device::{Camera, CameraKind, Mode, Wish};
 
@@ -50,7 +51,7 @@ pub(super) fn modes(
             .and_then(given)
             .is_some_and(|given| given.interlaced)
     };
-    let fourcc = fourcc(format);
+    let fourcc = characters(format);
     let mut seen = BTreeSet::new();
     let mut modes = Vec::new();
     for (width, height) in sizes {
@@ -89,7 +90,7 @@ pub(crate) fn adjusted(camera: &Camera, mode: &Mode) -> Option<Mode> {
     let node = Node::open(Path::new(&camera.device)).ok()?;
     let buffer_type = buffer_type(&node.capability().ok()?)?;
     let mut formats = node.formats(buffer_type).into_iter();
-    let format = formats.find(|format| fourcc(*format) == mode.fourcc)?;
+    let format = formats.find(|format| characters(*format) == mode.fourcc)?;
     let size = (mode.width, mode.height);
     let given = node.try_format(buffer_type, format, size).ok()?;
     let is_other = given.fourcc == format && (given.width, given.height) != size;

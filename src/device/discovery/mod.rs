@@ -6,6 +6,7 @@
 //! * [`sound`] lists sound servers, shared PCMs and cards; `hearing` tells which
 //!   of them hear something.
 
+mod class;
 pub(crate) mod frames;
 mod hearing;
 pub mod libcamera;

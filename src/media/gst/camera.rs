@@ -15,7 +15,7 @@ use super::overlay::Caption;
 use super::own_rate::OwnRate;
 use super::picture::Picture;
 use super::pipeline::{BranchId, OnProblem};
-use super::rows::Chosen;
+use super::rows::{Chosen, OnChosen};
 use super::{plan_picture, whole};
 use crate::config::{VideoConfig, VideoSource};
 use crate::device::controls::{self, ControlError};
@@ -91,6 +91,11 @@ impl Teller {
     pub fn on_problem(&self, number: u64) -> OnProblem {
         let this = self.clone();
         Arc::new(move |branch, error| this.tell(News::Problem(number, branch, error)))
+    }
+
+    pub fn on_chosen(&self) -> OnChosen {
+        let this = self.clone();
+        Arc::new(move |encoding, chosen| this.tell(News::Chosen(encoding, chosen)))
     }
 
     fn on_flow(&self, number: u64) -> impl Fn() + Send + Sync + 'static {

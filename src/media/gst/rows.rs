@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 
-use super::camera::{News, Teller};
 use crate::config::VideoConfig;
 use crate::media::encoder::Encoder;
 use crate::media::error::MediaError;
 use crate::media::plan;
 use crate::media::probe::{Encoders, Found};
 use crate::media::stream::Encoding;
+
+/// Told on the trial's thread which encoder a stream gets.
+pub(super) type OnChosen = Arc<dyn Fn(Encoding, Result<Chosen, MediaError>) + Send + Sync>;
 
 /// After so long the better one is tried again.
 const FORGIVEN: Duration = Duration::from_secs(600);
@@ -135,18 +137,18 @@ impl Rows {
     }
 
     /// The encoder of this stream, chosen when it is first asked for. `None`
-    /// where one has to be tried first: [`News::Chosen`] tells of it.
+    /// where one has to be tried first: [`OnChosen`] tells of it.
     pub fn encoder(
         &mut self,
         encoding: Encoding,
         config: &VideoConfig,
-        teller: &Teller,
+        tell: &OnChosen,
     ) -> Option<Result<Arc<Encoder>, MediaError>> {
         if let Some(row) = self.rows.get(&encoding) {
             return Some(Ok(row.encoder.clone()));
         }
         let size = plan::tier_size(config, config.shown_size(), encoding.tier);
-        match self.choose(encoding, Wanted::First(size), teller)? {
+        match self.choose(encoding, Wanted::First(size), tell)? {
             Ok(chosen) => Some(Ok(self.take(encoding, chosen))),
             Err(error) => Some(Err(error)),
         }
@@ -154,12 +156,12 @@ impl Rows {
 
     /// Puts the next one that works in the place of one that failed twice; the
     /// best again behind the last. False where one has to be tried first:
-    /// [`News::Chosen`] tells of it.
-    pub fn replace(&mut self, encoding: Encoding, teller: &Teller) -> bool {
+    /// [`OnChosen`] tells of it.
+    pub fn replace(&mut self, encoding: Encoding, tell: &OnChosen) -> bool {
         let Some(failed) = self.get(encoding) else {
             return true;
         };
-        match self.choose(encoding, Wanted::After(failed.id.to_string()), teller) {
+        match self.choose(encoding, Wanted::After(failed.id.to_string()), tell) {
             None => return false,
             Some(Ok(chosen)) => drop(self.take(encoding, chosen)),
             Some(Err(error)) => error!(%error, "no encoder is left"),
@@ -167,7 +169,7 @@ impl Rows {
         true
     }
 
-    /// What [`News::Chosen`] told. False where it is not wanted any more.
+    /// What [`OnChosen`] told. False where it is not wanted any more.
     pub fn chosen(&mut self, encoding: Encoding, chosen: &Result<Chosen, MediaError>) -> bool {
         self.choosing.remove(&encoding);
         let Ok(chosen) = chosen else { return true };
@@ -190,7 +192,7 @@ impl Rows {
         &mut self,
         encoding: Encoding,
         wanted: Wanted,
-        teller: &Teller,
+        tell: &OnChosen,
     ) -> Option<Result<Chosen, MediaError>> {
         if self.choosing.contains(&encoding) {
             return None;
@@ -198,11 +200,11 @@ impl Rows {
         if let Some(known) = wanted.at_once(&self.table, encoding) {
             return Some(known);
         }
-        let (table, teller) = (self.table.clone(), teller.clone());
+        let (table, tell) = (self.table.clone(), tell.clone());
         let thread = std::thread::Builder::new().name("encoder-choice".into());
         let spawned = thread.spawn(move || {
             let chosen = wanted.find(&table, encoding);
-            teller.tell(News::Chosen(encoding, chosen));
+            tell(encoding, chosen);
         });
         match spawned {
             Ok(_) => {

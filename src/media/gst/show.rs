@@ -466,7 +466,7 @@ impl Show {
                 }
                 Action::RestartEncoder(encoding) => self.hang(encoding),
                 Action::NextEncoder(encoding) => {
-                    if self.rows.replace(encoding, &self.teller) {
+                    if self.rows.replace(encoding, &self.teller.on_chosen()) {
                         self.hang(encoding);
                     } else if let Some(picture) = self.shown_picture() {
                         picture.remove_branch(encoding);
@@ -603,7 +603,9 @@ impl Show {
         let Some(output) = self.outputs.get(&encoding).cloned() else {
             return;
         };
-        let row = self.rows.encoder(encoding, &self.config, &self.teller);
+        let row = self
+            .rows
+            .encoder(encoding, &self.config, &self.teller.on_chosen());
         // It hangs there as soon as it is known.
         let Some(row) = row else { return };
         let rate = self.rates.get(&encoding).copied().unwrap_or(VideoRate {
