@@ -97,6 +97,8 @@ pub struct Config {
     pub ice: IceConfig,
     /// The camera's light.
     pub led: LedConfig,
+    /// Who is let in.
+    pub access: AccessConfig,
     /// The log.
     pub log: LogConfig,
     /// Rows for the encoder table, besides its own.
@@ -356,6 +358,89 @@ pub struct LedConfig {
     pub path: Option<PathBuf>,
 }
 
+/// `[access]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AccessConfig {
+    /// Who is let in; without it everybody, and each start says so.
+    pub mode: Option<AccessMode>,
+    /// Where invited people open the page, where that is not the chat server's
+    /// own; `https://` or `http://`.
+    pub page: Option<String>,
+    /// Where invitations are kept; without it in the device's state folder.
+    pub folder: Option<PathBuf>,
+    /// A file with a line for each call that was answered, refused or ended.
+    pub log: Option<PathBuf>,
+}
+
+/// Who is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AccessMode {
+    /// Everybody who reaches the chat server.
+    Open,
+    /// Who was invited, and shows it.
+    Invited,
+}
+
+impl AccessConfig {
+    /// Invited people are let in, and nobody else.
+    pub fn is_invited(&self) -> bool {
+        self.mode == Some(AccessMode::Invited)
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        let bad = |key, problem: &str| {
+            Err(ConfigError::Value {
+                key,
+                problem: problem.to_owned(),
+            })
+        };
+        if let Some(page) = &self.page {
+            match url::Url::parse(page) {
+                Ok(url) if !matches!(url.scheme(), "https" | "http") || !url.has_host() => {
+                    return bad(
+                        "access.page",
+                        "it is no address of a page: https://example.org/",
+                    );
+                }
+                Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+                    return bad(
+                        "access.page",
+                        "leave user and password out: links are passed on",
+                    );
+                }
+                Ok(url) if url.fragment().is_some() => {
+                    return bad("access.page", "leave out what follows the \"#\"");
+                }
+                Ok(_) => {}
+                Err(_) => {
+                    return bad(
+                        "access.page",
+                        "it is no address of a page: https://example.org/",
+                    );
+                }
+            }
+        }
+        match &self.folder {
+            Some(folder) if !folder.is_absolute() => {
+                return bad(
+                    "access.folder",
+                    "name it from the root on: /var/lib/camera-agent",
+                );
+            }
+            Some(_) | None => {}
+        }
+        match &self.log {
+            Some(log) if !log.is_absolute() => bad(
+                "access.log",
+                "name the file from the root on: /var/log/camera-agent/calls.log",
+            ),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -500,6 +585,7 @@ impl Config {
             self.audio.pipeline.as_deref(),
         )?;
         self.ice.validate()?;
+        self.access.validate()?;
         encoders::validate(&self.encoders)
     }
 
@@ -645,7 +731,7 @@ mod tests {
     #[test]
     fn every_key_is_documented() {
         for section in [
-            "", "server", "video", "audio", "viewers", "ice", "led", "log", "encoders",
+            "", "server", "video", "audio", "viewers", "ice", "led", "access", "log", "encoders",
         ] {
             let text = match section {
                 "" => "no_such_key = 1".to_owned(),
@@ -768,6 +854,11 @@ mod tests {
                 "largest comes first",
             ),
             ("[viewers]\nmax = 0", "viewers.max"),
+            ("[access]\nmode = \"some\"", "line 2"),
+            ("[access]\npage = \"ws://x/\"", "access.page"),
+            ("[access]\npage = \"https://u:p@x/\"", "access.page"),
+            ("[access]\npage = \"https://x/#y\"", "access.page"),
+            ("[access]\nlog = \"calls\"", "access.log"),
             ("[ice]\nports = \"5-\"", "ice.ports"),
             (
                 "[ice]\npublic_addresses = [\"::1\"]",

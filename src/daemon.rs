@@ -1,5 +1,6 @@
 //! The device's one loop: events in, commands out, until told to stop.
 
+mod access;
 mod changes;
 mod reload;
 
@@ -13,11 +14,13 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, info, warn};
 
+use crate::access::Gate;
 use crate::agent::{Agent, AgentConfig, Command, Event, PeerEvent, SessionId};
 use crate::config::{AudioSource, Config, ConfigError, VideoSource};
 use crate::device::hotplug::Hotplug;
 use crate::device::learned::Learned;
 use crate::device::led::Led;
+use crate::guestbook;
 use crate::logging::Logging;
 use crate::media::error::MediaError;
 use crate::media::gst::{self, GstSource};
@@ -34,6 +37,7 @@ use crate::sdp::{ProfileLevelId, VideoCodec};
 use crate::servers::Servers;
 use crate::service::{Service, Snapshot};
 use crate::signaling::{Link, Server, SignalingError, SignalingEvent};
+use access::Door;
 use reload::Prepared;
 
 /// Events that wait for the loop.
@@ -219,6 +223,7 @@ pub struct Daemon {
     network: watch::Sender<Network>,
     tell: mpsc::Sender<(SessionId, PeerEvent)>,
     events: mpsc::Receiver<(SessionId, PeerEvent)>,
+    door: Door,
 }
 
 impl Daemon {
@@ -258,6 +263,9 @@ impl Daemon {
         let name = config.name()?;
         let server = Server::new(&config.server)?;
         let servers = Servers::load(&config.ice)?;
+        let door = Door::new(config)?;
+        let identity = Identity::of_this_device()?;
+        let fingerprint = identity.sha256();
         let (hub, media) = Hub::start(source, profile);
         let (tell, events) = mpsc::channel(EVENTS);
         let network = watch::Sender::new(Network::now());
@@ -269,10 +277,12 @@ impl Daemon {
             with_audio,
             viewer_controls,
             servers,
-            Identity::of_this_device()?,
+            identity,
             tell.clone(),
         )
-        .on(network.subscribe());
+        .on(network.subscribe())
+        .giving_keys(door.desk());
+        let gate = Gate::new(access::mode(config), name.as_str(), fingerprint);
         let agent = Agent::new(
             AgentConfig {
                 name,
@@ -280,7 +290,8 @@ impl Daemon {
                 seed: fastrand::u64(..),
             },
             Instant::now(),
-        );
+        )
+        .behind(gate);
         Ok(Self {
             config: config.clone(),
             led: Led::default(),
@@ -292,6 +303,7 @@ impl Daemon {
             network,
             tell,
             events,
+            door,
         })
     }
 
@@ -316,6 +328,7 @@ impl Daemon {
             network,
             tell,
             events,
+            door,
         } = self;
         let changes = network.subscribe();
         let listening = tokio::spawn(network::listen(network));
@@ -341,6 +354,7 @@ impl Daemon {
             logging: by.logging,
             preparing: JoinSet::new(),
             latency,
+            door,
         };
         running.until_quit(events, by.reloads, shutdown).await;
         drop(hotplug);
@@ -385,6 +399,8 @@ struct Running {
     /// A configuration that is being made ready.
     preparing: JoinSet<Result<Box<Prepared>, StartError>>,
     latency: Arc<Latency>,
+    /// Who is let in, and what became of them.
+    door: Door,
 }
 
 impl Running {
@@ -399,6 +415,10 @@ impl Running {
         let mut stopping = false;
         let mut minute = tokio::time::interval(LATENCY);
         minute.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut owner = tokio::time::interval(guestbook::INTERVAL);
+        owner.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.look_who_was_invited();
+        self.door.say(self::access::mode(&self.config));
         loop {
             self.report();
             let timeout = sleep_until(self.agent.poll_timeout());
@@ -431,15 +451,25 @@ impl Running {
                     self.log_latency(Instant::now());
                     None
                 }
+                _ = owner.tick() => {
+                    self.look_who_was_invited();
+                    None
+                }
             };
+            // Who has just been given a key may use it already.
+            if self.door.is_dirty() {
+                self.look_who_was_invited();
+            }
             if let Some(event) = event {
                 self.agent.handle(event, Instant::now());
             }
             while let Some(command) = self.agent.next_command() {
                 if !self.obey(command, &tell) {
+                    self.write_down();
                     return;
                 }
             }
+            self.write_down();
         }
     }
 
@@ -522,9 +552,10 @@ impl Running {
             Command::Open {
                 session,
                 caller,
+                guest,
                 offer,
             } => {
-                let peer = self.peers.open(session, &caller, offer);
+                let peer = self.peers.open(session, &caller, guest, offer);
                 self.live.insert(session, peer);
             }
             Command::Renegotiate { session, offer } => {
@@ -540,6 +571,11 @@ impl Running {
             Command::Close { session } => {
                 if let Some(peer) = self.live.remove(&session) {
                     self.closing.spawn(peer.close());
+                }
+            }
+            Command::KeepKey { id } => {
+                if let Some(desk) = self.door.desk() {
+                    self.closing.spawn(async move { desk.keep(id).await });
                 }
             }
             Command::Quit => return false,

@@ -13,7 +13,7 @@
 //! | the process | [`cli`], [`logging`], [`environment`], [`setup`], [`service`], [`restarts`], [`packaging`], `main` |
 //! | tries all of it on this machine, one check a file; lists what was found | [`doctor`], [`inventory`] |
 //! | the device's one loop: events in, commands out | [`daemon`] |
-//! | shells, each the owner of one kind of socket or device | [`signaling`], [`peer`], [`media`], [`device`], [`servers`], [`network`], [`chat`] |
+//! | shells, each the owner of one kind of socket or device | [`signaling`], [`peer`], [`media`], [`device`], [`servers`], [`network`], [`chat`], [`guestbook`], [`state`] |
 //! | pure: no IO, no clock, no runtime | [`agent`], [`access`], [`rate`], [`room`], [`sdp`], [`wire`], [`config`], [`ice`], [`secret`], [`watchdog`], [`ending`] |
 //!
 //! # A call
@@ -38,6 +38,7 @@ pub mod environment;
 mod folders;
 #[cfg(any(test, fuzzing))]
 mod fuzzing;
+pub mod guestbook;
 pub mod ice;
 pub mod inventory;
 mod lock;
@@ -55,5 +56,6 @@ pub mod servers;
 pub mod service;
 pub mod setup;
 pub mod signaling;
+pub mod state;
 pub mod watchdog;
 pub mod wire;

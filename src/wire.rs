@@ -181,6 +181,32 @@ impl Candidate {
     }
 }
 
+/// What an offer carries of an invitation (an extension; docs/protocol.md): a
+/// key's name, and a proof that its sender holds the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// The name.
+    pub id: String,
+    /// The proof.
+    pub proof: String,
+}
+
+impl Access {
+    /// Longest text in it, in bytes; ours have 43.
+    const LONGEST: usize = 64;
+
+    fn of(value: Option<&Value>) -> Option<Self> {
+        let text = |key: &str| {
+            let text = value?.get(key)?.as_str()?;
+            (text.len() <= Self::LONGEST).then(|| text.to_owned())
+        };
+        Some(Self {
+            id: text("id")?,
+            proof: text("proof")?,
+        })
+    }
+}
+
 /// What a client receives.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Incoming {
@@ -216,6 +242,8 @@ pub enum Incoming {
         name: UserName,
         /// The offer, SDP text.
         sdp: String,
+        /// Who invited them.
+        access: Option<Access>,
     },
     /// Somebody answers a call of ours (the device never calls).
     VideoAnswer {
@@ -315,6 +343,7 @@ impl Incoming {
             },
             "video-offer" => Ok(Self::VideoOffer {
                 name: name_of(&object, "video-offer")?,
+                access: Access::of(object.get("access")),
                 sdp: sdp_of(&mut object, "video-offer", "offer")?,
             }),
             "video-answer" => Ok(Self::VideoAnswer {
@@ -411,6 +440,9 @@ pub enum Outgoing {
         /// The first ufrag of the offer that is answered, for a page that has
         /// sent another since (an extension; the originals ignore it).
         ufrag: String,
+        /// The proof that this is the camera that invited the caller (an
+        /// extension; the originals ignore it).
+        proof: Option<String>,
     },
     /// One candidate of this side.
     NewIceCandidate {
@@ -438,6 +470,8 @@ pub enum Outgoing {
         target: UserName,
         /// Why, in words for a person (an extension; the originals ignore it).
         reason: String,
+        /// It is since no invitation covers the call (an extension, likewise).
+        uninvited: bool,
     },
 }
 
@@ -457,10 +491,17 @@ impl Outgoing {
                 target,
                 sdp,
                 ufrag,
-            } => json!({
-                "type": "video-answer", "name": name, "target": target,
-                "sdp": {"type": "answer", "sdp": sdp}, "ufrag": ufrag,
-            }),
+                proof,
+            } => {
+                let mut frame = json!({
+                    "type": "video-answer", "name": name, "target": target,
+                    "sdp": {"type": "answer", "sdp": sdp}, "ufrag": ufrag,
+                });
+                if let Some(proof) = proof {
+                    frame["access"] = json!({"proof": proof});
+                }
+                frame
+            }
             Self::NewIceCandidate {
                 name,
                 target,
@@ -476,9 +517,16 @@ impl Outgoing {
                 name,
                 target,
                 reason,
-            } => json!({
-                "type": "hang-up", "name": name, "target": target, "reason": reason,
-            }),
+                uninvited,
+            } => {
+                let mut frame = json!({
+                    "type": "hang-up", "name": name, "target": target, "reason": reason,
+                });
+                if *uninvited {
+                    frame["code"] = "uninvited".into();
+                }
+                frame
+            }
         }
         .to_string()
     }
@@ -528,6 +576,7 @@ mod tests {
                 name: UserName::parse("camera").expect("a name"),
                 target: heard,
                 reason: String::new(),
+                uninvited: false,
             };
             let frame: Value = serde_json::from_str(&frame.to_text(0)).expect("JSON");
             assert_eq!(frame["target"], name);
@@ -560,6 +609,31 @@ mod tests {
         };
         let users: Vec<_> = users.iter().map(UserName::as_str).collect();
         assert_eq!(users, ["alice", "alice", "bob"]);
+    }
+
+    #[test]
+    fn an_invitation_is_two_short_texts_or_none() {
+        let access = |access: Value| {
+            let text = json!({"type": "video-offer", "name": "a", "access": access,
+                "sdp": {"type": "offer", "sdp": "v=0"}});
+            match Incoming::parse(&text.to_string()) {
+                Ok(Incoming::VideoOffer { access, .. }) => access,
+                other => panic!("{other:?}"),
+            }
+        };
+        let read = access(json!({"id": "i", "proof": "p", "more": 1}));
+        let (id, proof) = ("i".to_owned(), "p".to_owned());
+        assert_eq!(read, Some(Access { id, proof }));
+        for bad in [
+            Value::Null,
+            json!("x"),
+            json!([]),
+            json!({"id": "i"}),
+            json!({"id": 7, "proof": "p"}),
+            json!({"id": "i", "proof": "p".repeat(65)}),
+        ] {
+            assert_eq!(access(bad.clone()), None, "{bad}");
+        }
     }
 
     #[test]
@@ -642,8 +716,10 @@ mod tests {
             target,
             sdp: "v=0\r\n".into(),
             ufrag: "abcd".into(),
+            proof: Some("p".into()),
         }
         .to_text(0);
+        assert!(text.contains(r#""access":{"proof":"p"}"#), "{text}");
         assert_eq!(
             Incoming::parse(&text),
             Ok(Incoming::VideoAnswer {

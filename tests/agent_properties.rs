@@ -122,6 +122,7 @@ impl Ledger {
                     Incoming::parse(&text).expect("what we send can be read");
                 }
                 Command::Quit => self.quit = true,
+                Command::KeepKey { .. } => panic!("nobody was invited"),
                 Command::Connect | Command::Disconnect | Command::Probe => {}
             }
         }

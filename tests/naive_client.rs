@@ -516,7 +516,14 @@ fn from(conn: u64, message: Incoming) -> Incoming {
 
 fn offers_from(desk: &mut Desk, conn: u64, sdp: &str) -> Vec<Command> {
     let (name, sdp) = (name("alice"), sdp.to_owned());
-    desk.message(from(conn, Incoming::VideoOffer { name, sdp }))
+    desk.message(from(
+        conn,
+        Incoming::VideoOffer {
+            name,
+            sdp,
+            access: None,
+        },
+    ))
 }
 
 #[test]

@@ -88,6 +88,7 @@ fn event(step: Step) -> Option<Event> {
             sdp: OFFER
                 .replace("a=ice-ufrag:Kx3f", &format!("a=ice-ufrag:user{}", ufrag % 8))
                 .replace("sha-256 A7", &format!("sha-256 {print:02X}")),
+            access: None,
         }),
         Step::Candidate { from, ufrag } => Event::Message(Incoming::NewIceCandidate {
             name: from.map(name),
@@ -141,7 +142,11 @@ fuzz_target!(|steps: Vec<Step>| {
                 Command::Send(frame) => {
                     Incoming::parse(&frame.to_text(0)).expect("what we send can be read");
                 }
-                Command::Connect | Command::Disconnect | Command::Probe | Command::Quit => {}
+                Command::Connect
+                | Command::Disconnect
+                | Command::Probe
+                | Command::KeepKey { .. }
+                | Command::Quit => {}
             }
         }
         assert!(open.len() <= LIMIT && open.len() == agent.viewers());

@@ -59,6 +59,7 @@ fuzz_target!(|input: Input| {
             FromViewer::Quality { .. }
             | FromViewer::Stats { .. }
             | FromViewer::Ping { .. }
+            | FromViewer::KeyKept { .. }
             | FromViewer::Unknown,
         ) => {}
         Err(error) => {

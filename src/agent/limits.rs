@@ -15,6 +15,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use crate::access::KeyId;
 use crate::wire::UserName;
 
 /// Offers that one name can send at once, and how many a second after that.
@@ -88,6 +89,16 @@ impl Bucket {
     }
 }
 
+/// Whose budget it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Payer {
+    /// A name on the chat, which proves nothing.
+    Name(UserName),
+    /// Who holds a key, whatever their name. An invitation that is shared is one
+    /// for each name.
+    Guest(KeyId, Option<UserName>),
+}
+
 #[derive(Debug)]
 struct Caller {
     bucket: Bucket,
@@ -143,7 +154,7 @@ pub(super) enum Refusal {
 pub(super) struct OfferLimits {
     calls: Bucket,
     reading: Bucket,
-    names: HashMap<UserName, Caller>,
+    names: HashMap<Payer, Caller>,
 }
 
 impl OfferLimits {
@@ -161,7 +172,7 @@ impl OfferLimits {
     /// them from an ICE restart.
     pub fn read(
         &mut self,
-        name: &UserName,
+        name: &Payer,
         bytes: usize,
         is_up: bool,
         now: Instant,
@@ -183,7 +194,7 @@ impl OfferLimits {
     }
 
     /// What was read was no offer that can be answered.
-    pub fn junk(&mut self, name: &UserName, now: Instant) {
+    pub fn junk(&mut self, name: &Payer, now: Instant) {
         let caller = caller(&mut self.names, name, now);
         caller.bucket.tokens = (caller.bucket.tokens - JUNK).max(DEEPEST);
         caller.owe(1.0);
@@ -191,7 +202,7 @@ impl OfferLimits {
 
     /// Asks to make a call of an offer that was read, from who has no media
     /// path.
-    pub fn call(&mut self, name: &UserName, now: Instant) -> Result<(), Refusal> {
+    pub fn call(&mut self, name: &Payer, now: Instant) -> Result<(), Refusal> {
         let caller = caller(&mut self.names, name, now);
         let reserve = caller.reserve();
         if self.calls.take(1.0, reserve, now) {
@@ -203,22 +214,18 @@ impl OfferLimits {
     }
 
     /// Their media path is up.
-    pub fn connected(&mut self, name: &UserName, now: Instant) {
+    pub fn connected(&mut self, name: &Payer, now: Instant) {
         caller(&mut self.names, name, now).debt = 0.0;
     }
 
     /// The calls without a media path that they had of late, rounded.
-    pub fn debt(&self, name: &UserName) -> u32 {
+    pub fn debt(&self, name: &Payer) -> u32 {
         let debt = self.names.get(name).map_or(0.0, |caller| caller.debt);
         debt.round() as u32
     }
 }
 
-fn caller<'a>(
-    names: &'a mut HashMap<UserName, Caller>,
-    name: &UserName,
-    now: Instant,
-) -> &'a mut Caller {
+fn caller<'a>(names: &'a mut HashMap<Payer, Caller>, name: &Payer, now: Instant) -> &'a mut Caller {
     if names.len() >= NAMES && !names.contains_key(name) {
         let oldest = names.iter().min_by_key(|(_, caller)| caller.at);
         if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
@@ -240,8 +247,8 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn name(text: &str) -> UserName {
-        UserName::parse(text).expect("a good name")
+    fn name(text: &str) -> Payer {
+        Payer::Name(UserName::parse(text).expect("a good name"))
     }
 
     #[test]

@@ -21,8 +21,10 @@
 //!   sender's, calls without a media path are no viewers and give way, and who
 //!   never gets one comes after who may.
 
+pub mod audit;
 mod backoff;
 mod candidates;
+mod guests;
 mod limits;
 mod lines;
 mod login;
@@ -30,19 +32,23 @@ mod outbox;
 mod session;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing::{debug, info, warn};
 
-use crate::sdp::{Description, MAX_CANDIDATES, Offer, Place, RemoteCandidate};
-use crate::wire::{Candidate, ClientId, Incoming, Outgoing, UserName};
+use crate::access::{Gate, Guest, KeyId, Mode, Right, Side};
+use crate::sdp::{Description, MAX_CANDIDATES, Offer, Place, RemoteCandidate, first_ufrag};
+use crate::wire::{Access, Candidate, ClientId, Incoming, Outgoing, UserName};
+use audit::{Note, Outcome};
 use candidates::HeldCandidates;
-use limits::{OfferLimits, Refusal};
+use guests::Admitted;
+use limits::{OfferLimits, Payer, Refusal};
 use lines::{Lines, bounded};
 use login::{Login, Step};
-use outbox::{Outbox, Words};
+use outbox::{Outbox, Reason, Words};
 pub use session::SessionId;
-use session::{Session, Sessions};
+use session::{Caller, Session, Sessions};
 
 /// A viewer whose media path was up but who sends no RTCP for this long is gone:
 /// a call outlives half a minute without a network, and some time to find a new
@@ -64,6 +70,8 @@ pub const HALF_OPEN: usize = 16;
 /// The longest reason that is told or logged, in bytes: it may hold what a
 /// stranger wrote.
 const REASON: usize = 200;
+/// Why somebody has to wait.
+const BUSY: &str = "others are calling; try again in a moment";
 /// Why nobody else is served.
 const FULL: &str = "the camera has as many viewers as it can serve; try again later";
 
@@ -114,6 +122,8 @@ pub enum PeerEvent {
     /// Nothing has come from the viewer for some seconds. [`Self::Connected`]
     /// tells that they are back.
     Interrupted,
+    /// The viewer's page has kept the key of this name that it was handed.
+    KeyKept(KeyId),
     /// The viewer closed it.
     Left,
     /// It failed, and why in words.
@@ -138,6 +148,8 @@ pub enum Command {
         session: SessionId,
         /// Who calls.
         caller: UserName,
+        /// Who invited them, where they showed it: what they may.
+        guest: Option<Arc<Guest>>,
         /// The offer.
         offer: Box<Offer>,
     },
@@ -160,6 +172,11 @@ pub enum Command {
         /// Its session; nothing more is said of it.
         session: SessionId,
     },
+    /// A browser has the key of this name: it takes the place of its link's.
+    KeepKey {
+        /// The name.
+        id: KeyId,
+    },
     /// Everybody is told; end the process.
     Quit,
 }
@@ -171,11 +188,15 @@ pub struct Agent {
     login: Login,
     sessions: Sessions,
     held: HeldCandidates,
+    gate: Gate,
     limits: OfferLimits,
+    /// Of those who are not let in: how often they are told.
+    strangers: OfferLimits,
     outbox: Outbox,
     /// Lines about calls, and about offers that are no calls.
     lines: (Lines, Lines),
     commands: VecDeque<Command>,
+    notes: VecDeque<Note>,
     stopping: bool,
 }
 
@@ -186,13 +207,16 @@ impl Agent {
             login: Login::new(config.name.clone(), config.seed, now),
             sessions: Sessions::default(),
             held: HeldCandidates::default(),
+            gate: Gate::new(Mode::Open, config.name.as_str(), [0; 32]),
             limits: OfferLimits::new(now),
+            strangers: OfferLimits::new(now),
             outbox: Outbox::new(now),
             lines: (
                 Lines::new(40, Duration::from_secs(1), now),
                 Lines::new(10, Duration::from_secs(5), now),
             ),
             commands: VecDeque::new(),
+            notes: VecDeque::new(),
             stopping: false,
             config,
         }
@@ -259,6 +283,7 @@ impl Agent {
     /// Takes another name and another limit. Calls stay, also those over a new
     /// limit.
     pub fn reconfigure(&mut self, name: UserName, max_viewers: usize, now: Instant) {
+        self.gate.rename(name.as_str());
         self.config.name.clone_from(&name);
         self.config.max_viewers = max_viewers;
         let step = self.login.rename(name, now);
@@ -299,7 +324,9 @@ impl Agent {
                     self.ask_for_restart(id);
                 }
             }
-            Incoming::VideoOffer { name, sdp } => self.offer(name, conn, &sdp, now),
+            Incoming::VideoOffer { name, sdp, access } => {
+                self.offer(&name, conn, &sdp, access.as_ref(), now);
+            }
             Incoming::NewIceCandidate { name, candidate } => {
                 if let Some(candidate) = candidate {
                     self.candidate(name, conn.as_ref(), candidate, now);
@@ -312,7 +339,7 @@ impl Agent {
                     if self.is_worth_a_line(now) {
                         info!(caller = %name, broadcast = target.is_none(), "hung up");
                     }
-                    self.close(id);
+                    self.close(id, "hung up", now);
                 }
             }
             Incoming::VideoAnswer { name, .. } => {
@@ -327,23 +354,40 @@ impl Agent {
         }
     }
 
-    fn offer(&mut self, caller: UserName, conn: Option<ClientId>, sdp: &str, now: Instant) {
+    fn offer(
+        &mut self,
+        name: &UserName,
+        conn: Option<ClientId>,
+        sdp: &str,
+        access: Option<&Access>,
+        now: Instant,
+    ) {
         if self.stopping {
             return;
         }
         self.login.reached();
-        let live = self.sessions.of_caller(&caller);
+        let Some(Admitted { caller, read }) = self.admit(name, sdp, access, now) else {
+            return;
+        };
+        let guest = caller.guest.as_ref();
+        let by_invitation = self.gate.mode() == Mode::Invited;
+        let live = self.sessions.of_caller(name);
         // Somebody else may have the name of a viewer who has left the chat.
-        let of_another = live.is_some_and(|s| s.is_of_another(conn.as_ref()));
+        let of_another = live.is_some_and(|s| {
+            s.is_of_another(conn.as_ref()) || by_invitation && s.is_of_another_guest(guest)
+        });
+        let of_another_guest = by_invitation && live.is_some_and(|s| s.is_of_another_guest(guest));
         let is_heard = live.is_some_and(Session::is_heard);
         let (live, is_up) = (live.map(|s| s.id), live.is_some_and(Session::is_up));
-        if let Err(refusal) = self.limits.read(&caller, sdp.len(), is_up, now) {
-            return self.turn_away(&caller, refusal, now);
+        if let Err(refusal) = self.limits.read(&caller.payer, sdp.len(), is_up, now) {
+            return self.turn_away(name, refusal, now);
         }
         // An offer of the same peer goes on with the call that there is.
-        let (same, read) = match Description::read(sdp) {
-            Ok(description) => match self.sessions.of_caller(&caller) {
-                Some(session) if description.is_of_same_peer(&session.offer) => {
+        let (same, read) = match read.unwrap_or_else(|| Description::read(sdp)) {
+            Ok(description) => match self.sessions.of_caller(name) {
+                Some(session)
+                    if description.is_of_same_peer(&session.offer) && !of_another_guest =>
+                {
                     (Some(session.id), description.again(&session.offer))
                 }
                 Some(_) | None => (None, description.call()),
@@ -351,59 +395,73 @@ impl Agent {
             Err(error) => (None, Err(error)),
         };
         let offer = match read {
-            Ok(offer) => Box::new(offer),
+            Ok(offer) => Box::new(match guest {
+                Some(guest) if !guest.may.has(Right::Listen) => offer.without_sound(),
+                Some(_) | None => offer,
+            }),
             Err(error) => {
-                self.limits.junk(&caller, now);
+                self.limits.junk(&caller.payer, now);
                 let reason = bounded(&error.to_string(), REASON);
                 if self.is_junk_worth_a_line(now) {
-                    warn!(%caller, error = reason, "call refused");
+                    warn!(caller = %name, error = reason, "call refused");
+                    self.note(
+                        Outcome::Refused,
+                        name,
+                        guest.map(|g| &**g),
+                        None,
+                        &reason,
+                        now,
+                    );
                 }
-                self.refuse(&caller, &reason);
+                self.refuse(name, reason.as_str());
                 // The hang-up ends on the caller's side what they had.
                 if let Some(id) = live.filter(|_| !of_another) {
-                    self.close(id);
+                    self.close(id, &reason, now);
                 }
                 return;
             }
         };
-        if !is_up && let Err(refusal) = self.limits.call(&caller, now) {
-            return self.turn_away(&caller, refusal, now);
+        if !is_up && let Err(refusal) = self.limits.call(&caller.payer, now) {
+            return self.turn_away(name, refusal, now);
         }
         if let Some(id) = same {
-            self.renegotiate(id, offer, now);
+            self.renegotiate(id, offer, caller.guest, now);
             if let Some(session) = self.sessions.get_mut(id) {
                 session.is_now_at(conn);
             }
             return;
         }
         if of_another && is_heard {
-            self.refuse(
-                &caller,
-                "somebody of this name is watching; take another name",
-            );
+            self.refuse(name, "somebody of this name is watching; take another name");
             return;
         }
         if let Some(id) = live {
             if self.is_worth_a_line(now) {
-                info!(%caller, session = %id, "replaced by a new call from the same name");
+                info!(caller = %name, session = %id, "replaced by a new call from the same name");
             }
             // No hang-up: it would end the caller's new call.
-            self.close(id);
+            self.close(id, "replaced by a new call from the same name", now);
         }
-        self.open(caller.clone(), offer, now);
-        let opened = self.sessions.of_caller(&caller).map(|s| s.id);
-        if let Some(session) = opened.and_then(|id| self.sessions.get_mut(id)) {
+        if let Some(id) = self.open(caller, offer, now)
+            && let Some(session) = self.sessions.get_mut(id)
+        {
             session.is_now_at(conn);
         }
     }
 
-    fn renegotiate(&mut self, id: SessionId, offer: Box<Offer>, now: Instant) {
+    fn renegotiate(
+        &mut self,
+        id: SessionId,
+        offer: Box<Offer>,
+        guest: Option<Arc<Guest>>,
+        now: Instant,
+    ) {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
         let caller = session.caller.clone();
         debug!(%caller, session = %id, "renegotiation");
-        session.renegotiated(&offer, now);
+        session.renegotiated(&offer, guest, now);
         self.outbox.forget(id);
         let held = self.held.take(&caller, &offer.ufrags);
         let candidates = offer.candidates.clone();
@@ -413,29 +471,35 @@ impl Agent {
         self.add_candidates(id, held);
     }
 
-    fn open(&mut self, caller: UserName, offer: Box<Offer>, now: Instant) {
+    fn open(&mut self, caller: Caller, offer: Box<Offer>, now: Instant) -> Option<SessionId> {
         if !self.make_room(&caller, now) {
-            return;
+            return None;
         }
-
-        self.outbox.forget_goodbyes(&caller);
+        let (name, guest) = (caller.name.clone(), caller.guest.clone());
+        self.outbox.forget_goodbyes(&name);
         let called = self.login.name().unwrap_or_else(|| self.login.wanted());
-        let until = now + CONNECT_TIMEOUT;
-        let id = self
-            .sessions
-            .open(caller.clone(), called.clone(), &offer, until);
+        let id = self.sessions.open(caller, called.clone(), &offer, now);
         if self.is_worth_a_line(now) {
-            info!(%caller, session = %id, codec = %offer.video.codec, "call");
+            let codec = offer.video.codec;
+            match &guest {
+                Some(guest) => info!(
+                    caller = %name, session = %id, %codec, label = %guest.label, key = %guest.id,
+                    "call"
+                ),
+                None => info!(caller = %name, session = %id, %codec, "call"),
+            }
         }
-        let held = self.held.take(&caller, &offer.ufrags);
+        let held = self.held.take(&name, &offer.ufrags);
         let candidates = offer.candidates.clone();
         self.commands.push_back(Command::Open {
             session: id,
-            caller,
+            caller: name,
+            guest,
             offer,
         });
         self.add_offered(id, candidates);
         self.add_candidates(id, held);
+        Some(id)
     }
 
     /// Tells who sends too much that it is, once.
@@ -456,30 +520,33 @@ impl Agent {
     }
 
     /// Sees that there is room for one more call, or refuses it.
-    fn make_room(&mut self, caller: &UserName, now: Instant) -> bool {
+    fn make_room(&mut self, caller: &Caller, now: Instant) -> bool {
+        let (name, guest) = (&caller.name, caller.guest.as_deref());
         if self.sessions.connected() >= self.config.max_viewers {
             if self.is_junk_worth_a_line(now) {
-                warn!(%caller, limit = self.config.max_viewers, "call refused: viewer limit");
+                warn!(caller = %name, limit = self.config.max_viewers, "call refused: viewer limit");
+                self.note(Outcome::Refused, name, guest, None, FULL, now);
             }
-            self.refuse(caller, FULL);
+            self.refuse(name, FULL);
             return false;
         }
         if self.sessions.half_open() < HALF_OPEN {
             return true;
         }
         let limits = &self.limits;
-        let debt = |name: &UserName| limits.debt(name);
-        let Some(id) = self.sessions.gives_way(debt(caller), debt) else {
+        let debt = |payer: &Payer| limits.debt(payer);
+        let Some(id) = self.sessions.gives_way(debt(&caller.payer), debt) else {
             if self.is_junk_worth_a_line(now) {
-                warn!(%caller, "call refused: too many calls that come to nothing");
+                warn!(caller = %name, "call refused: too many calls that come to nothing");
+                self.note(Outcome::Refused, name, guest, None, BUSY, now);
             }
-            self.refuse(caller, "others are calling; try again in a moment");
+            self.refuse(name, BUSY);
             return false;
         };
         if self.is_worth_a_line(now) {
             info!(session = %id, "gives way: it has no media path yet, and others call");
         }
-        self.end(id, "others are calling; try again in a moment", now);
+        self.end(id, BUSY, now);
         true
     }
 
@@ -558,8 +625,22 @@ impl Agent {
         match event {
             PeerEvent::Answered { sdp } => {
                 let called = session.called.clone();
-                let (ufrag, candidates) = session.answered();
-                let answer = Words::Answer { sdp, ufrag };
+                let (asked, candidates) = session.answered();
+                let viewer = Side {
+                    fingerprint: session.offer.fingerprint(),
+                    ufrag: &asked.ufrag,
+                };
+                let proof = asked
+                    .guest
+                    .as_ref()
+                    .map(|guest| self.gate.answer(guest, viewer, first_ufrag(&sdp)));
+                let is_first = !std::mem::replace(&mut session.is_answered, true);
+                let guest = asked.guest.filter(|_| is_first);
+                let ufrag = asked.ufrag;
+                let answer = Words::Answer { sdp, ufrag, proof };
+                if is_first {
+                    self.note(Outcome::Answered, &target, guest.as_deref(), None, "", now);
+                }
                 let candidates = candidates.into_iter().map(Words::Candidate);
                 for words in std::iter::once(answer).chain(candidates) {
                     let (target, called) = (target.clone(), called.clone());
@@ -577,7 +658,8 @@ impl Agent {
                 let was_interrupted = session.is_interrupted();
                 self.outbox.take_back_restart(id);
                 if session.connected(now) {
-                    self.limits.connected(&target, now);
+                    let payer = session.payer.clone();
+                    self.limits.connected(&payer, now);
                     if self.sessions.connected() > self.config.max_viewers {
                         return self.end(id, FULL, now);
                     }
@@ -591,6 +673,7 @@ impl Agent {
                 }
             }
             PeerEvent::Rtcp => session.rtcp(now),
+            PeerEvent::KeyKept(key) => self.kept(id, key),
             PeerEvent::Interrupted => {
                 info!(caller = %target, session = %id, "the viewer is not reachable");
                 session.interrupt();
@@ -605,14 +688,14 @@ impl Agent {
                     info!(caller = %target, session = %id, "the viewer closed the connection");
                 }
                 // No hang-up: they know, and may be calling again already.
-                self.close(id);
+                self.close(id, "the viewer closed the connection", now);
             }
             PeerEvent::Failed(reason) => {
                 let reason = bounded(&reason, REASON);
                 if self.is_worth_a_line(now) {
                     info!(caller = %target, session = %id, reason, "call failed");
                 }
-                self.end(id, &reason, now);
+                self.end(id, reason.as_str(), now);
             }
         }
     }
@@ -652,23 +735,28 @@ impl Agent {
 
     /// Tells a caller that there is no call; while there is no chat server
     /// there is nobody to tell.
-    fn refuse(&mut self, target: &UserName, reason: &str) {
+    fn refuse(&mut self, target: &UserName, reason: impl Into<Reason>) {
         if self.login.name().is_some() {
-            self.outbox.refuse(target.clone(), reason.to_owned());
+            self.outbox.refuse(target.clone(), reason.into());
         }
     }
 
     /// Ends a call and tells the caller why, as soon as there is a chat server.
-    fn end(&mut self, id: SessionId, reason: &str, now: Instant) {
-        if let Some(caller) = self.close(id) {
-            self.outbox.goodbye(caller, reason.to_owned(), now);
+    fn end(&mut self, id: SessionId, reason: impl Into<Reason>, now: Instant) {
+        let reason = reason.into();
+        if let Some(caller) = self.close(id, &reason.words, now) {
+            self.outbox.goodbye(caller, reason, now);
         }
     }
 
     /// Returns whose call it was.
-    fn close(&mut self, id: SessionId) -> Option<UserName> {
+    fn close(&mut self, id: SessionId, why: &str, now: Instant) -> Option<UserName> {
         let session = self.sessions.remove(id)?;
         self.outbox.forget(id);
+        if session.is_answered {
+            let (guest, since) = (session.guest.as_deref(), Some(session.since));
+            self.note(Outcome::Ended, &session.caller, guest, since, why, now);
+        }
         self.commands.push_back(Command::Close { session: id });
         Some(session.caller)
     }

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::session::SessionId;
+use crate::access::Uninvited;
 use crate::wire::{Candidate, Outgoing, UserName};
 
 /// Price units that may be sent at once. Our chat server takes 400 and the
@@ -31,11 +32,41 @@ const REFUSALS: usize = 32;
 /// A goodbye that waited longer finds a caller who has given up already.
 const GOODBYE: Duration = Duration::from_secs(30);
 
+/// Why there is no call, or no longer.
+#[derive(Debug, Clone)]
+pub(super) struct Reason {
+    pub words: String,
+    /// No invitation covers it.
+    pub uninvited: bool,
+}
+
+impl From<&str> for Reason {
+    fn from(words: &str) -> Self {
+        Self {
+            words: words.to_owned(),
+            uninvited: false,
+        }
+    }
+}
+
+impl From<Uninvited> for Reason {
+    fn from(why: Uninvited) -> Self {
+        Self {
+            words: why.to_string(),
+            uninvited: true,
+        }
+    }
+}
+
 /// What to say.
 #[derive(Debug)]
 pub(super) enum Words {
     /// The answer to the offer that begins with this ufrag.
-    Answer { sdp: String, ufrag: String },
+    Answer {
+        sdp: String,
+        ufrag: String,
+        proof: Option<String>,
+    },
     /// A candidate of ours.
     Candidate(Candidate),
     /// Look for another path.
@@ -54,7 +85,7 @@ enum Item {
     /// Of a call that has ended.
     Goodbye {
         target: UserName,
-        reason: String,
+        reason: Reason,
         until: Instant,
     },
 }
@@ -74,7 +105,7 @@ impl Item {
                 words: Words::RestartIce,
                 ..
             } => 0,
-            Self::Goodbye { reason, .. } => reason.len(),
+            Self::Goodbye { reason, .. } => reason.words.len(),
         };
         1.0 + ((bytes + FRAME) / UNIT) as f64
     }
@@ -82,11 +113,12 @@ impl Item {
     fn frame(self, name: UserName) -> Outgoing {
         match self {
             Self::Call { target, words, .. } => match words {
-                Words::Answer { sdp, ufrag } => Outgoing::VideoAnswer {
+                Words::Answer { sdp, ufrag, proof } => Outgoing::VideoAnswer {
                     name,
                     target,
                     sdp,
                     ufrag,
+                    proof,
                 },
                 Words::Candidate(candidate) => Outgoing::NewIceCandidate {
                     name,
@@ -95,12 +127,17 @@ impl Item {
                 },
                 Words::RestartIce => Outgoing::RestartIce { name, target },
             },
-            Self::Goodbye { target, reason, .. } => Outgoing::HangUp {
-                name,
-                target,
-                reason,
-            },
+            Self::Goodbye { target, reason, .. } => hang_up(name, target, reason),
         }
+    }
+}
+
+fn hang_up(name: UserName, target: UserName, reason: Reason) -> Outgoing {
+    Outgoing::HangUp {
+        name,
+        target,
+        reason: reason.words,
+        uninvited: reason.uninvited,
     }
 }
 
@@ -114,7 +151,7 @@ pub(super) struct Outbox {
     /// Something waits for the rate alone, at this price.
     short_of: Option<f64>,
     calls: VecDeque<Item>,
-    refusals: VecDeque<(UserName, String)>,
+    refusals: VecDeque<(UserName, Reason)>,
 }
 
 impl Outbox {
@@ -143,7 +180,7 @@ impl Outbox {
     }
 
     /// Says that a call has ended, and why.
-    pub fn goodbye(&mut self, target: UserName, reason: String, now: Instant) {
+    pub fn goodbye(&mut self, target: UserName, reason: Reason, now: Instant) {
         self.push(Item::Goodbye {
             target,
             reason,
@@ -152,7 +189,7 @@ impl Outbox {
     }
 
     /// Tells somebody why they were not served.
-    pub fn refuse(&mut self, target: UserName, reason: String) {
+    pub fn refuse(&mut self, target: UserName, reason: Reason) {
         let told = self.refusals.iter().any(|(name, _)| *name == target);
         if !told && self.refusals.len() < REFUSALS {
             self.refusals.push_back((target, reason));
@@ -214,11 +251,7 @@ impl Outbox {
         let reserve = if self.closing { 0.0 } else { RESERVE };
         if !self.refusals.is_empty() && self.spend(1.0, reserve) {
             let (target, reason) = self.refusals.pop_front()?;
-            return Some(Outgoing::HangUp {
-                name: name.clone(),
-                target,
-                reason,
-            });
+            return Some(hang_up(name.clone(), target, reason));
         }
         None
     }
@@ -289,8 +322,11 @@ mod tests {
         assert!((400..=520).contains(&refused), "{refused}");
         let sdp = "x".repeat(5_000);
         for _ in 0..8 {
-            let (sdp, ufrag) = (sdp.clone(), String::new());
-            let words = Words::Answer { sdp, ufrag };
+            let words = Words::Answer {
+                sdp: sdp.clone(),
+                ufrag: String::new(),
+                proof: None,
+            };
             outbox.say(call, name("alice"), name("camera"), words);
         }
         assert_eq!(drain(&mut outbox, later).len(), 8, "at once");
@@ -322,7 +358,7 @@ mod tests {
         let now = Instant::now();
         let mut outbox = Outbox::new(now);
         for i in 0..10_000 {
-            outbox.goodbye(name("alice"), format!("{i}"), now);
+            outbox.goodbye(name("alice"), format!("{i}").as_str().into(), now);
         }
         assert_eq!(outbox.calls.len(), CALLS);
         assert_eq!(outbox.next(None, &name("camera"), now + GOODBYE), None);

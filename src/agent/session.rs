@@ -3,9 +3,12 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{ABSENT_RTCP_TIMEOUT, HELD_TIMEOUT, RTCP_TIMEOUT};
+use super::limits::Payer;
+use super::{ABSENT_RTCP_TIMEOUT, CONNECT_TIMEOUT, HELD_TIMEOUT, RTCP_TIMEOUT};
+use crate::access::Guest;
 use crate::sdp::{Candidates, Offer};
 use crate::wire::{Candidate, ClientId, UserName};
 
@@ -43,29 +46,47 @@ enum Path {
     Up { last_rtcp: Instant },
 }
 
+/// An offer that is to be answered.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    /// Its first ufrag.
+    pub ufrag: String,
+    /// Whose key it showed.
+    pub guest: Option<Arc<Guest>>,
+}
+
 #[derive(Debug)]
 enum Negotiation {
     /// Our candidates wait for our answer: the original page cannot take one
     /// before the other.
     Answering {
         waiting: Vec<Candidate>,
-        /// The first ufrag of each offer that is to be answered, in their order.
-        offers: VecDeque<String>,
+        /// In their order.
+        offers: VecDeque<Asked>,
     },
     Answered,
 }
 
 impl Negotiation {
-    fn of(offer: &Offer) -> Self {
+    fn of(asked: Asked) -> Self {
         Self::Answering {
             waiting: Vec::new(),
-            offers: VecDeque::from([first_ufrag(offer)]),
+            offers: VecDeque::from([asked]),
         }
     }
 }
 
-fn first_ufrag(offer: &Offer) -> String {
-    offer.ufrags.first().cloned().unwrap_or_default()
+fn first_ufrag(offer: &Offer) -> &str {
+    offer.ufrags.first().map(String::as_str).unwrap_or_default()
+}
+
+/// Who calls, as far as it is known.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    pub name: UserName,
+    /// Who invited them.
+    pub guest: Option<Arc<Guest>>,
+    pub payer: Payer,
 }
 
 /// One call.
@@ -94,9 +115,27 @@ pub(super) struct Session {
     listed: bool,
     /// Nothing is heard of the viewer.
     interrupted: bool,
+    /// Who was invited, where the caller showed it.
+    pub guest: Option<Arc<Guest>>,
+    pub payer: Payer,
+    /// When it was opened.
+    pub since: Instant,
+    /// It has had an answer.
+    pub is_answered: bool,
 }
 
 impl Session {
+    /// What comes with `guest`'s key is not this caller's, whatever the name.
+    pub fn is_of_another_guest(&self, guest: Option<&Arc<Guest>>) -> bool {
+        let label = |guest: Option<&Arc<Guest>>| guest.map(|g| g.label.clone());
+        label(self.guest.as_ref()) != label(guest)
+    }
+
+    /// The last offer has this ufrag.
+    pub fn is_at(&self, ufrag: &str) -> bool {
+        first_ufrag(&self.offer) == ufrag
+    }
+
     /// True where what came from `conn` is not the caller's, whatever the name.
     pub fn is_of_another(&self, conn: Option<&ClientId>) -> bool {
         matches!((&self.conn, conn), (Some(own), Some(conn)) if own != conn)
@@ -116,7 +155,12 @@ impl Session {
         self.ufrags.iter().flatten().any(|u| u == ufrag)
     }
 
-    pub fn renegotiated(&mut self, offer: &Offer, now: Instant) {
+    pub fn renegotiated(&mut self, offer: &Offer, guest: Option<Arc<Guest>>, now: Instant) {
+        let asked = Asked {
+            ufrag: first_ufrag(offer).to_owned(),
+            guest: guest.clone(),
+        };
+        self.guest = guest;
         if self.ufrags.last() != Some(&offer.ufrags) {
             self.ufrags.push(offer.ufrags.clone());
             if self.ufrags.len() > GENERATIONS {
@@ -134,22 +178,21 @@ impl Session {
             Path::Up { last_rtcp } => *last_rtcp = now,
         }
         match &mut self.negotiation {
-            Negotiation::Answering { offers, .. } => offers.push_back(first_ufrag(offer)),
-            Negotiation::Answered => self.negotiation = Negotiation::of(offer),
+            Negotiation::Answering { offers, .. } => offers.push_back(asked),
+            Negotiation::Answered => self.negotiation = Negotiation::of(asked),
         }
     }
 
-    /// The answer goes out, to the offer of this ufrag; these candidates follow
-    /// it.
-    pub fn answered(&mut self) -> (String, Vec<Candidate>) {
+    /// The answer goes out, to this offer; these candidates follow it.
+    pub fn answered(&mut self) -> (Asked, Vec<Candidate>) {
         match &mut self.negotiation {
             Negotiation::Answering { offers, waiting } => {
-                let ufrag = offers.pop_front().unwrap_or_default();
+                let asked = offers.pop_front().unwrap_or_default();
                 let waiting = std::mem::take(waiting);
                 if offers.is_empty() {
                     self.negotiation = Negotiation::Answered;
                 }
-                (ufrag, waiting)
+                (asked, waiting)
             }
             Negotiation::Answered => Default::default(),
         }
@@ -271,37 +314,46 @@ impl Sessions {
     /// Which of those without a media path is the first to give way: one whose
     /// caller has left, else one of the caller with the most `debt`, else the
     /// oldest. `None` where all have less debt than `newcomer`.
-    pub fn gives_way(&self, newcomer: u32, debt: impl Fn(&UserName) -> u32) -> Option<SessionId> {
+    pub fn gives_way(&self, newcomer: u32, debt: impl Fn(&Payer) -> u32) -> Option<SessionId> {
         let candidates = self.live.values().filter(|s| !s.is_up());
         let (left, owes, oldest) = candidates
-            .map(|s| (s.absent.is_some(), debt(&s.caller), Reverse(s.id)))
+            .map(|s| (s.absent.is_some(), debt(&s.payer), Reverse(s.id)))
             .max()?;
         (left || owes >= newcomer).then_some(oldest.0)
     }
 
     pub fn open(
         &mut self,
-        caller: UserName,
+        caller: Caller,
         called: UserName,
         offer: &Offer,
-        until: Instant,
+        now: Instant,
     ) -> SessionId {
         self.next += 1;
         let id = SessionId(self.next);
         let session = Session {
             id,
-            caller,
+            caller: caller.name,
             conn: None,
             offer: Box::new(offer.clone()),
             candidates: Candidates::default(),
             told_of_candidates: false,
             ufrags: vec![offer.ufrags.clone()],
-            path: Path::Connecting { until },
-            negotiation: Negotiation::of(offer),
+            path: Path::Connecting {
+                until: now + CONNECT_TIMEOUT,
+            },
+            negotiation: Negotiation::of(Asked {
+                ufrag: first_ufrag(offer).to_owned(),
+                guest: caller.guest.clone(),
+            }),
             called,
             absent: None,
             listed: true,
             interrupted: false,
+            guest: caller.guest,
+            payer: caller.payer,
+            since: now,
+            is_answered: false,
         };
         self.live.insert(id, session);
         id
@@ -327,6 +379,17 @@ impl Sessions {
     pub fn only(&self) -> Option<&Session> {
         let mut all = self.live.values();
         all.next().filter(|_| all.next().is_none())
+    }
+
+    /// Every one.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Session> {
+        self.live.values_mut()
+    }
+
+    /// Those who have a media path and were invited.
+    pub fn watching(&self) -> impl Iterator<Item = &Guest> {
+        let up = self.live.values().filter(|s| s.is_up());
+        up.filter_map(|s| s.guest.as_deref())
     }
 
     pub fn all(&self) -> Vec<SessionId> {

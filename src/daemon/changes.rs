@@ -16,6 +16,8 @@ pub(super) struct Changes {
     pub peers: bool,
     /// Another picture, sound or light: another source, when nobody watches.
     pub media: bool,
+    /// Others are let in.
+    pub access: bool,
     /// Another level of the log.
     pub log_level: bool,
     /// Another look of the log, which takes a restart.
@@ -43,6 +45,7 @@ impl Changes {
                 || old.audio != new.audio
                 || old.led != new.led
                 || old.encoders != new.encoders,
+            access: old.access != new.access,
             log_level: old.log.level != new.log.level,
             log_format: old.log.format != new.log.format,
         }
@@ -60,6 +63,7 @@ impl Changes {
                 self.media,
                 "another picture or sound, as soon as nobody watches",
             ),
+            (self.access, "others are let in"),
             (self.log_level, "another log level"),
             (self.log_format, "another log format, which takes a restart"),
         ] {
@@ -145,6 +149,13 @@ mod tests {
                 "[led]\npath = \"/l\"",
                 Changes {
                     media: true,
+                    ..none
+                },
+            ),
+            (
+                "[access]\nmode = \"invited\"",
+                Changes {
+                    access: true,
                     ..none
                 },
             ),

@@ -11,7 +11,7 @@ use tokio::task::JoinError;
 use tracing::{info, warn};
 
 use super::changes::Changes;
-use super::{Media, Running, StartError};
+use super::{Media, Running, StartError, access};
 use crate::config::{AudioSource, Config, ConfigError};
 use crate::device::led::Led;
 use crate::media::error::MediaError;
@@ -132,7 +132,7 @@ impl Running {
                 identity,
                 tell,
             );
-            let peers = peers.on(self.network.clone());
+            let peers = peers.on(self.network.clone()).giving_keys(self.door.desk());
             self.peers = Arc::new(peers);
         }
         if let Some(media) = media {
@@ -145,6 +145,12 @@ impl Running {
         let now = Instant::now();
         if changes.name || changes.viewers {
             self.agent.reconfigure(name, config.viewers.max, now);
+        }
+        if changes.access {
+            let mode = access::mode(&config);
+            self.door.take(&config);
+            self.door.say(mode);
+            self.agent.lets_in(mode, now);
         }
         if changes.server {
             self.away = None;

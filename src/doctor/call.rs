@@ -168,7 +168,7 @@ async fn call(config: Config, encoders: Arc<Encoders>) -> Result<Seen, String> {
     let sdp = caller.offer().await.map_err(|e| e.to_string())?;
     let offer = Offer::parse(&sdp).map_err(|e| e.to_string())?;
     let name = UserName::parse("doctor")?;
-    let peer = peers.open(SessionId::new(1), &name, Box::new(offer));
+    let peer = peers.open(SessionId::new(1), &name, None, Box::new(offer));
 
     let mut seen = Seen::default();
     let mut early = Vec::new();
@@ -195,7 +195,12 @@ async fn call(config: Config, encoders: Arc<Encoders>) -> Result<Seen, String> {
                     seen.failed = Some(problem);
                     break;
                 }
-                Some(PeerEvent::Connected | PeerEvent::Rtcp | PeerEvent::Interrupted) => {}
+                Some(
+                    PeerEvent::Connected
+                    | PeerEvent::Rtcp
+                    | PeerEvent::Interrupted
+                    | PeerEvent::KeyKept(_),
+                ) => {}
                 Some(PeerEvent::Left) | None => break,
             },
             Some(heard) = heard.recv() => match heard {

@@ -20,6 +20,8 @@ use super::Peers;
 use super::messages::{self, FromViewer, LABEL, Limiter, MessageError};
 use super::quality::Seat;
 use super::stats::Observer;
+use crate::access::{Guest, Key, KeyId, Right};
+use crate::agent::{PeerEvent, SessionId};
 use crate::config::ControlValue;
 use crate::device::controls::CameraControl;
 use crate::media::status::{MediaStatus, State};
@@ -45,6 +47,7 @@ pub(super) async fn serve(
     shared: Arc<Peers>,
     seat: Arc<Seat>,
     observer: Observer,
+    (session, guest): (SessionId, Option<Arc<Guest>>),
 ) {
     match channel.label().await {
         Ok(label) if label == LABEL => {}
@@ -59,6 +62,7 @@ pub(super) async fn serve(
     }
     let (work, mut todo) = mpsc::channel(QUEUE);
     let (refuse, refusals) = mpsc::channel(QUEUE);
+    let (give, keys) = mpsc::channel(1);
     // Beside each other, for the camera may take its time.
     let at_camera = async {
         while let Some(work) = todo.recv().await {
@@ -77,14 +81,13 @@ pub(super) async fn serve(
     let has_choice = *choice.borrow() > 1;
     let mut talk = Talk {
         status: shared.hub.status(),
-        controls: shared
-            .controls
-            .are_allowed()
+        controls: (shared.controls.are_allowed() && may_control(guest.as_deref()))
             .then(|| shared.controls.known()),
         channel,
         outgoing: Outgoing {
             status: true,
             qualities: has_choice,
+            invited: guest.is_some(),
             ..Outgoing::default()
         },
         choice,
@@ -96,12 +99,37 @@ pub(super) async fn serve(
         limiter: Limiter::new(Instant::now()),
         was_live: false,
         garbage: false,
+        guest: guest.clone(),
+        given: None,
+        keys,
+        kept: Box::new({
+            let shared = shared.clone();
+            move |id| {
+                let _ = shared.events.try_send((session, PeerEvent::KeyKept(id)));
+            }
+        }),
+    };
+    // Beside the talk, for it is written to a disk first.
+    let give_key = async {
+        let guest = guest.filter(|guest| guest.needs_key());
+        if let (Some(guest), Some(desk)) = (guest, &shared.desk)
+            && let Some(key) = desk.give(guest.id).await
+        {
+            let _ = give.send(key).await;
+        }
+        std::future::pending::<()>().await;
     };
     tokio::select! {
         () = talk.run() => {}
         () = at_camera => {}
+        () = give_key => {}
     }
     debug!("the viewer's data channel is closed");
+}
+
+/// Without an invitation they may what the configuration lets everybody.
+fn may_control(guest: Option<&Guest>) -> bool {
+    guest.is_none_or(|guest| guest.may.has(Right::Control))
 }
 
 /// What waits to be sent: not the messages, but that there is news.
@@ -110,6 +138,10 @@ struct Outgoing {
     status: bool,
     controls: bool,
     qualities: bool,
+    /// As whom they were invited.
+    invited: bool,
+    /// A key of their own.
+    key: bool,
     stats: bool,
     /// The newest ping that was not answered yet.
     pong: Option<u32>,
@@ -121,6 +153,8 @@ impl Outgoing {
         !self.status
             && !self.controls
             && !self.qualities
+            && !self.invited
+            && !self.key
             && !self.stats
             && self.pong.is_none()
             && self.errors.is_empty()
@@ -145,6 +179,12 @@ struct Talk {
     was_live: bool,
     /// The viewer has sent something that cannot be read; it was logged.
     garbage: bool,
+    guest: Option<Arc<Guest>>,
+    /// The key that the viewer's browser is to keep.
+    given: Option<(KeyId, Key)>,
+    keys: mpsc::Receiver<(KeyId, Key)>,
+    /// Says that it did.
+    kept: Box<dyn Fn(KeyId) + Send + Sync>,
 }
 
 impl Talk {
@@ -179,6 +219,10 @@ impl Talk {
                     self.stats_due = Some(Instant::now() + STATS_INTERVAL);
                 }
                 Some(words) = self.refusals.recv() => self.refuse("control", &words),
+                Some(key) = self.keys.recv() => {
+                    self.given = Some(key);
+                    self.outgoing.key = true;
+                }
                 () = tokio::time::sleep(RETRY), if !self.outgoing.is_empty() => {}
             }
         }
@@ -189,6 +233,9 @@ impl Talk {
             return;
         }
         match messages::parse(&message.data) {
+            Ok(FromViewer::Control { .. }) if !may_control(self.guest.as_deref()) => {
+                self.refuse("control", messages::NO_CONTROL);
+            }
             Ok(FromViewer::Control { name, value }) => {
                 if self.work.try_send(Work::Set(name, value)).is_err() {
                     self.refuse(
@@ -200,12 +247,23 @@ impl Talk {
             Ok(FromViewer::Quality { tier }) => self.seat.pin(tier),
             Ok(FromViewer::Stats { on }) => self.watch_stats(on),
             Ok(FromViewer::Ping { id }) => self.outgoing.pong = Some(id),
+            Ok(FromViewer::KeyKept { id }) => self.kept(&id),
             Ok(FromViewer::Unknown) => self.passed_over("its type is not known"),
             Err(error @ MessageError::Control) => self.refuse("control", &error.to_string()),
             Err(error @ MessageError::Quality) => self.refuse("quality", &error.to_string()),
             Err(error @ MessageError::Stats) => self.refuse("stats", &error.to_string()),
             Err(error @ MessageError::Ping) => self.refuse("ping", &error.to_string()),
             Err(error) => self.passed_over(&error.to_string()),
+        }
+    }
+
+    fn kept(&mut self, id: &str) {
+        match &self.given {
+            Some((given, _)) if given.to_string() == id => {
+                (self.kept)(*given);
+                self.given = None;
+            }
+            Some(_) | None => self.passed_over("it keeps a key that it was not given"),
         }
     }
 
@@ -244,6 +302,22 @@ impl Talk {
                 return Ok(());
             }
             self.outgoing.pong = None;
+        }
+        if self.outgoing.invited
+            && let Some(guest) = &self.guest
+        {
+            if !self.try_send(&messages::invited(guest)).await? {
+                return Ok(());
+            }
+            self.outgoing.invited = false;
+        }
+        if self.outgoing.key
+            && let Some((id, key)) = &self.given
+        {
+            if !self.try_send(&messages::key(*id, key)).await? {
+                return Ok(());
+            }
+            self.outgoing.key = false;
         }
         if self.outgoing.status {
             let status = self.status.borrow_and_update().clone();

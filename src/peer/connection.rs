@@ -32,6 +32,7 @@ use super::socket::guard::Guard;
 use super::socket::roaming::Roaming;
 use super::stats::{self, Observer, Tally};
 use super::{PeerCommand, PeerError, Peers, channel, while_doing};
+use crate::access::Guest;
 use crate::agent::{PeerEvent, SessionId};
 use crate::lock::lock;
 use crate::media::hub::Decoder;
@@ -54,6 +55,8 @@ const MOST_CHANNELS: usize = 8;
 pub(super) struct Connection {
     shared: Arc<Peers>,
     session: SessionId,
+    /// Who was invited.
+    guest: Option<Arc<Guest>>,
     connection: Box<dyn PeerConnection>,
     heard: mpsc::Receiver<Heard>,
     outlets: Vec<Outlet>,
@@ -115,6 +118,7 @@ impl Connection {
         shared: &Arc<Peers>,
         session: SessionId,
         user: &str,
+        guest: Option<Arc<Guest>>,
         offer: Box<Offer>,
     ) -> Result<Self, PeerError> {
         let started = Instant::now();
@@ -197,6 +201,7 @@ impl Connection {
         let mut this = Self {
             shared: shared.clone(),
             session,
+            guest,
             connection,
             heard,
             outlets: Vec::new(),
@@ -309,7 +314,11 @@ impl Connection {
                         Ok(())
                     }
                     Some(Heard::Paired) => {
-                        self.start_media();
+                        // Of an invited caller DTLS has to prove that it is
+                        // them: who holds a copy of their words wakes no camera.
+                        if self.guest.is_none() {
+                            self.start_media();
+                        }
                         self.nudge().await;
                         Ok(())
                     }
@@ -369,6 +378,7 @@ impl Connection {
             self.shared.clone(),
             self.seat.clone(),
             self.observer(),
+            (self.session, self.guest.clone()),
         );
         self.tasks.spawn(serve.in_current_span());
         Ok(())

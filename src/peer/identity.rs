@@ -10,9 +10,8 @@
 //! certificate and key in PEM, and above them the fingerprint, by which a
 //! damaged file is found out.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -27,10 +26,9 @@ use tracing::{info, warn};
 use webrtc::peer_connection::{RTCCertificate, crypto};
 
 use super::PeerError;
+use crate::state::{self, SERVICE};
 
 const FILE: &str = "dtls.pem";
-/// The state directory of the service that the package installs.
-const SERVICE: &str = "/var/lib/camera-agent";
 /// Longer is none of ours.
 const LONGEST: u64 = 16 * 1024;
 /// P-256: half the handshake time of RSA, and what browsers use.
@@ -46,13 +44,11 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The one of this user, in systemd's `$STATE_DIRECTORY`, else in
-    /// `$XDG_STATE_HOME/camera-agent`, else in `~/.local/state/camera-agent`.
-    /// One is made where there is none, which takes seconds on a weak board.
+    /// The one of this user, in their [state folder](state::folder). One is made where there is none, which takes seconds on a weak board.
     ///
     /// Where it cannot be kept, that is logged, and it is good for this run.
     pub fn of_this_device() -> Result<Self, PeerError> {
-        match folder() {
+        match state::folder() {
             Some(folder) => Self::in_folder(&folder),
             None => {
                 warn!(
@@ -90,7 +86,7 @@ impl Identity {
     /// The one that is kept on this machine, of the service or else of this
     /// user, and where; none is made.
     pub fn kept() -> Option<(PathBuf, io::Result<Self>)> {
-        let own = folder().map(|folder| folder.join(FILE));
+        let own = state::folder().map(|folder| folder.join(FILE));
         let all = [Some(Path::new(SERVICE).join(FILE)), own];
         all.into_iter()
             .flatten()
@@ -106,6 +102,15 @@ impl Identity {
         let provider = crypto::default_provider().map_err(failed)?;
         let made = RTCCertificate::generate(provider.crypto(), SCHEME, Default::default());
         Self::of(made.map_err(failed)?, provider.crypto())
+    }
+
+    /// The certificate's SHA-256, as its 32 bytes.
+    pub fn sha256(&self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        for (byte, digits) in bytes.iter_mut().zip(self.fingerprint.split(':')) {
+            *byte = u8::from_str_radix(digits, 16).unwrap_or_default();
+        }
+        bytes
     }
 
     /// The certificate's SHA-256, as SDP has it (RFC 8122 §5) but in capitals,
@@ -175,52 +180,14 @@ impl Identity {
         Ok(text + &pem("PRIVATE KEY", key.as_ref()))
     }
 
-    /// Whole or not at all, and for this user's eyes.
     fn write(&self, path: &Path) -> io::Result<()> {
         let text = self.text().map_err(io::Error::other)?;
-        let folder = path.parent().unwrap_or(Path::new("/"));
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)?;
-        let unique = format!("{}.{:x}.tmp", std::process::id(), fastrand::u64(..));
-        let fresh = path.with_extension(unique);
-        let open = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&fresh);
-        let written = open.and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&fresh, path)?;
-            fs::File::open(folder)?.sync_all()
-        });
-        if written.is_err() {
-            let _ = fs::remove_file(&fresh);
-        }
-        written
+        state::replace(path, &text)
     }
 }
 
 fn failed(error: impl std::fmt::Display) -> PeerError {
     PeerError::Certificate(error.to_string())
-}
-
-fn folder() -> Option<PathBuf> {
-    let variable = |name| std::env::var_os(name).filter(|v| !v.is_empty());
-    let systemd = variable("STATE_DIRECTORY").map(|directories| {
-        // A list with colons where the unit has several.
-        let first = std::env::split_paths(&directories).next();
-        first.unwrap_or_else(|| directories.into())
-    });
-    let of_user = || {
-        let state = variable("XDG_STATE_HOME")
-            .map(PathBuf::from)
-            .or_else(|| Some(PathBuf::from(variable("HOME")?).join(".local/state")))?;
-        Some(state.join("camera-agent"))
-    };
-    systemd.or_else(of_user)
 }
 
 /// RFC 7468 §2.

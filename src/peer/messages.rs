@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::access::{Guest, Key, KeyId};
 use crate::config::ControlValue;
 use crate::device::controls::{CameraControl, Kind};
 use crate::media::status::MediaStatus;
@@ -50,6 +51,11 @@ pub enum FromViewer {
     Ping {
         /// Sent back as it came: by it the viewer knows which ping is answered.
         id: u32,
+    },
+    /// The key of this name, that was handed over by [`key`], is kept.
+    KeyKept {
+        /// The name.
+        id: String,
     },
     /// A type that is not known here.
     Unknown,
@@ -145,6 +151,10 @@ pub fn parse(text: &[u8]) -> Result<FromViewer, MessageError> {
             Some(Ok(id)) => Ok(FromViewer::Ping { id }),
             _ => Err(MessageError::Ping),
         },
+        Some("key-kept") => match message["id"].as_str() {
+            Some(id) => Ok(FromViewer::KeyKept { id: id.to_owned() }),
+            None => Err(MessageError::Unreadable),
+        },
         Some(_) => Ok(FromViewer::Unknown),
         None => Err(MessageError::Unreadable),
     }
@@ -191,6 +201,22 @@ fn control(control: &CameraControl) -> Value {
     }
     message
 }
+
+/// As whom a viewer was invited, and to what.
+pub fn invited(guest: &Guest) -> String {
+    let may: Vec<_> = guest.may.words().collect();
+    json!({"type": "invited", "label": guest.label.as_str(), "may": may}).to_string()
+}
+
+/// A key for this viewer's browser alone. The channel is the only way that it
+/// takes.
+pub fn key(id: KeyId, key: &Key) -> String {
+    json!({"type": "key", "id": id.to_string(), "key": key.expose()}).to_string()
+}
+
+/// Why an invited person's control is not obeyed.
+pub const NO_CONTROL: &str =
+    "your invitation does not let you set this camera; ask its owner for one that does";
 
 /// How many qualities a viewer can choose from with `quality`, the best first;
 /// they have not chosen yet.

@@ -36,7 +36,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{Instrument, debug, info_span, warn};
 
+use crate::access::Guest;
 use crate::agent::{PeerEvent, SessionId};
+use crate::guestbook::Desk;
 use crate::media::hub::Hub;
 use crate::network::Network;
 use crate::sdp::{Offer, OfferError, RemoteCandidate};
@@ -98,6 +100,8 @@ pub struct Peers {
     network: watch::Receiver<Network>,
     controls: ViewerControls,
     together: Together,
+    /// Where browsers get keys of their own.
+    desk: Option<Desk>,
     events: mpsc::Sender<(SessionId, PeerEvent)>,
 }
 
@@ -144,6 +148,7 @@ impl Peers {
             memory: Mutex::default(),
             network: watch::channel(Network::default()).1,
             together: Together::new(Instant::now()),
+            desk: None,
             events,
         }
     }
@@ -153,6 +158,12 @@ impl Peers {
     pub fn on(mut self, network: watch::Receiver<Network>) -> Self {
         self.servers.on(network.clone());
         self.network = network;
+        self
+    }
+
+    /// Gives browsers that come by a link keys of their own, at this desk.
+    pub fn giving_keys(mut self, desk: Option<Desk>) -> Self {
+        self.desk = desk;
         self
     }
 
@@ -182,11 +193,13 @@ impl Peers {
         Bounds::up_to(self.quality.most())
     }
 
-    /// Starts a connection that answers `offer`.
+    /// Starts a connection that answers `offer`. A `guest` may what they were
+    /// invited to; without one, everything.
     pub fn open(
         self: &Arc<Self>,
         session: SessionId,
         caller: &UserName,
+        guest: Option<Arc<Guest>>,
         offer: Box<Offer>,
     ) -> Peer {
         let (commands, inbox) = mpsc::channel(COMMANDS);
@@ -194,7 +207,7 @@ impl Peers {
         let span = info_span!("viewer", %caller, %session);
         let user = caller.to_string();
         let run = async move {
-            let end = match Connection::open(&shared, session, &user, offer).await {
+            let end = match Connection::open(&shared, session, &user, guest, offer).await {
                 Ok(connection) => connection.run(inbox).await,
                 Err(error) => Some(PeerEvent::Failed(error.to_string())),
             };

@@ -147,6 +147,8 @@ pub(super) struct Transport {
     pub ufrag: Option<String>,
     pub pwd: Option<String>,
     pub fingerprint: Option<Fingerprint>,
+    /// There is a fingerprint beside it that is another, or of another kind.
+    pub another_fingerprint: bool,
     pub setup: Option<Setup>,
 }
 
@@ -155,7 +157,11 @@ impl Transport {
         match key {
             "ice-ufrag" if is_ice_text(value, 4) => set(&mut self.ufrag, value),
             "ice-pwd" if is_ice_text(value, 22) => set(&mut self.pwd, value),
-            "fingerprint" => self.fingerprint = self.fingerprint.or(Fingerprint::read(value)),
+            "fingerprint" => {
+                let read = Fingerprint::read(value);
+                self.fingerprint = self.fingerprint.or(read);
+                self.another_fingerprint |= read.is_none() || read != self.fingerprint;
+            }
             "setup" => self.setup = self.setup.or(Setup::read(value)),
             _ => {}
         }

@@ -24,6 +24,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+use crate::access::Side;
 pub use answer::AnswerError;
 use attribute::Fingerprint;
 pub use candidate::{MAX_CANDIDATES, RemoteCandidate, Unfit};
@@ -105,7 +106,31 @@ impl Description {
     }
 }
 
+/// The first ICE user in a description's text.
+pub fn first_ufrag(sdp: &str) -> &str {
+    let value = |line| str::strip_prefix(line, "a=ice-ufrag:");
+    sdp.lines().find_map(value).unwrap_or_default().trim()
+}
+
+impl Description {
+    /// Who wrote it, where every fingerprint in it is the same SHA-256: that,
+    /// and the first ICE user in the text.
+    pub fn author(&self) -> Option<Side<'_>> {
+        match (&self.fingerprints[..], self.ufrags.first()) {
+            ([Fingerprint(fingerprint)], Some(ufrag)) if !self.other_fingerprints => {
+                Some(Side { fingerprint, ufrag })
+            }
+            _ => None,
+        }
+    }
+}
+
 impl Offer {
+    /// Of a certificate that it names, by which whoever wrote it is known.
+    pub fn fingerprint(&self) -> &[u8; 32] {
+        &self.path.fingerprint.0
+    }
+
     /// Reads the offer of a new call.
     pub fn parse(sdp: &str) -> Result<Self, OfferError> {
         Description::read(sdp)?.call()

@@ -29,6 +29,8 @@ pub struct Description {
     pub(super) ufrags: Vec<String>,
     /// Every SHA-256 fingerprint, sorted.
     pub(super) fingerprints: Vec<Fingerprint>,
+    /// There are fingerprints of other kinds, or two at one place.
+    pub(super) other_fingerprints: bool,
     /// The offerer only answers checks (RFC 8839 §5.3).
     pub(super) ice_lite: bool,
 }
@@ -121,6 +123,7 @@ impl Description {
             self.ufrags.push(ufrag.clone());
         }
         self.fingerprints.extend(transport.fingerprint);
+        self.other_fingerprints |= transport.another_fingerprint;
     }
 
     pub(super) fn section_of(&self, mid: &str) -> Option<usize> {

@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use camera_agent::access::Gate;
 use camera_agent::agent::{Agent, AgentConfig, Command, Event, PeerEvent, SessionId};
 use camera_agent::wire::{Candidate, ClientId, Incoming, Outgoing, UserName};
 
@@ -68,13 +69,24 @@ impl Desk {
 
     /// The same, connected and named.
     pub fn online(max_viewers: usize) -> Self {
+        Self::offline(max_viewers).connected()
+    }
+
+    /// The same, and lets in whom this gate does.
+    pub fn behind(max_viewers: usize, gate: Gate) -> Self {
         let mut desk = Self::offline(max_viewers);
+        desk.agent = desk.agent.behind(gate);
+        desk.connected()
+    }
+
+    fn connected(mut self) -> Self {
+        let desk = &mut self;
         assert_eq!(desk.fire(Event::Timeout), [Command::Connect]);
         assert!(desk.fire(Event::SignalingOpen).is_empty());
         let claim = desk.message(Incoming::Id(id()));
         assert_eq!(claim, [claims("camera")]);
         desk.message(users(&["camera"]));
-        desk
+        self
     }
 
     pub fn fire(&mut self, event: Event) -> Vec<Command> {
@@ -106,6 +118,7 @@ impl Desk {
         self.message(Incoming::VideoOffer {
             name: name(caller),
             sdp: sdp.to_owned(),
+            access: None,
         })
     }
 

@@ -1,0 +1,6 @@
+//! The file of invitations.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| camera_agent::access::fuzzing::store(text));

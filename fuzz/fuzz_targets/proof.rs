@@ -1,0 +1,6 @@
+//! A proof that somebody sent.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| camera_agent::access::fuzzing::proof(data));

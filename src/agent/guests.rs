@@ -1,0 +1,223 @@
+//! The agent's dealings with people who were invited, and with others.
+
+use std::time::Instant;
+
+use tracing::{info, warn};
+
+use super::audit::{Note, Outcome};
+use super::limits::{Payer, Refusal};
+use super::lines::bounded;
+use super::outbox::Reason;
+use super::session::{Caller, SessionId};
+use super::{Agent, Command, REASON};
+use crate::access::{Gate, Guest, Guests, KeyId, Mode, Stage, Uninvited};
+use crate::sdp::{Description, OfferError};
+use crate::wire::{Access, UserName};
+
+/// Notes that nobody has taken yet.
+const NOTES: usize = 256;
+const TAKEN_BACK: &str = "your invitation was taken back";
+const CHANGED: &str = "what your invitation allows has changed; call again";
+const NOW_INVITED: &str =
+    "from now on only invited people see this camera; ask its owner for an invitation";
+
+/// An offer whose sender may go on, and what was read of it on the way.
+pub(super) struct Admitted {
+    pub caller: Caller,
+    pub read: Option<Result<Description, OfferError>>,
+}
+
+impl Agent {
+    /// Lets in whom `gate` does; without one everybody.
+    pub fn behind(mut self, gate: Gate) -> Self {
+        self.gate = gate;
+        self
+    }
+
+    /// The next line for the log of calls.
+    pub fn next_note(&mut self) -> Option<Note> {
+        self.notes.pop_front()
+    }
+
+    /// The people who have a media path and were invited.
+    pub fn watching(&self) -> impl Iterator<Item = &UserName> {
+        self.sessions.watching().map(|guest| &guest.label)
+    }
+
+    /// Takes over who was invited; calls of others end.
+    pub fn invited(&mut self, guests: Guests, now: Instant) {
+        self.gate.invite(guests);
+        self.look_who_may_stay(now);
+        self.flush(now);
+    }
+
+    /// Takes over who is let in; calls of others end.
+    pub fn lets_in(&mut self, mode: Mode, now: Instant) {
+        self.gate.set_mode(mode);
+        self.look_who_may_stay(now);
+        self.flush(now);
+    }
+
+    fn look_who_may_stay(&mut self, now: Instant) {
+        if self.gate.mode() == Mode::Open {
+            return;
+        }
+        let mut gone = Vec::new();
+        for session in self.sessions.iter_mut() {
+            let Some(guest) = &session.guest else {
+                gone.push((session.id, NOW_INVITED.to_owned()));
+                continue;
+            };
+            match self.gate.guest(guest.id) {
+                None => gone.push((session.id, TAKEN_BACK.to_owned())),
+                Some(now) => match now.pause {
+                    Some(pause) => gone.push((session.id, Uninvited::from(pause).to_string())),
+                    None if now.may != guest.may => gone.push((session.id, CHANGED.to_owned())),
+                    None => session.guest = Some(now.clone()),
+                },
+            }
+        }
+        for (id, words) in gone {
+            let reason = Reason {
+                uninvited: words != CHANGED,
+                words,
+            };
+            self.end(id, reason, now);
+        }
+    }
+
+    /// Whether the sender of an offer may go on. Of one who may not nothing is
+    /// kept, and no budget but their own pays.
+    pub(super) fn admit(
+        &mut self,
+        name: &UserName,
+        sdp: &str,
+        access: Option<&Access>,
+        now: Instant,
+    ) -> Option<Admitted> {
+        match self.judge(name, sdp, access) {
+            Ok(admitted) => Some(admitted),
+            Err(why) => {
+                self.keep_out(name, access, why, now);
+                None
+            }
+        }
+    }
+
+    fn judge(
+        &mut self,
+        name: &UserName,
+        sdp: &str,
+        access: Option<&Access>,
+    ) -> Result<Admitted, Uninvited> {
+        let nobody = Admitted {
+            caller: Caller {
+                name: name.clone(),
+                guest: None,
+                payer: Payer::Name(name.clone()),
+            },
+            read: None,
+        };
+        let Some(known) = self.gate.knows(access)? else {
+            return Ok(nobody);
+        };
+        let read = Description::read(sdp);
+        let author = read.as_ref().ok().and_then(Description::author);
+        let Some(guest) = self.gate.proves(known, access, author)? else {
+            return Ok(Admitted {
+                read: Some(read),
+                ..nobody
+            });
+        };
+        if let Some(author) = author {
+            let live = self.sessions.of_caller(name);
+            let goes_on = live.is_some_and(|session| {
+                !session.is_of_another_guest(Some(&guest))
+                    && session.is_at(author.ufrag)
+                    && session.offer.fingerprint() == author.fingerprint
+            });
+            if !goes_on {
+                self.gate.take(guest.id, author.ufrag)?;
+            }
+        }
+        if guest.given {
+            self.commands.push_back(Command::KeepKey { id: guest.id });
+        }
+        let payer = match (self.gate.mode(), guest.stage) {
+            (Mode::Open, _) => Payer::Name(name.clone()),
+            (Mode::Invited, Stage::Shared) => Payer::Guest(guest.id, Some(name.clone())),
+            (Mode::Invited, Stage::Link | Stage::Kept) => Payer::Guest(guest.id, None),
+        };
+        Ok(Admitted {
+            caller: Caller {
+                name: name.clone(),
+                guest: Some(guest),
+                payer,
+            },
+            read: Some(read),
+        })
+    }
+
+    /// Tells who is not let in why, now and then.
+    fn keep_out(&mut self, name: &UserName, access: Option<&Access>, why: Uninvited, now: Instant) {
+        let payer = Payer::Name(name.clone());
+        if self.strangers.read(&payer, 1, false, now) == Err(Refusal::Silent) {
+            return;
+        }
+        if self.is_junk_worth_a_line(now) {
+            warn!(caller = %name, %why, "call refused: not invited");
+            let id = access.and_then(|access| access.id.parse().ok());
+            let guest = id.and_then(|id| self.gate.guest(id)).cloned();
+            self.note(
+                Outcome::Refused,
+                name,
+                guest.as_deref(),
+                None,
+                &why.to_string(),
+                now,
+            );
+        }
+        // A hang-up would end the call that somebody of this name has.
+        if self.sessions.of_caller(name).is_none() {
+            self.refuse(name, why);
+        }
+    }
+
+    /// The viewer's page has kept the key of this name: it is what they hold.
+    pub(super) fn kept(&mut self, session: SessionId, id: KeyId) {
+        // Nobody, where the invitation was taken back meanwhile.
+        let Some(guest) = self.gate.guest(id) else {
+            return;
+        };
+        let session = self.sessions.get_mut(session);
+        let Some(session) = session.filter(|s| !s.is_of_another_guest(Some(guest))) else {
+            return;
+        };
+        let (caller, label) = (&session.caller, &guest.label);
+        info!(%caller, %label, %id, "has a key of their own now");
+        session.guest = Some(guest.clone());
+        self.commands.push_back(Command::KeepKey { id });
+    }
+
+    /// Writes a line down for the log of calls.
+    pub(super) fn note(
+        &mut self,
+        outcome: Outcome,
+        caller: &UserName,
+        guest: Option<&Guest>,
+        since: Option<Instant>,
+        why: &str,
+        now: Instant,
+    ) {
+        if self.notes.len() >= NOTES {
+            self.notes.pop_front();
+        }
+        self.notes.push_back(Note {
+            outcome,
+            caller: caller.clone(),
+            guest: guest.map(|guest| (guest.label.clone(), guest.id)),
+            duration: since.map(|since| now.saturating_duration_since(since)),
+            why: bounded(why, REASON),
+        });
+    }
+}
