@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::access::May;
 use crate::chat;
 use crate::config::{Config, ConfigError, IceConfig, IceServerConfig, LogFormat, VideoSource};
 use crate::ice::IceUrl;
@@ -68,6 +69,86 @@ pub enum Command {
     },
     /// Lists cameras, microphones and encoders, best first, and says why.
     Devices(Devices),
+    /// Invites somebody to this camera: a link, its QR code, and a code to type.
+    /// A camera that runs takes it at once.
+    Invite(Invite),
+    /// Who was invited, to what, and who watches now.
+    Viewers(Viewers),
+    /// Takes an invitation back; calls of theirs end within a second.
+    Revoke(Revoke),
+}
+
+/// `camera-agent invite`
+#[derive(Debug, Args)]
+pub struct Invite {
+    /// What you call them: "alice", "grandmother's tablet".
+    pub label: String,
+    /// What they may, of watch, listen, talk, control, recordings.
+    #[arg(long, value_name = "RIGHTS", default_value = "watch,listen", value_parser = May::parse)]
+    pub may: May,
+    /// When it ends: with a day (2026-12-31), or after a time (30m, 12h, 7d).
+    #[arg(long, value_name = "WHEN")]
+    pub until: Option<String>,
+    /// For everybody who has the link, instead of the first browser that opens
+    /// it.
+    #[arg(long)]
+    pub shared: bool,
+    /// Write the QR code as a picture, too.
+    #[arg(long, value_name = "FILE")]
+    pub png: Option<PathBuf>,
+    /// The camera's configuration.
+    #[command(flatten)]
+    pub of: Of,
+}
+
+/// `camera-agent viewers`
+#[derive(Debug, Args)]
+pub struct Viewers {
+    /// JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    /// The camera's configuration.
+    #[command(flatten)]
+    pub of: Of,
+}
+
+/// `camera-agent revoke`
+#[derive(Debug, Args)]
+pub struct Revoke {
+    /// What you called them.
+    pub label: String,
+    /// The camera's configuration.
+    #[command(flatten)]
+    pub of: Of,
+}
+
+/// Which camera a command beside it is about.
+#[derive(Debug, Args)]
+pub struct Of {
+    /// The camera's configuration (TOML) [default: that of the service, where
+    /// there is one].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// The service's configuration.
+const SERVICE: &str = "/etc/camera-agent/camera-agent.toml";
+
+impl Of {
+    /// The configuration, checked.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read or used.
+    pub fn configuration(&self) -> Result<Config, ConfigError> {
+        let service = || Some(PathBuf::from(SERVICE)).filter(|path| path.exists());
+        let Some(path) = self.config.clone().or_else(service) else {
+            return Ok(Config::default());
+        };
+        let config = Config::load(&path)?;
+        config.check(&path)?;
+        Ok(config)
+    }
 }
 
 /// `camera-agent run`
@@ -146,7 +227,7 @@ pub struct Setup {
     #[arg(
         long,
         value_name = "FILE",
-        default_value = "/etc/camera-agent/camera-agent.toml"
+        default_value = SERVICE
     )]
     pub config: PathBuf,
     /// Chat server, ws:// or wss://.

@@ -10,7 +10,7 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | the process | [`cli`], [`logging`], [`environment`], [`setup`], [`service`], [`restarts`], [`packaging`], `main` |
+//! | the process | [`cli`], [`logging`], [`environment`], [`setup`], [`owner`], [`service`], [`restarts`], [`packaging`], `main` |
 //! | tries all of it on this machine, one check a file; lists what was found | [`doctor`], [`inventory`] |
 //! | the device's one loop: events in, commands out | [`daemon`] |
 //! | shells, each the owner of one kind of socket or device | [`signaling`], [`peer`], [`media`], [`device`], [`servers`], [`network`], [`chat`], [`guestbook`], [`state`] |
@@ -45,6 +45,7 @@ mod lock;
 pub mod logging;
 pub mod media;
 pub mod network;
+pub mod owner;
 pub mod packaging;
 pub mod peer;
 pub mod rate;

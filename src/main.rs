@@ -29,7 +29,7 @@ use camera_agent::secret::without_credentials;
 use camera_agent::servers::configured::{self, IceServers};
 use camera_agent::service::{self, Service, Snapshot};
 use camera_agent::setup::{self, Hardware};
-use camera_agent::{chat, environment, logging, packaging};
+use camera_agent::{chat, environment, logging, owner, packaging};
 
 fn main() -> ExitCode {
     // SAFETY: nothing has started a thread yet.
@@ -50,6 +50,15 @@ fn main() -> ExitCode {
             packaging::write(&folder).with_context(|| format!("writing to {}", folder.display()))
         }
         Command::Devices(arguments) => devices(&arguments),
+        Command::Invite(arguments) => {
+            owner::invite(&arguments, &mut std::io::stdout()).map_err(Into::into)
+        }
+        Command::Viewers(arguments) => {
+            owner::viewers(&arguments, &mut std::io::stdout()).map_err(Into::into)
+        }
+        Command::Revoke(arguments) => {
+            owner::revoke(&arguments, &mut std::io::stdout()).map_err(Into::into)
+        }
         Command::ProbeEncoder => probe_encoder(),
         Command::SetupLook => look_for_setup(),
         Command::SetupTestCall { config } => setup_test_call(&config),
