@@ -17,6 +17,7 @@ pub mod faults;
 pub mod inside;
 pub mod lab;
 pub mod machine;
+pub mod meddler;
 pub mod meter;
 pub mod nginx;
 pub mod original;

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use camera_agent::access::{Call, Key, KeyId, Link, ProofKey, Side};
 use futures_util::{SinkExt, StreamExt};
 use rtc::interceptor::{ReceiverReportBuilder, Slot, TwccReceiverBuilder};
 use rtc::peer_connection::configuration::RTCOfferOptions;
@@ -71,14 +72,86 @@ pub struct Heard {
     /// It was closed.
     pub channel_closed: bool,
     pub times: Times,
+    /// Answers to an invited viewer that did not prove who gave them; nothing of
+    /// them was used.
+    pub impostors: usize,
+    /// The code of a hang-up.
+    pub code: Option<String>,
     /// The device's candidates are not used.
     deaf: bool,
     /// Candidates that came before their answer.
     early: VecDeque<RTCIceCandidateInit>,
 }
 
+/// An invitation, as a browser keeps it.
+#[derive(Clone)]
+pub struct Held {
+    /// The camera's name in the link.
+    pub camera: String,
+    pub id: KeyId,
+    pub key: Key,
+}
+
+impl Held {
+    pub fn of(link: &Link) -> Self {
+        Self {
+            camera: link.camera.clone(),
+            id: link.invite.id(),
+            key: link.invite.key(),
+        }
+    }
+
+    /// What an offer carries.
+    pub fn access(&self, sdp: &str) -> Value {
+        let (fingerprint, ufrag) = author(sdp).expect("an offer of ours has both");
+        let viewer = Side {
+            fingerprint: &fingerprint,
+            ufrag: &ufrag,
+        };
+        let call = self.call(viewer);
+        json!({"id": self.id.to_string(), "proof": ProofKey::of(&self.key).offer(&call)})
+    }
+
+    fn call<'a>(&'a self, viewer: Side<'a>) -> Call<'a> {
+        Call {
+            camera: &self.camera,
+            viewer,
+            id: self.id,
+        }
+    }
+
+    /// The answer to `offer` is the camera's.
+    fn verifies(&self, offer: &str, answer: &str, proof: &str) -> bool {
+        let (Some((ours, our_ufrag)), Some((its, its_ufrag))) = (author(offer), author(answer))
+        else {
+            return false;
+        };
+        let side = |fingerprint, ufrag| Side { fingerprint, ufrag };
+        let call = self.call(side(&ours, our_ufrag.as_str()));
+        ProofKey::of(&self.key).is_of_answer(&call, side(&its, its_ufrag.as_str()), proof)
+    }
+}
+
+/// The one fingerprint of a description, and its first ufrag.
+fn author(sdp: &str) -> Option<([u8; 32], String)> {
+    let values = |key: &'static str| sdp.lines().filter_map(move |l| l.strip_prefix(key));
+    let mut prints: Vec<_> = values("a=fingerprint:").collect();
+    prints.dedup();
+    let [print] = prints[..] else { return None };
+    let mut bytes = [0; 32];
+    let digits = print.strip_prefix("sha-256 ")?.trim().split(':');
+    for (byte, digits) in bytes.iter_mut().zip(digits) {
+        *byte = u8::from_str_radix(digits, 16).ok()?;
+    }
+    Some((bytes, values("a=ice-ufrag:").next()?.trim().to_owned()))
+}
+
 #[derive(Default)]
 struct Shared {
+    held: Mutex<Option<Held>>,
+    /// The offers that may be answered, with what they were made with, by their
+    /// ufrag.
+    offers: Mutex<Vec<(String, Held)>>,
     heard: Mutex<Heard>,
     received: Arc<Mutex<Received>>,
     connection: Mutex<Option<Arc<dyn PeerConnection>>>,
@@ -348,12 +421,26 @@ impl Viewer {
             .expect("the offer is our own");
     }
 
+    /// From the next offer on they show this invitation, and take no answer that
+    /// does not prove itself by it.
+    pub fn holds(&self, held: Option<Held>) {
+        *lock(&self.shared.held) = held;
+    }
+
+    /// The invitation that they hold.
+    pub fn held(&self) -> Option<Held> {
+        lock(&self.shared.held).clone()
+    }
+
     /// Sends any text as an offer.
     pub fn send_offer(&self, sdp: &str) {
-        self.send(
-            json!({"type": "video-offer", "name": self.name, "target": self.camera,
-            "sdp": {"type": "offer", "sdp": sdp}}),
-        );
+        let mut frame = json!({"type": "video-offer", "name": self.name, "target": self.camera,
+            "sdp": {"type": "offer", "sdp": sdp}});
+        if let Some(held) = self.held() {
+            frame["access"] = held.access(sdp);
+            lock(&self.shared.offers).push((sdp.to_owned(), held));
+        }
+        self.send(frame);
     }
 
     /// Sends any frame.
@@ -498,11 +585,17 @@ async fn hear(shared: &Shared, name: &str, mut frame: Value) {
             lock(&shared.heard).users = users.iter().map(text).collect();
         }
         Some("hang-up") if frame["target"] == name => {
-            lock(&shared.heard).hung_up = Some(text(&frame["reason"]));
+            let mut heard = lock(&shared.heard);
+            heard.code = frame["code"].as_str().map(str::to_owned);
+            heard.hung_up = Some(text(&frame["reason"]));
         }
         // What is for everybody is for nobody.
         Some("video-answer") if frame["target"] == name => {
             let sdp = text(&frame["sdp"]["sdp"]);
+            if lock(&shared.held).is_some() && !is_verified(shared, &frame, &sdp) {
+                lock(&shared.heard).impostors += 1;
+                return;
+            }
             let early = {
                 let mut heard = lock(&shared.heard);
                 heard.times.answered = Some(Instant::now());
@@ -548,6 +641,16 @@ async fn hear(shared: &Shared, name: &str, mut frame: Value) {
         }
         _ => {}
     }
+}
+
+/// An answer to an invited viewer proves that it is of the camera.
+fn is_verified(shared: &Shared, frame: &Value, sdp: &str) -> bool {
+    let ufrag = frame["ufrag"].as_str().unwrap_or_default();
+    let proof = frame["access"]["proof"].as_str().unwrap_or_default();
+    let offers = lock(&shared.offers);
+    let asked = |(offer, _): &&(String, Held)| author(offer).is_some_and(|(_, u)| u == ufrag);
+    let offer = offers.iter().rev().find(asked);
+    offer.is_some_and(|(offer, held)| held.verifies(offer, sdp, proof))
 }
 
 /// An answer without what was written into the offer: the connection knows of
