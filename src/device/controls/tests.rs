@@ -3,12 +3,7 @@ use std::cell::RefCell;
 use super::ControlValue::{Label, Number, Switch};
 use super::*;
 
-fn control(
-    name: &str,
-    kind: Kind,
-    range: (i64, i64, u64),
-    menu: &[(i64, &str)],
-) -> CameraControl {
+fn control(name: &str, kind: Kind, range: (i64, i64, u64), menu: &[(i64, &str)]) -> CameraControl {
     CameraControl {
         control: Control {
             id: name.len() as u32,
