@@ -1,7 +1,7 @@
 //! The command line: what can be typed, and how it changes the configuration.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -135,20 +135,25 @@ pub struct Of {
 const SERVICE: &str = "/etc/camera-agent/camera-agent.toml";
 
 impl Of {
-    /// The configuration, checked.
+    /// The configuration, checked, and whether it is the service's.
     ///
     /// # Errors
     ///
     /// It cannot be read or used.
-    pub fn configuration(&self) -> Result<Config, ConfigError> {
+    pub fn configuration(&self) -> Result<(Config, bool), ConfigError> {
         let service = || Some(PathBuf::from(SERVICE)).filter(|path| path.exists());
         let Some(path) = self.config.clone().or_else(service) else {
-            return Ok(Config::default());
+            return Ok((Config::default(), false));
         };
         let config = Config::load(&path)?;
         config.check(&path)?;
-        Ok(config)
+        Ok((config, is_service(&path)))
     }
+}
+
+/// The file is the service's configuration.
+pub fn is_service(path: &Path) -> bool {
+    path == Path::new(SERVICE)
 }
 
 /// `camera-agent run`

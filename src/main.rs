@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use camera_agent::cli::{self, Cli, Command};
-use camera_agent::config::{AudioSource, Config, ConfigError, LogConfig, VideoSource};
+use camera_agent::config::{AccessMode, AudioSource, Config, ConfigError, LogConfig, VideoSource};
 use camera_agent::daemon::{self, Daemon, StartError, Supervision};
 use camera_agent::device::learned::Learned;
 use camera_agent::device::led::{self, Led};
@@ -306,11 +306,24 @@ fn set_up(arguments: &cli::Setup) -> anyhow::Result<()> {
         Some(answers) if is_asked => setup::wants_test_call(answers, &mut std::io::stdout())?,
         _ => arguments.test_call,
     };
-    if !call {
-        println!("Now start the camera: systemctl restart camera-agent");
-        return Ok(());
+    if call {
+        return Ok(setup::apart::test_call(&arguments.config)?);
     }
-    setup::apart::test_call(&arguments.config)?;
+    println!("Now start the camera: systemctl restart camera-agent");
+    if is_asked {
+        first_invitation(&arguments.config)?;
+    }
+    Ok(())
+}
+
+/// Ends a set-up: the owner is the first who is invited.
+fn first_invitation(path: &Path) -> anyhow::Result<()> {
+    let config = Config::load(path)?;
+    println!();
+    if let Err(error) = owner::invite_owner(&config, cli::is_service(path), &mut std::io::stdout())
+    {
+        println!("{error}\nTo watch, invite yourself: sudo camera-agent invite LABEL");
+    }
     Ok(())
 }
 
@@ -324,7 +337,12 @@ fn look_for_setup() -> anyhow::Result<()> {
 /// The test call, likewise.
 fn setup_test_call(path: &Path) -> anyhow::Result<()> {
     let text = std::io::read_to_string(std::io::stdin()).context("reading the configuration")?;
-    let config = Config::parse(&text, path)?;
+    let mut config = Config::parse(&text, path)?;
+    if config.access.is_invited() {
+        // This user has no part in the list, and the owner is there.
+        config.access.mode = Some(AccessMode::Open);
+        println!("Until the test call is over, everybody on the chat server can call.");
+    }
     logging::start(&config.log)?;
     block_on(async {
         let shutdown = shutdown()?;

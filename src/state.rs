@@ -21,11 +21,10 @@ pub fn folder() -> Option<PathBuf> {
     systemd().or_else(of_user)
 }
 
-/// For a command beside the device: systemd's `$STATE_DIRECTORY`, else the
-/// service's, where the package is installed, else this user's.
-pub fn of_service() -> Option<PathBuf> {
-    let installed = || Some(PathBuf::from(SERVICE)).filter(|p| p.is_dir());
-    systemd().or_else(installed).or_else(folder)
+/// For a command beside the service, which has another user's environment:
+/// systemd's `$STATE_DIRECTORY`, else the service's own.
+pub fn of_service() -> PathBuf {
+    systemd().unwrap_or_else(|| PathBuf::from(SERVICE))
 }
 
 fn variable(name: &str) -> Option<std::ffi::OsString> {

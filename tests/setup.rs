@@ -24,6 +24,7 @@ async fn at_a_terminal(config: &Path, flags: &str, typed: &str) -> (bool, String
         .args(["--quiet", "--return", "--command", &setup, "/dev/null"])
         // No sound server of the session that runs the tests.
         .env_remove("XDG_RUNTIME_DIR")
+        .env("XDG_STATE_HOME", config.with_file_name("state"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
@@ -52,6 +53,8 @@ async fn a_person_answers_and_the_file_is_written() {
         "is written",
         "Make a test call now? [y/N]: ",
         "systemctl restart camera-agent",
+        "owner may watch, listen",
+        "https://chat.example/#camera=front%20door&invite=",
     ] {
         assert!(shown.contains(question), "{question}: {shown}");
     }
@@ -70,6 +73,8 @@ async fn a_person_answers_and_the_file_is_written() {
     assert!(done && shown.contains("[wss://chat.example/]"), "{shown}");
     let text = std::fs::read_to_string(&config).expect("written");
     assert!(text.contains("name = \"back door\""), "{text}");
+    assert!(text.contains("\nmode = \"invited\""), "{text}");
+    assert!(!shown.contains("owner may"), "once: {shown}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

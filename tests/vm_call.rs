@@ -127,8 +127,11 @@ async fn a_camera_in_use_is_named_once_and_the_viewer_hears_and_later_sees() {
     .await;
     let log = lab.log().await;
     // Of the camera: an encoder that emulation starts too slowly is no matter.
-    let trouble =
-        |line: &&str| (line.contains("WARN") || line.contains("ERROR")) && line.contains("camera");
+    let trouble = |line: &&str| {
+        (line.contains("WARN") || line.contains("ERROR"))
+            && line.contains("camera")
+            && !line.contains("this camera is open")
+    };
     let lines: Vec<_> = log.lines().filter(trouble).collect();
     println!("the log on a camera in use: {lines:#?}");
     assert_eq!(lines.len(), 1, "{log}");

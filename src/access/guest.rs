@@ -59,6 +59,11 @@ impl May {
     /// Everything, also what later versions bring.
     pub const ALL: Self = Self(u8::MAX);
 
+    /// Every word that there is.
+    pub fn everything() -> Self {
+        Self(Right::ALL.iter().fold(0, |all, right| all | right.bit()))
+    }
+
     /// Picture and sound.
     pub fn watch_and_listen() -> Self {
         Self(Right::Watch.bit() | Right::Listen.bit())

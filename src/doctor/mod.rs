@@ -6,6 +6,7 @@
 //! depend on each other's success: one that fails, hangs or panics is one
 //! finding, and the others go on.
 
+mod access;
 mod call;
 mod caller;
 mod camera;
@@ -61,6 +62,8 @@ pub enum Check {
     Clock,
     /// The certificate that viewers see.
     Identity,
+    /// Who is let in.
+    Access,
     /// The chat server.
     ChatServer,
     /// Each STUN and TURN server.
@@ -84,6 +87,7 @@ impl Check {
             Self::Encoder => "encoder",
             Self::Clock => "clock",
             Self::Identity => "certificate",
+            Self::Access => "who may watch",
             Self::ChatServer => "chat server",
             Self::IceServer => "STUN and TURN",
             Self::Candidates => "addresses",
@@ -210,6 +214,14 @@ pub async fn examine(path: Option<&Path>, quick: bool) -> Report {
         findings.extend(more);
     }
     findings.push(clock::check(Some(&config)));
+    let is_service = path.is_some_and(crate::cli::is_service);
+    findings.extend(
+        blocking(Check::Access, Duration::from_secs(5), {
+            let config = config.clone();
+            move || vec![access::check(&config, is_service)]
+        })
+        .await,
+    );
     findings.extend(
         blocking(Check::Identity, Duration::from_secs(5), || {
             vec![identity::check()]

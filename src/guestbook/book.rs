@@ -64,13 +64,16 @@ pub struct Book {
 
 impl Book {
     /// Those of the device that runs with this configuration, for a command beside
-    /// it.
+    /// it: where it is the service's, in that one's folder.
     ///
     /// # Errors
     ///
     /// There is no place for them.
-    pub fn of(config: &Config) -> Result<Self, BookError> {
-        let folder = config.access.folder.clone().or_else(state::of_service);
+    pub fn of(config: &Config, is_service: bool) -> Result<Self, BookError> {
+        let folder = config.access.folder.clone().or_else(|| match is_service {
+            true => Some(state::of_service()),
+            false => state::folder(),
+        });
         folder.map(Self::in_folder).ok_or(BookError::Nowhere)
     }
 

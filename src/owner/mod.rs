@@ -4,17 +4,21 @@
 mod qr;
 
 use std::io::{self, IsTerminal as _, Write};
+use std::path::Path;
 use std::time::SystemTime;
 
 use serde_json::json;
 use url::Url;
 
-use crate::access::{self, Invitation, Link, MOST_INVITATIONS, Stage};
+use crate::access::{self, Invitation, Link, MOST_INVITATIONS, May, Stage};
 use crate::cli;
 use crate::config::{Config, ConfigError};
 use crate::guestbook::{Book, BookError, seconds, time, watching};
 use crate::peer::Identity;
 use crate::wire::UserName;
+
+/// What the owner is called in their own list.
+const OWNER: &str = "owner";
 
 /// Why nothing came of it.
 #[derive(Debug, thiserror::Error)]
@@ -40,8 +44,8 @@ fn refused(words: impl Into<String>) -> BookError {
 ///
 /// They were not invited.
 pub fn invite(arguments: &cli::Invite, out: &mut dyn Write) -> Result<(), OwnerError> {
-    let config = arguments.of.configuration()?;
-    let book = Book::of(&config)?;
+    let (config, is_service) = arguments.of.configuration()?;
+    let book = Book::of(&config, is_service)?;
     let now = seconds(SystemTime::now());
     let label =
         UserName::parse(&arguments.label).map_err(|p| refused(format!("the label: {p}")))?;
@@ -49,65 +53,119 @@ pub fn invite(arguments: &cli::Invite, out: &mut dyn Write) -> Result<(), OwnerE
         Some(text) => Some(time::until(text, now).map_err(refused)?),
         None => None,
     };
-    let invite = access::Invite::random();
-    let invitation = Invitation {
-        label,
-        may: arguments.may,
-        made: now,
-        until,
-        stage: match arguments.shared {
-            true => Stage::Shared,
-            false => Stage::Link,
-        },
-        key: (invite.id(), invite.key()),
-        given: Vec::new(),
+    let stage = match arguments.shared {
+        true => Stage::Shared,
+        false => Stage::Link,
     };
-    let link = Link {
-        page: page(&config)?,
-        camera: config.server.name.clone(),
-        invite,
-    };
-    let text = link.text();
-    let code = qr::Qr::of(&text);
-    book.change(|list| {
-        if list.iter().any(|i| i.label == invitation.label) {
-            let label = &invitation.label;
-            return Err(refused(format!(
-                "{label} was invited already: take another label, or take that back first \
-                 (camera-agent revoke {label:?})",
-                label = label.to_string(),
-            )));
-        }
-        if list.len() >= MOST_INVITATIONS {
-            return Err(refused(format!(
-                "{MOST_INVITATIONS} invitations are as many as there can be; take some back"
-            )));
-        }
-        if let Some(path) = &arguments.png {
-            code.write_png(path)
-                .map_err(|error| refused(format!("cannot write {}: {error}", path.display())))?;
-        }
-        list.push(invitation.clone());
-        Ok(())
-    })?;
-    writeln!(out, "{}\n\n{text}\n", words(&invitation))?;
-    writeln!(out, "{}", code.text(io::stdout().is_terminal()))?;
-    writeln!(out, "Code to type: {}", link.invite.code())?;
-    if let Some((_, Ok(identity))) = Identity::kept() {
-        writeln!(
-            out,
-            "The camera's certificate: sha-256 {}",
-            identity.fingerprint()
-        )?;
-    }
-    writeln!(
-        out,
-        "\nWhoever has the link or the code is invited. Neither is shown again."
-    )?;
+    let paper = Paper::new(&config, label, arguments.may, until, stage)?;
+    paper.enter(&book, arguments.png.as_deref())?;
+    paper.print(out)?;
     for hint in hints(&config) {
         writeln!(out, "{hint}")?;
     }
     Ok(())
+}
+
+/// The first invitation, for the owner, to everything: where nobody was invited
+/// yet.
+///
+/// # Errors
+///
+/// The list cannot be used.
+pub fn invite_owner(
+    config: &Config,
+    is_service: bool,
+    out: &mut dyn Write,
+) -> Result<bool, OwnerError> {
+    let book = Book::of(config, is_service)?;
+    if !config.access.is_invited() || !book.read()?.is_empty() {
+        return Ok(false);
+    }
+    let label = UserName::parse(OWNER).map_err(refused)?;
+    let paper = Paper::new(config, label, May::everything(), None, Stage::Link)?;
+    paper.enter(&book, None)?;
+    paper.print(out)?;
+    for hint in hints(config) {
+        writeln!(out, "{hint}")?;
+    }
+    Ok(true)
+}
+
+/// An invitation with what is handed to somebody for it.
+struct Paper {
+    invitation: Invitation,
+    link: Link,
+    code: qr::Qr,
+}
+
+impl Paper {
+    fn new(
+        config: &Config,
+        label: UserName,
+        may: May,
+        until: Option<u64>,
+        stage: Stage,
+    ) -> Result<Self, OwnerError> {
+        let invite = access::Invite::random();
+        let invitation = Invitation {
+            label,
+            may,
+            made: seconds(SystemTime::now()),
+            until,
+            stage,
+            key: (invite.id(), invite.key()),
+            given: Vec::new(),
+        };
+        let link = Link {
+            page: page(config)?,
+            camera: config.server.name.clone(),
+            invite,
+        };
+        Ok(Self {
+            code: qr::Qr::of(&link.text()),
+            invitation,
+            link,
+        })
+    }
+
+    /// Writes it into the list, and the picture beside it.
+    fn enter(&self, book: &Book, picture: Option<&Path>) -> Result<(), BookError> {
+        book.change(|list| {
+            let label = &self.invitation.label;
+            if list.iter().any(|i| i.label == *label) {
+                return Err(refused(format!(
+                    "{label} was invited already: take another label, or take that back first \
+                     (camera-agent revoke {:?})",
+                    label.to_string(),
+                )));
+            }
+            if list.len() >= MOST_INVITATIONS {
+                return Err(refused(format!(
+                    "{MOST_INVITATIONS} invitations are as many as there can be; take some back"
+                )));
+            }
+            if let Some(path) = picture {
+                let failed = |e| refused(format!("cannot write {}: {e}", path.display()));
+                self.code.write_png(path).map_err(failed)?;
+            }
+            list.push(self.invitation.clone());
+            Ok(())
+        })
+    }
+
+    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "{}\n\n{}\n", words(&self.invitation), self.link.text())?;
+        writeln!(out, "{}", self.code.text(io::stdout().is_terminal()))?;
+        writeln!(out, "Code to type: {}", self.link.invite.code())?;
+        if let Some((_, Ok(identity))) = Identity::kept() {
+            let fingerprint = identity.fingerprint();
+            writeln!(out, "The camera's certificate: sha-256 {fingerprint}")?;
+        }
+        writeln!(
+            out,
+            "\nWhoever has the link or the code is invited. Neither is shown again."
+        )
+    }
 }
 
 /// What an invitation is, in a sentence.
@@ -179,8 +237,8 @@ fn hints(config: &Config) -> Vec<&'static str> {
 ///
 /// The list cannot be read.
 pub fn viewers(arguments: &cli::Viewers, out: &mut dyn Write) -> Result<(), OwnerError> {
-    let config = arguments.of.configuration()?;
-    let book = Book::of(&config)?;
+    let (config, is_service) = arguments.of.configuration()?;
+    let book = Book::of(&config, is_service)?;
     let list = book.read()?;
     let people = watching::look(book.folder());
     let now = seconds(SystemTime::now());
@@ -265,8 +323,8 @@ pub fn viewers(arguments: &cli::Viewers, out: &mut dyn Write) -> Result<(), Owne
 ///
 /// It stands as before.
 pub fn revoke(arguments: &cli::Revoke, out: &mut dyn Write) -> Result<(), OwnerError> {
-    let config = arguments.of.configuration()?;
-    let book = Book::of(&config)?;
+    let (config, is_service) = arguments.of.configuration()?;
+    let book = Book::of(&config, is_service)?;
     book.change(|list| {
         let before = list.len();
         list.retain(|i| i.label.as_str() != arguments.label);

@@ -87,14 +87,20 @@ impl File {
     }
 }
 
-/// The documented file without a server and a name: what the package installs.
+/// How the documented file shows that only invited people are let in, and how one
+/// says so that does.
+const INVITED: [&str; 2] = ["#:mode = \"invited\"", "mode = \"invited\""];
+
+/// The documented file without a server and a name, and for invited people
+/// alone: what the package installs.
 pub fn unconfigured() -> String {
     let empty = Answers {
         server: Some(String::new()),
         name: Some(String::new()),
         ..Default::default()
     };
-    edit(TEMPLATE, &empty).expect("a test reads the documented file")
+    let [shown, said] = INVITED;
+    edit(&TEMPLATE.replacen(shown, said, 1), &empty).expect("a test reads the documented file")
 }
 
 fn edit(text: &str, answers: &Answers) -> Result<String, String> {
