@@ -1,6 +1,6 @@
 use super::*;
 
-const DOCUMENTED: &str = include_str!("../systemd/camera-agent.toml");
+const DOCUMENTED: &str = include_str!("../../systemd/camera-agent.toml");
 
 fn parse(text: &str) -> Result<Config, String> {
     Config::parse(text, Path::new("test.toml")).map_err(|e| e.to_string())
