@@ -1,3 +1,4 @@
+use super::files::secret;
 use super::*;
 
 const DOCUMENTED: &str = include_str!("../../systemd/camera-agent.toml");

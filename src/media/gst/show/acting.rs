@@ -1,0 +1,222 @@
+//! What [`Recovery`] decides, carried out: pipelines opened, and streams hung
+//! on the one that is shown.
+
+use super::*;
+
+impl Show {
+    pub(super) fn act(&mut self, now: Instant) {
+        self.note_loss(now);
+        while let Some(action) = self.recovery.next_action() {
+            match action {
+                Action::OpenCamera => self.open_camera(now),
+                Action::CloseCamera => {
+                    if self.shown == Shown::Camera {
+                        self.shown = Shown::Nothing;
+                    }
+                    self.camera = None;
+                }
+                Action::ShowCamera => self.show_camera(),
+                Action::ShowSlate => self.show_slate(),
+                Action::ShowNothing => {
+                    self.shown = Shown::Nothing;
+                    self.slate = None;
+                    self.camera = None;
+                    self.lost = false;
+                    self.rows.forgive(now);
+                    self.prepare();
+                }
+                Action::RestartEncoder(encoding) => self.hang(encoding),
+                Action::NextEncoder(encoding) => {
+                    if self.rows.replace(encoding, &self.teller.on_chosen()) {
+                        self.hang(encoding);
+                    } else if let Some(picture) = self.shown_picture() {
+                        picture.remove_branch(encoding);
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn open_camera(&mut self, now: Instant) {
+        if let Some(spare) = self.spare.take() {
+            let number = spare.number;
+            let picture = spare.value;
+            match picture.play(&self.clock, self.base_time) {
+                Ok(()) => self.opened(number, Camera::new(picture, None), now),
+                Err(error) => {
+                    self.camera = Some(Numbered {
+                        number,
+                        value: None,
+                    });
+                    self.camera_failed(&error, now);
+                }
+            }
+            return;
+        }
+        let number = self.number();
+        self.camera = Some(Numbered {
+            number,
+            value: None,
+        });
+        let opener = self.opener(number);
+        let (clock, base_time) = (self.clock.clone(), self.base_time);
+        let begun = self.openers.begin(now).map_err(|stuck| MediaError::Camera {
+            problem: stuck.problem(),
+            device: stuck.node.unwrap_or_else(|| "of this machine".to_owned()),
+        });
+        match &begun {
+            Ok(_) => self.stuck = false,
+            // Once: each further try would only say it again.
+            Err(error) if !std::mem::replace(&mut self.stuck, true) => {
+                warn!(%error, "the camera is not opened again");
+            }
+            Err(_) => {}
+        }
+        if let Err(error) = begun.and_then(|opening| opener.spawn(opening, clock, base_time)) {
+            self.camera_failed(&error, now);
+            self.note_loss(now);
+        }
+    }
+
+    pub(super) fn opener(&self, number: u64) -> Opener {
+        Opener {
+            config: self.config.clone(),
+            led: self.led.clone(),
+            h264: self.rows.h264(),
+            learned: self.learned.clone(),
+            refused: self.refused.clone(),
+            teller: self.teller.clone(),
+            number,
+        }
+    }
+
+    pub(super) fn show_camera(&mut self) {
+        if self.shown == Shown::Slate {
+            self.unhang_all();
+        }
+        let already = self.shown == Shown::Camera;
+        self.shown = Shown::Camera;
+        self.slate = None;
+        if !already {
+            self.hang_all();
+        }
+    }
+
+    pub(super) fn show_slate(&mut self) {
+        if self.shown == Shown::Camera {
+            self.unhang_all();
+        }
+        let number = self.number();
+        let caption = if self.lost { LOST } else { STARTING };
+        match slate(&self.config, caption, &self.teller, number) {
+            Ok(picture) => {
+                if let Err(error) = picture.play(&self.clock, self.base_time) {
+                    error!(%error, "the slate does not start");
+                }
+                self.slate = Some(Numbered {
+                    number,
+                    value: picture,
+                });
+            }
+            Err(error) => error!(%error, "there is no slate"),
+        }
+        self.shown = Shown::Slate;
+        self.hang_all();
+    }
+
+    pub(super) fn shown_picture(&mut self) -> Option<&mut Picture> {
+        match self.shown {
+            Shown::Nothing => None,
+            Shown::Camera => self
+                .camera
+                .as_mut()
+                .and_then(|c| c.value.as_mut())
+                .map(|c| &mut c.picture),
+            Shown::Slate => self.slate.as_mut().map(|s| &mut s.value),
+        }
+    }
+
+    pub(super) fn shown_number(&self) -> Option<u64> {
+        match self.shown {
+            Shown::Nothing => None,
+            Shown::Camera => self.camera.as_ref().map(|c| c.number),
+            Shown::Slate => self.slate.as_ref().map(|s| s.number),
+        }
+    }
+
+    pub(super) fn hang_all(&mut self) {
+        let encodings: Vec<_> = self.outputs.keys().copied().collect();
+        for encoding in encodings {
+            self.hang(encoding);
+        }
+    }
+
+    pub(super) fn unhang_all(&mut self) {
+        if let Some(picture) = self.shown_picture() {
+            for encoding in picture.encodings() {
+                picture.remove_branch(encoding);
+            }
+        }
+    }
+
+    /// Puts a fresh encoder for `encoding` on what is shown.
+    pub(super) fn hang(&mut self, encoding: Encoding) {
+        let Some(output) = self.outputs.get(&encoding).cloned() else {
+            return;
+        };
+        let row = self
+            .rows
+            .encoder(encoding, &self.config, &self.teller.on_chosen());
+        // It hangs there as soon as it is known.
+        let Some(row) = row else { return };
+        let rate = self.rates.get(&encoding).copied().unwrap_or(VideoRate {
+            bits_per_second: self.config.bitrate_kbps.saturating_mul(1000),
+            every: 1,
+            percent: 100,
+        });
+        let config = self.config.clone();
+        let Some(picture) = self.shown_picture() else {
+            return;
+        };
+        picture.remove_branch(encoding);
+        let memory = match picture.plan.description.contains(" io-mode=dmabuf") {
+            true => Memory::Dmabuf,
+            false => Memory::Mmap,
+        };
+        let hung = row.and_then(|row| {
+            let plan = &picture.plan;
+            let passes = plan.carries == Carries::H264 && encoding == Encoding::H264;
+            let percent = if passes { 100 } else { rate.percent };
+            let target = Target {
+                bits_per_second: row.asked_for(rate.bits_per_second, rate.every),
+                size: plan::shrunk_size(&config, plan.size, encoding.tier, percent),
+            };
+            let description = plan::branch(&row, target, &plan.carries, plan.fps, memory);
+            picture.add_branch(encoding, &description, rate.every, output)
+        });
+        let now = Instant::now();
+        self.recovery.handle(Event::EncoderStarted(encoding), now);
+        if let Err(error) = hung {
+            self.encoder_failed(encoding, &error, now);
+        }
+    }
+
+    pub(super) fn number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+}
+
+fn slate(
+    config: &VideoConfig,
+    caption: Caption,
+    teller: &Teller,
+    number: u64,
+) -> Result<Picture, MediaError> {
+    let on_problem = teller.on_problem(number);
+    let picture = Picture::new(plan::slate(config, "I420"), || {}, on_problem)?;
+    if let Some(source) = picture.element("picture") {
+        paint(&source, caption);
+    }
+    Ok(picture)
+}
