@@ -75,16 +75,19 @@ impl Device {
     /// A small picture of noise for an encoder that cannot make less than some
     /// megabit of 30 frames, and is asked for 300 kbit/s.
     fn stubborn(chat: &Chat) -> Self {
+        Self::stubborn_of(chat, (160, 90), 300)
+    }
+
+    fn stubborn_of(chat: &Chat, (width, height): (u32, u32), kbps: u32) -> Self {
         gst::init().expect("GStreamer is installed");
         let mut config = Self::config(chat);
         config.video.source = VideoSource::Custom;
-        config.video.pipeline = Some(
+        config.video.pipeline = Some(format!(
             "videotestsrc is-live=true pattern=snow ! \
-             video/x-raw,format=I420,width=160,height=90,framerate=30/1"
-                .to_owned(),
-        );
-        (config.video.width, config.video.height) = (160, 90);
-        config.video.bitrate_kbps = 300;
+             video/x-raw,format=I420,width={width},height={height},framerate=30/1"
+        ));
+        (config.video.width, config.video.height) = (width, height);
+        config.video.bitrate_kbps = kbps;
         config.video.tiers = Vec::new();
         let mut row = (*Encoder::row("x264").expect("a row")).clone();
         row.properties.push(("qp-max".into(), "40".into()));
@@ -517,6 +520,32 @@ async fn an_encoder_that_makes_too_much_is_given_fewer_frames() {
     );
     assert!((9.0..=16.0).contains(&after.fps), "{} fps", after.fps);
     assert!(after.bits < before.bits * 0.7, "{} bit/s", after.bits);
+    device.stop().await;
+    chat.stop().await;
+}
+
+/// A quarter of the packets found the path's queue full, for a quarter of a
+/// minute, in which hardly a picture came through.
+#[tokio::test]
+async fn an_encoder_that_makes_too_much_does_not_fill_a_narrow_path_for_long() {
+    let chat = Chat::start().await;
+    let device = Device::stubborn_of(&chat, (320, 180), 2_000);
+    let cap = Conditions {
+        rate: Some(1_000_000),
+        delay: Duration::from_millis(10),
+        ..Conditions::default()
+    };
+    let (mut viewer, relay) = device.viewer("viewer", cap).await;
+    viewer.call().await;
+    viewer.watch(1).await;
+    sleep(secs(3)).await;
+    let before = relay.inward();
+    // Until more is tried again.
+    let got = got(&viewer, secs(9)).await;
+    let dropped = relay.inward().dropped - before.dropped;
+    println!("{} fps, {dropped} packets found the queue full", got.fps);
+    assert!(got.fps >= 9.0, "{} fps", got.fps);
+    assert!(dropped <= 20, "{dropped} packets found the queue full");
     device.stop().await;
     chat.stop().await;
 }

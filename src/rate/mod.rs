@@ -14,7 +14,8 @@
 //! * They go up again when their path has carried enough for some seconds, and
 //!   not soon after they came down; each vain attempt doubles that time.
 //! * A tier whose encoder makes more than it is asked for has fewer frames, and
-//!   then smaller ones.
+//!   then smaller ones. Until that shows, the frames of those whose paths it
+//!   would fill are thinned.
 //! * What they are sent cannot prove that more gets through. When they are due for
 //!   more, more is tried for a moment; a vain trial doubles the time to the next.
 
@@ -85,6 +86,12 @@ const PROBE_WAIT: (Duration, Duration) = (Duration::from_secs(4), Duration::from
 const KEY_FRAME_EVERY: f64 = 10.0;
 /// What they ask for within this time of it is the same one, on its way.
 const KEY_FRAME_COMES: Duration = Duration::from_secs(1);
+/// An encoder that makes more than so many times what a path carries floods it …
+const FLOODS: f64 = 1.3;
+/// … and no longer does with so much …
+const EBBS: f64 = 1.1;
+/// … which has to be seen in so many seconds, for one may have a key frame.
+const FLOODED: u32 = 2;
 /// The least that an encoder is asked for, in bit/s.
 const LEAST: u32 = 100_000;
 /// RTP headers of 50 packets of sound a second, in bit/s.
@@ -275,6 +282,9 @@ struct Viewer {
     high: Option<Instant>,
     pinned: Option<usize>,
     thinned: bool,
+    /// For so many seconds their tier's encoder has made more than their path
+    /// carries, up to [`FLOODED`].
+    flooded: u32,
     probing: Probing,
     /// When they last caused a key frame that others pay for.
     forced: Option<Instant>,
@@ -352,6 +362,7 @@ impl Tiers {
                 high: None,
                 pinned: None,
                 thinned: false,
+                flooded: 0,
                 probing: Probing::NEW,
                 forced: None,
                 starved: false,
@@ -374,6 +385,15 @@ impl Tiers {
     pub fn made(&mut self, tier: usize, bits_per_second: u32) {
         if let Some(tier) = self.tiers.get_mut(tier) {
             tier.made = Some(bits_per_second);
+        }
+        let made = f64::from(bits_per_second);
+        for v in self.viewers.values_mut().filter(|v| v.tier == tier) {
+            let carries = f64::from(usable(v.sight, self.audio));
+            if made <= carries * EBBS || v.sight.open {
+                v.flooded = 0;
+            } else if made > carries * FLOODS {
+                v.flooded = (v.flooded + 1).min(FLOODED);
+            }
         }
     }
 
@@ -537,11 +557,14 @@ impl Tiers {
         let Some(target) = target else {
             *rate = None;
             *made = None;
-            *steps = Steps::ALL;
+            steps.rest();
             return None;
         };
         let wanted = target.max(range.floor).min(range.ceiling);
         let before = *rate;
+        if before.is_none() {
+            steps.begin(wanted, now);
+        }
         let present = rate.get_or_insert(Rate {
             bits_per_second: wanted,
             halved: false,
@@ -650,7 +673,9 @@ impl Tiers {
             // Where they cannot go further down they get what they can carry.
             let stuck = is_last || pinned == Some(tier);
             let starved = std::mem::take(&mut v.starved);
-            let thin = stuck && (due || too_little(floor) || (v.thinned && low.is_some()));
+            let narrow = due || too_little(floor) || (v.thinned && low.is_some());
+            // Until the encoder makes less, which takes some seconds.
+            let thin = (stuck && narrow) || v.flooded == FLOODED;
             if thin != v.thinned {
                 v.thinned = thin;
                 decisions.push(Decision::Thin {
@@ -719,6 +744,7 @@ impl Tiers {
         v.moved = now;
         v.low = None;
         v.high = None;
+        v.flooded = 0;
         if std::mem::replace(&mut v.thinned, false) {
             decisions.push(Decision::Thin {
                 viewer: id,

@@ -356,11 +356,34 @@ fn an_encoder_that_cannot_go_lower_has_less_to_do_and_is_asked_for_no_less() {
                 rungs.push((every, percent));
             }
         }
-        assert!(second < 10 || rungs.len() > 2, "{rungs:?}");
+        assert!(second < 3 || rungs.len() > 1, "{rungs:?}");
     }
-    assert_eq!(rungs[1..3], [(2, 100), (2, 67)], "{rungs:?}");
+    assert_eq!(rungs[1], (2, 67), "{rungs:?}");
     assert_eq!(sim.tiers.rate_of(0), Some(asked));
     sim.tiers.leave(id);
+}
+
+/// VP8 of noise at a quarter of what it makes at the least: a quarter of the
+/// packets found the path's queue full, for a quarter of a minute.
+#[test]
+fn who_is_sent_more_than_their_path_carries_is_thinned_until_the_encoder_makes_less() {
+    let mut sim = Sim::new(12);
+    let (weak, strong) = (sim.join(800_000.0), sim.join(50e6));
+    sim.tiers.pin(weak, Some(1));
+    sim.tiers.pin(strong, Some(1));
+    sim.run(5);
+    let made = |sim: &mut Sim, bits| {
+        sim.tiers.made(1, bits);
+        sim.tick();
+        [weak, strong].map(|id| sim.of(id).thinned)
+    };
+    // A second may have a key frame.
+    assert_eq!(made(&mut sim, 1_500_000), [false, false]);
+    assert_eq!(made(&mut sim, 400_000), [false, false]);
+    assert_eq!(made(&mut sim, 1_500_000), [false, false]);
+    assert_eq!(made(&mut sim, 1_500_000), [true, false]);
+    assert_eq!(made(&mut sim, 850_000), [true, false], "hardly less");
+    assert_eq!(made(&mut sim, 400_000), [false, false]);
 }
 
 #[test]
