@@ -40,6 +40,9 @@ pub enum Command {
     /// Both in one process on this machine, with the first camera and
     /// microphone found, else a test picture and a tone.
     Demo(Demo),
+    /// Writes the page as files for any web server, so that who runs the chat
+    /// server does not decide what the page does.
+    Page(Page),
     /// Tries everything a call needs on this machine, says what is wrong and
     /// how to mend it. Exit code: 0 ready, 3 not everything works, 4 it will
     /// not work.
@@ -384,6 +387,19 @@ impl Chat {
         config.validate()?;
         Ok(config.ice)
     }
+}
+
+/// `camera-agent page`
+#[derive(Debug, Args)]
+pub struct Page {
+    /// Folder to write to; it is made where it is missing.
+    pub folder: PathBuf,
+    /// The chat server, wss:// or ws://. A page of https reaches only wss.
+    #[arg(long, value_name = "URL")]
+    pub server: String,
+    /// What the page, and its icon on a telephone, is called.
+    #[arg(long)]
+    pub name: Option<String>,
 }
 
 /// `camera-agent demo`

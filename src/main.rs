@@ -40,6 +40,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(arguments) => run(&arguments),
         Command::Chat(arguments) => chat(&arguments),
+        Command::Page(arguments) => page(&arguments),
         Command::Demo(arguments) => demo(&arguments),
         Command::Doctor(arguments) => match doctor(&arguments) {
             Ok(severity) => return ExitCode::from(severity.exit_code()),
@@ -88,6 +89,23 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+fn page(arguments: &cli::Page) -> anyhow::Result<()> {
+    let export =
+        chat::Export::new(&arguments.server, arguments.name.clone()).map_err(anyhow::Error::msg)?;
+    export
+        .write(&arguments.folder)
+        .map_err(|(path, error)| anyhow::Error::new(error).context(path.display().to_string()))?;
+    println!(
+        "The page is in {}. Put it on a web server of yours, and start the chat server with\n\
+         --allow-origin and that web server's origin, such as https://home.example.org.",
+        arguments.folder.display()
+    );
+    if !export.is_encrypted() {
+        println!("Browsers let a page of https reach only a server with a certificate, wss://.");
+    }
+    Ok(())
 }
 
 fn run(arguments: &cli::Run) -> anyhow::Result<()> {

@@ -7,6 +7,7 @@ mod support;
 use camera_agent::access::{Invite, Key, KeyId, Link, ProofKey};
 use serde_json::{Value, json};
 use support::browser::{Browser, Person};
+use support::nginx::Nginx;
 use support::standin::{Engine, Held, StandIn, sdp_of, side};
 use support::{Chat, User};
 
@@ -776,4 +777,99 @@ async fn plain_http_shows_the_picture_too() {
     porch.user.send(answer).await;
     alice.says(IMPOSTOR).await;
     alice.clean_console().await;
+}
+
+/// The page from a web server of one's own: what it does is not for the chat
+/// server to decide.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_from_elsewhere_finds_its_server_and_shows_the_camera() {
+    let chat = Chat::start().await;
+    let addr = chat.addr;
+    let folder = tempfile::tempdir().expect("a folder");
+    let page = folder.path().join("new/page");
+    let written = std::process::Command::new(env!("CARGO_BIN_EXE_camera-agent"))
+        .arg("page")
+        .arg(&page)
+        .args([
+            "--server",
+            &format!("ws://{addr}"),
+            "--name",
+            "Our <b>house",
+        ])
+        .output()
+        .expect("it runs");
+    assert!(written.status.success(), "{written:?}");
+    let said = String::from_utf8(written.stdout).expect("text");
+    assert!(
+        said.contains("--allow-origin") && said.contains("wss://"),
+        "{said}"
+    );
+    let nginx = Nginx::start(&format!(
+        "root {};
+         types {{ text/html html; text/css css; text/javascript js; image/svg+xml svg;
+                  application/json json; application/manifest+json webmanifest; }}
+         location = /lost/config.json {{ return 404; }}
+         location /lost/ {{ alias {}/; }}",
+        page.display(),
+        page.display()
+    ))
+    .await;
+    let origin = format!("http://localhost:{}", nginx.port);
+    let alice = Browser::start(Person::default()).await;
+    alice
+        .client
+        .goto(&format!("{origin}/lost/"))
+        .await
+        .expect("a page");
+    alice.says("config.json beside it is missing").await;
+    alice.console().await;
+    alice.client.goto(&origin).await.expect("a page");
+    alice
+        .says(&format!("Start it with --allow-origin {origin},"))
+        .await;
+    assert_eq!(
+        alice
+            .promise("fetch('config.json').then((r) => r.json())")
+            .await["server"],
+        format!("ws://{addr}/")
+    );
+    chat.stop().await;
+    alice.console().await;
+
+    let mut options = support::options();
+    options.listen = addr;
+    options.allowed_origins = vec![origin.clone()];
+    let servers = json!([{"urls": "stun:192.0.2.1:3478"}]);
+    let known = servers.clone();
+    options.ice_servers = std::sync::Arc::new(move || known.clone());
+    let chat = Chat::with(options).await;
+    let invite = Invite::random();
+    let mut porch = StandIn::join(&chat, "porch", &invite).await;
+    let link = Link {
+        page: format!("{origin}/?name=alice"),
+        camera: "porch".into(),
+        invite,
+    };
+    watching(&alice, &mut porch, &link.text()).await;
+    assert_eq!(
+        alice
+            .js("[document.title, document.querySelector('h1').innerText]")
+            .await,
+        json!(["Our <b>house", "Our <b>house"])
+    );
+    let told = "cameraAgent.pc.getConfiguration().iceServers.map((s) => s.urls).flat()";
+    assert_eq!(alice.js(told).await, json!(["stun:192.0.2.1:3478"]));
+    let manifest = "fetch(document.querySelector('link[rel=manifest]').href).then((r) => r.json())
+        .then((m) => [m.name, m.display, m.icons[0].src])";
+    assert_eq!(
+        alice.promise(manifest).await,
+        json!(["Our <b>house", "standalone", "icon.svg"])
+    );
+    // Nothing else is to be reached from it.
+    let elsewhere = "fetch('http://127.0.0.1:9/').then(() => 'sent', (e) => e.name)";
+    let refused = "new Promise((done) => { addEventListener('securitypolicyviolation',
+        (e) => done(e.effectiveDirective), { once: true }); fetch('http://127.0.0.1:9/').catch(() => {}); })";
+    assert_eq!(alice.promise(refused).await, "connect-src");
+    assert_eq!(alice.promise(elsewhere).await, "TypeError");
+    alice.frames_rise(5).await;
 }

@@ -109,7 +109,9 @@ impl App {
                 let headers = request.headers();
                 let asked = headers.contains_key(header::ORIGIN);
                 let allowed = asked.then(|| self.allows(headers));
-                json(&serde_json::json!({ "allowed": allowed }))
+                let answer = json(&serde_json::json!({ "allowed": allowed }));
+                // Any page may read that it may not connect, to say so.
+                readable(answer, HeaderValue::from_static("*"))
             }
             Found::Folder(to) => (
                 StatusCode::MOVED_PERMANENTLY,
@@ -129,7 +131,15 @@ impl App {
             false => self.origins.trusts_host(host, self.is_tls),
         };
         if trusted {
-            json(&(self.ice_servers)())
+            let answer = json(&(self.ice_servers)());
+            // A page from elsewhere that may connect.
+            match only(headers, &header::ORIGIN).flatten() {
+                Some(origin) => match HeaderValue::from_str(origin) {
+                    Ok(origin) => readable(answer, origin),
+                    Err(_) => answer,
+                },
+                None => answer,
+            }
         } else {
             (StatusCode::FORBIDDEN, NOT_ALLOWED).into_response()
         }
@@ -225,6 +235,14 @@ fn json(value: &serde_json::Value) -> Response {
         value.to_string(),
     )
         .into_response()
+}
+
+/// An answer that scripts of pages from this origin may read (Fetch §3.2).
+fn readable(mut answer: Response, origin: HeaderValue) -> Response {
+    let headers = answer.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(header::VARY, HeaderValue::from_static("origin"));
+    answer
 }
 
 fn file(asset: &page::Asset, headers: &HeaderMap) -> Response {

@@ -21,6 +21,7 @@
 //! ```
 
 mod connection;
+mod export;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod headers;
@@ -45,6 +46,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::room::Limits;
+pub use export::Export;
 pub use headers::frame_ancestor;
 pub use origin::told as allowed_origin;
 pub use proxy::Network;

@@ -9,7 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 /// One file of the page.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Asset {
-    name: &'static str,
+    pub(super) name: &'static str,
     pub(super) content_type: &'static str,
     pub(super) body: &'static str,
 }
@@ -37,7 +37,7 @@ macro_rules! asset {
     };
 }
 
-static ASSETS: &[Asset] = &[
+pub(super) static ASSETS: &[Asset] = &[
     asset!("index.html", HTML),
     asset!("style.css", CSS),
     asset!("icon.svg", "image/svg+xml"),
@@ -49,6 +49,7 @@ static ASSETS: &[Asset] = &[
     asset!("invited.js", SCRIPT),
     asset!("keys.js", SCRIPT),
     asset!("scan.js", SCRIPT),
+    asset!("server.js", SCRIPT),
     asset!("sha.js", SCRIPT),
     asset!("signaling.js", SCRIPT),
     asset!("call.js", SCRIPT),

@@ -14,6 +14,7 @@
 import { Proofs, fromBase64, proofKey } from "./access.js";
 import { Call } from "./call.js";
 import { close, openOwnMedia } from "./media.js";
+import { ask } from "./server.js";
 import { hangUpWords, statusWords, textOf, words } from "./words.js";
 
 const DEVICE_ANSWERS_MS = 10_000;
@@ -72,8 +73,7 @@ export class Calls {
   /** Ahead of the call, so that the click need not wait for them. */
   async refreshIceServers() {
     try {
-      // A POST, since browsers send the page's origin with that.
-      const answer = await fetch("ice-servers.json", { method: "POST" });
+      const answer = await ask("ice-servers.json");
       const servers = answer.ok ? await answer.json() : [];
       if (Array.isArray(servers)) this.#iceServers = servers;
     } catch {

@@ -3,6 +3,7 @@
 import { Calls } from "./calls.js";
 import { Invitations, takeFromAddress } from "./invitations.js";
 import { Keys, titleOf } from "./keys.js";
+import { server } from "./server.js";
 import { Signaling } from "./signaling.js";
 import { Ui } from "./ui.js";
 import { refusalWords, textOf, words } from "./words.js";
@@ -37,10 +38,7 @@ const ui = new Ui({
 }, keys);
 const invitations = new Invitations(keys, (name) => ui.replaces(name));
 
-// Beside the page, wherever a proxy has put that.
-const url = new URL("./", location.href);
-url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-const signaling = new Signaling(url, firstName());
+const signaling = new Signaling(firstName());
 const calls = new Calls(signaling, ui, keys);
 
 /** What was said of an invitation before the server was there. */
@@ -86,6 +84,7 @@ signaling.addEventListener("frame", ({ detail: { frame } }) => {
   }
   else calls.receive(frame);
 });
+server.then((found) => ui.called(found?.name));
 addEventListener("pagehide", () => calls.leave());
 
 /** The camera of the invitation that was taken in just now, and who is in the chat. */

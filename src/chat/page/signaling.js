@@ -3,6 +3,8 @@
 // Events: "open", "lost", "refused" {why}, "users" {users, devices}, "name"
 // {name, rejected}, and "frame" {frame} for all else.
 
+import { ask, server } from "./server.js";
+
 const FIRST_RETRY_MS = 250;
 const LAST_RETRY_MS = 10_000;
 /** A server that does not answer in this time is not there. */
@@ -12,7 +14,7 @@ const CONNECT_MS = 5_000;
 const TRY_AGAIN_LATER = 1013;
 
 export class Signaling extends EventTarget {
-  #url;
+  #url = null;
   #socket = null;
   #id = null;
   /** Our own server's key of this connection, and of the one before: by that the name is ours. */
@@ -32,16 +34,19 @@ export class Signaling extends EventTarget {
   name = null;
   users = [];
 
-  constructor(url, name) {
+  constructor(name) {
     super();
-    this.#url = url;
     this.#wanted = name;
     addEventListener("online", () => this.probe());
     addEventListener("pageshow", () => this.#connectNow());
     document.addEventListener("visibilitychange", () => {
       if (!document.hidden) this.#connectNow();
     });
-    this.#connect();
+    server.then((found) => {
+      if (!found) return this.#emit("refused", { why: "config" });
+      this.#url = found.socket;
+      this.#connect();
+    });
   }
 
   get id() {
@@ -109,7 +114,7 @@ export class Signaling extends EventTarget {
   }
 
   #connectNow() {
-    if (this.#socket) return;
+    if (this.#socket || !this.#url) return;
     clearTimeout(this.#timer);
     this.#connect();
   }
@@ -157,8 +162,7 @@ export class Signaling extends EventTarget {
     if (code === TRY_AGAIN_LATER) why = "full";
     else {
       try {
-        // A POST, since browsers send the page's origin with that.
-        const answer = await fetch("status.json", { method: "POST", cache: "no-store", redirect: "manual" });
+        const answer = await ask("status.json", { cache: "no-store", redirect: "manual" });
         if (answer.status === 401 || answer.type === "opaqueredirect") why = "login";
         else if (answer.ok) {
           const { allowed } = await answer.json();

@@ -24,6 +24,8 @@ export class Ui {
   #said = "";
   #peer = null;
   #users = { users: [], devices: new Set(), me: null };
+  /** What the page is called. */
+  #title = document.title;
   /** What the person calls a camera that they are invited to; null for other names. */
   #invited = (_name) => null;
 
@@ -110,6 +112,13 @@ export class Ui {
       $("remote").muted = false;
       $("unmute").hidden = true;
     };
+  }
+
+  /** What the page is called, where that is not as it was written. */
+  called(name) {
+    if (!name) return;
+    document.title = this.#title = name;
+    $("title").textContent = name;
   }
 
   /** One sentence about what goes on; kind "problem" stands out. */
@@ -236,7 +245,7 @@ export class Ui {
     const old = this.#peer;
     this.#peer = called;
     if (changed) this.users(this.#users.users, this.#users.devices, this.#users.me);
-    document.title = state === "ringing" ? `${peer} is calling` : "Camera chat";
+    document.title = state === "ringing" ? `${peer} is calling` : this.#title;
     $("controls").hidden = idle || state === "ringing";
     $("rename").disabled = !idle;
     $("placeholder").hidden = state === "connected" || state === "interrupted";

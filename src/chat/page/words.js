@@ -71,6 +71,9 @@ export function refusalWords(why, origin) {
     case "socket":
       return "The chat server is there, but no connection to it stays open: "
         + "does something on the way, such as a proxy, not pass WebSockets on?";
+    case "config":
+      return "This page does not know its chat server: the file config.json beside it is missing or names none. "
+        + "Write the page again with: camera-agent page";
     case "full":
       return "The chat is full. Trying again…";
     default:
