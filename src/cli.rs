@@ -1,7 +1,7 @@
 //! The command line: what can be typed, and how it changes the configuration.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -11,6 +11,7 @@ use crate::config::{Config, ConfigError, IceConfig, IceServerConfig, LogFormat, 
 use crate::ice::IceUrl;
 use crate::media::probe::child::COMMAND as PROBE;
 use crate::room::Limits;
+use crate::state;
 use crate::wire::DEFAULT_PORT;
 
 /// The command that prints [`Hardware`] as JSON.
@@ -138,25 +139,21 @@ pub struct Of {
 const SERVICE: &str = "/etc/camera-agent/camera-agent.toml";
 
 impl Of {
-    /// The configuration, checked, and whether it is the service's.
+    /// The configuration, checked, and the service's state folder, where it is
+    /// one's.
     ///
     /// # Errors
     ///
     /// It cannot be read or used.
-    pub fn configuration(&self) -> Result<(Config, bool), ConfigError> {
+    pub fn configuration(&self) -> Result<(Config, Option<PathBuf>), ConfigError> {
         let service = || Some(PathBuf::from(SERVICE)).filter(|path| path.exists());
         let Some(path) = self.config.clone().or_else(service) else {
-            return Ok((Config::default(), false));
+            return Ok((Config::default(), None));
         };
         let config = Config::load(&path)?;
         config.check(&path)?;
-        Ok((config, is_service(&path)))
+        Ok((config, state::of_service(&path)))
     }
-}
-
-/// The file is the service's configuration.
-pub fn is_service(path: &Path) -> bool {
-    path == Path::new(SERVICE)
 }
 
 /// `camera-agent run`

@@ -29,7 +29,7 @@ use camera_agent::secret::without_credentials;
 use camera_agent::servers::configured::{self, IceServers};
 use camera_agent::service::{self, Service, Snapshot};
 use camera_agent::setup::{self, Hardware};
-use camera_agent::{chat, environment, logging, owner, packaging};
+use camera_agent::{chat, environment, logging, owner, packaging, state};
 
 fn main() -> ExitCode {
     // SAFETY: nothing has started a thread yet.
@@ -338,7 +338,8 @@ fn set_up(arguments: &cli::Setup) -> anyhow::Result<()> {
 fn first_invitation(path: &Path) -> anyhow::Result<()> {
     let config = Config::load(path)?;
     println!();
-    if let Err(error) = owner::invite_owner(&config, cli::is_service(path), &mut std::io::stdout())
+    if let Err(error) =
+        owner::invite_owner(&config, state::of_service(path), &mut std::io::stdout())
     {
         println!("{error}\nTo watch, invite yourself: sudo camera-agent invite LABEL");
     }

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 /// That of the service which the package installs.
 pub const SERVICE: &str = "/var/lib/camera-agent";
+/// Where services have their configurations: the first is camera-agent.toml,
+/// that of camera-agent@NAME is NAME.toml.
+const CONFIGURATIONS: &str = "/etc/camera-agent";
 
 /// That of this user: systemd's `$STATE_DIRECTORY`, else
 /// `$XDG_STATE_HOME/camera-agent`, else `~/.local/state/camera-agent`.
@@ -21,10 +24,23 @@ pub fn folder() -> Option<PathBuf> {
     systemd().or_else(of_user)
 }
 
-/// For a command beside the service, which has another user's environment:
-/// systemd's `$STATE_DIRECTORY`, else the service's own.
-pub fn of_service() -> PathBuf {
-    systemd().unwrap_or_else(|| PathBuf::from(SERVICE))
+/// For a command beside the service that runs with this configuration, which has
+/// another user's environment: systemd's `$STATE_DIRECTORY`, else the service's
+/// own. `None` where the configuration is no service's.
+pub fn of_service(config: &Path) -> Option<PathBuf> {
+    let service = own_of(config)?;
+    Some(systemd().unwrap_or(service))
+}
+
+/// As the units say (StateDirectory=).
+fn own_of(config: &Path) -> Option<PathBuf> {
+    if config.parent() != Some(Path::new(CONFIGURATIONS)) || config.extension()? != "toml" {
+        return None;
+    }
+    match config.file_stem()?.to_str()? {
+        "camera-agent" => Some(PathBuf::from(SERVICE)),
+        name => Some(PathBuf::from(format!("{SERVICE}-{name}"))),
+    }
 }
 
 fn variable(name: &str) -> Option<std::ffi::OsString> {
@@ -92,4 +108,45 @@ fn give_to_owner(file: &File, folder: &Path) -> io::Result<()> {
         fchown(file, Some(owner.uid()), Some(owner.gid()))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_service_has_the_folder_that_its_unit_gives_it() {
+        for (config, folder) in [
+            ("/etc/camera-agent/camera-agent.toml", Some(SERVICE)),
+            (
+                "/etc/camera-agent/garden.toml",
+                Some("/var/lib/camera-agent-garden"),
+            ),
+            ("/etc/camera-agent/garden.toml.old", None),
+            ("/etc/camera-agent/x/garden.toml", None),
+            ("camera-agent.toml", None),
+        ] {
+            assert_eq!(
+                own_of(Path::new(config)).as_deref(),
+                folder.map(Path::new),
+                "{config}"
+            );
+        }
+        let units = [
+            include_str!("../systemd/camera-agent.service"),
+            include_str!("../systemd/camera-agent@.service"),
+        ];
+        assert!(units[0].contains("StateDirectory=camera-agent\n"));
+        assert!(units[1].contains("StateDirectory=camera-agent-%i\n"));
+        // Else both are the same but for who they are.
+        let lines = units.map(|unit| {
+            let of_all = |l: &&str| !l.starts_with('#') && !l.is_empty();
+            unit.lines()
+                .filter(of_all)
+                .map(|l| l.replace("-%i", "").replace(" (%i)", ""))
+                .map(|l| l.replace("%i.toml", "camera-agent.toml"))
+                .collect::<Vec<_>>()
+        });
+        assert_eq!(lines[0], lines[1]);
+    }
 }

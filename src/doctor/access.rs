@@ -1,5 +1,7 @@
 //! Who is let in.
 
+use std::path::PathBuf;
+
 use super::{Check, Finding};
 use crate::access::Invitation;
 use crate::config::Config;
@@ -7,8 +9,8 @@ use crate::guestbook::{Book, BookError};
 
 const CHECK: Check = Check::Access;
 
-/// `is_service`: the configuration is the service's.
-pub(super) fn check(config: &Config, is_service: bool) -> Finding {
+/// `service` is the service's state folder, where the configuration is one's.
+pub(super) fn check(config: &Config, service: Option<PathBuf>) -> Finding {
     if !config.access.is_invited() {
         return Finding::hint(
             CHECK,
@@ -18,7 +20,7 @@ pub(super) fn check(config: &Config, is_service: bool) -> Finding {
              `camera-agent invite LABEL`",
         );
     }
-    judge(Book::of(config, is_service).and_then(|book| book.read()))
+    judge(Book::of(config, service).and_then(|book| book.read()))
 }
 
 fn judge(list: Result<Vec<Invitation>, BookError>) -> Finding {
@@ -57,15 +59,15 @@ mod tests {
     #[test]
     fn an_open_camera_is_told_loudly_and_a_list_that_cannot_be_read_is_an_error() {
         let mut config = Config::default();
-        let open = check(&config, false);
+        let open = check(&config, None);
         assert!(open.severity == Severity::Hint && open.what.contains("CAMERA IS OPEN"));
         let folder = tempfile::tempdir().expect("a folder");
         config.access.mode = Some(AccessMode::Invited);
         config.access.folder = Some(folder.path().to_owned());
-        let empty = check(&config, false);
+        let empty = check(&config, None);
         assert!(empty.severity == Severity::Hint && empty.what.contains("nobody was invited"));
         std::fs::write(folder.path().join("access.toml"), "[[invitation]]").expect("written");
-        let damaged = check(&config, false);
+        let damaged = check(&config, None);
         assert!(damaged.severity == Severity::Error, "{damaged:?}");
         std::fs::remove_file(folder.path().join("access.toml")).expect("there");
         let denied = judge(Err(BookError::Denied("/x/access.toml".into())));

@@ -214,11 +214,11 @@ pub async fn examine(path: Option<&Path>, quick: bool) -> Report {
         findings.extend(more);
     }
     findings.push(clock::check(Some(&config)));
-    let is_service = path.is_some_and(crate::cli::is_service);
+    let service = path.and_then(crate::state::of_service);
     findings.extend(
         blocking(Check::Access, Duration::from_secs(5), {
             let config = config.clone();
-            move || vec![access::check(&config, is_service)]
+            move || vec![access::check(&config, service)]
         })
         .await,
     );

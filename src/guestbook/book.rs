@@ -64,16 +64,14 @@ pub struct Book {
 
 impl Book {
     /// Those of the device that runs with this configuration, for a command beside
-    /// it: where it is the service's, in that one's folder.
+    /// it: where it is a service's, in the `service`'s folder.
     ///
     /// # Errors
     ///
     /// There is no place for them.
-    pub fn of(config: &Config, is_service: bool) -> Result<Self, BookError> {
-        let folder = config.access.folder.clone().or_else(|| match is_service {
-            true => Some(state::of_service()),
-            false => state::folder(),
-        });
+    pub fn of(config: &Config, service: Option<PathBuf>) -> Result<Self, BookError> {
+        let own = config.access.folder.clone();
+        let folder = own.or(service).or_else(state::folder);
         folder.map(Self::in_folder).ok_or(BookError::Nowhere)
     }
 

@@ -4,7 +4,7 @@
 mod qr;
 
 use std::io::{self, IsTerminal as _, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde_json::json;
@@ -44,8 +44,8 @@ fn refused(words: impl Into<String>) -> BookError {
 ///
 /// They were not invited.
 pub fn invite(arguments: &cli::Invite, out: &mut dyn Write) -> Result<(), OwnerError> {
-    let (config, is_service) = arguments.of.configuration()?;
-    let book = Book::of(&config, is_service)?;
+    let (config, service) = arguments.of.configuration()?;
+    let book = Book::of(&config, service)?;
     let now = seconds(SystemTime::now());
     let label =
         UserName::parse(&arguments.label).map_err(|p| refused(format!("the label: {p}")))?;
@@ -74,10 +74,10 @@ pub fn invite(arguments: &cli::Invite, out: &mut dyn Write) -> Result<(), OwnerE
 /// The list cannot be used.
 pub fn invite_owner(
     config: &Config,
-    is_service: bool,
+    service: Option<PathBuf>,
     out: &mut dyn Write,
 ) -> Result<bool, OwnerError> {
-    let book = Book::of(config, is_service)?;
+    let book = Book::of(config, service)?;
     if !config.access.is_invited() || !book.read()?.is_empty() {
         return Ok(false);
     }
@@ -237,8 +237,8 @@ fn hints(config: &Config) -> Vec<&'static str> {
 ///
 /// The list cannot be read.
 pub fn viewers(arguments: &cli::Viewers, out: &mut dyn Write) -> Result<(), OwnerError> {
-    let (config, is_service) = arguments.of.configuration()?;
-    let book = Book::of(&config, is_service)?;
+    let (config, service) = arguments.of.configuration()?;
+    let book = Book::of(&config, service)?;
     let list = book.read()?;
     let people = watching::look(book.folder());
     let now = seconds(SystemTime::now());
@@ -323,8 +323,8 @@ pub fn viewers(arguments: &cli::Viewers, out: &mut dyn Write) -> Result<(), Owne
 ///
 /// It stands as before.
 pub fn revoke(arguments: &cli::Revoke, out: &mut dyn Write) -> Result<(), OwnerError> {
-    let (config, is_service) = arguments.of.configuration()?;
-    let book = Book::of(&config, is_service)?;
+    let (config, service) = arguments.of.configuration()?;
+    let book = Book::of(&config, service)?;
     book.change(|list| {
         let before = list.len();
         list.retain(|i| i.label.as_str() != arguments.label);
