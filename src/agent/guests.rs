@@ -212,12 +212,22 @@ impl Agent {
         if self.notes.len() >= NOTES {
             self.notes.pop_front();
         }
-        self.notes.push_back(Note {
+        let note = Note {
             outcome,
             caller: caller.clone(),
             guest: guest.map(|guest| (guest.label.clone(), guest.id)),
             duration: since.map(|since| now.saturating_duration_since(since)),
             why: bounded(why, REASON),
-        });
+        };
+        // Of others there are lines where it happens, as many as strangers may
+        // have.
+        if let Some((label, key)) = &note.guest
+            && outcome != Outcome::Refused
+        {
+            let seconds = note.duration.map(|duration| duration.as_secs());
+            let why = &note.why;
+            info!(%caller, %label, %key, seconds, why, "an invited person's call: {}", outcome.word());
+        }
+        self.notes.push_back(note);
     }
 }
