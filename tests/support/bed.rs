@@ -149,6 +149,23 @@ impl Loopback {
     fn shape(&self, verb: &str, how: &str) {
         run(&format!("tc qdisc {verb} dev lo root tbf {how}"));
     }
+
+    /// Datagrams that the kernel dropped: on the device, and for sockets whose
+    /// buffers were full.
+    pub fn dropped(&self) -> u64 {
+        let counts = std::fs::read_to_string("/proc/thread-self/net/snmp").expect("it is there");
+        let mut lines = counts.lines().filter_map(|l| l.strip_prefix("Udp: "));
+        let (names, values) = (lines.next().expect("names"), lines.next().expect("values"));
+        let mut all = names.split(' ').zip(values.split(' '));
+        let full = all.find(|(name, _)| *name == "RcvbufErrors").expect("it");
+        let full: u64 = full.1.parse().expect("a number");
+        let shown = Command::new("tc")
+            .args(["-s", "-j", "qdisc", "show", "dev", "lo"])
+            .output()
+            .expect("tc is installed: apt-get install iproute2");
+        let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).expect("JSON");
+        full + shown[0]["drops"].as_u64().expect("a number")
+    }
 }
 
 fn unshare() {

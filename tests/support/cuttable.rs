@@ -7,8 +7,9 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use nix::sys::socket::{setsockopt, sockopt};
 use tokio::task::AbortHandle;
 use webrtc::runtime::{
     AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime,
@@ -16,7 +17,11 @@ use webrtc::runtime::{
 };
 
 use super::meter::Received;
-use super::viewer::H264;
+use super::viewer::{H264, OPUS};
+
+/// What may wait in the kernel for a viewer, in bytes: over a second of 8 Mbit/s
+/// and what the kernel counts beside it.
+const BUFFER: usize = 4 << 20;
 
 /// [`TokioRuntime`], but for two things.
 #[derive(Default)]
@@ -74,6 +79,10 @@ impl Runtime for Cuttable {
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        // A viewer who is slow loses nothing, as far as this machine allows it.
+        if setsockopt(&socket, sockopt::RcvBufForce, &BUFFER).is_err() {
+            setsockopt(&socket, sockopt::RcvBuf, &BUFFER)?;
+        }
         Ok(Arc::new(Stamping {
             socket: TokioRuntime.wrap_udp_socket(socket)?,
             received: self.received.clone(),
@@ -119,16 +128,25 @@ struct Stamping {
 
 impl Stamping {
     /// RTP headers are in the clear also under SRTP.
-    fn note(&self, datagrams: &[u8], stride: usize, at: Duration) {
+    fn note(&self, datagrams: &[u8], stride: usize, at: Option<Duration>) {
+        let mut received = self.received.lock().expect("nobody panics with it");
         for datagram in datagrams.chunks(stride.max(1)) {
             let Some(header) = datagram.first_chunk::<12>() else {
                 continue;
             };
-            if header[0] >> 6 == 2 && header[1] == H264 | 0x80 {
-                let sequence = u16::from_be_bytes([header[2], header[3]]);
-                let ssrc = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
-                let mut received = self.received.lock().expect("nobody panics with it");
-                received.arrivals.insert((ssrc, sequence), at);
+            let (version, payload_type) = (header[0] >> 6, header[1] & 0x7f);
+            let sequence = u16::from_be_bytes([header[2], header[3]]);
+            let ssrc = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
+            let (now, is_last) = (Instant::now(), header[1] & 0x80 != 0);
+            match (version, payload_type) {
+                (2, H264) => {
+                    received.video_on_the_wire.take(sequence, now);
+                    if let Some(at) = at.filter(|_| is_last) {
+                        received.arrivals.insert((ssrc, sequence), at);
+                    }
+                }
+                (2, OPUS) => received.audio_on_the_wire.take(sequence, now),
+                _ => {}
             }
         }
     }
@@ -152,9 +170,7 @@ impl AsyncUdpSocket for Stamping {
         let result = self.socket.poll_recv(cx, buffers, meta);
         if let Poll::Ready(Ok(count)) = &result {
             for (buffer, meta) in buffers.iter().zip(meta.iter()).take(*count) {
-                if let Some(at) = meta.timestamp {
-                    self.note(&buffer[..meta.len], meta.stride, at);
-                }
+                self.note(&buffer[..meta.len], meta.stride, meta.timestamp);
             }
         }
         result

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
+use rtc::rtcp::sender_report::SenderReport;
 use rtc::rtp;
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
@@ -24,6 +25,8 @@ pub struct Track {
     pub gaps: u64,
     /// Sequence numbers that were passed over.
     pub missing: u64,
+    /// The other end's last sender report.
+    pub said: Option<Said>,
     pub first_key: Option<Instant>,
     pub last: Option<Instant>,
     pub sequence: Option<u16>,
@@ -75,6 +78,63 @@ impl Timeline {
     }
 }
 
+/// What came to the socket of one stream, whatever the connection made of it.
+#[derive(Debug, Clone, Default)]
+pub struct OnTheWire {
+    pub packets: u64,
+    /// Times at which a sequence number did not follow on the one before.
+    pub gaps: u64,
+    /// Sequence numbers that were passed over.
+    pub missing: u64,
+    /// The longest wait for a packet.
+    pub longest_gap: Duration,
+    last: Option<(u16, Instant)>,
+}
+
+impl OnTheWire {
+    pub fn take(&mut self, sequence: u16, now: Instant) {
+        self.packets += 1;
+        let Some((last, at)) = self.last else {
+            self.last = Some((sequence, now));
+            return;
+        };
+        self.longest_gap = self.longest_gap.max(now - at);
+        if is_overtaken(sequence, last) {
+            self.missing = self.missing.saturating_sub(1);
+            self.last = Some((last, now));
+            return;
+        }
+        let skipped = sequence.wrapping_sub(last).wrapping_sub(1);
+        self.gaps += u64::from(skipped > 0);
+        self.missing += u64::from(skipped);
+        self.last = Some((sequence, now));
+    }
+}
+
+/// One of two cores was faster: the packet was counted as missing.
+fn is_overtaken(sequence: u16, last: u16) -> bool {
+    (1..OVERTAKEN).contains(&last.wrapping_sub(sequence))
+}
+
+/// By no more packets than these.
+const OVERTAKEN: u16 = 64;
+
+/// What the other end said of what it had sent (RFC 3550 §6.4.1), and what had
+/// come or been missed until then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Said {
+    pub sent: u32,
+    pub known: u64,
+}
+
+impl Said {
+    /// Each number that was missed is of a packet that was sent, and none that
+    /// was sent last is missing.
+    pub fn agrees(self) -> bool {
+        u64::from(self.sent) == self.known
+    }
+}
+
 /// A retransmission (RFC 4588).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repeat {
@@ -101,6 +161,8 @@ pub struct Received {
     pub delays: Vec<Duration>,
     /// When the kernel had each marker packet, by SSRC and sequence number.
     pub arrivals: HashMap<(u32, u16), Duration>,
+    pub video_on_the_wire: OnTheWire,
+    pub audio_on_the_wire: OnTheWire,
 }
 
 /// At the end of an access unit: the mark, then the ns since 1970 at which it
@@ -112,15 +174,23 @@ impl Track {
         let header = &packet.header;
         self.ssrc = header.ssrc;
         self.packets += 1;
-        let skipped = self.sequence.map_or(0, |last| {
-            header.sequence_number.wrapping_sub(last).wrapping_sub(1)
-        });
-        if skipped > 0 {
-            self.gaps += 1;
-            self.missing += u64::from(skipped);
-            self.whole = false;
+        let sequence = header.sequence_number;
+        if self
+            .sequence
+            .is_some_and(|last| is_overtaken(sequence, last))
+        {
+            self.missing = self.missing.saturating_sub(1);
+        } else {
+            let skipped = self
+                .sequence
+                .map_or(0, |last| sequence.wrapping_sub(last).wrapping_sub(1));
+            if skipped > 0 {
+                self.gaps += 1;
+                self.missing += u64::from(skipped);
+                self.whole = false;
+            }
+            self.sequence = Some(sequence);
         }
-        self.sequence = Some(header.sequence_number);
         self.bytes += packet.payload.len() as u64;
         if let Some(sps) = sps(&packet.payload)
             && self.sps.last().is_none_or(|last| last != sps)
@@ -192,6 +262,24 @@ fn sps(payload: &[u8]) -> Option<&[u8]> {
 }
 
 impl Received {
+    /// Picture and sound: what the connection had of it, and the socket.
+    pub fn both(&self) -> [(&Track, &OnTheWire); 2] {
+        [
+            (&self.video, &self.video_on_the_wire),
+            (&self.audio, &self.audio_on_the_wire),
+        ]
+    }
+
+    fn hear(&mut self, report: &SenderReport) {
+        let tracks = [&mut self.video, &mut self.audio].into_iter();
+        for track in tracks.filter(|track| track.ssrc == report.ssrc) {
+            track.said = Some(Said {
+                sent: report.packet_count,
+                known: track.packets + track.missing,
+            });
+        }
+    }
+
     fn stamp(&mut self, packet: &rtp::Packet) {
         let key = (packet.header.ssrc, packet.header.sequence_number);
         let Some(arrived) = self.arrivals.remove(&key) else {
@@ -273,6 +361,15 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Meter {
     fn handle_read(&mut self, packet: TaggedPacket) -> Result<(), Error> {
         let pass = match &packet.message.packet {
             Packet::Rtp(rtp) => self.count(rtp),
+            Packet::Rtcp(parts) => {
+                let mut received = self.received.lock().expect("nobody panics with it");
+                for part in parts {
+                    if let Some(report) = part.as_any().downcast_ref() {
+                        received.hear(report);
+                    }
+                }
+                true
+            }
             _ => true,
         };
         if pass {
