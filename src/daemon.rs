@@ -2,7 +2,9 @@
 
 mod access;
 mod changes;
+mod media;
 mod reload;
+mod running;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -39,6 +41,9 @@ use crate::service::{Service, Snapshot};
 use crate::signaling::{Link, Server, SignalingError, SignalingEvent};
 use access::Door;
 use reload::Prepared;
+
+use media::{Media, media};
+use running::Running;
 
 /// Events that wait for the loop.
 const EVENTS: usize = 1024;
@@ -91,59 +96,6 @@ pub fn check(config: &Config) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Picture and sound for a configuration.
-struct Media {
-    source: Box<dyn Source>,
-    /// What is known of the H.264 stream before it runs.
-    profile: Option<ProfileLevelId>,
-    qualities: Settings,
-}
-
-/// Makes them ready: the encoders are tried.
-fn media(config: &Config, led: &Led) -> Result<Media, StartError> {
-    let encoders = Arc::new(Encoders::for_this_machine(config)?);
-    let found = encoders.best(VideoCodec::H264)?;
-    let profile = found.report.profile();
-    info!(
-        encoder = %found.encoder.id, hardware = found.encoder.hardware,
-        profile = %profile.map(|p| p.to_string()).unwrap_or_default(),
-        "encoder"
-    );
-    let mut whole = config.video.shown_size();
-    if config.video.source == VideoSource::V4l2 {
-        // To look at a camera is to open its node.
-        let plan = led.light().map_err(MediaError::from).and_then(|_lit| {
-            gst::plan_picture(&config.video, &found.encoder.formats, &Learned::default())
-        });
-        match plan {
-            Ok(plan) => {
-                info!("{}: {}", plan.what, plan.reason);
-                whole = plan.size;
-            }
-            Err(error) => warn!(%error, "callers will see no picture until this is mended"),
-        }
-    }
-    let size = plan::tier_size(&config.video, whole, 1);
-    let beside = encoders.beside_best(VideoCodec::H264, size);
-    if let Err(error) = &beside {
-        info!(%error, "there are no smaller pictures");
-    }
-    let floor = found.encoder.rate_range.0;
-    let qualities = Settings::of(config, whole, floor, beside.is_ok());
-    try_others(encoders.clone(), found.encoder.id.to_string());
-    let source = GstSource::new(
-        config.video.clone(),
-        config.audio.clone(),
-        found.encoder,
-        encoders,
-    );
-    Ok(Media {
-        source: Box::new(source.with_led(led.clone())),
-        profile,
-        qualities,
-    })
-}
-
 /// Who watches over a device while it runs.
 pub struct Supervision {
     /// The service manager.
@@ -191,24 +143,6 @@ pub fn problems(config: &Config) -> Vec<StartError> {
     .into_iter()
     .flatten()
     .collect()
-}
-
-/// Tries the encoders that will be needed when the first one fails, or for a
-/// browser without H.264, before anybody waits for them.
-fn try_others(encoders: Arc<Encoders>, first: String) {
-    let others = move || {
-        let next = encoders.after(&first);
-        let vp8 = encoders.best(VideoCodec::Vp8);
-        debug!(
-            next = next.map(|f| f.encoder.id.to_string()),
-            vp8 = vp8.map(|f| f.encoder.id.to_string()).ok(),
-            "other encoders"
-        );
-    };
-    let thread = std::thread::Builder::new().name("encoder-trial".into());
-    if let Err(error) = thread.spawn(others) {
-        warn!(%error, "other encoders are tried when they are needed");
-    }
 }
 
 /// A device, ready to run.
@@ -374,213 +308,6 @@ impl Daemon {
             warn!("the camera or the microphone did not close in time");
         }
         info!("stopped");
-    }
-}
-
-struct Running {
-    config: Config,
-    led: Led,
-    agent: Agent,
-    server: Server,
-    peers: Arc<Peers>,
-    hub: Hub,
-    network: watch::Receiver<Network>,
-    /// Where connections report.
-    tell: mpsc::Sender<(SessionId, PeerEvent)>,
-    live: HashMap<SessionId, Peer>,
-    closing: JoinSet<()>,
-    link: Option<Link>,
-    generation: u64,
-    /// Why there is no chat server; its absence was logged.
-    away: Option<String>,
-    service: Service,
-    observer: Option<watch::Sender<Snapshot>>,
-    logging: Option<Logging>,
-    /// A configuration that is being made ready.
-    preparing: JoinSet<Result<Box<Prepared>, StartError>>,
-    latency: Arc<Latency>,
-    /// Who is let in, and what became of them.
-    door: Door,
-}
-
-impl Running {
-    async fn until_quit(
-        &mut self,
-        mut peer_events: mpsc::Receiver<(SessionId, PeerEvent)>,
-        mut reloads: mpsc::Receiver<Result<Config, ConfigError>>,
-        shutdown: impl Future<Output = ()>,
-    ) {
-        let (tell, mut frames) = mpsc::channel(EVENTS);
-        tokio::pin!(shutdown);
-        let mut stopping = false;
-        let mut minute = tokio::time::interval(LATENCY);
-        minute.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut owner = tokio::time::interval(guestbook::INTERVAL);
-        owner.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        self.look_who_was_invited();
-        self.door.say(self::access::mode(&self.config));
-        loop {
-            self.report();
-            let timeout = sleep_until(self.agent.poll_timeout());
-            let report = sleep_until(self.service.poll_timeout());
-            let event = tokio::select! {
-                () = &mut shutdown, if !stopping => {
-                    stopping = true;
-                    info!("stopping");
-                    self.service.stopping();
-                    Some(Event::Shutdown)
-                }
-                Some((session, event)) = peer_events.recv() => Some(Event::Peer(session, event)),
-                Some((generation, event)) = frames.recv() => self.signaling(generation, event),
-                Some(_) = self.closing.join_next() => None,
-                Some(read) = reloads.recv(), if self.preparing.is_empty() => {
-                    self.reload(read);
-                    None
-                }
-                Some(prepared) = self.preparing.join_next() => {
-                    self.reloaded(prepared);
-                    None
-                }
-                Ok(()) = self.network.changed() => {
-                    self.network.mark_unchanged();
-                    Some(Event::NetworkChanged)
-                }
-                () = report => None,
-                () = timeout => Some(Event::Timeout),
-                _ = minute.tick() => {
-                    self.log_latency(Instant::now());
-                    None
-                }
-                _ = owner.tick() => {
-                    self.look_who_was_invited();
-                    None
-                }
-            };
-            // Who has just been given a key may use it already.
-            if self.door.is_dirty() {
-                self.look_who_was_invited();
-            }
-            if let Some(event) = event {
-                self.agent.handle(event, Instant::now());
-            }
-            while let Some(command) = self.agent.next_command() {
-                if !self.obey(command, &tell) {
-                    self.write_down();
-                    return;
-                }
-            }
-            self.write_down();
-        }
-    }
-
-    /// Tells the service manager how it goes.
-    fn report(&mut self) {
-        if !self.service.is_supervised() && self.observer.is_none() {
-            return;
-        }
-        let snapshot = Snapshot {
-            name: self.agent.name().map(ToString::to_string),
-            away: self.away.clone(),
-            viewers: self.agent.viewers(),
-            connected: self.agent.connected(),
-            picture: self.hub.status().borrow().video.clone(),
-            progress: self.hub.progress(),
-        };
-        self.service
-            .turn(Instant::now(), &snapshot, || self.hub.nudge());
-        if let Some(observer) = &self.observer {
-            observer.send_replace(snapshot);
-        }
-    }
-
-    /// One line, while there are viewers.
-    fn log_latency(&self, now: Instant) {
-        let report = self.latency.report(now);
-        if report.was_watched() {
-            debug!(p50_p95_ms = %report, "latency");
-        }
-    }
-
-    fn signaling(&mut self, generation: u64, event: SignalingEvent) -> Option<Event> {
-        if generation != self.generation {
-            return None;
-        }
-        Some(match event {
-            SignalingEvent::Open => {
-                self.away = None;
-                info!(server = %self.server.url(), "connected to the chat server");
-                Event::SignalingOpen
-            }
-            SignalingEvent::Frame(frame) => Event::Message(frame),
-            SignalingEvent::Closed(reason) => {
-                self.link = None;
-                // Once when it goes away; each further try would repeat it.
-                if self.away.is_some() {
-                    debug!(%reason, "the chat server is still away");
-                } else {
-                    warn!(server = %self.server.url(), %reason, "no chat server");
-                }
-                self.away = Some(reason);
-                Event::SignalingClosed
-            }
-        })
-    }
-
-    /// Carries a command out; false for the one that ends the loop.
-    fn obey(&mut self, command: Command, frames: &mpsc::Sender<(u64, SignalingEvent)>) -> bool {
-        match command {
-            Command::Connect => {
-                self.generation += 1;
-                self.link = Some(self.server.connect(self.generation, frames.clone()));
-            }
-            Command::Disconnect => {
-                if let Some(link) = self.link.take() {
-                    link.abort();
-                }
-                self.generation += 1;
-            }
-            Command::Probe => {
-                if let Some(link) = &self.link {
-                    link.probe();
-                }
-            }
-            Command::Send(frame) => {
-                if let Some(link) = &self.link {
-                    link.send(frame);
-                }
-            }
-            Command::Open {
-                session,
-                caller,
-                guest,
-                offer,
-            } => {
-                let peer = self.peers.open(session, &caller, guest, offer);
-                self.live.insert(session, peer);
-            }
-            Command::Renegotiate { session, offer } => {
-                if let Some(peer) = self.live.get(&session) {
-                    peer.renegotiate(offer);
-                }
-            }
-            Command::AddCandidate { session, candidate } => {
-                if let Some(peer) = self.live.get(&session) {
-                    peer.add_candidate(candidate);
-                }
-            }
-            Command::Close { session } => {
-                if let Some(peer) = self.live.remove(&session) {
-                    self.closing.spawn(peer.close());
-                }
-            }
-            Command::KeepKey { id } => {
-                if let Some(desk) = self.door.desk() {
-                    self.closing.spawn(async move { desk.keep(id).await });
-                }
-            }
-            Command::Quit => return false,
-        }
-        true
     }
 }
 

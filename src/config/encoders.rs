@@ -203,6 +203,13 @@ impl EncoderConfig {
                 );
             }
         }
+        self.validate_knobs()?;
+        self.validate_numbers()
+    }
+
+    /// What is set on the element, and how.
+    fn validate_knobs(&self) -> Result<(), ConfigError> {
+        let id = &*self.id;
         if !self.properties.keys().all(|k| is_name(k)) {
             return bad("encoders.properties", id, "a property's name has no spaces");
         }
@@ -229,6 +236,11 @@ impl EncoderConfig {
                 "is \"event\", or \"signal:\" or \"control:\" and a name",
             );
         }
+        Ok(())
+    }
+
+    fn validate_numbers(&self) -> Result<(), ConfigError> {
+        let id = &*self.id;
         // One Gbit/s: in bit/s it fits 32 bits.
         if self.rate_min_kbps == 0
             || self.rate_min_kbps >= self.rate_max_kbps

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::caller::{Caller, Heard};
+use super::caller::{Caller, Heard, Received};
 use super::{Check, Finding};
 use crate::agent::{PeerEvent, SessionId};
 use crate::config::{AudioSource, Config, IceConfig, VideoSource};
@@ -60,6 +60,20 @@ struct Seen {
     failed: Option<String>,
     /// Why viewers saw the slate instead of the picture.
     lost: Option<String>,
+}
+
+impl Seen {
+    /// What came to the caller, who offered then.
+    fn take(&mut self, received: &Received, offered: Instant) {
+        self.sounds = received.sounds;
+        if let (Some(first), Some(last)) = (received.first_picture, received.last_picture) {
+            self.first_picture = Some(first - offered);
+            let over = (last - first).as_secs_f64();
+            if over > 0.0 {
+                self.rate = f64::from(received.pictures.saturating_sub(1)) / over;
+            }
+        }
+    }
 }
 
 /// The report of the stages goes to `tell`, beside the findings.
@@ -221,15 +235,7 @@ async fn call(config: Config, encoders: Arc<Encoders>) -> Result<Seen, String> {
         }
     }
 
-    let received = caller.received();
-    seen.sounds = received.sounds;
-    if let (Some(first), Some(last)) = (received.first_picture, received.last_picture) {
-        seen.first_picture = Some(first - offered);
-        let over = (last - first).as_secs_f64();
-        if over > 0.0 {
-            seen.rate = f64::from(received.pictures.saturating_sub(1)) / over;
-        }
-    }
+    seen.take(&caller.received(), offered);
     seen.latency = hub.latency().report(Instant::now());
     let status = hub.status().borrow().video.clone();
     if status.state == State::Lost {

@@ -238,19 +238,14 @@ fn failed(camera: &Camera, problem: String) -> MediaError {
     }
 }
 
-fn of_camera(
-    camera: &Camera,
-    config: &VideoConfig,
-    choice: &Choice,
-    circumstances: &Circumstances,
-) -> PicturePlan {
-    let mode = &choice.mode;
+/// The element that opens the camera, and what it is set to.
+fn source(camera: &Camera, config: &VideoConfig, choice: &Choice, memory: Memory) -> String {
     let caps = caps(camera, config, choice);
-    let source = match camera.kind {
+    match camera.kind {
         CameraKind::V4l2 | CameraKind::Hdmi => {
             // A handle is worth it only where nothing reads the picture on
             // its way.
-            let io = match (circumstances.memory, choice.work) {
+            let io = match (memory, choice.work) {
                 (Memory::Dmabuf, Work::None) => "dmabuf",
                 _ => "mmap",
             };
@@ -266,7 +261,17 @@ fn of_camera(
             libcamera::SOURCE,
             quoted(&camera.device)
         ),
-    };
+    }
+}
+
+fn of_camera(
+    camera: &Camera,
+    config: &VideoConfig,
+    choice: &Choice,
+    circumstances: &Circumstances,
+) -> PicturePlan {
+    let mode = &choice.mode;
+    let source = source(camera, config, choice, circumstances.memory);
     let limit = match choice.drop_to {
         Some(fps) => format!("videorate drop-only=true max-rate={fps} ! "),
         None => String::new(),

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use rtc::ice::mdns::MulticastDnsMode;
 use rtc::rtp_transceiver::rtp_sender::RTCRtpCodec;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -21,7 +20,7 @@ use super::interceptor::burst::Waiting;
 use super::interceptor::clock::Captured;
 use super::interceptor::feedback::Feedback;
 use super::interceptor::pacer::Pace;
-use super::making::{Outlet, add_track, build, multicast_dns};
+use super::making::{Outlet, Parts, add_track, connect};
 use super::path::known::Path;
 use super::quality::Seat;
 use super::rtp::capture_time;
@@ -52,6 +51,7 @@ const KEY_FRAMES_AFTER_MOVE: [Duration; 3] = [
 ];
 /// Data channels that a viewer may open in one call; our page opens one.
 const MOST_CHANNELS: usize = 8;
+
 pub(super) struct Connection {
     shared: Arc<Peers>,
     session: SessionId,
@@ -113,6 +113,23 @@ fn of_device(shared: &Peers, offer: Box<Offer>) -> Box<Offer> {
     }
 }
 
+/// The same, where the camera makes its own H.264.
+fn suited(shared: &Peers, offer: Box<Offer>) -> Box<Offer> {
+    match shared.hub.own_h264() {
+        Some(own) => Box::new(offer.suited(own.profile, own.passes && own.is_open)),
+        None => offer,
+    }
+}
+
+/// What the viewer is sent, each with its codec.
+fn streams(offer: &Offer, seat: &Seat) -> Vec<(Stream, RTCRtpCodec)> {
+    let video = Stream::Video(seat.assigned().borrow().encoding);
+    let sound = offer.sound.as_ref();
+    let sound = sound.map(|sound| (Stream::Audio, engine::audio_codec(sound)));
+    let picture = (video, engine::video_codec(offer));
+    std::iter::once(picture).chain(sound).collect()
+}
+
 impl Connection {
     pub async fn open(
         shared: &Arc<Peers>,
@@ -122,21 +139,12 @@ impl Connection {
         offer: Box<Offer>,
     ) -> Result<Self, PeerError> {
         let started = Instant::now();
-        let offer = of_device(shared, offer);
-        let offer = match shared.hub.own_h264() {
-            Some(own) => Box::new(offer.suited(own.profile, own.passes && own.is_open)),
-            None => offer,
-        };
+        let offer = suited(shared, of_device(shared, offer));
         let decoder = offer.video.profile.map(|p| shared.hub.decoder(p));
         let bounds = shared.bounds();
         let path = Path::new(bounds);
         let seat = Arc::new(shared.quality.join(&offer, path.clone()));
-        let video = Stream::Video(seat.assigned().borrow().encoding);
-        let mut streams = vec![(video, engine::video_codec(&offer))];
-        if let Some(sound) = offer.sound.as_ref() {
-            let codec = engine::audio_codec(sound);
-            streams.push((Stream::Audio, codec));
-        }
+        let streams = streams(&offer, &seat);
 
         let (tell, heard) = mpsc::channel(HEARD);
         let network = shared.network.clone();
@@ -168,37 +176,18 @@ impl Connection {
                 &tally,
             )
         };
-        let connection = match build(
-            shared,
-            servers.for_the_crate(),
-            engine.clone(),
-            interceptors(),
-            tell.clone(),
-            Batching::over(roaming.clone(), guard.clone()),
-            multicast_dns(),
-        )
+        let connection = connect(shared, |mdns| Parts {
+            servers: servers.for_the_crate(),
+            engine: engine.clone(),
+            interceptors: interceptors(),
+            tell: tell.clone(),
+            runtime: Batching::over(roaming.clone(), guard.clone()),
+            mdns,
+        })
         .await
-        {
-            Ok(connection) => connection,
-            // Somebody has its port for themselves: such names cannot be
-            // resolved, everything else can.
-            Err(error) => {
-                debug!(%error, "a connection without multicast DNS");
-                build(
-                    shared,
-                    servers.for_the_crate(),
-                    engine,
-                    interceptors(),
-                    tell,
-                    Batching::over(roaming.clone(), guard.clone()),
-                    MulticastDnsMode::Disabled,
-                )
-                .await
-                .map_err(while_doing("opening the connection's sockets"))?
-            }
-        };
+        .map_err(while_doing("opening the connection's sockets"))?;
 
-        let mut this = Self {
+        let this = Self {
             shared: shared.clone(),
             session,
             guest,
@@ -224,14 +213,21 @@ impl Connection {
             channels_opened: 0,
         };
         debug!("connection made in {:?}", started.elapsed());
-        match this.first_answer(streams, &offer).await {
-            Ok(()) => {
-                debug!("answered {:?} after the offer", started.elapsed());
-                Ok(this)
-            }
+        let this = this.answering(streams, &offer).await?;
+        debug!("answered {:?} after the offer", started.elapsed());
+        Ok(this)
+    }
+
+    async fn answering(
+        mut self,
+        streams: Vec<(Stream, RTCRtpCodec)>,
+        offer: &Offer,
+    ) -> Result<Self, PeerError> {
+        match self.first_answer(streams, offer).await {
+            Ok(()) => Ok(self),
             Err(error) => {
                 // Dropped without this, its driver would keep the sockets.
-                let _ = this.connection.close().await;
+                let _ = self.connection.close().await;
                 Err(error)
             }
         }

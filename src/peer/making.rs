@@ -68,7 +68,7 @@ pub(super) struct Outlet {
 
 /// Whether names ending in .local, as browsers give to their addresses, can be
 /// resolved. The crate finds out too, and logs it as an error at each call.
-pub(super) fn multicast_dns() -> MulticastDnsMode {
+fn multicast_dns() -> MulticastDnsMode {
     let joined = || {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
         socket.join_multicast_v4(&MULTICAST_DNS, &Ipv4Addr::UNSPECIFIED)
@@ -82,16 +82,43 @@ pub(super) fn multicast_dns() -> MulticastDnsMode {
     }
 }
 
+/// What a connection is made of, besides what all share.
+pub(super) struct Parts {
+    pub servers: Vec<RTCIceServer>,
+    pub engine: MediaEngine,
+    pub interceptors: Registry,
+    /// Told what the crate's handlers hear.
+    pub tell: mpsc::Sender<Heard>,
+    pub runtime: Batching,
+    pub mdns: MulticastDnsMode,
+}
+
 /// Opens a connection's sockets.
-pub(super) async fn build(
+///
+/// Where somebody has multicast DNS's port for themselves, once more without:
+/// such names cannot be resolved then, everything else can.
+pub(super) async fn connect(
     shared: &Peers,
-    servers: Vec<RTCIceServer>,
-    engine: MediaEngine,
-    interceptors: Registry,
-    tell: mpsc::Sender<Heard>,
-    runtime: Batching,
-    mdns: MulticastDnsMode,
+    parts: impl Fn(MulticastDnsMode) -> Parts,
 ) -> webrtc::error::Result<Box<dyn PeerConnection>> {
+    match build(shared, parts(multicast_dns())).await {
+        Ok(connection) => Ok(connection),
+        Err(error) => {
+            debug!(%error, "a connection without multicast DNS");
+            build(shared, parts(MulticastDnsMode::Disabled)).await
+        }
+    }
+}
+
+async fn build(shared: &Peers, parts: Parts) -> webrtc::error::Result<Box<dyn PeerConnection>> {
+    let Parts {
+        servers,
+        engine,
+        interceptors,
+        tell,
+        runtime,
+        mdns,
+    } = parts;
     let configuration = RTCConfigurationBuilder::new()
         .with_ice_servers(servers)
         .with_certificates(vec![shared.identity.certificate.clone()])

@@ -11,9 +11,9 @@ use tokio_tungstenite::tungstenite::Message;
 use tracing::{debug, trace, warn};
 
 use super::SignalingEvent;
-use super::open::Opened;
+use super::open::{Opened, Socket};
 use crate::network::Network;
-use crate::wire::{Incoming, MAX_FRAME_BYTES, Outgoing};
+use crate::wire::{Incoming, MAX_FRAME_BYTES, Outgoing, WireError};
 
 /// A silent server is pinged then, and given up at twice that. The original
 /// server pings every 20 s, so this seldom happens.
@@ -81,16 +81,8 @@ pub(super) async fn carry(
                     let _ = timeout(CLOSE_TIMEOUT, socket.close(None)).await;
                     return "closed by us".into();
                 };
-                let text = frame.to_text(milliseconds());
-                if text.len() > MAX_FRAME_BYTES {
-                    warn!(bytes = text.len(), "a frame too long for the chat server was not sent");
-                    continue;
-                }
-                trace!(%text, "sent");
-                match timeout(SILENCE, socket.send(Message::text(text))).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => return format!("it broke the connection: {error}"),
-                    Err(_) => return "it takes no data".into(),
+                if let Err(end) = send(&mut socket, &frame).await {
+                    return end;
                 }
             }
             message = socket.next() => {
@@ -112,11 +104,7 @@ pub(super) async fn carry(
                     }
                     Err(error) => {
                         bad_frames += 1;
-                        if bad_frames == 1 {
-                            warn!(%error, "a frame was not understood and is ignored; more are logged at DEBUG");
-                        } else {
-                            debug!(%error, "a frame was not understood");
-                        }
+                        log_bad(&error, bad_frames);
                     }
                 }
             }
@@ -147,6 +135,33 @@ pub(super) async fn carry(
                 }
             }
         }
+    }
+}
+
+/// Sends a frame; why the connection is over, where it is.
+async fn send(socket: &mut Socket, frame: &Outgoing) -> Result<(), String> {
+    let text = frame.to_text(milliseconds());
+    if text.len() > MAX_FRAME_BYTES {
+        warn!(
+            bytes = text.len(),
+            "a frame too long for the chat server was not sent"
+        );
+        return Ok(());
+    }
+    trace!(%text, "sent");
+    match timeout(SILENCE, socket.send(Message::text(text))).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(format!("it broke the connection: {error}")),
+        Err(_) => Err("it takes no data".into()),
+    }
+}
+
+/// The first one says that there may be more.
+fn log_bad(error: &WireError, number: u32) {
+    if number == 1 {
+        warn!(%error, "a frame was not understood and is ignored; more are logged at DEBUG");
+    } else {
+        debug!(%error, "a frame was not understood");
     }
 }
 

@@ -262,6 +262,29 @@ impl<'a> Candidate<'a> {
         }
     }
 
+    /// Why this format, by the work that it makes.
+    fn reason_of_work(&self, all: &[Candidate], camera: &Camera, config: &VideoConfig) -> String {
+        let mode = self.mode;
+        let same_size = |c: &&Candidate| (c.mode.width, c.mode.height) == (mode.width, mode.height);
+        // The format that would have been less work, in its fastest mode.
+        let less_work = all
+            .iter()
+            .filter(|c| same_size(c) && c.work < self.work && !c.is_grey())
+            .max_by(|a, b| {
+                let key = |c: &&Candidate| (std::cmp::Reverse(c.work), milli(c.mode));
+                key(a).cmp(&key(b))
+            });
+        match less_work {
+            Some(other) => other.why_not(camera, config),
+            None => match self.work {
+                Work::PassThrough => "the camera's own H.264, as it is".to_owned(),
+                Work::None => "the encoder takes it as it is".to_owned(),
+                Work::DecodeJpeg | Work::DecodeH264 => "this size comes in no raw format".into(),
+                _ => "no decoder needed".to_owned(),
+            },
+        }
+    }
+
     fn reason(
         &self,
         all: &[Candidate],
@@ -273,23 +296,7 @@ impl<'a> Candidate<'a> {
         let mode = self.mode;
         let mut clauses = Vec::new();
         let same_size = |c: &&Candidate| (c.mode.width, c.mode.height) == (mode.width, mode.height);
-        // The format that would have been less work, in its fastest mode.
-        let less_work = all
-            .iter()
-            .filter(|c| same_size(c) && c.work < self.work && !c.is_grey())
-            .max_by(|a, b| {
-                let key = |c: &&Candidate| (std::cmp::Reverse(c.work), milli(c.mode));
-                key(a).cmp(&key(b))
-            });
-        match less_work {
-            Some(other) => clauses.push(other.why_not(camera, config)),
-            None => clauses.push(match self.work {
-                Work::PassThrough => "the camera's own H.264, as it is".to_owned(),
-                Work::None => "the encoder takes it as it is".to_owned(),
-                Work::DecodeJpeg | Work::DecodeH264 => "this size comes in no raw format".into(),
-                _ => "no decoder needed".to_owned(),
-            }),
-        }
+        clauses.push(self.reason_of_work(all, camera, config));
         if self.work != Work::PassThrough
             && all
                 .iter()

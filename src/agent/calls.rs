@@ -1,0 +1,278 @@
+//! Offers and candidates: who is taken, who gives way, who is turned away.
+
+use super::*;
+
+impl Agent {
+    pub(super) fn offer(
+        &mut self,
+        name: &UserName,
+        conn: Option<ClientId>,
+        sdp: &str,
+        access: Option<&Access>,
+        now: Instant,
+    ) {
+        if self.stopping {
+            return;
+        }
+        self.login.reached();
+        let Some(Admitted { caller, read }) = self.admit(name, sdp, access, now) else {
+            return;
+        };
+        let guest = caller.guest.as_ref();
+        let by_invitation = self.gate.mode() == Mode::Invited;
+        let live = self.sessions.of_caller(name);
+        // Somebody else may have the name of a viewer who has left the chat.
+        let of_another = live.is_some_and(|s| {
+            s.is_of_another(conn.as_ref()) || by_invitation && s.is_of_another_guest(guest)
+        });
+        let of_another_guest = by_invitation && live.is_some_and(|s| s.is_of_another_guest(guest));
+        let is_heard = live.is_some_and(Session::is_heard);
+        let (live, is_up) = (live.map(|s| s.id), live.is_some_and(Session::is_up));
+        if let Err(refusal) = self.limits.read(&caller.payer, sdp.len(), is_up, now) {
+            return self.turn_away(name, refusal, now);
+        }
+        // An offer of the same peer goes on with the call that there is.
+        let (same, read) = match read.unwrap_or_else(|| Description::read(sdp)) {
+            Ok(description) => match self.sessions.of_caller(name) {
+                Some(session)
+                    if description.is_of_same_peer(&session.offer) && !of_another_guest =>
+                {
+                    (Some(session.id), description.again(&session.offer))
+                }
+                Some(_) | None => (None, description.call()),
+            },
+            Err(error) => (None, Err(error)),
+        };
+        let offer = match read {
+            Ok(offer) => Box::new(match guest {
+                Some(guest) if !guest.may.has(Right::Listen) => offer.without_sound(),
+                Some(_) | None => offer,
+            }),
+            Err(error) => {
+                self.limits.junk(&caller.payer, now);
+                let reason = bounded(&error.to_string(), REASON);
+                if self.is_junk_worth_a_line(now) {
+                    warn!(caller = %name, error = reason, "call refused");
+                    self.note(
+                        Outcome::Refused,
+                        name,
+                        guest.map(|g| &**g),
+                        None,
+                        &reason,
+                        now,
+                    );
+                }
+                self.refuse(name, reason.as_str());
+                // The hang-up ends on the caller's side what they had.
+                if let Some(id) = live.filter(|_| !of_another) {
+                    self.close(id, &reason, now);
+                }
+                return;
+            }
+        };
+        if !is_up && let Err(refusal) = self.limits.call(&caller.payer, now) {
+            return self.turn_away(name, refusal, now);
+        }
+        if let Some(id) = same {
+            self.renegotiate(id, offer, caller.guest, now);
+            if let Some(session) = self.sessions.get_mut(id) {
+                session.is_now_at(conn);
+            }
+            return;
+        }
+        if of_another && is_heard {
+            self.refuse(name, "somebody of this name is watching; take another name");
+            return;
+        }
+        if let Some(id) = live {
+            if self.is_worth_a_line(now) {
+                info!(caller = %name, session = %id, "replaced by a new call from the same name");
+            }
+            // No hang-up: it would end the caller's new call.
+            self.close(id, "replaced by a new call from the same name", now);
+        }
+        if let Some(id) = self.open(caller, offer, now)
+            && let Some(session) = self.sessions.get_mut(id)
+        {
+            session.is_now_at(conn);
+        }
+    }
+
+    pub(super) fn renegotiate(
+        &mut self,
+        id: SessionId,
+        offer: Box<Offer>,
+        guest: Option<Arc<Guest>>,
+        now: Instant,
+    ) {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        let caller = session.caller.clone();
+        debug!(%caller, session = %id, "renegotiation");
+        session.renegotiated(&offer, guest, now);
+        self.outbox.forget(id);
+        let held = self.held.take(&caller, &offer.ufrags);
+        let candidates = offer.candidates.clone();
+        self.commands
+            .push_back(Command::Renegotiate { session: id, offer });
+        self.add_offered(id, candidates);
+        self.add_candidates(id, held);
+    }
+
+    pub(super) fn open(
+        &mut self,
+        caller: Caller,
+        offer: Box<Offer>,
+        now: Instant,
+    ) -> Option<SessionId> {
+        if !self.make_room(&caller, now) {
+            return None;
+        }
+        let (name, guest) = (caller.name.clone(), caller.guest.clone());
+        self.outbox.forget_goodbyes(&name);
+        let called = self.login.name().unwrap_or_else(|| self.login.wanted());
+        let id = self.sessions.open(caller, called.clone(), &offer, now);
+        if self.is_worth_a_line(now) {
+            let codec = offer.video.codec;
+            match &guest {
+                Some(guest) => info!(
+                    caller = %name, session = %id, %codec, label = %guest.label, key = %guest.id,
+                    "call"
+                ),
+                None => info!(caller = %name, session = %id, %codec, "call"),
+            }
+        }
+        let held = self.held.take(&name, &offer.ufrags);
+        let candidates = offer.candidates.clone();
+        self.commands.push_back(Command::Open {
+            session: id,
+            caller: name,
+            guest,
+            offer,
+        });
+        self.add_offered(id, candidates);
+        self.add_candidates(id, held);
+        Some(id)
+    }
+
+    /// Tells who sends too much that it is, once.
+    pub(super) fn turn_away(&mut self, caller: &UserName, refusal: Refusal, now: Instant) {
+        if refusal == Refusal::Silent {
+            return;
+        }
+        if self.is_junk_worth_a_line(now) {
+            warn!(%caller, "too many offers; more are dropped until they slow down");
+        }
+        // A hang-up would end the call that the caller has.
+        if self.sessions.of_caller(caller).is_none() {
+            self.refuse(
+                caller,
+                "too many calls in a short time; try again in a moment",
+            );
+        }
+    }
+
+    /// Sees that there is room for one more call, or refuses it.
+    pub(super) fn make_room(&mut self, caller: &Caller, now: Instant) -> bool {
+        let (name, guest) = (&caller.name, caller.guest.as_deref());
+        if self.sessions.connected() >= self.config.max_viewers {
+            if self.is_junk_worth_a_line(now) {
+                warn!(caller = %name, limit = self.config.max_viewers, "call refused: viewer limit");
+                self.note(Outcome::Refused, name, guest, None, FULL, now);
+            }
+            self.refuse(name, FULL);
+            return false;
+        }
+        if self.sessions.half_open() < HALF_OPEN {
+            return true;
+        }
+        let limits = &self.limits;
+        let debt = |payer: &Payer| limits.debt(payer);
+        let Some(id) = self.sessions.gives_way(debt(&caller.payer), debt) else {
+            if self.is_junk_worth_a_line(now) {
+                warn!(caller = %name, "call refused: too many calls that come to nothing");
+                self.note(Outcome::Refused, name, guest, None, BUSY, now);
+            }
+            self.refuse(name, BUSY);
+            return false;
+        };
+        if self.is_worth_a_line(now) {
+            info!(session = %id, "gives way: it has no media path yet, and others call");
+        }
+        self.end(id, BUSY, now);
+        true
+    }
+
+    pub(super) fn candidate(
+        &mut self,
+        name: Option<UserName>,
+        conn: Option<&ClientId>,
+        candidate: Candidate,
+        now: Instant,
+    ) {
+        let found = match (&name, candidate.ufrag()) {
+            // Our own server says who sent it. The ufrag must fit all the
+            // same, for it may belong to a session that was just replaced.
+            (Some(name), Some(ufrag)) => {
+                self.sessions.of_caller(name).filter(|s| s.has_ufrag(ufrag))
+            }
+            (Some(name), None) => self.sessions.of_caller(name),
+            (None, Some(ufrag)) => self.sessions.of_ufrag(ufrag),
+            (None, None) => self.sessions.only(),
+        };
+        let found = found.filter(|s| !s.is_of_another(conn));
+        if let Some(session) = found {
+            let id = session.id;
+            self.add_candidates(id, vec![candidate]);
+        } else if candidate.ufrag().is_some() {
+            self.held.hold(name, candidate, now);
+        } else {
+            debug!("a candidate that belongs to no call was dropped");
+        }
+    }
+
+    /// Candidates that were trickled.
+    pub(super) fn add_candidates(&mut self, id: SessionId, candidates: Vec<Candidate>) {
+        for candidate in candidates.iter().filter(|c| !c.is_end()) {
+            let Some(session) = self.sessions.get_mut(id) else {
+                return;
+            };
+            let place = session.offer.place(candidate);
+            match RemoteCandidate::read(&candidate.candidate) {
+                Ok(candidate) => self.add_candidate(id, candidate, place),
+                Err(why) => debug!(session = %id, %why, "a candidate was passed over"),
+            }
+        }
+    }
+
+    /// Candidates that came with the offer.
+    pub(super) fn add_offered(&mut self, id: SessionId, candidates: Vec<RemoteCandidate>) {
+        for candidate in candidates {
+            self.add_candidate(id, candidate, Place::OnPath);
+        }
+    }
+
+    pub(super) fn add_candidate(
+        &mut self,
+        id: SessionId,
+        candidate: RemoteCandidate,
+        place: Place,
+    ) {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        if session.candidates.take(candidate.clone(), place) {
+            self.commands.push_back(Command::AddCandidate {
+                session: id,
+                candidate,
+            });
+        } else if session.candidates.is_full() && !session.told_of_candidates {
+            session.told_of_candidates = true;
+            debug!(
+                caller = %session.caller, session = %id, limit = MAX_CANDIDATES,
+                "too many candidates; the rest are dropped"
+            );
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The loop itself.
+
+use super::*;
+
+pub(super) struct Running {
+    pub(super) config: Config,
+    pub(super) led: Led,
+    pub(super) agent: Agent,
+    pub(super) server: Server,
+    pub(super) peers: Arc<Peers>,
+    pub(super) hub: Hub,
+    pub(super) network: watch::Receiver<Network>,
+    /// Where connections report.
+    pub(super) tell: mpsc::Sender<(SessionId, PeerEvent)>,
+    pub(super) live: HashMap<SessionId, Peer>,
+    pub(super) closing: JoinSet<()>,
+    pub(super) link: Option<Link>,
+    pub(super) generation: u64,
+    /// Why there is no chat server; its absence was logged.
+    pub(super) away: Option<String>,
+    pub(super) service: Service,
+    pub(super) observer: Option<watch::Sender<Snapshot>>,
+    pub(super) logging: Option<Logging>,
+    /// A configuration that is being made ready.
+    pub(super) preparing: JoinSet<Result<Box<Prepared>, StartError>>,
+    pub(super) latency: Arc<Latency>,
+    /// Who is let in, and what became of them.
+    pub(super) door: Door,
+}
+
+impl Running {
+    pub(super) async fn until_quit(
+        &mut self,
+        mut peer_events: mpsc::Receiver<(SessionId, PeerEvent)>,
+        mut reloads: mpsc::Receiver<Result<Config, ConfigError>>,
+        shutdown: impl Future<Output = ()>,
+    ) {
+        let (tell, mut frames) = mpsc::channel(EVENTS);
+        tokio::pin!(shutdown);
+        let mut stopping = false;
+        let mut minute = tokio::time::interval(LATENCY);
+        minute.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut owner = tokio::time::interval(guestbook::INTERVAL);
+        owner.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.look_who_was_invited();
+        self.door.say(self::access::mode(&self.config));
+        loop {
+            self.report();
+            let timeout = sleep_until(self.agent.poll_timeout());
+            let report = sleep_until(self.service.poll_timeout());
+            let event = tokio::select! {
+                () = &mut shutdown, if !stopping => {
+                    stopping = true;
+                    info!("stopping");
+                    self.service.stopping();
+                    Some(Event::Shutdown)
+                }
+                Some((session, event)) = peer_events.recv() => Some(Event::Peer(session, event)),
+                Some((generation, event)) = frames.recv() => self.signaling(generation, event),
+                Some(_) = self.closing.join_next() => None,
+                Some(read) = reloads.recv(), if self.preparing.is_empty() => {
+                    self.reload(read);
+                    None
+                }
+                Some(prepared) = self.preparing.join_next() => {
+                    self.reloaded(prepared);
+                    None
+                }
+                Ok(()) = self.network.changed() => {
+                    self.network.mark_unchanged();
+                    Some(Event::NetworkChanged)
+                }
+                () = report => None,
+                () = timeout => Some(Event::Timeout),
+                _ = minute.tick() => {
+                    self.log_latency(Instant::now());
+                    None
+                }
+                _ = owner.tick() => {
+                    self.look_who_was_invited();
+                    None
+                }
+            };
+            // Who has just been given a key may use it already.
+            if self.door.is_dirty() {
+                self.look_who_was_invited();
+            }
+            if let Some(event) = event {
+                self.agent.handle(event, Instant::now());
+            }
+            while let Some(command) = self.agent.next_command() {
+                if !self.obey(command, &tell) {
+                    self.write_down();
+                    return;
+                }
+            }
+            self.write_down();
+        }
+    }
+
+    /// Tells the service manager how it goes.
+    pub(super) fn report(&mut self) {
+        if !self.service.is_supervised() && self.observer.is_none() {
+            return;
+        }
+        let snapshot = Snapshot {
+            name: self.agent.name().map(ToString::to_string),
+            away: self.away.clone(),
+            viewers: self.agent.viewers(),
+            connected: self.agent.connected(),
+            picture: self.hub.status().borrow().video.clone(),
+            progress: self.hub.progress(),
+        };
+        self.service
+            .turn(Instant::now(), &snapshot, || self.hub.nudge());
+        if let Some(observer) = &self.observer {
+            observer.send_replace(snapshot);
+        }
+    }
+
+    /// One line, while there are viewers.
+    pub(super) fn log_latency(&self, now: Instant) {
+        let report = self.latency.report(now);
+        if report.was_watched() {
+            debug!(p50_p95_ms = %report, "latency");
+        }
+    }
+
+    pub(super) fn signaling(&mut self, generation: u64, event: SignalingEvent) -> Option<Event> {
+        if generation != self.generation {
+            return None;
+        }
+        Some(match event {
+            SignalingEvent::Open => {
+                self.away = None;
+                info!(server = %self.server.url(), "connected to the chat server");
+                Event::SignalingOpen
+            }
+            SignalingEvent::Frame(frame) => Event::Message(frame),
+            SignalingEvent::Closed(reason) => {
+                self.link = None;
+                // Once when it goes away; each further try would repeat it.
+                if self.away.is_some() {
+                    debug!(%reason, "the chat server is still away");
+                } else {
+                    warn!(server = %self.server.url(), %reason, "no chat server");
+                }
+                self.away = Some(reason);
+                Event::SignalingClosed
+            }
+        })
+    }
+
+    /// Carries a command out; false for the one that ends the loop.
+    pub(super) fn obey(
+        &mut self,
+        command: Command,
+        frames: &mpsc::Sender<(u64, SignalingEvent)>,
+    ) -> bool {
+        match command {
+            Command::Connect => {
+                self.generation += 1;
+                self.link = Some(self.server.connect(self.generation, frames.clone()));
+            }
+            Command::Disconnect => {
+                if let Some(link) = self.link.take() {
+                    link.abort();
+                }
+                self.generation += 1;
+            }
+            Command::Probe => {
+                if let Some(link) = &self.link {
+                    link.probe();
+                }
+            }
+            Command::Send(frame) => {
+                if let Some(link) = &self.link {
+                    link.send(frame);
+                }
+            }
+            Command::Open {
+                session,
+                caller,
+                guest,
+                offer,
+            } => {
+                let peer = self.peers.open(session, &caller, guest, offer);
+                self.live.insert(session, peer);
+            }
+            Command::Renegotiate { session, offer } => {
+                if let Some(peer) = self.live.get(&session) {
+                    peer.renegotiate(offer);
+                }
+            }
+            Command::AddCandidate { session, candidate } => {
+                if let Some(peer) = self.live.get(&session) {
+                    peer.add_candidate(candidate);
+                }
+            }
+            Command::Close { session } => {
+                if let Some(peer) = self.live.remove(&session) {
+                    self.closing.spawn(peer.close());
+                }
+            }
+            Command::KeepKey { id } => {
+                if let Some(desk) = self.door.desk() {
+                    self.closing.spawn(async move { desk.keep(id).await });
+                }
+            }
+            Command::Quit => return false,
+        }
+        true
+    }
+}
