@@ -7,7 +7,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::access::May;
 use crate::chat;
-use crate::config::{Config, ConfigError, IceConfig, IceServerConfig, LogFormat, VideoSource};
+use crate::config::{
+    Config, ConfigError, IceConfig, IceServerConfig, LogFormat, SERVICE, VideoSource, is_service,
+};
 use crate::ice::IceUrl;
 use crate::media::probe::child::COMMAND as PROBE;
 use crate::room::Limits;
@@ -134,9 +136,6 @@ pub struct Of {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
-
-/// The service's configuration.
-const SERVICE: &str = "/etc/camera-agent/camera-agent.toml";
 
 impl Of {
     /// The configuration, checked, and the service's state folder, where it is
@@ -463,88 +462,4 @@ impl Devices {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
-    fn run(arguments: &[&str]) -> Result<Config, String> {
-        let cli = Cli::parse_from(["camera-agent", "run"].iter().chain(arguments));
-        match cli.command {
-            Command::Run(run) => run.configuration().map_err(|e| e.to_string()),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn a_chat_server_takes_the_addresses_that_a_device_takes() {
-        let chat = |arguments: &[&str]| {
-            let cli = Cli::parse_from(["camera-agent", "chat"].iter().chain(arguments));
-            match cli.command {
-                Command::Chat(chat) => chat.ice().map_err(|e| e.to_string()),
-                other => panic!("{other:?}"),
-            }
-        };
-        let good = [
-            "--stun",
-            "stun:a",
-            "--turn",
-            "turns:b",
-            "--turn-secret-file",
-            "/x",
-        ];
-        assert_eq!(chat(&good).expect("valid").servers.len(), 2);
-        for (bad, words) in [
-            (["--stun", "stun://a"].as_slice(), "write \"stun:a\""),
-            (&["--stun", "turn:a"], "--turn is for"),
-            (
-                &["--turn", "turn:a?transport=UDP", "--turn-secret-file", "/x"],
-                "write \"turn:a?transport=udp\"",
-            ),
-        ] {
-            let error = chat(bad).expect_err("refused");
-            assert!(error.contains(words), "{error}");
-        }
-    }
-
-    #[test]
-    fn flags_override_the_file() {
-        let config = run(&[
-            "--name",
-            "door",
-            "--source",
-            "/dev/video3",
-            "--server",
-            "wss://x/",
-        ])
-        .expect("valid");
-        assert_eq!(config.server.name, "door");
-        assert_eq!(config.server.url, "wss://x/");
-        assert_eq!(config.video.source, VideoSource::V4l2);
-        assert_eq!(config.video.device, "/dev/video3");
-    }
-
-    #[test]
-    fn another_source_does_not_mind_the_file_s_description() {
-        let file = tempfile::NamedTempFile::new().expect("a file");
-        std::fs::write(
-            file.path(),
-            "[video]\nsource = \"custom\"\npipeline = \"videotestsrc\"",
-        )
-        .expect("written");
-        let path = file.path().to_str().expect("text");
-        let config = run(&["--config", path, "--source", "test"]).expect("valid");
-        assert_eq!(config.video.source, VideoSource::Test);
-    }
-
-    #[test]
-    fn a_flag_that_makes_no_sense_is_named() {
-        assert!(run(&["--source", "webcam"]).is_err_and(|e| e.contains("--source")));
-        assert!(run(&["--name", ""]).is_err_and(|e| e.contains("server.name")));
-        assert!(run(&["--config", "/no/such"]).is_err_and(|e| e.contains("/no/such")));
-    }
-}
+mod tests;

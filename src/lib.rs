@@ -10,11 +10,18 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | the process | [`cli`], [`logging`], [`environment`], [`setup`], [`owner`], [`service`], [`restarts`], [`packaging`], `main` |
+//! | what is typed, and what becomes of it | `main`, [`owner`], [`packaging`], [`setup`], [`cli`], [`environment`], [`restarts`] |
 //! | tries all of it on this machine, one check a file; lists what was found | [`doctor`], [`inventory`] |
 //! | the device's one loop: events in, commands out | [`daemon`] |
-//! | shells, each the owner of one kind of socket or device | [`signaling`], [`peer`], [`media`], [`device`], [`servers`], [`network`], [`chat`], [`guestbook`], [`state`] |
-//! | pure: no IO, no clock, no runtime | [`agent`], [`access`], [`rate`], [`room`], [`sdp`], [`wire`], [`config`], [`ice`], [`secret`], [`watchdog`], [`ending`] |
+//! | tells the service manager and the log | [`service`], [`logging`] |
+//! | one viewer's connection; the chat server and its page | [`peer`], [`chat`] |
+//! | picture and sound, made once for all viewers | [`media`] |
+//! | shells, each the owner of one kind of socket, device or file | [`servers`], [`signaling`], [`network`], [`device`], [`guestbook`], [`state`], `folders` |
+//! | pure: no IO, no clock, no runtime | [`agent`], [`access`], [`rate`], [`room`], [`sdp`], [`config`], [`wire`], [`ice`], [`secret`], [`watchdog`], [`ending`], `bucket`, `lock` |
+//!
+//! `tests/house.rs` holds this table against every `use`. A file in a shell may
+//! be pure as well, and says so in its first lines; one in a pure room that is
+//! not calls itself a shell.
 //!
 //! # A call
 //!

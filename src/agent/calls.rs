@@ -49,20 +49,8 @@ impl Agent {
                 Some(_) | None => offer,
             }),
             Err(error) => {
-                self.limits.junk(&caller.payer, now);
                 let reason = bounded(&error.to_string(), REASON);
-                if self.is_junk_worth_a_line(now) {
-                    warn!(caller = %name, error = reason, "call refused");
-                    self.note(
-                        Outcome::Refused,
-                        name,
-                        guest.map(|g| &**g),
-                        None,
-                        &reason,
-                        now,
-                    );
-                }
-                self.refuse(name, reason.as_str());
+                self.junk(&caller, name, &reason, now);
                 // The hang-up ends on the caller's side what they had.
                 if let Some(id) = live.filter(|_| !of_another) {
                     self.close(id, &reason, now);
@@ -96,6 +84,17 @@ impl Agent {
         {
             session.is_now_at(conn);
         }
+    }
+
+    /// Refuses an offer that cannot be answered.
+    fn junk(&mut self, caller: &Caller, name: &UserName, reason: &str, now: Instant) {
+        self.limits.junk(&caller.payer, now);
+        if self.is_junk_worth_a_line(now) {
+            warn!(caller = %name, error = reason, "call refused");
+            let guest = caller.guest.as_deref();
+            self.note(Outcome::Refused, name, guest, None, reason, now);
+        }
+        self.refuse(name, reason);
     }
 
     pub(super) fn renegotiate(

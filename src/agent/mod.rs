@@ -257,30 +257,7 @@ impl Agent {
         };
         let target = session.caller.clone();
         match event {
-            PeerEvent::Answered { sdp } => {
-                let called = session.called.clone();
-                let (asked, candidates) = session.answered();
-                let viewer = Side {
-                    fingerprint: session.offer.fingerprint(),
-                    ufrag: &asked.ufrag,
-                };
-                let proof = asked
-                    .guest
-                    .as_ref()
-                    .map(|guest| self.gate.answer(guest, viewer, first_ufrag(&sdp)));
-                let is_first = !std::mem::replace(&mut session.is_answered, true);
-                let guest = asked.guest.filter(|_| is_first);
-                let ufrag = asked.ufrag;
-                let answer = Words::Answer { sdp, ufrag, proof };
-                if is_first {
-                    self.note(Outcome::Answered, &target, guest.as_deref(), None, "", now);
-                }
-                let candidates = candidates.into_iter().map(Words::Candidate);
-                for words in std::iter::once(answer).chain(candidates) {
-                    let (target, called) = (target.clone(), called.clone());
-                    self.outbox.say(id, target, called, words);
-                }
-            }
+            PeerEvent::Answered { sdp } => self.answered(id, sdp, now),
             PeerEvent::Candidate(candidate) => {
                 let called = session.called.clone();
                 if let Some(candidate) = session.local_candidate(candidate) {
@@ -331,6 +308,35 @@ impl Agent {
                 }
                 self.end(id, reason.as_str(), now);
             }
+        }
+    }
+
+    /// Tells the caller the answer, and where the device is.
+    fn answered(&mut self, id: SessionId, sdp: String, now: Instant) {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        let (target, called) = (session.caller.clone(), session.called.clone());
+        let (asked, candidates) = session.answered();
+        let viewer = Side {
+            fingerprint: session.offer.fingerprint(),
+            ufrag: &asked.ufrag,
+        };
+        let proof = asked
+            .guest
+            .as_ref()
+            .map(|guest| self.gate.answer(guest, viewer, first_ufrag(&sdp)));
+        let is_first = !std::mem::replace(&mut session.is_answered, true);
+        let guest = asked.guest.filter(|_| is_first);
+        let ufrag = asked.ufrag;
+        let answer = Words::Answer { sdp, ufrag, proof };
+        if is_first {
+            self.note(Outcome::Answered, &target, guest.as_deref(), None, "", now);
+        }
+        let candidates = candidates.into_iter().map(Words::Candidate);
+        for words in std::iter::once(answer).chain(candidates) {
+            let (target, called) = (target.clone(), called.clone());
+            self.outbox.say(id, target, called, words);
         }
     }
 

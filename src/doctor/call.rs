@@ -209,13 +209,8 @@ async fn call(config: Config, encoders: Arc<Encoders>) -> Result<Seen, String> {
                     seen.failed = Some(problem);
                     break;
                 }
-                Some(
-                    PeerEvent::Connected
-                    | PeerEvent::Rtcp
-                    | PeerEvent::Interrupted
-                    | PeerEvent::KeyKept(_),
-                ) => {}
                 Some(PeerEvent::Left) | None => break,
+                Some(_) => {}
             },
             Some(heard) = heard.recv() => match heard {
                 Heard::Candidate(candidate) => {

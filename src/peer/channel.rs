@@ -64,18 +64,7 @@ pub(super) async fn serve(
     let (refuse, refusals) = mpsc::channel(QUEUE);
     let (give, keys) = mpsc::channel(1);
     // Beside each other, for the camera may take its time.
-    let at_camera = async {
-        while let Some(work) = todo.recv().await {
-            match work {
-                Work::Refresh => shared.controls.refresh().await,
-                Work::Set(name, value) => {
-                    if let Err(words) = shared.controls.set(name, value).await {
-                        let _ = refuse.try_send(words);
-                    }
-                }
-            }
-        }
-    };
+    let at_camera = at_camera(&shared, &mut todo, &refuse);
     let choice = seat.choice();
     // Where there is none, it need not be told.
     let has_choice = *choice.borrow() > 1;
@@ -125,6 +114,20 @@ pub(super) async fn serve(
         () = give_key => {}
     }
     debug!("the viewer's data channel is closed");
+}
+
+/// Sets the camera's controls, one after the other; what it refuses, in words.
+async fn at_camera(shared: &Peers, todo: &mut mpsc::Receiver<Work>, refuse: &mpsc::Sender<String>) {
+    while let Some(work) = todo.recv().await {
+        match work {
+            Work::Refresh => shared.controls.refresh().await,
+            Work::Set(name, value) => {
+                if let Err(words) = shared.controls.set(name, value).await {
+                    let _ = refuse.try_send(words);
+                }
+            }
+        }
+    }
 }
 
 /// Without an invitation they may what the configuration lets everybody.

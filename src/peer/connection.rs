@@ -1,6 +1,9 @@
 //! The connection itself: made for an offer, it answers, trickles, and sends
 //! once its path is up.
 
+mod candidates;
+mod streams;
+
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -139,6 +142,21 @@ impl Connection {
         offer: Box<Offer>,
     ) -> Result<Self, PeerError> {
         let started = Instant::now();
+        let (this, streams, offer) = Self::make(shared, session, user, guest, offer).await?;
+        debug!("connection made in {:?}", started.elapsed());
+        let this = this.answering(streams, &offer).await?;
+        debug!("answered {:?} after the offer", started.elapsed());
+        Ok(this)
+    }
+
+    /// The connection, what it will send, and the offer as it is answered.
+    async fn make(
+        shared: &Arc<Peers>,
+        session: SessionId,
+        user: &str,
+        guest: Option<Arc<Guest>>,
+        offer: Box<Offer>,
+    ) -> Result<(Self, Vec<(Stream, RTCRtpCodec)>, Box<Offer>), PeerError> {
         let offer = suited(shared, of_device(shared, offer));
         let decoder = offer.video.profile.map(|p| shared.hub.decoder(p));
         let bounds = shared.bounds();
@@ -150,7 +168,7 @@ impl Connection {
         let network = shared.network.clone();
         let servers = shared.servers.for_call(user);
         let roaming = Arc::new(Roaming::new(servers.clone()));
-        let guard = Guard::new(shared.together.clone(), started);
+        let guard = Guard::new(shared.together.clone(), Instant::now());
         let guard = Arc::new(Mutex::new(guard));
         let waiting = Waiting::new(shared.hub.latency().clone());
         let engine = engine::media_engine(&offer).map_err(while_doing("preparing the codecs"))?;
@@ -212,10 +230,7 @@ impl Connection {
             tasks: JoinSet::new(),
             channels_opened: 0,
         };
-        debug!("connection made in {:?}", started.elapsed());
-        let this = this.answering(streams, &offer).await?;
-        debug!("answered {:?} after the offer", started.elapsed());
-        Ok(this)
+        Ok((this, streams, offer))
     }
 
     async fn answering(
@@ -385,22 +400,6 @@ impl Connection {
         Observer::new(tally, path, seat, Instant::now())
     }
 
-    async fn add_candidate(&self, candidate: RemoteCandidate) {
-        if let Err(why) = candidate.check(self.shared.binding.loopback) {
-            debug!(%why, "a candidate of the viewer was passed over");
-            return;
-        }
-        lock(&self.guard).words(candidate.length());
-        let candidate = RTCIceCandidateInit {
-            candidate: candidate.to_string(),
-            ..Default::default()
-        };
-        if let Err(error) = self.connection.add_ice_candidate(candidate).await {
-            debug!(%error, "a candidate of the viewer was not taken");
-        }
-        self.nudge().await;
-    }
-
     /// Wakes the crate's driver, which otherwise sleeps on what it has just
     /// been given until its next timer: the first check of a new candidate, and
     /// DTLS's first flight once ICE has a pair. Together they cost a call some
@@ -410,73 +409,6 @@ impl Connection {
         if let Err(error) = self.connection.set_configuration(configuration).await {
             debug!(%error, "the driver was not woken");
         }
-    }
-
-    /// The machine's addresses have changed: the sockets follow, and the viewer
-    /// is told where they are, for one behind a NAT has to send first.
-    async fn roam(&mut self) {
-        let network = self.network.borrow_and_update().clone();
-        let anywhere = self.roaming.follow(&network);
-        if anywhere.is_empty() || network.addresses.is_empty() {
-            return;
-        }
-        self.path.moved(Instant::now());
-        let seat = self.seat.clone();
-        self.tasks.spawn(async move {
-            for wait in KEY_FRAMES_AFTER_MOVE {
-                tokio::time::sleep(wait).await;
-                seat.request_key_frame();
-            }
-        });
-        let Some(ufrag) = self.ufrag().await else {
-            return;
-        };
-        for candidate in host_candidates(&anywhere, &network.addresses, &ufrag) {
-            let candidate = RTCIceCandidateInit {
-                candidate,
-                username_fragment: Some(ufrag.clone()),
-                ..Default::default()
-            };
-            self.local_candidate(candidate).await;
-        }
-    }
-
-    /// Of this ICE generation (RFC 8839 §5.4).
-    async fn ufrag(&self) -> Option<String> {
-        let description = self.connection.local_description().await?;
-        let ufrag = description
-            .sdp
-            .lines()
-            .find_map(|line| line.strip_prefix("a=ice-ufrag:"))?;
-        Some(ufrag.trim().to_owned())
-    }
-
-    async fn local_candidate(&self, candidate: RTCIceCandidateInit) {
-        if !says_something(&candidate.candidate) {
-            return;
-        }
-        let public = &self.shared.servers.config().public_addresses;
-        let public = public_candidates(&candidate.candidate, public);
-        let more = public.into_iter().map(|line| RTCIceCandidateInit {
-            candidate: line,
-            ..candidate.clone()
-        });
-        let more: Vec<_> = more.collect();
-        self.tell_candidate(candidate).await;
-        for candidate in more {
-            self.tell_candidate(candidate).await;
-        }
-    }
-
-    async fn tell_candidate(&self, candidate: RTCIceCandidateInit) {
-        let (mid, index) = &self.carrier;
-        let candidate = Candidate {
-            candidate: candidate.candidate,
-            sdp_mid: mid.clone(),
-            sdp_mline_index: Some(*index),
-            username_fragment: candidate.username_fragment.filter(|u| !u.is_empty()),
-        };
-        self.tell(PeerEvent::Candidate(candidate)).await;
     }
 
     async fn state(&mut self, state: RTCPeerConnectionState) -> Option<PeerEvent> {
@@ -499,102 +431,6 @@ impl Connection {
             }
             RTCPeerConnectionState::Closed => Some(PeerEvent::Left),
             _ => None,
-        }
-    }
-
-    fn reach(&mut self, reachable: bool) {
-        let changed = std::mem::replace(&mut self.reachable, reachable) != reachable;
-        if changed && reachable {
-            self.path.moved(Instant::now());
-        }
-        self.open_or_close();
-    }
-
-    /// A stream is sent to a viewer who is heard of and takes it.
-    fn open_or_close(&self) {
-        for outlet in &self.outlets {
-            let is_taken = match outlet.stream {
-                Stream::Video(_) => self.taken.picture,
-                Stream::Audio => self.taken.sound,
-            };
-            outlet.open.send_replace(self.reachable && is_taken);
-        }
-    }
-
-    /// Asks for the streams. Before an address has answered, an offer is
-    /// anybody's words, and starts no camera and no encoder; now they start
-    /// while DTLS is under way.
-    fn start_media(&mut self) {
-        for outlet in &mut self.outlets {
-            if outlet.watch.is_some() || outlet.task.is_some() {
-                continue;
-            }
-            if let Stream::Video(encoding) = &mut outlet.stream {
-                *encoding = self.seat.assigned().borrow().encoding;
-            }
-            outlet.watch = Some(self.shared.hub.watch(outlet.stream));
-        }
-    }
-
-    async fn start_sending(&mut self) {
-        self.start_media();
-        let with_sound = self.outlets.iter().any(|o| o.stream == Stream::Audio);
-        if self.outlets.iter().all(|outlet| outlet.task.is_none()) {
-            let log = stats::log(self.observer());
-            self.tasks.spawn(log.in_current_span());
-        }
-        for outlet in &mut self.outlets {
-            if outlet.task.is_some() {
-                continue;
-            }
-            let Ok(negotiated) = outlet.sender.get_parameters().await else {
-                continue;
-            };
-            let negotiated = negotiated.rtp_parameters;
-            let Some(codec) = negotiated
-                .codecs
-                .iter()
-                .find(|c| !c.rtp_codec.mime_type.to_ascii_lowercase().ends_with("/rtx"))
-            else {
-                warn!(stream = %outlet.stream, "the viewer's page took none of our codecs");
-                continue;
-            };
-            let red = negotiated
-                .codecs
-                .iter()
-                .find(|c| c.rtp_codec.mime_type.eq_ignore_ascii_case(MIME_TYPE_RED))
-                .map(|c| c.payload_type);
-            let extension = |uri: &str| {
-                let extensions = &negotiated.header_extensions;
-                let found = extensions.iter().find(|e| e.uri == uri);
-                found.and_then(|e| u8::try_from(e.id).ok())
-            };
-            let parameters = Parameters {
-                ssrc: outlet.ssrc,
-                payload_type: codec.payload_type,
-                red,
-                playout_delay: extension(PLAYOUT_DELAY_URI)
-                    .filter(|_| outlet.stream != Stream::Audio),
-                with_sound,
-                capture_time: extension(capture_time::URI),
-            };
-            let Some(watch) = outlet.watch.take() else {
-                continue;
-            };
-            let sending = Sending {
-                track: outlet.track.clone(),
-                parameters,
-                waiting: self.waiting.clone(),
-                path: self.path.clone(),
-                pace: self.pace.clone(),
-                captured: self.captured.clone(),
-                tally: self.tally.clone(),
-                seat: (outlet.stream != Stream::Audio).then(|| self.seat.clone()),
-                hub: self.shared.hub.clone(),
-                reachable: outlet.open.subscribe(),
-            };
-            let send = sending.run(outlet.stream, watch).in_current_span();
-            outlet.task = Some(tokio::spawn(send).abort_handle());
         }
     }
 }

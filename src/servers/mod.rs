@@ -10,8 +10,8 @@
 //! that does not answer; its own repeats are what finds a server whose name is
 //! known late.
 //!
-//! `names` (when to look a name up) and `framing` (messages in a stream) are
-//! pure.
+//! `names` says when to look a name up, `framing` where a message in a stream
+//! ends.
 
 pub mod configured;
 mod framing;

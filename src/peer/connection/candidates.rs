@@ -1,0 +1,88 @@
+//! Where both ends are: candidates, and sockets that follow the machine.
+
+use super::*;
+
+impl Connection {
+    /// The machine's addresses have changed: the sockets follow, and the viewer
+    /// is told where they are, for one behind a NAT has to send first.
+    pub(super) async fn roam(&mut self) {
+        let network = self.network.borrow_and_update().clone();
+        let anywhere = self.roaming.follow(&network);
+        if anywhere.is_empty() || network.addresses.is_empty() {
+            return;
+        }
+        self.path.moved(Instant::now());
+        let seat = self.seat.clone();
+        self.tasks.spawn(async move {
+            for wait in KEY_FRAMES_AFTER_MOVE {
+                tokio::time::sleep(wait).await;
+                seat.request_key_frame();
+            }
+        });
+        let Some(ufrag) = self.ufrag().await else {
+            return;
+        };
+        for candidate in host_candidates(&anywhere, &network.addresses, &ufrag) {
+            let candidate = RTCIceCandidateInit {
+                candidate,
+                username_fragment: Some(ufrag.clone()),
+                ..Default::default()
+            };
+            self.local_candidate(candidate).await;
+        }
+    }
+
+    /// Of this ICE generation (RFC 8839 §5.4).
+    pub(super) async fn ufrag(&self) -> Option<String> {
+        let description = self.connection.local_description().await?;
+        let ufrag = description
+            .sdp
+            .lines()
+            .find_map(|line| line.strip_prefix("a=ice-ufrag:"))?;
+        Some(ufrag.trim().to_owned())
+    }
+
+    pub(super) async fn local_candidate(&self, candidate: RTCIceCandidateInit) {
+        if !says_something(&candidate.candidate) {
+            return;
+        }
+        let public = &self.shared.servers.config().public_addresses;
+        let public = public_candidates(&candidate.candidate, public);
+        let more = public.into_iter().map(|line| RTCIceCandidateInit {
+            candidate: line,
+            ..candidate.clone()
+        });
+        let more: Vec<_> = more.collect();
+        self.tell_candidate(candidate).await;
+        for candidate in more {
+            self.tell_candidate(candidate).await;
+        }
+    }
+
+    pub(super) async fn tell_candidate(&self, candidate: RTCIceCandidateInit) {
+        let (mid, index) = &self.carrier;
+        let candidate = Candidate {
+            candidate: candidate.candidate,
+            sdp_mid: mid.clone(),
+            sdp_mline_index: Some(*index),
+            username_fragment: candidate.username_fragment.filter(|u| !u.is_empty()),
+        };
+        self.tell(PeerEvent::Candidate(candidate)).await;
+    }
+
+    pub(super) async fn add_candidate(&self, candidate: RemoteCandidate) {
+        if let Err(why) = candidate.check(self.shared.binding.loopback) {
+            debug!(%why, "a candidate of the viewer was passed over");
+            return;
+        }
+        lock(&self.guard).words(candidate.length());
+        let candidate = RTCIceCandidateInit {
+            candidate: candidate.to_string(),
+            ..Default::default()
+        };
+        if let Err(error) = self.connection.add_ice_candidate(candidate).await {
+            debug!(%error, "a candidate of the viewer was not taken");
+        }
+        self.nudge().await;
+    }
+}
