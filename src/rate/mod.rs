@@ -20,14 +20,19 @@
 //!   more, more is tried for a moment; a vain trial doubles the time to the next.
 
 mod steps;
+mod viewer;
 
+mod looking;
+mod settings;
 pub mod sound;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::config::{AudioSource, Config};
+pub use settings::{Settings, TierRange};
 use steps::{Rung, Steps};
+use viewer::{Probing, Viewer};
 
 /// A viewer's name here.
 pub type ViewerId = u64;
@@ -99,81 +104,6 @@ const SOUND_HEADERS: u32 = 50 * 20 * 8;
 /// RTP headers and some repair, as a share of a path.
 const OVERHEAD: f64 = 0.06;
 
-/// What one tier can be asked for, in bit/s.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TierRange {
-    /// The encoder makes no less.
-    pub floor: u32,
-    /// Below this the picture is better a tier further down, or with half the
-    /// frames.
-    pub steady: u32,
-    /// More is not wanted.
-    pub ceiling: u32,
-}
-
-impl TierRange {
-    /// For a picture of so many pixels a second, from what encoders make of
-    /// ordinary pictures.
-    pub fn for_picture(pixels_per_second: u64, floor: u32, ceiling: u32) -> Self {
-        let ceiling = ceiling.max(floor);
-        // A fiftieth of a bit for each pixel: 0.55 Mbit/s for 720p30.
-        let decent = u32::try_from(pixels_per_second / 50).unwrap_or(u32::MAX);
-        Self {
-            floor,
-            steady: decent.clamp(floor, ceiling / 2 + floor / 2),
-            ceiling,
-        }
-    }
-}
-
-/// What every [`Tiers`] of a device is made with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// From the best tier to the last one, at least one.
-    pub tiers: Vec<TierRange>,
-    /// What sound takes of each path, in bit/s.
-    pub audio: u32,
-}
-
-impl Settings {
-    /// For a configuration. `whole` is the picture's size in pixels, which a
-    /// camera may have smaller than it is configured; `floor` the least that
-    /// the encoder makes, in bit/s; `smaller` is false where only the whole
-    /// picture can be encoded.
-    pub fn of(config: &Config, whole: (u32, u32), floor: u32, smaller: bool) -> Self {
-        let video = &config.video;
-        let (long, short) = (whole.0.max(whole.1), whole.0.min(whole.1));
-        let range = |height: u32, ceiling| {
-            let width = u64::from(long) * u64::from(height) / u64::from(short.max(1));
-            let pixels = width * u64::from(height) * u64::from(video.fps);
-            TierRange::for_picture(pixels, floor.max(LEAST), ceiling)
-        };
-        let most = video.bitrate_kbps.saturating_mul(1000);
-        let smaller = video.smaller_tiers(short).filter(|_| smaller).map(|tier| {
-            // As much as for the whole picture would be no relief.
-            let ceiling = tier.bitrate_kbps.saturating_mul(1000).min(most / 10 * 7);
-            range(tier.height, ceiling)
-        });
-        let tiers = std::iter::once(range(short, most)).chain(smaller);
-        Self {
-            tiers: tiers.collect(),
-            audio: match config.audio.source {
-                AudioSource::None => 0,
-                _ => config.audio.bitrate_kbps.saturating_mul(1000) + SOUND_HEADERS,
-            },
-        }
-    }
-
-    /// The most that a viewer can be sent, in bit/s.
-    pub fn most(&self) -> u32 {
-        let ceilings = self.tiers.iter().map(|tier| tier.ceiling);
-        ceilings
-            .max()
-            .unwrap_or_default()
-            .saturating_add(self.audio)
-    }
-}
-
 /// What is known of a viewer's path.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sight {
@@ -223,79 +153,6 @@ pub enum Decision {
         /// Thinned, or not.
         on: bool,
     },
-}
-
-/// When a viewer's path is next tried with more.
-#[derive(Debug, Clone, Copy)]
-struct Probing {
-    next: Option<Instant>,
-    /// The wait after a vain trial.
-    wait: Duration,
-    /// What the path carried when it was last tried, in bit/s …
-    before: Option<u32>,
-    /// … and when that was in vain.
-    vain: Option<u32>,
-}
-
-impl Probing {
-    const NEW: Self = Self {
-        next: None,
-        wait: PROBE_WAIT.0,
-        before: None,
-        vain: None,
-    };
-
-    /// Whether more is to be tried now, of a path that is taken to carry so
-    /// much.
-    fn is_due(&mut self, carries: u32, now: Instant) -> bool {
-        let gained = |before: u32| f64::from(carries) >= f64::from(before) * PROBE_GAIN;
-        let waits = self.next.is_some_and(|at| now < at);
-        if waits && !self.vain.is_some_and(gained) {
-            return false;
-        }
-        self.vain = self.before.take().filter(|before| !gained(*before));
-        if self.vain.is_some() {
-            self.next = Some(now + self.wait);
-            self.wait = (self.wait * 2).min(PROBE_WAIT.1);
-            return false;
-        }
-        self.before = Some(carries);
-        self.next = Some(now + PROBE_AGAIN);
-        true
-    }
-}
-
-#[derive(Debug)]
-struct Viewer {
-    tier: usize,
-    sight: Sight,
-    /// Until when they are on trial, and what was usable when it began.
-    trial: Option<(Instant, u32)>,
-    /// The last move.
-    moved: Instant,
-    /// The last move was up.
-    climbed: bool,
-    hold: Duration,
-    /// Since when their path is too narrow for their tier.
-    low: Option<Instant>,
-    /// Since when their path carries what the better tier needs.
-    high: Option<Instant>,
-    pinned: Option<usize>,
-    thinned: bool,
-    /// For so many seconds their tier's encoder has made more than their path
-    /// carries, up to [`FLOODED`].
-    flooded: u32,
-    probing: Probing,
-    /// When they last caused a key frame that others pay for.
-    forced: Option<Instant>,
-    /// They need another, and have to wait for it.
-    starved: bool,
-}
-
-impl Viewer {
-    fn is_on_trial(&self, now: Instant) -> bool {
-        self.trial.is_some_and(|(until, _)| now < until)
-    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -606,152 +463,6 @@ impl Tiers {
             every: present.rung.every,
             percent: present.rung.percent,
         })
-    }
-
-    fn look_at(
-        &mut self,
-        id: ViewerId,
-        targets: &[Option<u32>],
-        now: Instant,
-        decisions: &mut Vec<Decision>,
-    ) {
-        let Some(v) = self.viewers.get(&id) else {
-            return;
-        };
-        let (tier, sight, pinned) = (v.tier, v.sight, v.pinned);
-        let (was_low, was_high, moved, trial) = (v.low, v.high, v.moved, v.trial);
-        if let Some(pinned) = pinned
-            && pinned != tier
-            && self.may_cost_others(id, pinned, now)
-        {
-            return self.move_to(id, pinned, now, decisions);
-        }
-        let usable = f64::from(self.usable(sight));
-        let steady = f64::from(self.tiers[tier].range.steady);
-        let is_last = tier + 1 == self.tiers.len();
-        let target = f64::from(targets[tier].unwrap_or_default());
-
-        let share = match was_low {
-            Some(_) => RECOVERED,
-            None => TOO_NARROW,
-        };
-        let too_little = |needed: f64| !sight.open && usable < needed;
-        let trial = trial.filter(|(until, began)| {
-            let failed = sight.full || too_little(f64::from(*began) * TRIAL_FAILED);
-            now < *until && !failed
-        });
-        let low =
-            trial.is_none() && (too_little(share * target) || (!is_last && too_little(steady)));
-        let severe = usable < target / 2.0 || (!is_last && usable < steady / 2.0);
-        let low = low.then(|| was_low.unwrap_or(now));
-        let patience = if severe { DOWN_AT_ONCE } else { DOWN_AFTER };
-        let due = low.is_some_and(|since| now.saturating_duration_since(since) >= patience);
-
-        let enough = tier > 0
-            && pinned.is_none()
-            && low.is_none()
-            && usable >= self.needed_above(tier, false);
-        let high = enough.then(|| was_high.unwrap_or(now));
-        let proved = high.is_some_and(|since| now.saturating_duration_since(since) >= UP_AFTER);
-
-        // Early enough that they can have proved it when they may go.
-        let quiet = pinned.is_none() && low.is_none() && trial.is_none() && !sight.full;
-        let all = (tier > 0).then(|| self.needed_above(tier, true));
-        let all_proved = all.is_some_and(|all| usable >= all);
-        let wants = all
-            .filter(|_| quiet && !all_proved && sight.can_probe)
-            .map(|all| self.on_the_wire(all));
-
-        let floor = f64::from(self.tiers[tier].range.floor);
-        if let Some(v) = self.viewers.get_mut(&id) {
-            v.trial = trial;
-            v.low = low;
-            v.high = high;
-            if now.saturating_duration_since(moved) > FORGET {
-                v.hold = HOLD.0;
-            }
-            // Where they cannot go further down they get what they can carry.
-            let stuck = is_last || pinned == Some(tier);
-            let starved = std::mem::take(&mut v.starved);
-            let narrow = due || too_little(floor) || (v.thinned && low.is_some());
-            // Until the encoder makes less, which takes some seconds.
-            let thin = (stuck && narrow) || v.flooded == FLOODED;
-            if thin != v.thinned {
-                v.thinned = thin;
-                decisions.push(Decision::Thin {
-                    viewer: id,
-                    on: thin,
-                });
-            }
-            if let Some(wants) = wants
-                && !thin
-                && now.saturating_duration_since(moved) + UP_AFTER >= v.hold
-                && v.probing.is_due(sight.carries, now)
-            {
-                let carries = f64::from(sight.carries);
-                let step = (carries * PROBE_STEP).max(carries + PROBE_LEAST);
-                decisions.push(Decision::Probe {
-                    viewer: id,
-                    bits_per_second: wants.min(step) as u32,
-                });
-            }
-            // An attempt that may be in vain waits for the proof a while.
-            let hold = match sight.can_probe && !all_proved {
-                true => v.hold * 2,
-                false => v.hold,
-            };
-            if (due || starved) && !stuck {
-                self.move_to(id, tier + 1, now, decisions);
-            } else if proved && now.saturating_duration_since(v.moved) >= hold {
-                self.move_to(id, tier - 1, now, decisions);
-            }
-        }
-    }
-
-    /// What a path has to carry for the tier above: `all` of it, or as much as
-    /// its own stream can show. More than half as much again as this tier sends
-    /// is not seen on it; there an attempt has to show, if probes do not.
-    fn needed_above(&self, tier: usize, all: bool) -> f64 {
-        let (this, above) = (&self.tiers[tier], &self.tiers[tier - 1]);
-        let own = f64::from(above.range.steady) * UP_MARGIN;
-        let others = above.rate.map_or(0.0, |r| f64::from(r.bits_per_second)) * 0.9;
-        let visible = f64::from(this.range.ceiling) * 1.35;
-        own.max(match all {
-            true => others,
-            false => others.min(visible),
-        })
-    }
-
-    /// What is to be seen on a path that has to carry so much video; a little
-    /// more, for not all that is tried is proved.
-    fn on_the_wire(&self, video: f64) -> f64 {
-        (video / (1.0 - OVERHEAD) + f64::from(self.audio)) * 1.15
-    }
-
-    fn move_to(&mut self, id: ViewerId, tier: usize, now: Instant, decisions: &mut Vec<Decision>) {
-        let usable = self.viewers.get(&id).map(|v| self.usable(v.sight));
-        let (Some(v), Some(usable)) = (self.viewers.get_mut(&id), usable) else {
-            return;
-        };
-        let down = tier > v.tier;
-        v.trial = (!down).then_some((now + TRIAL.1, usable));
-        if down && v.climbed && now.saturating_duration_since(v.moved) < VAIN {
-            v.hold = (v.hold * 2).min(HOLD.1);
-        }
-        v.climbed = !down;
-        v.probing.before = None;
-        v.tier = tier;
-        v.moved = now;
-        v.low = None;
-        v.high = None;
-        v.flooded = 0;
-        if std::mem::replace(&mut v.thinned, false) {
-            decisions.push(Decision::Thin {
-                viewer: id,
-                on: false,
-            });
-        }
-        decisions.push(Decision::Move { viewer: id, tier });
     }
 }
 

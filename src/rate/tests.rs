@@ -1,6 +1,9 @@
 //! Rules by example, then thousands of random mixes of viewers and paths.
 
+mod simulated;
+
 use super::*;
+use simulated::Sim;
 
 const RANGES: [TierRange; 2] = [
     TierRange {
@@ -16,224 +19,6 @@ const RANGES: [TierRange; 2] = [
 ];
 const AUDIO: u32 = 50_000;
 
-/// A viewer over a path, as far as a policy sees them.
-#[derive(Debug)]
-struct Model {
-    id: ViewerId,
-    tier: usize,
-    /// bit/s.
-    path: f64,
-    sight: Sight,
-    thinned: bool,
-    /// What is tried in the next tick, in bit/s.
-    probe: Option<u32>,
-    probes: Vec<Duration>,
-    /// Moves up.
-    climbs: Vec<Duration>,
-    moves: Vec<Duration>,
-}
-
-struct Sim {
-    tiers: Tiers,
-    viewers: Vec<Model>,
-    rng: fastrand::Rng,
-    begin: Instant,
-    now: Instant,
-    ids: ViewerId,
-    rates: [Option<u32>; 2],
-    halved: [bool; 2],
-    fell: [Option<Instant>; 2],
-    /// The most that encoders make of what is seen, in bit/s.
-    picture: f64,
-}
-
-impl Sim {
-    fn new(seed: u64) -> Self {
-        let begin = Instant::now();
-        Self {
-            tiers: Tiers::new(&Settings {
-                tiers: RANGES.to_vec(),
-                audio: AUDIO,
-            }),
-            viewers: Vec::new(),
-            rng: fastrand::Rng::with_seed(seed),
-            begin,
-            now: begin,
-            ids: 0,
-            rates: [None; 2],
-            halved: [false; 2],
-            fell: [None; 2],
-            picture: f64::INFINITY,
-        }
-    }
-
-    fn join(&mut self, path: f64) -> ViewerId {
-        self.ids += 1;
-        let sight = Sight {
-            carries: 1_000_000,
-            open: true,
-            full: false,
-            can_probe: true,
-        };
-        let tier = self.tiers.join(self.ids, sight, self.now);
-        self.viewers.push(Model {
-            id: self.ids,
-            tier,
-            path,
-            sight,
-            thinned: false,
-            probe: None,
-            probes: Vec::new(),
-            climbs: Vec::new(),
-            moves: Vec::new(),
-        });
-        self.ids
-    }
-
-    fn leave(&mut self, index: usize) {
-        let gone = self.viewers.swap_remove(index);
-        self.tiers.leave(gone.id);
-    }
-
-    fn of(&self, id: ViewerId) -> &Model {
-        self.viewers
-            .iter()
-            .find(|v| v.id == id)
-            .expect("they are there")
-    }
-
-    /// What an estimator would find out in a tick.
-    fn estimate(&mut self) {
-        for v in &mut self.viewers {
-            let rate = f64::from(self.rates[v.tier].unwrap_or_default());
-            let rate = rate.min(self.picture);
-            let sent = match v.thinned {
-                true => rate.min(f64::from(v.sight.carries) * 0.9),
-                false => rate,
-            };
-            let sent = sent * 1.05 + f64::from(AUDIO);
-            let is = f64::from(v.sight.carries);
-            let noise = 0.95 + 0.1 * self.rng.f64();
-            v.sight.full = sent > v.path;
-            let carries = if sent > v.path * 0.98 {
-                v.sight.open = false;
-                (v.path * 0.88 * noise).min(is)
-            } else if v.sight.open {
-                (sent * 2.0).max(is)
-            } else {
-                (is * 1.01)
-                    .min((sent * 1.5).max(is))
-                    .min(v.path * noise.max(1.0))
-            };
-            // Half a second of more: its queue is gone with it.
-            let carries = match v.probe.take().map(f64::from) {
-                Some(tried) if tried <= v.path * 0.98 => carries.max(tried * 0.95),
-                Some(_) => {
-                    v.sight.full = true;
-                    carries
-                }
-                None => carries,
-            };
-            v.sight.carries = carries.clamp(60_000.0, 2_500_000.0) as u32;
-            self.tiers.sight(v.id, v.sight);
-        }
-    }
-
-    fn tick(&mut self) {
-        self.now += TICK;
-        self.estimate();
-        let references = [self.tiers.reference(0), self.tiers.reference(1)];
-        let decisions = self.tiers.poll(self.now);
-        let moved = decisions.iter().any(|d| matches!(d, Decision::Move { .. }));
-        for decision in decisions {
-            match decision {
-                Decision::Rate {
-                    tier,
-                    bits_per_second,
-                    every,
-                    percent,
-                } => {
-                    let range = RANGES[tier];
-                    assert!((range.floor..=range.ceiling).contains(&bits_per_second));
-                    if let Some(before) = self.rates[tier]
-                        && bits_per_second < before
-                    {
-                        if let Some(fell) = self.fell[tier] {
-                            assert!(self.now - fell >= DROP_INTERVAL, "drops come too fast");
-                        }
-                        self.fell[tier] = Some(self.now);
-                        // Nobody takes more from the others than the rule says.
-                        let least = f64::from(references[tier]) * self.tiers.healthy(tier);
-                        assert!(
-                            moved
-                                || f64::from(bits_per_second) >= least * 0.999
-                                || bits_per_second == range.floor,
-                            "{bits_per_second} of {references:?}"
-                        );
-                    }
-                    self.rates[tier] = Some(bits_per_second);
-                    assert!(every == 1 || tier == 1);
-                    assert_eq!(percent, 100, "these encoders obey");
-                    self.halved[tier] = every == 2;
-                }
-                Decision::Move { viewer, tier } => {
-                    let at = self.now - self.begin;
-                    let v = self.viewers.iter_mut().find(|v| v.id == viewer);
-                    let v = v.expect("they are there");
-                    assert_ne!(v.tier, tier);
-                    let chosen = self.tiers.viewers[&viewer].pinned == Some(tier);
-                    if tier < v.tier && !chosen {
-                        if let Some(last) = v.moves.last() {
-                            assert!(at - *last >= HOLD.0, "up too soon after a move");
-                        }
-                        v.climbs.push(at);
-                    }
-                    v.moves.push(at);
-                    v.tier = tier;
-                }
-                Decision::Probe {
-                    viewer,
-                    bits_per_second,
-                } => {
-                    let v = self.viewers.iter_mut().find(|v| v.id == viewer);
-                    let v = v.expect("they are there");
-                    assert!(v.tier > 0 && !v.thinned, "they are due for nothing");
-                    let known = f64::from(v.sight.carries);
-                    assert!(
-                        f64::from(bits_per_second) <= (known * PROBE_STEP).max(known + PROBE_LEAST)
-                    );
-                    let at = self.now - self.begin;
-                    if let Some(last) = v.probes.last() {
-                        assert!(at - *last >= PROBE_AGAIN, "tried all the time");
-                    }
-                    v.probes.push(at);
-                    v.probe = Some(bits_per_second);
-                }
-                Decision::Thin { viewer, on } => {
-                    let v = self.viewers.iter_mut().find(|v| v.id == viewer);
-                    let v = v.expect("they are there");
-                    assert_ne!(v.thinned, on);
-                    v.thinned = on;
-                }
-            }
-        }
-        for tier in 0..2 {
-            let watched = self.viewers.iter().any(|v| v.tier == tier);
-            assert_eq!(self.tiers.rate_of(tier).is_some(), watched);
-            if !watched {
-                self.rates[tier] = None;
-                self.fell[tier] = None;
-            }
-        }
-    }
-
-    fn run(&mut self, secs: u64) {
-        for _ in 0..secs * 10 {
-            self.tick();
-        }
-    }
-}
-
 #[test]
 fn one_viewer_on_a_clear_path_has_the_full_rate_within_three_seconds() {
     let mut sim = Sim::new(1);
@@ -243,7 +28,7 @@ fn one_viewer_on_a_clear_path_has_the_full_rate_within_three_seconds() {
 }
 
 #[test]
-fn one_viewer_alone_has_what_his_path_carries_down_to_half_the_frames() {
+fn one_viewer_alone_has_what_their_path_carries_down_to_half_the_frames() {
     for (path, tier, least, halved) in [
         (1_000_000.0, 0, 700_000, false),
         (400_000.0, 1, 250_000, false),
@@ -504,7 +289,7 @@ fn who_is_alone_with_a_quality_they_chose_gets_what_the_path_carries() {
 }
 
 #[test]
-fn a_viewer_who_needs_more_key_frames_than_he_may_force_goes_down() {
+fn a_viewer_who_needs_more_key_frames_than_they_may_force_goes_down() {
     let mut sim = Sim::new(7);
     let ids = [sim.join(50e6), sim.join(50e6)];
     sim.run(20);
