@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::access::May;
 use crate::chat;
 use crate::config::{
-    Config, ConfigError, IceConfig, IceServerConfig, LogFormat, SERVICE, VideoSource, is_service,
+    Config, ConfigError, IceConfig, IceServerConfig, LogFormat, SERVICE, VideoSource,
 };
 use crate::ice::IceUrl;
 use crate::media::probe::child::COMMAND as PROBE;

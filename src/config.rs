@@ -34,11 +34,6 @@ use media::MOST_TIERS;
 /// The service's configuration.
 pub const SERVICE: &str = "/etc/camera-agent/camera-agent.toml";
 
-/// The file is the service's configuration.
-pub fn is_service(path: &Path) -> bool {
-    path == Path::new(SERVICE)
-}
-
 /// Why a configuration cannot be used. Each names the key or the file, and
 /// what to do.
 #[derive(Debug, thiserror::Error)]

@@ -39,7 +39,7 @@ async fn several_viewers_watch_at_once() {
 }
 
 #[tokio::test]
-async fn a_viewer_who_vanishes_disturbs_nobody_and_frees_his_place() {
+async fn a_viewer_who_vanishes_disturbs_nobody_and_frees_their_place() {
     let chat = Chat::start().await;
     let device = Device::of(&chat, 2);
     let (mut stays, mut goes) = (device.viewer("stays").await, device.viewer("goes").await);

@@ -234,7 +234,7 @@ async fn a_call_that_ended_leaves_no_task() {
 }
 
 #[tokio::test]
-async fn who_asks_is_told_how_his_stream_goes_and_what_time_it_is_there() {
+async fn who_asks_is_told_how_their_stream_goes_and_what_time_it_is_there() {
     let chat = Chat::start().await;
     let device = Device::of(&chat, 8);
     let (mut viewer, mut other) = (device.viewer("viewer").await, device.viewer("other").await);

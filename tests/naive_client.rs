@@ -186,7 +186,7 @@ fn point_6_an_offer_with_the_same_fingerprint_is_a_renegotiation() {
 
 /// 7: a name changed mid-call: the call belongs to the name in the offer.
 #[test]
-fn point_7_a_caller_who_renames_himself_keeps_his_call_while_media_flows() {
+fn point_7_a_caller_who_takes_another_name_keeps_their_call_while_media_flows() {
     let mut desk = Desk::online(4);
     let alice = desk.call("alice", "AAAA", 'a');
     desk.message(users(&["camera", "alicia"]));
@@ -201,7 +201,7 @@ fn point_7_a_caller_who_renames_himself_keeps_his_call_while_media_flows() {
 
 /// 8: a user list without the caller is a hint, and never cuts media.
 #[test]
-fn point_8_a_caller_who_left_the_list_is_let_go_soon_after_his_media_stops() {
+fn point_8_a_caller_who_left_the_list_is_let_go_soon_after_their_media_stops() {
     let mut desk = Desk::online(4);
     let alice = desk.call("alice", "AAAA", 'a');
     desk.message(users(&["camera"]));
@@ -499,7 +499,7 @@ fn a_call_on_hold_is_kept_for_a_while_and_taken_up_again() {
 }
 
 #[test]
-fn a_viewer_who_closes_his_connection_is_not_hung_up_on() {
+fn a_viewer_who_closes_their_connection_is_not_hung_up_on() {
     let mut desk = Desk::online(4);
     let alice = desk.call("alice", "AAAA", 'a');
     let commands = desk.peer(alice, PeerEvent::Left);

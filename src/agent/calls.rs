@@ -2,6 +2,14 @@
 
 use super::*;
 
+/// Of what they ask for, what an invited caller may have.
+fn allowed(offer: Offer, guest: Option<&Guest>) -> Offer {
+    match guest {
+        Some(guest) if !guest.may.has(Right::Listen) => offer.without_sound(),
+        Some(_) | None => offer,
+    }
+}
+
 impl Agent {
     pub(super) fn offer(
         &mut self,
@@ -44,10 +52,7 @@ impl Agent {
             Err(error) => (None, Err(error)),
         };
         let offer = match read {
-            Ok(offer) => Box::new(match guest {
-                Some(guest) if !guest.may.has(Right::Listen) => offer.without_sound(),
-                Some(_) | None => offer,
-            }),
+            Ok(offer) => Box::new(allowed(offer, guest.map(|g| &**g))),
             Err(error) => {
                 let reason = bounded(&error.to_string(), REASON);
                 self.junk(&caller, name, &reason, now);

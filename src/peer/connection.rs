@@ -163,18 +163,15 @@ impl Connection {
         let path = Path::new(bounds);
         let seat = Arc::new(shared.quality.join(&offer, path.clone()));
         let streams = streams(&offer, &seat);
-
         let (tell, heard) = mpsc::channel(HEARD);
-        let network = shared.network.clone();
         let servers = shared.servers.for_call(user);
         let roaming = Arc::new(Roaming::new(servers.clone()));
-        let guard = Guard::new(shared.together.clone(), Instant::now());
-        let guard = Arc::new(Mutex::new(guard));
+        let guard = Mutex::new(Guard::new(shared.together.clone(), Instant::now()));
+        let guard = Arc::new(guard);
         let waiting = Waiting::new(shared.hub.latency().clone());
         let engine = engine::media_engine(&offer).map_err(while_doing("preparing the codecs"))?;
         let pace = Pace::new(path.clone());
-        let captured = Captured::default();
-        let tally = Tally::default();
+        let (captured, tally) = (Captured::default(), Tally::default());
         let address = Arc::<Mutex<Option<IpAddr>>>::default();
         let interceptors = || {
             let told = Told {
@@ -220,7 +217,7 @@ impl Connection {
             seat,
             address,
             carrier: (None, 0),
-            network,
+            network: shared.network.clone(),
             roaming,
             guard,
             reachable: true,

@@ -128,7 +128,7 @@ fn sound_never_waits_and_repairs_go_first() {
 }
 
 #[test]
-fn a_thinned_viewer_gets_no_more_than_his_path_carries() {
+fn a_thinned_viewer_gets_no_more_than_their_path_carries() {
     let (mut pacer, pace) = pacer(400_000);
     pace.thin(true);
     let start = Instant::now();

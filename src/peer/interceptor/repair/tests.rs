@@ -207,7 +207,7 @@ fn on_a_path_that_loses_much_a_repetition_is_sent_twice_while_there_is_room() {
 }
 
 #[test]
-fn a_viewer_who_asks_for_everything_gets_no_more_than_his_budget() {
+fn a_viewer_who_asks_for_everything_gets_no_more_than_their_budget() {
     let mut repair = repair();
     let mut now = Instant::now();
     let mut repeated = 0;
