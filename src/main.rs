@@ -15,9 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use camera_agent::cli::{self, Cli, Command};
-use camera_agent::config::{
-    self, AccessMode, AudioSource, Config, ConfigError, LogConfig, VideoSource,
-};
+use camera_agent::config::{AccessMode, AudioSource, Config, ConfigError, LogConfig, VideoSource};
 use camera_agent::daemon::{self, Daemon, StartError, Supervision};
 use camera_agent::device::learned::Learned;
 use camera_agent::device::led::{self, Led};
