@@ -13,6 +13,7 @@ pub mod cuttable;
 pub mod desk;
 pub mod device;
 pub mod driver;
+pub mod encoding;
 pub mod faults;
 pub mod inside;
 pub mod lab;
