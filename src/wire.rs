@@ -130,6 +130,16 @@ fn is_invisible(c: char) -> bool {
         | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}')
 }
 
+/// Where a message came from, by our own server's word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamp {
+    /// The connection.
+    pub conn: ClientId,
+    /// Stands for the address, and is the same for all connections from there.
+    /// `None` where the server cannot tell addresses apart.
+    pub source: Option<u64>,
+}
+
 /// The number by which the server knows one connection. Kept as it came, since
 /// the original server looks it up unguarded and dies of one it never gave.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -272,11 +282,11 @@ pub enum Incoming {
     },
     /// A message type this side has no use for.
     Other(String),
-    /// A message of another client, and the connection it came from: our server
-    /// says so to devices (an extension).
+    /// A message of another client, and where it came from: our server says so to
+    /// devices (an extension).
     From {
-        /// The connection.
-        conn: ClientId,
+        /// Where from.
+        stamp: Stamp,
         /// What it says.
         message: Box<Self>,
     },
@@ -292,17 +302,20 @@ impl Incoming {
         };
         match object.remove("conn") {
             Some(Value::Number(conn)) => Ok(Self::From {
-                conn: ClientId(conn),
+                stamp: Stamp {
+                    conn: ClientId(conn),
+                    source: object.remove("source").and_then(|source| source.as_u64()),
+                },
                 message: Box::new(Self::of(object)?),
             }),
             Some(_) | None => Self::of(object),
         }
     }
 
-    /// The message, and the connection it came from where the server says so.
-    pub fn stamped(self) -> (Option<ClientId>, Self) {
+    /// The message, and where it came from if the server says so.
+    pub fn stamped(self) -> (Option<Stamp>, Self) {
         match self {
-            Self::From { conn, message } => (Some(conn), *message),
+            Self::From { stamp, message } => (Some(stamp), *message),
             message => (None, message),
         }
     }

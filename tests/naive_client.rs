@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use camera_agent::agent::{Command, Event, PeerEvent, RTCP_TIMEOUT};
 use camera_agent::sdp::{MAX_CANDIDATES, VideoCodec};
-use camera_agent::wire::{Candidate, ClientId, Incoming, Outgoing};
+use camera_agent::wire::{Candidate, ClientId, Incoming, Outgoing, Stamp};
 use desk::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -509,7 +509,10 @@ fn a_viewer_who_closes_their_connection_is_not_hung_up_on() {
 /// A message of another client, as our own server marks it.
 fn from(conn: u64, message: Incoming) -> Incoming {
     Incoming::From {
-        conn: ClientId(conn.into()),
+        stamp: Stamp {
+            conn: ClientId(conn.into()),
+            source: None,
+        },
         message: Box::new(message),
     }
 }

@@ -14,7 +14,7 @@ impl Agent {
     pub(super) fn offer(
         &mut self,
         name: &UserName,
-        conn: Option<ClientId>,
+        stamp: Option<Stamp>,
         sdp: &str,
         access: Option<&Access>,
         now: Instant,
@@ -23,7 +23,9 @@ impl Agent {
             return;
         }
         self.login.reached();
-        let Some(Admitted { caller, read }) = self.admit(name, sdp, access, now) else {
+        let source = stamp.as_ref().and_then(|stamp| stamp.source);
+        let conn = stamp.map(|stamp| stamp.conn);
+        let Some(Admitted { caller, read }) = self.admit(name, source, sdp, access, now) else {
             return;
         };
         let guest = caller.guest.as_ref();

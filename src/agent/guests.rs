@@ -91,11 +91,12 @@ impl Agent {
     pub(super) fn admit(
         &mut self,
         name: &UserName,
+        source: Option<u64>,
         sdp: &str,
         access: Option<&Access>,
         now: Instant,
     ) -> Option<Admitted> {
-        match self.judge(name, sdp, access) {
+        match self.judge(name, source, sdp, access) {
             Ok(admitted) => Some(admitted),
             Err(why) => {
                 self.keep_out(name, access, why, now);
@@ -107,6 +108,7 @@ impl Agent {
     fn judge(
         &mut self,
         name: &UserName,
+        source: Option<u64>,
         sdp: &str,
         access: Option<&Access>,
     ) -> Result<Admitted, Uninvited> {
@@ -114,7 +116,7 @@ impl Agent {
             caller: Caller {
                 name: name.clone(),
                 guest: None,
-                payer: Payer::Name(name.clone()),
+                payer: Payer::of(name, source),
             },
             read: None,
         };
@@ -144,7 +146,7 @@ impl Agent {
             self.commands.push_back(Command::KeepKey { id: guest.id });
         }
         let payer = match (self.gate.mode(), guest.stage) {
-            (Mode::Open, _) => Payer::Name(name.clone()),
+            (Mode::Open, _) => Payer::of(name, source),
             (Mode::Invited, Stage::Shared) => Payer::Guest(guest.id, Some(name.clone())),
             (Mode::Invited, Stage::Link | Stage::Kept) => Payer::Guest(guest.id, None),
         };

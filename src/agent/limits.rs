@@ -8,9 +8,10 @@
 //! The total is shared fairly over names: a name that called before and has not
 //! got a media path since is in debt, and what is left of the total is for who
 //! is less so. A flood from any number of names that are used again so takes
-//! only what nobody else wants. (A chat server that lets one client be any
-//! number of names, as the original does, leaves nothing to be fair over but
-//! the rate itself.)
+//! only what nobody else wants. Our own chat server says what comes from the same
+//! address; then all names of that have one debt. (A chat server that lets one
+//! client be any number of names and tells nothing of addresses, as the
+//! original does, leaves nothing to be fair over but the rate itself.)
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -42,6 +43,9 @@ const READING: Rate = Rate {
 };
 /// A browser's offer is smaller; larger ones are read while there is plenty.
 const LARGE: usize = 20_000;
+/// What a call that is refused for the total adds to a debt: who asks again and
+/// again comes after who asks once.
+const REFUSED: f64 = 0.25;
 /// Calls without a media path that are forgotten in a second.
 const FORGIVEN: f64 = 1.0 / 15.0;
 /// More debt than this is as bad.
@@ -94,31 +98,70 @@ impl Bucket {
 pub(super) enum Payer {
     /// A name on the chat, which proves nothing.
     Name(UserName),
+    /// The same, of an address that the chat server vouches for.
+    At(u64, UserName),
+    /// All names of an address.
+    Source(u64),
     /// Who holds a key, whatever their name. An invitation that is shared is one
     /// for each name.
     Guest(KeyId, Option<UserName>),
 }
 
+impl Payer {
+    /// A name, and what stands for the address where the chat server says so.
+    pub fn of(name: &UserName, source: Option<u64>) -> Self {
+        match source {
+            Some(source) => Self::At(source, name.clone()),
+            None => Self::Name(name.clone()),
+        }
+    }
+
+    /// In whose debt a call is. Names are to be had for nothing, addresses are
+    /// not.
+    fn debtor(&self) -> Self {
+        match self {
+            Self::At(source, _) => Self::Source(*source),
+            Self::Name(_) | Self::Source(_) | Self::Guest(..) => self.clone(),
+        }
+    }
+}
+
+/// Who offers, and how fast.
 #[derive(Debug)]
 struct Caller {
     bucket: Bucket,
-    /// Calls and junk since they last had a media path.
-    debt: f64,
     /// They were told that they are too many.
     told: bool,
     at: Instant,
 }
 
 impl Caller {
-    fn at(&mut self, now: Instant) {
+    fn refusal(&mut self) -> Refusal {
+        if std::mem::replace(&mut self.told, true) {
+            Refusal::Silent
+        } else {
+            Refusal::First
+        }
+    }
+}
+
+/// Calls, junk and what was refused, since the debtor last had a media path.
+#[derive(Debug, Clone, Copy)]
+struct Debt {
+    owed: f64,
+    at: Instant,
+}
+
+impl Debt {
+    fn forgive(&mut self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.debt = (self.debt - elapsed * FORGIVEN).max(0.0);
+        self.owed = (self.owed - elapsed * FORGIVEN).max(0.0);
         self.at = self.at.max(now);
     }
 
     /// What they have to leave to others, as a part of a burst.
-    fn reserve(&self) -> f64 {
-        match self.debt {
+    fn reserve(self) -> f64 {
+        match self.owed {
             // All but forgotten: a half would let forty names come round in
             // turn, and take what comes back as fast as it does.
             ..0.05 => 0.0,
@@ -127,16 +170,8 @@ impl Caller {
         }
     }
 
-    fn owe(&mut self, debt: f64) {
-        self.debt = (self.debt + debt).min(MOST_DEBT);
-    }
-
-    fn refusal(&mut self) -> Refusal {
-        if std::mem::replace(&mut self.told, true) {
-            Refusal::Silent
-        } else {
-            Refusal::First
-        }
+    fn owe(&mut self, more: f64) {
+        self.owed = (self.owed + more).min(MOST_DEBT);
     }
 }
 
@@ -155,6 +190,7 @@ pub(super) struct OfferLimits {
     calls: Bucket,
     reading: Bucket,
     names: HashMap<Payer, Caller>,
+    debts: HashMap<Payer, Debt>,
 }
 
 impl OfferLimits {
@@ -164,6 +200,7 @@ impl OfferLimits {
             calls: Bucket::new(CALLS, now),
             reading: Bucket::new(READING, now),
             names: HashMap::new(),
+            debts: HashMap::new(),
         }
     }
 
@@ -185,7 +222,7 @@ impl OfferLimits {
             caller.told = false;
         }
         let plenty = if bytes > LARGE { 0.5 } else { 0.0 };
-        let reserve = caller.reserve().max(plenty);
+        let reserve = debt(&mut self.debts, name, now).reserve().max(plenty);
         if self.reading.take(bytes as f64, reserve, now) || is_up {
             Ok(())
         } else {
@@ -197,49 +234,62 @@ impl OfferLimits {
     pub fn junk(&mut self, name: &Payer, now: Instant) {
         let caller = caller(&mut self.names, name, now);
         caller.bucket.tokens = (caller.bucket.tokens - JUNK).max(DEEPEST);
-        caller.owe(1.0);
+        debt(&mut self.debts, name, now).owe(1.0);
     }
 
     /// Asks to make a call of an offer that was read, from who has no media
     /// path.
     pub fn call(&mut self, name: &Payer, now: Instant) -> Result<(), Refusal> {
-        let caller = caller(&mut self.names, name, now);
-        let reserve = caller.reserve();
-        if self.calls.take(1.0, reserve, now) {
-            caller.owe(1.0);
+        let debt = debt(&mut self.debts, name, now);
+        if self.calls.take(1.0, debt.reserve(), now) {
+            debt.owe(1.0);
             Ok(())
         } else {
-            Err(caller.refusal())
+            debt.owe(REFUSED);
+            Err(caller(&mut self.names, name, now).refusal())
         }
     }
 
     /// Their media path is up.
     pub fn connected(&mut self, name: &Payer, now: Instant) {
-        caller(&mut self.names, name, now).debt = 0.0;
+        debt(&mut self.debts, name, now).owed = 0.0;
     }
 
     /// The calls without a media path that they had of late, rounded.
     pub fn debt(&self, name: &Payer) -> u32 {
-        let debt = self.names.get(name).map_or(0.0, |caller| caller.debt);
-        debt.round() as u32
+        let owed = self.debts.get(&name.debtor()).map_or(0.0, |debt| debt.owed);
+        owed.round() as u32
     }
 }
 
 fn caller<'a>(names: &'a mut HashMap<Payer, Caller>, name: &Payer, now: Instant) -> &'a mut Caller {
-    if names.len() >= NAMES && !names.contains_key(name) {
-        let oldest = names.iter().min_by_key(|(_, caller)| caller.at);
-        if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
-            names.remove(&oldest);
-        }
-    }
+    forget_one(names, name, |caller| caller.at);
     let caller = names.entry(name.clone()).or_insert_with(|| Caller {
         bucket: Bucket::new(PER_NAME, now),
-        debt: 0.0,
         told: false,
         at: now,
     });
-    caller.at(now);
+    caller.at = caller.at.max(now);
     caller
+}
+
+fn debt<'a>(debts: &'a mut HashMap<Payer, Debt>, name: &Payer, now: Instant) -> &'a mut Debt {
+    let debtor = name.debtor();
+    forget_one(debts, &debtor, |debt| debt.at);
+    let debt = debts.entry(debtor).or_insert(Debt { owed: 0.0, at: now });
+    debt.forgive(now);
+    debt
+}
+
+/// Makes room for one more, where it is one.
+fn forget_one<T>(all: &mut HashMap<Payer, T>, name: &Payer, at: impl Fn(&T) -> Instant) {
+    if all.len() < NAMES || all.contains_key(name) {
+        return;
+    }
+    let oldest = all.iter().min_by_key(|(_, entry)| at(entry));
+    if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
+        all.remove(&oldest);
+    }
 }
 
 #[cfg(test)]
@@ -286,7 +336,7 @@ mod tests {
         for i in 0..10_000 {
             let _ = limits.read(&name(&format!("m{i}")), 60_000, false, now);
         }
-        assert!(limits.names.len() <= NAMES);
+        assert!(limits.names.len() <= NAMES && limits.debts.len() <= NAMES);
         let restart = limits.read(&name("alice"), 8_000, true, now);
         assert_eq!(restart, Ok(()), "they have a media path");
         let small = limits.read(&name("bob"), 8_000, false, now);
@@ -332,5 +382,28 @@ mod tests {
         limits.connected(&name("m2"), now);
         assert_eq!(limits.call(&name("m1"), now), Ok(()));
         assert_eq!(limits.debt(&name("m1")), 1);
+    }
+
+    /// As it was seen: fifty addresses, a new name for each offer.
+    #[test]
+    fn names_without_end_of_a_few_addresses_leave_room_for_another_address() {
+        let mut now = Instant::now();
+        let mut limits = OfferLimits::new(now);
+        let mut offer = |source, who: &str, now| {
+            let who = Payer::of(&UserName::parse(who).expect("a good name"), source);
+            limits.read(&who, 6_000, false, now)?;
+            limits.call(&who, now)
+        };
+        for i in 0..2_000_u64 {
+            now += Duration::from_millis(12);
+            let _ = offer(Some(i % 50), &format!("m{i}"), now);
+            // The first second is anybody's.
+            if i >= 100 && i % 200 == 0 {
+                let who = format!("honest{i}");
+                assert_eq!(offer(Some(1_000 + i), &who, now), Ok(()), "{i}");
+            }
+        }
+        // Where nothing is said of addresses, a name is a name.
+        assert_eq!(offer(None, "alice", now), Ok(()));
     }
 }

@@ -41,7 +41,7 @@ use tracing::{debug, info, warn};
 
 use crate::access::{Gate, Guest, KeyId, Mode, Right, Side};
 use crate::sdp::{Description, MAX_CANDIDATES, Offer, Place, RemoteCandidate, first_ufrag};
-use crate::wire::{Access, Candidate, ClientId, Incoming, Outgoing, UserName};
+use crate::wire::{Access, Candidate, ClientId, Incoming, Outgoing, Stamp, UserName};
 use audit::{Note, Outcome};
 use candidates::HeldCandidates;
 pub use events::{AgentConfig, Command, Event, PeerEvent};
@@ -197,7 +197,8 @@ impl Agent {
     }
 
     fn message(&mut self, message: Incoming, now: Instant) {
-        let (conn, message) = message.stamped();
+        let (stamp, message) = message.stamped();
+        let conn = stamp.as_ref().map(|stamp| &stamp.conn);
         match message {
             Incoming::Id(id) => {
                 let step = self.login.id(id, None, now);
@@ -222,16 +223,16 @@ impl Agent {
                 }
             }
             Incoming::VideoOffer { name, sdp, access } => {
-                self.offer(&name, conn, &sdp, access.as_ref(), now);
+                self.offer(&name, stamp, &sdp, access.as_ref(), now);
             }
             Incoming::NewIceCandidate { name, candidate } => {
                 if let Some(candidate) = candidate {
-                    self.candidate(name, conn.as_ref(), candidate, now);
+                    self.candidate(name, conn, candidate, now);
                 }
             }
             Incoming::HangUp { name, target } => {
                 let session = self.sessions.of_caller(&name);
-                if let Some(session) = session.filter(|s| !s.is_of_another(conn.as_ref())) {
+                if let Some(session) = session.filter(|s| !s.is_of_another(conn)) {
                     let id = session.id;
                     if self.is_worth_a_line(now) {
                         info!(caller = %name, broadcast = target.is_none(), "hung up");

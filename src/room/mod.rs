@@ -407,10 +407,23 @@ impl Room {
     }
 
     fn signed(&self, conn: ConnectionId) -> Hmac<Sha1> {
-        let mut mac =
-            Hmac::<Sha1>::new_from_slice(&self.secret).expect("HMAC takes a key of any length");
+        let mut mac = self.mac();
         mac.update(&conn.0.to_be_bytes());
         mac
+    }
+
+    /// Stands for an address before those who need not know it: a number that
+    /// JavaScript can hold, too.
+    fn alias(&self, source: Source) -> u32 {
+        let mut mac = self.mac();
+        mac.update(b"source");
+        mac.update(source.to_string().as_bytes());
+        let made = mac.finalize().into_bytes();
+        u32::from_be_bytes([made[0], made[1], made[2], made[3]])
+    }
+
+    fn mac(&self) -> Hmac<Sha1> {
+        Hmac::<Sha1>::new_from_slice(&self.secret).expect("HMAC takes a key of any length")
     }
 
     /// Who comes and goes may have a line in the log, but not fill it.

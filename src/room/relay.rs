@@ -46,7 +46,9 @@ impl Room {
         };
         check(conn, &mut frame)?;
         frame.insert("name".into(), named.name.as_str().into());
-        frame.remove("conn");
+        for ours in ["conn", "source"] {
+            frame.remove(ours);
+        }
         let target = match frame.get("target") {
             None | Some(Value::Null) => None,
             Some(Value::String(target)) => Some(target.clone()).filter(|t| !t.is_empty()),
@@ -99,7 +101,7 @@ impl Room {
             reader.active_at = now;
         }
         if reader.stamped {
-            frame.insert("conn".into(), conn.0.into());
+            self.stamp(conn, &mut frame);
         }
         let text = Value::Object(frame).to_string().into();
         self.outputs.push_back(Output::Relay {
@@ -108,6 +110,16 @@ impl Room {
             text,
         });
         Ok(())
+    }
+
+    /// Says where a frame comes from: its connection, and what stands for its
+    /// address where there is one to tell.
+    fn stamp(&self, conn: ConnectionId, frame: &mut Map<String, Value>) {
+        frame.insert("conn".into(), conn.0.into());
+        let source = self.clients.get(&conn).map(|client| client.source);
+        if let Some(source) = source.filter(|source| !source.is_this_machine()) {
+            frame.insert("source".into(), self.alias(source).into());
+        }
     }
 
     /// A call costs more than its frame, and pays for what answers it: nobody is
@@ -159,7 +171,7 @@ impl Room {
         let client = self.clients.get_mut(&conn).expect("relay() looked it up");
         client.limiter.spend(cost, now).map_err(Refused::Rate)?;
         let mut frame = frame;
-        frame.insert("conn".into(), conn.0.into());
+        self.stamp(conn, &mut frame);
         let stamped: Arc<str> = Value::Object(frame).to_string().into();
         let relayed = self.clients.iter().map(|(to, reader)| Output::Relay {
             from: conn,

@@ -156,12 +156,29 @@ fn a_candidate_too_long_to_be_one_is_refused() {
 #[test]
 fn the_connection_that_a_frame_came_from_is_told_apart_from_what_it_says() {
     let text = r#"{"name":"alice","type":"hang-up","conn":17}"#;
-    let (conn, message) = Incoming::parse(text).expect("readable").stamped();
-    assert_eq!(conn, Some(ClientId(17.into())));
+    let (stamp, message) = Incoming::parse(text).expect("readable").stamped();
+    let conn = ClientId(17.into());
+    let stamped = |source| {
+        Some(Stamp {
+            conn: conn.clone(),
+            source,
+        })
+    };
+    assert_eq!(stamp, stamped(None));
     assert!(matches!(message, Incoming::HangUp { .. }));
     let text = r#"{"name":"alice","type":"hang-up","conn":"17"}"#;
-    let (conn, _) = Incoming::parse(text).expect("readable").stamped();
-    assert_eq!(conn, None, "no number");
+    let (stamp, _) = Incoming::parse(text).expect("readable").stamped();
+    assert_eq!(stamp, None, "no number");
+    for (source, read) in [
+        ("5", Some(5)),
+        ("-1", None),
+        ("\"5\"", None),
+        ("null", None),
+    ] {
+        let text = format!(r#"{{"name":"a","type":"hang-up","conn":17,"source":{source}}}"#);
+        let (stamp, _) = Incoming::parse(&text).expect("readable").stamped();
+        assert_eq!(stamp, stamped(read), "{source}");
+    }
 }
 
 #[test]
