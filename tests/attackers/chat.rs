@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpSocket;
-use tokio::time::sleep;
+use tokio::time::{interval, sleep};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
@@ -185,6 +185,75 @@ pub async fn everything(ground: Ground) {
                         return;
                     }
                     stranger.listen(Duration::from_millis(50)).await;
+                }
+            })
+            .await;
+        }
+    };
+    crowd((0..50).map(one).collect()).await;
+}
+
+/// A message of a stranger's, each of another kind.
+fn hostile(number: u64, name: &str, id: &Value) -> Value {
+    let to_camera = |kind: &str, more: Value| {
+        let mut frame = json!({"type": kind, "name": name, "target": CAMERA});
+        if let (Some(frame), Some(more)) = (frame.as_object_mut(), more.as_object()) {
+            frame.extend(more.clone());
+        }
+        frame
+    };
+    let offer = |sdp: String| json!({"sdp": {"type": "offer", "sdp": sdp}});
+    match number % 12 {
+        0 => to_camera("video-offer", offer(super::offers::with_user("thousand"))),
+        1 => to_camera("video-offer", offer("x".repeat(2_000))),
+        2 => to_camera(
+            "new-ice-candidate",
+            json!({"candidate": {
+            "candidate": format!("candidate:{number} 1 udp 1 10.77.0.9 9 typ host"),
+            "sdpMLineIndex": 0, "usernameFragment": "thousand"}}),
+        ),
+        3 => json!({"type": "hang-up", "name": "alice", "target": CAMERA}),
+        4 => json!({"type": "video-answer", "name": "alice", "target": CAMERA, "sdp": null}),
+        5 => json!({"type": "message", "text": "\u{202e}hello", "id": id, "date": 0}),
+        6 => json!({"type": "username", "name": format!("{name}-{number}"), "id": id, "date": 0}),
+        7 => json!({"type": "username", "name": CAMERA, "id": 7, "device": true}),
+        8 => json!({"type": "userlist", "users": []}),
+        9 => to_camera("anything", json!({"text": "y".repeat(4_000)})),
+        10 => json!([{"type": "?"}]),
+        _ => json!({"type": "hang-up", "name": CAMERA, "target": "alice"}),
+    }
+}
+
+/// A thousand messages a second in all, from fifty addresses; who is thrown out
+/// comes again, and makes up for it.
+pub async fn thousand(ground: Ground) {
+    let one = |n: u8| {
+        let ground = ground.clone();
+        async move {
+            let mut due = interval(Duration::from_millis(50));
+            let mut number = u64::from(n);
+            again(async || {
+                let name = format!("one{n}");
+                let Some(mut stranger) = Stranger::connect(&ground, 10 + n).await else {
+                    return;
+                };
+                let Some(frame) = stranger.frame("id").await else {
+                    return;
+                };
+                let id = frame["id"].clone();
+                if stranger.claim(&name, &id).await.is_none() {
+                    return;
+                }
+                loop {
+                    tokio::select! {
+                        biased;
+                        _ = due.tick() => {}
+                        over = stranger.over() => return over,
+                    }
+                    number += 1;
+                    if stranger.send(hostile(number, &name, &id)).await.is_none() {
+                        return;
+                    }
                 }
             })
             .await;

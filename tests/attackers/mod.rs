@@ -39,6 +39,8 @@ pub struct Ground {
     pub ports: Vec<SocketAddr>,
     /// Bytes that they sent, over the chat and to the device.
     pub sent: Arc<AtomicU64>,
+    /// Messages that they sent over the chat.
+    pub messages: Arc<AtomicU64>,
 }
 
 impl Ground {
@@ -102,6 +104,7 @@ impl Stranger {
 
     pub async fn say(&mut self, message: Message) -> Option<()> {
         self.ground.spent(message.len());
+        self.ground.messages.fetch_add(1, Ordering::Relaxed);
         self.socket.send(message).await.ok()
     }
 
@@ -137,8 +140,12 @@ impl Stranger {
 
     /// Reads what comes and forgets it, for so long.
     pub async fn listen(&mut self, time: Duration) {
-        let read = async { while let Some(Ok(_)) = self.socket.next().await {} };
-        let _ = tokio::time::timeout(time, read).await;
+        let _ = tokio::time::timeout(time, self.over()).await;
+    }
+
+    /// The same until the server has enough of them.
+    pub async fn over(&mut self) {
+        while let Some(Ok(_)) = self.socket.next().await {}
     }
 }
 

@@ -42,7 +42,7 @@ impl Space {
     /// One without a network.
     pub fn new() -> Self {
         let keeper = Command::new("unshare")
-            .args(["--net", "sleep", "900"])
+            .args(["--net", "sleep", "3600"])
             .stdout(Stdio::null())
             .spawn()
             .expect("unshare is installed: apt-get install util-linux");
