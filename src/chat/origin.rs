@@ -106,7 +106,8 @@ impl Origins {
 /// # Errors
 /// What is wrong with `text`, and how it is written.
 pub fn told(text: &str) -> Result<String, String> {
-    let origin = text.trim().trim_end_matches('/');
+    let origin = text.trim().trim_end_matches('/').to_ascii_lowercase();
+    let origin = origin.as_str();
     if origin == "*" {
         return Ok("*".into());
     }
@@ -123,7 +124,7 @@ pub fn told(text: &str) -> Result<String, String> {
         return if is_web {
             Err(format!("it is no host and port; {written}"))
         } else {
-            Ok(origin.to_ascii_lowercase())
+            Ok(origin.to_owned())
         };
     };
     // As browsers write it: without the usual port.
@@ -275,6 +276,10 @@ mod tests {
             told("http://[::1]:6503").as_deref(),
             Ok("http://[::1]:6503")
         );
+        assert_eq!(
+            told("HTTPS://cam.example").as_deref(),
+            Ok("https://cam.example")
+        );
         assert_eq!(told("*").as_deref(), Ok("*"));
         assert_eq!(told("app://camera").as_deref(), Ok("app://camera"));
         for bad in [
@@ -283,6 +288,7 @@ mod tests {
             "https://a/b",
             "https://*.example",
             "https://a:b",
+            "hTtps://a\tb",
             "https://cam..example",
             "http://..",
         ] {
