@@ -136,16 +136,21 @@ fn rtp_time(running_time: Duration, clock_rate: u32) -> u32 {
 }
 
 /// The `profile-level-id` in the first SPS of a byte-stream access unit
-/// (ITU-T H.264 §7.3.2.1.1: the three bytes after the NAL header).
+/// (ITU-T H.264 §7.3.2.1.1: the three bytes after the NAL header, where the third
+/// may stand behind a byte of emulation prevention, §7.4.1).
 pub fn profile_level_id(access_unit: &[u8]) -> Option<ProfileLevelId> {
     let mut rest = access_unit;
     loop {
         let start = rest.windows(3).position(|w| w == [0, 0, 1])?;
         rest = &rest[start + 3..];
-        if let [header, profile, constraints, level, ..] = rest
-            && header & 0x1f == 7
-        {
-            return Some(ProfileLevelId([*profile, *constraints, *level]));
+        match rest {
+            [header, 0, 0, 3, level, ..] if header & 0x1f == 7 => {
+                return Some(ProfileLevelId([0, 0, *level]));
+            }
+            [header, profile, constraints, level, ..] if header & 0x1f == 7 => {
+                return Some(ProfileLevelId([*profile, *constraints, *level]));
+            }
+            _ => {}
         }
     }
 }
@@ -163,6 +168,13 @@ mod tests {
             encoder_in: None,
             encoded_at: Instant::now(),
         }
+    }
+
+    #[test]
+    fn a_level_behind_emulation_prevention_is_read() {
+        let sps = |bytes: &[u8]| profile_level_id(&[&[0, 0, 1, 0x67], bytes].concat());
+        assert_eq!(sps(&[0, 0, 3, 2, 9]), Some(ProfileLevelId([0, 0, 2])));
+        assert_eq!(sps(&[0x42, 0, 3, 2, 9]), Some(ProfileLevelId([0x42, 0, 3])));
     }
 
     #[test]
