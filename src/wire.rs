@@ -8,6 +8,8 @@
 //!
 //! No IO, no clock, no policy.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod outgoing;
 
 use serde::{Deserialize, Serialize};

@@ -4,12 +4,10 @@
 #![no_main]
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use camera_agent::peer::rehearsal::Rehearsal;
-use camera_agent::sdp::{Description, MAX_CANDIDATES, Offer};
+use camera_agent::peer::rehearsal::fuzzing;
 use libfuzzer_sys::fuzz_target;
 
 /// Of the processor, for one offer and the same once more.
@@ -42,9 +40,6 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-static REHEARSAL: LazyLock<Rehearsal> =
-    LazyLock::new(|| Rehearsal::new().expect("a certificate"));
-
 /// Of this thread's work; a machine that is busy with others does not count.
 fn worked() -> Duration {
     let mut time = libc::timespec {
@@ -57,32 +52,11 @@ fn worked() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-fn answer(sdp: &str, offer: &Offer) {
-    assert!(offer.video.payload_type < 128);
-    assert!(offer.candidates.len() <= MAX_CANDIDATES);
-    assert!(offer.for_crate().len() < 8 * 1024);
-    let now = Instant::now();
-    let mut call = REHEARSAL.call(offer, now).expect("a connection");
-    let answer = call.answer(offer, now).expect("what is read is answered");
-    let sections = answer.lines().filter(|l| l.starts_with("m=")).count();
-    assert_eq!(sections, offer.sections());
-    let again = Description::read(sdp).and_then(|d| d.again(offer));
-    let again = again.expect("it was read before");
-    call.answer(&again, now).expect("and again");
-}
-
-fuzz_target!(|sdp: &str| {
-    LazyLock::force(&REHEARSAL);
+fuzz_target!(|data: &[u8]| {
+    fuzzing::prepare();
     let (started, before) = (worked(), IN_USE.load(Relaxed));
     MOST.store(before, Relaxed);
-    match Offer::parse(sdp) {
-        Ok(offer) => answer(sdp, &offer),
-        Err(error) => {
-            let words = error.to_string();
-            assert!(!words.contains('\n'), "a reason is one line: {words}");
-            assert!(words.len() < 200, "and a short one: {words}");
-        }
-    }
+    fuzzing::offer(data);
     let took = worked() - started;
     assert!(took < TIME, "{took:?}");
     let most = MOST.load(Relaxed).saturating_sub(before);

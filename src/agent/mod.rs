@@ -26,6 +26,8 @@ mod backoff;
 mod calls;
 mod candidates;
 mod events;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod guests;
 mod limits;
 mod lines;

@@ -2,6 +2,9 @@
 //! call, as the crate brings them there: for fuzzing and for property tests.
 //! Not part of the program.
 
+mod connection;
+mod records;
+
 use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -15,6 +18,9 @@ use rtc::rtp;
 use rtc::sansio::Protocol;
 use rtc::shared::TransportContext;
 use rtc::shared::marshal::Unmarshal;
+
+pub use connection::connection;
+pub use records::records;
 
 use super::engine;
 use super::interceptor::burst::Waiting;

@@ -4,6 +4,9 @@
 //! Each is a JSON object with a `type`. Types and fields that are not known
 //! are passed over by both sides, so that either can be newer.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
+
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};

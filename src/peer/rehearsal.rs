@@ -3,6 +3,9 @@
 //!
 //! For tests that try many offers, and for a fuzzer.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
+
 use std::time::Instant;
 
 use rtc::ice::mdns::MulticastDnsMode;
@@ -22,7 +25,7 @@ pub struct Rehearsal {
 
 /// One of them.
 pub struct Call {
-    connection: RTCPeerConnection,
+    pub(super) connection: RTCPeerConnection,
 }
 
 impl Rehearsal {
@@ -33,8 +36,23 @@ impl Rehearsal {
         })
     }
 
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn certificate(&self) -> rtc::peer_connection::certificate::RTCCertificate {
+        self.identity.certificate.clone()
+    }
+
     /// A connection made for this offer, which it has not been told yet.
     pub fn call(&self, offer: &Offer, now: Instant) -> Result<Call, PeerError> {
+        self.call_through(offer, Registry::new(), now)
+    }
+
+    /// The same, with something between it and the wire.
+    pub(super) fn call_through(
+        &self,
+        offer: &Offer,
+        interceptors: Registry,
+        now: Instant,
+    ) -> Result<Call, PeerError> {
         let engine = engine::media_engine(offer).map_err(while_doing("preparing the codecs"))?;
         let configuration = RTCConfigurationBuilder::new()
             .with_certificates(vec![self.identity.certificate.clone()])
@@ -43,7 +61,7 @@ impl Rehearsal {
             .with_configuration(configuration)
             .with_setting_engine(settings(MulticastDnsMode::Disabled))
             .with_media_engine(engine)
-            .with_interceptor_registry(Registry::new())
+            .with_interceptor_registry(interceptors)
             .build(now)
             .map_err(while_doing("making a connection"))?;
         let video = Stream::Video(Encoding {

@@ -39,6 +39,8 @@
 
 mod admission;
 mod claim;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod limiter;
 mod limits;
 mod list;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+pub(in crate::peer) use super::handshake::write as records;
 use super::stun::{Class, Kind, look, write};
 use super::{CHANNELS, Guard, MOST_CREDIT, PAIRS, PENDING, SERVERS, TIMES, Together};
 use crate::fuzzing::Draw;

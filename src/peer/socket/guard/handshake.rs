@@ -139,7 +139,7 @@ fn is_well_cut(record: &[u8]) -> bool {
 }
 
 #[cfg(any(test, fuzzing))]
-pub(super) mod write {
+pub(in crate::peer) mod write {
     //! Records for tests.
 
     pub fn record(kind: u8, epoch: u16, body: &[u8]) -> Vec<u8> {
