@@ -352,7 +352,7 @@ fn what_is_called_pure_touches_nothing() {
             let path = path.join("::");
             let is = |name: &&str| path == **name || path.starts_with(&format!("{name}::"));
             let is_clock = CLOCKS.iter().any(|name| path.ends_with(name));
-            if is_clock || IMPURE.iter().any(|name| is(&name)) {
+            if is_clock || IMPURE.iter().any(is) {
                 wrong.push(format!("src/{}:{line}: {path}", file.path.display()));
             }
         }
