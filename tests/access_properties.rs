@@ -12,7 +12,7 @@ use camera_agent::access::{
     Call, Gate, Guests, Invitation, Invite, May, Mode, ProofKey, Side, Stage,
 };
 use camera_agent::agent::{Command, Event, PeerEvent, SessionId};
-use camera_agent::wire::{Access, Incoming, Outgoing};
+use camera_agent::wire::{Access, ClientId, Incoming, Outgoing};
 use desk::*;
 use proptest::prelude::*;
 
@@ -524,6 +524,52 @@ fn a_camera_that_is_open_lets_everybody_in_and_proves_itself_to_guests() {
     let told = hung_up(&commands);
     assert!(told[0].0 == "stranger" && told[0].1.contains("only invited people"));
     assert!(told[1].0 == "bob" && told[1].1.contains("call again"));
+}
+
+/// A page that is loaded again comes by another connection, and its old call may
+/// still look alive: Firefox says no goodbye.
+#[test]
+fn who_shows_their_own_key_replaces_their_call_by_whatever_connection() {
+    let by = |conn: u64, label: &str, ufrag: usize, key: usize| {
+        let shown = Shown {
+            key,
+            ufrag,
+            print: ufrag,
+            as_key: key,
+            camera: "camera",
+        };
+        Incoming::From {
+            conn: ClientId(conn.into()),
+            message: Box::new(Incoming::VideoOffer {
+                name: name(label),
+                sdp: offer(UFRAGS[ufrag], PRINTS[ufrag]),
+                access: Some(shown.access()),
+            }),
+        }
+    };
+    // Bob's invitation is shared: others who have it are not him.
+    for (label, key, replaces) in [("alice", 0, true), ("bob", 1, false)] {
+        let mut desk = behind_a_gate(4, &BTreeSet::from([0, 1]));
+        let commands = desk.message(by(17, label, 0, key));
+        let [Command::Open { session, .. }] = commands[..] else {
+            panic!("{commands:?}")
+        };
+        let sdp = "v=0\r\na=ice-ufrag:dev0\r\n".to_owned();
+        desk.peer(session, PeerEvent::Answered { sdp });
+        desk.fire(Event::Peer(session, PeerEvent::Connected));
+        // Another guest under this name does not.
+        let commands = desk.message(by(19, label, 2, 1 - key));
+        assert_eq!(closed(&commands), [], "{label}");
+        let commands = desk.message(by(18, label, 1, key));
+        if replaces {
+            assert_eq!(closed(&commands), [session]);
+            let opens = |c: &Command| matches!(c, Command::Open { .. });
+            assert!(commands.iter().any(opens), "{commands:?}");
+        } else {
+            assert_eq!(closed(&commands), []);
+            assert!(hung_up(&commands)[0].1.contains("take another name"));
+        }
+    }
 }
 
 fn offers(desk: &mut Desk, from: &str, ufrag: usize, shown: Shown) -> Vec<Command> {

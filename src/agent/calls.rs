@@ -32,8 +32,9 @@ impl Agent {
         let by_invitation = self.gate.mode() == Mode::Invited;
         let live = self.sessions.of_caller(name);
         // Somebody else may have the name of a viewer who has left the chat.
-        let of_another = live.is_some_and(|s| {
-            s.is_of_another(conn.as_ref()) || by_invitation && s.is_of_another_guest(guest)
+        let of_another = live.is_some_and(|s| match by_invitation {
+            true => s.is_of_another_invited(conn.as_ref(), guest),
+            false => s.is_of_another(conn.as_ref()),
         });
         let of_another_guest = by_invitation && live.is_some_and(|s| s.is_of_another_guest(guest));
         let is_heard = live.is_some_and(Session::is_heard);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::limits::Payer;
 use super::{ABSENT_RTCP_TIMEOUT, CONNECT_TIMEOUT, HELD_TIMEOUT, RTCP_TIMEOUT};
-use crate::access::Guest;
+use crate::access::{Guest, Stage};
 use crate::sdp::{Candidates, Offer};
 use crate::wire::{Candidate, ClientId, UserName};
 
@@ -129,6 +129,21 @@ impl Session {
     pub fn is_of_another_guest(&self, guest: Option<&Arc<Guest>>) -> bool {
         let label = |guest: Option<&Arc<Guest>>| guest.map(|g| g.label.clone());
         label(self.guest.as_ref()) != label(guest)
+    }
+
+    /// What came from `conn` with `guest`'s key is not the caller's. Who shows the
+    /// key of this very call, and shares it with nobody, is them by whatever
+    /// connection: a page that was loaded again has another.
+    pub fn is_of_another_invited(
+        &self,
+        conn: Option<&ClientId>,
+        guest: Option<&Arc<Guest>>,
+    ) -> bool {
+        let own = match (&self.guest, guest) {
+            (Some(own), Some(guest)) => own.id == guest.id && guest.stage != Stage::Shared,
+            (None, _) | (_, None) => false,
+        };
+        self.is_of_another_guest(guest) || self.is_of_another(conn) && !own
     }
 
     /// The last offer has this ufrag.
