@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its part of it")]
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -23,7 +24,7 @@ pub const TEST_MEDIA: &str = "[video]\nsource = \"test\"\nwidth = 640\nheight = 
 pub struct Device {
     child: Child,
     log: Arc<Mutex<Vec<Value>>>,
-    _files: TempDir,
+    files: TempDir,
 }
 
 impl Drop for Device {
@@ -57,7 +58,8 @@ impl Device {
         Self::with_env(toml, &[]).await
     }
 
-    async fn with_env(toml: &str, env: &[(String, String)]) -> Self {
+    /// The same with more in its environment.
+    pub async fn with_env(toml: &str, env: &[(String, String)]) -> Self {
         let mut program = Command::new(env!("CARGO_BIN_EXE_camera-agent"));
         program.envs(env.iter().cloned());
         Self::run(program, toml).await
@@ -87,11 +89,12 @@ impl Device {
                 written.lock().expect("no panic while held").push(entry);
             }
         });
-        Self {
-            child,
-            log,
-            _files: files,
-        }
+        Self { child, log, files }
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> PathBuf {
+        self.files.path().join("camera-agent.toml")
     }
 
     pub fn pid(&self) -> u32 {

@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its part of it")]
 
+use std::net::SocketAddr;
+
 use camera_agent::access::{Call, Invite, KeyId, ProofKey, Side};
 use serde_json::{Value, json};
 
@@ -60,7 +62,7 @@ const ENGINE: &str = "
     globalThis.answered = (sdp) => pc.setRemoteDescription({ type: 'answer', sdp });
     globalThis.received = async () => {
         const found = { packets: 0, frames: 0 };
-        for (const each of (await pc?.getStats())?.values() ?? []) {
+        for (const each of (await globalThis.pc?.getStats())?.values() ?? []) {
             if (each.type !== 'inbound-rtp') continue;
             found.packets += each.packetsReceived;
             found.frames += each.framesDecoded ?? 0;
@@ -105,6 +107,12 @@ impl Engine {
     pub async fn answered(&self, sdp: &str) -> bool {
         let applied = format!("answered({}).then(() => true, () => false)", json!(sdp));
         self.0.promise(&applied).await == json!(true)
+    }
+
+    /// Takes a candidate as a frame has it.
+    pub async fn takes(&self, frame: &Value) {
+        let added = format!("pc.addIceCandidate({})", frame["candidate"]);
+        self.0.promise(&added).await;
     }
 
     /// Packets of media that came, and frames that were decoded.
@@ -189,8 +197,13 @@ pub struct StandIn {
 impl StandIn {
     /// In the chat, as a device.
     pub async fn join(chat: &Chat, name: &str, invite: &Invite) -> Self {
+        Self::join_at(chat.addr, name, invite).await
+    }
+
+    /// The same on the server at `addr`.
+    pub async fn join_at(addr: SocketAddr, name: &str, invite: &Invite) -> Self {
         let engine = Engine::start().await;
-        let mut user = User::connect(chat.addr).await;
+        let mut user = User::connect(addr).await;
         let id = user.id.clone();
         user.send(json!({"type": "username", "name": name, "id": id, "device": true}))
             .await;

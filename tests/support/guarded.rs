@@ -1,0 +1,81 @@
+//! A camera that lets in invited people alone: the device in its own process, and
+//! its owner beside it.
+
+#![allow(dead_code, reason = "each test binary uses its part of it")]
+
+use std::net::SocketAddr;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::SOON;
+use super::device::{Device, TEST_MEDIA};
+
+/// Such a camera.
+pub struct Guarded {
+    pub device: Device,
+    pub name: String,
+    state: TempDir,
+}
+
+impl Guarded {
+    /// On the server at `chat`; links lead to `page`.
+    pub async fn start(chat: SocketAddr, name: &str, page: &str) -> Self {
+        Self::with_mode(chat, name, page, "invited").await
+    }
+
+    /// The same in another `access.mode`.
+    pub async fn with_mode(chat: SocketAddr, name: &str, page: &str, mode: &str) -> Self {
+        let state = tempfile::tempdir().expect("a folder");
+        let toml = format!(
+            "[server]\nurl = \"ws://{chat}/\"\nname = \"{name}\"\n{TEST_MEDIA}\
+             [access]\nmode = \"{mode}\"\npage = \"{page}\"\n"
+        );
+        let device = Device::with_env(&toml, &env(&state)).await;
+        device.registered().await;
+        Self {
+            device,
+            name: name.to_owned(),
+            state,
+        }
+    }
+
+    /// What the owner types; what they are told.
+    pub fn owner(&self, words: &[&str]) -> String {
+        let done = Command::new(env!("CARGO_BIN_EXE_camera-agent"))
+            .args(words)
+            .arg("--config")
+            .arg(self.device.config())
+            .envs(env(&self.state))
+            .output()
+            .expect("it runs");
+        assert!(done.status.success(), "{words:?}: {done:?}");
+        String::from_utf8(done.stdout).expect("text")
+    }
+
+    /// The link of a new invitation, once the camera knows it.
+    pub async fn invites(&self, label: &str, flags: &[&str]) -> String {
+        let said = self.owner(&[&["invite", label], flags].concat());
+        let mut lines = said.lines();
+        let link = lines.find(|line| line.contains("#camera="));
+        link.unwrap_or_else(|| panic!("no link: {said}")).to_owned()
+    }
+
+    /// How often the camera, or the microphone, was opened.
+    pub fn opened(&self) -> usize {
+        self.device.said("started")
+    }
+
+    /// Waits until neither is open after it was.
+    pub async fn closes(&self) {
+        let opened = self.opened();
+        self.device
+            .logs("stopped: nobody watches", opened, SOON)
+            .await;
+    }
+}
+
+fn env(state: &TempDir) -> Vec<(String, String)> {
+    let path = state.path().to_str().expect("text").to_owned();
+    vec![("STATE_DIRECTORY".into(), path)]
+}
