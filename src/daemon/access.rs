@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Instant, SystemTime};
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{Running, StartError};
 use crate::access::Mode;
@@ -107,6 +107,7 @@ impl Running {
             return;
         };
         if let Some(guests) = book.look(SystemTime::now()) {
+            debug!(invitations = book.invitations(), "read who was invited");
             self.agent.invited(guests, Instant::now());
         }
     }

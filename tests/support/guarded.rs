@@ -55,7 +55,10 @@ impl Guarded {
 
     /// The link of a new invitation, once the camera knows it.
     pub async fn invites(&self, label: &str, flags: &[&str]) -> String {
+        const READ: &str = "read who was invited";
+        let before = self.device.said(READ);
         let said = self.owner(&[&["invite", label], flags].concat());
+        self.device.logs(READ, before + 1, SOON).await;
         let mut lines = said.lines();
         let link = lines.find(|line| line.contains("#camera="));
         link.unwrap_or_else(|| panic!("no link: {said}")).to_owned()
