@@ -12,7 +12,7 @@ use camera_agent::access::{
     Call, Gate, Guests, Invitation, Invite, May, Mode, ProofKey, Side, Stage,
 };
 use camera_agent::agent::{Command, Event, PeerEvent, SessionId};
-use camera_agent::wire::{Access, ClientId, Incoming, Outgoing};
+use camera_agent::wire::{Access, ClientId, Incoming, Outgoing, Stamp};
 use desk::*;
 use proptest::prelude::*;
 
@@ -539,7 +539,10 @@ fn who_shows_their_own_key_replaces_their_call_by_whatever_connection() {
             camera: "camera",
         };
         Incoming::From {
-            conn: ClientId(conn.into()),
+            stamp: Stamp {
+                conn: ClientId(conn.into()),
+                source: None,
+            },
             message: Box::new(Incoming::VideoOffer {
                 name: name(label),
                 sdp: offer(UFRAGS[ufrag], PRINTS[ufrag]),
