@@ -35,7 +35,7 @@ export const words = {
   invitedAs: (as) => `invited as ${as}`,
   locked: (as) => (as ? `Invited as ${as}; verified: this is your camera.` : "Verified: this is the camera that invited you."),
   impostor: (name) => `This is not the camera that invited you. Somebody answered for ${name} who could not prove to be it, `
-    + "so nothing was sent to them.",
+    + "so nothing was sent to them. If its owner has set it up anew, ask for a new invitation.",
   cameraCalls: (name) => `Somebody called under the name of your camera ${name}. Cameras do not call, so that was not taken.`,
   invited: (name) => `You are invited to ${name}. Choose it to watch.`,
   invitedAway: (name) => `You are invited to ${name}, but it is not here now. It is kept under “Cameras I was invited to”.`,
