@@ -34,6 +34,7 @@ endef
 help:
 	@echo "make demo     build, and show this machine's camera on http://localhost:6503/"
 	@echo "make test     every check and test that needs no virtual machine"
+	@echo "make test-pure, test-calls, test-browsers  parts of it, by what they need"
 	@echo "make siege    strangers of every kind, 20 s each, beside an honest viewer"
 	@echo "make test-paths  what Chromium shows over bad networks; wants an idle machine"
 	@echo "make test-vm  the same agent on a real kernel camera, in a virtual machine"
@@ -77,10 +78,38 @@ $(AIORTC): tests/support/callers/requirements.txt | test-debian-packages
 test: test-packages lint
 	@if cargo nextest --version >/dev/null 2>&1; then \
 		set -x; cargo nextest run --locked --no-fail-fast; \
+		status=$$?; $(SECONDS_OF); test $$status -eq 0; \
 	else \
 		set -x; RUST_TEST_THREADS=1 cargo test --locked --no-fail-fast --lib --bins --tests; \
 	fi
 	cargo test --locked --doc
+
+# Parts of it, by what they need: nothing but this program; sockets, GStreamer
+# and shells; browsers. Each ends with the seconds of its binaries.
+PURE_TESTS := access_properties agent_network agent_properties agent_reload house naive_client \
+	room_properties
+CALL_TESTS := access calls chat_server data_channel devices_command doctor encoder_probe network offers \
+	original_server process service setup soak sound ways
+BROWSER_TESTS := access_page callers cameras controls device_page devices firefox invitations_page invited \
+	lip_sync networks page paths roaming siege turn
+NOT_PURE := media::gst media::probe doctor:: setup:: servers:: signaling::
+SECONDS_OF := tests/seconds.sh target/nextest/default/junit.xml
+
+.PHONY: test-pure
+test-pure: build-packages
+	cargo nextest run --locked --no-fail-fast --lib $(PURE_TESTS:%=--test %) \
+		-E 'not ($(foreach part,$(NOT_PURE),test(/^$(part)/) |) none())'; \
+	status=$$?; $(SECONDS_OF); exit $$status
+
+.PHONY: test-calls
+test-calls: test-packages
+	cargo nextest run --locked --no-fail-fast $(CALL_TESTS:%=--test %); \
+	status=$$?; $(SECONDS_OF); exit $$status
+
+.PHONY: test-browsers
+test-browsers: test-packages
+	cargo nextest run --locked --no-fail-fast $(BROWSER_TESTS:%=--test %); \
+	status=$$?; $(SECONDS_OF); exit $$status
 
 # A form of 3 s each is in `make test` too.
 SIEGE_SECONDS := 20

@@ -81,17 +81,22 @@ impl Agent {
             return;
         }
         if let Some(id) = live {
-            if self.is_worth_a_line(now) {
-                info!(caller = %name, session = %id, "replaced by a new call from the same name");
-            }
-            // No hang-up: it would end the caller's new call.
-            self.close(id, "replaced by a new call from the same name", now);
+            self.replaced(id, name, now);
         }
         if let Some(id) = self.open(caller, offer, now)
             && let Some(session) = self.sessions.get_mut(id)
         {
             session.is_now_at(conn);
         }
+    }
+
+    /// Ends a call whose caller calls anew.
+    fn replaced(&mut self, id: SessionId, name: &UserName, now: Instant) {
+        if self.is_worth_a_line(now) {
+            info!(caller = %name, session = %id, "replaced by a new call from the same name");
+        }
+        // No hang-up: it would end the caller's new call.
+        self.close(id, "replaced by a new call from the same name", now);
     }
 
     /// Refuses an offer that cannot be answered.
