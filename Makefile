@@ -203,6 +203,7 @@ figures: build-packages
 
 .PHONY: bench
 bench: test-packages
+	cargo bench --locked --bench access
 	cargo bench --locked --bench calls
 	cargo bench --locked --bench media
 	cargo bench --locked --bench page

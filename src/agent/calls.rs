@@ -38,7 +38,8 @@ impl Agent {
         });
         let of_another_guest = by_invitation && live.is_some_and(|s| s.is_of_another_guest(guest));
         let is_heard = live.is_some_and(Session::is_heard);
-        let (live, is_up) = (live.map(|s| s.id), live.is_some_and(Session::is_up));
+        let is_up = live.is_some_and(Session::is_up) && !of_another_guest;
+        let live = live.map(|s| s.id);
         if let Err(refusal) = self.limits.read(&caller.payer, sdp.len(), is_up, now) {
             return self.turn_away(name, refusal, now);
         }

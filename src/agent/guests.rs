@@ -11,7 +11,7 @@ use super::outbox::Reason;
 use super::session::{Caller, SessionId};
 use super::{Agent, Command, REASON};
 use crate::access::{Gate, Guest, Guests, KeyId, Mode, Stage, Uninvited};
-use crate::sdp::{Description, OfferError};
+use crate::sdp::{self, Description, Glance, OfferError};
 use crate::wire::{Access, UserName};
 
 /// Notes that nobody has taken yet.
@@ -123,14 +123,17 @@ impl Agent {
         let Some(known) = self.gate.knows(access)? else {
             return Ok(nobody);
         };
-        let read = Description::read(sdp);
-        let author = read.as_ref().ok().and_then(Description::author);
+        // Reading it whole costs most: that is for who has proven what it begins
+        // with.
+        let glance = sdp::glance(sdp);
+        let author = glance.as_ref().map(Glance::author);
         let Some(guest) = self.gate.proves(known, access, author)? else {
-            return Ok(Admitted {
-                read: Some(read),
-                ..nobody
-            });
+            return Ok(nobody);
         };
+        let read = Description::read(sdp);
+        if read.as_ref().is_ok_and(|d| d.author() != author) {
+            return Err(Uninvited::Unknown);
+        }
         if let Some(author) = author {
             let live = self.sessions.of_caller(name);
             let goes_on = live.is_some_and(|session| {

@@ -321,6 +321,10 @@ impl Agent {
         };
         let (target, called) = (session.caller.clone(), session.called.clone());
         let (asked, candidates) = session.answered();
+        if asked.guest.is_none() && session.guest.is_some() {
+            debug!(session = %id, "an answer that nobody asked for proves nothing; dropped");
+            return;
+        }
         let viewer = Side {
             fingerprint: session.offer.fingerprint(),
             ufrag: &asked.ufrag,

@@ -112,6 +112,46 @@ pub fn first_ufrag(sdp: &str) -> &str {
     sdp.lines().find_map(value).unwrap_or_default().trim()
 }
 
+/// Who a text says that it is of, at a glance: nothing is checked but what is
+/// looked for, and whoever reads the text holds it against that.
+#[derive(Debug)]
+pub struct Glance<'a> {
+    fingerprint: Fingerprint,
+    ufrag: &'a str,
+}
+
+impl Glance<'_> {
+    /// As [`Description::author`].
+    pub fn author(&self) -> Side<'_> {
+        Side {
+            fingerprint: &self.fingerprint.0,
+            ufrag: self.ufrag,
+        }
+    }
+}
+
+/// Looks for the fingerprint that every line for one has, and for the first ICE
+/// user. `None` where the text is too long, or there are several fingerprints or
+/// none.
+pub fn glance(sdp: &str) -> Option<Glance<'_>> {
+    if sdp.len() > MAX_SDP_BYTES {
+        return None;
+    }
+    let values = |key: &'static str| {
+        sdp.match_indices(key).map(move |(at, _)| {
+            let value = &sdp[at + key.len()..];
+            let end = value.find(['\r', '\n']).unwrap_or(value.len());
+            value[..end].trim()
+        })
+    };
+    let mut fingerprints = values("a=fingerprint:").map(Fingerprint::read);
+    let fingerprint = fingerprints.next()??;
+    let ufrag = values("a=ice-ufrag:").next()?;
+    fingerprints
+        .all(|other| other == Some(fingerprint))
+        .then_some(Glance { fingerprint, ufrag })
+}
+
 impl Description {
     /// Who wrote it, where every fingerprint in it is the same SHA-256: that,
     /// and the first ICE user in the text.

@@ -342,3 +342,26 @@ fn the_answer_carries_the_level_of_the_stream() {
         assert_eq!(lines(&text, "a=fmtp:108 "), [fmtp.as_str()]);
     }
 }
+
+/// What is seen at a glance is what is read, of browsers' offers; and where there
+/// is more than one certificate, or none, neither says who wrote it.
+#[test]
+fn a_glance_sees_the_author_that_a_reading_finds() {
+    for sdp in [CHROMIUM, FIREFOX] {
+        let read = Description::read(sdp).expect("a browser's");
+        let seen = glance(sdp).expect("it has both");
+        assert_eq!(Some(seen.author()), read.author());
+    }
+    let line = CHROMIUM.lines().find(|l| l.starts_with("a=fingerprint"));
+    let line = line.expect("one");
+    for odd in [
+        CHROMIUM.replace("a=fingerprint", "a=other"),
+        CHROMIUM.replace("a=ice-ufrag", "a=other"),
+        CHROMIUM.replacen(line, "a=fingerprint:sha-256 AA:BB", 1),
+        CHROMIUM.replacen(line, &format!("{line}\r\n{}", line.replace("A7", "A8")), 1),
+        format!("{CHROMIUM}{}", "x".repeat(MAX_SDP_BYTES)),
+    ] {
+        assert!(glance(&odd).is_none());
+        assert!(Description::read(&odd).map_or(true, |d| d.author().is_none()));
+    }
+}
