@@ -32,10 +32,11 @@ impl fmt::Display for Secret {
     }
 }
 
-/// Beginnings of addresses. Those of STUN and TURN have no slashes, and no
+/// Beginnings of addresses; a library that reads and writes one may leave out the
+/// colon before the slashes. Those of STUN and TURN have no slashes, and no
 /// place for credentials either (RFC 7065), which does not keep people from
 /// writing some.
-const BEGINNINGS: [&str; 5] = ["://", "stun:", "stuns:", "turn:", "turns:"];
+const BEGINNINGS: [&str; 5] = ["//", "stun:", "stuns:", "turn:", "turns:"];
 
 /// The text with "…" for what stands between the scheme and the "@" of each
 /// address in it (RFC 3986 §3.2.1, userinfo), whatever the scheme.
@@ -112,6 +113,7 @@ mod tests {
             ("turn:u:p@h:1, stun:h2 x@y", "turn:…@h:1, stun:h2 x@y"),
             ("http://h/ mail@example.org", "http://h/ mail@example.org"),
             ("no address, a@b", "no address, a@b"),
+            ("h://`x//u:p@y", "h://`x//…@y"),
             ("ws://", "ws://"),
             ("", ""),
         ] {
