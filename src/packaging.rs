@@ -36,6 +36,10 @@ mod tests {
         write(folder.path()).expect("written");
         let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect(name);
         assert!(read("man/camera-agent.1").contains("camera\\-agent"));
+        for command in ["invite", "viewers", "revoke"] {
+            let page = read(&format!("man/camera-agent-{command}.1"));
+            assert!(page.contains("\\-\\-config"), "{command}");
+        }
         assert!(read("man/camera-agent-run.1").contains("\\-\\-config"));
         assert!(read("man/camera-agent-setup.1").contains("\\-\\-microphone"));
         assert!(read("completions/camera-agent.bash").contains("--server"));

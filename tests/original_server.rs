@@ -202,3 +202,37 @@ async fn a_server_that_is_not_there_costs_one_line() {
     })
     .await;
 }
+
+/// Its page has no invitations: it hears a hang-up, which ends its call.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_for_invited_people_hangs_up_on_the_original_page_and_an_open_one_answers() {
+    let server = Original::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let access = |mode: &str| format!("[access]\nmode = {mode:?}\nfolder = {:?}\n", folder.path());
+    let device = Device::start(server.addr, &format!("{TEST_MEDIA}{}", access("invited"))).await;
+    named(&server, &["camera"]).await;
+    call(&server, "camera", "alice", &offer("AAAA", 'a'));
+    let refusal = frame(&server, "hang-up", "alice", 1).await;
+    assert_eq!(
+        (&refusal["name"], &refusal["code"]),
+        (&json!("camera"), &json!("uninvited"))
+    );
+    let reason = refusal["reason"].as_str().expect("words");
+    assert!(reason.contains("only invited people"), "{reason}");
+    assert_eq!(server.frames("video-answer"), [] as [Value; 0]);
+    assert_eq!(device.logged("nobody was invited yet"), 1);
+    drop(device);
+    named(&server, &[]).await;
+
+    let device = Device::start(server.addr, &format!("{TEST_MEDIA}{}", access("open"))).await;
+    named(&server, &["camera"]).await;
+    call(&server, "camera", "alice", &offer("AAAA", 'a'));
+    let answer = frame(&server, "video-answer", "alice", 1).await;
+    assert_eq!(
+        answer.get("access"),
+        None,
+        "nothing is said to who asks for nothing"
+    );
+    assert_eq!(device.logged("this camera is open"), 1);
+    assert_eq!(server.violations(), [] as [String; 0]);
+}
