@@ -17,6 +17,7 @@ pub mod encoding;
 pub mod faults;
 pub mod guarded;
 pub mod inside;
+pub mod invitee;
 pub mod keeper;
 pub mod lab;
 pub mod machine;
