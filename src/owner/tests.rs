@@ -74,13 +74,49 @@ fn a_link_a_code_and_a_qr_code_are_one_invitation() {
         assert_eq!(mode(path), 0o600, "{}", path.display());
     }
     assert_eq!(mode(camera.book().folder()), 0o700);
-    // The picture is a square of whole modules.
-    let decoder = png::Decoder::new(std::io::BufReader::new(
-        std::fs::File::open(&png).expect("there"),
-    ));
-    let reader = decoder.read_info().expect("a picture");
-    let (width, height) = reader.info().size();
-    assert!(width == height && width.is_multiple_of(8) && width > 200);
+    // Both pictures are read by a reader of somebody else's making.
+    let file = std::fs::File::open(&png).expect("there");
+    let decoder = png::Decoder::new(std::io::BufReader::new(file));
+    let mut reader = decoder.read_info().expect("a picture");
+    let mut pixels = vec![0; reader.output_buffer_size().expect("a size")];
+    let info = reader.next_frame(&mut pixels).expect("whole");
+    let (width, height) = (info.width as usize, info.height as usize);
+    let read = scanned(width, height, |x, y| pixels[y * width + x]);
+    assert_eq!(read, link.text());
+    assert_eq!(scanned_text(&printed), link.text());
+}
+
+/// What a reader finds in a picture of grey pixels.
+fn scanned(width: usize, height: usize, pixel: impl FnMut(usize, usize) -> u8) -> String {
+    let mut picture = rqrr::PreparedImage::prepare_from_greyscale(width, height, pixel);
+    let grids = picture.detect_grids();
+    let [grid] = &grids[..] else {
+        panic!("{} codes", grids.len())
+    };
+    grid.decode().expect("it can be read").1
+}
+
+/// The same in lines of half blocks, black on white, as they are in a terminal.
+fn scanned_text(printed: &str) -> String {
+    const SCALE: usize = 4;
+    let is_block = |c| matches!(c, '█' | '▀' | '▄');
+    let lines: Vec<Vec<char>> = printed
+        .lines()
+        .filter(|line| line.chars().all(|c| is_block(c) || c == ' '))
+        .filter(|line| line.chars().count() > 20)
+        .map(|line| line.chars().collect())
+        .collect();
+    let (width, height) = (lines[0].len(), lines.len() * 2);
+    scanned(width * SCALE, height * SCALE, |x, y| {
+        let (row, column) = (y / SCALE, x / SCALE);
+        let dark = match lines[row / 2][column] {
+            '█' => true,
+            '▀' => row % 2 == 0,
+            '▄' => row % 2 == 1,
+            _ => false,
+        };
+        if dark { 0 } else { u8::MAX }
+    })
 }
 
 #[test]
