@@ -15,6 +15,7 @@ use crate::cli;
 use crate::config::{Config, ConfigError};
 use crate::guestbook::{Book, BookError, seconds, time, watching};
 use crate::peer::Identity;
+use crate::state;
 use crate::wire::UserName;
 
 /// What the owner is called in their own list.
@@ -30,7 +31,7 @@ pub enum OwnerError {
     #[error(transparent)]
     Book(#[from] BookError),
     /// Standard output.
-    #[error("cannot write to standard output: {0}")]
+    #[error("cannot write to standard output")]
     Output(#[from] io::Error),
 }
 
@@ -45,7 +46,7 @@ fn refused(words: impl Into<String>) -> BookError {
 /// They were not invited.
 pub fn invite(arguments: &cli::Invite, out: &mut dyn Write) -> Result<(), OwnerError> {
     let (config, service) = arguments.of.configuration()?;
-    let book = Book::of(&config, service)?;
+    let book = Book::of(&config, service.clone())?;
     let now = seconds(SystemTime::now());
     let label =
         UserName::parse(&arguments.label).map_err(|p| refused(format!("the label: {p}")))?;
@@ -59,7 +60,7 @@ pub fn invite(arguments: &cli::Invite, out: &mut dyn Write) -> Result<(), OwnerE
     };
     let paper = Paper::new(&config, label, arguments.may, until, stage)?;
     paper.enter(&book, arguments.png.as_deref())?;
-    paper.print(out)?;
+    paper.print(service, out)?;
     for hint in hints(&config) {
         writeln!(out, "{hint}")?;
     }
@@ -77,14 +78,14 @@ pub fn invite_owner(
     service: Option<PathBuf>,
     out: &mut dyn Write,
 ) -> Result<bool, OwnerError> {
-    let book = Book::of(config, service)?;
+    let book = Book::of(config, service.clone())?;
     if !config.access.is_invited() || !book.read()?.is_empty() {
         return Ok(false);
     }
     let label = UserName::parse(OWNER).map_err(refused)?;
     let paper = Paper::new(config, label, May::everything(), None, Stage::Link)?;
     paper.enter(&book, None)?;
-    paper.print(out)?;
+    paper.print(service, out)?;
     for hint in hints(config) {
         writeln!(out, "{hint}")?;
     }
@@ -153,11 +154,16 @@ impl Paper {
         })
     }
 
-    fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+    /// `service` is the service's state folder, where the camera is one.
+    fn print(&self, service: Option<PathBuf>, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}\n\n{}\n", words(&self.invitation), self.link.text())?;
         writeln!(out, "{}", self.code.text(io::stdout().is_terminal()))?;
         writeln!(out, "Code to type: {}", self.link.invite.code())?;
-        if let Some((_, Ok(identity))) = Identity::kept() {
+        let folder = service.or_else(state::folder);
+        // One on this machine may be another camera's.
+        if let Some((path, Ok(identity))) = Identity::kept()
+            && path.parent() == folder.as_deref()
+        {
             let fingerprint = identity.fingerprint();
             writeln!(out, "The camera's certificate: sha-256 {fingerprint}")?;
         }
