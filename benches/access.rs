@@ -6,7 +6,6 @@
 //! invited, a thousand callers in turn.
 
 #[path = "../tests/support/desk.rs"]
-#[allow(dead_code, reason = "shared with the tests")]
 mod desk;
 
 use std::time::{Duration, Instant};
