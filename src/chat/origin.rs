@@ -115,7 +115,14 @@ pub fn told(text: &str) -> Result<String, String> {
     let Some((scheme, rest)) = origin.split_once("://") else {
         return Err(format!("no scheme in it; {written}"));
     };
-    if scheme.is_empty() || rest.is_empty() || rest.contains(['/', '?', '#', '@', '*']) {
+    // RFC 3986 §3.1; and nothing behind it that no host has.
+    let is_scheme = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    let is_odd = |c: char| c.is_whitespace() || c.is_control() || "/?#@*;,'\"".contains(c);
+    if scheme.is_empty()
+        || !scheme.chars().all(is_scheme)
+        || rest.is_empty()
+        || rest.contains(is_odd)
+    {
         return Err(format!("it is no origin; {written}"));
     }
     let is_web = matches!(scheme, "http" | "https");
@@ -289,6 +296,8 @@ mod tests {
             "https://*.example",
             "https://a:b",
             "hTtps://a\tb",
+            "httpx://a b",
+            "a b://c",
             "https://cam..example",
             "http://..",
         ] {
