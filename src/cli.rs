@@ -16,7 +16,7 @@ use crate::room::Limits;
 use crate::state;
 use crate::wire::DEFAULT_PORT;
 
-/// The command that prints [`Hardware`] as JSON.
+/// The command that prints the hardware that was found, as JSON.
 pub const LOOK: &str = "setup-look";
 
 /// The command that is the camera for a test call; its configuration comes on

@@ -63,7 +63,7 @@ impl From<Pause> for Uninvited {
     }
 }
 
-/// See the [module](self).
+/// Who is let in; see the top of this file.
 #[derive(Debug)]
 pub struct Gate {
     mode: Mode,

@@ -178,7 +178,7 @@ impl Hub {
     }
 
     /// Takes another source as soon as nobody watches this one: at once, or
-    /// [some seconds](GRACE) after the last viewer. `profile` is what is known
+    /// [some seconds](thread::GRACE) after the last viewer. `profile` is what is known
     /// of its H.264 stream. `then` is called on the hub's thread as it takes
     /// over, before anything of it is started: what is different about it holds
     /// from there on.

@@ -1,4 +1,4 @@
-//! What a viewer's path carries: [estimated](estimate), [known](known) to all
+//! What a viewer's path carries: [estimated](estimate), [known] to all
 //! who have to know, and [remembered](memory) for their next call.
 
 pub(super) mod estimate;
