@@ -218,20 +218,6 @@ impl Estimator {
         Some(&reports[first..])
     }
 
-    /// What is reported from the end of an outage on. Behind a queue that had
-    /// filled up there was none: a stream that takes nothing until it has drained
-    /// looks the same.
-    fn after_outage<'r>(&mut self, reports: &'r [PacketReport]) -> &'r [PacketReport] {
-        let was_full = self.path.estimate().queueing.as_secs_f64() > FULL;
-        match self.outages.first_through(reports) {
-            Some(reports) if !was_full => {
-                self.go_on();
-                reports
-            }
-            Some(_) | None => reports,
-        }
-    }
-
     /// Goes on from where the estimate was, without what arrived before.
     fn go_on(&mut self) {
         self.set(self.target);
@@ -412,7 +398,13 @@ impl BandwidthEstimator for Estimator {
                 None => return,
             },
         };
-        let reports = self.after_outage(reports);
+        let reports = match self.outages.first_through(reports) {
+            None => reports,
+            Some(reports) => {
+                self.go_on();
+                reports
+            }
+        };
         if let Some(bits_per_second) = restart {
             self.set(f64::from(bits_per_second));
         }

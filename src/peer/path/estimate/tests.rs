@@ -298,27 +298,6 @@ fn a_path_that_lets_nothing_through_every_other_moment_is_a_bad_one() {
     assert!(target <= before / 2.0, "{target} of {before}");
 }
 
-/// TURN over TCP: what does not fit its buffer is left out until that is half
-/// empty.
-#[test]
-fn a_stream_that_takes_nothing_until_it_has_drained_is_a_narrow_path() {
-    let mut sim = Sim::new(CLEAR, 1);
-    sim.run(secs(10));
-    sim.link.rate = 500_000.0;
-    sim.link.queue = secs(2);
-    for _ in 0..1_000 {
-        let standing = sim.busy.saturating_duration_since(sim.now);
-        if standing > ms(900) {
-            sim.closed = true;
-        } else if standing < ms(450) {
-            sim.closed = false;
-        }
-        sim.run(ms(10));
-    }
-    let target = sim.estimator.target_bitrate();
-    assert!(target <= 600_000.0, "{target}");
-}
-
 #[test]
 fn the_round_trip_the_loss_and_the_queue_are_told() {
     let link = Link {

@@ -20,8 +20,6 @@ pub(super) struct Sim {
     pub(super) link: Link,
     pub(super) rng: fastrand::Rng,
     pub(super) losing: u32,
-    /// Nothing gets into the queue.
-    pub(super) closed: bool,
     pub(super) now: Instant,
     pub(super) begin: Instant,
     pub(super) busy: Instant,
@@ -51,7 +49,6 @@ impl Sim {
             link,
             rng: fastrand::Rng::with_seed(seed),
             losing: 0,
-            closed: false,
             now: begin,
             begin,
             busy: begin,
@@ -94,10 +91,9 @@ impl Sim {
         } else if self.rng.f64() < self.link.loss / f64::from(self.link.burst) {
             self.losing = self.link.burst;
         }
-        let is_taken = standing <= self.link.queue && !self.closed;
-        let lost = self.losing > 0 || !is_taken;
+        let lost = self.losing > 0 || standing > self.link.queue;
         let mut arrival = None;
-        if is_taken {
+        if standing <= self.link.queue {
             self.busy = start + Duration::from_secs_f64(size as f64 * 8.0 / self.link.rate);
             if !lost {
                 arrival = Some(self.busy + self.link.delay - self.begin);
