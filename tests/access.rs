@@ -143,7 +143,7 @@ async fn an_invited_person_sees_and_their_browser_gets_a_key_of_its_own() {
         (list[0].stage == Stage::Kept && list[0].key.0 == own.id).then_some(())
     })
     .await;
-    // Her call goes on, also with a restart that the new key proves.
+    // Their call goes on, also with a restart that the new key proves.
     alice.holds(Some(own.clone()));
     alice.restart_ice().await;
     alice
@@ -152,7 +152,7 @@ async fn an_invited_person_sees_and_their_browser_gets_a_key_of_its_own() {
         })
         .await;
     alice.watch(15).await;
-    // Who found the link in her mail is nobody.
+    // Who found the link in their mail is nobody.
     let mut thief = device.viewer("thief").await;
     thief.holds(Some(Held::of(&link)));
     thief.call().await;
@@ -168,7 +168,7 @@ async fn an_invited_person_sees_and_their_browser_gets_a_key_of_its_own() {
     );
     let people = watching::look(home.folder.path());
     assert_eq!(people["alice"].now, 1, "{people:?}");
-    // A reload of her page.
+    // A reload of their page.
     alice.call_with(&[CHANNEL]).await;
     alice.watch(15).await;
     assert_eq!(alice.heard(|h| h.impostors), 0);
@@ -218,7 +218,7 @@ async fn a_stranger_is_told_how_to_be_invited_and_the_camera_stays_closed() {
             .await
             .contains("ask its owner for an invitation")
     );
-    // With the name of her key, and a key of his own making.
+    // With the name of their key, and a key of the stranger's own making.
     stranger.holds(Some(Held {
         key: Invite::random().key(),
         ..Held::of(&link)
@@ -230,7 +230,7 @@ async fn a_stranger_is_told_how_to_be_invited_and_the_camera_stays_closed() {
             .await
             .contains("does not know your invitation")
     );
-    // With her very words, for his own certificate.
+    // With their very words, for the stranger's own certificate.
     let mut alice = device.viewer("alice").await;
     alice.holds(Some(Held::of(&link)));
     alice.call().await;
@@ -354,7 +354,7 @@ async fn what_a_server_replays_opens_no_camera() {
     })
     .await;
     let opened = device.opened();
-    // The server sends the offer again: in her name, and from another's
+    // The server sends the offer again: in their name, and from another's
     // connection with candidates of its own.
     let offer = seen.lock().expect("no panic")[0].clone();
     let puppet = Viewer::join(&server.url(), "puppet", "camera").await;
@@ -433,7 +433,7 @@ async fn a_hostile_server_gets_neither_the_picture_nor_the_camera_opened() {
         // No more often than the device tells strangers.
         tokio::time::sleep(Duration::from_millis(600)).await;
     }
-    // Towards her: she takes none of these for the camera's answer.
+    // Towards alice: they take none of these for the camera's answer.
     let answers: [fn(Value) -> Value; 4] = [
         with_another_certificate,
         |mut frame| {
@@ -445,7 +445,7 @@ async fn a_hostile_server_gets_neither_the_picture_nor_the_camera_opened() {
             frame["sdp"]["sdp"] = sdp.replace("a=ice-ufrag:", "a=ice-ufrag:x").into();
             frame
         },
-        // Her own proof comes back to her.
+        // Their own proof comes back to them.
         |mut frame| {
             frame["access"]["proof"] = json!("A".repeat(43));
             frame
@@ -483,7 +483,7 @@ async fn one_camera_cannot_pass_for_another() {
         config.access.folder = Some(folder);
     });
     let device = home.device(format!("ws://{}/", chat.addr));
-    // She calls the one, and the server has the other answer.
+    // They call the one, and the server has the other answer.
     let mut alice = Viewer::join(&server.url(), "alice", "garden").await;
     alice.holds(Some(Held::of(&link)));
     alice.call().await;

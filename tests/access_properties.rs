@@ -341,7 +341,7 @@ fn a_stranger_hears_how_to_be_invited_and_costs_nothing_else() {
         reason.contains("ask its owner for an invitation"),
         "{reason}"
     );
-    // A hang-up in her name would end the call that she has.
+    // A hang-up in their name would end the call that they have.
     let shown = Shown {
         key: 0,
         ufrag: 0,
@@ -351,7 +351,7 @@ fn a_stranger_hears_how_to_be_invited_and_costs_nothing_else() {
     };
     let session = call(&mut desk, "alice", 0, shown);
     assert!(desk.offers("alice", &offer("BBBB", 'b')).is_empty());
-    // Taken back, and she is told.
+    // Taken back, and they are told.
     desk.agent.invited(Guests::default(), desk.now);
     let commands: Vec<_> = std::iter::from_fn(|| desk.agent.next_command()).collect();
     assert_eq!(closed(&commands), [session]);
@@ -520,7 +520,7 @@ fn a_camera_that_is_open_lets_everybody_in_and_proves_itself_to_guests() {
     // It closes, and who was not invited goes.
     desk.agent.lets_in(Mode::Invited, desk.now);
     let commands: Vec<_> = std::iter::from_fn(|| desk.agent.next_command()).collect();
-    // Bob's invitation is for the picture alone, and he calls again.
+    // Bob's invitation is for the picture alone, and they call again.
     let told = hung_up(&commands);
     assert!(told[0].0 == "stranger" && told[0].1.contains("only invited people"));
     assert!(told[1].0 == "bob" && told[1].1.contains("call again"));
@@ -550,7 +550,7 @@ fn who_shows_their_own_key_replaces_their_call_by_whatever_connection() {
             }),
         }
     };
-    // Bob's invitation is shared: others who have it are not him.
+    // Bob's invitation is shared: others who have it are not Bob.
     for (label, key, replaces) in [("alice", 0, true), ("bob", 1, false)] {
         let mut desk = behind_a_gate(4, &BTreeSet::from([0, 1]));
         let commands = desk.message(by(17, label, 0, key));
