@@ -16,7 +16,7 @@
 //! | tells the service manager and the log | [`service`], [`logging`] |
 //! | one viewer's connection; the chat server and its page | [`peer`], [`chat`] |
 //! | picture and sound, made once for all viewers | [`media`] |
-//! | shells, each the owner of one kind of socket, device or file | [`servers`], [`signaling`], [`network`], [`device`], [`guestbook`], [`state`], `folders` |
+//! | shells, each the owner of one kind of socket, device or file | [`servers`], [`signaling`], [`network`], [`device`], [`guestbook`], [`state`] |
 //! | pure: no IO, no clock, no runtime | [`agent`], [`access`], [`rate`], [`room`], [`sdp`], [`config`], [`wire`], [`ice`], [`secret`], [`watchdog`], [`ending`], `bucket`, `lock` |
 //!
 //! `tests/house.rs` holds this table against every `use`. A file in a shell may
@@ -42,7 +42,6 @@ pub mod device;
 pub mod doctor;
 pub mod ending;
 pub mod environment;
-mod folders;
 #[cfg(any(test, fuzzing))]
 mod fuzzing;
 pub mod guestbook;

@@ -1,5 +1,6 @@
-//! The folder in which the device keeps what it has to remember, and how a file
-//! gets into it: whole or not at all, and for the device's eyes alone.
+//! The folders in which the device keeps what it has to remember, and what it can
+//! make again; and how a file gets into the first: whole or not at all, and for
+//! the device's eyes alone.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -15,13 +16,13 @@ const CONFIGURATIONS: &str = "/etc/camera-agent";
 /// That of this user: systemd's `$STATE_DIRECTORY`, else
 /// `$XDG_STATE_HOME/camera-agent`, else `~/.local/state/camera-agent`.
 pub fn folder() -> Option<PathBuf> {
-    let of_user = || {
-        let state = variable("XDG_STATE_HOME")
-            .map(PathBuf::from)
-            .or_else(|| Some(PathBuf::from(variable("HOME")?).join(".local/state")))?;
-        Some(state.join("camera-agent"))
-    };
-    systemd().or_else(of_user)
+    of_systemd("STATE_DIRECTORY").or_else(|| of_user("XDG_STATE_HOME", ".local/state"))
+}
+
+/// The same of what can be made again: `$CACHE_DIRECTORY`, else
+/// `$XDG_CACHE_HOME/camera-agent`, else `~/.cache/camera-agent`.
+pub fn cache() -> Option<PathBuf> {
+    of_systemd("CACHE_DIRECTORY").or_else(|| of_user("XDG_CACHE_HOME", ".cache"))
 }
 
 /// For a command beside the service that runs with this configuration, which has
@@ -29,7 +30,7 @@ pub fn folder() -> Option<PathBuf> {
 /// own. `None` where the configuration is no service's.
 pub fn of_service(config: &Path) -> Option<PathBuf> {
     let service = own_of(config)?;
-    Some(systemd().unwrap_or(service))
+    Some(of_systemd("STATE_DIRECTORY").unwrap_or(service))
 }
 
 /// As the units say (StateDirectory=).
@@ -47,8 +48,15 @@ fn variable(name: &str) -> Option<std::ffi::OsString> {
     std::env::var_os(name).filter(|v| !v.is_empty())
 }
 
-fn systemd() -> Option<PathBuf> {
-    variable("STATE_DIRECTORY").map(|directories| {
+fn of_user(own: &str, at_home: &str) -> Option<PathBuf> {
+    let folder = variable(own)
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(variable("HOME")?).join(at_home)))?;
+    Some(folder.join("camera-agent"))
+}
+
+fn of_systemd(name: &str) -> Option<PathBuf> {
+    variable(name).map(|directories| {
         // A list with colons where the unit has several.
         let first = std::env::split_paths(&directories).next();
         first.unwrap_or_else(|| directories.into())

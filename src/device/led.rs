@@ -30,8 +30,8 @@ use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
-use crate::folders;
 use crate::lock::lock;
+use crate::state;
 
 /// The light that tells people that the camera is on cannot be switched on.
 /// Then the camera is not opened.
@@ -247,7 +247,7 @@ fn lock_folder() -> Option<PathBuf> {
     if !is_service && std::fs::read_dir(service).is_ok() {
         return Some(service.to_owned());
     }
-    folders::cache()
+    state::cache()
 }
 
 fn lock_name(led: &Path) -> String {

@@ -29,7 +29,7 @@ use sha1::{Digest, Sha1};
 use tracing::debug;
 
 use super::{Job, Report};
-use crate::folders;
+use crate::state;
 
 /// How long it is believed that an encoder is unusable.
 const UNUSABLE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -95,7 +95,7 @@ impl Cache {
     /// `$XDG_CACHE_HOME/camera-agent`, else in `~/.cache/camera-agent`.
     pub fn standard() -> Self {
         Self {
-            path: folders::cache().map(|d| d.join("encoders.json")),
+            path: state::cache().map(|d| d.join("encoders.json")),
             boot: boot(),
         }
     }
