@@ -85,30 +85,24 @@ test: test-packages lint
 	cargo test --locked --doc
 
 # Parts of it, by what they need: nothing but this program; sockets, GStreamer
-# and shells; browsers. Each ends with the seconds of its binaries.
-PURE_TESTS := access_properties agent_network agent_properties agent_reload house naive_client \
-	room_properties
-CALL_TESTS := access calls chat_server data_channel devices_command doctor encoder_probe network offers \
-	original_server process service setup soak sound ways
-BROWSER_TESTS := access_page callers cameras controls device_page devices firefox invitations_page invited \
-	lip_sync networks page paths roaming siege turn
+# and shells; browsers. Each ends with the seconds of its files.
 NOT_PURE := media::gst media::probe doctor:: setup:: servers:: signaling::
 SECONDS_OF := tests/seconds.sh target/nextest/default/junit.xml
 
 .PHONY: test-pure
 test-pure: build-packages
-	cargo nextest run --locked --no-fail-fast --lib $(PURE_TESTS:%=--test %) \
+	cargo nextest run --locked --no-fail-fast --lib --test pure \
 		-E 'not ($(foreach part,$(NOT_PURE),test(/^$(part)/) |) none())'; \
 	status=$$?; $(SECONDS_OF); exit $$status
 
 .PHONY: test-calls
 test-calls: test-packages
-	cargo nextest run --locked --no-fail-fast $(CALL_TESTS:%=--test %); \
+	cargo nextest run --locked --no-fail-fast --test calls; \
 	status=$$?; $(SECONDS_OF); exit $$status
 
 .PHONY: test-browsers
 test-browsers: test-packages
-	cargo nextest run --locked --no-fail-fast $(BROWSER_TESTS:%=--test %); \
+	cargo nextest run --locked --no-fail-fast --test browsers; \
 	status=$$?; $(SECONDS_OF); exit $$status
 
 # A form of 3 s each is in `make test` too.
@@ -117,18 +111,18 @@ SIEGE_SECONDS := 20
 .PHONY: siege
 siege: test-packages
 	@if cargo nextest --version >/dev/null 2>&1; then \
-		set -x; SIEGE_SECONDS=$(SIEGE_SECONDS) cargo nextest run --locked --test siege --no-capture; \
+		set -x; SIEGE_SECONDS=$(SIEGE_SECONDS) cargo nextest run --locked --test browsers siege:: --no-capture; \
 	else \
-		set -x; SIEGE_SECONDS=$(SIEGE_SECONDS) cargo test --locked --test siege -- --nocapture; \
+		set -x; SIEGE_SECONDS=$(SIEGE_SECONDS) cargo test --locked --test browsers siege:: -- --nocapture; \
 	fi
 
 # One after the other, some 20 minutes; the short ones are in `make test` too.
 .PHONY: test-paths
 test-paths: test-packages
 	@if cargo nextest --version >/dev/null 2>&1; then \
-		set -x; cargo nextest run --locked --test paths --test lip_sync --run-ignored all --no-fail-fast --no-capture; \
+		set -x; cargo nextest run --locked --test browsers paths:: lip_sync:: --run-ignored all --no-fail-fast --no-capture; \
 	else \
-		set -x; RUST_TEST_THREADS=1 cargo test --locked --test paths --test lip_sync -- --include-ignored --nocapture; \
+		set -x; RUST_TEST_THREADS=1 cargo test --locked --test browsers -- --include-ignored --nocapture paths:: lip_sync::; \
 	fi
 
 .PHONY: lint

@@ -20,7 +20,7 @@ pub unsafe fn prepare() {
     // With GStreamer 1.22 and the vivid driver the source's V4L2 buffer pool,
     // and with it the camera's open node, outlived the pipeline: the camera
     // stayed on when nobody watched. With this, which drains buffers where the
-    // driver could orphan them, everything is freed. tests/vm_call.rs looks.
+    // driver could orphan them, everything is freed. tests/machines/vm_call.rs looks.
     //
     // SAFETY: the caller has only one thread.
     unsafe { std::env::set_var("GST_V4L2_FORCE_DRAIN", "1") };

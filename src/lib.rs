@@ -19,7 +19,7 @@
 //! | shells, each the owner of one kind of socket, device or file | [`servers`], [`signaling`], [`network`], [`device`], [`guestbook`], [`state`] |
 //! | pure: no IO, no clock, no runtime | [`agent`], [`access`], [`rate`], [`room`], [`sdp`], [`config`], [`wire`], [`ice`], [`secret`], [`watchdog`], [`ending`], `bucket`, `lock` |
 //!
-//! `tests/house.rs` holds this table against every `use`. A file in a shell may
+//! `tests/pure/house.rs` holds this table against every `use`. A file in a shell may
 //! be pure as well, and says so in its first lines; one in a pure room that is
 //! not calls itself a shell.
 //!

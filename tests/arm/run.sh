@@ -1,7 +1,7 @@
 #!/bin/bash
 # The agent as it is built for boards, run by an emulated ARM processor with
 # Debian's GStreamer for it; the chat server and a browser run on this
-# machine. The assertions are in tests/arm.rs.
+# machine. The assertions are in tests/machines/arm.rs.
 #
 #   tests/arm/run.sh TARGET              all of it (make test-arm64, test-armhf)
 #   tests/arm/run.sh TARGET COMMAND…     a command in the ARM machine's file system
@@ -39,4 +39,4 @@ if [ $# -gt 0 ]; then
 fi
 say "testing"
 CAMERA_AGENT_ARM=$ARCH CAMERA_AGENT_ARM_ROOT=$ROOT \
-  cargo test --locked --test arm -- --ignored --test-threads=1 --nocapture
+  cargo test --locked --test machines arm:: -- --ignored --test-threads=1 --nocapture

@@ -3,7 +3,7 @@
 # kernel's vivid), a sound card (snd-aloop) and systemd runs the agent; the
 # chat server and a browser run outside of it, in a network namespace that
 # they share with the machine's network card. The assertions are in
-# tests/vm_call.rs, vm_commands.rs, vm_controls.rs and vm_devices.rs.
+# tests/machines, the files vm_call, vm_commands, vm_controls and vm_devices.
 #
 #   tests/lab/run.sh            all of it
 #   AGENT=PATH tests/lab/run.sh with that binary instead of building one
@@ -17,7 +17,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck source=tests/lab/lab.sh
 . tests/lab/lab.sh
 
-TESTS=(--test vm_call --test vm_commands --test vm_controls --test vm_devices)
+TESTS=(vm_call:: vm_commands:: vm_controls:: vm_devices::)
 
 mkdir -p "$LAB/logs"
 exec 9>"$LAB/lock"
@@ -32,7 +32,7 @@ if [ -z "$AGENT" ]; then
 fi
 if [ "${1:-}" != shell ]; then
   say "building the tests"
-  cargo test "${TESTS[@]}" --no-run
+  cargo test --test machines --no-run
 fi
 tests/lab/image.sh
 
@@ -55,5 +55,5 @@ say "calling"
 CAMERA_AGENT_LAB_PAGE="http://$HOST_SIDE:$CHAT_PORT/" \
 CAMERA_AGENT_LAB_SSH_CONFIG="$SSH_CONFIG" \
 CAMERA_AGENT_LAB_OUT="$LAB" \
-  inside cargo test --offline --no-fail-fast "${TESTS[@]}" -- --ignored --test-threads=1 --nocapture
+  inside cargo test --offline --test machines -- --ignored --test-threads=1 --nocapture "${TESTS[@]}"
 say "passed; the page during the call: $LAB/call.png"

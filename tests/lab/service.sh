@@ -1,7 +1,7 @@
 #!/bin/bash
 # The package on a fresh Debian with a real camera (vivid), a sound card
 # (snd-aloop) and an LED (the keyboard's): installed, configured, called,
-# broken, upgraded, purged. The assertions are in tests/vm_service.rs.
+# broken, upgraded, purged. The assertions are in tests/machines/vm_service.rs.
 #
 #   tests/lab/service.sh [FILTER…]    all of it, or the tests with such names
 #   DEB=PATH tests/lab/service.sh     with that package instead of making one
@@ -25,7 +25,7 @@ if [ -z "$DEB" ]; then
 fi
 say "building the test"
 # Cargo says where it is in brackets.
-TEST=$(cargo test --test vm_service --no-run 2>&1 | tee /dev/stderr | sed -n 's/.*Executable.*(\(.*\))$/\1/p')
+TEST=$(cargo test --test machines --no-run 2>&1 | tee /dev/stderr | sed -n 's/.*Executable.*(\(.*\))$/\1/p')
 [ -x "$TEST" ] || die "no test was built"
 tests/lab/image.sh
 
@@ -55,5 +55,5 @@ vm sh -eu /root/guest/devices.sh
 say "testing"
 CAMERA_AGENT_LAB_SSH_CONFIG="$SSH_CONFIG" \
 CAMERA_AGENT_LAB_CHAT="$HOST_SIDE:$CHAT_PORT" \
-  inside "$TEST" --ignored --test-threads=1 --nocapture "$@"
+  inside "$TEST" --ignored --test-threads=1 --nocapture "${@:-vm_service::}"
 say "passed"

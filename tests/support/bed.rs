@@ -17,7 +17,9 @@
     reason = "a thread enters a namespace by a system call that std does not have"
 )]
 
+use std::fs::File;
 use std::net::Ipv4Addr;
+use std::os::fd::AsRawFd;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -114,16 +116,17 @@ impl Drop for Space {
 
 /// A network of this thread and what it starts from now on, so before tokio's
 /// threads are: nothing but a loopback, which can stand still.
-pub struct Loopback;
+pub struct Loopback {
+    _left: Left,
+}
 
 impl Loopback {
     /// See [`Bed::enter`].
     pub fn enter() -> Self {
-        unshare();
+        let this = Self { _left: unshare() };
         run("ip link set lo up");
         // For mDNS.
         run("ip route add 224.0.0.0/4 dev lo");
-        let this = Self;
         this.shape("add", Self::FREE);
         this
     }
@@ -168,7 +171,25 @@ impl Loopback {
     }
 }
 
-fn unshare() {
+/// The network that a thread came from. It returns there when this is dropped: the
+/// next test may be on the same thread.
+struct Left(File);
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        // SAFETY: the descriptor is open, and as with `unshare` nothing changes
+        // but where this thread's later sockets belong.
+        let returned = unsafe { libc::setns(self.0.as_raw_fd(), libc::CLONE_NEWNET) };
+        let error = std::io::Error::last_os_error();
+        // A second panic would hide the first.
+        if returned != 0 && !std::thread::panicking() {
+            panic!("cannot return to the network before: {error}");
+        }
+    }
+}
+
+fn unshare() -> Left {
+    let left = File::open("/proc/thread-self/ns/net").expect("this namespace");
     // SAFETY: it takes no pointers, and changes nothing but which network
     // the sockets belong to that this thread makes.
     let entered = unsafe { libc::unshare(libc::CLONE_NEWNET) };
@@ -177,6 +198,7 @@ fn unshare() {
         entered, 0,
         "cannot make a network namespace: {error}; run the test as root or under `unshare -Urn`"
     );
+    Left(left)
 }
 
 /// The networks.
@@ -185,6 +207,7 @@ pub struct Bed {
     pub there: Space,
     /// The server's.
     pub server: Space,
+    _left: Left,
 }
 
 impl Bed {
@@ -223,10 +246,11 @@ impl Bed {
     }
 
     fn without_device() -> Self {
-        unshare();
+        let left = unshare();
         let bed = Self {
             there: Space::new(),
             server: Space::new(),
+            _left: left,
         };
         run("ip link set lo up");
         run("ip link add br0 type bridge");

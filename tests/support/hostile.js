@@ -1,5 +1,5 @@
 // Frames that a hostile device makes up, thrown at the page: over its data
-// channel and by way of the server. Runs in the page; tests/page.rs says what
+// channel and by way of the server. Runs in the page; tests/browsers/page.rs says what
 // has to hold. Everything follows from `seed`.
 
 globalThis.errors = [];

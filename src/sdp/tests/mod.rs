@@ -1,6 +1,6 @@
 //! Whole offers: what is chosen of them, what the crate is given, and how they
 //! are answered. The crate is played by an echo; the real one is in
-//! `tests/offers.rs`.
+//! `tests/calls/offers.rs`.
 
 mod again;
 mod odd;

@@ -1,0 +1,25 @@
+//! What needs Chromium or Firefox.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod access_page;
+mod attackers;
+mod callers;
+mod cameras;
+mod controls;
+mod device_page;
+mod devices;
+mod firefox;
+mod invitations_page;
+mod invited;
+mod invited_screen;
+mod lip_sync;
+mod networks;
+mod page;
+mod paths;
+mod process;
+mod roaming;
+mod siege;
+mod sound;
+mod turn;

@@ -1,0 +1,19 @@
+//! What needs sockets, GStreamer, shells and servers from Debian, but no browser.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod access;
+mod calls;
+mod chat_server;
+mod data_channel;
+mod devices_command;
+mod doctor;
+mod encoder_probe;
+mod network;
+mod offers;
+mod original_server;
+mod service;
+mod setup;
+mod soak;
+mod ways;

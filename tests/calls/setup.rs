@@ -1,0 +1,124 @@
+//! `camera-agent setup` as a person has it, at a terminal, and the test call.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Stdio;
+
+use crate::support::viewer::Viewer;
+use crate::support::{Chat, SOON};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+/// The set-up at a terminal of script(1)'s, with these lines typed; how it
+/// ended and what the terminal showed.
+async fn at_a_terminal(config: &Path, flags: &str, typed: &str) -> (bool, String) {
+    let setup = format!(
+        "{} setup --config {} {flags}",
+        env!("CARGO_BIN_EXE_camera-agent"),
+        config.display()
+    );
+    let mut script = Command::new("script")
+        .args(["--quiet", "--return", "--command", &setup, "/dev/null"])
+        // No sound server of the session that runs the tests.
+        .env_remove("XDG_RUNTIME_DIR")
+        .env("XDG_STATE_HOME", config.with_file_name("state"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("script is part of Debian's bsdutils");
+    let mut keyboard = script.stdin.take().expect("it is piped");
+    keyboard.write_all(typed.as_bytes()).await.expect("typed");
+    let output = timeout(SOON, script.wait_with_output()).await;
+    let output = output.expect("it ends").expect("it runs");
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output.status.success(), shown)
+}
+
+#[tokio::test]
+async fn a_person_answers_and_the_file_is_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("camera-agent.toml");
+    let typed = "wss://chat.example/\nfront door\ntest\nnone\nn\n";
+    let (done, shown) = at_a_terminal(&config, "", typed).await;
+    assert!(done, "{shown}");
+    for question in [
+        "Chat server (ws:// or wss://): ",
+        "Name that people click: ",
+        "test (a generated picture)",
+        "none (no sound)",
+        "is written",
+        "Make a test call now? [y/N]: ",
+        "systemctl restart camera-agent",
+        "owner may watch, listen",
+        "https://chat.example/#camera=front%20door&invite=",
+    ] {
+        assert!(shown.contains(question), "{question}: {shown}");
+    }
+    let text = std::fs::read_to_string(&config).expect("written");
+    for line in [
+        "url = \"wss://chat.example/\"",
+        "name = \"front door\"",
+        "source = \"test\"",
+        "source = \"none\"",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+
+    // A second time its own answers are offered.
+    let (done, shown) = at_a_terminal(&config, "", "\nback door\n\n\n\n").await;
+    assert!(done && shown.contains("[wss://chat.example/]"), "{shown}");
+    let text = std::fs::read_to_string(&config).expect("written");
+    assert!(text.contains("name = \"back door\""), "{text}");
+    assert!(text.contains("\nmode = \"invited\""), "{text}");
+    assert!(!shown.contains("owner may"), "once: {shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_call_ends_with_the_first_second_of_picture() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("camera-agent.toml");
+    std::fs::write(
+        &config,
+        "[video]\nsource = \"test\"\nwidth = 320\nheight = 180\n[ice]\nloopback = true\n",
+    )
+    .expect("written");
+    let chat = Chat::start().await;
+    let url = format!("ws://{}/", chat.addr);
+    // Where anybody may run it, as after an installation.
+    let open = std::fs::Permissions::from_mode(0o755);
+    let installed = tempfile::tempdir().expect("a folder");
+    std::fs::set_permissions(installed.path(), open).expect("it is ours");
+    let program = installed.path().join("camera-agent");
+    std::fs::copy(env!("CARGO_BIN_EXE_camera-agent"), &program).expect("there is room");
+    let setup = Command::new(program)
+        .args(["setup", "--server", &url, "--name", "camera"])
+        .args(["--camera", "test", "--microphone", "test", "--test-call"])
+        .arg("--config")
+        .arg(&config)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the agent starts");
+    let mut viewer = Viewer::join(&url, "viewer", "camera").await;
+    let id = setup.id().expect("it runs");
+    let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+    let child = children.expect("it has one").trim().to_owned();
+    let status = std::fs::read_to_string(format!("/proc/{child}/status")).expect("it runs");
+    let user = status.lines().find_map(|l| l.strip_prefix("Uid:"));
+    let users = user.expect("a user").split_whitespace();
+    assert!(users.into_iter().all(|id| id != "0"), "{status}");
+    viewer.call().await;
+    let output = timeout(SOON, setup.wait_with_output()).await;
+    let output = output.expect("it ends").expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("click \"camera\"") && said.contains("The call came"),
+        "{said}"
+    );
+    assert!(viewer.received(|r| r.video.frames) > 0);
+    chat.stop().await;
+}

@@ -1,0 +1,12 @@
+//! What needs another machine, emulated: `make test-vm`, `make test-vm-service`,
+//! `make test-arm64`, `make test-armhf`. Without those, none of it runs.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod arm;
+mod vm_call;
+mod vm_commands;
+mod vm_controls;
+mod vm_devices;
+mod vm_service;

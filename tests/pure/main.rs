@@ -1,0 +1,13 @@
+//! What needs nothing but this program: no sockets, GStreamer, files or clocks.
+//! Some of it reads the source.
+
+#[path = "../support/desk.rs"]
+mod desk;
+
+mod access_properties;
+mod agent_network;
+mod agent_properties;
+mod agent_reload;
+mod house;
+mod naive_client;
+mod room_properties;
