@@ -16,9 +16,10 @@ use tokio::time::sleep;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A test in a network of its own.
-fn in_bed(test: impl AsyncFnOnce(Bed)) {
-    let bed = Bed::enter();
-    crate::support::bed::block_on(test(bed));
+fn in_bed(test: impl AsyncFnOnce(Bed) + Send) {
+    Bed::enter(|bed| {
+        crate::support::bed::block_on(test(bed));
+    });
 }
 
 /// The device gets another address in place of its own.

@@ -402,45 +402,46 @@ async fn until_back(state: impl Fn() -> State, before: &State) -> Result<(), Sta
 
 #[test]
 fn strangers_cost_the_honest_viewer_nothing() {
-    let bed = Bed::enter();
-    crate::support::bed::block_on(async {
-        let seconds = std::env::var("SIEGE_SECONDS")
-            .ok()
-            .and_then(|s| s.parse().ok());
-        let wanted = std::env::var("SIEGE_KINDS").ok();
-        let mut kinds = KINDS.to_vec();
-        if seconds.is_some_and(|s: u64| s > 5) {
-            kinds.extend(LONG);
-        }
-        if let Some(wanted) = &wanted {
-            kinds = [KINDS.as_slice(), &LONG].concat();
-            kinds.retain(|(name, _)| wanted.split(',').any(|w| w.trim() == *name));
-        }
-        let time = Duration::from_secs(seconds.unwrap_or(3));
-
-        let mut chat = options();
-        chat.listen = (HERE, 0).into();
-        let server = Chat::with(chat).await;
-        let mut place = Place::open(bed, &server).await;
-        sleep(Duration::from_secs(3)).await;
-        let calm = place.gap().await;
-        println!("{calm:.2?} without a picture at most, undisturbed");
-        let mut failed = Vec::new();
-        for (name, attack) in kinds {
-            let Verdict { wrong, seen } = place.attack((name, attack), time, calm).await;
-            let verdict = match wrong.is_empty() {
-                true => "holds".to_owned(),
-                false => wrong.join("; "),
-            };
-            println!("{name:<30} {verdict} ({seen})");
-            if !wrong.is_empty() {
-                failed.push(format!("{name}: {verdict}"));
+    Bed::enter(|bed| {
+        crate::support::bed::block_on(async {
+            let seconds = std::env::var("SIEGE_SECONDS")
+                .ok()
+                .and_then(|s| s.parse().ok());
+            let wanted = std::env::var("SIEGE_KINDS").ok();
+            let mut kinds = KINDS.to_vec();
+            if seconds.is_some_and(|s: u64| s > 5) {
+                kinds.extend(LONG);
             }
-        }
-        until("the picture goes on", Duration::from_secs(10), async || {
-            (place.gap().await < Duration::from_secs(1)).then_some(())
-        })
-        .await;
-        assert!(failed.is_empty(), "{failed:#?}");
+            if let Some(wanted) = &wanted {
+                kinds = [KINDS.as_slice(), &LONG].concat();
+                kinds.retain(|(name, _)| wanted.split(',').any(|w| w.trim() == *name));
+            }
+            let time = Duration::from_secs(seconds.unwrap_or(3));
+
+            let mut chat = options();
+            chat.listen = (HERE, 0).into();
+            let server = Chat::with(chat).await;
+            let mut place = Place::open(bed, &server).await;
+            sleep(Duration::from_secs(3)).await;
+            let calm = place.gap().await;
+            println!("{calm:.2?} without a picture at most, undisturbed");
+            let mut failed = Vec::new();
+            for (name, attack) in kinds {
+                let Verdict { wrong, seen } = place.attack((name, attack), time, calm).await;
+                let verdict = match wrong.is_empty() {
+                    true => "holds".to_owned(),
+                    false => wrong.join("; "),
+                };
+                println!("{name:<30} {verdict} ({seen})");
+                if !wrong.is_empty() {
+                    failed.push(format!("{name}: {verdict}"));
+                }
+            }
+            until("the picture goes on", Duration::from_secs(10), async || {
+                (place.gap().await < Duration::from_secs(1)).then_some(())
+            })
+            .await;
+            assert!(failed.is_empty(), "{failed:#?}");
+        });
     });
 }

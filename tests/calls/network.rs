@@ -42,68 +42,69 @@ async fn media_comes_through_the_relay_and_only_through_it() {
 /// task does. Sound goes on, and must not take the picture with it.
 #[test]
 fn after_a_connection_stood_still_the_picture_is_back_and_every_nack_is_answered() {
-    let loopback = Loopback::enter();
-    block_on(async {
-        let chat = Chat::start().await;
-        let device = Device::noise_of(&chat, 8_000);
-        let mut viewer = Viewer::join(&device.url, "viewer", "camera").await;
-        viewer.call().await;
-        viewer.watch(30).await;
-        sleep(secs(3)).await;
-        let key_frames = viewer.received(|r| {
-            assert_eq!((r.video.missing, r.audio.missing), (0, 0));
-            r.video.key_frames
-        });
-        loopback.stand_still(true);
-        sleep(Duration::from_millis(1_500)).await;
-        loopback.stand_still(false);
-        let began = Instant::now();
-        viewer
-            .wait("a key frame", |_, r| {
-                (r.video.key_frames > key_frames).then_some(())
-            })
-            .await;
-        let back = began.elapsed();
-        let sound = viewer.received(|r| r.audio.last.map(|at| at.elapsed()));
-        eprintln!("back after {back:?}");
-        for _ in 0..20 {
-            sleep(Duration::from_millis(50)).await;
-            let (ssrc, newest) = viewer.received(|r| {
-                r.repeats.clear();
-                (r.video.ssrc, r.video.sequence.expect("it is sent"))
+    Loopback::enter(|loopback| {
+        block_on(async {
+            let chat = Chat::start().await;
+            let device = Device::noise_of(&chat, 8_000);
+            let mut viewer = Viewer::join(&device.url, "viewer", "camera").await;
+            viewer.call().await;
+            viewer.watch(30).await;
+            sleep(secs(3)).await;
+            let key_frames = viewer.received(|r| {
+                assert_eq!((r.video.missing, r.audio.missing), (0, 0));
+                r.video.key_frames
             });
-            viewer.nack(newest).await;
+            loopback.stand_still(true);
+            sleep(Duration::from_millis(1_500)).await;
+            loopback.stand_still(false);
+            let began = Instant::now();
             viewer
-                .wait("the answer to a NACK", |_, r| {
-                    r.repeats.iter().any(|r| r.original == newest).then_some(())
+                .wait("a key frame", |_, r| {
+                    (r.video.key_frames > key_frames).then_some(())
                 })
                 .await;
-            assert_eq!(viewer.received(|r| r.video.ssrc), ssrc);
-        }
-        assert!(back < Duration::from_millis(500), "{back:?}");
-        assert!(sound.is_some_and(|age| age < secs(1)), "{sound:?}");
-        // Both ends count; the kernel may drop some of what waited, where it
-        // comes all at once, and counts too.
-        let said = viewer.received(|r| r.both().map(|(track, _)| track.said));
-        viewer
-            .wait("the device's counts and ours agree", |_, r| {
-                let tracks = r.both().map(|(track, _)| track);
-                let agree = tracks.into_iter().zip(said).all(|(track, before)| {
-                    track.said != before && track.said.is_some_and(Said::agrees)
+            let back = began.elapsed();
+            let sound = viewer.received(|r| r.audio.last.map(|at| at.elapsed()));
+            eprintln!("back after {back:?}");
+            for _ in 0..20 {
+                sleep(Duration::from_millis(50)).await;
+                let (ssrc, newest) = viewer.received(|r| {
+                    r.repeats.clear();
+                    (r.video.ssrc, r.video.sequence.expect("it is sent"))
                 });
-                agree.then_some(())
-            })
-            .await;
-        let missing = viewer.received(|r| r.video.missing + r.audio.missing);
-        let dropped = loopback.dropped();
-        println!("{missing} missing, {dropped} dropped by the kernel");
-        // It counts what was sent in one call, which takes up to 64, as one.
-        assert!(
-            missing <= dropped * 64,
-            "{missing} missing, {dropped} dropped"
-        );
-        device.stop().await;
-        chat.stop().await;
+                viewer.nack(newest).await;
+                viewer
+                    .wait("the answer to a NACK", |_, r| {
+                        r.repeats.iter().any(|r| r.original == newest).then_some(())
+                    })
+                    .await;
+                assert_eq!(viewer.received(|r| r.video.ssrc), ssrc);
+            }
+            assert!(back < Duration::from_millis(500), "{back:?}");
+            assert!(sound.is_some_and(|age| age < secs(1)), "{sound:?}");
+            // Both ends count; the kernel may drop some of what waited, where it
+            // comes all at once, and counts too.
+            let said = viewer.received(|r| r.both().map(|(track, _)| track.said));
+            viewer
+                .wait("the device's counts and ours agree", |_, r| {
+                    let tracks = r.both().map(|(track, _)| track);
+                    let agree = tracks.into_iter().zip(said).all(|(track, before)| {
+                        track.said != before && track.said.is_some_and(Said::agrees)
+                    });
+                    agree.then_some(())
+                })
+                .await;
+            let missing = viewer.received(|r| r.video.missing + r.audio.missing);
+            let dropped = loopback.dropped();
+            println!("{missing} missing, {dropped} dropped by the kernel");
+            // It counts what was sent in one call, which takes up to 64, as one.
+            assert!(
+                missing <= dropped * 64,
+                "{missing} missing, {dropped} dropped"
+            );
+            device.stop().await;
+            chat.stop().await;
+        });
     });
 }
 

@@ -17,9 +17,7 @@
     reason = "a thread enters a namespace by a system call that std does not have"
 )]
 
-use std::fs::File;
 use std::net::Ipv4Addr;
-use std::os::fd::AsRawFd;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -114,16 +112,17 @@ impl Drop for Space {
     }
 }
 
-/// A network of this thread and what it starts from now on, so before tokio's
-/// threads are: nothing but a loopback, which can stand still.
-pub struct Loopback {
-    _left: Left,
-}
+/// A network with nothing but a loopback, which can stand still.
+pub struct Loopback;
 
 impl Loopback {
-    /// See [`Bed::enter`].
-    pub fn enter() -> Self {
-        let this = Self { _left: unshare() };
+    /// Runs a test in it, as [`Bed::enter`] does.
+    pub fn enter(test: impl FnOnce(Self) + Send) {
+        apart(|| test(Self::new()));
+    }
+
+    fn new() -> Self {
+        let this = Self;
         run("ip link set lo up");
         // For mDNS.
         run("ip route add 224.0.0.0/4 dev lo");
@@ -171,25 +170,21 @@ impl Loopback {
     }
 }
 
-/// The network that a thread came from. It returns there when this is dropped: the
-/// next test may be on the same thread.
-struct Left(File);
-
-impl Drop for Left {
-    fn drop(&mut self) {
-        // SAFETY: the descriptor is open, and as with `unshare` nothing changes
-        // but where this thread's later sockets belong.
-        let returned = unsafe { libc::setns(self.0.as_raw_fd(), libc::CLONE_NEWNET) };
-        let error = std::io::Error::last_os_error();
-        // A second panic would hide the first.
-        if returned != 0 && !std::thread::panicking() {
-            panic!("cannot return to the network before: {error}");
+/// Runs a test on a thread of its own, in a network of its own; what it starts is
+/// in it too. The next test on this thread is where this one was before.
+fn apart(test: impl FnOnce() + Send) {
+    std::thread::scope(|scope| {
+        let inside = scope.spawn(|| {
+            unshare();
+            test();
+        });
+        if let Err(panic) = inside.join() {
+            std::panic::resume_unwind(panic);
         }
-    }
+    });
 }
 
-fn unshare() -> Left {
-    let left = File::open("/proc/thread-self/ns/net").expect("this namespace");
+fn unshare() {
     // SAFETY: it takes no pointers, and changes nothing but which network
     // the sockets belong to that this thread makes.
     let entered = unsafe { libc::unshare(libc::CLONE_NEWNET) };
@@ -198,7 +193,6 @@ fn unshare() -> Left {
         entered, 0,
         "cannot make a network namespace: {error}; run the test as root or under `unshare -Urn`"
     );
-    Left(left)
 }
 
 /// The networks.
@@ -207,15 +201,22 @@ pub struct Bed {
     pub there: Space,
     /// The server's.
     pub server: Space,
-    _left: Left,
 }
 
 impl Bed {
-    /// All on one network.
-    ///
-    /// Moves this thread into a namespace of its own, and with it all threads
-    /// and processes that it starts from now on: so before tokio's are.
-    pub fn enter() -> Self {
+    /// Runs a test with all on one network: on a thread in a namespace of its own,
+    /// where all threads and processes are that it starts, so before tokio's are.
+    pub fn enter(test: impl FnOnce(Self) + Send) {
+        apart(|| test(Self::united()));
+    }
+
+    /// Runs a test where the device and the browsers have the server in common and
+    /// nothing else.
+    pub fn divided(test: impl FnOnce(Self) + Send) {
+        apart(|| test(Self::parted()));
+    }
+
+    fn united() -> Self {
         let bed = Self::without_device();
         let there = bed.there.id();
         run(&format!(
@@ -229,8 +230,7 @@ impl Bed {
         bed
     }
 
-    /// The device and the browsers have the server in common and nothing else.
-    pub fn divided() -> Self {
+    fn parted() -> Self {
         let bed = Self::without_device();
         let there = bed.there.id();
         bed.server.run(&format!(
@@ -246,11 +246,9 @@ impl Bed {
     }
 
     fn without_device() -> Self {
-        let left = unshare();
         let bed = Self {
             there: Space::new(),
             server: Space::new(),
-            _left: left,
         };
         run("ip link set lo up");
         run("ip link add br0 type bridge");
