@@ -158,20 +158,21 @@ async fn is_watched(alice: &Browser) {
 /// The browser reaches the TURN server by `url`; the device has none, or, where
 /// hosts may not be relayed to, its own.
 fn relayed(url: &'static str, protocol: &str, both: bool) {
-    let bed = Bed::divided();
-    block_on(async {
-        let device_host = format!("--denied-peer-ip={BEHIND}");
-        let more = if both { vec![&*device_host] } else { vec![] };
-        let server = Server::start(&bed, &[url], &more);
-        let _device = server.device(&bed, both).await;
-        let alice = server.viewer(&["--ignore-certificate-errors"]).await;
-        let (local, remote) = pair(&alice).await;
-        assert_eq!(local["candidateType"], "relay", "{local}");
-        assert_eq!(local["relayProtocol"], protocol, "{local}");
-        if both {
-            assert_eq!(remote["candidateType"], "relay", "{remote}");
-        }
-        is_watched(&alice).await;
+    Bed::divided(|bed| {
+        block_on(async {
+            let device_host = format!("--denied-peer-ip={BEHIND}");
+            let more = if both { vec![&*device_host] } else { vec![] };
+            let server = Server::start(&bed, &[url], &more);
+            let _device = server.device(&bed, both).await;
+            let alice = server.viewer(&["--ignore-certificate-errors"]).await;
+            let (local, remote) = pair(&alice).await;
+            assert_eq!(local["candidateType"], "relay", "{local}");
+            assert_eq!(local["relayProtocol"], protocol, "{local}");
+            if both {
+                assert_eq!(remote["candidateType"], "relay", "{remote}");
+            }
+            is_watched(&alice).await;
+        });
     });
 }
 
@@ -201,15 +202,16 @@ const NO_MDNS: &str = "--disable-features=WebRtcHideLocalIpsWithMdns";
 
 #[test]
 fn the_device_is_relayed() {
-    let bed = Bed::divided();
-    block_on(async {
-        let server = Server::start(&bed, &[], &[]);
-        let _device = server.device(&bed, true).await;
-        let alice = server.viewer(&[NO_MDNS]).await;
-        let (local, remote) = pair(&alice).await;
-        assert_eq!(local["candidateType"], "host", "{local}");
-        assert_eq!(remote["candidateType"], "relay", "{remote}");
-        is_watched(&alice).await;
+    Bed::divided(|bed| {
+        block_on(async {
+            let server = Server::start(&bed, &[], &[]);
+            let _device = server.device(&bed, true).await;
+            let alice = server.viewer(&[NO_MDNS]).await;
+            let (local, remote) = pair(&alice).await;
+            assert_eq!(local["candidateType"], "host", "{local}");
+            assert_eq!(remote["candidateType"], "relay", "{remote}");
+            is_watched(&alice).await;
+        });
     });
 }
 
@@ -217,30 +219,31 @@ fn the_device_is_relayed() {
 /// the page has to restart ICE, and the device to allocate anew.
 #[test]
 fn a_relayed_device_gets_another_address() {
-    let bed = Bed::divided();
-    block_on(async {
-        let server = Server::start(&bed, &[], &[]);
-        let device = server.device(&bed, true).await;
-        let alice = server.viewer(&[NO_MDNS]).await;
-        bed.there.run(&format!("ip address del {BEHIND}/24 dev d1"));
-        bed.there.run("ip address add 10.78.0.3/24 dev d1");
-        bed.there
-            .run(&format!("ip route add {SERVER} via {SERVER_BEHIND}"));
-        let began = Instant::now();
-        device.logs("renegotiation", 1, SOON).await;
-        let frames = alice.frames_decoded().await;
-        until("the picture is back", SOON, async || {
-            (alice.frames_decoded().await >= frames + 30.0).then_some(())
-        })
-        .await;
-        eprintln!("back after {:?}", began.elapsed());
-        assert!(began.elapsed() < 20 * SECOND, "{:?}", began.elapsed());
-        alice.state("connected").await;
-        assert_eq!(alice.js("thePc === cameraAgent.pc").await, true);
-        assert_eq!(device.said("call"), 1, "the same call");
-        let (_, remote) = pair(&alice).await;
-        assert_eq!(remote["candidateType"], "relay", "{remote}");
-        is_watched(&alice).await;
+    Bed::divided(|bed| {
+        block_on(async {
+            let server = Server::start(&bed, &[], &[]);
+            let device = server.device(&bed, true).await;
+            let alice = server.viewer(&[NO_MDNS]).await;
+            bed.there.run(&format!("ip address del {BEHIND}/24 dev d1"));
+            bed.there.run("ip address add 10.78.0.3/24 dev d1");
+            bed.there
+                .run(&format!("ip route add {SERVER} via {SERVER_BEHIND}"));
+            let began = Instant::now();
+            device.logs("renegotiation", 1, SOON).await;
+            let frames = alice.frames_decoded().await;
+            until("the picture is back", SOON, async || {
+                (alice.frames_decoded().await >= frames + 30.0).then_some(())
+            })
+            .await;
+            eprintln!("back after {:?}", began.elapsed());
+            assert!(began.elapsed() < 20 * SECOND, "{:?}", began.elapsed());
+            alice.state("connected").await;
+            assert_eq!(alice.js("thePc === cameraAgent.pc").await, true);
+            assert_eq!(device.said("call"), 1, "the same call");
+            let (_, remote) = pair(&alice).await;
+            assert_eq!(remote["candidateType"], "relay", "{remote}");
+            is_watched(&alice).await;
+        });
     });
 }
 
@@ -260,40 +263,45 @@ const NOISE: &str = "[video]\nsource = \"custom\"\npipeline = \"videotestsrc is-
 /// time from the click to a picture. Where it `narrows`, the way out is then too
 /// slow for the picture, which a stream would keep until it is through.
 fn relayed_through_a_stream(url: &str, narrows: bool) {
-    let bed = Bed::divided();
-    bed.there.shell(NO_UDP);
-    block_on(async {
-        let server = Server::start(&bed, &[], &[]);
-        let device = server.device_at(&bed, NOISE, &[url]).await;
-        let alice = server.page(&[NO_MDNS]).await;
-        let began = Instant::now();
-        alice.call("camera").await;
-        alice.frames_rise(1).await;
-        let took = began.elapsed();
-        alice.state("connected").await;
-        alice.js("globalThis.thePc = cameraAgent.pc, null").await;
-        let (local, remote) = pair(&alice).await;
-        assert_eq!(local["candidateType"], "host", "{local}");
-        assert_eq!(remote["candidateType"], "relay", "{remote}");
-        is_watched(&alice).await;
-        eprintln!("a picture after {took:?}");
-        assert!(took < 2 * SECOND, "a picture after {took:?}");
+    Bed::divided(|bed| {
+        bed.there.shell(NO_UDP);
+        block_on(async {
+            let server = Server::start(&bed, &[], &[]);
+            let device = server.device_at(&bed, NOISE, &[url]).await;
+            let alice = server.page(&[NO_MDNS]).await;
+            let began = Instant::now();
+            alice.call("camera").await;
+            alice.frames_rise(1).await;
+            let took = began.elapsed();
+            alice.state("connected").await;
+            alice.js("globalThis.thePc = cameraAgent.pc, null").await;
+            let (local, remote) = pair(&alice).await;
+            assert_eq!(local["candidateType"], "host", "{local}");
+            assert_eq!(remote["candidateType"], "relay", "{remote}");
+            is_watched(&alice).await;
+            eprintln!("a picture after {took:?}");
+            assert!(took < 2 * SECOND, "a picture after {took:?}");
 
-        if !narrows {
-            return;
-        }
-        bed.there
-            .run("tc qdisc add dev d1 root tbf rate 500kbit burst 8kb latency 500ms");
-        tokio::time::sleep(5 * SECOND).await;
-        let (frames, began) = (alice.frames_decoded().await, Instant::now());
-        tokio::time::sleep(4 * SECOND).await;
-        let more = alice.frames_decoded().await - frames;
-        let fps = more / began.elapsed().as_secs_f64();
-        eprintln!("{fps:.1} frames a second through 500 kbit/s");
-        // While the queue drains the encoder is asked for less than it can make of
-        // noise, and makes half the frames: 16 a second, 30 once it may make more.
-        assert!(fps >= 8.0, "{fps:.1} frames a second");
-        assert_eq!(device.logged("call failed"), 0);
+            if !narrows {
+                return;
+            }
+            bed.there
+                .run("tc qdisc add dev d1 root tbf rate 500kbit burst 8kb latency 500ms");
+            tokio::time::sleep(5 * SECOND).await;
+            // While the queue drains the encoder is asked for less than it can make of
+            // noise, and makes half the frames.
+            let mut fps = Vec::new();
+            while fps.last().is_none_or(|last| *last < 25.0) && fps.len() < 8 {
+                let (frames, began) = (alice.frames_decoded().await, Instant::now());
+                tokio::time::sleep(3 * SECOND).await;
+                let more = alice.frames_decoded().await - frames;
+                fps.push(more / began.elapsed().as_secs_f64());
+            }
+            eprintln!("{fps:.1?} frames a second through 500 kbit/s");
+            assert!(fps.iter().all(|fps| *fps >= 10.0), "{fps:.1?}");
+            assert!(fps.last().is_some_and(|last| *last >= 25.0), "{fps:.1?}");
+            assert_eq!(device.logged("call failed"), 0);
+        });
     });
 }
 
