@@ -166,6 +166,10 @@ pub async fn crowd(attackers: Vec<impl Future<Output = ()> + 'static>) {
     set.join_all().await;
 }
 
+/// A crowd has machines of its own. Here it takes what the device, the chat server
+/// and their viewers leave of the processor.
+const NICE: i32 = 10;
+
 /// An attack on a thread of its own; it ends when this is dropped.
 pub struct Attacking {
     stop: CancellationToken,
@@ -177,6 +181,7 @@ impl Attacking {
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let thread = std::thread::spawn(move || {
+            rustix::process::setpriority_process(None, NICE).expect("less is always allowed");
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
