@@ -157,6 +157,9 @@ struct Shared {
     connection: Mutex<Option<Arc<dyn PeerConnection>>>,
     tracks: Mutex<Vec<Arc<dyn TrackRemote>>>,
     channels: Mutex<Vec<Arc<dyn DataChannel>>>,
+    /// Held until an offer that was sent is the local description: the answer may
+    /// be there before.
+    offering: tokio::sync::Mutex<()>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -413,6 +416,7 @@ impl Viewer {
     async fn offer_as(&self, options: Option<RTCOfferOptions>, change: impl Fn(&str) -> String) {
         let connection = self.present().expect("a call");
         let offer = connection.create_offer(options).await.expect("an offer");
+        let _offering = self.shared.offering.lock().await;
         lock(&self.shared.heard).times.offered = Some(Instant::now());
         self.send_offer(&change(&offer.sdp));
         connection
@@ -605,6 +609,7 @@ async fn hear(shared: &Shared, name: &str, mut frame: Value) {
             let connection = lock(&shared.connection).clone();
             if let Some(connection) = connection {
                 let answer = RTCSessionDescription::answer(known(&sdp)).expect("an answer");
+                let _offered = shared.offering.lock().await;
                 connection
                     .set_remote_description(answer)
                     .await
