@@ -10,7 +10,7 @@
 //!
 //! | layer | modules |
 //! |---|---|
-//! | what is typed, and what becomes of it | `main`, [`owner`], [`packaging`], [`setup`], [`cli`], [`environment`], [`restarts`] |
+//! | what is typed, and what becomes of it | `main`, [`commands`], [`owner`], [`setup`], [`cli`], [`environment`] |
 //! | tries all of it on this machine, one check a file; lists what was found | [`doctor`], [`inventory`] |
 //! | the device's one loop: events in, commands out | [`daemon`] |
 //! | tells the service manager and the log | [`service`], [`logging`] |
@@ -36,6 +36,7 @@ pub mod agent;
 mod bucket;
 pub mod chat;
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod daemon;
 pub mod device;
@@ -52,10 +53,8 @@ pub mod logging;
 pub mod media;
 pub mod network;
 pub mod owner;
-pub mod packaging;
 pub mod peer;
 pub mod rate;
-pub mod restarts;
 pub mod room;
 pub mod sdp;
 pub mod secret;

@@ -1,0 +1,80 @@
+//! `camera-agent chat`: the chat server and its page.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::SystemTime;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info};
+
+use super::process::{block_on, shutdown};
+use crate::config::LogConfig;
+use crate::servers::configured::{self, IceServers};
+use crate::{chat, cli, logging};
+
+/// Serves until it is told to stop. Secrets and certificates are read again at
+/// each SIGHUP.
+pub(super) fn run(arguments: &cli::Chat) -> anyhow::Result<()> {
+    logging::start(&LogConfig {
+        format: arguments.log_format,
+        ..Default::default()
+    })?;
+    let servers = arguments.ice()?;
+    let ice = Arc::new(RwLock::new(IceServers::load(&servers)?));
+    let mut options = chat::Options::new(arguments.listen());
+    options.tls = arguments
+        .cert
+        .clone()
+        .zip(arguments.key.clone())
+        .map(|(cert, key)| chat::Tls { cert, key });
+    options.allowed_origins.clone_from(&arguments.allow_origin);
+    options
+        .frame_ancestors
+        .clone_from(&arguments.frame_ancestors);
+    options.trusted_proxies.clone_from(&arguments.trusted_proxy);
+    options.limits.connections = arguments.max_connections;
+    options.limits.per_source = arguments.max_per_address;
+    let handed_out = ice.clone();
+    options.ice_servers = Arc::new(move || {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let ice = handed_out.read().unwrap_or_else(PoisonError::into_inner);
+        configured::to_json(&ice.at(now.unwrap_or_default(), "page"))
+    });
+    let scheme = if options.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    block_on(async {
+        let shutdown = shutdown()?;
+        // Before it listens: from then on the signal ends nothing.
+        let mut hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
+        let server = chat::Server::bind(options).await?;
+        let renewal = server.renewal();
+        tokio::spawn(async move {
+            while hangup.recv().await.is_some() {
+                renewal.now();
+                match IceServers::load(&servers) {
+                    Ok(read) => *ice.write().unwrap_or_else(PoisonError::into_inner) = read,
+                    Err(problem) => error!("{problem}. The secret read before stays in use"),
+                }
+            }
+        });
+        info!(
+            "the page is at {scheme}://{}/",
+            page_address(server.local_addr())
+        );
+        server.run(shutdown).await;
+        Ok(())
+    })
+}
+
+/// Browsers treat `localhost` as secure, and people can read it.
+pub(super) fn page_address(address: SocketAddr) -> String {
+    if address.ip().is_loopback() || address.ip().is_unspecified() {
+        format!("localhost:{}", address.port())
+    } else {
+        address.to_string()
+    }
+}
