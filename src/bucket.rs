@@ -33,12 +33,38 @@ impl Bucket {
     /// Takes `cost`, or nothing where there is less. A clock that goes back
     /// fills nothing.
     pub fn take(&mut self, cost: f64, now: Instant) -> bool {
-        self.fill(now);
-        let enough = self.tokens >= cost;
+        self.take_but(0.0, cost, now)
+    }
+
+    /// Takes `cost` where this part of a full bucket is left behind it.
+    pub fn take_but(&mut self, left: f64, cost: f64, now: Instant) -> bool {
+        let enough = self.has(cost + left * self.rate.burst, now);
         if enough {
             self.tokens -= cost;
         }
         enough
+    }
+
+    /// Whether `cost` is there to be taken.
+    pub fn has(&mut self, cost: f64, now: Instant) -> bool {
+        self.fill(now);
+        self.tokens >= cost
+    }
+
+    /// Takes `cost` whether it is there or not; nobody owes more than `most`.
+    pub fn charge(&mut self, cost: f64, most: f64) {
+        self.tokens = (self.tokens - cost).max(-most);
+    }
+
+    /// Gives back what was taken.
+    pub fn put_back(&mut self, cost: f64) {
+        self.tokens = (self.tokens + cost).min(self.rate.burst);
+    }
+
+    /// How full it was when it was last asked, as a part of a full one; less
+    /// than nothing where something is owed.
+    pub fn level(&self) -> f64 {
+        self.tokens / self.rate.burst
     }
 
     fn fill(&mut self, now: Instant) {
@@ -79,5 +105,19 @@ mod tests {
         assert!(!bucket.take(4.5, start + Duration::from_secs(3600)));
         assert!(bucket.take(4.0, start), "a refusal costs nothing");
         assert!(!bucket.take(1.0, start));
+    }
+
+    #[test]
+    fn some_leave_a_part_and_who_is_charged_waits_until_it_has_come_back() {
+        let start = Instant::now();
+        let mut bucket = Bucket::full(RATE, start);
+        assert!(bucket.take_but(0.5, 2.0, start));
+        assert!(!bucket.take_but(0.5, 0.5, start), "half is for others");
+        assert_eq!(bucket.level(), 0.5);
+        bucket.charge(100.0, 3.0);
+        let later = start + Duration::from_secs(2);
+        assert!(bucket.has(1.0, later) && !bucket.has(1.5, later));
+        bucket.put_back(100.0);
+        assert_eq!(bucket.level(), 1.0);
     }
 }

@@ -17,6 +17,7 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use crate::access::KeyId;
+use crate::bucket::{Bucket, Rate};
 use crate::wire::UserName;
 
 /// Offers that one name can send at once, and how many a second after that.
@@ -29,7 +30,7 @@ const PER_NAME: Rate = Rate {
 const JUNK: f64 = 4.0;
 /// No name owes more tokens than this: a person who was impersonated, or whose
 /// browser is not understood, can call again after some seconds.
-const DEEPEST: f64 = -5.0;
+const MOST_OWED: f64 = 5.0;
 /// Calls of all names together. Our answers and candidates to so many fit into
 /// what our chat server lets us send.
 const CALLS: Rate = Rate {
@@ -53,45 +54,6 @@ const MOST_DEBT: f64 = 8.0;
 /// Names remembered at once; who was not heard of for the longest is forgotten
 /// first.
 const NAMES: usize = 256;
-
-#[derive(Debug, Clone, Copy)]
-struct Rate {
-    burst: f64,
-    per_second: f64,
-}
-
-#[derive(Debug, Clone)]
-struct Bucket {
-    rate: Rate,
-    tokens: f64,
-    at: Instant,
-}
-
-impl Bucket {
-    fn new(rate: Rate, now: Instant) -> Self {
-        Self {
-            rate,
-            tokens: rate.burst,
-            at: now,
-        }
-    }
-
-    fn refill(&mut self, now: Instant) {
-        let elapsed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.tokens = (self.tokens + elapsed * self.rate.per_second).min(self.rate.burst);
-        self.at = self.at.max(now);
-    }
-
-    /// Takes `cost` where the part `reserve` of the burst is left after it.
-    fn take(&mut self, cost: f64, reserve: f64, now: Instant) -> bool {
-        self.refill(now);
-        let enough = self.tokens >= cost + reserve * self.rate.burst;
-        if enough {
-            self.tokens -= cost;
-        }
-        enough
-    }
-}
 
 /// Whose budget it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -197,8 +159,8 @@ impl OfferLimits {
     /// Full buckets at `now`.
     pub fn new(now: Instant) -> Self {
         Self {
-            calls: Bucket::new(CALLS, now),
-            reading: Bucket::new(READING, now),
+            calls: Bucket::full(CALLS, now),
+            reading: Bucket::full(READING, now),
             names: HashMap::new(),
             debts: HashMap::new(),
         }
@@ -215,15 +177,15 @@ impl OfferLimits {
         now: Instant,
     ) -> Result<(), Refusal> {
         let caller = caller(&mut self.names, name, now);
-        if !caller.bucket.take(1.0, 0.0, now) {
+        if !caller.bucket.take(1.0, now) {
             return Err(caller.refusal());
         }
-        if caller.bucket.tokens >= PER_NAME.burst / 2.0 {
+        if caller.bucket.level() >= 0.5 {
             caller.told = false;
         }
         let plenty = if bytes > LARGE { 0.5 } else { 0.0 };
         let reserve = debt(&mut self.debts, name, now).reserve().max(plenty);
-        if self.reading.take(bytes as f64, reserve, now) || is_up {
+        if self.reading.take_but(reserve, bytes as f64, now) || is_up {
             Ok(())
         } else {
             Err(caller.refusal())
@@ -233,7 +195,7 @@ impl OfferLimits {
     /// What was read was no offer that can be answered.
     pub fn junk(&mut self, name: &Payer, now: Instant) {
         let caller = caller(&mut self.names, name, now);
-        caller.bucket.tokens = (caller.bucket.tokens - JUNK).max(DEEPEST);
+        caller.bucket.charge(JUNK, MOST_OWED);
         debt(&mut self.debts, name, now).owe(1.0);
     }
 
@@ -241,7 +203,7 @@ impl OfferLimits {
     /// path.
     pub fn call(&mut self, name: &Payer, now: Instant) -> Result<(), Refusal> {
         let debt = debt(&mut self.debts, name, now);
-        if self.calls.take(1.0, debt.reserve(), now) {
+        if self.calls.take_but(debt.reserve(), 1.0, now) {
             debt.owe(1.0);
             Ok(())
         } else {
@@ -265,7 +227,7 @@ impl OfferLimits {
 fn caller<'a>(names: &'a mut HashMap<Payer, Caller>, name: &Payer, now: Instant) -> &'a mut Caller {
     forget_one(names, name, |caller| caller.at);
     let caller = names.entry(name.clone()).or_insert_with(|| Caller {
-        bucket: Bucket::new(PER_NAME, now),
+        bucket: Bucket::full(PER_NAME, now),
         told: false,
         at: now,
     });
@@ -357,7 +319,7 @@ mod tests {
             }
         }
         assert!(read < 60, "{read} in 10 s of 8 names");
-        assert_eq!(limits.calls.tokens, CALLS.burst);
+        assert_eq!(limits.calls.level(), 1.0);
         assert!(limits.debt(&name("m0")) >= 2);
         assert_eq!(limits.debt(&name("alice")), 0);
     }

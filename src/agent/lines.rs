@@ -2,38 +2,34 @@
 
 use std::time::{Duration, Instant};
 
-/// A token bucket for lines, and a count of what was left out.
+use crate::bucket::{Bucket, Rate};
+
+/// How many lines may be written, and a count of what was left out.
 #[derive(Debug)]
 pub(super) struct Lines {
-    burst: f64,
-    per_second: f64,
-    tokens: f64,
-    filled_at: Instant,
+    bucket: Bucket,
     left_out: u64,
 }
 
 impl Lines {
     /// `burst` lines at once, one more after each `interval`.
     pub fn new(burst: u32, interval: Duration, now: Instant) -> Self {
-        Self {
+        let rate = Rate {
             burst: burst.into(),
             per_second: 1.0 / interval.as_secs_f64(),
-            tokens: burst.into(),
-            filled_at: now,
+        };
+        Self {
+            bucket: Bucket::full(rate, now),
             left_out: 0,
         }
     }
 
     /// Asks for one line. `Some(n)` allows it; `n` were left out before it.
     pub fn take(&mut self, now: Instant) -> Option<u64> {
-        let elapsed = now.saturating_duration_since(self.filled_at).as_secs_f64();
-        self.tokens = (self.tokens + elapsed * self.per_second).min(self.burst);
-        self.filled_at = self.filled_at.max(now);
-        if self.tokens < 1.0 {
+        if !self.bucket.take(1.0, now) {
             self.left_out = self.left_out.saturating_add(1);
             return None;
         }
-        self.tokens -= 1.0;
         Some(std::mem::take(&mut self.left_out))
     }
 }

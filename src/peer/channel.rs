@@ -5,7 +5,7 @@
 //! What goes out is always the newest: a viewer who does not read holds up
 //! nothing but themselves, and no more than [`SEND_BUFFER`] waits for them. What
 //! comes in is read at once, so that nothing piles up in the crate, and
-//! dropped beyond the [`Limiter`]'s rate.
+//! dropped beyond [`LISTENED`].
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,11 +17,12 @@ use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelMessage}
 use webrtc::error::Error;
 
 use super::Peers;
-use super::messages::{self, FromViewer, LABEL, Limiter, MessageError};
+use super::messages::{self, FromViewer, LABEL, LISTENED, MessageError};
 use super::quality::Seat;
 use super::stats::Observer;
 use crate::access::{Guest, Key, KeyId, Right};
 use crate::agent::{PeerEvent, SessionId};
+use crate::bucket::Bucket;
 use crate::config::ControlValue;
 use crate::device::controls::CameraControl;
 use crate::media::status::{MediaStatus, State};
@@ -85,7 +86,7 @@ pub(super) async fn serve(
         stats_due: None,
         work,
         refusals,
-        limiter: Limiter::new(Instant::now()),
+        limiter: Bucket::full(LISTENED, Instant::now()),
         was_live: false,
         garbage: false,
         guest: guest.clone(),
@@ -177,7 +178,7 @@ struct Talk {
     work: mpsc::Sender<Work>,
     refusals: mpsc::Receiver<String>,
     outgoing: Outgoing,
-    limiter: Limiter,
+    limiter: Bucket,
     /// The camera whose controls are known is the one that is open.
     was_live: bool,
     /// The viewer has sent something that cannot be read; it was logged.
@@ -232,7 +233,7 @@ impl Talk {
     }
 
     fn heard(&mut self, message: &RTCDataChannelMessage) {
-        if !self.limiter.take(Instant::now()) {
+        if !self.limiter.take(1.0, Instant::now()) {
             return;
         }
         match messages::parse(&message.data) {

@@ -7,12 +7,13 @@
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::access::{Guest, Key, KeyId};
+use crate::bucket::Rate;
 use crate::config::ControlValue;
 use crate::device::controls::{CameraControl, Kind};
 use crate::media::status::MediaStatus;
@@ -22,6 +23,12 @@ pub const LABEL: &str = "camera-agent";
 
 /// Longest message read, in bytes.
 pub const MAX_BYTES: usize = 4096;
+
+/// How many messages of a viewer are read.
+pub(super) const LISTENED: Rate = Rate {
+    burst: 20.0,
+    per_second: 20.0,
+};
 
 /// Longest list of controls sent, in bytes: under what every browser takes.
 /// No real camera comes near it.
@@ -255,38 +262,6 @@ pub fn pong(id: u32, now: Duration) -> String {
 pub fn error(about: &str, text: &str) -> String {
     let text: String = text.chars().take(MAX_WORDS).collect();
     json!({"type": "error", "about": about, "text": text}).to_string()
-}
-
-/// How often a viewer is listened to: a token bucket.
-#[derive(Debug, Clone)]
-pub struct Limiter {
-    tokens: f64,
-    at: Instant,
-}
-
-impl Limiter {
-    /// Messages at once, and a second.
-    pub const RATE: f64 = 20.0;
-
-    /// A full bucket at `now`.
-    pub fn new(now: Instant) -> Self {
-        Self {
-            tokens: Self::RATE,
-            at: now,
-        }
-    }
-
-    /// Whether one more message is read.
-    pub fn take(&mut self, now: Instant) -> bool {
-        let elapsed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.tokens = (self.tokens + elapsed * Self::RATE).min(Self::RATE);
-        self.at = self.at.max(now);
-        let taken = self.tokens >= 1.0;
-        if taken {
-            self.tokens -= 1.0;
-        }
-        taken
-    }
 }
 
 #[cfg(test)]

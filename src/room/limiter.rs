@@ -1,9 +1,9 @@
-//! How often one connection may send: a token bucket, and a count of what went
-//! over it.
+//! How often one connection may send, and a count of what went over that.
 
 use std::time::Instant;
 
 use super::Limits;
+use crate::bucket::{Bucket, Rate};
 
 /// What to do with a sender that is over the rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,41 +16,36 @@ pub(super) enum Verdict {
 
 #[derive(Debug)]
 pub(super) struct Limiter {
-    tokens: f64,
-    burst: f64,
-    per_second: f64,
+    bucket: Bucket,
     refused: u32,
     abuse: u32,
-    filled_at: Instant,
 }
 
 impl Limiter {
     pub(super) fn new(limits: &Limits, now: Instant) -> Self {
-        Self {
-            tokens: limits.burst.into(),
+        let rate = Rate {
             burst: limits.burst.into(),
             per_second: limits.per_second.into(),
+        };
+        Self {
+            bucket: Bucket::full(rate, now),
             refused: 0,
             abuse: limits.abuse,
-            filled_at: now,
         }
     }
 
     /// Whether `cost` can be paid.
     pub(super) fn has(&mut self, cost: u32, now: Instant) -> bool {
-        let earned = now.saturating_duration_since(self.filled_at).as_secs_f64() * self.per_second;
-        self.filled_at = self.filled_at.max(now);
-        self.tokens = (self.tokens + earned).min(self.burst);
-        if self.tokens >= self.burst {
+        let has = self.bucket.has(cost.into(), now);
+        if self.bucket.level() >= 1.0 {
             self.refused = 0;
         }
-        self.tokens >= cost.into()
+        has
     }
 
     /// Takes `cost` tokens, or says what to do about their lack.
     pub(super) fn spend(&mut self, cost: u32, now: Instant) -> Result<(), Verdict> {
-        if self.has(cost, now) {
-            self.tokens -= f64::from(cost);
+        if self.has(cost, now) && self.bucket.take(cost.into(), now) {
             return Ok(());
         }
         self.refused += 1;
@@ -63,9 +58,10 @@ impl Limiter {
 
     /// Gives back what somebody else has paid.
     pub(super) fn refund(&mut self, cost: u32) {
-        self.tokens = (self.tokens + f64::from(cost)).min(self.burst);
+        self.bucket.put_back(cost.into());
     }
 }
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

@@ -1,6 +1,9 @@
+use std::time::Instant;
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::bucket::Bucket;
 use crate::device;
 use crate::media::status::{State, StreamStatus};
 
@@ -205,8 +208,8 @@ fn a_camera_with_absurdly_many_controls_is_told_in_part() {
 #[test]
 fn a_flood_is_cut_to_the_rate_and_a_calm_viewer_never_is() {
     let start = Instant::now();
-    let mut limiter = Limiter::new(start);
-    let read = |limiter: &mut Limiter, now| (0..1000).filter(|_| limiter.take(now)).count();
+    let mut limiter = Bucket::full(LISTENED, start);
+    let read = |limiter: &mut Bucket, now| (0..1000).filter(|_| limiter.take(1.0, now)).count();
     assert_eq!(read(&mut limiter, start), 20);
     assert_eq!(read(&mut limiter, start + Duration::from_secs(1)), 20);
     assert_eq!(
@@ -215,6 +218,6 @@ fn a_flood_is_cut_to_the_rate_and_a_calm_viewer_never_is() {
         "a clock that steps back earns nothing"
     );
     assert_eq!(read(&mut limiter, start + Duration::from_secs(3600)), 20);
-    let mut calm = Limiter::new(start);
-    assert!((0..1000).all(|i| calm.take(start + Duration::from_millis(100 * i))));
+    let mut calm = Bucket::full(LISTENED, start);
+    assert!((0..1000).all(|i| calm.take(1.0, start + Duration::from_millis(100 * i))));
 }
