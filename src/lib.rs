@@ -17,7 +17,7 @@
 //! | one viewer's connection; the chat server and its page | [`peer`], [`chat`] |
 //! | picture and sound, made once for all viewers | [`media`] |
 //! | shells, each the owner of one kind of socket, device or file | [`servers`], [`signaling`], [`network`], [`device`], [`guestbook`], [`state`] |
-//! | pure: no IO, no clock, no runtime | [`agent`], [`access`], [`rate`], [`room`], [`sdp`], [`config`], [`wire`], [`ice`], [`secret`], [`watchdog`], [`ending`], `bucket`, `lock` |
+//! | pure: no IO, no clock, no runtime | [`agent`], [`access`], [`rate`], [`room`], [`sdp`], [`config`], [`wire`], [`ice`], [`secret`], [`watchdog`], [`ending`], `backoff`, `bucket`, `lock` |
 //!
 //! `tests/pure/house.rs` holds this table against every `use`. A file in a shell may
 //! be pure as well, and says so in its first lines; one in a pure room that is
@@ -33,6 +33,7 @@
 
 pub mod access;
 pub mod agent;
+mod backoff;
 mod bucket;
 pub mod chat;
 pub mod cli;

@@ -1,6 +1,8 @@
-//! How long to wait before the next try: exponential, with jitter.
+//! How long to wait before the chat server is tried again.
 
 use std::time::Duration;
+
+use crate::backoff::{doubled, spread};
 
 /// First wait of a series.
 const FIRST: Duration = Duration::from_secs(1);
@@ -26,13 +28,9 @@ impl Backoff {
 
     /// The wait before the next try.
     pub fn next_delay(&mut self) -> Duration {
-        let base = FIRST
-            .saturating_mul(1 << self.failures.min(6))
-            .min(LONGEST)
-            .as_secs_f64();
+        let wait = doubled(FIRST, self.failures, LONGEST);
         self.failures = self.failures.saturating_add(1);
-        let spread = 0.5 + self.rng.f64();
-        Duration::from_secs_f64(base * spread).clamp(FIRST / 2, LONGEST)
+        spread(wait, 0.5, self.rng.f64()).min(LONGEST)
     }
 
     /// Begins the series anew: the last try was a success that lasted.

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use tracing::debug;
 
+use crate::backoff::doubled;
+
 /// A run that lasted this long was a good one.
 pub const GOOD: Duration = Duration::from_secs(300);
 
@@ -22,7 +24,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 pub fn delay(bad_runs: u32) -> Duration {
     match bad_runs {
         0 | 1 => Duration::ZERO,
-        more => (Duration::from_secs(1) * (1 << (more - 1).min(6))).min(LONGEST),
+        more => doubled(Duration::from_secs(1), more - 1, LONGEST),
     }
 }
 

@@ -18,6 +18,7 @@ use tracing::warn;
 
 use super::status::{State, StreamStatus};
 use super::stream::Encoding;
+use crate::backoff::{doubled, spread};
 
 /// Longest waits.
 #[derive(Debug, Clone, Copy)]
@@ -375,8 +376,8 @@ impl Recovery {
             true => self.limits.absent_retry,
             false => longest,
         };
-        let wait = (first * (1 << self.failures.min(10))).min(longest);
-        let wait = wait.mul_f64(0.75 + self.random.f64() / 2.0);
+        let wait = doubled(first, self.failures, longest);
+        let wait = spread(wait, 0.25, self.random.f64());
         self.failures += 1;
         self.reason = reason;
         self.camera = Camera::Lost {

@@ -17,6 +17,7 @@ use super::configured::IceServer;
 use super::standins::{self, StandIns};
 use super::stream::{Outbox, carry};
 use super::{Dial, Servers};
+use crate::backoff::doubled;
 use crate::ice::IceUrl;
 use crate::lock::lock;
 
@@ -299,7 +300,6 @@ impl Link {
     async fn run(self) {
         let began = Instant::now();
         let deadline = began + DEADLINE;
-        let mut pause = PAUSE;
         for tried in 1..=TRIES {
             let connected = tokio::select! {
                 () = self.outbox.closed() => return,
@@ -328,7 +328,7 @@ impl Link {
             }
             tokio::select! {
                 () = self.outbox.closed() => return,
-                () = sleep(pause) => pause *= 2,
+                () = sleep(doubled(PAUSE, tried - 1, DEADLINE)) => {}
             }
         }
         // Nobody writes any more; nothing is to be kept for it.

@@ -11,6 +11,7 @@ use tracing::{debug, info, warn};
 use super::keyframes::KeyFrames;
 use super::source::Source;
 use super::source::{Output, Request, Shared, Successor, Waker};
+use crate::backoff::{doubled, spread};
 use crate::device::hotplug;
 use crate::lock::lock;
 use crate::media::error::MediaError;
@@ -306,8 +307,8 @@ impl Thread {
                 if now.saturating_duration_since(since) > RETRY.1 {
                     s.failures = 0;
                 }
-                let wait = (RETRY.0 * (1 << s.failures.min(6))).min(self.longest_wait);
-                let wait = wait.mul_f64(0.75 + fastrand::f64() / 2.0);
+                let wait = doubled(RETRY.0, s.failures, self.longest_wait);
+                let wait = spread(wait, 0.25, fastrand::f64());
                 s.failures += 1;
                 s.problem = Some(error.to_string());
                 s.is_final = error.is_final();
