@@ -12,6 +12,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use camera_agent::media::error::MediaError;
 use camera_agent::media::frame::AccessUnit;
 use camera_agent::media::hub::source::{Output, Source};
+use camera_agent::media::replay;
 use camera_agent::media::stream::Stream;
 use gstreamer::prelude::*;
 
@@ -50,25 +51,9 @@ pub fn make(path: &Path) {
     let _ = pipeline.set_state(gstreamer::State::Null);
 }
 
-/// The access units, cut behind each slice.
+/// The clip's access units.
 pub fn load(path: &str) -> Vec<Bytes> {
-    let clip = Bytes::from(std::fs::read(path).expect("the clip"));
-    let mut starts: Vec<usize> = clip
-        .windows(3)
-        .enumerate()
-        .filter(|(_, w)| *w == [0, 0, 1])
-        .map(|(i, _)| i)
-        .collect();
-    starts.push(clip.len());
-    let mut units = Vec::new();
-    let mut begin = 0;
-    for pair in starts.windows(2) {
-        if matches!(clip[pair[0] + 3] & 0x1f, 1 | 5) {
-            units.push(clip.slice(begin..pair[1]));
-            begin = pair[1];
-        }
-    }
-    units
+    replay::access_units(&std::fs::read(path).expect("the clip"))
 }
 
 /// The frame with the time on it at which it left the encoder.

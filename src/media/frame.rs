@@ -7,6 +7,7 @@ use rtc::rtp::codec::h264::H264Payloader;
 use rtc::rtp::codec::vp8::Vp8Payloader;
 use rtc::rtp::packetizer::Payloader;
 
+use super::bitstream::nal;
 use super::stream::{Encoding, Stream};
 use crate::sdp::{ProfileLevelId, VideoCodec};
 
@@ -139,20 +140,13 @@ fn rtp_time(running_time: Duration, clock_rate: u32) -> u32 {
 /// (ITU-T H.264 §7.3.2.1.1: the three bytes after the NAL header, where the third
 /// may stand behind a byte of emulation prevention, §7.4.1).
 pub fn profile_level_id(access_unit: &[u8]) -> Option<ProfileLevelId> {
-    let mut rest = access_unit;
-    loop {
-        let start = rest.windows(3).position(|w| w == [0, 0, 1])?;
-        rest = &rest[start + 3..];
-        match rest {
-            [header, 0, 0, 3, level, ..] if header & 0x1f == 7 => {
-                return Some(ProfileLevelId([0, 0, *level]));
-            }
-            [header, profile, constraints, level, ..] if header & 0x1f == 7 => {
-                return Some(ProfileLevelId([*profile, *constraints, *level]));
-            }
-            _ => {}
+    nal::starts(access_unit).find_map(|start| match &access_unit[start..] {
+        [header, 0, 0, 3, level, ..] if header & 0x1f == 7 => Some(ProfileLevelId([0, 0, *level])),
+        [header, profile, constraints, level, ..] if header & 0x1f == 7 => {
+            Some(ProfileLevelId([*profile, *constraints, *level]))
         }
-    }
+        _ => None,
+    })
 }
 
 #[cfg(test)]

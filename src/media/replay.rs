@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::bitstream::nal;
 use super::error::MediaError;
 use super::frame::AccessUnit;
 use super::hub::source::{Output, Source};
@@ -129,20 +130,16 @@ impl Source for Replay {
     }
 }
 
-/// Cuts a byte-stream behind each slice.
-fn access_units(stream: &[u8]) -> Vec<Bytes> {
+/// The access units of a byte stream with one slice a picture.
+pub fn access_units(stream: &[u8]) -> Vec<Bytes> {
     let stream = Bytes::copy_from_slice(stream);
-    let mut starts: Vec<usize> = (0..stream.len().saturating_sub(3))
-        .filter(|i| stream[*i..*i + 3] == [0, 0, 1])
-        .collect();
-    starts.push(stream.len());
     let mut units = Vec::new();
     let mut begin = 0;
-    for pair in starts.windows(2) {
-        let nal_type = stream[pair[0] + 3] & 0x1f;
-        if matches!(nal_type, 1 | 5) {
-            units.push(stream.slice(begin..pair[1]));
-            begin = pair[1];
+    for unit in nal::units(&stream) {
+        let header = stream.get(unit.start).unwrap_or(&0);
+        if matches!(header & 0x1f, 1 | 5) {
+            units.push(stream.slice(begin..unit.end));
+            begin = unit.end;
         }
     }
     units

@@ -4,6 +4,8 @@
 //! openh264 and many encoders in hardware leave that out, and browsers then
 //! take BT.709, which no webcam has: red turns to orange, green to grass.
 
+use super::nal;
+
 /// What luma and colour differences mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Colours {
@@ -16,26 +18,18 @@ pub struct Colours {
 /// A byte-stream access unit whose SPS says `colours`; `None` where each of
 /// them says something already, or is one that is not understood.
 pub fn with_colours(unit: &[u8], colours: Colours) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(unit.len() + 16);
-    let mut rest = unit;
-    let mut changed = false;
-    while let Some(at) = rest.windows(3).position(|w| w == [0, 0, 1]) {
-        let (before, nal) = rest.split_at(at + 3);
-        out.extend_from_slice(before);
-        rest = nal;
-        let Some(header) = nal.first() else { break };
+    let mut out = Vec::new();
+    let mut copied = 0;
+    for start in nal::starts(unit) {
+        let Some(header) = unit.get(start) else { break };
         match header & 0x1f {
             7 => {
-                let end = nal.windows(3).position(|w| w[..2] == [0, 0] && w[2] <= 1);
-                let (sps, after) = nal.split_at(end.unwrap_or(nal.len()));
-                rest = after;
-                match amended(&sps[1..], colours) {
-                    Some(amended) => {
-                        out.push(*header);
-                        out.extend(escaped(&amended));
-                        changed = true;
-                    }
-                    None => out.extend_from_slice(sps),
+                let end = start + nal::length(&unit[start..]);
+                if let Some(amended) = amended(&unit[start + 1..end], colours) {
+                    out.reserve(unit.len() + 16);
+                    out.extend_from_slice(&unit[copied..=start]);
+                    out.extend(escaped(&amended));
+                    copied = end;
                 }
             }
             // Nothing stands behind the first slice that matters here.
@@ -43,8 +37,8 @@ pub fn with_colours(unit: &[u8], colours: Colours) -> Option<Vec<u8>> {
             _ => {}
         }
     }
-    out.extend_from_slice(rest);
-    changed.then_some(out)
+    out.extend_from_slice(&unit[copied..]);
+    (copied > 0).then_some(out)
 }
 
 /// What follows an SPS's header byte, with `colours`.

@@ -1,6 +1,8 @@
 //! What an access unit of H.264 says of its encoder: its NAL units, slices and
 //! their types (ITU-T H.264 §7.3). Pure.
 
+use crate::media::bitstream::nal;
+
 /// What is in one access unit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AccessUnit {
@@ -18,8 +20,8 @@ pub struct AccessUnit {
 pub fn read(data: &[u8]) -> AccessUnit {
     let mut unit = AccessUnit::default();
     let (mut sps, mut pps) = (false, false);
-    for nal in nal_units(data) {
-        let Some((header, payload)) = nal.split_first() else {
+    for unit_at in nal::units(data) {
+        let Some((header, payload)) = data[unit_at].split_first() else {
             continue;
         };
         match header & 0x1f {
@@ -35,23 +37,6 @@ pub fn read(data: &[u8]) -> AccessUnit {
         }
     }
     unit
-}
-
-/// The NAL units between start codes (Annex B).
-fn nal_units(data: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = after_start_code(data);
-    std::iter::from_fn(move || {
-        let from = rest?;
-        let next = after_start_code(from);
-        let end = next.map_or(from.len(), |next| from.len() - next.len() - 3);
-        rest = next;
-        Some(&from[..end])
-    })
-}
-
-fn after_start_code(data: &[u8]) -> Option<&[u8]> {
-    let start = data.windows(3).position(|w| w == [0, 0, 1])?;
-    Some(&data[start + 3..])
 }
 
 /// `slice_type`, the second number of a slice's header after
