@@ -32,6 +32,7 @@ use super::socket::batch::Batching;
 use super::socket::candidate::{host_candidates, public_candidates, says_something};
 use super::socket::guard::Guard;
 use super::socket::roaming::Roaming;
+use super::socket::runtime::Layered;
 use super::stats::{self, Observer, Tally};
 use super::{PeerCommand, PeerError, Peers, channel, while_doing};
 use crate::access::Guest;
@@ -75,7 +76,7 @@ pub(super) struct Connection {
     carrier: (Option<String>, u16),
     network: watch::Receiver<Network>,
     /// Its sockets.
-    roaming: Arc<Roaming>,
+    roaming: Arc<Layered<Roaming>>,
     /// What passes them.
     guard: Arc<Mutex<Guard>>,
     /// Whether the viewer is heard of; nothing is sent to one who is not.

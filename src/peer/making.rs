@@ -24,6 +24,7 @@ use webrtc::rtp_transceiver::RtpSender;
 
 use super::hearing::{Handler, Heard};
 use super::socket::batch::Batching;
+use super::socket::runtime::Layered;
 use super::{Peers, channel};
 use crate::media::hub::Watch;
 use crate::media::stream::Stream;
@@ -89,7 +90,7 @@ pub(super) struct Parts {
     pub interceptors: Registry,
     /// Told what the crate's handlers hear.
     pub tell: mpsc::Sender<Heard>,
-    pub runtime: Batching,
+    pub runtime: Layered<Batching>,
     pub mdns: MulticastDnsMode,
 }
 

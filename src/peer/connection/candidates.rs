@@ -7,7 +7,7 @@ impl Connection {
     /// is told where they are, for one behind a NAT has to send first.
     pub(super) async fn roam(&mut self) {
         let network = self.network.borrow_and_update().clone();
-        let anywhere = self.roaming.follow(&network);
+        let anywhere = self.roaming.layer.follow(&network);
         if anywhere.is_empty() || network.addresses.is_empty() {
             return;
         }

@@ -7,22 +7,18 @@
 //! driver gives it one by one. The driver says nowhere that a turn is over; but
 //! it then goes to sleep, and [`Runtime::sleep`] is ours too.
 
-use std::future::Future;
 use std::io::{self, IoSliceMut};
-use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::pin::Pin;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Waker, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tracing::debug;
-use webrtc::runtime::{
-    AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime,
-    Transmit,
-};
+use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Runtime, Transmit};
 
 use super::guard::{Guard, Guarded};
+use super::runtime::{Boxed, Layer, Layered};
 use crate::lock::lock;
 
 /// The port of multicast DNS (RFC 6762 §3), whose packets are no call's.
@@ -32,10 +28,7 @@ const MOST_BYTES: usize = 60_000;
 /// Datagrams of one call: what the kernel takes.
 const MOST_DATAGRAMS: usize = 64;
 
-type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// A runtime for one connection, whose sockets are guarded and gather what they
-/// send. It knows no TCP: the crate would connect to wherever a caller says.
+/// For one connection: its sockets are guarded and gather what they send.
 #[derive(Debug)]
 pub(in crate::peer) struct Batching {
     inner: Arc<dyn Runtime>,
@@ -46,26 +39,25 @@ pub(in crate::peer) struct Batching {
 
 impl Batching {
     /// The sockets of `inner` send what `guard` lets pass.
-    pub fn over(inner: Arc<dyn Runtime>, guard: Arc<Mutex<Guard>>) -> Self {
-        Self {
+    pub fn over(inner: Arc<dyn Runtime>, guard: Arc<Mutex<Guard>>) -> Layered<Self> {
+        let layer = Self {
             inner,
             sockets: Arc::default(),
             guard,
             made: AtomicUsize::new(0),
-        }
+        };
+        Layered { layer }
     }
 }
 
-fn no_tcp() -> io::Error {
-    io::Error::new(io::ErrorKind::Unsupported, "calls go over UDP")
-}
+impl Layer for Batching {
+    const NAME: &str = "tokio, batching";
 
-impl Runtime for Batching {
-    fn spawn(&self, future: Boxed<'static, ()>) -> Box<dyn JoinHandle> {
-        self.inner.spawn(future)
+    fn below(&self) -> &dyn Runtime {
+        &*self.inner
     }
 
-    fn wrap_udp_socket(&self, socket: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+    fn wrap(&self, socket: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         let socket = Arc::new(Gathering::new(self.inner.wrap_udp_socket(socket)?));
         let mut sockets = lock(&self.sockets);
         sockets.retain(|socket| socket.strong_count() > 0);
@@ -75,26 +67,6 @@ impl Runtime for Batching {
         }
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         Ok(Arc::new(Guarded::new(socket, self.guard.clone(), number)))
-    }
-
-    fn spawn_reactor(
-        &self,
-        reactor_pool_size: usize,
-        future: Boxed<'static, ()>,
-    ) -> Box<dyn JoinHandle> {
-        self.inner.spawn_reactor(reactor_pool_size, future)
-    }
-
-    fn wrap_tcp_listener(&self, _: TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
-        Err(no_tcp())
-    }
-
-    fn connect_tcp<'a>(&'a self, _: SocketAddr) -> Boxed<'a, io::Result<Arc<dyn AsyncTcpStream>>> {
-        Box::pin(std::future::ready(Err(no_tcp())))
-    }
-
-    fn resolve_host<'a>(&'a self, host: &'a str) -> Boxed<'a, io::Result<Vec<SocketAddr>>> {
-        self.inner.resolve_host(host)
     }
 
     /// The driver sleeps: what was gathered leaves, then time passes.
@@ -108,26 +80,6 @@ impl Runtime for Batching {
             }
             sleep.as_mut().poll(cx)
         }))
-    }
-
-    fn now(&self) -> Instant {
-        self.inner.now()
-    }
-
-    fn interval(&self, period: Duration) -> Box<dyn AsyncInterval> {
-        self.inner.interval(period)
-    }
-
-    fn block_on(&self, future: Pin<Box<dyn Future<Output = ()> + '_>>) {
-        self.inner.block_on(future);
-    }
-
-    fn yield_now(&self) -> Boxed<'static, ()> {
-        self.inner.yield_now()
-    }
-
-    fn name(&self) -> &'static str {
-        "tokio, batching"
     }
 }
 

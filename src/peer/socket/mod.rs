@@ -6,3 +6,4 @@ pub(super) mod binding;
 pub(super) mod candidate;
 pub(super) mod guard;
 pub(super) mod roaming;
+pub(super) mod runtime;

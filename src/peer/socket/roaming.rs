@@ -13,24 +13,18 @@
 //! it is no error of the connection's.
 
 use std::io::{self, ErrorKind, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::pin::Pin;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tracing::{debug, warn};
-use webrtc::runtime::{
-    AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime,
-    TokioRuntime, Transmit,
-};
+use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Runtime, TokioRuntime, Transmit};
 
+use super::runtime::{Boxed, Layer, Layered};
 use crate::lock::lock;
 use crate::network::Network;
 use crate::servers::Sockets;
-
-type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// tokio's runtime, for one connection, whose UDP sockets roam.
 #[derive(Debug)]
@@ -42,12 +36,13 @@ pub(in crate::peer) struct Roaming {
 
 impl Roaming {
     /// From these sockets `servers` are reached.
-    pub fn new(servers: Arc<Sockets>) -> Self {
-        Self {
+    pub fn new(servers: Arc<Sockets>) -> Layered<Self> {
+        let layer = Self {
             tokio: TokioRuntime,
             servers,
             sockets: Mutex::default(),
-        }
+        };
+        Layered { layer }
     }
 
     /// Sockets whose address is gone are bound anew. Returns where all of those
@@ -60,8 +55,14 @@ impl Roaming {
     }
 }
 
-impl Runtime for Roaming {
-    fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+impl Layer for Roaming {
+    const NAME: &str = "tokio";
+
+    fn below(&self) -> &dyn Runtime {
+        &self.tokio
+    }
+
+    fn wrap(&self, socket: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         let local = socket.local_addr()?;
         let socket = Arc::new(Socket {
             local,
@@ -76,58 +77,8 @@ impl Runtime for Roaming {
         Ok(self.servers.over(socket))
     }
 
-    fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Box<dyn JoinHandle> {
-        self.tokio.spawn(future)
-    }
-
-    fn spawn_reactor(
-        &self,
-        reactor_pool_size: usize,
-        future: Pin<Box<dyn Future<Output = ()> + Send>>,
-    ) -> Box<dyn JoinHandle> {
-        self.tokio.spawn_reactor(reactor_pool_size, future)
-    }
-
-    fn wrap_tcp_listener(
-        &self,
-        listener: std::net::TcpListener,
-    ) -> io::Result<Arc<dyn AsyncTcpListener>> {
-        self.tokio.wrap_tcp_listener(listener)
-    }
-
-    fn connect_tcp<'a>(
-        &'a self,
-        remote_addr: SocketAddr,
-    ) -> Pending<'a, io::Result<Arc<dyn AsyncTcpStream>>> {
-        self.tokio.connect_tcp(remote_addr)
-    }
-
-    fn resolve_host<'a>(&'a self, host: &'a str) -> Pending<'a, io::Result<Vec<SocketAddr>>> {
+    fn resolve<'a>(&'a self, host: &'a str) -> Boxed<'a, io::Result<Vec<SocketAddr>>> {
         Box::pin(std::future::ready(self.servers.resolve(host)))
-    }
-
-    fn now(&self) -> Instant {
-        self.tokio.now()
-    }
-
-    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + 'static>> {
-        self.tokio.sleep(duration)
-    }
-
-    fn interval(&self, period: Duration) -> Box<dyn AsyncInterval> {
-        self.tokio.interval(period)
-    }
-
-    fn block_on(&self, future: Pin<Box<dyn Future<Output = ()> + '_>>) {
-        self.tokio.block_on(future);
-    }
-
-    fn yield_now(&self) -> Pin<Box<dyn Future<Output = ()> + Send + 'static>> {
-        self.tokio.yield_now()
-    }
-
-    fn name(&self) -> &'static str {
-        "tokio"
     }
 }
 
@@ -187,7 +138,7 @@ impl Socket {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         };
-        let bind = |port| std::net::UdpSocket::bind(SocketAddr::new(any, port));
+        let bind = |port| UdpSocket::bind(SocketAddr::new(any, port));
         let socket = bind(self.local.port()).or_else(|_| bind(0))?;
         let address = socket.local_addr()?;
         let _on = self.reactor.enter();
@@ -270,8 +221,8 @@ mod tests {
 
     use super::*;
 
-    fn local() -> std::net::UdpSocket {
-        std::net::UdpSocket::bind("127.0.0.1:0").expect("a port")
+    fn local() -> UdpSocket {
+        UdpSocket::bind("127.0.0.1:0").expect("a port")
     }
 
     #[tokio::test]
@@ -287,7 +238,7 @@ mod tests {
         });
         // It waits on the old one.
         tokio::task::yield_now().await;
-        let socket = lock(&roaming.sockets)[0].upgrade().expect("it lives");
+        let socket = lock(&roaming.layer.sockets)[0].upgrade().expect("it lives");
         socket.bind_anew(&mut socket.bound.write().expect("no panic while held"));
 
         assert_eq!(
@@ -310,9 +261,9 @@ mod tests {
             outward: [None, None],
         };
         let anywhere: SocketAddr = (Ipv4Addr::UNSPECIFIED, at.port()).into();
-        assert_eq!(roaming.follow(&network), [anywhere]);
+        assert_eq!(roaming.layer.follow(&network), [anywhere]);
         drop((wrapped, socket));
-        assert!(roaming.follow(&network).is_empty(), "it is closed");
+        assert!(roaming.layer.follow(&network).is_empty(), "it is closed");
     }
 
     /// Takes datagrams only one by one, and says so as some kernels do.
@@ -381,7 +332,7 @@ mod tests {
     async fn a_socket_whose_address_stays_is_left_alone() {
         let roaming = Roaming::new(Arc::default());
         let _wrapped = roaming.wrap_udp_socket(local()).expect("wrapped");
-        assert!(roaming.follow(&Network::default()).is_empty());
+        assert!(roaming.layer.follow(&Network::default()).is_empty());
     }
 
     #[test]
