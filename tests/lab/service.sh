@@ -25,7 +25,7 @@ if [ -z "$DEB" ]; then
 fi
 say "building the test"
 # Cargo says where it is in brackets.
-TEST=$(cargo test --test machines --no-run 2>&1 | tee /dev/stderr | sed -n 's/.*Executable.*(\(.*\))$/\1/p')
+TEST=$(cargo test --test machines --no-run 2>&1 | tee -a /dev/stderr | sed -n 's/.*Executable.*(\(.*\))$/\1/p')
 [ -x "$TEST" ] || die "no test was built"
 tests/lab/image.sh
 
