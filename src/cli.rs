@@ -1,20 +1,18 @@
 //! The command line: what can be typed, and how it changes the configuration.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+pub mod chat;
+
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::access::May;
-use crate::chat;
-use crate::config::{
-    Config, ConfigError, IceConfig, IceServerConfig, LogFormat, SERVICE, VideoSource,
-};
-use crate::ice::IceUrl;
+use crate::chat::allowed_origin;
+use crate::config::{Config, ConfigError, LogFormat, SERVICE, VideoSource};
 use crate::media::probe::child::COMMAND as PROBE;
-use crate::room::Limits;
 use crate::state;
-use crate::wire::DEFAULT_PORT;
+pub use chat::Chat;
 
 /// The command that prints the hardware that was found, as JSON.
 pub const LOOK: &str = "setup-look";
@@ -285,106 +283,6 @@ pub struct Way {
     pub proxy_password_file: Option<String>,
 }
 
-/// `camera-agent chat`
-#[derive(Debug, Args)]
-pub struct Chat {
-    /// Address and port; without it port 6503 of every address of this machine.
-    #[arg(long, value_name = "ADDR:PORT")]
-    pub listen: Option<SocketAddr>,
-    /// Certificate with its chain (PEM), for https and wss. Browsers give a
-    /// page the camera only over https, or on localhost.
-    #[arg(long, value_name = "FILE", requires = "key")]
-    pub cert: Option<PathBuf>,
-    /// The certificate's private key (PEM).
-    #[arg(long, value_name = "FILE", requires = "cert")]
-    pub key: Option<PathBuf>,
-    /// STUN server for the page, stun:host:port; may be repeated.
-    #[arg(long, value_name = "URL")]
-    pub stun: Vec<String>,
-    /// TURN server for the page, turn:host:port?transport=udp (or tcp), or
-    /// turns:host:port; may be repeated. Needs --turn-secret-file.
-    #[arg(long, value_name = "URL", requires = "turn_secret_file")]
-    pub turn: Vec<String>,
-    /// File with the secret shared with the TURN server (coturn's
-    /// static-auth-secret).
-    #[arg(long, value_name = "FILE", requires = "turn")]
-    pub turn_secret_file: Option<PathBuf>,
-    /// Web origin (`https://example.org`) whose pages may connect besides this
-    /// server's own; "*" for any; may be repeated.
-    #[arg(long, value_name = "ORIGIN", value_parser = chat::allowed_origin)]
-    pub allow_origin: Vec<String>,
-    /// Proxy before this server, an address or a network (10.0.0.0/8), that is
-    /// believed for whom it asks (X-Forwarded-For); may be repeated. Limits by
-    /// address need it.
-    #[arg(long, value_name = "NETWORK")]
-    pub trusted_proxy: Vec<chat::Network>,
-    /// Chat connections at once.
-    #[arg(long, value_name = "NUMBER", default_value_t = Limits::default().connections)]
-    pub max_connections: usize,
-    /// Chat connections at once from one address (IPv4) or network (IPv6, /64).
-    #[arg(long, value_name = "NUMBER", default_value_t = Limits::default().per_source)]
-    pub max_per_address: usize,
-    /// Web origin whose pages may show this page inside of them; "self" for this
-    /// server's, "*" for any; may be repeated. Without it nobody may.
-    #[arg(long, value_name = "ORIGIN", value_parser = chat::frame_ancestor)]
-    pub frame_ancestors: Vec<String>,
-    /// How log lines look.
-    #[arg(long, value_enum, default_value = "human")]
-    pub log_format: LogFormat,
-}
-
-/// Addresses of one kind of server. Not read by clap, which says a bad one again
-/// with the password that may be in it.
-fn urls(key: &'static str, texts: &[String], turn: bool) -> Result<Vec<IceUrl>, ConfigError> {
-    let read = |text: &String| {
-        let problem = match text.parse::<IceUrl>() {
-            Ok(url) if url.turn == turn => return Ok(url),
-            Ok(url) if url.turn => format!("{url} is a TURN server, which --turn is for"),
-            Ok(url) => format!("{url} is a STUN server, which --stun is for"),
-            Err(error) => error.to_string(),
-        };
-        Err(ConfigError::Value { key, problem })
-    };
-    texts.iter().map(read).collect()
-}
-
-impl Chat {
-    /// Where to listen: by default all addresses, of IPv4 alone where the
-    /// machine has no IPv6.
-    pub fn listen(&self) -> SocketAddr {
-        self.listen.unwrap_or_else(|| {
-            let address: IpAddr = match UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)) {
-                Ok(_) => Ipv6Addr::UNSPECIFIED.into(),
-                Err(_) => Ipv4Addr::UNSPECIFIED.into(),
-            };
-            (address, DEFAULT_PORT).into()
-        })
-    }
-
-    /// The servers that the page is told of, in the configuration's form.
-    pub fn ice(&self) -> Result<IceConfig, ConfigError> {
-        let mut config = Config::default();
-        if !self.stun.is_empty() {
-            config.ice.servers.push(IceServerConfig {
-                urls: urls("--stun", &self.stun, false)?,
-                username: None,
-                credential_file: None,
-                secret_file: None,
-            });
-        }
-        if !self.turn.is_empty() {
-            config.ice.servers.push(IceServerConfig {
-                urls: urls("--turn", &self.turn, true)?,
-                username: None,
-                credential_file: None,
-                secret_file: self.turn_secret_file.clone(),
-            });
-        }
-        config.validate()?;
-        Ok(config.ice)
-    }
-}
-
 /// `camera-agent page`
 #[derive(Debug, Args)]
 pub struct Page {
@@ -409,7 +307,7 @@ pub struct Demo {
     pub name: String,
     /// Web origin (`https://example.org`) whose pages may connect besides this
     /// server's own; "*" for any; may be repeated.
-    #[arg(long, value_name = "ORIGIN", value_parser = chat::allowed_origin)]
+    #[arg(long, value_name = "ORIGIN", value_parser = allowed_origin)]
     pub allow_origin: Vec<String>,
     /// Take the test picture and tone even where there is a camera.
     #[arg(long)]

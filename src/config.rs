@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use encoders::{EncoderCodec, EncoderConfig, EncoderRateUnit, Scalar};
-pub use files::read_secret;
+pub use files::{read_secret, secret_file};
 pub use ice::{IceConfig, IceServerConfig};
 pub use media::{
     AudioConfig, AudioSource, ControlValue, Flip, TierConfig, VideoConfig, VideoSource,
@@ -82,6 +82,17 @@ pub enum ConfigError {
         /// What is wrong.
         problem: String,
     },
+}
+
+/// What is wrong with the file at `path` of this text, `at` so many bytes from
+/// its beginning.
+pub(crate) fn syntax_error(path: &Path, text: &str, at: usize, message: &str) -> ConfigError {
+    let before = &text.as_bytes()[..at.min(text.len())];
+    ConfigError::Syntax {
+        path: path.to_owned(),
+        line: before.iter().filter(|b| **b == b'\n').count() + 1,
+        message: without_credentials(&message.replace('\n', " ")),
+    }
 }
 
 /// What may stand in a log: one line, without credentials.
@@ -270,16 +281,8 @@ impl Config {
     /// Reads text without checking the values; `path` is for messages.
     pub fn read(text: &str, path: &Path) -> Result<Self, ConfigError> {
         toml::from_str(text).map_err(|error| {
-            let start = error.span().map_or(0, |span| span.start.min(text.len()));
-            ConfigError::Syntax {
-                path: path.to_owned(),
-                line: text.as_bytes()[..start]
-                    .iter()
-                    .filter(|b| **b == b'\n')
-                    .count()
-                    + 1,
-                message: without_credentials(&error.message().replace('\n', " ")),
-            }
+            let at = error.span().map_or(0, |span| span.start);
+            syntax_error(path, text, at, error.message())
         })
     }
 

@@ -15,37 +15,6 @@ fn the_command_line_is_consistent() {
 }
 
 #[test]
-fn a_chat_server_takes_the_addresses_that_a_device_takes() {
-    let chat = |arguments: &[&str]| {
-        let cli = Cli::parse_from(["camera-agent", "chat"].iter().chain(arguments));
-        match cli.command {
-            Command::Chat(chat) => chat.ice().map_err(|e| e.to_string()),
-            other => panic!("{other:?}"),
-        }
-    };
-    let good = [
-        "--stun",
-        "stun:a",
-        "--turn",
-        "turns:b",
-        "--turn-secret-file",
-        "/x",
-    ];
-    assert_eq!(chat(&good).expect("valid").servers.len(), 2);
-    for (bad, words) in [
-        (["--stun", "stun://a"].as_slice(), "write \"stun:a\""),
-        (&["--stun", "turn:a"], "--turn is for"),
-        (
-            &["--turn", "turn:a?transport=UDP", "--turn-secret-file", "/x"],
-            "write \"turn:a?transport=udp\"",
-        ),
-    ] {
-        let error = chat(bad).expect_err("refused");
-        assert!(error.contains(words), "{error}");
-    }
-}
-
-#[test]
 fn flags_override_the_file() {
     let config = run(&[
         "--name",

@@ -9,32 +9,20 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 
 use super::process::{block_on, shutdown};
-use crate::config::LogConfig;
-use crate::servers::configured::{self, IceServers};
+use crate::config::{LogConfig, LogFormat};
+use crate::servers::configured;
 use crate::{chat, cli, logging};
 
 /// Serves until it is told to stop. Secrets and certificates are read again at
 /// each SIGHUP.
 pub(super) fn run(arguments: &cli::Chat) -> anyhow::Result<()> {
+    let settings = arguments.settings()?;
     logging::start(&LogConfig {
-        format: arguments.log_format,
+        format: settings.log_format.unwrap_or(LogFormat::Human),
         ..Default::default()
     })?;
-    let servers = arguments.ice()?;
-    let ice = Arc::new(RwLock::new(IceServers::load(&servers)?));
-    let mut options = chat::Options::new(arguments.listen());
-    options.tls = arguments
-        .cert
-        .clone()
-        .zip(arguments.key.clone())
-        .map(|(cert, key)| chat::Tls { cert, key });
-    options.allowed_origins.clone_from(&arguments.allow_origin);
-    options
-        .frame_ancestors
-        .clone_from(&arguments.frame_ancestors);
-    options.trusted_proxies.clone_from(&arguments.trusted_proxy);
-    options.limits.connections = arguments.max_connections;
-    options.limits.per_source = arguments.max_per_address;
+    let mut options = settings.options()?;
+    let ice = Arc::new(RwLock::new(settings.ice_servers()?));
     let handed_out = ice.clone();
     options.ice_servers = Arc::new(move || {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -55,7 +43,7 @@ pub(super) fn run(arguments: &cli::Chat) -> anyhow::Result<()> {
         tokio::spawn(async move {
             while hangup.recv().await.is_some() {
                 renewal.now();
-                match IceServers::load(&servers) {
+                match settings.ice_servers() {
                     Ok(read) => *ice.write().unwrap_or_else(PoisonError::into_inner) = read,
                     Err(problem) => error!("{problem}. The secret read before stays in use"),
                 }

@@ -1,7 +1,7 @@
 //! Shell: what is read from files, the configuration and the secrets that it
 //! names.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Config, ConfigError};
 
@@ -26,8 +26,48 @@ const CREDENTIAL: &str = "credential:";
 /// name (systemd.exec(5), `LoadCredential=`), whose file only this service can
 /// read.
 pub fn read_secret(key: &'static str, path: &Path) -> Result<String, ConfigError> {
-    let folder = std::env::var_os("CREDENTIALS_DIRECTORY");
-    secret(key, path, folder.as_deref().map(Path::new))
+    secret(key, path, credentials().as_deref())
+}
+
+/// The file that holds a secret, which may be such a credential.
+///
+/// # Errors
+///
+/// systemd passed no credentials, or that is no name of one.
+pub fn secret_file(key: &'static str, path: &Path) -> Result<PathBuf, ConfigError> {
+    file(key, path, credentials().as_deref())
+}
+
+fn credentials() -> Option<PathBuf> {
+    std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from)
+}
+
+fn unusable(key: &'static str, path: &Path, problem: String) -> ConfigError {
+    ConfigError::Secret {
+        key,
+        path: path.to_owned(),
+        problem,
+    }
+}
+
+fn file(
+    key: &'static str,
+    path: &Path,
+    credentials: Option<&Path>,
+) -> Result<PathBuf, ConfigError> {
+    let failed = |problem: String| Err(unusable(key, path, problem));
+    let name = path.to_str().and_then(|p| p.strip_prefix(CREDENTIAL));
+    match (name, credentials) {
+        (None, _) => Ok(path.to_owned()),
+        (Some(name), Some(folder)) if !name.is_empty() && !name.contains('/') => {
+            Ok(folder.join(name))
+        }
+        (Some(_), Some(_)) => failed("that is no name of a credential".to_owned()),
+        (Some(name), None) => failed(format!(
+            "systemd passed no credentials; add LoadCredential={name}:FILE to the unit \
+             (systemctl edit camera-agent, or camera-agent-chat)"
+        )),
+    }
 }
 
 pub(super) fn secret(
@@ -35,25 +75,8 @@ pub(super) fn secret(
     path: &Path,
     credentials: Option<&Path>,
 ) -> Result<String, ConfigError> {
-    let failed = |problem: String| ConfigError::Secret {
-        key,
-        path: path.to_owned(),
-        problem,
-    };
-    let name = path.to_str().and_then(|p| p.strip_prefix(CREDENTIAL));
-    let file = match (name, credentials) {
-        (None, _) => path.to_owned(),
-        (Some(name), Some(folder)) if !name.is_empty() && !name.contains('/') => folder.join(name),
-        (Some(_), Some(_)) => {
-            return Err(failed("that is no name of a credential".to_owned()));
-        }
-        (Some(name), None) => {
-            return Err(failed(format!(
-                "systemd passed no credentials; add LoadCredential={name}:FILE to the unit \
-                 (systemctl edit camera-agent)"
-            )));
-        }
-    };
+    let failed = |problem: String| unusable(key, path, problem);
+    let file = file(key, path, credentials)?;
     let text = std::fs::read_to_string(&file).map_err(|e| failed(e.to_string()))?;
     let secret = text.trim_end_matches(['\r', '\n']);
     if secret.is_empty() {

@@ -439,11 +439,15 @@ async fn a_renewed_certificate_is_taken_and_nobody_is_lost() {
 async fn sighup_reads_the_certificate_again_and_ends_nothing() {
     let (cert, key) = certificate();
     let (cert_file, key) = (crate::support::file(&cert), crate::support::file(&key));
+    // The certificate is the file's, and the flag wins over its address.
+    let config = crate::support::file(&format!(
+        "listen = \"192.0.2.1:1\"\ncert = {:?}\nkey = {:?}\n",
+        cert_file.path(),
+        key.path()
+    ));
     let mut server = tokio::process::Command::new(env!("CARGO_BIN_EXE_camera-agent"))
-        .args(["chat", "--listen", "127.0.0.1:0", "--cert"])
-        .arg(cert_file.path())
-        .arg("--key")
-        .arg(key.path())
+        .args(["chat", "--listen", "127.0.0.1:0", "--config"])
+        .arg(config.path())
         .stderr(std::process::Stdio::piped())
         .kill_on_drop(true)
         .spawn()
