@@ -256,6 +256,13 @@ pub fn waiting(time: Duration, why: &str) {
     }
 }
 
+/// Says that a server, which is nothing but that, takes connections.
+pub fn serving(words: &str) {
+    if let Some(manager) = Manager::from_environment() {
+        manager.tell(&[NotifyState::Ready, NotifyState::Status(words)]);
+    }
+}
+
 /// The service manager's socket (sd_notify(3)).
 #[derive(Debug)]
 struct Manager {

@@ -86,6 +86,9 @@ pub struct Settings {
     #[arg(long, value_name = "ORIGIN", value_parser = chat::frame_ancestor)]
     #[serde(deserialize_with = "ancestors")]
     pub frame_ancestors: Vec<String>,
+    /// Announce the page by mDNS (_http._tcp), where Avahi runs [default: false].
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub announce: Option<bool>,
     /// How log lines look [default: human].
     #[arg(long, value_enum)]
     pub log_format: Option<LogFormat>,
@@ -257,6 +260,7 @@ impl Settings {
             max_connections: self.max_connections.or(file.max_connections),
             max_per_address: self.max_per_address.or(file.max_per_address),
             frame_ancestors: list(self.frame_ancestors, file.frame_ancestors),
+            announce: self.announce.or(file.announce),
             log_format: self.log_format.or(file.log_format),
         }
     }

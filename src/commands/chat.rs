@@ -11,7 +11,7 @@ use tracing::{error, info};
 use super::process::{block_on, shutdown};
 use crate::config::{LogConfig, LogFormat};
 use crate::servers::configured;
-use crate::{chat, cli, logging};
+use crate::{announce, chat, cli, logging, service};
 
 /// Serves until it is told to stop. Secrets and certificates are read again at
 /// each SIGHUP.
@@ -22,6 +22,7 @@ pub(super) fn run(arguments: &cli::Chat) -> anyhow::Result<()> {
         ..Default::default()
     })?;
     let mut options = settings.options()?;
+    let is_announced = settings.announce == Some(true);
     let ice = Arc::new(RwLock::new(settings.ice_servers()?));
     let handed_out = ice.clone();
     options.ice_servers = Arc::new(move || {
@@ -49,10 +50,18 @@ pub(super) fn run(arguments: &cli::Chat) -> anyhow::Result<()> {
                 }
             }
         });
-        info!(
-            "the page is at {scheme}://{}/",
-            page_address(server.local_addr())
-        );
+        let address = server.local_addr();
+        let page = format!("{scheme}://{}/", page_address(address));
+        info!("the page is at {page}");
+        service::serving(&format!("the page is at {page}"));
+        let page = announce::Page {
+            address: address.ip(),
+            port: address.port(),
+            tls: scheme == "https",
+        };
+        if is_announced {
+            announce::announce(page);
+        }
         server.run(shutdown).await;
         Ok(())
     })

@@ -4,6 +4,7 @@
 mod support;
 
 mod access;
+mod announce;
 mod calls;
 mod chat_server;
 mod data_channel;

@@ -68,6 +68,11 @@ fn the_documented_file_has_every_key_with_its_default_and_good_examples() {
     let options = |settings: &Settings| format!("{:?}", settings.options().expect("no credential"));
     assert_eq!(options(&said), options(&Settings::default()));
     assert_eq!(said.log_format, Some(LogFormat::Human));
+    assert_eq!(
+        said.announce,
+        Some(true),
+        "what a package may, a flag is to ask for"
+    );
     let examples = of_file(&DOCUMENTED.replace("\n#:", "\n")).expect("examples are valid");
     assert_eq!(examples.ice().servers.len(), 2);
 }
@@ -116,6 +121,10 @@ fn flags_win_over_the_file_and_the_rest_of_it_stays() {
     // What a flag spoils is not the file's fault.
     let error = chat(&["--config", path, "--key", "/k", "--turn", "turn:a"]);
     let error = error.expect_err("no secret");
+    let announce = |flags: &[&str]| chat(flags).expect("valid").announce;
+    assert_eq!(announce(&["--announce"]), Some(true));
+    assert_eq!(announce(&["--announce", "false"]), Some(false));
+    assert_eq!(announce(&[]), None);
     assert!(
         error.contains("--turn") && !error.contains(path) && error.contains("turn_secret_file"),
         "{error}"
