@@ -235,6 +235,16 @@ pub struct Setup {
     /// Chat server, ws:// or wss://.
     #[arg(long, value_name = "URL")]
     pub server: Option<String>,
+    /// This board runs the chat server, too: writes its configuration where there
+    /// is none, starts its service, and has the camera register there.
+    #[arg(long)]
+    pub chat_server: bool,
+    /// Configuration file of that chat server.
+    #[arg(long, value_name = "FILE", default_value = chat::SERVICE)]
+    pub chat_config: PathBuf,
+    /// Where invited people open the page; it is what links begin with.
+    #[arg(long, value_name = "URL")]
+    pub page: Option<String>,
     /// Name in the user list.
     #[arg(long)]
     pub name: Option<String>,
@@ -252,8 +262,13 @@ pub struct Setup {
     /// Then be that camera until somebody has called and seen it.
     #[arg(long)]
     pub test_call: bool,
+    /// Invite the owner, where nobody is invited yet, and show the link, its QR
+    /// code and a code to type, which are the key: for your eyes, not for a log.
+    /// On a terminal that is done in any case.
+    #[arg(long)]
+    pub invite: bool,
     /// Only say whether the file is filled in and valid.
-    #[arg(long, conflicts_with_all = ["server", "name", "Way", "camera", "microphone", "test_call"])]
+    #[arg(long, conflicts_with_all = ["server", "chat_server", "page", "invite", "name", "Way", "camera", "microphone", "test_call"])]
     pub check: bool,
 }
 

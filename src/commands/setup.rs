@@ -15,7 +15,7 @@ use crate::daemon::{Daemon, Supervision};
 use crate::device::led::Led;
 use crate::media::gst;
 use crate::service::Snapshot;
-use crate::setup::{self, Hardware};
+use crate::setup::{self, Hardware, board::Known};
 use crate::{cli, logging, owner, state};
 
 /// Writes the first configuration, and makes a test call if that is wanted.
@@ -39,17 +39,28 @@ pub(super) fn run(arguments: &cli::Setup) -> anyhow::Result<()> {
         }
         None => Hardware::default(),
     };
-    setup::run(arguments, &hardware, answers, &mut std::io::stdout())?;
+    let known = Known::look();
+    let out = &mut std::io::stdout();
+    let done = setup::run(arguments, &hardware, &known, answers, out)?;
     println!("{} is written", arguments.config.display());
+    if let Some(board) = &done.board {
+        match board.start()? {
+            true => println!("The chat server runs, now and at each start"),
+            false => println!("Now start the chat server: {}", board.command()),
+        }
+    }
     let call = match &mut person {
         Some(answers) if is_asked => setup::wants_test_call(answers, &mut std::io::stdout())?,
         _ => arguments.test_call,
     };
     if call {
-        return Ok(setup::apart::test_call(&arguments.config)?);
+        setup::apart::test_call(&arguments.config)?;
     }
-    println!("Now start the camera: systemctl restart camera-agent");
-    if is_asked {
+    println!(
+        "Now start the camera: systemctl restart {}",
+        setup::unit(&arguments.config)
+    );
+    if is_asked || arguments.invite {
         first_invitation(&arguments.config)?;
     }
     Ok(())

@@ -5,6 +5,10 @@ use clap::Parser;
 
 use super::*;
 use crate::access::{Guests, Right};
+use scan::{scanned, scanned_text};
+
+#[path = "../../tests/support/qr.rs"]
+mod scan;
 
 /// A camera's folder, and commands beside it.
 struct Camera {
@@ -84,39 +88,6 @@ fn a_link_a_code_and_a_qr_code_are_one_invitation() {
     let read = scanned(width, height, |x, y| pixels[y * width + x]);
     assert_eq!(read, link.text());
     assert_eq!(scanned_text(&printed), link.text());
-}
-
-/// What a reader finds in a picture of grey pixels.
-fn scanned(width: usize, height: usize, pixel: impl FnMut(usize, usize) -> u8) -> String {
-    let mut picture = rqrr::PreparedImage::prepare_from_greyscale(width, height, pixel);
-    let grids = picture.detect_grids();
-    let [grid] = &grids[..] else {
-        panic!("{} codes", grids.len())
-    };
-    grid.decode().expect("it can be read").1
-}
-
-/// The same in lines of half blocks, black on white, as they are in a terminal.
-fn scanned_text(printed: &str) -> String {
-    const SCALE: usize = 4;
-    let is_block = |c| matches!(c, '█' | '▀' | '▄');
-    let lines: Vec<Vec<char>> = printed
-        .lines()
-        .filter(|line| line.chars().all(|c| is_block(c) || c == ' '))
-        .filter(|line| line.chars().count() > 20)
-        .map(|line| line.chars().collect())
-        .collect();
-    let (width, height) = (lines[0].len(), lines.len() * 2);
-    scanned(width * SCALE, height * SCALE, |x, y| {
-        let (row, column) = (y / SCALE, x / SCALE);
-        let dark = match lines[row / 2][column] {
-            '█' => true,
-            '▀' => row % 2 == 0,
-            '▄' => row % 2 == 1,
-            _ => false,
-        };
-        if dark { 0 } else { u8::MAX }
-    })
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub struct Answers {
     pub proxy: Option<String>,
     /// `server.proxy_password_file`
     pub proxy_password_file: Option<String>,
+    /// `access.page`
+    pub page: Option<String>,
     /// A node, `auto`, or `test`.
     pub camera: Option<String>,
     /// A PCM, `auto`, `test`, or `none`.
@@ -141,6 +143,9 @@ fn edit(text: &str, answers: &Answers) -> Result<String, String> {
             set("server", key, answer)?;
         }
     }
+    if let Some(page) = &answers.page {
+        set("access", "page", page)?;
+    }
     match answers.camera.as_deref() {
         None => {}
         Some("test") => set("video", "source", "test")?,
@@ -173,7 +178,7 @@ fn edit(text: &str, answers: &Answers) -> Result<String, String> {
 
 /// Puts the text where the file is in one step: who reads it sees the old text
 /// or the new one. Owner and permissions stay.
-fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+pub(super) fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     // Through a link to the file itself.
     let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let folder = match path.parent() {

@@ -1,24 +1,27 @@
 //! `camera-agent setup`: the first configuration.
 //!
-//! Asks for the chat server, the name, the camera and the microphone, or takes
-//! them from flags, writes them into the configuration file and leaves the rest
-//! of it alone, and, if wanted, waits for a first call. What it writes is
-//! checked as the device would check it, before it is written.
+//! Asks for the chat server, which this very board may run, the name, the camera
+//! and the microphone, or takes them from flags, writes them into the
+//! configuration file and leaves the rest of it alone, and, if wanted, waits for a
+//! first call. What it writes is checked as the device would check it, before it
+//! is written.
 
 pub mod apart;
+pub mod board;
 pub mod file;
 
 use std::io::{BufRead, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::cli;
-use crate::config::{AudioSource, Config, ConfigError, VideoSource};
+use crate::config::{AudioSource, Config, ConfigError, SERVICE, VideoSource};
 use crate::device::discovery;
 use crate::service::Snapshot;
+use board::{Board, Known};
 use file::{Answers, File};
 
 /// What a test call has to do in this time.
@@ -43,6 +46,21 @@ pub enum SetupError {
     Missing {
         /// The flag that says it.
         flag: &'static str,
+    },
+    /// The chat server has a certificate, and nobody said for which name.
+    #[error(
+        "the chat server of this board has a certificate: say by which name it is reached, --server wss://NAME:PORT/"
+    )]
+    Nameless,
+    /// The chat server was not started.
+    #[error(
+        "{command}: {error}; both configurations are written. \"journalctl -u camera-agent-chat\" says more, and without systemd start \"camera-agent chat\" in another way"
+    )]
+    Unit {
+        /// What was tried.
+        command: String,
+        /// How that ended.
+        error: String,
     },
     /// The process that is not root's could not do its part.
     #[error("{what}: {error}")]
@@ -87,17 +105,28 @@ impl Hardware {
     }
 }
 
-/// Does it all but the test call; returns the configuration that is in the file
-/// now. Questions go to `asked`, and answers come from `answers`, if there is
-/// somebody to ask.
+/// What is in the files now.
+#[derive(Debug)]
+pub struct Done {
+    /// The camera's configuration.
+    pub config: Config,
+    /// The chat server of this board, where it is to run one.
+    pub board: Option<Board>,
+}
+
+/// Does it all but what follows from it, which is to start the chat server and to
+/// make the test call. Questions go to `asked`, and answers come from `answers`,
+/// if there is somebody to ask. `known` is by what others know this board.
 pub fn run(
     arguments: &cli::Setup,
     hardware: &Hardware,
+    known: &Known,
     answers: Option<&mut dyn BufRead>,
     asked: &mut dyn Write,
-) -> Result<Config, SetupError> {
+) -> Result<Done, SetupError> {
     let file = File::open(&arguments.config)?;
     let present = file.config()?;
+    let board = || Board::read(&arguments.chat_config, known);
     let way = &arguments.way;
     let flags = Answers {
         server: arguments.server.clone(),
@@ -108,18 +137,67 @@ pub fn run(
         token_file: way.token_file.clone(),
         proxy: way.proxy.clone(),
         proxy_password_file: way.proxy_password_file.clone(),
+        page: arguments.page.clone(),
         camera: arguments.camera.clone(),
         microphone: arguments.microphone.clone(),
     };
-    let given = match answers {
-        None => complete(flags, &present)?,
+    let (given, board) = match answers {
+        None => {
+            let board = arguments.chat_server.then(board).transpose()?;
+            let flags = match &board {
+                Some(board) => beside(flags, board, &present),
+                None => flags,
+            };
+            let is_named = flags.server.is_some() || present.server.url.starts_with("wss:");
+            if board.is_some() && !is_named {
+                return Err(SetupError::Nameless);
+            }
+            (complete(flags, &present)?, board)
+        }
         Some(answers) => {
             let mut talk = Talk { answers, asked };
-            talk.all(flags, &present, hardware)
-                .map_err(SetupError::Unanswered)?
+            let is_here = match (arguments.chat_server, &flags.server) {
+                (false, None) => talk
+                    .wants_chat_server(&present)
+                    .map_err(SetupError::Unanswered)?,
+                (is_here, _) => is_here,
+            };
+            let board = is_here.then(board).transpose()?;
+            let given = talk
+                .all(flags, &present, hardware, board.as_ref())
+                .map_err(SetupError::Unanswered)?;
+            (given, board)
         }
     };
-    file.write(&given)
+    // First what may be refused.
+    let config = file.write(&given)?;
+    if let Some(board) = &board {
+        board.write()?;
+    }
+    Ok(Done { config, board })
+}
+
+/// What follows for the camera from a chat server beside it, where the owner said
+/// nothing else.
+fn beside(flags: Answers, board: &Board, present: &Config) -> Answers {
+    let page = flags.page.or_else(|| match &present.access.page {
+        Some(_) => None,
+        None => board.page.clone(),
+    });
+    Answers {
+        server: flags.server.or_else(|| board.server.clone()),
+        page,
+        ..flags
+    }
+}
+
+/// The unit that runs the camera with this configuration.
+pub fn unit(config: &Path) -> String {
+    let is_service = config.parent() == Path::new(SERVICE).parent();
+    match config.file_stem().and_then(|name| name.to_str()) {
+        Some(name) if is_service && name != "camera-agent" => format!("camera-agent@{name}"),
+        Some(_) | None => "camera-agent".to_owned(),
+    }
 }
 
 /// Asks whether to make a test call now; an empty answer is no.
@@ -191,10 +269,11 @@ impl Talk<'_> {
         flags: Answers,
         present: &Config,
         hardware: &Hardware,
+        board: Option<&Board>,
     ) -> std::io::Result<Answers> {
-        let server = match flags.server {
-            Some(server) => Some(server),
-            None => Some(self.text("Chat server (ws:// or wss://)", &present.server.url)?),
+        let server = match (flags.server, board.and_then(|board| board.server.clone())) {
+            (Some(server), _) | (None, Some(server)) => Some(server),
+            (None, None) => Some(self.text("Chat server (ws:// or wss://)", &present.server.url)?),
         };
         let name = match flags.name {
             Some(name) => Some(name),
@@ -225,13 +304,45 @@ impl Talk<'_> {
                 self.choice("Microphone", &hardware.microphones, &rest, now)?
             }
         };
+        // Where the chat server is elsewhere, so is its page.
+        let page = match (flags.page, board) {
+            (Some(page), _) => Some(page),
+            (None, None) => None,
+            (None, Some(board)) => {
+                let offered = present.access.page.as_ref().or(board.page.as_ref());
+                match offered {
+                    Some(page) => Some(self.text("Where telephones open the page", page)?),
+                    None => None,
+                }
+            }
+        };
         Ok(Answers {
             server,
             name,
+            page,
             camera,
             microphone,
             ..flags
         })
+    }
+
+    /// An empty answer is as it is now: no, where nobody has said.
+    fn wants_chat_server(&mut self, present: &Config) -> std::io::Result<bool> {
+        let is_here = url::Url::parse(&present.server.url)
+            .is_ok_and(|url| url.host_str() == Some("localhost"));
+        let words = match is_here {
+            true => "Does this board run the chat server, too? [Y/n]: ",
+            false => "Does this board run the chat server, too? [y/N]: ",
+        };
+        loop {
+            write!(self.asked, "{words}")?;
+            match self.line()?.to_ascii_lowercase().as_str() {
+                "" => return Ok(is_here),
+                "y" | "yes" => return Ok(true),
+                "n" | "no" => return Ok(false),
+                _ => {}
+            }
+        }
     }
 
     /// A line; an empty one takes what is there already.

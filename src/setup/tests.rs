@@ -7,7 +7,16 @@ use clap::Parser;
 
 fn arguments(config: &std::path::Path, flags: &[&str]) -> cli::Setup {
     let path = config.to_str().expect("text");
-    let begin = ["camera-agent", "setup", "--config", path];
+    let chat = config.with_file_name("chat.toml");
+    let chat = chat.to_str().expect("text");
+    let begin = [
+        "camera-agent",
+        "setup",
+        "--config",
+        path,
+        "--chat-config",
+        chat,
+    ];
     match cli::Cli::parse_from(begin.iter().chain(flags)).command {
         cli::Command::Setup(setup) => setup,
         other => panic!("{other:?}"),
@@ -22,17 +31,35 @@ fn hardware() -> Hardware {
     }
 }
 
+fn known() -> Known {
+    Known {
+        name: Some("porch.local".into()),
+        address: Some([192, 168, 1, 5].into()),
+    }
+}
+
 /// The set-up of a folder's file; with `typed`, a person types that.
 fn set_up(
     folder: &tempfile::TempDir,
     flags: &[&str],
     typed: Option<&str>,
 ) -> (Result<Config, SetupError>, String) {
+    let (done, asked) = all(folder, flags, typed);
+    (done.map(|done| done.config), asked)
+}
+
+/// The same, with the chat server.
+fn all(
+    folder: &tempfile::TempDir,
+    flags: &[&str],
+    typed: Option<&str>,
+) -> (Result<Done, SetupError>, String) {
     let path = folder.path().join("camera-agent.toml");
     let mut asked = Vec::new();
     let mut typed = typed.map(|text| text.as_bytes());
     let answers = typed.as_mut().map(|t| t as &mut dyn BufRead);
-    let result = run(&arguments(&path, flags), &hardware(), answers, &mut asked);
+    let arguments = arguments(&path, flags);
+    let result = run(&arguments, &hardware(), &known(), answers, &mut asked);
     (result, String::from_utf8(asked).expect("text"))
 }
 
@@ -155,7 +182,7 @@ fn flags_say_what_it_takes_to_get_to_the_server() {
 #[test]
 fn a_person_is_asked_for_all_and_offered_what_there_is() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (config, asked) = set_up(&folder, &[], Some("ws://h/\nporch\n2\n3\n"));
+    let (config, asked) = set_up(&folder, &[], Some("n\nws://h/\nporch\n2\n3\n"));
     let config = config.expect("written");
     assert_eq!(config.server.url, "ws://h/");
     assert_eq!(config.server.name, "porch");
@@ -172,7 +199,7 @@ fn an_empty_answer_keeps_what_is_there_and_is_asked_again_where_nothing_is() {
     let folder = tempfile::tempdir().expect("a folder");
     set_up(&folder, &BOTH, None).0.expect("written");
     let before = text(&folder);
-    set_up(&folder, &[], Some("\n\n\n\n")).0.expect("written");
+    set_up(&folder, &[], Some("\n\n\n\n\n")).0.expect("written");
     assert_eq!(text(&folder), before);
 
     let fresh = tempfile::tempdir().expect("a folder");
@@ -183,7 +210,7 @@ fn an_empty_answer_keeps_what_is_there_and_is_asked_again_where_nothing_is() {
 #[test]
 fn a_person_who_goes_away_leaves_nothing_behind() {
     let folder = tempfile::tempdir().expect("a folder");
-    let error = set_up(&folder, &[], Some("ws://h/\n"))
+    let error = set_up(&folder, &[], Some("n\nws://h/\n"))
         .0
         .expect_err("broken off");
     assert!(error.to_string().contains("nothing was written"), "{error}");
@@ -197,7 +224,7 @@ fn a_pipeline_of_the_owner_s_is_not_asked_about() {
     let mine = "[server]\nurl = \"ws://h/\"\nname = \"a\"\n[video]\nsource = \"custom\"\n\
                 pipeline = \"videotestsrc\"\n";
     std::fs::write(&path, mine).expect("written");
-    let (config, asked) = set_up(&folder, &[], Some("\n\ntest\n"));
+    let (config, asked) = set_up(&folder, &[], Some("\n\n\ntest\n"));
     assert_eq!(config.expect("written").video.source, VideoSource::Custom);
     assert!(asked.contains("which stays"), "{asked}");
 }
@@ -207,4 +234,107 @@ fn the_file_of_the_package_is_one_that_nobody_filled_in() {
     let path = std::path::Path::new("x");
     let error = Config::parse(&file::unconfigured(), path).expect_err("unfilled");
     assert!(matches!(error, ConfigError::Unconfigured { .. }), "{error}");
+}
+
+fn chat_text(folder: &tempfile::TempDir) -> Option<String> {
+    std::fs::read_to_string(folder.path().join("chat.toml")).ok()
+}
+
+#[test]
+fn a_board_that_runs_the_chat_server_has_both_files_by_flags_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (done, asked) = all(&folder, &["--chat-server", "--name", "door"], None);
+    let Done { config, board } = done.expect("written");
+    assert_eq!(asked, "");
+    assert_eq!(config.server.url, "ws://localhost:6503/");
+    assert_eq!(
+        config.access.page.as_deref(),
+        Some("http://porch.local:6503/")
+    );
+    assert!(config.access.is_invited());
+    assert_eq!(chat_text(&folder).as_deref(), Some(board::TEMPLATE));
+    // One that is no service's is not started.
+    let board = board.expect("it is to run");
+    assert!(!board.start().expect("nothing is done"));
+    assert!(board.command().ends_with("/chat.toml"));
+
+    // What the owner has written stays, and counts.
+    let mine = "listen = \"[::]:8080\" # mine\n";
+    std::fs::write(folder.path().join("chat.toml"), mine).expect("written");
+    let page = ["--chat-server", "--page", "https://home.example/"];
+    let config = set_up(&folder, &page, None).0.expect("written");
+    assert_eq!(config.server.url, "ws://localhost:8080/");
+    assert_eq!(config.access.page.as_deref(), Some("https://home.example/"));
+    let config = set_up(&folder, &["--chat-server"], None)
+        .0
+        .expect("written");
+    assert_eq!(config.access.page.as_deref(), Some("https://home.example/"));
+    assert_eq!(chat_text(&folder).as_deref(), Some(mine));
+}
+
+#[test]
+fn a_person_is_asked_whether_the_chat_server_is_here_and_for_its_page_then() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (done, asked) = all(&folder, &[], Some("perhaps\nY\nporch\n\n\n\n"));
+    let Done { config, board } = done.expect("written");
+    assert!(board.is_some());
+    assert_eq!(config.server.url, "ws://localhost:6503/");
+    assert!(!asked.contains("Chat server (ws://"), "{asked}");
+    assert!(
+        asked.contains("Where telephones open the page [http://porch.local:6503/]: "),
+        "{asked}"
+    );
+    // The second time yes is what is there already.
+    let typed = "\n\n\n\nhttp://10.0.0.1:6503/\n";
+    let (config, asked) = set_up(&folder, &[], Some(typed));
+    let config = config.expect("written");
+    assert!(asked.contains("[Y/n]"), "{asked}");
+    assert_eq!(config.access.page.as_deref(), Some("http://10.0.0.1:6503/"));
+    // One elsewhere, said by a flag, is not asked about.
+    let (done, asked) = all(&folder, &BOTH, Some("\n\n"));
+    assert!(done.expect("written").board.is_none());
+    assert!(!asked.contains("too?"), "{asked}");
+}
+
+#[test]
+fn a_chat_server_with_a_certificate_wants_its_name_and_a_bad_file_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let chat = |text: &str| std::fs::write(folder.path().join("chat.toml"), text).expect("written");
+    chat("cert = \"/c\"\nkey = \"/k\"\n");
+    let flags = ["--chat-server", "--name", "door"];
+    let error = set_up(&folder, &flags, None).0.expect_err("no name");
+    assert!(
+        error.to_string().contains("--server wss://NAME:PORT/"),
+        "{error}"
+    );
+    let named = [&flags[..], &["--server", "wss://cam.example:6503/"]].concat();
+    let config = set_up(&folder, &named, None).0.expect("written");
+    assert_eq!(config.server.url, "wss://cam.example:6503/");
+    assert_eq!(config.access.page, None);
+    // The second time it is known.
+    set_up(&folder, &["--chat-server"], None)
+        .0
+        .expect("written");
+    let asked = set_up(&folder, &["--chat-server"], Some("\n\n\n\n")).1;
+    assert!(asked.contains("[wss://cam.example:6503/]"), "{asked}");
+
+    let before = text(&folder);
+    chat("\nlisten = 1\n");
+    let error = set_up(&folder, &flags, None).0.expect_err("a bad file");
+    assert!(
+        error.to_string().contains("chat.toml, line 2: listen"),
+        "{error}"
+    );
+    assert_eq!(text(&folder), before);
+}
+
+#[test]
+fn each_configuration_has_its_unit() {
+    for (config, name) in [
+        ("/etc/camera-agent/camera-agent.toml", "camera-agent"),
+        ("/etc/camera-agent/garden.toml", "camera-agent@garden"),
+        ("/home/x/garden.toml", "camera-agent"),
+    ] {
+        assert_eq!(unit(std::path::Path::new(config)), name);
+    }
 }

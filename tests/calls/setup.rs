@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
 
+use crate::support::qr::scanned_text;
 use crate::support::viewer::Viewer;
 use crate::support::{Chat, SOON};
 use tokio::io::AsyncWriteExt;
@@ -40,10 +41,11 @@ async fn at_a_terminal(config: &Path, flags: &str, typed: &str) -> (bool, String
 async fn a_person_answers_and_the_file_is_written() {
     let folder = tempfile::tempdir().expect("a folder");
     let config = folder.path().join("camera-agent.toml");
-    let typed = "wss://chat.example/\nfront door\ntest\nnone\nn\n";
+    let typed = "n\nwss://chat.example/\nfront door\ntest\nnone\nn\n";
     let (done, shown) = at_a_terminal(&config, "", typed).await;
     assert!(done, "{shown}");
     for question in [
+        "Does this board run the chat server, too? [y/N]: ",
         "Chat server (ws:// or wss://): ",
         "Name that people click: ",
         "test (a generated picture)",
@@ -67,7 +69,7 @@ async fn a_person_answers_and_the_file_is_written() {
     }
 
     // A second time its own answers are offered.
-    let (done, shown) = at_a_terminal(&config, "", "\nback door\n\n\n\n").await;
+    let (done, shown) = at_a_terminal(&config, "", "\n\nback door\n\n\n\n").await;
     assert!(done && shown.contains("[wss://chat.example/]"), "{shown}");
     let text = std::fs::read_to_string(&config).expect("written");
     assert!(text.contains("name = \"back door\""), "{text}");
@@ -121,4 +123,54 @@ async fn a_test_call_ends_with_the_first_second_of_picture() {
     );
     assert!(viewer.received(|r| r.video.frames) > 0);
     chat.stop().await;
+}
+
+/// A program of ours, from a line that set-up has printed.
+fn start(line: &str, folder: &Path) -> tokio::process::Child {
+    let words = line.trim().strip_prefix("camera-agent ").expect("ours");
+    Command::new(env!("CARGO_BIN_EXE_camera-agent"))
+        .args(words.split(' '))
+        .env("XDG_STATE_HOME", folder.join("state"))
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the agent starts")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_board_alone_is_set_up_and_the_code_leads_to_its_page() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("camera-agent.toml");
+    let chat = folder.path().join("chat.toml");
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let addr = free.local_addr().expect("bound");
+    drop(free);
+    std::fs::write(&chat, format!("listen = \"{addr}\"\n")).expect("written");
+    let flags = format!("--chat-config {} --page http://{addr}/", chat.display());
+    let (done, shown) = at_a_terminal(&config, &flags, "y\nporch\ntest\nnone\nn\n").await;
+    assert!(done, "{shown}");
+    let link = scanned_text(&shown);
+    assert!(
+        link.starts_with(&format!("http://{addr}/#camera=porch&invite=")),
+        "{link}"
+    );
+    assert!(shown.contains(&link), "{shown}");
+    // It ends with what the phone is held to, and what that means.
+    let code = shown.find("Code to type: ").expect("a code");
+    assert!(code > shown.find("systemctl restart").expect("a hint"));
+
+    let mut lines = shown.lines();
+    let by_hand = lines.find_map(|l| l.strip_prefix("Now start the chat server: "));
+    let mut server = start(by_hand.expect("no service's"), folder.path());
+    let camera = format!("camera-agent run --config {}", config.display());
+    let _camera = start(&camera, folder.path());
+    crate::support::until("the page", SOON, || async {
+        tokio::net::TcpStream::connect(addr).await.ok()
+    })
+    .await;
+    // It is there when the camera is.
+    let url = format!("ws://{addr}/");
+    Viewer::join(&url, "viewer", "porch").await;
+    assert!(server.try_wait().expect("asked").is_none());
 }

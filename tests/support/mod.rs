@@ -28,6 +28,7 @@ pub mod original;
 pub mod painter;
 pub mod person;
 pub mod picture;
+pub mod qr;
 pub mod relay;
 pub mod screen;
 pub mod shims;
