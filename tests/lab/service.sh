@@ -1,7 +1,8 @@
 #!/bin/bash
 # The package on a fresh Debian with a real camera (vivid), a sound card
 # (snd-aloop) and an LED (the keyboard's): installed, configured, called,
-# broken, upgraded, purged. The assertions are in tests/machines/vm_service.rs.
+# broken, upgraded, purged; and alone, with its own chat server. The assertions
+# are in tests/machines/vm_service.rs and vm_alone.rs.
 #
 #   tests/lab/service.sh [FILTER…]    all of it, or the tests with such names
 #   DEB=PATH tests/lab/service.sh     with that package instead of making one
@@ -53,7 +54,8 @@ vm_put tests/lab/guest/. /root/guest
 vm sh -eu /root/guest/devices.sh
 
 say "testing"
+[ $# -gt 0 ] || set -- vm_alone:: vm_service::
 CAMERA_AGENT_LAB_SSH_CONFIG="$SSH_CONFIG" \
 CAMERA_AGENT_LAB_CHAT="$HOST_SIDE:$CHAT_PORT" \
-  inside "$TEST" --ignored --test-threads=1 --nocapture "${@:-vm_service::}"
+  inside "$TEST" --ignored --test-threads=1 --nocapture "$@"
 say "passed"

@@ -5,6 +5,7 @@
 mod support;
 
 mod arm;
+mod vm_alone;
 mod vm_call;
 mod vm_commands;
 mod vm_controls;

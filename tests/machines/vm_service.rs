@@ -392,11 +392,11 @@ async fn purged_it_leaves_nothing() {
     chat.stop().await;
 }
 
-const CONFIG: &str = "/etc/camera-agent/camera-agent.toml";
+pub const CONFIG: &str = "/etc/camera-agent/camera-agent.toml";
 const DROP_INS: &str = "/etc/systemd/system/camera-agent.service.d";
 
 /// Installs a package of the lab's without a network.
-fn install(name: &str) -> String {
+pub fn install(name: &str) -> String {
     format!(
         "DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
          -o Dpkg::Options::=--force-confold /root/packages/{name}.deb 2>&1"
@@ -432,7 +432,8 @@ impl Lab {
     async fn running() -> Self {
         let lab = Self::new();
         lab.run("rm -f /fill*").await;
-        let installed = lab.machine.try_run("command -v camera-agent").await;
+        let installed = "command -v camera-agent && test -e /root/configured.toml";
+        let installed = lab.machine.try_run(installed).await;
         if !installed.status.success() {
             lab.run(&install("camera-agent")).await;
             lab.configure().await;
