@@ -17,7 +17,7 @@
 //! | one viewer's connection; the chat server and its page | [`peer`], [`chat`] |
 //! | picture and sound, made once for all viewers | [`media`] |
 //! | shells, each the owner of one kind of socket, device or file | [`servers`], [`signaling`], [`network`], [`device`], [`guestbook`], [`announce`], [`state`] |
-//! | pure: no IO, no clock, no runtime | [`agent`], [`access`], [`rate`], [`room`], [`sdp`], [`config`], [`wire`], [`ice`], [`secret`], [`watchdog`], [`ending`], `backoff`, `bucket`, `lock` |
+//! | pure: no IO, no clock, no runtime | [`agent`], [`access`], [`login`], [`rate`], [`room`], [`sdp`], [`config`], [`wire`], [`ice`], [`secret`], [`watchdog`], [`ending`], `backoff`, `bucket`, `lock` |
 //!
 //! `tests/pure/house.rs` holds this table against every `use`. A file in a shell may
 //! be pure as well, and says so in its first lines; one in a pure room that is
@@ -52,6 +52,7 @@ pub mod ice;
 pub mod inventory;
 mod lock;
 pub mod logging;
+pub mod login;
 pub mod media;
 pub mod network;
 pub mod owner;

@@ -22,7 +22,7 @@ impl Source {
 
     /// This machine itself, or a proxy on it that nobody told of: whoever comes
     /// that way cannot be told apart, so there is no limit for one of them.
-    pub(super) fn is_this_machine(self) -> bool {
+    pub(crate) fn is_this_machine(self) -> bool {
         // The /64 of ::1 is that of "::".
         self.0.is_loopback() || self.0 == Ipv6Addr::UNSPECIFIED
     }

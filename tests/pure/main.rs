@@ -9,5 +9,6 @@ mod agent_network;
 mod agent_properties;
 mod agent_reload;
 mod house;
+mod login;
 mod naive_client;
 mod room_properties;
