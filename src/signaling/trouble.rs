@@ -265,8 +265,10 @@ fn of_status(answer: &Answer, here: &Situation<'_>) -> Trouble {
             ),
         ),
         429 => Trouble::passing(
-            "says that this device connects too often (429)",
-            "let the proxy in front of the chat server allow it more",
+            "says that this device connects too often, or that too many wrong passwords came from \
+             its address (429)",
+            "correct server.username and the file that server.password_file names, or let the \
+             proxy in front of the chat server allow it more",
         ),
         502..=504 => Trouble::passing(
             format!(
@@ -302,6 +304,11 @@ fn of_login(answer: &Answer, credentials: &Credentials) -> Trouble {
         Credentials::None if takes("bearer") && !takes("basic") => Trouble::lasting(
             "asks for a login (401)",
             "put the token into a file and name that in server.token_file",
+        ),
+        Credentials::None if takes("bearer") => Trouble::lasting(
+            "asks for a login (401)",
+            "set server.username and server.password_file, or server.token_file to a file with a \
+             token (`camera-agent chat-user token NAME` where the chat server runs)",
         ),
         Credentials::None => Trouble::lasting(
             "asks for a login (401)",
