@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and how it changes the configuration.
 
 pub mod chat;
+pub mod chat_user;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -38,6 +39,8 @@ pub enum Command {
     Run(Run),
     /// The chat server and its web page.
     Chat(Chat),
+    /// Who may sign in to the chat server: passwords and tokens.
+    ChatUser(chat_user::ChatUser),
     /// Both in one process on this machine, with the first camera and
     /// microphone found, else a test picture and a tone.
     Demo(Demo),

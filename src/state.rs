@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 /// That of the service which the package installs.
 pub const SERVICE: &str = "/var/lib/camera-agent";
+/// Who may sign in to the chat server that the package installs.
+pub const CHAT_USERS: &str = "/var/lib/camera-agent-chat/users";
 /// Where services have their configurations: the first is camera-agent.toml,
 /// that of camera-agent@NAME is NAME.toml.
 const CONFIGURATIONS: &str = "/etc/camera-agent";

@@ -33,6 +33,15 @@ pub(super) struct Pulse {
     pub(super) silence: Duration,
 }
 
+/// What ends a connection from outside.
+#[derive(Debug, Clone)]
+pub(super) struct Until {
+    /// The server stops.
+    pub(super) shutdown: CancellationToken,
+    /// Who it is of was signed out.
+    pub(super) ends: CancellationToken,
+}
+
 /// How a connection ended.
 enum End {
     /// By the peer, or its network.
@@ -49,7 +58,7 @@ pub(super) async fn serve(
     source: Source,
     hub: Hub,
     pulse: Pulse,
-    shutdown: CancellationToken,
+    until: Until,
 ) {
     let (mut sink, mut stream) = socket.split();
     let end = match hub.join(source).await {
@@ -72,9 +81,13 @@ pub(super) async fn serve(
             let end = tokio::select! {
                 end = listen(conn, &hub, &mut stream, &gauge) => end,
                 end = writer.run() => end,
-                () = shutdown.cancelled() => End::Close(Close {
+                () = until.shutdown.cancelled() => End::Close(Close {
                     code: 1001,
                     reason: "the server stops",
+                }),
+                () = until.ends.cancelled() => End::Close(Close {
+                    code: CLOSE_POLICY,
+                    reason: "signed out",
                 }),
             };
             hub.leave(conn).await;

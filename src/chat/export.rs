@@ -8,7 +8,7 @@ use serde_json::json;
 use url::Url;
 
 use super::headers::POLICY;
-use super::page::ASSETS;
+use super::page::{ASSETS, ROOT};
 
 /// Beside the page; it names the chat server.
 const CONFIG: &str = "config.json";
@@ -16,7 +16,6 @@ const CONFIG: &str = "config.json";
 const MANIFEST: &str = "manifest.webmanifest";
 const NAME: &str = "Camera chat";
 /// In `index.html`: where what is for this page alone goes in.
-const ROOT: &str = "<html lang=\"en\">";
 const HEAD: &str = "<meta charset=\"utf-8\">";
 
 /// Where a page is to find its server, and what it is called.

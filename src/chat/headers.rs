@@ -9,6 +9,9 @@ pub(super) const POLICY: &str = "default-src 'none'; script-src 'self'; style-sr
     img-src 'self' data:; media-src 'self' blob: mediastream:; base-uri 'none'; \
     form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
+/// Part of that.
+const NO_FORMS: &str = "form-action 'none'";
+
 const FIXED: [(HeaderName, HeaderValue); 4] = [
     (
         header::X_CONTENT_TYPE_OPTIONS,
@@ -56,6 +59,19 @@ pub fn frame_ancestor(text: &str) -> Result<String, String> {
                 .into(),
         ),
     }
+}
+
+/// Lets a page send its form to this server, and say with it where the page is
+/// from: with `no-referrer` a form's `Origin` would be "null" (Fetch §3.2).
+pub(super) fn of_form(headers: &mut HeaderMap) {
+    let policy = headers.get(header::CONTENT_SECURITY_POLICY);
+    let policy = policy.and_then(|policy| policy.to_str().ok());
+    let policy = policy.map(|policy| policy.replace(NO_FORMS, "form-action 'self'"));
+    if let Some(policy) = policy.and_then(|policy| HeaderValue::try_from(policy).ok()) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    let referrer = HeaderValue::from_static("same-origin");
+    headers.insert(header::REFERRER_POLICY, referrer);
 }
 
 /// Adds what every answer has. `host` is the request's `Host`, `sockets` are
@@ -119,6 +135,19 @@ mod tests {
         ] {
             assert!(frame_ancestor(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_form_of_the_sign_in_page_may_be_sent_to_this_server_alone() {
+        let mut headers = HeaderMap::new();
+        add(&mut headers, None, std::iter::empty(), &[]);
+        of_form(&mut headers);
+        let policy = headers[header::CONTENT_SECURITY_POLICY]
+            .to_str()
+            .expect("text");
+        assert!(policy.contains("form-action 'self';") && !policy.contains(NO_FORMS));
+        let referrers = headers.get_all(header::REFERRER_POLICY).iter();
+        assert_eq!(referrers.collect::<Vec<_>>(), ["same-origin"]);
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! Answers requests: the page, the ICE servers, and upgrades to WebSocket.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use axum::body::to_bytes;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -11,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use super::connection::{self, Pulse};
+use super::connection::{self, Pulse, Until};
 use super::hub::Hub;
+use super::login::{self, Entered, Gate, Verdict};
 use super::meter::Metered;
 use super::origin::Origins;
 use super::page::{self, Found};
@@ -20,6 +24,7 @@ use super::proxy::{self, Network};
 use super::{IceServers, Options, headers, websocket};
 use crate::bucket::Rate;
 use crate::room::Source;
+use crate::wire::UserName;
 
 /// Whose socket a request came by.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +32,8 @@ pub(super) struct Peer(pub(super) SocketAddr);
 
 /// Of what strangers write, so much goes into the log.
 const LOGGED: usize = 200;
+/// Bytes of what a form sends: a name and a password, with every byte escaped.
+const FORM_BYTES: usize = 8 * 1024;
 
 /// What requests need.
 pub(super) struct App {
@@ -38,6 +45,8 @@ pub(super) struct App {
     is_tls: bool,
     trusted_proxies: Vec<Network>,
     raw_frames: Rate,
+    form_timeout: Duration,
+    gate: Option<Arc<Gate>>,
     origin_refused: AtomicBool,
     proxy_distrusted: AtomicBool,
     tasks: TaskTracker,
@@ -48,6 +57,7 @@ impl App {
     pub(super) fn new(
         options: &Options,
         hub: Hub,
+        gate: Option<Arc<Gate>>,
         tasks: TaskTracker,
         shutdown: CancellationToken,
     ) -> Self {
@@ -63,6 +73,8 @@ impl App {
             is_tls: options.tls.is_some(),
             trusted_proxies: options.trusted_proxies.clone(),
             raw_frames: options.limits.raw_frames(),
+            form_timeout: options.header_timeout,
+            gate,
             origin_refused: AtomicBool::new(false),
             proxy_distrusted: AtomicBool::new(false),
             tasks,
@@ -70,14 +82,15 @@ impl App {
         }
     }
 
-    pub(super) fn answer(&self, request: Request) -> Response {
+    pub(super) async fn answer(&self, request: Request) -> Response {
         let host = only(request.headers(), &header::HOST)
             .flatten()
             .map(str::to_owned);
-        let mut response = if websocket::is_wanted(request.headers()) {
-            self.upgrade(request)
-        } else {
-            self.file(&request)
+        let mut response = match (&self.gate, websocket::is_wanted(request.headers())) {
+            (Some(gate), true) => self.upgrade_known(gate, request).await,
+            (Some(gate), false) => self.file_known(gate, request).await,
+            (None, true) => self.upgrade(request, None),
+            (None, false) => self.file(&request, None),
         };
         headers::add(
             response.headers_mut(),
@@ -85,10 +98,96 @@ impl App {
             self.origins.sockets(),
             &self.frame_ancestors,
         );
+        if response.extensions().get::<login::IsForm>().is_some() {
+            headers::of_form(response.headers_mut());
+        }
         response
     }
 
-    fn file(&self, request: &Request) -> Response {
+    /// A WebSocket for who is signed in.
+    async fn upgrade_known(&self, gate: &Arc<Gate>, request: Request) -> Response {
+        let headers = request.headers();
+        // A page from elsewhere does not get as far as to guess.
+        if self.allows(headers) {
+            let verdict = gate.who(headers, self.source(&request)).await;
+            let Verdict::In(grant) = verdict else {
+                return login::refusal(&verdict, !headers.contains_key(header::ORIGIN));
+            };
+            let Some(entered) = gate.enter(grant) else {
+                return login::refusal(&Verdict::Out, false);
+            };
+            return self.upgrade(request, Some(entered));
+        }
+        self.upgrade(request, None)
+    }
+
+    /// Anything else, for who is signed in: without that there is the sign-in page
+    /// and what it needs, and where the page is and whether it may connect.
+    async fn file_known(&self, gate: &Gate, request: Request) -> Response {
+        let found = page::find(request.uri().path(), request.uri().query());
+        let is_post = request.method() == Method::POST;
+        match found {
+            Found::Asset(asset) if asset.is_page() && is_post => {
+                return self.sign_in(gate, request).await;
+            }
+            Found::SignOut if is_post => return self.sign_out(gate, &request),
+            Found::Asset(asset) if asset.is_public() => return self.file(&request, None),
+            Found::Folder(_) | Found::Nothing | Found::SignOut => return self.file(&request, None),
+            Found::Asset(_) | Found::IceServers | Found::Status => {}
+        }
+        let verdict = gate.who(request.headers(), self.source(&request)).await;
+        match verdict {
+            Verdict::In(grant) => self.file(&request, Some(&grant.user)),
+            _ if found == Found::Status => self.file(&request, None),
+            Verdict::Out if matches!(&found, Found::Asset(a) if a.is_page()) => login::page(None),
+            verdict => login::refusal(&verdict, false),
+        }
+    }
+
+    async fn sign_in(&self, gate: &Gate, request: Request) -> Response {
+        if !self.allows(request.headers()) {
+            self.tell_refused(request.headers());
+            return (StatusCode::FORBIDDEN, NOT_ALLOWED).into_response();
+        }
+        let (source, is_secure) = (self.source(&request), self.is_secure(&request));
+        let (parts, body) = request.into_parts();
+        let body = tokio::time::timeout(self.form_timeout, to_bytes(body, FORM_BYTES)).await;
+        let form = body.ok().and_then(Result::ok);
+        let form = form.and_then(|body| login::form(&parts.headers, &body));
+        let Some(form) = form else {
+            let text = "this is no form of a name (user) and a password (password)\n";
+            return (StatusCode::BAD_REQUEST, text).into_response();
+        };
+        match gate.sign_in(form, &parts.headers, source).await {
+            Ok(token) => login::signed_in(&token, parts.uri.query(), is_secure),
+            Err(verdict) => login::page(Some(&verdict)),
+        }
+    }
+
+    fn sign_out(&self, gate: &Gate, request: &Request) -> Response {
+        if !self.allows(request.headers()) {
+            return (StatusCode::FORBIDDEN, NOT_ALLOWED).into_response();
+        }
+        gate.sign_out(request.headers());
+        login::signed_out(self.is_secure(request))
+    }
+
+    /// Whether the browser is on https: here, before a proxy that says so, or by
+    /// the page's own word.
+    fn is_secure(&self, request: &Request) -> bool {
+        let headers = request.headers();
+        let of = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let by_proxy = || {
+            let last = of("x-forwarded-proto").and_then(|v| v.rsplit(',').next());
+            last.is_some_and(|scheme| scheme.trim().eq_ignore_ascii_case("https"))
+                && proxy::is_trusted(peer(request), &self.trusted_proxies)
+        };
+        let by_page = || of("origin").is_some_and(|origin| origin.starts_with("https://"));
+        self.is_tls || by_proxy() || by_page()
+    }
+
+    /// `user` is who is signed in.
+    fn file(&self, request: &Request, user: Option<&UserName>) -> Response {
         let found = page::find(request.uri().path(), request.uri().query());
         let asks = matches!(found, Found::IceServers | Found::Status);
         let method = request.method();
@@ -101,7 +200,10 @@ impl App {
             return (status, [(header::ALLOW, allow)], text).into_response();
         }
         match found {
-            Found::Asset(asset) => file(asset, request.headers()),
+            Found::Asset(asset) => match user.filter(|_| asset.is_page()) {
+                Some(user) => page_of(asset, user),
+                None => file(asset, request.headers()),
+            },
             Found::IceServers => self.ice_servers(request.headers()),
             Found::Status => {
                 // Browsers send the origin with every POST; without it nothing
@@ -109,7 +211,11 @@ impl App {
                 let headers = request.headers();
                 let asked = headers.contains_key(header::ORIGIN);
                 let allowed = asked.then(|| self.allows(headers));
-                let answer = json(&serde_json::json!({ "allowed": allowed }));
+                let mut answer = serde_json::json!({ "allowed": allowed });
+                if self.gate.is_some() {
+                    answer["signed_in"] = user.is_some().into();
+                }
+                let answer = json(&answer);
                 // Any page may read that it may not connect, to say so.
                 readable(answer, HeaderValue::from_static("*"))
             }
@@ -119,7 +225,9 @@ impl App {
                 "the page's address ends in a slash\n",
             )
                 .into_response(),
-            Found::Nothing => (StatusCode::NOT_FOUND, "no such page\n").into_response(),
+            Found::Nothing | Found::SignOut => {
+                (StatusCode::NOT_FOUND, "no such page\n").into_response()
+            }
         }
     }
 
@@ -132,12 +240,10 @@ impl App {
         };
         if trusted {
             let answer = json(&(self.ice_servers)());
-            // A page from elsewhere that may connect.
-            match only(headers, &header::ORIGIN).flatten() {
-                Some(origin) => match HeaderValue::from_str(origin) {
-                    Ok(origin) => readable(answer, origin),
-                    Err(_) => answer,
-                },
+            // A page from elsewhere that may connect, with its cookies.
+            let origin = only(headers, &header::ORIGIN).flatten();
+            match origin.and_then(|origin| HeaderValue::from_str(origin).ok()) {
+                Some(origin) => with_cookies(readable(answer, origin)),
                 None => answer,
             }
         } else {
@@ -145,7 +251,8 @@ impl App {
         }
     }
 
-    fn upgrade(&self, mut request: Request) -> Response {
+    /// `entered` is the place of who is signed in.
+    fn upgrade(&self, mut request: Request, entered: Option<Entered>) -> Response {
         if !self.allows(request.headers()) {
             self.tell_refused(request.headers());
             return (StatusCode::FORBIDDEN, NOT_ALLOWED).into_response();
@@ -157,22 +264,25 @@ impl App {
         };
         let (hub, pulse, shutdown) = (self.hub.clone(), self.pulse, self.shutdown.clone());
         let raw_frames = self.raw_frames;
+        let ends = entered.as_ref().map(|entered| entered.ends.clone());
+        let ends = ends.unwrap_or_default();
         self.tasks.spawn(async move {
             match upgrade.await {
                 Ok(upgraded) => {
                     let (stream, gauge) = Metered::new(TokioIo::new(upgraded), raw_frames);
                     let socket = websocket::over(stream).await;
-                    connection::serve(socket, gauge, source, hub, pulse, shutdown).await;
+                    let until = Until { shutdown, ends };
+                    connection::serve(socket, gauge, source, hub, pulse, until).await;
                 }
                 Err(error) => debug!(%error, "upgrade failed"),
             }
+            drop(entered);
         });
         answer
     }
 
     fn source(&self, request: &Request) -> Source {
-        let peer = request.extensions().get::<Peer>();
-        let Peer(peer) = *peer.expect("the listener says whose socket it is");
+        let peer = peer(request);
         let headers = request.headers();
         if headers.contains_key("x-forwarded-for")
             && !proxy::is_trusted(peer, &self.trusted_proxies)
@@ -212,6 +322,12 @@ impl App {
     }
 }
 
+fn peer(request: &Request) -> SocketAddr {
+    let peer = request.extensions().get::<Peer>();
+    let Peer(peer) = *peer.expect("the listener says whose socket it is");
+    peer
+}
+
 const NOT_ALLOWED: &str = "pages of this origin may not connect; start the chat server with \
     --allow-origin and this page's origin\n";
 
@@ -243,6 +359,24 @@ fn readable(mut answer: Response, origin: HeaderValue) -> Response {
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(header::VARY, HeaderValue::from_static("origin"));
     answer
+}
+
+/// An answer that such scripts may ask for in somebody's name. Cookies of ours go
+/// along from pages of the same site alone (SameSite).
+fn with_cookies(mut answer: Response) -> Response {
+    let yes = HeaderValue::from_static("true");
+    let headers = answer.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, yes);
+    answer
+}
+
+/// The page for somebody who is signed in; it is nobody else's.
+fn page_of(asset: &page::Asset, user: &UserName) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, asset.content_type),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    (headers, asset.of(user.as_str())).into_response()
 }
 
 fn file(asset: &page::Asset, headers: &HeaderMap) -> Response {

@@ -23,6 +23,7 @@ use tracing::{debug, warn};
 
 use super::http::{App, Peer};
 use super::hub;
+use super::login::Gate;
 use super::proxy::{self, Network};
 use super::tls::Certificates;
 use super::{Options, Renewal};
@@ -59,26 +60,34 @@ pub(super) fn bind(addr: SocketAddr) -> std::io::Result<TcpListener> {
 
 pub(super) async fn run(
     listener: TcpListener,
-    tls: Option<(Certificates, Renewal)>,
+    tls: Option<Certificates>,
+    gate: Option<Gate>,
+    renewal: Renewal,
     options: Options,
     shutdown: CancellationToken,
 ) {
     let tasks = TaskTracker::new();
     let (hub, room) = hub::new(options.limits);
     let room = tokio::spawn(room);
-    let tls = tls.map(|(certificates, renewal)| {
+    let tls = tls.map(|certificates| {
         let certificates = Arc::new(certificates);
         tasks.spawn(renew(
             certificates.clone(),
-            renewal,
+            renewal.clone(),
             options.certificate_check,
             shutdown.clone(),
         ));
         certificates
     });
+    let gate = gate.map(|gate| {
+        let gate = Arc::new(gate);
+        let (watched, shutdown) = (gate.clone(), shutdown.clone());
+        tasks.spawn(async move { watched.watch(&renewal.users, &shutdown).await });
+        gate
+    });
     let lobby = Lobby::new(options.trusted_proxies.clone());
     let shared = Arc::new(Shared {
-        app: App::new(&options, hub, tasks.clone(), shutdown.clone()),
+        app: App::new(&options, hub, gate, tasks.clone(), shutdown.clone()),
         tls,
         header_timeout: options.header_timeout,
         shutdown: shutdown.clone(),
@@ -182,7 +191,7 @@ async fn renew(
     loop {
         let asked = tokio::select! {
             () = shutdown.cancelled() => return,
-            () = renewal.0.notified() => true,
+            () = renewal.certificate.notified() => true,
             () = tokio::time::sleep(every) => false,
         };
         certificates.look(asked, std::time::Instant::now());
@@ -228,7 +237,7 @@ where
     let service = service_fn(|mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(Peer(peer));
         let request: Request = request.map(Body::new);
-        async { Ok::<_, std::convert::Infallible>(shared.app.answer(request)) }
+        async { Ok::<_, std::convert::Infallible>(shared.app.answer(request).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

@@ -5,7 +5,8 @@
 //! One task owns the room (`hub`); each connection is a task with a bounded
 //! mailbox (`connection`), so that a slow or hostile peer costs itself alone, and
 //! is charged for every frame (`meter`). `http` answers requests, to those who
-//! may ask (`origin`), whoever they come by (`proxy`), and `listener` owns the
+//! may ask (`origin`) and are signed in where that is asked for (`login`), whoever
+//! they come by (`proxy`), and `listener` owns the
 //! sockets, with or without TLS (`tls`).
 //!
 //! ```no_run
@@ -28,11 +29,13 @@ mod headers;
 mod http;
 mod hub;
 mod listener;
+mod login;
 mod meter;
 mod origin;
 mod page;
 mod proxy;
 mod tls;
+mod users;
 mod websocket;
 
 use std::fmt;
@@ -48,9 +51,11 @@ use tokio_util::sync::CancellationToken;
 use crate::room::Limits;
 pub use export::Export;
 pub use headers::frame_ancestor;
+use login::Gate;
 pub use origin::told as allowed_origin;
 pub use proxy::Network;
 use tls::Certificates;
+pub use users::{UsersError, UsersFile};
 
 /// Gives the body of `/ice-servers.json`: an array of `RTCIceServer` objects.
 /// Called for every request, so that it can hand out time-limited credentials.
@@ -79,6 +84,8 @@ pub struct Options {
     /// Proxies that are believed for whom they ask (`X-Forwarded-For`); limits
     /// are then of that address.
     pub trusted_proxies: Vec<Network>,
+    /// Who may sign in; without it everybody may come in.
+    pub users: Option<UsersFile>,
     /// How often the certificate's files are looked at for a change.
     pub certificate_check: Duration,
     /// How often each peer is pinged.
@@ -102,6 +109,7 @@ impl Options {
             allowed_origins: Vec::new(),
             frame_ancestors: Vec::new(),
             trusted_proxies: Vec::new(),
+            users: None,
             certificate_check: Duration::from_secs(5),
             ping_every: Duration::from_secs(20),
             silence: Duration::from_secs(10),
@@ -119,6 +127,7 @@ impl fmt::Debug for Options {
             .field("allowed_origins", &self.allowed_origins)
             .field("frame_ancestors", &self.frame_ancestors)
             .field("trusted_proxies", &self.trusted_proxies)
+            .field("users", &self.users)
             .field("certificate_check", &self.certificate_check)
             .field("ping_every", &self.ping_every)
             .field("silence", &self.silence)
@@ -156,6 +165,9 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The users file is of no use.
+    #[error(transparent)]
+    Users(#[from] UsersError),
     /// The certificate file is of no use.
     #[error("TLS certificate {}: {why}; give a PEM file that this user may read", path.display())]
     Certificate {
@@ -189,29 +201,35 @@ pub struct Server {
     listener: TcpListener,
     local_addr: SocketAddr,
     tls: Option<Certificates>,
+    gate: Option<Gate>,
     renewal: Renewal,
     options: Options,
 }
 
-/// Has a server read its certificate and key again.
+/// Has a server read its certificate and key, and its users, again.
 #[derive(Debug, Clone, Default)]
-pub struct Renewal(Arc<Notify>);
+pub struct Renewal {
+    certificate: Arc<Notify>,
+    users: Arc<Notify>,
+}
 
 impl Renewal {
     /// Reads them now. What cannot be used is said in the log, and the one read
     /// before stays in use.
     pub fn now(&self) {
-        self.0.notify_one();
+        self.certificate.notify_one();
+        self.users.notify_one();
     }
 }
 
 impl Server {
-    /// Loads the certificate and opens the port.
+    /// Loads the certificate and the users, and opens the port.
     ///
     /// # Errors
     /// [`Error`], which names the file or the port at fault.
     pub async fn bind(options: Options) -> Result<Self, Error> {
         let tls = options.tls.clone().map(Certificates::load).transpose()?;
+        let gate = options.users.clone().map(Gate::open).transpose()?;
         let addr = options.listen;
         let listen = |source: std::io::Error| match source.kind() {
             std::io::ErrorKind::AddrInUse => Error::PortInUse(addr),
@@ -223,6 +241,7 @@ impl Server {
             listener,
             local_addr,
             tls,
+            gate,
             renewal: Renewal::default(),
             options,
         })
@@ -233,8 +252,8 @@ impl Server {
         self.local_addr
     }
 
-    /// A handle to have the certificate read again while it runs. It is also
-    /// read when its files change.
+    /// A handle to have the certificate and the users read again while it runs.
+    /// Both are also read when their files change.
     pub fn renewal(&self) -> Renewal {
         self.renewal.clone()
     }
@@ -242,8 +261,15 @@ impl Server {
     /// Serves until `shutdown` is cancelled, then tells every peer goodbye and
     /// returns when they are gone, within two seconds.
     pub async fn run(self, shutdown: CancellationToken) {
-        let tls = self.tls.map(|certificates| (certificates, self.renewal));
-        listener::run(self.listener, tls, self.options, shutdown).await;
+        let Self {
+            listener,
+            tls,
+            gate,
+            renewal,
+            options,
+            ..
+        } = self;
+        listener::run(listener, tls, gate, renewal, options, shutdown).await;
     }
 }
 

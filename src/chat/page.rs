@@ -21,7 +21,29 @@ impl Asset {
         self.body.hash(&mut hasher);
         format!("\"{:016x}\"", hasher.finish())
     }
+
+    /// The one that people open.
+    pub(super) fn is_page(&self) -> bool {
+        self.name == PAGE
+    }
+
+    /// The sign-in page needs it.
+    pub(super) fn is_public(&self) -> bool {
+        matches!(self.name, "style.css" | "icon.svg")
+    }
+
+    /// The page for who is signed in as `user`.
+    pub(super) fn of(&self, user: &str) -> String {
+        let user = user.replace('&', "&amp;").replace('<', "&lt;");
+        let user = user.replace('"', "&quot;");
+        let named = format!("<html lang=\"en\" data-user=\"{user}\">");
+        self.body.replacen(ROOT, &named, 1)
+    }
 }
+
+const PAGE: &str = "index.html";
+/// In [`PAGE`]: where what is for one reader alone goes in.
+pub(super) const ROOT: &str = "<html lang=\"en\">";
 
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
@@ -72,6 +94,8 @@ pub(super) enum Found {
     IceServers,
     /// Whether the asking page may connect.
     Status,
+    /// Where people sign out.
+    SignOut,
     /// The folder of the page without the slash at its end; where to go.
     Folder(String),
     Nothing,
@@ -81,9 +105,10 @@ pub(super) enum Found {
 pub(super) fn find(path: &str, query: Option<&str>) -> Found {
     let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
     match name {
-        "" => return find("index.html", None),
+        "" => return find(PAGE, None),
         "ice-servers.json" => return Found::IceServers,
         "status.json" => return Found::Status,
+        "sign-out" => return Found::SignOut,
         _ => {}
     }
     if let Some(asset) = ASSETS.iter().find(|asset| asset.name == name) {
@@ -108,7 +133,11 @@ mod tests {
     fn name(path: &str) -> Option<&'static str> {
         match find(path, None) {
             Found::Asset(asset) => Some(asset.name),
-            Found::IceServers | Found::Status | Found::Folder(_) | Found::Nothing => None,
+            Found::IceServers
+            | Found::Status
+            | Found::SignOut
+            | Found::Folder(_)
+            | Found::Nothing => None,
         }
     }
 

@@ -86,6 +86,10 @@ pub struct Settings {
     #[arg(long, value_name = "ORIGIN", value_parser = chat::frame_ancestor)]
     #[serde(deserialize_with = "ancestors")]
     pub frame_ancestors: Vec<String>,
+    /// Who may sign in (`camera-agent chat-user`): from then on nobody comes in
+    /// without a name and a password, or a token.
+    #[arg(long, value_name = "FILE")]
+    pub users_file: Option<PathBuf>,
     /// Announce the page by mDNS (_http._tcp), where Avahi runs [default: false].
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub announce: Option<bool>,
@@ -260,6 +264,7 @@ impl Settings {
             max_connections: self.max_connections.or(file.max_connections),
             max_per_address: self.max_per_address.or(file.max_per_address),
             frame_ancestors: list(self.frame_ancestors, file.frame_ancestors),
+            users_file: self.users_file.or(file.users_file),
             announce: self.announce.or(file.announce),
             log_format: self.log_format.or(file.log_format),
         }
@@ -358,6 +363,7 @@ impl Settings {
         options.allowed_origins.clone_from(&self.allow_origin);
         options.frame_ancestors.clone_from(&self.frame_ancestors);
         options.trusted_proxies.clone_from(&self.trusted_proxy);
+        options.users = self.users_file.as_ref().map(chat::UsersFile::new);
         if let Some(most) = self.max_connections {
             options.limits.connections = most.get();
         }

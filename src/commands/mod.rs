@@ -21,6 +21,7 @@ use crate::cli::Command;
 use crate::config::ConfigError;
 use crate::daemon::StartError;
 use crate::media::probe::child;
+use crate::owner::chat_users;
 use crate::{logging, owner};
 
 /// sysexits.h's number for a configuration that cannot be used: starting again
@@ -34,6 +35,10 @@ pub fn carry_out(command: Command) -> ExitCode {
     let result = match command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Chat(arguments) => chat::run(&arguments),
+        Command::ChatUser(arguments) => {
+            chat_users::chat_user(&arguments, &mut chat_users::Asked, &mut stdout())
+                .map_err(Into::into)
+        }
         Command::Page(arguments) => page::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Doctor(arguments) => match doctor::run(&arguments) {

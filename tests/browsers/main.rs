@@ -15,6 +15,7 @@ mod invitations_page;
 mod invited;
 mod invited_screen;
 mod lip_sync;
+mod login_page;
 mod networks;
 mod page;
 mod paths;

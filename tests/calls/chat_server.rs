@@ -367,7 +367,7 @@ async fn nobody_frames_the_page_but_those_who_are_named() {
 }
 
 /// A TLS connection of somebody who trusts only this certificate.
-async fn trusting(
+pub async fn trusting(
     addr: SocketAddr,
     cert: &str,
 ) -> Result<MaybeTlsStream<TcpStream>, std::io::Error> {

@@ -11,6 +11,7 @@ mod data_channel;
 mod devices_command;
 mod doctor;
 mod encoder_probe;
+mod login;
 mod network;
 mod offers;
 mod original_server;

@@ -35,6 +35,7 @@ pub mod shims;
 pub mod standin;
 pub mod strain;
 pub mod tinyproxy;
+pub mod users;
 pub mod viewer;
 
 use std::future::Future;

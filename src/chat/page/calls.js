@@ -73,7 +73,7 @@ export class Calls {
   /** Ahead of the call, so that the click need not wait for them. */
   async refreshIceServers() {
     try {
-      const answer = await ask("ice-servers.json");
+      const answer = await ask("ice-servers.json", { credentials: "include" });
       const servers = answer.ok ? await answer.json() : [];
       if (Array.isArray(servers)) this.#iceServers = servers;
     } catch {

@@ -3,7 +3,7 @@
 import { Calls } from "./calls.js";
 import { Invitations, takeFromAddress } from "./invitations.js";
 import { Keys, titleOf } from "./keys.js";
-import { server } from "./server.js";
+import { ask, server } from "./server.js";
 import { Signaling } from "./signaling.js";
 import { Ui } from "./ui.js";
 import { refusalWords, textOf, words } from "./words.js";
@@ -60,8 +60,10 @@ signaling.addEventListener("lost", () => {
   ui.online(false);
   away();
 });
-signaling.addEventListener("refused", ({ detail: { why } }) => {
-  refusal = refusalWords(why, location.origin);
+signaling.addEventListener("refused", async ({ detail: { why } }) => {
+  const base = (await server)?.base;
+  if (signaling.online) return;
+  refusal = refusalWords(why, location.origin, base);
   away();
 });
 signaling.addEventListener("name", ({ detail: { name, rejected } }) => {
@@ -85,6 +87,19 @@ signaling.addEventListener("frame", ({ detail: { frame } }) => {
   else calls.receive(frame);
 });
 server.then((found) => ui.called(found?.name));
+/** Whom the chat server has signed in, where it asks for that. */
+const { user } = document.documentElement.dataset;
+if (user !== undefined) {
+  ui.signedIn(words.signedInAs(user), async () => {
+    calls.leave();
+    try {
+      await ask("sign-out");
+      location.reload();
+    } catch {
+      ui.say(words.notOnline, "problem");
+    }
+  });
+}
 addEventListener("pagehide", () => calls.leave());
 
 /** The camera of the invitation that was taken in just now, and who is in the chat. */
@@ -145,7 +160,7 @@ addEventListener("hashchange", () => {
   if (fragment) inviteFromAddress(fragment);
 });
 
-/** From the address (`?name=`), from the last visit, or made up. */
+/** From the address (`?name=`), from the last visit, the one that was signed in with, or made up. */
 function firstName() {
   const asked = new URLSearchParams(location.search).get("name")?.trim();
   if (asked) return asked;
@@ -155,7 +170,8 @@ function firstName() {
   } catch {
     // Storage may be forbidden.
   }
-  const name = `guest ${100 + Math.floor(Math.random() * 900)}`;
+  const { user } = document.documentElement.dataset;
+  const name = user || `guest ${100 + Math.floor(Math.random() * 900)}`;
   remember(name);
   return name;
 }

@@ -155,7 +155,7 @@ export class Signaling extends EventTarget {
 
   /**
    * A WebSocket that was refused does not say why, so the server is asked in
-   * another way. Tells "origin", "login", "socket", "full", or `null`.
+   * another way. Tells "origin", "login", "signed-out", "socket", "full", or `null`.
    */
   async #askWhy(code) {
     let why = null;
@@ -165,8 +165,9 @@ export class Signaling extends EventTarget {
         const answer = await ask("status.json", { cache: "no-store", redirect: "manual" });
         if (answer.status === 401 || answer.type === "opaqueredirect") why = "login";
         else if (answer.ok) {
-          const { allowed } = await answer.json();
+          const { allowed, signed_in } = await answer.json();
           if (allowed === false) why = "origin";
+          else if (signed_in === false) why = "signed-out";
           // Once may be chance: a server that was just starting.
           else if (allowed === true && this.#retries > 1) why = "socket";
         }

@@ -168,6 +168,13 @@ export class Ui {
     document.body.dataset.online = online;
   }
 
+  /** The chat server knows this person; `title` says as whom. */
+  signedIn(title, signOut) {
+    $("sign-out").title = title;
+    $("sign-out").onclick = signOut;
+    $("sign-out").hidden = false;
+  }
+
   me(name) {
     $("me-name").textContent = name;
     this.users(this.#users.users, this.#users.devices, name);

@@ -25,6 +25,7 @@ export const words = {
   refused: (name, reason) => `${name} ended the call: ${reason}`,
   youDeclined: (name) => `You declined the call from ${name}.`,
   unusable: (name) => `The call to ${name} failed: the two sides do not understand each other.`,
+  signedInAs: (user) => `Signed in as ${user}`,
   renamed: (name) => `That name was taken or cannot be used, so you are ${name}.`,
   noCamera: "No camera or microphone was found, so the other side cannot see or hear you.",
   noVideo: "No camera was found; the other side hears you only.",
@@ -60,9 +61,13 @@ export const words = {
   insecure: "Browsers allow the camera only on https pages and on localhost, so the other side cannot see or hear you.",
 };
 
-/** Why the server lets this page not in; `null` where nothing is known of it. */
-export function refusalWords(why, origin) {
+/** Why the server, whose page is at `base`, lets this page not in; `null` where nothing is known of it. */
+export function refusalWords(why, origin, base) {
   switch (why) {
+    case "signed-out":
+      return base && base.origin !== origin
+        ? `The chat server asks for a login. Sign in at ${base.href}, then load this page again.`
+        : "You are not signed in any more. Please load this page again, to sign in.";
     case "origin":
       return `The chat server does not let pages of this address in. Start it with --allow-origin ${origin}, `
         + "or open the page under the server's own address.";
