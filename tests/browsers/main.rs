@@ -1,4 +1,5 @@
 //! What needs Chromium or Firefox.
+#![allow(clippy::disallowed_methods, reason = "clippy.toml is for the program")]
 
 #[path = "../support/mod.rs"]
 mod support;

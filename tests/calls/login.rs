@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{self};
 
-use crate::chat_server::trusting;
+use crate::chat_server::certificates::trusting;
 use crate::support::device::{Device, TEST_MEDIA};
 use crate::support::nginx::Nginx;
 use crate::support::users::{PASSWORD, password, remove, token, users};

@@ -1,4 +1,5 @@
 //! What needs sockets, GStreamer, shells and servers from Debian, but no browser.
+#![allow(clippy::disallowed_methods, reason = "clippy.toml is for the program")]
 
 #[path = "../support/mod.rs"]
 mod support;

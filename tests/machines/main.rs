@@ -1,5 +1,6 @@
 //! What needs another machine, emulated: `make test-vm`, `make test-vm-service`,
 //! `make test-arm64`, `make test-armhf`. Without those, none of it runs.
+#![allow(clippy::disallowed_methods, reason = "clippy.toml is for the program")]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -156,32 +156,24 @@ struct House {
 impl House {
     fn read() -> Self {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-        let mut files = BTreeMap::new();
-        let mut folders = vec![source.clone()];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).expect("a folder") {
-                let path = entry.expect("an entry").path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else if path.extension().is_some_and(|e| e == "rs") {
-                    let name = path.strip_prefix(&source).expect("it is in there");
-                    let module = module(name);
-                    let text = fs::read_to_string(&path).expect("text");
-                    let syntax = syn::parse_file(&text)
-                        .unwrap_or_else(|e| panic!("{}: {e}", name.display()));
-                    let mut reader = Reader::default();
-                    reader.visit_file(&syntax);
-                    let file = File {
-                        path: name.to_owned(),
-                        text,
-                        syntax,
-                        paths: reader.paths,
-                    };
-                    files.insert(module, file);
-                }
-            }
+        let files = sources(&["src"]).into_iter().map(|path| {
+            let name = path.strip_prefix(&source).expect("it is in there");
+            let text = fs::read_to_string(&path).expect("text");
+            let syntax =
+                syn::parse_file(&text).unwrap_or_else(|e| panic!("{}: {e}", name.display()));
+            let mut reader = Reader::default();
+            reader.visit_file(&syntax);
+            let file = File {
+                path: name.to_owned(),
+                text,
+                syntax,
+                paths: reader.paths,
+            };
+            (module(name), file)
+        });
+        Self {
+            files: files.collect(),
         }
-        Self { files }
     }
 
     /// Those that are not for tests alone.
@@ -359,6 +351,32 @@ fn what_is_called_pure_touches_nothing() {
     }
     assert!(seen > 40, "only {seen} files were found to be pure");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Rust files below these folders of the project.
+fn sources(folders: &[&str]) -> Vec<PathBuf> {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders: Vec<_> = folders.iter().map(|name| project.join(name)).collect();
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn no_file_of_tests_outgrows_its_room() {
+    for path in sources(&["tests", "benches", "fuzz/fuzz_targets"]) {
+        let lines = fs::read_to_string(&path).expect("text").lines().count();
+        assert!(lines <= MOST_LINES, "{}: {lines} lines", path.display());
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What needs nothing but this program: no sockets, GStreamer, files or clocks.
 //! Some of it reads the source.
+#![allow(clippy::disallowed_methods, reason = "clippy.toml is for the program")]
 
 #[path = "../support/desk.rs"]
 mod desk;

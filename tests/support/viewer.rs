@@ -3,6 +3,14 @@
 //!
 //! It stands alone: the bench includes this file by its path.
 
+// By their paths: benches take this file by its own.
+#[path = "viewer/formats.rs"]
+mod formats;
+#[path = "viewer/hearing.rs"]
+mod hearing;
+#[path = "viewer/invited.rs"]
+mod invited;
+
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -36,115 +44,18 @@ use webrtc::peer_connection::{
     Registry, SettingEngineBuilder,
 };
 
+use formats::{ALL, offered};
+#[allow(unused_imports, reason = "each binary uses its part of it")]
+pub use formats::{H264, OPUS, RTX, codecs, media_engine};
+use hearing::{Handler, hear};
+#[allow(unused_imports, reason = "each binary uses its part of it")]
+pub use hearing::{Heard, Times};
+#[allow(unused_imports, reason = "each binary uses its part of it")]
+pub use invited::Held;
+
 use super::cuttable::Cuttable;
 use super::meter::{Meter, Received};
 use super::relay::Relay;
-
-/// Payload types of the offer.
-pub const H264: u8 = 102;
-pub const RTX: u8 = 103;
-pub const OPUS: u8 = 111;
-
-const ALL: &[RtpCodecKind] = &[RtpCodecKind::Audio, RtpCodecKind::Video];
-
-/// When the steps of the last call happened.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Times {
-    pub offered: Option<Instant>,
-    pub answered: Option<Instant>,
-    pub connected: Option<Instant>,
-}
-
-/// What was heard from the chat server and the connection.
-#[derive(Debug, Default)]
-pub struct Heard {
-    pub users: Vec<String>,
-    pub id: Option<Value>,
-    /// Answers to this connection's offers, SDP text, oldest first.
-    pub answers: Vec<String>,
-    /// Candidates as they stood on the wire.
-    pub candidates: Vec<Value>,
-    /// The reason of a hang-up.
-    pub hung_up: Option<String>,
-    pub state: Option<RTCPeerConnectionState>,
-    /// What came over the data channel.
-    pub messages: Vec<Value>,
-    /// It was closed.
-    pub channel_closed: bool,
-    pub times: Times,
-    /// Answers to an invited viewer that did not prove who gave them; nothing of
-    /// them was used.
-    pub impostors: usize,
-    /// The code of a hang-up.
-    pub code: Option<String>,
-    /// The device's candidates are not used.
-    deaf: bool,
-    /// Candidates that came before their answer.
-    early: VecDeque<RTCIceCandidateInit>,
-}
-
-/// An invitation, as a browser keeps it.
-#[derive(Clone)]
-pub struct Held {
-    /// The camera's name in the link.
-    pub camera: String,
-    pub id: KeyId,
-    pub key: Key,
-}
-
-impl Held {
-    pub fn of(link: &Link) -> Self {
-        Self {
-            camera: link.camera.clone(),
-            id: link.invite.id(),
-            key: link.invite.key(),
-        }
-    }
-
-    /// What an offer carries.
-    pub fn access(&self, sdp: &str) -> Value {
-        let (fingerprint, ufrag) = author(sdp).expect("an offer of ours has both");
-        let viewer = Side {
-            fingerprint: &fingerprint,
-            ufrag: &ufrag,
-        };
-        let call = self.call(viewer);
-        json!({"id": self.id.to_string(), "proof": ProofKey::of(&self.key).offer(&call)})
-    }
-
-    fn call<'a>(&'a self, viewer: Side<'a>) -> Call<'a> {
-        Call {
-            camera: &self.camera,
-            viewer,
-            id: self.id,
-        }
-    }
-
-    /// The answer to `offer` is the camera's.
-    fn verifies(&self, offer: &str, answer: &str, proof: &str) -> bool {
-        let (Some((ours, our_ufrag)), Some((its, its_ufrag))) = (author(offer), author(answer))
-        else {
-            return false;
-        };
-        let side = |fingerprint, ufrag| Side { fingerprint, ufrag };
-        let call = self.call(side(&ours, our_ufrag.as_str()));
-        ProofKey::of(&self.key).is_of_answer(&call, side(&its, its_ufrag.as_str()), proof)
-    }
-}
-
-/// The one fingerprint of a description, and its first ufrag.
-fn author(sdp: &str) -> Option<([u8; 32], String)> {
-    let values = |key: &'static str| sdp.lines().filter_map(move |l| l.strip_prefix(key));
-    let mut prints: Vec<_> = values("a=fingerprint:").collect();
-    prints.dedup();
-    let [print] = prints[..] else { return None };
-    let mut bytes = [0; 32];
-    let digits = print.strip_prefix("sha-256 ")?.trim().split(':');
-    for (byte, digits) in bytes.iter_mut().zip(digits) {
-        *byte = u8::from_str_radix(digits, 16).ok()?;
-    }
-    Some((bytes, values("a=ice-ufrag:").next()?.trim().to_owned()))
-}
 
 #[derive(Default)]
 struct Shared {
@@ -578,226 +489,4 @@ impl Drop for Viewer {
     fn drop(&mut self) {
         self.vanish();
     }
-}
-
-async fn hear(shared: &Shared, name: &str, mut frame: Value) {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    match frame["type"].as_str() {
-        Some("id") => lock(&shared.heard).id = Some(frame["id"].take()),
-        Some("userlist") => {
-            let users = frame["users"].as_array().cloned().unwrap_or_default();
-            lock(&shared.heard).users = users.iter().map(text).collect();
-        }
-        Some("hang-up") if frame["target"] == name => {
-            let mut heard = lock(&shared.heard);
-            heard.code = frame["code"].as_str().map(str::to_owned);
-            heard.hung_up = Some(text(&frame["reason"]));
-        }
-        // What is for everybody is for nobody.
-        Some("video-answer") if frame["target"] == name => {
-            let sdp = text(&frame["sdp"]["sdp"]);
-            if lock(&shared.held).is_some() && !is_verified(shared, &frame, &sdp) {
-                lock(&shared.heard).impostors += 1;
-                return;
-            }
-            let early = {
-                let mut heard = lock(&shared.heard);
-                heard.times.answered = Some(Instant::now());
-                heard.answers.push(sdp.clone());
-                std::mem::take(&mut heard.early)
-            };
-            let connection = lock(&shared.connection).clone();
-            if let Some(connection) = connection {
-                let answer = RTCSessionDescription::answer(known(&sdp)).expect("an answer");
-                let _offered = shared.offering.lock().await;
-                connection
-                    .set_remote_description(answer)
-                    .await
-                    .expect("the answer fits");
-                for candidate in early {
-                    let _ = connection.add_ice_candidate(candidate).await;
-                }
-            }
-        }
-        Some("new-ice-candidate") => {
-            let value = frame["candidate"].take();
-            let candidate = RTCIceCandidateInit {
-                candidate: text(&value["candidate"]),
-                sdp_mid: value["sdpMid"].as_str().map(str::to_owned),
-                sdp_mline_index: value["sdpMLineIndex"].as_u64().map(|i| i as u16),
-                username_fragment: value["usernameFragment"].as_str().map(str::to_owned),
-                url: None,
-            };
-            let answered = {
-                let mut heard = lock(&shared.heard);
-                heard.candidates.push(value);
-                if heard.deaf {
-                    return;
-                }
-                if heard.answers.is_empty() {
-                    heard.early.push_back(candidate.clone());
-                }
-                !heard.answers.is_empty()
-            };
-            let connection = lock(&shared.connection).clone();
-            if let Some(connection) = connection.filter(|_| answered) {
-                let _ = connection.add_ice_candidate(candidate).await;
-            }
-        }
-        _ => {}
-    }
-}
-
-/// An answer to an invited viewer proves that it is of the camera.
-fn is_verified(shared: &Shared, frame: &Value, sdp: &str) -> bool {
-    let ufrag = frame["ufrag"].as_str().unwrap_or_default();
-    let proof = frame["access"]["proof"].as_str().unwrap_or_default();
-    let offers = lock(&shared.offers);
-    let asked = |(offer, _): &&(String, Held)| author(offer).is_some_and(|(_, u)| u == ufrag);
-    let offer = offers.iter().rev().find(asked);
-    offer.is_some_and(|(offer, held)| held.verifies(offer, sdp, proof))
-}
-
-/// An answer without what was written into the offer: the connection knows of
-/// no sections but those of its own kinds.
-fn known(sdp: &str) -> String {
-    let mut is_known = true;
-    let lines = sdp.split_inclusive('\n').filter(|line| {
-        if let Some(section) = line.strip_prefix("m=") {
-            is_known = section.starts_with("audio ")
-                || section.starts_with("video ")
-                || section.contains("webrtc-datachannel");
-        }
-        is_known
-    });
-    lines.collect()
-}
-
-struct Handler {
-    name: String,
-    camera: String,
-    frames: mpsc::UnboundedSender<Value>,
-    relay: Option<Arc<Relay>>,
-    /// The connection, which owns this, is in there.
-    shared: std::sync::Weak<Shared>,
-}
-
-#[async_trait::async_trait]
-impl PeerConnectionEventHandler for Handler {
-    async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
-        let Ok(candidate) = event.candidate.to_json() else {
-            return;
-        };
-        let text = match &self.relay {
-            Some(relay) => through(&candidate.candidate, relay),
-            None => candidate.candidate,
-        };
-        let _ = self.frames.send(json!({
-            "type": "new-ice-candidate", "name": self.name, "target": self.camera,
-            "candidate": {"candidate": text, "sdpMid": "0", "sdpMLineIndex": 0,
-                "usernameFragment": candidate.username_fragment},
-        }));
-    }
-
-    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
-        if let Some(shared) = self.shared.upgrade() {
-            let mut heard = lock(&shared.heard);
-            heard.state = Some(state);
-            if state == RTCPeerConnectionState::Connected {
-                heard.times.connected.get_or_insert_with(Instant::now);
-            }
-        }
-    }
-
-    async fn on_track(&self, track: Arc<dyn TrackRemote>) {
-        if let Some(shared) = self.shared.upgrade() {
-            lock(&shared.tracks).push(track);
-        }
-    }
-}
-
-/// A candidate with the relay's address for its own (RFC 8839 §5.1: the fifth
-/// and sixth fields).
-fn through(candidate: &str, relay: &Relay) -> String {
-    let mut fields: Vec<_> = candidate.split(' ').map(str::to_owned).collect();
-    if let [_, _, _, _, address, port, ..] = fields.as_mut_slice() {
-        if let (Ok(ip), Ok(number)) = (address.parse(), port.parse()) {
-            relay.lead_to(SocketAddr::new(ip, number));
-        }
-        *address = relay.front().ip().to_string();
-        *port = relay.front().port().to_string();
-    }
-    fields.join(" ")
-}
-
-/// What is offered: payload type, codec, kind.
-pub fn codecs() -> [(u8, RTCRtpCodec, RtpCodecKind); 3] {
-    let feedback = |list: &[(&str, &str)]| {
-        list.iter()
-            .map(|(typ, parameter)| RTCPFeedback {
-                typ: (*typ).to_owned(),
-                parameter: (*parameter).to_owned(),
-            })
-            .collect()
-    };
-    let codec = |mime: &str, clock_rate, channels, fmtp: &str, rtcp_feedback| RTCRtpCodec {
-        mime_type: mime.to_owned(),
-        clock_rate,
-        channels,
-        sdp_fmtp_line: fmtp.to_owned(),
-        rtcp_feedback,
-    };
-    let h264 = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f";
-    let video = feedback(&[
-        ("transport-cc", ""),
-        ("ccm", "fir"),
-        ("nack", ""),
-        ("nack", "pli"),
-    ]);
-    let audio = feedback(&[("transport-cc", "")]);
-    let rtx = format!("apt={H264}");
-    let opus = "minptime=10;useinbandfec=1";
-    [
-        (
-            H264,
-            codec(MIME_TYPE_H264, 90_000, 0, h264, video),
-            RtpCodecKind::Video,
-        ),
-        (
-            RTX,
-            codec(MIME_TYPE_RTX, 90_000, 0, &rtx, vec![]),
-            RtpCodecKind::Video,
-        ),
-        (
-            OPUS,
-            codec(MIME_TYPE_OPUS, 48_000, 2, opus, audio),
-            RtpCodecKind::Audio,
-        ),
-    ]
-}
-
-/// [`codecs`], with transport-wide congestion control.
-pub fn media_engine() -> webrtc::error::Result<MediaEngine> {
-    offered(ALL)
-}
-
-/// With transport-cc for these.
-fn offered(reported: &[RtpCodecKind]) -> webrtc::error::Result<MediaEngine> {
-    let mut engine = MediaEngine::default();
-    for (payload_type, mut rtp_codec, kind) in codecs() {
-        let feedback = &mut rtp_codec.rtcp_feedback;
-        feedback.retain(|f| reported.contains(&kind) || f.typ != "transport-cc");
-        let parameters = RTCRtpCodecParameters {
-            rtp_codec,
-            payload_type,
-        };
-        engine.register_codec(parameters, kind)?;
-    }
-    for kind in reported {
-        let extension = RTCRtpHeaderExtensionCapability {
-            uri: rtc::sdp::extmap::TRANSPORT_CC_URI.to_owned(),
-        };
-        engine.register_header_extension(extension, *kind, None)?;
-    }
-    Ok(engine)
 }

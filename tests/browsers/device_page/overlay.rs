@@ -1,0 +1,249 @@
+//! What the page shows beside the picture: numbers and controls.
+
+use super::*;
+
+/// Notes what comes over the data channel of the next call.
+const LISTEN: &str = "(() => {
+    globalThis.told = [];
+    const create = RTCPeerConnection.prototype.createDataChannel;
+    RTCPeerConnection.prototype.createDataChannel = function (...a) {
+        const channel = create.apply(this, a);
+        channel.addEventListener('message', ({ data }) => told.push(JSON.parse(data)));
+        return channel;
+    };
+})()";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_is_told_that_all_is_well_and_shows_neither_banner_nor_panel() {
+    let chat = Chat::start().await;
+    let _device = device(&chat).await;
+    let alice = Browser::start(Person::default()).await;
+    alice.open(&chat.page("alice")).await;
+    alice.js(LISTEN).await;
+    alice.call("camera").await;
+    alice
+        .until_js(
+            "picture and sound are live",
+            "told.some((m) => m.type === 'status' && m.video.state === 'live' && m.audio.state === 'live')",
+        )
+        .await;
+    alice.frames_rise(5).await;
+    let shown = "['media', 'camera'].filter((id) => !document.getElementById(id).hidden)";
+    assert_eq!(alice.js(shown).await, serde_json::json!([]));
+    alice.clean_console().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_declines_the_data_channel_is_watched_all_the_same() {
+    let chat = Chat::start().await;
+    let _device = device(&chat).await;
+    let alice = Browser::start(Person::default()).await;
+    alice.open(&chat.page("alice")).await;
+    // RFC 8829 §5.3.1: a section is rejected by port 0, and is in no bundle.
+    alice
+        .js("(() => {
+            const apply = RTCPeerConnection.prototype.setRemoteDescription;
+            RTCPeerConnection.prototype.setRemoteDescription = function ({ type, sdp }) {
+                globalThis.declined = sdp.includes('m=application 9');
+                sdp = sdp.replace('m=application 9', 'm=application 0')
+                    .replace('a=group:BUNDLE 0 1 2', 'a=group:BUNDLE 0 1');
+                return apply.call(this, { type, sdp });
+            };
+        })()")
+        .await;
+    alice.call("camera").await;
+    alice.state("connected").await;
+    alice.frames_rise(30).await;
+    assert_eq!(alice.js("declined").await, true);
+    assert_ne!(alice.js("cameraAgent.channel.readyState").await, "open");
+    alice.clean_console().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_overlay_says_how_the_connection_is_and_its_numbers_are_those_that_were_sent() {
+    let chat = Chat::start().await;
+    let device = device(&chat).await;
+    let alice = Browser::start(Person::default()).await;
+    alice.open(&chat.page("alice")).await;
+    alice.js(LISTEN).await;
+    alice.call("camera").await;
+    alice.state("connected").await;
+    alice.frames_rise(30).await;
+    let hidden = "document.getElementById('stats').hidden";
+    assert_eq!(alice.js(hidden).await, true, "off until it is wanted");
+    let nothing = "told.every((m) => m.type !== 'stats' && m.type !== 'pong')";
+    assert_eq!(alice.js(nothing).await, true, "and the device is not asked");
+
+    alice.click("#stats-toggle").await;
+    alice
+        .until_js(
+            "every number is there",
+            "['fps', 'bitrate', 'estimate', 'tier', 'loss', 'roundTrip', 'latency']
+                .every((key) => Number.isFinite(cameraAgent.stats?.[key]))",
+        )
+        .await;
+    alice
+        .until_js(
+            "the words for a clear path",
+            "document.querySelector('#stats .words').textContent === 'Good connection'",
+        )
+        .await;
+    // The time that what is shown was measured over, in one moment.
+    let shown = alice
+        .js("({
+            measured: cameraAgent.stats,
+            told: told.findLast((m) => m.type === 'stats'),
+            rows: Object.fromEntries([...document.querySelectorAll('#stats dl div:not([hidden])')]
+                .map((row) => [...row.children].map((each) => each.textContent))),
+        })")
+        .await;
+    println!("{shown:#}");
+    let (measured, told) = (&shown["measured"], &shown["told"]);
+    let number = |value: &serde_json::Value| value.as_f64().expect("a number");
+    let (came, sent) = (number(&measured["bitrate"]), number(&told["sent_bps"]));
+    assert!((0.7..1.4).contains(&(came / sent)), "{came} of {sent}");
+    assert!((number(&measured["fps"]) - number(&told["fps"])).abs() < 8.0);
+    assert_eq!(measured["tier"], told["tier"]);
+    // One machine, one clock, which are compared to a millisecond or two.
+    let latency = number(&measured["latency"]);
+    assert!((0.1..500.0).contains(&latency), "{latency} ms");
+    let rows = &shown["rows"];
+    let picture = rows["Picture"].as_str().expect("a row");
+    assert!(picture.starts_with("640 × 360, "), "{picture}");
+    assert_eq!(rows["Quality"], "whole picture");
+    let choice = "document.querySelector('#stats .choice').hidden";
+    assert_eq!(alice.js(choice).await, true, "of one nothing is chosen");
+    for row in [
+        "Received",
+        "Path carries",
+        "Lost",
+        "Round trip",
+        "Camera to page",
+    ] {
+        assert!(rows[row].is_string(), "{row}: {rows}");
+    }
+    // What the log says of it.
+    device.logs("\"message\":\"stream\"", 1, SOON).await;
+    let line = device.log().into_iter().find(|l| l["message"] == "stream");
+    let line = line.expect("it was there");
+    assert_eq!(
+        (&line["level"], &line["tier"]),
+        (&"DEBUG".into(), &0.into())
+    );
+    assert!(
+        line["sent_bps"].as_u64().is_some_and(|b| b > 50_000),
+        "{line}"
+    );
+
+    // The key does what the button does, but not where text is written.
+    alice.click("#chat-input").await;
+    alice.keys("s").await;
+    assert_eq!(alice.js(hidden).await, false);
+    alice.click("#stats-toggle").await;
+    assert_eq!(alice.js(hidden).await, true);
+    let silent = "(globalThis.heard = told.length, true)";
+    tokio::time::sleep(SECOND).await;
+    alice.js(silent).await;
+    tokio::time::sleep(2 * SECOND).await;
+    assert_eq!(
+        alice.js("told.length === heard").await,
+        true,
+        "no more news"
+    );
+    alice.keys("s").await;
+    assert_eq!(alice.js(hidden).await, false);
+    alice.click("#hangup").await;
+    alice.state("idle").await;
+    assert_eq!(alice.js(hidden).await, true, "the call is over");
+    alice.clean_console().await;
+}
+
+/// The list is the test's, for this machine has no camera; what the panel does
+/// with it goes to the device, which answers that it has no camera either.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_panel_has_an_element_for_each_control_and_what_is_moved_is_sent() {
+    let chat = Chat::start().await;
+    let toml = TEST_MEDIA.replace("[audio]", "viewer_controls = [\"*\"]\n[audio]");
+    let device = Device::start(chat.addr, &toml).await;
+    device.registered().await;
+    let alice = Browser::start(Person::default()).await;
+    alice.open(&chat.page("alice")).await;
+    alice.js(LISTEN).await;
+    alice.call("camera").await;
+    // The test picture has no controls, and then there is no panel.
+    alice
+        .until_js(
+            "an empty list",
+            "told.some((m) => m.type === 'controls' && m.controls.length === 0)",
+        )
+        .await;
+    let panel = "document.getElementById('camera')";
+    assert_eq!(alice.js(&format!("{panel}.hidden")).await, true);
+
+    let show = |controls: &str| {
+        format!(
+            "cameraAgent.channel.dispatchEvent(new MessageEvent('message', \
+             {{data: JSON.stringify({{type: 'controls', controls: {controls}}})}}))"
+        )
+    };
+    let list = "[
+        {name: 'brightness', minimum: 0, maximum: 255, step: 1, default: 128, value: 100},
+        {name: '<b>bold</b>', minimum: 0, maximum: 1, step: 1, default: 0, value: 1},
+        {name: 'auto_exposure', minimum: 0, maximum: 3, step: 1, default: 3, value: 3,
+            menu: [{value: 1, label: 'Manual <i>'}, {value: 3, label: 'Auto'}]},
+        {name: 'gain', minimum: 0, maximum: 9, step: 1, default: 0, value: 4, inactive: true},
+        {name: 7}, null,
+    ]";
+    alice.js(&show(list)).await;
+    let state = "[...document.querySelectorAll('#camera .list [data-name]')].map((e) =>
+        [e.dataset.name, e.type, e.type === 'checkbox' ? e.checked : e.value, e.disabled])";
+    assert_eq!(
+        alice.js(state).await,
+        serde_json::json!([
+            ["brightness", "range", "100", false],
+            ["<b>bold</b>", "checkbox", true, false],
+            ["auto_exposure", "select-one", "3", false],
+            ["gain", "range", "4", true]
+        ])
+    );
+    assert_eq!(
+        alice
+            .js("document.querySelectorAll('#camera b, #camera i').length")
+            .await,
+        0,
+        "text, not markup"
+    );
+    assert_eq!(alice.js(&format!("{panel}.hidden")).await, false);
+
+    alice.click("#camera summary").await;
+    alice.click("#camera [data-name=brightness]").await;
+    alice
+        .until_js(
+            "the device's refusal in the panel",
+            "document.querySelector('#camera .problem').textContent.includes('no camera controls')",
+        )
+        .await;
+    alice
+        .until_js(
+            "the slider is back where the camera is",
+            "document.querySelector('#camera [data-name=brightness]').value === '100'",
+        )
+        .await;
+    // Another viewer moved it.
+    alice
+        .js(&show(&list.replace("value: 100", "value: 30")))
+        .await;
+    assert_eq!(
+        alice
+            .js(
+                "[document.querySelector('#camera [data-name=brightness]').value, \
+                  document.querySelector('#camera .problem').hidden]"
+            )
+            .await,
+        serde_json::json!(["30", true])
+    );
+    alice.click("#hangup").await;
+    alice.state("idle").await;
+    assert_eq!(alice.js(&format!("{panel}.hidden")).await, true);
+    alice.clean_console().await;
+}
