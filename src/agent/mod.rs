@@ -293,7 +293,7 @@ impl Agent {
                 session.interrupt();
                 self.ask_for_restart(id);
                 self.flush(now);
-                // It may be our own network, and then they ask in vain.
+                // It may be our own network, and then asking reaches nobody.
                 let step = self.login.probe();
                 self.step(step);
             }

@@ -25,17 +25,17 @@ const WINDOW: f64 = 1.0;
 const POINTS: usize = 120;
 /// A line needs so many.
 const FEWEST: usize = 4;
-/// Points that are so far from the line are not of it, in seconds …
+/// A point that is so far from the line, in seconds, does not belong to it.
 const STRAY: f64 = 0.003;
-/// … and so many of them in a row are a new one: late ones, and early ones.
+/// So many of them in a row begin a new line: late ones, and early ones.
 const NEW_LINE: (usize, usize) = (6, 2);
-/// Samples were lost where every buffer is so late, in seconds …
+/// Samples were lost where every buffer is late by so much, in seconds.
 const GAP: f64 = 0.020;
-/// … for so long.
+/// How long every buffer has to be late for that, in seconds.
 const GAP_TIME: f64 = 0.5;
-/// The pace is known after so many points …
+/// The pace is known after so many points.
 const KNOWN: usize = 20;
-/// … and is told again when it has changed by so many parts in a million.
+/// It is told again when it has changed by so many parts in a million.
 const MATERIAL: f64 = 15.0;
 
 /// Where a point is on the samples' time line, and how much later on the

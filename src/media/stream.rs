@@ -55,9 +55,9 @@ impl fmt::Display for Encoding {
 pub struct VideoRate {
     /// In bit/s.
     pub bits_per_second: u32,
-    /// Of every so manieth frame: 1 is all of them.
+    /// One of so many frames is encoded: 1 is all of them.
     pub every: u32,
-    /// Of this share of the width and height, in percent, 1 to 100.
+    /// At this share of the width and height, in percent, 1 to 100.
     pub percent: u32,
 }
 

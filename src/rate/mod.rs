@@ -52,9 +52,9 @@ const NOTEWORTHY: f64 = 0.03;
 pub const HEALTHY: f64 = 0.75;
 /// The same on the last tier, below which there is none to go to.
 pub const HEALTHY_AT_LAST: f64 = 0.5;
-/// A path is too narrow below this share of its tier's bitrate …
+/// A path that carries less than this share of its tier's bitrate is too narrow.
 const TOO_NARROW: f64 = 0.9;
-/// … and no longer is with this one.
+/// One that was too narrow is wide enough again at this share.
 const RECOVERED: f64 = 1.0;
 /// Too narrow for so long, and they move down.
 const DOWN_AFTER: Duration = Duration::from_millis(700);
@@ -66,36 +66,37 @@ pub const UP_AFTER: Duration = Duration::from_secs(5);
 const UP_MARGIN: f64 = 1.3;
 /// The first and the longest time between a move and the next one up.
 pub const HOLD: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(160));
-/// Moved down so soon after they went up, and the attempt was in vain.
+/// Who moves down so soon after they went up made a failed attempt.
 const VAIN: Duration = Duration::from_secs(20);
-/// So long without a move, and vain attempts are forgotten.
+/// After so long without a move failed attempts are forgotten.
 const FORGET: Duration = Duration::from_secs(120);
 /// A viewer who came, or went up, has so long to show that their path carries
 /// it: it can be seen only now that it is sent.
 const TRIAL: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(6));
-/// What they carried before falls to this share, and the trial is over.
+/// A trial is over when the path carries less than this share of what it did.
 const TRIAL_FAILED: f64 = 0.95;
-/// A path is tried with this much more than it is known to carry …
+/// How much a path is tried with, as a multiple of what it is known to carry.
 const PROBE_STEP: f64 = 1.4;
-/// … or, where that is more, with so many bit/s …
+/// The least that is tried above it, in bit/s.
 const PROBE_LEAST: f64 = 100_000.0;
-/// … again so soon while that proves something …
+/// The time to the next try while tries prove something.
 const PROBE_AGAIN: Duration = Duration::from_secs(1);
-/// … which is at least so much more …
+/// The least gain that counts as proof, as a multiple.
 const PROBE_GAIN: f64 = 1.1;
-/// … and after a vain one so late, and at the latest; sooner where the path
-/// shows by itself that it gained as much.
+/// The first and the longest wait after a try that proved nothing. It ends early
+/// where the path shows by itself that it has gained as much.
 const PROBE_WAIT: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(60));
 /// Where others watch the same tier a viewer may force a key frame in so many
 /// seconds.
 const KEY_FRAME_EVERY: f64 = 10.0;
 /// What they ask for within this time of it is the same one, on its way.
 const KEY_FRAME_COMES: Duration = Duration::from_secs(1);
-/// An encoder that makes more than so many times what a path carries floods it …
+/// An encoder floods a path from this multiple of what the path carries.
 const FLOODS: f64 = 1.3;
-/// … and no longer does with so much …
+/// It no longer does below this multiple.
 const EBBS: f64 = 1.1;
-/// … which has to be seen in so many seconds, for one may have a key frame.
+/// Seconds in which it has to flood before anything is done: one may hold a key
+/// frame.
 const FLOODED: u32 = 2;
 /// The least that an encoder is asked for, in bit/s.
 const LEAST: u32 = 100_000;
@@ -126,7 +127,7 @@ pub enum Decision {
         tier: usize,
         /// bit/s of video.
         bits_per_second: u32,
-        /// Encode every so manieth frame: 1 is all of them.
+        /// Encode one of so many frames: 1 is all of them.
         every: u32,
         /// And this share of the tier's width and height, in percent.
         percent: u32,

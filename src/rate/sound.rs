@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 const ATTACK: f64 = 0.35;
 /// In so much time a better report becomes two thirds of what is known.
 const DECAY: Duration = Duration::from_secs(4);
-/// A report is no news any more after this.
+/// A report that is older says nothing any more.
 const STALE: Duration = Duration::from_secs(30);
 
 /// The loss of one viewer's sound, from the fractions that their receiver
@@ -52,9 +52,10 @@ impl ReportedLoss {
 
 /// With so much loss packets carry one earlier one, or two.
 const REPEAT: [f64; 2] = [0.01, 0.10];
-/// A step down needs loss below this share of what the step stands for …
+/// Fewer packets are repeated when loss stays below this share of what the step
+/// stands for.
 const RELIEF: f64 = 0.5;
-/// … for so long.
+/// How long it has to stay there.
 const CALM: Duration = Duration::from_secs(10);
 
 /// How many earlier packets a viewer's packets of sound carry once more.

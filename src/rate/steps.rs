@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// What is encoded of a tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Rung {
-    /// Every so manieth frame.
+    /// One of so many frames.
     pub every: u32,
     /// Of this share of its width and height, in percent.
     pub percent: u32,
@@ -52,7 +52,7 @@ const FITS: f64 = 1.1;
 const SETTLE: Duration = Duration::from_secs(1);
 /// The first and the longest time until more is tried again.
 const HOLD: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(160));
-/// Too much again so soon, and the attempt was in vain.
+/// An attempt failed when there is too much again so soon.
 const VAIN: Duration = Duration::from_secs(6);
 /// What an encoder makes at the least is of the scene, and for so long it is
 /// taken to be that of the next viewer, too.

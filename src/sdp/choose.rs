@@ -16,7 +16,7 @@ use crate::wire;
 
 /// Places of [`MAX_CANDIDATES`] for what is said of sections whose transport
 /// is not used: a browser that bundles by balance gathers for each section, and
-/// all but the first are in vain (RFC 9143 §7.4).
+/// all but the first have no effect (RFC 9143 §7.4).
 const MAX_BESIDE: usize = MAX_CANDIDATES / 2;
 
 /// What a section of the offer is in the answer.

@@ -193,7 +193,7 @@ export class Signaling extends EventTarget {
         if (typeof frame.name !== "string") break;
         this.name = frame.name;
         // A number was appended: the name may become free. Otherwise it is one
-        // that the server will never take, and to ask again would be in vain.
+        // that the server will never take, and to ask again would change nothing.
         const taken = this.name.startsWith(this.#wanted)
           && /^\d+$/.test(this.name.slice(this.#wanted.length));
         const rejected = this.#asked !== null || !taken;

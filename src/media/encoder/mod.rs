@@ -217,7 +217,7 @@ impl Encoder {
     }
 
     /// What it is to be asked for so that it makes so many bit/s where it gets
-    /// every so manieth frame of what its caps say, in bit/s.
+    /// one of `every` frames that its caps say, in bit/s.
     pub fn asked_for(&self, bits_per_second: u32, every: u32) -> u32 {
         match self.rate_basis {
             RateBasis::Frames => bits_per_second.saturating_mul(every.max(1)),

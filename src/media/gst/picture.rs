@@ -23,7 +23,7 @@ use crate::media::stream::Encoding;
 /// Unlinking a branch waits this long for the streaming thread.
 const UNLINK: Duration = Duration::from_millis(500);
 
-/// Lets through every so manieth buffer, as `every` says.
+/// Lets through one of `every` buffers.
 fn keep_every(pad: &gst::Pad, every: Arc<AtomicU32>) {
     let number = AtomicU32::new(0);
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
@@ -157,7 +157,7 @@ impl Picture {
         self.branches.get(&encoding).map(|b| (&b.bin, &b.sink))
     }
 
-    /// Encodes every so manieth frame only; 1 is all of them.
+    /// Encodes only one of so many frames; 1 is all of them.
     pub fn encode_every(&self, encoding: Encoding, every: u32) {
         if let Some(branch) = self.branches.get(&encoding) {
             branch.every.store(every, Ordering::Release);
@@ -235,7 +235,7 @@ impl Picture {
         branch.life.end();
         // Unlink between two buffers, on the streaming thread; stop the
         // encoder from elsewhere, for an element must not stop itself.
-        let (done, unlinked) = mpsc::channel();
+        let (done, unlinked) = mpsc::sync_channel(1);
         branch
             .tee_pad
             .add_probe(gst::PadProbeType::IDLE, move |pad, _| {

@@ -21,9 +21,9 @@ use crate::lock::lock;
 
 /// How often reports are made. Most of them are not sent.
 pub(in crate::peer) const MADE: Duration = Duration::from_millis(250);
-/// So many are sent at the beginning of a stream …
+/// The first ones of a stream are sent as they are made.
 const FIRST: u32 = 2;
-/// … and later one in this time, or a little less: timers are late.
+/// Later one is sent in this time, or a little less: timers are late.
 const INTERVAL: Duration = Duration::from_millis(900);
 
 #[derive(Debug, Clone, Copy)]

@@ -38,9 +38,9 @@ use crate::peer::stats::Tally;
 const FACTOR: f64 = 2.5;
 /// The same for a viewer whose frames are thinned to what their path carries.
 const THINNED: f64 = 0.9;
-/// What leaves at once: so much of the estimate, somewhat more than a frame …
+/// What leaves at once, as time at the estimate: somewhat more than a frame.
 const BURST: Duration = Duration::from_millis(45);
-/// … and no less than this many bytes.
+/// The least that leaves at once, in bytes.
 const LEAST_BURST: f64 = 5_000.0;
 /// A new frame is left out when so much waits.
 const LONGEST: Duration = Duration::from_millis(30);

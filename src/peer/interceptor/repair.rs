@@ -51,27 +51,26 @@ use crate::peer::path::known::{Path, Probe};
 /// Packets kept for each stream, by their sequence numbers: over a second at
 /// 4 Mbit/s. A power of two, so that numbers go on over their wrap.
 const KEPT: usize = 512;
-/// A packet so many round trips old is late …
+/// A packet so many round trips old is given up.
 const TOO_OLD: u32 = 8;
-/// … within these limits. Until the next key frame all pictures need it, so
-/// that to give it up is dearer than to send it late.
+/// The least and the greatest of that age. Until the next key frame all pictures
+/// need the packet: to give it up costs more than to send it late.
 const OLDEST: (Duration, Duration) = (Duration::from_millis(600), Duration::from_millis(1_500));
 /// The same packet is not repeated sooner, nor within a round trip.
 const REPEAT: Duration = Duration::from_millis(20);
-/// Repetitions are sent twice where so many packets are lost …
+/// Repetitions are sent twice from this share of lost packets on.
 const LOSSY: f64 = 0.005;
-/// … and the queue is no longer than this: one that is full loses more of what
-/// more is sent.
+/// They are not where the queue is longer: a full one loses more the more is sent.
 const SHORT: Duration = Duration::from_millis(40);
 /// The second one leaves so much later, so that no burst takes both.
 const APART: Duration = Duration::from_millis(10);
 /// What repairs may take of the path; the second ones only from the upper half
 /// of what was saved up.
 const SHARE: f64 = 0.3;
-/// Bytes that can be repeated at once, in time that they were saved up, so that
-/// the burst of a key frame can be repaired …
+/// What can be repeated at once, as the time in which it is saved up: enough for
+/// the burst of a key frame.
 const SAVED: Duration = Duration::from_secs(1);
-/// … and no less than some packets.
+/// The least of that, in bytes: some packets.
 const LEAST: f64 = 20_000.0;
 
 /// Bytes that may be repeated.

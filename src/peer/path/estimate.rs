@@ -65,7 +65,7 @@ const IDLE: f64 = 0.6;
 /// Kept of what arrives when there is too much.
 const BACK: f64 = 0.85;
 
-/// A queue this long, in seconds, ends it …
+/// A queue this long, in seconds, ends a probe.
 const PROBE_FULL: f64 = 0.030;
 /// Kept of what a probe proved.
 const PROVED: f64 = 0.95;

@@ -9,9 +9,9 @@ use crate::lock::lock;
 use crate::rate::Sight;
 use crate::rate::sound::{Repetition, ReportedLoss};
 
-/// What is lost is sent again, twice where much is …
+/// What is lost is sent again, and twice where much is lost.
 const REPAIRS: f64 = 2.0;
-/// … within this share of the path.
+/// Repairs take no more than this share of the path.
 const MOST_REPAIRS: f64 = 0.3;
 /// Sound, and a little picture, in bit/s.
 const LEAST: u32 = 100_000;
@@ -21,7 +21,8 @@ pub(in crate::peer) const STALE: Duration = Duration::from_secs(3);
 pub(super) const FULL: f64 = 0.040;
 /// A probe lasts no longer: long enough to fill a queue that would show.
 const PROBE: Duration = Duration::from_millis(400);
-/// … and so does silence: a path that tells nothing is not filled blindly.
+/// A probe ends after this time without feedback: a path that tells nothing is
+/// not filled blindly.
 const PROBE_DEAF: Duration = Duration::from_millis(200);
 
 /// An attempt at more than the stream needs.

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 const LEAST: f64 = 0.02;
 /// More than this is taken for our own: no picture comes through it anyway.
 const MOST: f64 = 0.22;
-/// A step down to this share of the rate tells the two apart …
+/// A step down to this share of the rate tells the two apart.
 const STEP: f64 = 0.8;
-/// … by whether this share of the loss is left. Of what a bottleneck dropped, up
-/// to [`MOST`] of all, a quarter is left and less.
+/// The loss is the path's where at least this share of it is left after the step.
+/// Of what a bottleneck dropped, up to [`MOST`] of all, a quarter is left and less.
 const LEFT: f64 = 0.65;
 /// Packets reported after a step for so long were sent before it.
 const SETTLE: Duration = Duration::from_millis(400);
@@ -25,9 +25,10 @@ const SETTLE: Duration = Duration::from_millis(400);
 const COUNTED: usize = 300;
 /// The path's own loss is looked at again with each so many.
 const AGAIN: usize = 500;
-/// It has changed when it is more than so many times as much, and this …
+/// It has grown when it is above this multiple of what it was and this share of
+/// all packets on top.
 const GROWN: (f64, f64) = (1.5, 0.03);
-/// … or less than this share.
+/// It has shrunk when it is less than this share of what it was.
 const SHRUNK: f64 = 0.3;
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -115,7 +116,7 @@ impl Blame {
                 match &self.0 {
                     State::Trying { .. } => Verdict::Hold,
                     // A step before there is something to hold it against
-                    // would be in vain.
+                    // would change nothing.
                     _ if before.total < COUNTED && (LEAST..=MOST).contains(&before.share()) => {
                         Verdict::Hold
                     }
