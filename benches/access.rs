@@ -4,6 +4,7 @@
 //! the device does it. "proof" is an offer and its answer with a proof each,
 //! against the same without; "refused" are offers of people who were not
 //! invited, a thousand callers in turn.
+#![allow(clippy::disallowed_methods, reason = "clippy.toml is for the program")]
 
 #[path = "../tests/support/desk.rs"]
 mod desk;

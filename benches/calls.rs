@@ -9,6 +9,7 @@
 //! two builds, run them in turn, and look at the ratios to the bare sender.
 //! "unadapted" is the device for viewers who give no feedback and say once that
 //! their paths carry everything: there is nothing to follow.
+#![allow(clippy::disallowed_methods, reason = "clippy.toml is for the program")]
 
 #[path = "calls/bare.rs"]
 mod bare;

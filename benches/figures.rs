@@ -8,6 +8,7 @@
 //! cross` and `make deb` made are listed when it is there, and so is the start
 //! of the emulated ARM binary (`make test-arm64`); memory and CPU time of an
 //! emulated processor would be those of the emulator.
+#![allow(clippy::disallowed_methods, reason = "clippy.toml is for the program")]
 
 #[path = "../tests/support/cuttable.rs"]
 #[allow(dead_code, reason = "shared with the tests")]

@@ -6,6 +6,7 @@
 //! They are measured in CPU time of this process, and beside the encoding of
 //! the very frames that they make, so that figures of two machines compare. So
 //! is turning them; looking for damaged JPEGs is set against decoding them.
+#![allow(clippy::disallowed_methods, reason = "clippy.toml is for the program")]
 
 use std::borrow::Cow;
 use std::hint::black_box;

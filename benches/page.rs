@@ -3,6 +3,7 @@
 //!
 //! `cargo bench --bench page`. From idle means that nobody has watched for so
 //! long that the encoder was stopped; streaming, that somebody else watches.
+#![allow(clippy::disallowed_methods, reason = "clippy.toml is for the program")]
 
 #[path = "../tests/support/mod.rs"]
 mod support;

@@ -2,6 +2,7 @@
 //! choice of an encoder when it is remembered, as at every start but the first.
 //!
 //! `cargo bench --bench probe`
+#![allow(clippy::disallowed_methods, reason = "clippy.toml is for the program")]
 
 use std::hint::black_box;
 use std::time::Duration;

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -27,6 +27,7 @@ use super::login::Gate;
 use super::proxy::{self, Network};
 use super::tls::Certificates;
 use super::{Options, Renewal};
+use crate::lock::lock;
 use crate::room::{Source, Ticket, Waiting};
 
 /// Sockets that are no chat connection: page loads and handshakes, in all and of
@@ -161,8 +162,7 @@ impl Lobby {
     }
 
     fn state(&self) -> MutexGuard<'_, LobbyState> {
-        // Nothing in it is left half changed by a panic.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

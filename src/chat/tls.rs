@@ -6,7 +6,7 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tokio_rustls::TlsAcceptor;
@@ -17,6 +17,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tracing::{debug, error, info};
 
 use super::{Error, Tls};
+use crate::lock::lock;
 
 /// Certificate and key are written one after the other: until so long after a
 /// change, two that do not go together are no fault.
@@ -105,9 +106,8 @@ impl Certificates {
         }
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        // Nothing in it is left half changed by a panic.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
     }
 }
 

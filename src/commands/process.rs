@@ -46,6 +46,10 @@ pub(super) fn shutdown() -> anyhow::Result<CancellationToken> {
                 Verdict::Exit => {
                     error!("ended by a second signal");
                     led::off_at_exit();
+                    #[expect(
+                        clippy::disallowed_methods,
+                        reason = "who signals twice does not wait; the light is off"
+                    )]
                     std::process::exit(1);
                 }
             }

@@ -294,6 +294,10 @@ fn share(file: &File) -> io::Result<()> {
     for _ in 0..TRIES {
         match file.try_lock_shared() {
             Ok(()) => return Ok(()),
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "std has no waiting for a lock up to a limit"
+            )]
             Err(TryLockError::WouldBlock) => sleep(RETRY),
             Err(TryLockError::Error(error)) => return Err(error),
         }

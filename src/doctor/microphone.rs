@@ -80,8 +80,13 @@ fn listen(sound: &SoundPlan) -> Result<Level, MediaError> {
     let first = gst::ClockTime::from_seconds(2);
     let came = trial.sink.try_pull_sample(first).is_some();
     if came {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the microphone is listened to meanwhile, and nothing else runs here"
+        )]
         std::thread::sleep(SETTLE);
         *lock(&level) = Level::default();
+        #[expect(clippy::disallowed_methods, reason = "likewise")]
         std::thread::sleep(LISTEN);
     }
     if let Some(error) = trial.error() {

@@ -34,7 +34,7 @@ pub struct Replay {
 
 struct Player {
     rewind: Arc<AtomicBool>,
-    stop: mpsc::Sender<()>,
+    stop: mpsc::SyncSender<()>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -78,7 +78,7 @@ impl Source for Replay {
                 });
             }
         };
-        let (stop, stopped) = mpsc::channel();
+        let (stop, stopped) = mpsc::sync_channel(0);
         let rewind = Arc::new(AtomicBool::new(false));
         let rewound = rewind.clone();
         let epoch = self.epoch;

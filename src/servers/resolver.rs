@@ -100,6 +100,10 @@ impl Drop for Resolver {
 }
 
 async fn follow(names: Arc<Mutex<Names>>, wake: Arc<Notify>, found: watch::Sender<()>) {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an answer for each name that is looked up, and their number is the configuration's"
+    )]
     let (tell, mut answers) = mpsc::unbounded_channel();
     loop {
         while let Some(name) = lock_and(&names, |names| names.look_up(Instant::now())) {

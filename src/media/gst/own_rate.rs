@@ -24,6 +24,10 @@ impl OwnRate {
     /// For the camera at `node`, which stays lit while the node may be open.
     /// `None` where there can be no thread.
     pub fn new(node: String, lit: Option<Lit>) -> Option<Self> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a number a second at most, and who sets it must not wait for a driver"
+        )]
         let (wanted, rates) = mpsc::channel();
         let thread = std::thread::Builder::new().name("camera-rate".into());
         thread

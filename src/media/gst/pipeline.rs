@@ -128,6 +128,10 @@ impl Device {
     /// Blocks until none of these is open any more.
     fn wait(self, mut descriptors: Vec<PathBuf>) {
         while !descriptors.is_empty() {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a thread of its own; the kernel tells nobody when a node is closed"
+            )]
             std::thread::sleep(LOOK);
             let open = self.descriptors();
             descriptors.retain(|fd| open.contains(fd));
@@ -289,7 +293,7 @@ impl Drop for Running {
 /// elements' threads, and one of them may hang in a driver. A light that is on
 /// for them goes off when their device is really closed, however late.
 pub(super) fn stop(element: gst::Element, what: &str, device: Option<Device>) {
-    let (done, stopped) = mpsc::channel();
+    let (done, stopped) = mpsc::sync_channel(1);
     let is_lit = device.as_ref().is_some_and(|device| device.lit.is_some());
     if let Some(opening) = device.as_ref().and_then(|device| device.opening.as_ref()) {
         opening.closes(Instant::now());

@@ -92,6 +92,10 @@ impl Show {
         clock: gst::Clock,
         base_time: gst::ClockTime,
     ) -> Self {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a few for each start, and a streaming thread must not wait"
+        )]
         let (tell, news) = mpsc::channel();
         Self {
             recovery: Recovery::new(

@@ -77,6 +77,10 @@ pub(super) struct Sound {
 
 impl Sound {
     pub fn new(config: AudioConfig, clock: gst::Clock, base_time: gst::ClockTime) -> Self {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a few for each start, and a streaming thread must not wait"
+        )]
         let (tell, news) = mpsc::channel();
         Self {
             config,

@@ -88,6 +88,10 @@ impl Hub {
     /// Starts the thread over `source`. `profile` is what is known of the
     /// H.264 stream before it runs.
     pub fn start(source: Box<dyn Source>, profile: Option<ProfileLevelId>) -> (Self, HubThread) {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a few for each viewer, and who watches must not wait"
+        )]
         let (requests, inbox) = mpsc::channel();
         let shared = Arc::new(Shared {
             frames: Stream::ALL.map(|stream| {

@@ -50,6 +50,10 @@ pub fn serve(input: impl Read, mut output: impl Write) -> Result<(), String> {
     // Also where the parent was killed and cannot end it.
     let last = patience(&job, LIMIT) + GONE;
     thread::spawn(move || {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a thread of its own that ends the process"
+        )]
         thread::sleep(last);
         let _ = kill_process(getpid(), Signal::KILL);
     });
@@ -118,7 +122,7 @@ enum End {
 
 fn follow(mut child: Child, limit: Duration) -> (Option<Report>, End) {
     let deadline = Instant::now() + limit;
-    let (tell, reports) = mpsc::channel();
+    let (tell, reports) = mpsc::sync_channel(1);
     if let Some(output) = child.stdout.take() {
         // Ends with the pipe.
         thread::spawn(move || {
@@ -148,6 +152,10 @@ fn follow(mut child: Child, limit: Duration) -> (Option<Report>, End) {
         if let Ok(Some(status)) = child.try_wait() {
             return (last, End::Exited(status));
         }
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a thread of the probe's; std has no waiting for a child up to a limit"
+        )]
         thread::sleep(Duration::from_millis(5));
     }
     kill(&child);
@@ -199,6 +207,10 @@ fn reap(mut child: Child) {
         if !matches!(child.try_wait(), Ok(None)) {
             return;
         }
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a thread of the probe's; std has no waiting for a child up to a limit"
+        )]
         thread::sleep(Duration::from_millis(5));
     }
     thread::spawn(move || child.wait());
