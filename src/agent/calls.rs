@@ -1,6 +1,20 @@
 //! Offers and candidates: who is taken, who gives way, who is turned away.
 
-use super::*;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tracing::{debug, info, warn};
+
+use super::audit::Outcome;
+use super::events::Command;
+use super::guests::Admitted;
+use super::limits::{Payer, Refusal};
+use super::lines::bounded;
+use super::session::{Caller, Session, SessionId};
+use super::{Agent, BUSY, FULL, HALF_OPEN, REASON};
+use crate::access::{Guest, Mode, Right};
+use crate::sdp::{Description, MAX_CANDIDATES, Offer, Place, RemoteCandidate};
+use crate::wire::{Access, Candidate, ClientId, Stamp, UserName};
 
 /// Of what they ask for, what an invited caller may have.
 fn allowed(offer: Offer, guest: Option<&Guest>) -> Offer {

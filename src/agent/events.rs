@@ -1,6 +1,11 @@
 //! What the agent is told, and what it wants done.
 
-use super::*;
+use std::sync::Arc;
+
+use super::session::SessionId;
+use crate::access::{Guest, KeyId};
+use crate::sdp::{Offer, RemoteCandidate};
+use crate::wire::{Candidate, Incoming, Outgoing, UserName};
 
 /// What the agent has to know about its device.
 #[derive(Debug, Clone)]
@@ -26,7 +31,7 @@ pub enum Event {
     Peer(SessionId, PeerEvent),
     /// This machine has other addresses or routes than before.
     NetworkChanged,
-    /// [`Agent::poll_timeout`] passed.
+    /// [`poll_timeout`](super::Agent::poll_timeout) passed.
     Timeout,
     /// Say goodbye to everybody.
     Shutdown,

@@ -1,6 +1,20 @@
 //! Picture and sound of a configuration, made ready ahead of the first call.
 
-use super::*;
+use std::sync::Arc;
+
+use tracing::{debug, info, warn};
+
+use super::StartError;
+use crate::config::{Config, VideoSource};
+use crate::device::learned::Learned;
+use crate::device::led::Led;
+use crate::media::error::MediaError;
+use crate::media::gst::GstSource;
+use crate::media::hub::source::Source;
+use crate::media::probe::Encoders;
+use crate::media::{gst, plan};
+use crate::rate::Settings;
+use crate::sdp::{ProfileLevelId, VideoCodec};
 
 /// Picture and sound for a configuration.
 pub(super) struct Media {

@@ -1,6 +1,29 @@
 //! The loop itself.
 
-use super::*;
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+use tracing::{debug, info, warn};
+
+use super::access::Door;
+use super::reload::Prepared;
+use super::{EVENTS, LATENCY, StartError, sleep_until};
+use crate::agent::{Agent, Command, Event, PeerEvent, SessionId};
+use crate::config::{Config, ConfigError};
+use crate::device::led::Led;
+use crate::guestbook;
+use crate::logging::Logging;
+use crate::media::hub::Hub;
+use crate::media::latency::Latency;
+use crate::network::Network;
+use crate::peer::{Peer, Peers};
+use crate::service::{Service, Snapshot};
+use crate::signaling::{Link, Server, SignalingEvent};
 
 pub(super) struct Running {
     pub(super) config: Config,
@@ -43,7 +66,7 @@ impl Running {
         let mut owner = tokio::time::interval(guestbook::INTERVAL);
         owner.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.look_who_was_invited();
-        self.door.say(self::access::mode(&self.config));
+        self.door.say(super::access::mode(&self.config));
         loop {
             self.report();
             let timeout = sleep_until(self.agent.poll_timeout());

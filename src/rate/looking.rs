@@ -1,7 +1,12 @@
 //! One viewer looked at: whether their path is too narrow, carries more, and
 //! what follows.
 
-use super::*;
+use std::time::Instant;
+
+use super::{
+    DOWN_AFTER, DOWN_AT_ONCE, Decision, FLOODED, FORGET, HOLD, OVERHEAD, PROBE_LEAST, PROBE_STEP,
+    RECOVERED, Sight, TOO_NARROW, TRIAL, TRIAL_FAILED, Tiers, UP_AFTER, UP_MARGIN, VAIN, ViewerId,
+};
 
 /// What one look at a viewer says.
 struct Look {
@@ -154,7 +159,7 @@ impl Tiers {
                     bits_per_second: wants.min(step) as u32,
                 });
             }
-            // An attempt that may be in vain waits for the proof a while.
+            // An attempt that may fail waits for the proof a while.
             let hold = match sight.can_probe && !all_proved {
                 true => v.hold * 2,
                 false => v.hold,

@@ -1,6 +1,7 @@
 //! What the configuration allows: the range of each tier.
 
-use super::*;
+use super::{LEAST, SOUND_HEADERS};
+use crate::config::{AudioSource, Config};
 
 /// What one tier can be asked for, in bit/s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +30,7 @@ impl TierRange {
     }
 }
 
-/// What every [`Tiers`] of a device is made with.
+/// What every [`Tiers`](super::Tiers) of a device is made with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// From the best tier to the last one, at least one.

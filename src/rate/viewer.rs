@@ -1,16 +1,18 @@
 //! What is remembered of one viewer.
 
-use super::*;
+use std::time::{Duration, Instant};
+
+use super::{PROBE_AGAIN, PROBE_GAIN, PROBE_WAIT, Sight};
 
 /// When a viewer's path is next tried with more.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Probing {
     pub(super) next: Option<Instant>,
-    /// The wait after a vain trial.
+    /// The wait after a trial that failed.
     pub(super) wait: Duration,
-    /// What the path carried when it was last tried, in bit/s …
+    /// What the path carried when it was last tried, in bit/s.
     pub(super) before: Option<u32>,
-    /// … and when that was in vain.
+    /// What it carried when a trial last failed, in bit/s.
     pub(super) vain: Option<u32>,
 }
 
@@ -60,7 +62,7 @@ pub(super) struct Viewer {
     pub(super) pinned: Option<usize>,
     pub(super) thinned: bool,
     /// For so many seconds their tier's encoder has made more than their path
-    /// carries, up to [`FLOODED`].
+    /// carries, up to [`FLOODED`](super::FLOODED).
     pub(super) flooded: u32,
     pub(super) probing: Probing,
     /// When they last caused a key frame that others pay for.

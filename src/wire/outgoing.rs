@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::*;
+use super::{Candidate, ClientId, UserName};
 
 /// What the device sends. There is no way to build a frame from these that the
 /// original server cannot take: `Username` needs the id that the server gave on

@@ -1,6 +1,16 @@
 //! Where both ends are: candidates, and sockets that follow the machine.
 
-use super::*;
+use std::time::Instant;
+
+use tracing::debug;
+use webrtc::peer_connection::RTCIceCandidateInit;
+
+use super::{Connection, KEY_FRAMES_AFTER_MOVE};
+use crate::agent::PeerEvent;
+use crate::lock::lock;
+use crate::peer::socket::candidate::{host_candidates, public_candidates, says_something};
+use crate::sdp::RemoteCandidate;
+use crate::wire::Candidate;
 
 impl Connection {
     /// The machine's addresses have changed: the sockets follow, and the viewer

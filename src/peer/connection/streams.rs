@@ -1,7 +1,16 @@
 //! The streams of a connection: started when there is a path, sent to a viewer
 //! who is heard of and takes them.
 
-use super::*;
+use std::time::Instant;
+
+use tracing::{Instrument, warn};
+
+use super::Connection;
+use crate::media::stream::Stream;
+use crate::peer::engine::{MIME_TYPE_RED, PLAYOUT_DELAY_URI};
+use crate::peer::rtp::capture_time;
+use crate::peer::rtp::sender::{Parameters, Sending};
+use crate::peer::stats;
 
 impl Connection {
     pub(super) fn reach(&mut self, reachable: bool) {

@@ -1,7 +1,22 @@
-//! What [`Recovery`] decides, carried out: pipelines opened, and streams hung
-//! on the one that is shown.
+//! What [`Recovery`](crate::media::recovery::Recovery) decides, carried out:
+//! pipelines opened, and streams hung on the one that is shown.
 
-use super::*;
+use std::time::Instant;
+
+use tracing::{error, warn};
+
+use super::{LOST, Numbered, STARTING, Show, Shown};
+use crate::config::VideoConfig;
+use crate::device::learned::Memory;
+use crate::media::error::MediaError;
+use crate::media::gst::camera::{Camera, Opener, Teller};
+use crate::media::gst::caption::paint;
+use crate::media::gst::overlay::Caption;
+use crate::media::gst::picture::Picture;
+use crate::media::plan;
+use crate::media::plan::{Carries, Target};
+use crate::media::recovery::{Action, Event};
+use crate::media::stream::{Encoding, VideoRate};
 
 impl Show {
     pub(super) fn act(&mut self, now: Instant) {
