@@ -5,14 +5,14 @@ use std::time::Duration;
 
 /// `first`, twice as long after each failure before this one, and no longer
 /// than `longest`.
-pub fn doubled(first: Duration, failures: u32, longest: Duration) -> Duration {
+pub(crate) fn doubled(first: Duration, failures: u32, longest: Duration) -> Duration {
     let times = 1_u32.checked_shl(failures).unwrap_or(u32::MAX);
     first.saturating_mul(times).min(longest)
 }
 
 /// `wait`, longer or shorter by up to this part of it, so that those who failed
 /// together do not come back together. `random` is from 0 to 1.
-pub fn spread(wait: Duration, part: f64, random: f64) -> Duration {
+pub(crate) fn spread(wait: Duration, part: f64, random: f64) -> Duration {
     wait.mul_f64(1.0 - part + 2.0 * part * random)
 }
 

@@ -14,7 +14,7 @@ pub struct Rate {
 
 /// A bucket that was full at first.
 #[derive(Debug, Clone)]
-pub struct Bucket {
+pub(crate) struct Bucket {
     rate: Rate,
     tokens: f64,
     filled_at: Instant,
@@ -22,7 +22,7 @@ pub struct Bucket {
 
 impl Bucket {
     /// A full bucket.
-    pub fn full(rate: Rate, now: Instant) -> Self {
+    pub(crate) fn full(rate: Rate, now: Instant) -> Self {
         Self {
             rate,
             tokens: rate.burst,
@@ -32,12 +32,12 @@ impl Bucket {
 
     /// Takes `cost`, or nothing where there is less. A clock that goes back
     /// fills nothing.
-    pub fn take(&mut self, cost: f64, now: Instant) -> bool {
+    pub(crate) fn take(&mut self, cost: f64, now: Instant) -> bool {
         self.take_but(0.0, cost, now)
     }
 
     /// Takes `cost` where this part of a full bucket is left behind it.
-    pub fn take_but(&mut self, left: f64, cost: f64, now: Instant) -> bool {
+    pub(crate) fn take_but(&mut self, left: f64, cost: f64, now: Instant) -> bool {
         let enough = self.has(cost + left * self.rate.burst, now);
         if enough {
             self.tokens -= cost;
@@ -46,24 +46,24 @@ impl Bucket {
     }
 
     /// Whether `cost` is there to be taken.
-    pub fn has(&mut self, cost: f64, now: Instant) -> bool {
+    pub(crate) fn has(&mut self, cost: f64, now: Instant) -> bool {
         self.fill(now);
         self.tokens >= cost
     }
 
     /// Takes `cost` whether it is there or not; nobody owes more than `most`.
-    pub fn charge(&mut self, cost: f64, most: f64) {
+    pub(crate) fn charge(&mut self, cost: f64, most: f64) {
         self.tokens = (self.tokens - cost).max(-most);
     }
 
     /// Gives back what was taken.
-    pub fn put_back(&mut self, cost: f64) {
+    pub(crate) fn put_back(&mut self, cost: f64) {
         self.tokens = (self.tokens + cost).min(self.rate.burst);
     }
 
     /// How full it was when it was last asked, as a part of a full one; less
     /// than nothing where something is owed.
-    pub fn level(&self) -> f64 {
+    pub(crate) fn level(&self) -> f64 {
         self.tokens / self.rate.burst
     }
 

@@ -7,7 +7,7 @@
 mod encoders;
 mod files;
 #[cfg(any(test, fuzzing))]
-pub mod fuzzing;
+pub(crate) mod fuzzing;
 mod ice;
 mod media;
 mod ports;

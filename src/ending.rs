@@ -13,7 +13,7 @@ const MOMENT: Duration = Duration::from_millis(500);
 
 /// A signal that ends a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signal {
+pub(crate) enum Signal {
     /// SIGTERM, from a program.
     Terminate,
     /// SIGINT, from a keyboard.
@@ -22,7 +22,7 @@ pub enum Signal {
 
 /// What to do on a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// Say goodbye, close the devices, and end.
     Stop,
     /// It is the same request again.
@@ -33,13 +33,13 @@ pub enum Verdict {
 
 /// The signals there were.
 #[derive(Debug, Default)]
-pub struct Ending {
+pub(crate) struct Ending {
     first: Option<(Signal, Instant)>,
 }
 
 impl Ending {
     /// Judges one more.
-    pub fn on(&mut self, signal: Signal, now: Instant) -> Verdict {
+    pub(crate) fn on(&mut self, signal: Signal, now: Instant) -> Verdict {
         match self.first {
             None => {
                 self.first = Some((signal, now));

@@ -2,7 +2,20 @@
 //! pieces, until they are used up. Not part of the program.
 //!
 //! What is tried with them stands in a `fuzzing` module beside what it tries;
-//! `fuzz/fuzz_targets` has a file for each.
+//! `fuzz/fuzz_targets` has a file for each, and this is its door to them.
+
+pub use crate::access::fuzzing::{code, proof, store};
+pub use crate::agent::fuzzing::strangers;
+pub use crate::chat::fuzzing::origins;
+pub use crate::config::fuzzing::file;
+pub use crate::doctor::fuzzing::stun;
+pub use crate::media::fuzzing::{camera, probe};
+pub use crate::peer::fuzzing::{connection, guard, interceptors, records, redundancy};
+pub use crate::peer::messages::fuzzing::message;
+pub use crate::peer::rehearsal::fuzzing::{offer, prepare};
+pub use crate::room::fuzzing::crowd;
+pub use crate::signaling::fuzzing::answer;
+pub use crate::wire::fuzzing::frame;
 
 /// A browser's offer, in which a caller and their certificate are changed.
 pub(crate) const OFFER: &str = include_str!("../tests/fixtures/offer-chromium.sdp");
@@ -32,36 +45,36 @@ pub(crate) struct Draw<'a>(pub &'a [u8]);
 
 impl<'a> Draw<'a> {
     /// Nothing is left.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub fn byte(&mut self) -> u8 {
+    pub(crate) fn byte(&mut self) -> u8 {
         let (first, rest) = self.0.split_first().unwrap_or((&0, &[]));
         self.0 = rest;
         *first
     }
 
     /// Of two bytes.
-    pub fn short(&mut self) -> u16 {
+    pub(crate) fn short(&mut self) -> u16 {
         u16::from_be_bytes([self.byte(), self.byte()])
     }
 
     /// So many bytes, or fewer where they end.
-    pub fn bytes(&mut self, most: usize) -> &'a [u8] {
+    pub(crate) fn bytes(&mut self, most: usize) -> &'a [u8] {
         let (bytes, rest) = self.0.split_at(most.min(self.0.len()));
         self.0 = rest;
         bytes
     }
 
     /// A piece that says itself how long it is.
-    pub fn piece(&mut self) -> &'a [u8] {
+    pub(crate) fn piece(&mut self) -> &'a [u8] {
         let length = usize::from(self.short()) % 1_500;
         self.bytes(length)
     }
 
     /// A piece as text, for what only takes text.
-    pub fn text(&mut self) -> String {
+    pub(crate) fn text(&mut self) -> String {
         let length = usize::from(self.byte());
         String::from_utf8_lossy(self.bytes(length)).into_owned()
     }

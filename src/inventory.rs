@@ -18,7 +18,7 @@ use crate::sdp::VideoCodec;
 
 /// The whole report. As JSON, fields may be added; none changes its meaning.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Report {
+pub(crate) struct Report {
     /// What `run` would show.
     pub picture: Outcome,
     /// What `run` would let hear; `None` where the configuration wants no
@@ -39,7 +39,7 @@ pub struct Report {
 /// What the plan makes of a device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// It can be used.
     Plan {
         /// The source.
@@ -69,7 +69,7 @@ impl From<MediaError> for Outcome {
 
 /// A camera with what would be taken of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct RankedCamera {
+pub(crate) struct RankedCamera {
     /// The camera.
     #[serde(flatten)]
     pub camera: Camera,
@@ -79,7 +79,7 @@ pub struct RankedCamera {
 
 /// A row of the encoder table, and what is known of it here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct EncoderRow {
+pub(crate) struct EncoderRow {
     /// Its id in the configuration.
     pub id: String,
     /// What it makes.
@@ -104,7 +104,7 @@ pub struct EncoderRow {
 
 /// Looks at everything. GStreamer must have been started. `checked` tells of
 /// every encoder, best first.
-pub fn look(config: &Config, checked: &[Checked]) -> Report {
+pub(crate) fn look(config: &Config, checked: &[Checked]) -> Report {
     let mut found = crate::device::discovery::every_camera(&config.video);
     let microphones = sound::microphones();
     let encoders = checked
@@ -174,7 +174,7 @@ fn alone(config: &VideoConfig, camera: &Camera) -> VideoConfig {
 
 /// Puts together what was found; `formats` are those of the encoder that would
 /// be taken.
-pub fn report(
+pub(crate) fn report(
     config: &Config,
     found: Cameras,
     microphones: Vec<Microphone>,

@@ -19,6 +19,7 @@
 //! | shells, each the owner of one kind of socket, device or file | [`servers`], [`signaling`], [`network`], [`device`], [`guestbook`], [`announce`], [`state`] |
 //! | pure: no IO, no clock, no runtime | [`agent`], [`access`], [`login`], [`rate`], [`room`], [`sdp`], [`config`], [`wire`], [`ice`], [`secret`], [`watchdog`], [`ending`], `backoff`, `bucket`, `lock` |
 //!
+//! What is `pub` is what the program, tests, benches and fuzz targets name.
 //! `tests/pure/house.rs` holds this table against every `use`. A file in a shell may
 //! be pure as well, and says so in its first lines; one in a pure room that is
 //! not calls itself a shell.
@@ -31,6 +32,11 @@
 //! offer takes, answers, and sends frames once its path is up. Everything that
 //! ends a call goes through the agent.
 
+#![warn(unreachable_pub, clippy::wildcard_imports)]
+#![allow(
+    rustdoc::private_intra_doc_links,
+    reason = "most rooms are private, and documented"
+)]
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make do"))]
 
 pub mod access;
@@ -44,29 +50,29 @@ pub mod commands;
 pub mod config;
 pub mod daemon;
 pub mod device;
-pub mod doctor;
-pub mod ending;
+mod doctor;
+mod ending;
 pub mod environment;
 #[cfg(any(test, fuzzing))]
-mod fuzzing;
+pub mod fuzzing;
 pub mod guestbook;
-pub mod ice;
-pub mod inventory;
+mod ice;
+mod inventory;
 mod lock;
-pub mod logging;
+mod logging;
 pub mod login;
 pub mod media;
-pub mod network;
-pub mod owner;
-pub mod peer;
-pub mod rate;
+mod network;
+mod owner;
+mod peer;
+mod rate;
 pub mod room;
 pub mod sdp;
-pub mod secret;
-pub mod servers;
-pub mod service;
-pub mod setup;
-pub mod signaling;
-pub mod state;
-pub mod watchdog;
+mod secret;
+mod servers;
+mod service;
+mod setup;
+mod signaling;
+mod state;
+mod watchdog;
 pub mod wire;

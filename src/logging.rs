@@ -33,7 +33,7 @@ const SECRET: &str = "tungstenite::handshake";
 pub struct Logging(reload::Handle<EnvFilter, Registry>);
 
 /// Starts logging. The environment's `RUST_LOG` has the last word.
-pub fn start(config: &LogConfig) -> Result<Logging, ConfigError> {
+pub(crate) fn start(config: &LogConfig) -> Result<Logging, ConfigError> {
     let (filter, handle) = reload::Layer::new(filter(config)?);
     let layer = tracing_subscriber::fmt::layer().with_writer(|| Clean(io::stderr()));
     let registry = tracing_subscriber::registry().with(filter).with(discreet());
@@ -110,7 +110,7 @@ fn bad(problem: String) -> ConfigError {
 
 /// The one line of a process that cannot go on, whether or not logging has
 /// started.
-pub fn last_words(words: &dyn fmt::Display) {
+pub(crate) fn last_words(words: &dyn fmt::Display) {
     let priority = if is_journal() { "<3>" } else { "" };
     let words = without_credentials(&format!("{words:#}"));
     eprintln!("{priority}camera-agent: {words}");

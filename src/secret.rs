@@ -44,7 +44,7 @@ const BEGINNINGS: [&str; 5] = ["//", "stun:", "stuns:", "turn:", "turns:"];
 /// It is for text that others wrote: errors of libraries, descriptions of
 /// pipelines, and addresses that are none. An unescaped "/" in a password does
 /// not end it; of two "@" in one word the last counts.
-pub fn without_credentials(text: &str) -> String {
+pub(crate) fn without_credentials(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(begin) = beginning(rest) {

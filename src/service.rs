@@ -27,7 +27,7 @@ use crate::watchdog::{Fault, Verdict, Watchdog, Work};
 
 /// The device is up after this time even when it knows nothing of its chat
 /// server.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// The status's rate is measured over so long.
 const STATUS: Duration = Duration::from_secs(5);
 
@@ -246,7 +246,7 @@ impl Service {
 }
 
 /// Says that the start takes `time` longer, and why.
-pub fn waiting(time: Duration, why: &str) {
+pub(crate) fn waiting(time: Duration, why: &str) {
     let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
     if let Some(manager) = Manager::from_environment() {
         manager.tell(&[

@@ -13,7 +13,7 @@ mod credentials;
 mod eyeballs;
 mod failure;
 #[cfg(any(test, fuzzing))]
-pub mod fuzzing;
+pub(crate) mod fuzzing;
 mod link;
 mod open;
 mod proxy;
@@ -34,14 +34,14 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use crate::config::{ConfigError, ServerConfig, ServerUrl};
 use crate::wire::{Incoming, SUBPROTOCOL};
 use credentials::Credentials;
-pub use link::Link;
+pub(crate) use link::Link;
 use proxy::Proxy;
 use resolve::Resolver;
-pub use trouble::Trouble;
+pub(crate) use trouble::Trouble;
 use trust::Trust;
 
 /// What the device calls itself. Some firewalls refuse who does not.
-pub const USER_AGENT: &str = concat!("camera-agent/", env!("CARGO_PKG_VERSION"));
+pub(crate) const USER_AGENT: &str = concat!("camera-agent/", env!("CARGO_PKG_VERSION"));
 
 /// Time for the way to the server, whatever number of addresses it has, and
 /// again for its answer.
@@ -73,7 +73,7 @@ pub enum SignalingError {
 
 /// What a connection reports. After `Closed` nothing more comes of it.
 #[derive(Debug)]
-pub enum SignalingEvent {
+pub(crate) enum SignalingEvent {
     /// The handshake is done.
     Open,
     /// A frame, parsed.
@@ -84,7 +84,7 @@ pub enum SignalingEvent {
 
 /// Where the chat server is, how it is trusted, and what it is told.
 #[derive(Clone)]
-pub struct Server {
+pub(crate) struct Server {
     config: ServerConfig,
     url: ServerUrl,
     credentials: Credentials,
@@ -96,7 +96,7 @@ pub struct Server {
 impl Server {
     /// Checks the address, the proxy, and the files that the configuration
     /// names. Files are read again for each connection.
-    pub fn new(config: &ServerConfig) -> Result<Self, SignalingError> {
+    pub(crate) fn new(config: &ServerConfig) -> Result<Self, SignalingError> {
         config.validate()?;
         let mut this = Self {
             config: config.clone(),
@@ -119,18 +119,22 @@ impl Server {
     }
 
     /// The address, which can be shown.
-    pub fn url(&self) -> &ServerUrl {
+    pub(crate) fn url(&self) -> &ServerUrl {
         &self.url
     }
 
     /// A password or token is sent, and nothing hides it on the way.
-    pub fn tells_a_secret_openly(&self) -> bool {
+    pub(crate) fn tells_a_secret_openly(&self) -> bool {
         self.credentials != Credentials::None && !self.url.is_encrypted() && !self.url.is_loopback()
     }
 
     /// Begins to connect. `generation` comes back with every event, so that
     /// those of an older connection can be told apart.
-    pub fn connect(&self, generation: u64, events: mpsc::Sender<(u64, SignalingEvent)>) -> Link {
+    pub(crate) fn connect(
+        &self,
+        generation: u64,
+        events: mpsc::Sender<(u64, SignalingEvent)>,
+    ) -> Link {
         let (frames, outbox) = mpsc::channel(QUEUE);
         let server = self.clone();
         let doubt = Arc::new(Notify::new());

@@ -8,29 +8,29 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 /// That of the service which the package installs.
-pub const SERVICE: &str = "/var/lib/camera-agent";
+pub(crate) const SERVICE: &str = "/var/lib/camera-agent";
 /// Who may sign in to the chat server that the package installs.
-pub const CHAT_USERS: &str = "/var/lib/camera-agent-chat/users";
+pub(crate) const CHAT_USERS: &str = "/var/lib/camera-agent-chat/users";
 /// Where services have their configurations: the first is camera-agent.toml,
 /// that of camera-agent@NAME is NAME.toml.
 const CONFIGURATIONS: &str = "/etc/camera-agent";
 
 /// That of this user: systemd's `$STATE_DIRECTORY`, else
 /// `$XDG_STATE_HOME/camera-agent`, else `~/.local/state/camera-agent`.
-pub fn folder() -> Option<PathBuf> {
+pub(crate) fn folder() -> Option<PathBuf> {
     of_systemd("STATE_DIRECTORY").or_else(|| of_user("XDG_STATE_HOME", ".local/state"))
 }
 
 /// The same of what can be made again: `$CACHE_DIRECTORY`, else
 /// `$XDG_CACHE_HOME/camera-agent`, else `~/.cache/camera-agent`.
-pub fn cache() -> Option<PathBuf> {
+pub(crate) fn cache() -> Option<PathBuf> {
     of_systemd("CACHE_DIRECTORY").or_else(|| of_user("XDG_CACHE_HOME", ".cache"))
 }
 
 /// For a command beside the service that runs with this configuration, which has
 /// another user's environment: systemd's `$STATE_DIRECTORY`, else the service's
 /// own. `None` where the configuration is no service's.
-pub fn of_service(config: &Path) -> Option<PathBuf> {
+pub(crate) fn of_service(config: &Path) -> Option<PathBuf> {
     let service = own_of(config)?;
     Some(of_systemd("STATE_DIRECTORY").unwrap_or(service))
 }
@@ -67,7 +67,7 @@ fn of_systemd(name: &str) -> Option<PathBuf> {
 
 /// Puts `text` where `path` is, for this user's eyes; folders are made. Written
 /// by root it belongs to whom the folder belongs to, which is the device.
-pub fn replace(path: &Path, text: &str) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {
     let folder = make_folder(path)?;
     let unique = format!("{}.{:x}.tmp", std::process::id(), fastrand::u64(..));
     let fresh = path.with_extension(unique);
@@ -91,7 +91,7 @@ pub fn replace(path: &Path, text: &str) -> io::Result<()> {
 
 /// Opens a file that is kept, to append to it or to lock it; one that is made is
 /// as [`replace`] makes it. A link is not followed.
-pub fn open(path: &Path) -> io::Result<File> {
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     let folder = make_folder(path)?;
     let file = OpenOptions::new()
         .append(true)

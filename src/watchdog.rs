@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 /// While somebody watches, a picture comes at least this often, the slate's
 /// among them. The hub and the recovery have tried everything they know many
 /// times over by then; what is left is a new process.
-pub const PICTURES: Duration = Duration::from_secs(60);
+pub(crate) const PICTURES: Duration = Duration::from_secs(60);
 
 /// What has been done so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Work {
+pub(crate) struct Work {
     /// Turns that the media thread has taken.
     pub turns: u64,
     /// Pictures that went to viewers.
@@ -26,7 +26,7 @@ pub struct Work {
 
 /// Why it is not fed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// A driver or GStreamer has not come back from a call.
     #[error("the media thread has not answered for {:.1} s", .0.as_secs_f64())]
     MediaStuck(Duration),
@@ -37,7 +37,7 @@ pub enum Fault {
 
 /// What to do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// Tell the service manager.
     Feed,
     /// Do not.
@@ -46,7 +46,7 @@ pub enum Verdict {
 
 /// The decision's state.
 #[derive(Debug)]
-pub struct Watchdog {
+pub(crate) struct Watchdog {
     every: Duration,
     next: Instant,
     /// The media thread's turns, and since when there are no more.
@@ -57,7 +57,7 @@ pub struct Watchdog {
 
 impl Watchdog {
     /// One for a service manager that acts `limit` after it was last fed.
-    pub fn new(limit: Duration, now: Instant) -> Self {
+    pub(crate) fn new(limit: Duration, now: Instant) -> Self {
         // Four looks: one that comes late, or finds a driver that takes its
         // time, is not the end.
         let every = limit / 4;
@@ -71,13 +71,13 @@ impl Watchdog {
 
     /// When to look next. The media thread is to be woken after each look, or
     /// it has no reason for a turn.
-    pub fn poll_timeout(&self) -> Instant {
+    pub(crate) fn poll_timeout(&self) -> Instant {
         self.next
     }
 
     /// Looks at what was done, at the time that
     /// [`poll_timeout`](Self::poll_timeout) said; `None` before it.
-    pub fn look(&mut self, now: Instant, work: Work) -> Option<Verdict> {
+    pub(crate) fn look(&mut self, now: Instant, work: Work) -> Option<Verdict> {
         if now < self.next {
             return None;
         }

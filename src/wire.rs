@@ -9,7 +9,7 @@
 //! No IO, no clock, no policy.
 
 #[cfg(any(test, fuzzing))]
-pub mod fuzzing;
+pub(crate) mod fuzzing;
 mod outgoing;
 
 use serde::{Deserialize, Serialize};

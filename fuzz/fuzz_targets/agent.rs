@@ -3,4 +3,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| camera_agent::agent::fuzzing::strangers(data));
+fuzz_target!(|data: &[u8]| camera_agent::fuzzing::strangers(data));

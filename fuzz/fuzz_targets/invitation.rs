@@ -3,4 +3,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|text: &str| camera_agent::access::fuzzing::code(text));
+fuzz_target!(|text: &str| camera_agent::fuzzing::code(text));

@@ -7,7 +7,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use camera_agent::peer::rehearsal::fuzzing;
+use camera_agent::fuzzing;
 use libfuzzer_sys::fuzz_target;
 
 /// Of the processor, for one offer and the same once more.

@@ -165,7 +165,7 @@ pub struct Invitation {
 }
 
 /// Keys that wait for an acknowledgement: calls with one link at once.
-pub const MOST_GIVEN: usize = 4;
+pub(super) const MOST_GIVEN: usize = 4;
 /// People and links that an owner keeps.
 pub const MOST_INVITATIONS: usize = 256;
 

@@ -8,7 +8,7 @@ mod gate;
 mod guest;
 mod invite;
 mod proof;
-pub mod store;
+pub(crate) mod store;
 
 pub use gate::{Gate, Mode, Uninvited};
 pub use guest::{Guest, Guests, Invitation, MOST_INVITATIONS, May, Right, Stage};
@@ -16,6 +16,6 @@ pub use invite::{CodeError, Invite, Key, KeyId, Link};
 pub use proof::{Call, ProofKey, Side};
 
 #[cfg(any(test, fuzzing))]
-pub mod fuzzing;
+pub(crate) mod fuzzing;
 #[cfg(test)]
 mod tests;

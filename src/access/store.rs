@@ -10,7 +10,7 @@ use super::invite::{Key, KeyId};
 use crate::wire::UserName;
 
 /// Longest text that is read, in bytes.
-pub const LONGEST: usize = 512 * 1024;
+pub(crate) const LONGEST: usize = 512 * 1024;
 
 const HEAD: &str = "\
 # Who was invited to this camera. Written by `camera-agent invite` and `revoke`,
@@ -61,7 +61,7 @@ struct Written {
 /// # Errors
 ///
 /// It is damaged; nothing of it is to be used.
-pub fn read(text: &str) -> Result<Vec<Invitation>, StoreError> {
+pub(crate) fn read(text: &str) -> Result<Vec<Invitation>, StoreError> {
     if text.len() > LONGEST {
         return Err(StoreError::TooLong(text.len()));
     }
@@ -125,7 +125,7 @@ fn key_text((id, key): &(KeyId, Key)) -> String {
 }
 
 /// Writes a text that [`read`] reads as the same.
-pub fn write(invitations: &[Invitation]) -> String {
+pub(crate) fn write(invitations: &[Invitation]) -> String {
     let mut text = HEAD.to_owned();
     for invitation in invitations {
         let written = Written {

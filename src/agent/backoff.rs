@@ -12,14 +12,14 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// A series of growing waits from 1 s to 60 s, each spread by ±50 % so that a
 /// thousand devices do not come back in the same second.
 #[derive(Debug, Clone)]
-pub struct Backoff {
+pub(super) struct Backoff {
     failures: u32,
     rng: fastrand::Rng,
 }
 
 impl Backoff {
     /// A series whose jitter follows from `seed`.
-    pub fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Self {
             failures: 0,
             rng: fastrand::Rng::with_seed(seed),
@@ -27,14 +27,14 @@ impl Backoff {
     }
 
     /// The wait before the next try.
-    pub fn next_delay(&mut self) -> Duration {
+    pub(super) fn next_delay(&mut self) -> Duration {
         let wait = doubled(FIRST, self.failures, LONGEST);
         self.failures = self.failures.saturating_add(1);
         spread(wait, 0.5, self.rng.f64()).min(LONGEST)
     }
 
     /// Begins the series anew: the last try was a success that lasted.
-    pub fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.failures = 0;
     }
 }

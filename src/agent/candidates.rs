@@ -25,7 +25,7 @@ pub(super) struct HeldCandidates(VecDeque<Held>);
 
 impl HeldCandidates {
     /// Keeps a candidate that has a ufrag.
-    pub fn hold(&mut self, name: Option<UserName>, candidate: Candidate, now: Instant) {
+    pub(super) fn hold(&mut self, name: Option<UserName>, candidate: Candidate, now: Instant) {
         self.expire(now);
         let same = |h: &&Held| h.candidate.ufrag() == candidate.ufrag();
         if self.0.iter().filter(same).count() >= HELD_PER_UFRAG {
@@ -42,7 +42,7 @@ impl HeldCandidates {
     }
 
     /// Gives up those of an offer from `caller` with these ufrags.
-    pub fn take(&mut self, caller: &UserName, ufrags: &[String]) -> Vec<Candidate> {
+    pub(super) fn take(&mut self, caller: &UserName, ufrags: &[String]) -> Vec<Candidate> {
         let mut taken = Vec::new();
         self.0.retain(|held| {
             let fits = held.name.as_ref().is_none_or(|n| n == caller)
@@ -58,13 +58,13 @@ impl HeldCandidates {
         taken
     }
 
-    pub fn expire(&mut self, now: Instant) {
+    pub(super) fn expire(&mut self, now: Instant) {
         while self.0.front().is_some_and(|h| now >= h.until) {
             self.0.pop_front();
         }
     }
 
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.0.front().map(|h| h.until)
     }
 }

@@ -71,7 +71,7 @@ pub(super) enum Payer {
 
 impl Payer {
     /// A name, and what stands for the address where the chat server says so.
-    pub fn of(name: &UserName, source: Option<u64>) -> Self {
+    pub(super) fn of(name: &UserName, source: Option<u64>) -> Self {
         match source {
             Some(source) => Self::At(source, name.clone()),
             None => Self::Name(name.clone()),
@@ -157,7 +157,7 @@ pub(super) struct OfferLimits {
 
 impl OfferLimits {
     /// Full buckets at `now`.
-    pub fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self {
             calls: Bucket::full(CALLS, now),
             reading: Bucket::full(READING, now),
@@ -169,7 +169,7 @@ impl OfferLimits {
     /// Asks to read an offer of so many bytes. One who has a media path
     /// (`is_up`) answers for themselves alone: what others send must not keep
     /// them from an ICE restart.
-    pub fn read(
+    pub(super) fn read(
         &mut self,
         name: &Payer,
         bytes: usize,
@@ -193,7 +193,7 @@ impl OfferLimits {
     }
 
     /// What was read was no offer that can be answered.
-    pub fn junk(&mut self, name: &Payer, now: Instant) {
+    pub(super) fn junk(&mut self, name: &Payer, now: Instant) {
         let caller = caller(&mut self.names, name, now);
         caller.bucket.charge(JUNK, MOST_OWED);
         debt(&mut self.debts, name, now).owe(1.0);
@@ -201,7 +201,7 @@ impl OfferLimits {
 
     /// Asks to make a call of an offer that was read, from who has no media
     /// path.
-    pub fn call(&mut self, name: &Payer, now: Instant) -> Result<(), Refusal> {
+    pub(super) fn call(&mut self, name: &Payer, now: Instant) -> Result<(), Refusal> {
         let debt = debt(&mut self.debts, name, now);
         if self.calls.take_but(debt.reserve(), 1.0, now) {
             debt.owe(1.0);
@@ -213,12 +213,12 @@ impl OfferLimits {
     }
 
     /// Their media path is up.
-    pub fn connected(&mut self, name: &Payer, now: Instant) {
+    pub(super) fn connected(&mut self, name: &Payer, now: Instant) {
         debt(&mut self.debts, name, now).owed = 0.0;
     }
 
     /// The calls without a media path that they had of late, rounded.
-    pub fn debt(&self, name: &Payer) -> u32 {
+    pub(super) fn debt(&self, name: &Payer) -> u32 {
         let owed = self.debts.get(&name.debtor()).map_or(0.0, |debt| debt.owed);
         owed.round() as u32
     }

@@ -13,7 +13,7 @@ pub(super) struct Lines {
 
 impl Lines {
     /// `burst` lines at once, one more after each `interval`.
-    pub fn new(burst: u32, interval: Duration, now: Instant) -> Self {
+    pub(super) fn new(burst: u32, interval: Duration, now: Instant) -> Self {
         let rate = Rate {
             burst: burst.into(),
             per_second: 1.0 / interval.as_secs_f64(),
@@ -25,7 +25,7 @@ impl Lines {
     }
 
     /// Asks for one line. `Some(n)` allows it; `n` were left out before it.
-    pub fn take(&mut self, now: Instant) -> Option<u64> {
+    pub(super) fn take(&mut self, now: Instant) -> Option<u64> {
         if !self.bucket.take(1.0, now) {
             self.left_out = self.left_out.saturating_add(1);
             return None;

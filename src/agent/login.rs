@@ -62,7 +62,7 @@ pub(super) struct Login {
 }
 
 impl Login {
-    pub fn new(wanted: UserName, seed: u64, now: Instant) -> Self {
+    pub(super) fn new(wanted: UserName, seed: u64, now: Instant) -> Self {
         Self {
             wanted,
             backoff: Backoff::new(seed),
@@ -73,7 +73,7 @@ impl Login {
     }
 
     /// The name in force, while there is one.
-    pub fn name(&self) -> Option<&UserName> {
+    pub(super) fn name(&self) -> Option<&UserName> {
         match &self.state {
             State::Named { name, .. } => Some(name),
             State::Waiting { .. }
@@ -84,7 +84,7 @@ impl Login {
     }
 
     /// The same, once the server has shown that it knows us by it.
-    pub fn confirmed(&self) -> Option<&UserName> {
+    pub(super) fn confirmed(&self) -> Option<&UserName> {
         match &self.state {
             State::Named {
                 name,
@@ -102,19 +102,19 @@ impl Login {
     }
 
     /// The name that is claimed whenever it is free.
-    pub fn wanted(&self) -> &UserName {
+    pub(super) fn wanted(&self) -> &UserName {
         &self.wanted
     }
 
     /// Somebody has reached us by our name.
-    pub fn reached(&mut self) {
+    pub(super) fn reached(&mut self) {
         if let State::Named { confirmed, .. } = &mut self.state {
             *confirmed = true;
         }
     }
 
     /// Takes another name, claimed at once where there is a server.
-    pub fn rename(&mut self, wanted: UserName, now: Instant) -> Option<Step> {
+    pub(super) fn rename(&mut self, wanted: UserName, now: Instant) -> Option<Step> {
         if wanted == self.wanted {
             return None;
         }
@@ -142,7 +142,7 @@ impl Login {
     }
 
     /// Leaves the server there is and connects anew at once.
-    pub fn reconnect(&mut self, now: Instant) {
+    pub(super) fn reconnect(&mut self, now: Instant) {
         if !matches!(self.state, State::Stopped) {
             self.backoff.reset();
             self.state = State::Waiting { until: now };
@@ -151,7 +151,7 @@ impl Login {
         }
     }
 
-    pub fn opened(&mut self, now: Instant) {
+    pub(super) fn opened(&mut self, now: Instant) {
         if matches!(self.state, State::Connecting) {
             self.state = State::AwaitingId {
                 until: now + ID_TIMEOUT,
@@ -160,7 +160,7 @@ impl Login {
     }
 
     /// The connection is gone or was not made. Says how long the wait is.
-    pub fn closed(&mut self, now: Instant) -> Option<Duration> {
+    pub(super) fn closed(&mut self, now: Instant) -> Option<Duration> {
         match self.state {
             State::Stopped | State::Waiting { .. } => return None,
             State::Named { since, .. } if now.saturating_duration_since(since) >= STABLE => {
@@ -178,7 +178,7 @@ impl Login {
     /// It is the first frame of a connection and never comes again. A later
     /// one was written by another client and relayed; to use that number would
     /// kill the original server, or rename somebody else.
-    pub fn id(&mut self, id: ClientId, key: Option<String>, now: Instant) -> Option<Step> {
+    pub(super) fn id(&mut self, id: ClientId, key: Option<String>, now: Instant) -> Option<Step> {
         match self.state {
             State::AwaitingId { .. } => {}
             State::Named { .. } | State::Waiting { .. } | State::Connecting | State::Stopped => {
@@ -199,7 +199,7 @@ impl Login {
 
     /// The server gave us, if `to` is our number, another name; returns true
     /// where that is news.
-    pub fn renamed(&mut self, to: Option<&ClientId>, given: UserName) -> bool {
+    pub(super) fn renamed(&mut self, to: Option<&ClientId>, given: UserName) -> bool {
         match &mut self.state {
             State::Named { id, .. } if to.is_some_and(|to| to != id) => false,
             State::Named {
@@ -223,7 +223,7 @@ impl Login {
 
     /// The user list: if our own name is free, it is time to claim it. A claim
     /// while it is taken would only get us yet another name.
-    pub fn users(&mut self, users: &[UserName]) {
+    pub(super) fn users(&mut self, users: &[UserName]) {
         if let State::Named {
             name,
             claim,
@@ -238,7 +238,7 @@ impl Login {
 
     /// A network that is another one is tried at once, and a connection may
     /// have been left behind on the old one.
-    pub fn network_changed(&mut self, now: Instant) -> Option<Step> {
+    pub(super) fn network_changed(&mut self, now: Instant) -> Option<Step> {
         if let State::Waiting { until } = &mut self.state {
             self.backoff.reset();
             *until = (*until).min(now);
@@ -247,18 +247,18 @@ impl Login {
     }
 
     /// There is reason to doubt that the server is still there.
-    pub fn probe(&self) -> Option<Step> {
+    pub(super) fn probe(&self) -> Option<Step> {
         match self.state {
             State::Connecting | State::AwaitingId { .. } | State::Named { .. } => Some(Step::Probe),
             State::Waiting { .. } | State::Stopped => None,
         }
     }
 
-    pub fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         self.state = State::Stopped;
     }
 
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
         match &self.state {
             State::Waiting { until } | State::AwaitingId { until } => Some(*until),
             State::Named {
@@ -270,7 +270,7 @@ impl Login {
         }
     }
 
-    pub fn timeout(&mut self, now: Instant) -> Option<Step> {
+    pub(super) fn timeout(&mut self, now: Instant) -> Option<Step> {
         match &mut self.state {
             State::Waiting { until } if now >= *until => {
                 self.state = State::Connecting;

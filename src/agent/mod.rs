@@ -21,13 +21,13 @@
 //!   sender's, calls without a media path are no viewers and give way, and who
 //!   never gets one comes after who may.
 
-pub mod audit;
+pub(crate) mod audit;
 mod backoff;
 mod calls;
 mod candidates;
 mod events;
 #[cfg(any(test, fuzzing))]
-pub mod fuzzing;
+pub(crate) mod fuzzing;
 mod guests;
 mod limits;
 mod lines;
@@ -36,24 +36,22 @@ mod outbox;
 mod session;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing::{debug, info, warn};
 
-use crate::access::{Gate, Guest, KeyId, Mode, Right, Side};
-use crate::sdp::{Description, MAX_CANDIDATES, Offer, Place, RemoteCandidate, first_ufrag};
-use crate::wire::{Access, Candidate, ClientId, Incoming, Outgoing, Stamp, UserName};
+use crate::access::{Gate, Mode, Side};
+use crate::sdp::first_ufrag;
+use crate::wire::{Incoming, UserName};
 use audit::{Note, Outcome};
 use candidates::HeldCandidates;
 pub use events::{AgentConfig, Command, Event, PeerEvent};
-use guests::Admitted;
-use limits::{OfferLimits, Payer, Refusal};
+use limits::OfferLimits;
 use lines::{Lines, bounded};
 use login::{Login, Step};
 use outbox::{Outbox, Reason, Words};
 pub use session::SessionId;
-use session::{Caller, Session, Sessions};
+use session::Sessions;
 
 /// A viewer whose media path was up but who sends no RTCP for this long is gone:
 /// a call outlives half a minute without a network, and some time to find a new

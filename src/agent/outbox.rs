@@ -155,7 +155,7 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    pub fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self {
             tokens: BURST,
             filled_at: now,
@@ -167,7 +167,13 @@ impl Outbox {
     }
 
     /// Says something to the caller of a call who called us by `called`.
-    pub fn say(&mut self, session: SessionId, target: UserName, called: UserName, words: Words) {
+    pub(super) fn say(
+        &mut self,
+        session: SessionId,
+        target: UserName,
+        called: UserName,
+        words: Words,
+    ) {
         if matches!(words, Words::RestartIce) {
             self.take_back_restart(session);
         }
@@ -180,7 +186,7 @@ impl Outbox {
     }
 
     /// Says that a call has ended, and why.
-    pub fn goodbye(&mut self, target: UserName, reason: Reason, now: Instant) {
+    pub(super) fn goodbye(&mut self, target: UserName, reason: Reason, now: Instant) {
         self.push(Item::Goodbye {
             target,
             reason,
@@ -189,7 +195,7 @@ impl Outbox {
     }
 
     /// Tells somebody why they were not served.
-    pub fn refuse(&mut self, target: UserName, reason: Reason) {
+    pub(super) fn refuse(&mut self, target: UserName, reason: Reason) {
         let told = self.refusals.iter().any(|(name, _)| *name == target);
         if !told && self.refusals.len() < REFUSALS {
             self.refusals.push_back((target, reason));
@@ -197,27 +203,27 @@ impl Outbox {
     }
 
     /// What was to be said in a call that is over, or that is negotiated anew.
-    pub fn forget(&mut self, call: SessionId) {
+    pub(super) fn forget(&mut self, call: SessionId) {
         self.calls
             .retain(|item| !matches!(item, Item::Call { session, .. } if *session == call));
     }
 
     /// They call again: what ended before must not end that.
-    pub fn forget_goodbyes(&mut self, caller: &UserName) {
+    pub(super) fn forget_goodbyes(&mut self, caller: &UserName) {
         self.calls
             .retain(|item| !matches!(item, Item::Goodbye { target, .. } if target == caller));
         self.refusals.retain(|(target, _)| target != caller);
     }
 
     /// They have found a path.
-    pub fn take_back_restart(&mut self, call: SessionId) {
+    pub(super) fn take_back_restart(&mut self, call: SessionId) {
         self.calls.retain(|item| {
             !matches!(item, Item::Call { session, words: Words::RestartIce, .. } if *session == call)
         });
     }
 
     /// From now on everything goes out at once, and what cannot is lost.
-    pub fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         self.closing = true;
     }
 
@@ -225,7 +231,7 @@ impl Outbox {
     /// server. `wanted` is the name that it will be, sooner or later: words to
     /// who called us by that wait for it, words to who called us by any other
     /// go out under the present one.
-    pub fn next(
+    pub(super) fn next(
         &mut self,
         name: Option<&UserName>,
         wanted: &UserName,
@@ -257,7 +263,7 @@ impl Outbox {
     }
 
     /// When the rate allows what it did not the last time.
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let missing = self.short_of? - self.tokens;
         let wait = Duration::from_secs_f64((missing / PER_SECOND).max(0.001));
         Some(self.filled_at + wait)

@@ -126,7 +126,7 @@ pub(super) struct Session {
 
 impl Session {
     /// What comes with `guest`'s key is not this caller's, whatever the name.
-    pub fn is_of_another_guest(&self, guest: Option<&Arc<Guest>>) -> bool {
+    pub(super) fn is_of_another_guest(&self, guest: Option<&Arc<Guest>>) -> bool {
         let label = |guest: Option<&Arc<Guest>>| guest.map(|g| g.label.clone());
         label(self.guest.as_ref()) != label(guest)
     }
@@ -134,7 +134,7 @@ impl Session {
     /// What came from `conn` with `guest`'s key is not the caller's. Who shows the
     /// key of this very call, and shares it with nobody, is them by whatever
     /// connection: a page that was loaded again has another.
-    pub fn is_of_another_invited(
+    pub(super) fn is_of_another_invited(
         &self,
         conn: Option<&ClientId>,
         guest: Option<&Arc<Guest>>,
@@ -147,30 +147,30 @@ impl Session {
     }
 
     /// The last offer has this ufrag.
-    pub fn is_at(&self, ufrag: &str) -> bool {
+    pub(super) fn is_at(&self, ufrag: &str) -> bool {
         first_ufrag(&self.offer) == ufrag
     }
 
     /// True where what came from `conn` is not the caller's, whatever the name.
-    pub fn is_of_another(&self, conn: Option<&ClientId>) -> bool {
+    pub(super) fn is_of_another(&self, conn: Option<&ClientId>) -> bool {
         matches!((&self.conn, conn), (Some(own), Some(conn)) if own != conn)
     }
 
     /// True while media flows, as far as is known.
-    pub fn is_heard(&self) -> bool {
+    pub(super) fn is_heard(&self) -> bool {
         self.is_up() && !self.interrupted
     }
 
     /// The caller has this connection now.
-    pub fn is_now_at(&mut self, conn: Option<ClientId>) {
+    pub(super) fn is_now_at(&mut self, conn: Option<ClientId>) {
         self.conn = conn;
     }
 
-    pub fn has_ufrag(&self, ufrag: &str) -> bool {
+    pub(super) fn has_ufrag(&self, ufrag: &str) -> bool {
         self.ufrags.iter().flatten().any(|u| u == ufrag)
     }
 
-    pub fn renegotiated(&mut self, offer: &Offer, guest: Option<Arc<Guest>>, now: Instant) {
+    pub(super) fn renegotiated(&mut self, offer: &Offer, guest: Option<Arc<Guest>>, now: Instant) {
         let asked = Asked {
             ufrag: first_ufrag(offer).to_owned(),
             guest: guest.clone(),
@@ -199,7 +199,7 @@ impl Session {
     }
 
     /// The answer goes out, to this offer; these candidates follow it.
-    pub fn answered(&mut self) -> (Asked, Vec<Candidate>) {
+    pub(super) fn answered(&mut self) -> (Asked, Vec<Candidate>) {
         match &mut self.negotiation {
             Negotiation::Answering { offers, waiting } => {
                 let asked = offers.pop_front().unwrap_or_default();
@@ -214,7 +214,7 @@ impl Session {
     }
 
     /// Returns the candidate if it can be sent now.
-    pub fn local_candidate(&mut self, candidate: Candidate) -> Option<Candidate> {
+    pub(super) fn local_candidate(&mut self, candidate: Candidate) -> Option<Candidate> {
         match &mut self.negotiation {
             Negotiation::Answering { waiting, .. } => {
                 if waiting.len() < LOCAL_CANDIDATES {
@@ -228,21 +228,21 @@ impl Session {
 
     /// Nothing is heard of the viewer, until they are [connected](Self::connected)
     /// again.
-    pub fn interrupt(&mut self) {
+    pub(super) fn interrupt(&mut self) {
         self.interrupted = true;
     }
 
-    pub fn is_interrupted(&self) -> bool {
+    pub(super) fn is_interrupted(&self) -> bool {
         self.interrupted
     }
 
     /// The media path is up, or was.
-    pub fn is_up(&self) -> bool {
+    pub(super) fn is_up(&self) -> bool {
         matches!(self.path, Path::Up { .. })
     }
 
     /// Returns true the first time.
-    pub fn connected(&mut self, now: Instant) -> bool {
+    pub(super) fn connected(&mut self, now: Instant) -> bool {
         self.interrupted = false;
         match &mut self.path {
             Path::Connecting { .. } => {
@@ -256,7 +256,7 @@ impl Session {
         }
     }
 
-    pub fn rtcp(&mut self, now: Instant) {
+    pub(super) fn rtcp(&mut self, now: Instant) {
         if let Path::Up { last_rtcp } = &mut self.path {
             *last_rtcp = now;
         }
@@ -312,24 +312,28 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.live.len()
     }
 
     /// How many have a media path.
-    pub fn connected(&self) -> usize {
+    pub(super) fn connected(&self) -> usize {
         self.live.values().filter(|s| s.is_up()).count()
     }
 
     /// How many have none yet.
-    pub fn half_open(&self) -> usize {
+    pub(super) fn half_open(&self) -> usize {
         self.live.len() - self.connected()
     }
 
     /// Which of those without a media path is the first to give way: one whose
     /// caller has left, else one of the caller with the most `debt`, else the
     /// oldest. `None` where all have less debt than `newcomer`.
-    pub fn gives_way(&self, newcomer: u32, debt: impl Fn(&Payer) -> u32) -> Option<SessionId> {
+    pub(super) fn gives_way(
+        &self,
+        newcomer: u32,
+        debt: impl Fn(&Payer) -> u32,
+    ) -> Option<SessionId> {
         let candidates = self.live.values().filter(|s| !s.is_up());
         let (left, owes, oldest) = candidates
             .map(|s| (s.absent.is_some(), debt(&s.payer), Reverse(s.id)))
@@ -337,7 +341,7 @@ impl Sessions {
         (left || owes >= newcomer).then_some(oldest.0)
     }
 
-    pub fn open(
+    pub(super) fn open(
         &mut self,
         caller: Caller,
         called: UserName,
@@ -374,47 +378,47 @@ impl Sessions {
         id
     }
 
-    pub fn remove(&mut self, id: SessionId) -> Option<Session> {
+    pub(super) fn remove(&mut self, id: SessionId) -> Option<Session> {
         self.live.remove(&id)
     }
 
-    pub fn get_mut(&mut self, id: SessionId) -> Option<&mut Session> {
+    pub(super) fn get_mut(&mut self, id: SessionId) -> Option<&mut Session> {
         self.live.get_mut(&id)
     }
 
-    pub fn of_caller(&self, caller: &UserName) -> Option<&Session> {
+    pub(super) fn of_caller(&self, caller: &UserName) -> Option<&Session> {
         self.live.values().find(|s| s.caller == *caller)
     }
 
-    pub fn of_ufrag(&self, ufrag: &str) -> Option<&Session> {
+    pub(super) fn of_ufrag(&self, ufrag: &str) -> Option<&Session> {
         self.live.values().find(|s| s.has_ufrag(ufrag))
     }
 
     /// The session, where there is exactly one.
-    pub fn only(&self) -> Option<&Session> {
+    pub(super) fn only(&self) -> Option<&Session> {
         let mut all = self.live.values();
         all.next().filter(|_| all.next().is_none())
     }
 
     /// Every one.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Session> {
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Session> {
         self.live.values_mut()
     }
 
     /// Those who have a media path and were invited.
-    pub fn watching(&self) -> impl Iterator<Item = &Guest> {
+    pub(super) fn watching(&self) -> impl Iterator<Item = &Guest> {
         let up = self.live.values().filter(|s| s.is_up());
         up.filter_map(|s| s.guest.as_deref())
     }
 
-    pub fn all(&self) -> Vec<SessionId> {
+    pub(super) fn all(&self) -> Vec<SessionId> {
         self.live.keys().copied().collect()
     }
 
     /// Notes who is not there any more. Entries that have not named themselves
     /// are missing from the list, so this is a hint and ends nothing. Returns
     /// who came back to it and is not heard of.
-    pub fn users(&mut self, users: &[UserName], now: Instant) -> Vec<SessionId> {
+    pub(super) fn users(&mut self, users: &[UserName], now: Instant) -> Vec<SessionId> {
         let mut back = Vec::new();
         for session in self.live.values_mut() {
             let was_listed = session.listed;
@@ -431,11 +435,11 @@ impl Sessions {
         back
     }
 
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.live.values().map(|s| s.deadline().0).min()
     }
 
-    pub fn expired(&self, now: Instant) -> Vec<(SessionId, UserName, &'static str)> {
+    pub(super) fn expired(&self, now: Instant) -> Vec<(SessionId, UserName, &'static str)> {
         self.live
             .values()
             .filter_map(|s| {

@@ -24,7 +24,7 @@
 mod connection;
 mod export;
 #[cfg(any(test, fuzzing))]
-pub mod fuzzing;
+pub(crate) mod fuzzing;
 mod headers;
 mod http;
 mod hub;

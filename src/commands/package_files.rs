@@ -12,7 +12,7 @@ use crate::cli::Cli;
 use crate::setup::file;
 
 /// Writes `man/*.1`, `completions/*` and `camera-agent.toml` into `folder`.
-pub fn write(folder: &Path) -> io::Result<()> {
+pub(super) fn write(folder: &Path) -> io::Result<()> {
     let man = folder.join("man");
     let completions = folder.join("completions");
     std::fs::create_dir_all(&man)?;

@@ -16,12 +16,12 @@ use tracing::debug;
 use crate::backoff::doubled;
 
 /// A run that lasted this long was a good one.
-pub const GOOD: Duration = Duration::from_secs(300);
+pub(super) const GOOD: Duration = Duration::from_secs(300);
 
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// How long to wait before the run that follows so many bad ones in a row.
-pub fn delay(bad_runs: u32) -> Duration {
+pub(super) fn delay(bad_runs: u32) -> Duration {
     match bad_runs {
         0 | 1 => Duration::ZERO,
         more => doubled(Duration::from_secs(1), more - 1, LONGEST),
@@ -30,7 +30,7 @@ pub fn delay(bad_runs: u32) -> Duration {
 
 /// The count, kept in a file.
 #[derive(Debug)]
-pub struct Restarts {
+pub(super) struct Restarts {
     file: PathBuf,
     /// Bad runs before this one.
     pub bad_runs: u32,
@@ -39,7 +39,7 @@ pub struct Restarts {
 impl Restarts {
     /// Counts this run as a bad one until [`good`](Self::good) is called.
     /// `None` where systemd gave no runtime directory.
-    pub fn count() -> Option<Self> {
+    pub(super) fn count() -> Option<Self> {
         let folder = std::env::var_os("RUNTIME_DIRECTORY")?;
         Some(Self::count_in(folder.into()))
     }
@@ -57,7 +57,7 @@ impl Restarts {
     }
 
     /// This run was good: it lasted, or it ended as it should.
-    pub fn good(&self) {
+    pub(super) fn good(&self) {
         match std::fs::remove_file(&self.file) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 debug!(%error, "the count of runs stays");

@@ -13,7 +13,7 @@ pub fn file(data: &[u8]) {
 
 /// Text is a configuration or is refused in one line, which shows none of the
 /// credentials in it; and what is shown of a good one has none either.
-pub fn text(text: &str) {
+pub(crate) fn text(text: &str) {
     if gives_login_away(text.as_bytes()) {
         return;
     }

@@ -32,7 +32,7 @@ pub(super) struct Door {
 }
 
 impl Door {
-    pub fn new(config: &Config) -> Result<Self, StartError> {
+    pub(super) fn new(config: &Config) -> Result<Self, StartError> {
         let folder = config.access.folder.clone().or_else(state::folder);
         if folder.is_none() && config.access.is_invited() {
             return Err(no_folder().into());
@@ -46,22 +46,22 @@ impl Door {
     }
 
     /// Another configuration.
-    pub fn take(&mut self, config: &Config) {
+    pub(super) fn take(&mut self, config: &Config) {
         self.log = config.access.log.as_deref().map(Log::at);
         self.is_mute = false;
     }
 
     /// For connections.
-    pub fn desk(&self) -> Option<Desk> {
+    pub(super) fn desk(&self) -> Option<Desk> {
         self.book.as_ref().map(Guestbook::desk)
     }
 
-    pub fn is_dirty(&self) -> bool {
+    pub(super) fn is_dirty(&self) -> bool {
         self.book.as_ref().is_some_and(Guestbook::is_dirty)
     }
 
     /// Says once what the mode means.
-    pub fn say(&self, mode: Mode) {
+    pub(super) fn say(&self, mode: Mode) {
         let invitations = self.book.as_ref().map_or(0, Guestbook::invitations);
         match mode {
             Mode::Invited if invitations == 0 => warn!(

@@ -25,7 +25,7 @@ pub(super) struct Changes {
 }
 
 impl Changes {
-    pub fn between(old: &Config, new: &Config) -> Self {
+    pub(super) fn between(old: &Config, new: &Config) -> Self {
         let silent = |config: &Config| config.audio.source == AudioSource::None;
         Self {
             server: {
@@ -52,7 +52,7 @@ impl Changes {
     }
 
     /// In words, for the log.
-    pub fn words(self) -> String {
+    pub(super) fn words(self) -> String {
         let mut words = Vec::new();
         for (changed, word) in [
             (self.server, "another chat server"),

@@ -17,11 +17,11 @@ use super::Control;
 use super::v4l2::{Listed, Node, name_of};
 use crate::config::ControlValue;
 
-pub use super::v4l2::Kind;
+pub(crate) use super::v4l2::Kind;
 
 /// A control and how it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CameraControl {
+pub(crate) struct CameraControl {
     /// What the device says of it.
     pub control: Control,
     /// What its number means.
@@ -36,7 +36,7 @@ pub struct CameraControl {
 /// Why a control cannot be set. Each names the control and says what would be
 /// right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ControlError {
+pub(crate) enum ControlError {
     /// The camera has none of this name.
     #[error("the camera has no control \"{name}\"; it has {}", list_of(.known))]
     Unknown {
@@ -91,7 +91,7 @@ fn list_of(names: &[String]) -> String {
 /// # Errors
 ///
 /// One that says which values can be.
-pub fn check(control: &CameraControl, wanted: &ControlValue) -> Result<i64, ControlError> {
+pub(crate) fn check(control: &CameraControl, wanted: &ControlValue) -> Result<i64, ControlError> {
     let what = &control.control;
     let name = || what.name.clone();
     if !what.writable {
@@ -158,7 +158,7 @@ fn range_of(control: &CameraControl) -> String {
 /// # Errors
 ///
 /// The node cannot be opened or is no V4L2 device.
-pub fn list(node: &str) -> Result<Vec<CameraControl>, ControlError> {
+pub(crate) fn list(node: &str) -> Result<Vec<CameraControl>, ControlError> {
     Camera::controls(&open(node)?).map_err(|e| device(node, &e))
 }
 
@@ -167,7 +167,7 @@ pub fn list(node: &str) -> Result<Vec<CameraControl>, ControlError> {
 /// # Errors
 ///
 /// There is no such control, it cannot have this value, or the device refused.
-pub fn set(node: &str, name: &str, wanted: &ControlValue) -> Result<i64, ControlError> {
+pub(crate) fn set(node: &str, name: &str, wanted: &ControlValue) -> Result<i64, ControlError> {
     let camera = open(node)?;
     let controls = Camera::controls(&camera).map_err(|e| device(node, &e))?;
     set_one(&camera, &controls, name, wanted)
@@ -175,7 +175,7 @@ pub fn set(node: &str, name: &str, wanted: &ControlValue) -> Result<i64, Control
 
 /// Sets what the configuration asks for, and says what could not be set; the
 /// rest is. Blocks.
-pub fn apply(node: &str, wanted: &BTreeMap<String, ControlValue>) -> Vec<ControlError> {
+pub(crate) fn apply(node: &str, wanted: &BTreeMap<String, ControlValue>) -> Vec<ControlError> {
     if wanted.is_empty() {
         return Vec::new();
     }

@@ -50,7 +50,7 @@ pub(crate) const FORMATS: &[(&str, Coding, u32)] = &[
 ];
 
 /// V4L2's name of a raw GStreamer format, where it is known here.
-pub fn fourcc(format: &str) -> Option<&'static str> {
+pub(crate) fn fourcc(format: &str) -> Option<&'static str> {
     FORMATS
         .iter()
         .find(|(_, coding, _)| matches!(coding, Coding::Raw(name) if *name == format))

@@ -23,12 +23,12 @@ const LOOPBACK: Token = Token(2);
 
 /// Whether devices are announced here: udev runs. In most containers it does
 /// not.
-pub fn is_announced() -> bool {
+pub(crate) fn is_announced() -> bool {
     Path::new("/run/udev/control").exists()
 }
 
 /// Listens until it is dropped.
-pub struct Hotplug {
+pub(crate) struct Hotplug {
     end: Arc<Waker>,
     thread: Option<JoinHandle<()>>,
 }
@@ -38,7 +38,7 @@ impl Hotplug {
     /// or a loopback node becomes a camera.
     /// `None` where there is nothing to listen to: then a device that comes
     /// back has to be looked for.
-    pub fn listen(appeared: impl FnMut() + Send + 'static) -> Option<Self> {
+    pub(crate) fn listen(appeared: impl FnMut() + Send + 'static) -> Option<Self> {
         if !is_announced() {
             debug!("no udev here; a device that comes back is looked for");
             return None;

@@ -139,7 +139,7 @@ struct Distances {
 
 impl Distances {
     /// An access unit came, captured at `at`.
-    pub fn access_unit(&mut self, at: Duration, key: bool) {
+    pub(crate) fn access_unit(&mut self, at: Duration, key: bool) {
         let distance = self.last_key.map(|last| at.saturating_sub(last));
         if distance.is_some_and(|d| d > KEY_FRAME_DISTANCE) {
             self.short = 0;
@@ -153,7 +153,7 @@ impl Distances {
     }
 
     /// They are proven to be short.
-    pub fn are_short(&self) -> bool {
+    pub(crate) fn are_short(&self) -> bool {
         self.short >= PROOF
     }
 }

@@ -225,7 +225,7 @@ impl Light {
 
 /// Switches every light off for good: call it last, when the process ends and
 /// with it whatever a driver did not close.
-pub fn off_at_exit() {
+pub(crate) fn off_at_exit() {
     let lights = std::mem::take(&mut *lock(&LIGHTS));
     for light in lights.iter().filter_map(Weak::upgrade) {
         let mut open = lock(&light.open);

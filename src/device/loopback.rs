@@ -70,7 +70,7 @@ impl Loopbacks {
     /// # Errors
     ///
     /// The kernel's, which has few of these.
-    pub fn new(sysfs: impl Into<PathBuf>, dev: impl Into<PathBuf>) -> io::Result<Self> {
+    pub(super) fn new(sysfs: impl Into<PathBuf>, dev: impl Into<PathBuf>) -> io::Result<Self> {
         let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
         let mut this = Self {
             sysfs: sysfs.into(),
@@ -83,12 +83,12 @@ impl Loopbacks {
     }
 
     /// Readable when a program opened or closed one.
-    pub fn descriptor(&self) -> RawFd {
+    pub(super) fn descriptor(&self) -> RawFd {
         self.inotify.as_raw_fd()
     }
 
     /// Looks for nodes that came and went.
-    pub fn scan(&mut self) {
+    pub(super) fn scan(&mut self) {
         let entries = fs::read_dir(&self.sysfs).into_iter().flatten().flatten();
         let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
         let names: Vec<_> = names.filter(|name| self.state(name).is_some()).collect();
@@ -118,7 +118,7 @@ impl Loopbacks {
     }
 
     /// Takes what the kernel tells of opened and closed nodes.
-    pub fn listen(&mut self, now: Instant) {
+    pub(super) fn listen(&mut self, now: Instant) {
         let mut space = [MaybeUninit::uninit(); 1024];
         let mut events = inotify::Reader::new(&self.inotify, &mut space);
         while let Ok(event) = events.next() {
@@ -132,7 +132,7 @@ impl Loopbacks {
     }
 
     /// True where a program has begun to feed one.
-    pub fn look(&mut self, now: Instant) -> bool {
+    pub(super) fn look(&mut self, now: Instant) -> bool {
         let mut began = false;
         for at in 0..self.nodes.len() {
             if self.nodes[at].feed.is_watched() {
@@ -147,7 +147,7 @@ impl Loopbacks {
     }
 
     /// When to [look](Self::look) again, if nothing is told before.
-    pub fn timeout(&self) -> Option<Duration> {
+    pub(super) fn timeout(&self) -> Option<Duration> {
         let is_watched = self.nodes.iter().any(|node| node.feed.is_watched());
         is_watched.then_some(LOOK)
     }

@@ -7,12 +7,12 @@
 //!   opening a camera has taught.
 //! * [`led`] tells people that the camera is open.
 
-pub mod controls;
-pub mod discovery;
-pub mod formats;
-pub mod hotplug;
+pub(crate) mod controls;
+pub(crate) mod discovery;
+pub(crate) mod formats;
+pub(crate) mod hotplug;
 pub mod learned;
-pub mod led;
+pub(crate) mod led;
 mod loopback;
 pub(crate) mod v4l2;
 

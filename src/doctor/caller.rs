@@ -62,7 +62,7 @@ pub(super) struct Caller {
 
 impl Caller {
     /// A receiver of one picture and one sound, on the loopback.
-    pub async fn new() -> Result<(Self, mpsc::Receiver<Heard>)> {
+    pub(super) async fn new() -> Result<(Self, mpsc::Receiver<Heard>)> {
         let (tell, heard) = mpsc::channel(HEARD);
         let shared = Arc::<Shared>::default();
         let handler = Handler {
@@ -102,7 +102,7 @@ impl Caller {
     }
 
     /// The offer, SDP text.
-    pub async fn offer(&self) -> Result<String> {
+    pub(super) async fn offer(&self) -> Result<String> {
         let offer = self.connection.create_offer(None).await?;
         let sdp = offer.sdp.clone();
         self.connection.set_local_description(offer).await?;
@@ -110,13 +110,13 @@ impl Caller {
     }
 
     /// Takes the answer.
-    pub async fn answer(&self, sdp: String) -> Result<()> {
+    pub(super) async fn answer(&self, sdp: String) -> Result<()> {
         let answer = RTCSessionDescription::answer(sdp)?;
         self.connection.set_remote_description(answer).await
     }
 
     /// Takes a candidate, once the answer was taken.
-    pub async fn candidate(&self, candidate: Candidate) -> Result<()> {
+    pub(super) async fn candidate(&self, candidate: Candidate) -> Result<()> {
         let candidate = RTCIceCandidateInit {
             candidate: candidate.candidate,
             sdp_mid: candidate.sdp_mid,
@@ -128,12 +128,12 @@ impl Caller {
     }
 
     /// What came so far.
-    pub fn received(&self) -> Received {
+    pub(super) fn received(&self) -> Received {
         *lock(&self.shared.received)
     }
 
     /// Closes its sockets.
-    pub async fn close(self) {
+    pub(super) async fn close(self) {
         let _ = self.connection.close().await;
         let mut readers = std::mem::take(&mut *lock(&self.shared.readers));
         readers.shutdown().await;

@@ -16,7 +16,7 @@ mod configuration;
 mod elements;
 mod encoder;
 #[cfg(any(test, fuzzing))]
-pub mod fuzzing;
+pub(crate) mod fuzzing;
 mod ice_servers;
 mod identity;
 mod in_use;
@@ -38,12 +38,12 @@ use crate::config::Config;
 use crate::media::latency::LatencyReport;
 use crate::media::probe::Encoders;
 use crate::secret::without_credentials;
-pub use report::Report;
+pub(crate) use report::Report;
 
 /// What is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Check {
+pub(crate) enum Check {
     /// The file, its values, the secrets that it names.
     Configuration,
     /// GStreamer's elements.
@@ -76,7 +76,7 @@ pub enum Check {
 
 impl Check {
     /// For people.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Configuration => "configuration",
             Self::Elements => "GStreamer",
@@ -99,7 +99,7 @@ impl Check {
 /// How bad something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Severity {
+pub(crate) enum Severity {
     /// As it should be.
     Ok,
     /// Works; worth knowing.
@@ -113,7 +113,7 @@ pub enum Severity {
 impl Severity {
     /// The process's exit code. 1 and 2 are left to a doctor that could not
     /// run and to a command line that makes no sense.
-    pub fn exit_code(self) -> u8 {
+    pub(crate) fn exit_code(self) -> u8 {
         match self {
             Self::Ok | Self::Hint => 0,
             Self::Warning => 3,
@@ -124,7 +124,7 @@ impl Severity {
 
 /// One thing that was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// By which check.
     pub check: Check,
     /// How bad it is.
@@ -137,7 +137,7 @@ pub struct Finding {
 
 impl Finding {
     /// As it should be.
-    pub fn ok(check: Check, what: impl Into<String>) -> Self {
+    pub(crate) fn ok(check: Check, what: impl Into<String>) -> Self {
         Self {
             check,
             severity: Severity::Ok,
@@ -147,17 +147,21 @@ impl Finding {
     }
 
     /// Works; worth knowing.
-    pub fn hint(check: Check, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(crate) fn hint(check: Check, what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::with(check, Severity::Hint, what, remedy)
     }
 
     /// The device works, and not fully.
-    pub fn warning(check: Check, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(crate) fn warning(
+        check: Check,
+        what: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
         Self::with(check, Severity::Warning, what, remedy)
     }
 
     /// The device does not work.
-    pub fn error(check: Check, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(crate) fn error(check: Check, what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::with(check, Severity::Error, what, remedy)
     }
 
@@ -181,7 +185,7 @@ impl Finding {
 /// camera nor microphone and calls itself with the test picture.
 ///
 /// Never fails: what goes wrong is in the report.
-pub async fn examine(path: Option<&Path>, quick: bool) -> Report {
+pub(crate) async fn examine(path: Option<&Path>, quick: bool) -> Report {
     let (config, mut findings) = configuration::read(path);
     findings.extend(
         blocking(Check::Elements, Duration::from_secs(5), {

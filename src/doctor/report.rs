@@ -14,7 +14,7 @@ const INDENT: usize = 18;
 
 /// What the doctor found.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Report {
+pub(crate) struct Report {
     /// In the order of the checks.
     pub findings: Vec<Finding>,
     /// Where the frames of the test call spent their time.
@@ -23,13 +23,13 @@ pub struct Report {
 
 impl Report {
     /// Sorts the findings by check, and each check's worst first.
-    pub fn new(mut findings: Vec<Finding>, latency: LatencyReport) -> Self {
+    pub(crate) fn new(mut findings: Vec<Finding>, latency: LatencyReport) -> Self {
         findings.sort_by_key(|f| (f.check, std::cmp::Reverse(f.severity)));
         Self { findings, latency }
     }
 
     /// The worst there is.
-    pub fn severity(&self) -> Severity {
+    pub(crate) fn severity(&self) -> Severity {
         let worst = self.findings.iter().map(|f| f.severity).max();
         worst.unwrap_or(Severity::Ok)
     }
@@ -43,7 +43,7 @@ impl Report {
     /// * `latency`: the stages of the test call, each with `stage`
     ///   (`to-encoder`, `encode`, `send`, `total`), `samples`, `p50_ms` and
     ///   `p95_ms`; empty where no call came about.
-    pub fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "severity": self.severity(),
@@ -53,7 +53,7 @@ impl Report {
     }
 
     /// For people: a mark, the check, and what to do, in plain characters.
-    pub fn to_text(&self) -> String {
+    pub(crate) fn to_text(&self) -> String {
         let mut text = String::new();
         let mut last = None;
         for finding in &self.findings {

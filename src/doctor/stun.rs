@@ -56,12 +56,12 @@ pub(super) struct Request {
 
 impl Request {
     /// "Under which address do you see me?"
-    pub fn binding() -> Result<Self, String> {
+    pub(super) fn binding() -> Result<Self, String> {
         build(&[Box::new(BINDING_REQUEST)])
     }
 
     /// "Relay for me", first without, then with a login.
-    pub fn allocate(login: Option<(&Login, &dyn RTCCrypto)>) -> Result<Self, String> {
+    pub(super) fn allocate(login: Option<(&Login, &dyn RTCCrypto)>) -> Result<Self, String> {
         let transport = RawAttribute {
             typ: ATTR_REQUESTED_TRANSPORT,
             length: UDP.len() as u16,
@@ -71,7 +71,7 @@ impl Request {
     }
 
     /// "Relay no more."
-    pub fn give_back(login: &Login, crypto: &dyn RTCCrypto) -> Result<Self, String> {
+    pub(super) fn give_back(login: &Login, crypto: &dyn RTCCrypto) -> Result<Self, String> {
         let lifetime = RawAttribute {
             typ: ATTR_LIFETIME,
             length: 4,
@@ -81,7 +81,7 @@ impl Request {
     }
 
     /// What `bytes` say, where they answer this request.
-    pub fn answer(&self, bytes: &[u8]) -> Option<Answer> {
+    pub(super) fn answer(&self, bytes: &[u8]) -> Option<Answer> {
         let mut message = Message::new();
         message.unmarshal_binary(bytes).ok()?;
         if message.transaction_id != self.transaction {

@@ -17,7 +17,7 @@ pub(super) struct Trial {
 
 impl Trial {
     /// `description` ends in a sink called `out`; `what` is for messages.
-    pub fn parse(description: &str, what: &str) -> Result<Self, MediaError> {
+    pub(super) fn parse(description: &str, what: &str) -> Result<Self, MediaError> {
         let pipeline = parse(description, what)?;
         Ok(Self {
             what: what.to_owned(),
@@ -28,7 +28,7 @@ impl Trial {
     }
 
     /// Opens the devices.
-    pub fn play(&self) -> Result<(), MediaError> {
+    pub(super) fn play(&self) -> Result<(), MediaError> {
         match self.pipeline.set_state(gst::State::Playing) {
             Ok(_) => Ok(()),
             Err(error) => Err(self.error().unwrap_or_else(|| MediaError::Pipeline {
@@ -39,7 +39,7 @@ impl Trial {
     }
 
     /// What an element has complained of since this was asked last.
-    pub fn error(&self) -> Option<MediaError> {
+    pub(super) fn error(&self) -> Option<MediaError> {
         let bus = self.pipeline.bus()?;
         let message = bus.pop_filtered(&[gst::MessageType::Error])?;
         match message.view() {

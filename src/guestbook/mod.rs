@@ -3,7 +3,7 @@
 
 mod book;
 mod log;
-pub mod time;
+pub(crate) mod time;
 pub mod watching;
 
 use std::sync::Arc;

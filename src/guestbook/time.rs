@@ -8,13 +8,13 @@ use time::{Date, OffsetDateTime, PrimitiveDateTime, Time, UtcOffset};
 const LONGEST: u64 = 36_500;
 
 /// For a log: UTC. `seconds` are since 1970.
-pub fn rfc3339(seconds: u64) -> String {
+pub(crate) fn rfc3339(seconds: u64) -> String {
     let at = of(seconds);
     at.format(&Rfc3339).unwrap_or_default()
 }
 
 /// For people: this machine's own time.
-pub fn shown(seconds: u64) -> String {
+pub(crate) fn shown(seconds: u64) -> String {
     let at = of(seconds);
     let here = UtcOffset::local_offset_at(at).unwrap_or(UtcOffset::UTC);
     let format = format_description!("[year]-[month]-[day] [hour]:[minute]");
@@ -33,7 +33,7 @@ fn of(seconds: u64) -> OffsetDateTime {
 /// # Errors
 ///
 /// Words for who wrote it.
-pub fn until(text: &str, now: u64) -> Result<u64, String> {
+pub(crate) fn until(text: &str, now: u64) -> Result<u64, String> {
     let bad = || {
         let text: String = text.chars().take(40).collect();
         format!(

@@ -79,7 +79,7 @@ impl Line {
 
 /// The samples of a microphone, over all its runs.
 #[derive(Debug, Default)]
-pub struct Drift {
+pub(crate) struct Drift {
     /// Where the time line began, on the clock.
     start: Option<Duration>,
     /// Frames so far, at `rate`, after `skipped`.
@@ -114,7 +114,7 @@ impl Drift {
     ///
     /// Whether it is the `same` card: another one has a pace of its own. Returns
     /// the [`run`](Self::run).
-    pub fn resume(&mut self, same: bool) -> u64 {
+    pub(crate) fn resume(&mut self, same: bool) -> u64 {
         self.run += 1;
         self.anew = self.start.is_some();
         self.window = None;
@@ -137,13 +137,13 @@ impl Drift {
 
     /// Which run of the microphone this is: buffers of one before, which may
     /// still be on their way, are not to be taken.
-    pub fn run(&self) -> u64 {
+    pub(crate) fn run(&self) -> u64 {
         self.run
     }
 
     /// A buffer of so many frames at `rate` Hz, which its source stamped so.
     /// Where it is on the samples' time line.
-    pub fn take(&mut self, stamp: Duration, frames: u64, rate: u32) -> Duration {
+    pub(crate) fn take(&mut self, stamp: Duration, frames: u64, rate: u32) -> Duration {
         let start = *self.start.get_or_insert(stamp);
         if rate != self.rate {
             self.skipped += seconds(self.frames, self.rate);
@@ -180,7 +180,7 @@ impl Drift {
     }
 
     /// When what is at `place` of the time line was captured, on the clock.
-    pub fn captured(&self, place: Duration) -> Duration {
+    pub(crate) fn captured(&self, place: Duration) -> Duration {
         let start = self.start.unwrap_or_default();
         let at = place.as_secs_f64() - start.as_secs_f64();
         let later = match (&self.line, &self.window) {
@@ -197,13 +197,13 @@ impl Drift {
 
     /// How fast the crystal runs, in parts in a million of this machine's
     /// clock; `None` while that is not known.
-    pub fn ppm(&self) -> Option<f64> {
+    pub(crate) fn ppm(&self) -> Option<f64> {
         let line = self.line.filter(|_| self.points.len() >= KNOWN)?;
         Some((1.0 / (1.0 + line.slope) - 1.0) * 1e6)
     }
 
     /// [`ppm`](Self::ppm), where it is new or has changed.
-    pub fn news(&mut self) -> Option<f64> {
+    pub(crate) fn news(&mut self) -> Option<f64> {
         let ppm = self.ppm()?;
         if self.told.is_some_and(|told| (ppm - told).abs() < MATERIAL) {
             return None;

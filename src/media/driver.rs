@@ -11,7 +11,7 @@ use crate::device::{Camera, Mode};
 /// # Errors
 ///
 /// Those of `plan`.
-pub fn plan_with_driver(
+pub(crate) fn plan_with_driver(
     cameras: &mut [Camera],
     plan: impl Fn(&[Camera]) -> Result<PicturePlan, MediaError>,
 ) -> Result<PicturePlan, MediaError> {

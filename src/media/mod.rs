@@ -18,20 +18,20 @@
 //! side is [`crate::peer`].
 
 pub mod bitstream;
-pub mod drift;
-pub mod driver;
+pub(crate) mod drift;
+pub(crate) mod driver;
 pub mod encoder;
 pub mod error;
 pub mod frame;
 #[cfg(any(test, fuzzing))]
-pub mod fuzzing;
+pub(crate) mod fuzzing;
 pub mod gst;
 pub mod hub;
-pub mod latency;
+pub(crate) mod latency;
 pub mod plan;
 pub mod probe;
 mod pulse;
-pub mod recovery;
+pub(crate) mod recovery;
 pub mod replay;
-pub mod status;
+pub(crate) mod status;
 pub mod stream;

@@ -22,14 +22,14 @@ impl Default for Pulse {
 
 impl Pulse {
     /// It lives. True for the first beat.
-    pub fn beat(&self, now: Instant) -> bool {
+    pub(super) fn beat(&self, now: Instant) -> bool {
         let since = now.saturating_duration_since(self.epoch).as_micros();
         let since = u64::try_from(since).unwrap_or(u64::MAX - 1) + 1;
         self.last.swap(since, Ordering::Relaxed) == 0
     }
 
     /// The last beat, if there was one.
-    pub fn last(&self) -> Option<Instant> {
+    pub(super) fn last(&self) -> Option<Instant> {
         match self.last.load(Ordering::Relaxed) {
             0 => None,
             since => Some(self.epoch + Duration::from_micros(since - 1)),

@@ -22,7 +22,7 @@ use crate::backoff::{doubled, spread};
 
 /// Longest waits.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// No frame for so long is a fault.
     pub silence: Duration,
     /// An encoder that was just started has so long for its first frame.
@@ -43,7 +43,7 @@ pub struct Limits {
 impl Limits {
     /// For so many frames a second. At three frames a second and fewer the
     /// frames themselves are further apart than the usual limit allows.
-    pub fn for_rate(fps: u32) -> Self {
+    pub(crate) fn for_rate(fps: u32) -> Self {
         let three_frames = Duration::from_secs(3) / fps.max(1);
         Self {
             silence: three_frames.max(Duration::from_millis(1_500)),
@@ -59,7 +59,7 @@ impl Limits {
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
+pub(crate) enum Event {
     /// Somebody watches the picture now.
     Watched,
     /// Nobody does.
@@ -85,7 +85,7 @@ pub enum Event {
 
 /// Something to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
+pub(crate) enum Action {
     /// Open the camera, without waiting for it.
     OpenCamera,
     /// Close the camera, or give up opening it.
@@ -131,7 +131,7 @@ struct Encoder {
 
 /// The state machine. See the [module](self).
 #[derive(Debug)]
-pub struct Recovery {
+pub(crate) struct Recovery {
     limits: Limits,
     /// A device that comes back is announced.
     announced: bool,
@@ -155,7 +155,7 @@ const HASTE: Duration = Duration::from_secs(2);
 impl Recovery {
     /// `announced`: [`Event::Announced`] comes when a device does. `seed` is
     /// for the jitter of waits.
-    pub fn new(limits: Limits, announced: bool, seed: u64) -> Self {
+    pub(crate) fn new(limits: Limits, announced: bool, seed: u64) -> Self {
         Self {
             limits,
             announced,
@@ -170,12 +170,12 @@ impl Recovery {
     }
 
     /// The next thing to do, oldest first.
-    pub fn next_action(&mut self) -> Option<Action> {
+    pub(crate) fn next_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
 
     /// When to [`observe`](Self::observe) next, if nothing happens before.
-    pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
         let retry = match self.camera {
             Camera::Closed => return None,
             Camera::Lost { retry_at } => Some(retry_at),
@@ -190,7 +190,7 @@ impl Recovery {
     }
 
     /// What viewers are told.
-    pub fn status(&self) -> StreamStatus {
+    pub(crate) fn status(&self) -> StreamStatus {
         let fault = self.encoders.values().find_map(|e| e.fault.as_deref());
         let (state, text, reason) = match (self.camera, self.shown, fault) {
             (Camera::Closed, _, _) => (State::Idle, "", ""),
@@ -218,17 +218,17 @@ impl Recovery {
     }
 
     /// Why there is no camera, while it is lost.
-    pub fn loss(&self) -> Option<&str> {
+    pub(crate) fn loss(&self) -> Option<&str> {
         matches!(self.camera, Camera::Lost { .. }).then_some(self.reason.as_str())
     }
 
     /// The camera's picture flows.
-    pub fn is_live(&self) -> bool {
+    pub(crate) fn is_live(&self) -> bool {
         matches!(self.camera, Camera::Live { .. })
     }
 
     /// Takes one event that happened at `now`.
-    pub fn handle(&mut self, event: Event, now: Instant) {
+    pub(crate) fn handle(&mut self, event: Event, now: Instant) {
         match event {
             Event::Watched => {
                 if self.camera == Camera::Closed {
@@ -255,7 +255,7 @@ impl Recovery {
 
     /// Looks at when the shown source and each encoder last gave a frame, and
     /// does what is due.
-    pub fn observe(
+    pub(crate) fn observe(
         &mut self,
         now: Instant,
         source: Option<Instant>,

@@ -26,7 +26,7 @@ const GROUPS: i32 = libc::RTMGRP_LINK
 
 /// Tells of changes until nobody listens. Where the kernel's news cannot be
 /// heard, that is logged, and the network seems never to change.
-pub async fn listen(tell: watch::Sender<Network>) {
+pub(crate) async fn listen(tell: watch::Sender<Network>) {
     if let Err(error) = follow(&tell).await {
         warn!(
             %error,

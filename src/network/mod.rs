@@ -17,7 +17,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::InterfaceFlags;
 
-pub use listener::listen;
+pub(crate) use listener::listen;
 
 /// Addresses that need not exist: documentation ranges (RFC 5737, RFC 3849),
 /// which are reached by the default route or not at all.
@@ -28,7 +28,7 @@ const ELSEWHERE: [IpAddr; 2] = [
 
 /// What others can reach this machine by, at one time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Network {
+pub(crate) struct Network {
     /// Of interfaces that are up and have a carrier; no loopback, and of IPv6
     /// no link-local ones, which mean nothing without their interface.
     pub addresses: BTreeSet<IpAddr>,
@@ -39,7 +39,7 @@ pub struct Network {
 
 impl Network {
     /// Looks. A machine that cannot be looked at has no addresses.
-    pub fn now() -> Self {
+    pub(crate) fn now() -> Self {
         Self {
             addresses: addresses(),
             outward: ELSEWHERE.map(source_toward),
@@ -48,7 +48,7 @@ impl Network {
 
     /// Whether a socket that is bound to `ip` still has a network. This
     /// machine's talk with itself needs none.
-    pub fn carries(&self, ip: IpAddr) -> bool {
+    pub(crate) fn carries(&self, ip: IpAddr) -> bool {
         let of_a_link = matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local());
         let always = ip.is_loopback() || ip.is_unspecified() || of_a_link;
         always || self.addresses.contains(&ip.to_canonical())

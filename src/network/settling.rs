@@ -29,7 +29,7 @@ pub(super) struct Settling {
 }
 
 impl Settling {
-    pub fn new(network: Network) -> Self {
+    pub(super) fn new(network: Network) -> Self {
         Self {
             told: network,
             unrest: None,
@@ -37,19 +37,19 @@ impl Settling {
     }
 
     /// The kernel says that something changes.
-    pub fn news(&mut self, now: Instant) {
+    pub(super) fn news(&mut self, now: Instant) {
         let began = self.unrest.map_or(now, |unrest| unrest.began);
         self.unrest = Some(Unrest { began, last: now });
     }
 
     /// When to look at the network and call [`Self::settled`].
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let Unrest { began, last } = self.unrest?;
         Some((last + QUIET).min(began + LONGEST))
     }
 
     /// This is the network now; returned where that is to be told.
-    pub fn settled(&mut self, network: Network, now: Instant) -> Option<Network> {
+    pub(super) fn settled(&mut self, network: Network, now: Instant) -> Option<Network> {
         if self.poll_timeout().is_none_or(|at| now < at) {
             return None;
         }

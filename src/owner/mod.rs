@@ -24,7 +24,7 @@ const OWNER: &str = "owner";
 
 /// Why nothing came of it.
 #[derive(Debug, thiserror::Error)]
-pub enum OwnerError {
+pub(crate) enum OwnerError {
     /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -45,7 +45,7 @@ fn refused(words: impl Into<String>) -> BookError {
 /// # Errors
 ///
 /// They were not invited.
-pub fn invite(arguments: &cli::Invite, out: &mut dyn Write) -> Result<(), OwnerError> {
+pub(crate) fn invite(arguments: &cli::Invite, out: &mut dyn Write) -> Result<(), OwnerError> {
     let (config, service) = arguments.of.configuration()?;
     let book = Book::of(&config, service.clone())?;
     let now = seconds(SystemTime::now());
@@ -74,7 +74,7 @@ pub fn invite(arguments: &cli::Invite, out: &mut dyn Write) -> Result<(), OwnerE
 /// # Errors
 ///
 /// The list cannot be used.
-pub fn invite_owner(
+pub(crate) fn invite_owner(
     config: &Config,
     service: Option<PathBuf>,
     out: &mut dyn Write,
@@ -243,7 +243,7 @@ fn hints(config: &Config) -> Vec<&'static str> {
 /// # Errors
 ///
 /// The list cannot be read.
-pub fn viewers(arguments: &cli::Viewers, out: &mut dyn Write) -> Result<(), OwnerError> {
+pub(crate) fn viewers(arguments: &cli::Viewers, out: &mut dyn Write) -> Result<(), OwnerError> {
     let (config, service) = arguments.of.configuration()?;
     let book = Book::of(&config, service)?;
     let list = book.read()?;
@@ -329,7 +329,7 @@ pub fn viewers(arguments: &cli::Viewers, out: &mut dyn Write) -> Result<(), Owne
 /// # Errors
 ///
 /// It stands as before.
-pub fn revoke(arguments: &cli::Revoke, out: &mut dyn Write) -> Result<(), OwnerError> {
+pub(crate) fn revoke(arguments: &cli::Revoke, out: &mut dyn Write) -> Result<(), OwnerError> {
     let (config, service) = arguments.of.configuration()?;
     let book = Book::of(&config, service)?;
     book.change(|list| {

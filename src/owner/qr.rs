@@ -23,7 +23,7 @@ pub(super) struct Qr {
 
 impl Qr {
     /// That of a link. A link is far shorter than what fits.
-    pub fn of(text: &str) -> Self {
+    pub(super) fn of(text: &str) -> Self {
         // Terminals are read from a short way off, and every row counts there.
         let code = QrCode::with_error_correction_level(text, EcLevel::L);
         let (colors, side) = match code {
@@ -45,7 +45,7 @@ impl Qr {
     }
 
     /// Two rows of modules in a line of text.
-    pub fn text(&self, in_colour: bool) -> String {
+    pub(super) fn text(&self, in_colour: bool) -> String {
         let [on, off] = if in_colour { COLOURS } else { ["", ""] };
         let mut text = String::new();
         for row in (0..self.width).step_by(2) {
@@ -67,7 +67,7 @@ impl Qr {
     }
 
     /// A picture for this user's eyes; there must be no file yet.
-    pub fn write_png(&self, path: &Path) -> io::Result<()> {
+    pub(super) fn write_png(&self, path: &Path) -> io::Result<()> {
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)

@@ -11,13 +11,11 @@ use std::time::{Duration, Instant};
 use rtc::rtp_transceiver::rtp_sender::RTCRtpCodec;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tracing::{Instrument, debug, warn};
+use tracing::{Instrument, debug};
 use webrtc::data_channel::DataChannel;
-use webrtc::peer_connection::{
-    PeerConnection, RTCIceCandidateInit, RTCPeerConnectionState, RTCSessionDescription,
-};
+use webrtc::peer_connection::{PeerConnection, RTCPeerConnectionState, RTCSessionDescription};
 
-use super::engine::{self, MIME_TYPE_RED, PLAYOUT_DELAY_URI};
+use super::engine;
 use super::hearing::{HEARD, Heard, Told};
 use super::interceptor::burst::Waiting;
 use super::interceptor::clock::Captured;
@@ -26,14 +24,11 @@ use super::interceptor::pacer::Pace;
 use super::making::{Outlet, Parts, add_track, connect};
 use super::path::known::Path;
 use super::quality::Seat;
-use super::rtp::capture_time;
-use super::rtp::sender::{Parameters, Sending};
 use super::socket::batch::Batching;
-use super::socket::candidate::{host_candidates, public_candidates, says_something};
 use super::socket::guard::Guard;
 use super::socket::roaming::Roaming;
 use super::socket::runtime::Layered;
-use super::stats::{self, Observer, Tally};
+use super::stats::{Observer, Tally};
 use super::{PeerCommand, PeerError, Peers, channel, while_doing};
 use crate::access::Guest;
 use crate::agent::{PeerEvent, SessionId};
@@ -41,8 +36,7 @@ use crate::lock::lock;
 use crate::media::hub::Decoder;
 use crate::media::stream::Stream;
 use crate::network::Network;
-use crate::sdp::{Offer, OfferError, RemoteCandidate, VideoFormat};
-use crate::wire::Candidate;
+use crate::sdp::{Offer, OfferError, VideoFormat};
 
 /// When key frames are sent after a socket has moved, each counted from the one
 /// before: what was lost on the way is asked for over the old path, until the
@@ -135,7 +129,7 @@ fn streams(offer: &Offer, seat: &Seat) -> Vec<(Stream, RTCRtpCodec)> {
 }
 
 impl Connection {
-    pub async fn open(
+    pub(super) async fn open(
         shared: &Arc<Peers>,
         session: SessionId,
         user: &str,
@@ -299,7 +293,7 @@ impl Connection {
     }
 
     /// Runs until the agent lets go of it, or it ends by itself; then says how.
-    pub async fn run(mut self, mut inbox: mpsc::Receiver<PeerCommand>) -> Option<PeerEvent> {
+    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<PeerCommand>) -> Option<PeerEvent> {
         let end = loop {
             let result = tokio::select! {
                 command = inbox.recv() => match command {

@@ -30,7 +30,7 @@ pub(super) struct ViewerControls {
 }
 
 impl ViewerControls {
-    pub fn new(hub: Hub, allowed: Vec<String>) -> Self {
+    pub(super) fn new(hub: Hub, allowed: Vec<String>) -> Self {
         Self {
             hub,
             allowed,
@@ -40,7 +40,7 @@ impl ViewerControls {
     }
 
     /// True when viewers may set anything at all.
-    pub fn are_allowed(&self) -> bool {
+    pub(super) fn are_allowed(&self) -> bool {
         !self.allowed.is_empty()
     }
 
@@ -49,12 +49,12 @@ impl ViewerControls {
     }
 
     /// The list, now and after each change.
-    pub fn known(&self) -> watch::Receiver<Arc<[CameraControl]>> {
+    pub(super) fn known(&self) -> watch::Receiver<Arc<[CameraControl]>> {
         self.known.subscribe()
     }
 
     /// Asks the camera anew, which may be another one than before, or none.
-    pub async fn refresh(&self) {
+    pub(super) async fn refresh(&self) {
         let list = self.at_camera(controls::list).await.unwrap_or_else(|why| {
             debug!(%why, "no controls for viewers");
             Vec::new()
@@ -67,7 +67,7 @@ impl ViewerControls {
     /// # Errors
     ///
     /// Words for the viewer.
-    pub async fn set(&self, name: String, value: ControlValue) -> Result<(), String> {
+    pub(super) async fn set(&self, name: String, value: ControlValue) -> Result<(), String> {
         if !self.is_allowed(&name) {
             return Err(match self.allowed.is_empty() {
                 true => "viewers may not set this camera's controls".to_owned(),

@@ -38,7 +38,7 @@ const ENDS: [u64; 2] = [64_060_588_800, i32::MAX as u64];
 
 /// The certificate and its fingerprint.
 #[derive(Clone)]
-pub struct Identity {
+pub(crate) struct Identity {
     pub(super) certificate: RTCCertificate,
     fingerprint: String,
 }
@@ -47,7 +47,7 @@ impl Identity {
     /// The one of this user, in their [state folder](state::folder). One is made where there is none, which takes seconds on a weak board.
     ///
     /// Where it cannot be kept, that is logged, and it is good for this run.
-    pub fn of_this_device() -> Result<Self, PeerError> {
+    pub(crate) fn of_this_device() -> Result<Self, PeerError> {
         match state::folder() {
             Some(folder) => Self::in_folder(&folder),
             None => {
@@ -60,7 +60,7 @@ impl Identity {
     }
 
     /// The one in this folder.
-    pub fn in_folder(folder: &Path) -> Result<Self, PeerError> {
+    pub(crate) fn in_folder(folder: &Path) -> Result<Self, PeerError> {
         let path = folder.join(FILE);
         match Self::read(&path) {
             Ok(identity) => return Ok(identity),
@@ -85,7 +85,7 @@ impl Identity {
 
     /// The one that is kept on this machine, of the service or else of this
     /// user, and where; none is made.
-    pub fn kept() -> Option<(PathBuf, io::Result<Self>)> {
+    pub(crate) fn kept() -> Option<(PathBuf, io::Result<Self>)> {
         let own = state::folder().map(|folder| folder.join(FILE));
         let all = [Some(Path::new(SERVICE).join(FILE)), own];
         all.into_iter()
@@ -98,14 +98,14 @@ impl Identity {
     }
 
     /// A new one, which is kept nowhere.
-    pub fn new() -> Result<Self, PeerError> {
+    pub(crate) fn new() -> Result<Self, PeerError> {
         let provider = crypto::default_provider().map_err(failed)?;
         let made = RTCCertificate::generate(provider.crypto(), SCHEME, Default::default());
         Self::of(made.map_err(failed)?, provider.crypto())
     }
 
     /// The certificate's SHA-256, as its 32 bytes.
-    pub fn sha256(&self) -> [u8; 32] {
+    pub(crate) fn sha256(&self) -> [u8; 32] {
         let mut bytes = [0; 32];
         for (byte, digits) in bytes.iter_mut().zip(self.fingerprint.split(':')) {
             *byte = u8::from_str_radix(digits, 16).unwrap_or_default();
@@ -115,7 +115,7 @@ impl Identity {
 
     /// The certificate's SHA-256, as SDP has it (RFC 8122 §5) but in capitals,
     /// as browsers show it.
-    pub fn fingerprint(&self) -> &str {
+    pub(crate) fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 

@@ -5,7 +5,7 @@
 //! are passed over by both sides, so that either can be newer.
 
 #[cfg(any(test, fuzzing))]
-pub mod fuzzing;
+pub(crate) mod fuzzing;
 
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ use crate::device::controls::{CameraControl, Kind};
 use crate::media::status::MediaStatus;
 
 /// The channel that is served; a page opens it with its first offer.
-pub const LABEL: &str = "camera-agent";
+pub(crate) const LABEL: &str = "camera-agent";
 
 /// Longest message read, in bytes.
-pub const MAX_BYTES: usize = 4096;
+pub(crate) const MAX_BYTES: usize = 4096;
 
 /// How many messages of a viewer are read.
 pub(super) const LISTENED: Rate = Rate {
@@ -39,7 +39,7 @@ const MAX_WORDS: usize = 500;
 
 /// What a viewer says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FromViewer {
+pub(crate) enum FromViewer {
     /// Set this control of the camera.
     Control {
         /// Its name.
@@ -74,7 +74,7 @@ pub enum FromViewer {
 /// How one viewer's stream went since they were last told. Sent as it stands here,
 /// as a `stats` message.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
-pub struct Stats {
+pub(crate) struct Stats {
     /// The quality that they are sent, 0 the best.
     pub tier: usize,
     /// Of it they get only what their path carries.
@@ -99,7 +99,7 @@ pub struct Stats {
 
 /// Why a message is passed over.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum MessageError {
+pub(crate) enum MessageError {
     /// Longer than [`MAX_BYTES`].
     #[error("it has {0} bytes, the limit is {MAX_BYTES}")]
     TooLong(usize),
@@ -135,7 +135,7 @@ struct Control {
 /// # Errors
 ///
 /// It is too long or not of this protocol.
-pub fn parse(text: &[u8]) -> Result<FromViewer, MessageError> {
+pub(crate) fn parse(text: &[u8]) -> Result<FromViewer, MessageError> {
     if text.len() > MAX_BYTES {
         return Err(MessageError::TooLong(text.len()));
     }
@@ -171,14 +171,14 @@ pub fn parse(text: &[u8]) -> Result<FromViewer, MessageError> {
 }
 
 /// How picture and sound are.
-pub fn status(status: &MediaStatus) -> String {
+pub(crate) fn status(status: &MediaStatus) -> String {
     json!({"type": "status", "video": status.video, "audio": status.audio}).to_string()
 }
 
 /// The controls that a viewer may set, and how they stand.
 ///
 /// Bit masks are left out: they are for the configuration, not for people.
-pub fn controls<'a>(controls: impl IntoIterator<Item = &'a CameraControl>) -> String {
+pub(crate) fn controls<'a>(controls: impl IntoIterator<Item = &'a CameraControl>) -> String {
     let mut bytes = 0;
     let fitting: Vec<Value> = controls
         .into_iter()
@@ -213,29 +213,29 @@ fn control(control: &CameraControl) -> Value {
 }
 
 /// As whom a viewer was invited, and to what.
-pub fn invited(guest: &Guest) -> String {
+pub(crate) fn invited(guest: &Guest) -> String {
     let may: Vec<_> = guest.may.words().collect();
     json!({"type": "invited", "label": guest.label.as_str(), "may": may}).to_string()
 }
 
 /// A key for this viewer's browser alone. The channel is the only way that it
 /// takes.
-pub fn key(id: KeyId, key: &Key) -> String {
+pub(crate) fn key(id: KeyId, key: &Key) -> String {
     json!({"type": "key", "id": id.to_string(), "key": key.expose()}).to_string()
 }
 
 /// Why an invited person's control is not obeyed.
-pub const NO_CONTROL: &str =
+pub(crate) const NO_CONTROL: &str =
     "your invitation does not let you set this camera; ask its owner for one that does";
 
 /// How many qualities a viewer can choose from with `quality`, the best first;
 /// they have not chosen yet.
-pub fn qualities(count: usize) -> String {
+pub(crate) fn qualities(count: usize) -> String {
     json!({"type": "qualities", "count": count}).to_string()
 }
 
 /// How the stream goes.
-pub fn stats(stats: &Stats) -> String {
+pub(crate) fn stats(stats: &Stats) -> String {
     #[derive(Serialize)]
     struct Message<'a> {
         r#type: &'static str,
@@ -252,14 +252,14 @@ pub fn stats(stats: &Stats) -> String {
 /// The answer to a ping: the time here, since 1970. Capture times that the
 /// stream carries are by this clock; with half the ping's round trip a page can
 /// tell its own from it.
-pub fn pong(id: u32, now: Duration) -> String {
+pub(crate) fn pong(id: u32, now: Duration) -> String {
     // Microseconds are what a double holds of today's date.
     let now = (now.as_secs_f64() * 1e6).round() / 1e3;
     json!({"type": "pong", "id": id, "now_ms": now}).to_string()
 }
 
 /// Why something a viewer asked for was not done.
-pub fn error(about: &str, text: &str) -> String {
+pub(crate) fn error(about: &str, text: &str) -> String {
     let text: String = text.chars().take(MAX_WORDS).collect();
     json!({"type": "error", "about": about, "text": text}).to_string()
 }

@@ -15,16 +15,16 @@ mod connection;
 mod controls;
 mod engine;
 #[cfg(any(test, fuzzing))]
-pub mod fuzzing;
+pub(crate) mod fuzzing;
 mod hearing;
 mod identity;
 mod interceptor;
 mod making;
-pub mod messages;
+pub(crate) mod messages;
 mod path;
 mod quality;
-#[doc(hidden)]
-pub mod rehearsal;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod rehearsal;
 mod rtp;
 mod socket;
 mod stats;
@@ -46,10 +46,10 @@ use crate::servers::Servers;
 use crate::wire::UserName;
 use connection::Connection;
 use controls::ViewerControls;
-pub use identity::Identity;
+pub(crate) use identity::Identity;
 use path::known::Bounds;
 use path::memory::Memory;
-pub use quality::Quality;
+pub(crate) use quality::Quality;
 use socket::binding::Binding;
 use socket::guard::Together;
 
@@ -89,7 +89,7 @@ fn while_doing<E: std::fmt::Display>(doing: &'static str) -> impl FnOnce(E) -> P
 }
 
 /// What every connection shares.
-pub struct Peers {
+pub(crate) struct Peers {
     hub: Hub,
     with_audio: bool,
     identity: Identity,
@@ -106,7 +106,7 @@ pub struct Peers {
 }
 
 /// A viewer's connection; it closes when this is dropped.
-pub struct Peer {
+pub(crate) struct Peer {
     commands: mpsc::Sender<PeerCommand>,
     task: JoinHandle<()>,
 }
@@ -119,7 +119,7 @@ enum PeerCommand {
 impl Peers {
     /// For connections to come. Viewers may set the camera's `viewer_controls`. Events
     /// of all connections go to `events`.
-    pub fn new(
+    pub(crate) fn new(
         hub: Hub,
         quality: Arc<Quality>,
         with_audio: bool,
@@ -155,14 +155,14 @@ impl Peers {
 
     /// The network that calls are to follow; without it they stay where they
     /// began.
-    pub fn on(mut self, network: watch::Receiver<Network>) -> Self {
+    pub(crate) fn on(mut self, network: watch::Receiver<Network>) -> Self {
         self.servers.on(network.clone());
         self.network = network;
         self
     }
 
     /// Gives browsers that come by a link keys of their own, at this desk.
-    pub fn giving_keys(mut self, desk: Option<Desk>) -> Self {
+    pub(crate) fn giving_keys(mut self, desk: Option<Desk>) -> Self {
         self.desk = desk;
         self
     }
@@ -174,17 +174,17 @@ impl Peers {
     }
 
     /// The qualities, for the connections that follow on these.
-    pub fn quality(&self) -> Arc<Quality> {
+    pub(crate) fn quality(&self) -> Arc<Quality> {
         self.quality.clone()
     }
 
     /// By what viewers know this device.
-    pub fn identity(&self) -> &Identity {
+    pub(crate) fn identity(&self) -> &Identity {
         &self.identity
     }
 
     /// STUN and TURN servers, with their secrets.
-    pub fn servers(&self) -> &Servers {
+    pub(crate) fn servers(&self) -> &Servers {
         &self.servers
     }
 
@@ -195,7 +195,7 @@ impl Peers {
 
     /// Starts a connection that answers `offer`. A `guest` may what they were
     /// invited to; without one, everything.
-    pub fn open(
+    pub(crate) fn open(
         self: &Arc<Self>,
         session: SessionId,
         caller: &UserName,
@@ -224,12 +224,12 @@ impl Peers {
 
 impl Peer {
     /// Answers another offer on this connection.
-    pub fn renegotiate(&self, offer: Box<Offer>) {
+    pub(crate) fn renegotiate(&self, offer: Box<Offer>) {
         self.command(PeerCommand::Offer(offer));
     }
 
     /// Gives the connection a candidate of the viewer.
-    pub fn add_candidate(&self, candidate: RemoteCandidate) {
+    pub(crate) fn add_candidate(&self, candidate: RemoteCandidate) {
         self.command(PeerCommand::Candidate(candidate));
     }
 
@@ -240,7 +240,7 @@ impl Peer {
     }
 
     /// Ends the connection and waits until its sockets are closed.
-    pub async fn close(self) {
+    pub(crate) async fn close(self) {
         drop(self.commands);
         if self.task.await.is_err() {
             warn!("a viewer's task panicked");

@@ -49,7 +49,7 @@ struct State {
 }
 
 /// The qualities of all viewers of a device.
-pub struct Quality {
+pub(crate) struct Quality {
     hub: Hub,
     /// How many tiers there are.
     count: watch::Sender<usize>,
@@ -66,7 +66,7 @@ pub(super) struct Seat {
 
 impl Quality {
     /// For viewers of `hub`.
-    pub fn new(hub: Hub, settings: Settings) -> Arc<Self> {
+    pub(crate) fn new(hub: Hub, settings: Settings) -> Arc<Self> {
         Arc::new(Self {
             hub,
             count: watch::Sender::new(settings.tiers.len()),
@@ -130,7 +130,7 @@ impl Quality {
 
     /// Other tiers, for another source: everybody begins anew with what is
     /// known of their path.
-    pub fn replace(&self, settings: Settings) {
+    pub(crate) fn replace(&self, settings: Settings) {
         let now = Instant::now();
         let mut state = self.lock();
         state.settings = settings;
@@ -287,12 +287,12 @@ async fn look(quality: Weak<Quality>) {
 
 impl Seat {
     /// What the viewer is to be sent; changes are told.
-    pub fn assigned(&self) -> watch::Receiver<Assignment> {
+    pub(super) fn assigned(&self) -> watch::Receiver<Assignment> {
         self.assigned.clone()
     }
 
     /// Asks for a key frame of what they watch, as often as they may.
-    pub fn request_key_frame(&self) {
+    pub(super) fn request_key_frame(&self) {
         let allowed = {
             let mut state = self.quality.lock();
             let tiers = state.tiers.get_mut(&self.codec);
@@ -307,12 +307,12 @@ impl Seat {
     }
 
     /// How many tiers they can choose from; told again when their choice is void.
-    pub fn choice(&self) -> watch::Receiver<usize> {
+    pub(super) fn choice(&self) -> watch::Receiver<usize> {
         self.quality.count.subscribe()
     }
 
     /// They want this tier, or what suits their path.
-    pub fn pin(&self, tier: Option<usize>) {
+    pub(super) fn pin(&self, tier: Option<usize>) {
         let mut state = self.quality.lock();
         if let Some(tiers) = state.tiers.get_mut(&self.codec) {
             tiers.pin(self.id, tier);

@@ -3,8 +3,7 @@
 //!
 //! For tests that try many offers, and for a fuzzer.
 
-#[cfg(any(test, fuzzing))]
-pub mod fuzzing;
+pub(crate) mod fuzzing;
 
 use std::time::Instant;
 
@@ -19,30 +18,29 @@ use crate::media::stream::{Encoding, Stream};
 use crate::sdp::Offer;
 
 /// Makes calls that go nowhere.
-pub struct Rehearsal {
+pub(crate) struct Rehearsal {
     identity: Identity,
 }
 
 /// One of them.
-pub struct Call {
+pub(crate) struct Call {
     pub(super) connection: RTCPeerConnection,
 }
 
 impl Rehearsal {
     /// Makes a certificate for all of them.
-    pub fn new() -> Result<Self, PeerError> {
+    pub(crate) fn new() -> Result<Self, PeerError> {
         Ok(Self {
             identity: Identity::new()?,
         })
     }
 
-    #[cfg(any(test, fuzzing))]
     pub(super) fn certificate(&self) -> rtc::peer_connection::certificate::RTCCertificate {
         self.identity.certificate.clone()
     }
 
     /// A connection made for this offer, which it has not been told yet.
-    pub fn call(&self, offer: &Offer, now: Instant) -> Result<Call, PeerError> {
+    pub(crate) fn call(&self, offer: &Offer, now: Instant) -> Result<Call, PeerError> {
         self.call_through(offer, Registry::new(), now)
     }
 
@@ -84,7 +82,7 @@ impl Rehearsal {
 
 impl Call {
     /// The answer as the caller would get it, of a stream not yet known.
-    pub fn answer(&mut self, offer: &Offer, now: Instant) -> Result<String, PeerError> {
+    pub(crate) fn answer(&mut self, offer: &Offer, now: Instant) -> Result<String, PeerError> {
         let description = RTCSessionDescription::offer(offer.for_crate())
             .map_err(while_doing("reading the offer"))?;
         let connection = &mut self.connection;

@@ -29,22 +29,22 @@ pub(super) struct Tally(Arc<Counters>);
 
 impl Tally {
     /// A packet of so many bytes goes to the network.
-    pub fn packet(&self, bytes: usize) {
+    pub(super) fn packet(&self, bytes: usize) {
         self.0.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// A picture is on its way.
-    pub fn picture(&self) {
+    pub(super) fn picture(&self) {
         self.0.pictures.fetch_add(1, Ordering::Relaxed);
     }
 
     /// So many pictures were left out for them.
-    pub fn left_out(&self, pictures: u64) {
+    pub(super) fn left_out(&self, pictures: u64) {
         self.0.left_out.fetch_add(pictures, Ordering::Relaxed);
     }
 
     /// A packet is sent again.
-    pub fn repair(&self) {
+    pub(super) fn repair(&self) {
         self.0.repairs.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -106,7 +106,7 @@ pub(super) struct Observer {
 }
 
 impl Observer {
-    pub fn new(tally: Tally, path: Path, seat: Arc<Seat>, now: Instant) -> Self {
+    pub(super) fn new(tally: Tally, path: Path, seat: Arc<Seat>, now: Instant) -> Self {
         Self {
             since: Since {
                 totals: tally.read(),
@@ -119,7 +119,7 @@ impl Observer {
     }
 
     /// The same viewer, looked at by somebody else from `now` on.
-    pub fn another(&self, now: Instant) -> Self {
+    pub(super) fn another(&self, now: Instant) -> Self {
         Self::new(
             self.tally.clone(),
             self.path.clone(),
@@ -129,7 +129,7 @@ impl Observer {
     }
 
     /// How it went since the last look.
-    pub fn look(&mut self, now: Instant) -> Stats {
+    pub(super) fn look(&mut self, now: Instant) -> Stats {
         let estimate = self.path.estimate();
         let assigned = *self.seat.assigned().borrow();
         let ms = |time: Duration| tenths(time.as_secs_f64() * 1e3);

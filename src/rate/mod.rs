@@ -24,24 +24,23 @@ mod viewer;
 
 mod looking;
 mod settings;
-pub mod sound;
+pub(crate) mod sound;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::config::{AudioSource, Config};
-pub use settings::{Settings, TierRange};
+pub(crate) use settings::{Settings, TierRange};
 use steps::{Rung, Steps};
 use viewer::{Probing, Viewer};
 
 /// A viewer's name here.
-pub type ViewerId = u64;
+pub(crate) type ViewerId = u64;
 
 /// [`Tiers::poll`] is to be called this often.
-pub const TICK: Duration = Duration::from_millis(100);
+pub(crate) const TICK: Duration = Duration::from_millis(100);
 
 /// Bitrates drop no more often.
-pub const DROP_INTERVAL: Duration = Duration::from_secs(1);
+pub(crate) const DROP_INTERVAL: Duration = Duration::from_secs(1);
 /// And climb by one step in this time.
 const CLIMB_INTERVAL: Duration = Duration::from_millis(250);
 /// One step.
@@ -49,9 +48,9 @@ const CLIMB: f64 = 1.10;
 /// Smaller changes are left out.
 const NOTEWORTHY: f64 = 0.03;
 /// A viewer is healthy who carries this share of what the better half does.
-pub const HEALTHY: f64 = 0.75;
+pub(crate) const HEALTHY: f64 = 0.75;
 /// The same on the last tier, below which there is none to go to.
-pub const HEALTHY_AT_LAST: f64 = 0.5;
+pub(crate) const HEALTHY_AT_LAST: f64 = 0.5;
 /// A path that carries less than this share of its tier's bitrate is too narrow.
 const TOO_NARROW: f64 = 0.9;
 /// One that was too narrow is wide enough again at this share.
@@ -61,11 +60,11 @@ const DOWN_AFTER: Duration = Duration::from_millis(700);
 /// The same where their path carries less than half.
 const DOWN_AT_ONCE: Duration = Duration::from_millis(300);
 /// Their path carries enough for so long, and they move up.
-pub const UP_AFTER: Duration = Duration::from_secs(5);
+pub(crate) const UP_AFTER: Duration = Duration::from_secs(5);
 /// How much more than a tier needs is enough.
 const UP_MARGIN: f64 = 1.3;
 /// The first and the longest time between a move and the next one up.
-pub const HOLD: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(160));
+pub(crate) const HOLD: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(160));
 /// Who moves down so soon after they went up made a failed attempt.
 const VAIN: Duration = Duration::from_secs(20);
 /// After so long without a move failed attempts are forgotten.
@@ -107,7 +106,7 @@ const OVERHEAD: f64 = 0.06;
 
 /// What is known of a viewer's path.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Sight {
+pub(crate) struct Sight {
     /// What it carries, in bit/s, all headers included.
     pub carries: u32,
     /// It has not shown a limit: it may carry more.
@@ -120,7 +119,7 @@ pub struct Sight {
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
+pub(crate) enum Decision {
     /// Encode a tier at this many bit/s.
     Rate {
         /// The tier, 0 the best.
@@ -179,7 +178,7 @@ struct Rate {
 
 /// The tiers of one codec and who watches them.
 #[derive(Debug)]
-pub struct Tiers {
+pub(crate) struct Tiers {
     tiers: Vec<Tier>,
     audio: u32,
     viewers: BTreeMap<ViewerId, Viewer>,
@@ -187,7 +186,7 @@ pub struct Tiers {
 
 impl Tiers {
     /// Tiers that nobody watches yet.
-    pub fn new(settings: &Settings) -> Self {
+    pub(crate) fn new(settings: &Settings) -> Self {
         let tier = |range| Tier {
             range,
             rate: None,
@@ -202,7 +201,7 @@ impl Tiers {
     }
 
     /// A viewer comes; the tier they begin with.
-    pub fn join(&mut self, viewer: ViewerId, sight: Sight, now: Instant) -> usize {
+    pub(crate) fn join(&mut self, viewer: ViewerId, sight: Sight, now: Instant) -> usize {
         let usable = self.usable(sight);
         let fits = |tier: &Tier| usable >= tier.range.steady;
         let last = self.tiers.len().saturating_sub(1);
@@ -230,17 +229,12 @@ impl Tiers {
     }
 
     /// A viewer is gone.
-    pub fn leave(&mut self, viewer: ViewerId) {
+    pub(crate) fn leave(&mut self, viewer: ViewerId) {
         self.viewers.remove(&viewer);
     }
 
-    /// True when nobody is there.
-    pub fn is_empty(&self) -> bool {
-        self.viewers.is_empty()
-    }
-
     /// What the encoder of a tier made in the last second, in bit/s.
-    pub fn made(&mut self, tier: usize, bits_per_second: u32) {
+    pub(crate) fn made(&mut self, tier: usize, bits_per_second: u32) {
         if let Some(tier) = self.tiers.get_mut(tier) {
             tier.made = Some(bits_per_second);
         }
@@ -256,7 +250,7 @@ impl Tiers {
     }
 
     /// What is now known of a viewer's path.
-    pub fn sight(&mut self, viewer: ViewerId, sight: Sight) {
+    pub(crate) fn sight(&mut self, viewer: ViewerId, sight: Sight) {
         if let Some(v) = self.viewers.get_mut(&viewer) {
             v.sight = sight;
         }
@@ -266,7 +260,7 @@ impl Tiers {
     /// again. A tier that is not there is the last one. Where others watch it, a
     /// viewer's coming costs them a key frame, and waits as one that is asked
     /// for does.
-    pub fn pin(&mut self, viewer: ViewerId, tier: Option<usize>) {
+    pub(crate) fn pin(&mut self, viewer: ViewerId, tier: Option<usize>) {
         let last = self.tiers.len().saturating_sub(1);
         if let Some(v) = self.viewers.get_mut(&viewer) {
             // What was seen of the path still holds.
@@ -275,12 +269,12 @@ impl Tiers {
     }
 
     /// Where a viewer is.
-    pub fn tier_of(&self, viewer: ViewerId) -> Option<usize> {
+    pub(crate) fn tier_of(&self, viewer: ViewerId) -> Option<usize> {
         self.viewers.get(&viewer).map(|v| v.tier)
     }
 
     /// The bitrate of a tier that is watched.
-    pub fn rate_of(&self, tier: usize) -> Option<u32> {
+    pub(crate) fn rate_of(&self, tier: usize) -> Option<u32> {
         self.tiers.get(tier)?.rate.map(|r| r.bits_per_second)
     }
 
@@ -288,7 +282,7 @@ impl Tiers {
     /// costs all who share their tier, so there they have one every ten seconds. One
     /// who needs more does not get the tier whole; they go to the next, where
     /// their coming brings one.
-    pub fn may_force_key_frame(&mut self, viewer: ViewerId, now: Instant) -> bool {
+    pub(crate) fn may_force_key_frame(&mut self, viewer: ViewerId, now: Instant) -> bool {
         let Some(tier) = self.tier_of(viewer) else {
             return false;
         };
@@ -317,7 +311,7 @@ impl Tiers {
     }
 
     /// What is due.
-    pub fn poll(&mut self, now: Instant) -> Vec<Decision> {
+    pub(crate) fn poll(&mut self, now: Instant) -> Vec<Decision> {
         let mut decisions = Vec::new();
         let targets = self.targets(now);
         let ids: Vec<_> = self.viewers.keys().copied().collect();

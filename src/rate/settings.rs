@@ -5,7 +5,7 @@ use crate::config::{AudioSource, Config};
 
 /// What one tier can be asked for, in bit/s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TierRange {
+pub(crate) struct TierRange {
     /// The encoder makes no less.
     pub floor: u32,
     /// Below this the picture is better a tier further down, or with half the
@@ -18,7 +18,7 @@ pub struct TierRange {
 impl TierRange {
     /// For a picture of so many pixels a second, from what encoders make of
     /// ordinary pictures.
-    pub fn for_picture(pixels_per_second: u64, floor: u32, ceiling: u32) -> Self {
+    pub(crate) fn for_picture(pixels_per_second: u64, floor: u32, ceiling: u32) -> Self {
         let ceiling = ceiling.max(floor);
         // A fiftieth of a bit for each pixel: 0.55 Mbit/s for 720p30.
         let decent = u32::try_from(pixels_per_second / 50).unwrap_or(u32::MAX);
@@ -32,7 +32,7 @@ impl TierRange {
 
 /// What every [`Tiers`](super::Tiers) of a device is made with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// From the best tier to the last one, at least one.
     pub tiers: Vec<TierRange>,
     /// What sound takes of each path, in bit/s.
@@ -44,7 +44,7 @@ impl Settings {
     /// camera may have smaller than it is configured; `floor` the least that
     /// the encoder makes, in bit/s; `smaller` is false where only the whole
     /// picture can be encoded.
-    pub fn of(config: &Config, whole: (u32, u32), floor: u32, smaller: bool) -> Self {
+    pub(crate) fn of(config: &Config, whole: (u32, u32), floor: u32, smaller: bool) -> Self {
         let video = &config.video;
         let (long, short) = (whole.0.max(whole.1), whole.0.min(whole.1));
         let range = |height: u32, ceiling| {
@@ -69,7 +69,7 @@ impl Settings {
     }
 
     /// The most that a viewer can be sent, in bit/s.
-    pub fn most(&self) -> u32 {
+    pub(crate) fn most(&self) -> u32 {
         let ceilings = self.tiers.iter().map(|tier| tier.ceiling);
         ceilings
             .max()

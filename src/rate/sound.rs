@@ -23,13 +23,13 @@ const STALE: Duration = Duration::from_secs(30);
 /// reports (RFC 3550 §6.4.1): up soon, down slowly. A report of a second of
 /// sound counts 50 packets, so one alone says little.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct ReportedLoss {
+pub(crate) struct ReportedLoss {
     known: Option<(f64, Instant)>,
 }
 
 impl ReportedLoss {
     /// A report of this fraction, 0 to 1, came.
-    pub fn report(&mut self, fraction: f64, now: Instant) {
+    pub(crate) fn report(&mut self, fraction: f64, now: Instant) {
         let fraction = fraction.clamp(0.0, 1.0);
         let value = match self.known {
             None => fraction,
@@ -43,7 +43,7 @@ impl ReportedLoss {
     }
 
     /// The fraction, 0 to 1; `None` where nothing was reported lately.
-    pub fn get(&self, now: Instant) -> Option<f64> {
+    pub(crate) fn get(&self, now: Instant) -> Option<f64> {
         self.known
             .filter(|(_, at)| now.saturating_duration_since(*at) < STALE)
             .map(|(value, _)| value)
@@ -60,7 +60,7 @@ const CALM: Duration = Duration::from_secs(10);
 
 /// How many earlier packets a viewer's packets of sound carry once more.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Repetition {
+pub(crate) struct Repetition {
     packets: usize,
     /// Since when fewer would do.
     calm: Option<Instant>,
@@ -68,10 +68,10 @@ pub struct Repetition {
 
 impl Repetition {
     /// There are no more than these.
-    pub const MOST: usize = REPEAT.len();
+    pub(crate) const MOST: usize = REPEAT.len();
 
     /// What is right for `loss`, 0 to 1: more at once, fewer after a while.
-    pub fn update(&mut self, loss: f64, now: Instant) -> usize {
+    pub(crate) fn update(&mut self, loss: f64, now: Instant) -> usize {
         let wanted = REPEAT.iter().filter(|least| loss >= **least).count();
         if wanted > self.packets {
             self.packets = wanted;
@@ -90,7 +90,7 @@ impl Repetition {
 
     /// What `loss` leaves where so many packets are repeated: all copies have
     /// to be lost.
-    pub fn left(loss: f64, packets: usize) -> f64 {
+    pub(crate) fn left(loss: f64, packets: usize) -> f64 {
         (0..packets).fold(loss, |left, _| left * loss)
     }
 }
@@ -108,7 +108,7 @@ const HOLD: Duration = Duration::from_secs(10);
 /// It is that of the worst viewer, but of every four viewers the worst one
 /// does not count: they would take from the sound of all the others.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct SharedLoss {
+pub(crate) struct SharedLoss {
     step: usize,
     /// The highest step since a lower one would do, and since when that is.
     lower: Option<(usize, Instant)>,
@@ -117,7 +117,11 @@ pub struct SharedLoss {
 impl SharedLoss {
     /// The percentage for viewers with these losses, each 0 to 1, where it is
     /// another than before.
-    pub fn update(&mut self, losses: impl IntoIterator<Item = f64>, now: Instant) -> Option<u8> {
+    pub(crate) fn update(
+        &mut self,
+        losses: impl IntoIterator<Item = f64>,
+        now: Instant,
+    ) -> Option<u8> {
         let mut losses: Vec<_> = losses.into_iter().collect();
         losses.sort_by(|a, b| b.total_cmp(a));
         let loss = losses.get(losses.len() / 4).copied().unwrap_or_default();
@@ -143,7 +147,7 @@ impl SharedLoss {
     }
 
     /// The present percentage, 0 to 30.
-    pub fn percent(&self) -> u8 {
+    pub(crate) fn percent(&self) -> u8 {
         STEPS[self.step]
     }
 }

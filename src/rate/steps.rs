@@ -83,7 +83,7 @@ pub(super) struct Steps {
 }
 
 impl Steps {
-    pub const ALL: Self = Self {
+    pub(super) const ALL: Self = Self {
         down: 0,
         high: None,
         over: None,
@@ -95,12 +95,12 @@ impl Steps {
     };
 
     /// What is encoded.
-    pub fn rung(&self) -> Rung {
+    pub(super) fn rung(&self) -> Rung {
         LADDER[self.down]
     }
 
     /// Nobody watches any more.
-    pub fn rest(&mut self) {
+    pub(super) fn rest(&mut self) {
         *self = Self {
             least: self.least,
             looked: self.looked,
@@ -109,7 +109,7 @@ impl Steps {
     }
 
     /// Somebody comes; the encoder will be asked for `target` bit/s.
-    pub fn begin(&mut self, target: u32, now: Instant) {
+    pub(super) fn begin(&mut self, target: u32, now: Instant) {
         let is_old = |at| now.saturating_duration_since(at) > REMEMBERED;
         if self.looked.is_none_or(is_old) {
             self.least = None;
@@ -124,7 +124,7 @@ impl Steps {
     }
 
     /// Takes what the encoder makes, in bit/s, of what it was asked for.
-    pub fn look(&mut self, target: u32, made: u32, now: Instant) {
+    pub(super) fn look(&mut self, target: u32, made: u32, now: Instant) {
         let since = |at: Instant| now.saturating_duration_since(at);
         self.looked = Some(now);
         // Held against what was asked for of late: a path's estimate goes down a

@@ -3,6 +3,7 @@
 mod simulated;
 
 use super::*;
+use crate::config::{AudioSource, Config};
 use simulated::Sim;
 
 const RANGES: [TierRange; 2] = [

@@ -40,7 +40,7 @@
 mod admission;
 mod claim;
 #[cfg(any(test, fuzzing))]
-pub mod fuzzing;
+pub(crate) mod fuzzing;
 mod limiter;
 mod limits;
 mod list;

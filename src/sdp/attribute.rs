@@ -12,7 +12,7 @@ pub(super) enum Direction {
 }
 
 impl Direction {
-    pub fn read(key: &str) -> Option<Self> {
+    pub(super) fn read(key: &str) -> Option<Self> {
         match key {
             "sendrecv" => Some(Self::SendRecv),
             "sendonly" => Some(Self::SendOnly),
@@ -34,7 +34,7 @@ pub(super) enum Setup {
 }
 
 impl Setup {
-    pub fn read(value: &str) -> Option<Self> {
+    pub(super) fn read(value: &str) -> Option<Self> {
         match value {
             "active" => Some(Self::Active),
             "passive" => Some(Self::Passive),
@@ -50,7 +50,7 @@ impl Setup {
 pub(super) struct Fingerprint(pub [u8; 32]);
 
 impl Fingerprint {
-    pub fn read(value: &str) -> Option<Self> {
+    pub(super) fn read(value: &str) -> Option<Self> {
         let mut words = value.split_ascii_whitespace();
         if !words.next()?.eq_ignore_ascii_case("sha-256") {
             return None;
@@ -90,7 +90,7 @@ pub(super) struct Feedback {
 }
 
 impl Feedback {
-    pub fn read(value: &str) -> Self {
+    pub(super) fn read(value: &str) -> Self {
         let mut words = value.split_ascii_whitespace();
         let mut this = Self::default();
         match (words.next().unwrap_or_default(), words.next()) {
@@ -104,7 +104,7 @@ impl Feedback {
         this
     }
 
-    pub fn and(self, other: Self) -> Self {
+    pub(super) fn and(self, other: Self) -> Self {
         Self {
             nack: self.nack || other.nack,
             pli: self.pli || other.pli,
@@ -124,7 +124,7 @@ pub(super) enum Extension {
 }
 
 impl Extension {
-    pub fn uri(self) -> &'static str {
+    pub(super) fn uri(self) -> &'static str {
         match self {
             Self::TransportCc => {
                 "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
@@ -134,7 +134,7 @@ impl Extension {
         }
     }
 
-    pub fn read(uri: &str) -> Option<Self> {
+    pub(super) fn read(uri: &str) -> Option<Self> {
         [Self::TransportCc, Self::PlayoutDelay, Self::CaptureTime]
             .into_iter()
             .find(|e| e.uri() == uri)
@@ -153,7 +153,7 @@ pub(super) struct Transport {
 }
 
 impl Transport {
-    pub fn attribute(&mut self, key: &str, value: &str) {
+    pub(super) fn attribute(&mut self, key: &str, value: &str) {
         match key {
             "ice-ufrag" if is_ice_text(value, 4) => set(&mut self.ufrag, value),
             "ice-pwd" if is_ice_text(value, 22) => set(&mut self.pwd, value),

@@ -29,12 +29,12 @@ pub(super) struct Format {
 }
 
 impl Format {
-    pub fn is(&self, name: &str, clock: u32) -> bool {
+    pub(super) fn is(&self, name: &str, clock: u32) -> bool {
         self.clock == clock && self.name.eq_ignore_ascii_case(name)
     }
 
     /// A parameter of its `a=fmtp`.
-    pub fn parameter(&self, key: &str) -> Option<&str> {
+    pub(super) fn parameter(&self, key: &str) -> Option<&str> {
         self.fmtp.split(';').find_map(|p| {
             let (k, v) = p.trim().split_once('=')?;
             k.trim_end().eq_ignore_ascii_case(key).then(|| v.trim())
@@ -73,14 +73,14 @@ pub(super) struct Section {
 impl Section {
     /// RTP under DTLS, or what says no other thing: JSEP takes every RTP
     /// profile for the same (RFC 9429 §5.1.2).
-    pub fn is_rtp(&self) -> bool {
+    pub(super) fn is_rtp(&self) -> bool {
         let mut words = self.protocol.split('/').rev();
         let profile = words.next().unwrap_or_default().to_ascii_uppercase();
         matches!(profile.as_str(), "AVP" | "AVPF" | "SAVP" | "SAVPF")
             && words.next().is_some_and(|w| w.eq_ignore_ascii_case("RTP"))
     }
 
-    pub fn receives(&self) -> bool {
+    pub(super) fn receives(&self) -> bool {
         match self.direction.unwrap_or_default() {
             Direction::SendRecv | Direction::RecvOnly => true,
             Direction::SendOnly | Direction::Inactive => false,
@@ -136,7 +136,7 @@ pub(super) fn media_line(line: &str) -> Option<Section> {
 }
 
 impl Section {
-    pub fn attribute(&mut self, key: &str, value: &str) {
+    pub(super) fn attribute(&mut self, key: &str, value: &str) {
         match key {
             "mid" if is_token(value, MAX_MID) => set(&mut self.mid, value),
             "bundle-only" => self.bundle_only = true,

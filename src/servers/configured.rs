@@ -14,7 +14,7 @@ use crate::config::{ConfigError, IceConfig, read_secret};
 use crate::ice::IceUrl;
 
 /// How long credentials made from a shared secret are good.
-pub const CREDENTIAL_LIFETIME: Duration = Duration::from_secs(12 * 3600);
+pub(crate) const CREDENTIAL_LIFETIME: Duration = Duration::from_secs(12 * 3600);
 
 #[derive(Clone, PartialEq, Eq)]
 enum Credentials {
@@ -39,7 +39,7 @@ struct Server {
 /// One server, ready to be given to a connection. `Debug` does not show the
 /// credential.
 #[derive(Clone, PartialEq, Eq)]
-pub struct IceServer {
+pub(crate) struct IceServer {
     /// STUN and TURN addresses.
     pub urls: Vec<IceUrl>,
     /// Empty for STUN.
@@ -59,7 +59,7 @@ impl fmt::Debug for IceServer {
 
 /// The servers of a configuration, secrets read.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct IceServers(Vec<Server>);
+pub(crate) struct IceServers(Vec<Server>);
 
 /// Without secrets.
 impl fmt::Debug for IceServers {
@@ -70,7 +70,7 @@ impl fmt::Debug for IceServers {
 
 impl IceServers {
     /// Reads the secrets that the configuration names.
-    pub fn load(config: &IceConfig) -> Result<Self, ConfigError> {
+    pub(crate) fn load(config: &IceConfig) -> Result<Self, ConfigError> {
         let servers = config.servers.iter().map(|server| {
             let credentials = match (
                 &server.username,
@@ -96,13 +96,13 @@ impl IceServers {
     }
 
     /// The addresses of all.
-    pub fn urls(&self) -> impl Iterator<Item = &IceUrl> {
+    pub(crate) fn urls(&self) -> impl Iterator<Item = &IceUrl> {
         self.0.iter().flat_map(|server| &server.urls)
     }
 
     /// The servers with credentials that are good from `now` (since 1970) for
     /// [`CREDENTIAL_LIFETIME`]; `user` is who asks, for the TURN server's log.
-    pub fn at(&self, now: Duration, user: &str) -> Vec<IceServer> {
+    pub(crate) fn at(&self, now: Duration, user: &str) -> Vec<IceServer> {
         self.0
             .iter()
             .map(|server| {
@@ -126,7 +126,7 @@ impl IceServers {
 }
 
 /// As a browser takes it (`RTCIceServer`, W3C WebRTC §4.2.3).
-pub fn to_json(servers: &[IceServer]) -> Value {
+pub(crate) fn to_json(servers: &[IceServer]) -> Value {
     servers
         .iter()
         .map(|s| match s.username.as_str() {

@@ -24,12 +24,12 @@ pub(crate) struct Framing(BytesMut);
 
 impl Framing {
     /// Where what is received is put, behind what is there.
-    pub fn buffer(&mut self) -> &mut BytesMut {
+    pub(crate) fn buffer(&mut self) -> &mut BytesMut {
         &mut self.0
     }
 
     /// The next whole message, as a datagram has it: without padding.
-    pub fn next(&mut self) -> Result<Option<Bytes>, NotTurn> {
+    pub(crate) fn next(&mut self) -> Result<Option<Bytes>, NotTurn> {
         if self.0.len() < CHANNEL_HEADER {
             return Ok(None);
         }

@@ -13,7 +13,7 @@
 //! `names` says when to look a name up, `framing` where a message in a stream
 //! ends.
 
-pub mod configured;
+pub(crate) mod configured;
 mod framing;
 mod names;
 mod resolver;
@@ -43,7 +43,7 @@ pub(crate) use stream::{Dial, DialError, Io};
 
 /// The servers of a configuration, for all calls.
 #[derive(Debug, Default)]
-pub struct Servers {
+pub(crate) struct Servers {
     config: IceConfig,
     ice: IceServers,
     /// Where one of them is reached over TLS.
@@ -55,7 +55,7 @@ pub struct Servers {
 
 impl Servers {
     /// Reads the secrets and certificates that the configuration names.
-    pub fn load(config: &IceConfig) -> Result<Self, ConfigError> {
+    pub(crate) fn load(config: &IceConfig) -> Result<Self, ConfigError> {
         Ok(Self {
             config: config.clone(),
             ice: IceServers::load(config)?,
@@ -66,12 +66,12 @@ impl Servers {
     }
 
     /// What they were made of.
-    pub fn config(&self) -> &IceConfig {
+    pub(crate) fn config(&self) -> &IceConfig {
         &self.config
     }
 
     /// Their credentials.
-    pub fn ice(&self) -> &IceServers {
+    pub(crate) fn ice(&self) -> &IceServers {
         &self.ice
     }
 

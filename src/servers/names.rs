@@ -52,7 +52,7 @@ pub(super) struct Names(BTreeMap<String, Entry>);
 
 impl Names {
     /// A name that is going to be needed; it is looked up now.
-    pub fn want(&mut self, name: &str, now: Instant) {
+    pub(super) fn want(&mut self, name: &str, now: Instant) {
         if !self.0.contains_key(name) {
             let entry = Entry {
                 addresses: Vec::new(),
@@ -65,12 +65,12 @@ impl Names {
     }
 
     /// Where it is, as far as that is known.
-    pub fn get(&self, name: &str) -> &[IpAddr] {
+    pub(super) fn get(&self, name: &str) -> &[IpAddr] {
         self.0.get(name).map_or(&[], |entry| &entry.addresses)
     }
 
     /// A name to look up now; [`Self::answered`] is to follow.
-    pub fn look_up(&mut self, now: Instant) -> Option<String> {
+    pub(super) fn look_up(&mut self, now: Instant) -> Option<String> {
         let due = self
             .0
             .iter_mut()
@@ -81,7 +81,7 @@ impl Names {
     }
 
     /// What a lookup gave: nothing, where it failed.
-    pub fn answered(&mut self, name: &str, mut found: Vec<IpAddr>, now: Instant) -> News {
+    pub(super) fn answered(&mut self, name: &str, mut found: Vec<IpAddr>, now: Instant) -> News {
         let Some(entry) = self.0.get_mut(name) else {
             return News::Nothing;
         };
@@ -105,7 +105,7 @@ impl Names {
     }
 
     /// A call begins: what failed may have been mended.
-    pub fn call(&mut self, now: Instant) {
+    pub(super) fn call(&mut self, now: Instant) {
         for entry in self.0.values_mut().filter(|entry| entry.failures > 0) {
             let wait = REPEAT * 2_u32.saturating_pow(entry.failures.min(10) - 1);
             let failed = entry.next.checked_sub(wait.min(LONGEST)).unwrap_or(now);
@@ -115,7 +115,7 @@ impl Names {
 
     /// Another network has other answers: all is asked for anew, beside what
     /// runs.
-    pub fn network_changed(&mut self, now: Instant) {
+    pub(super) fn network_changed(&mut self, now: Instant) {
         for entry in self.0.values_mut() {
             entry.next = now;
             for began in &mut entry.running {
@@ -125,7 +125,7 @@ impl Names {
     }
 
     /// When to look again.
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.0.values().filter_map(Entry::due).min()
     }
 }

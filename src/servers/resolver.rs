@@ -20,7 +20,7 @@ use crate::network::Network;
 
 /// The names of the servers and where those are.
 #[derive(Debug)]
-pub struct Resolver {
+pub(crate) struct Resolver {
     names: Arc<Mutex<Names>>,
     /// A name may be due.
     wake: Arc<Notify>,
@@ -31,7 +31,7 @@ pub struct Resolver {
 
 impl Resolver {
     /// Begins to look these up. To be called where tokio runs.
-    pub fn new<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> Self {
+    pub(crate) fn new<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> Self {
         let mut names = Names::default();
         let now = Instant::now();
         for host in hosts {
@@ -51,7 +51,7 @@ impl Resolver {
     }
 
     /// All is asked for anew whenever the network is another one.
-    pub fn on(&self, mut network: watch::Receiver<Network>) {
+    pub(crate) fn on(&self, mut network: watch::Receiver<Network>) {
         let (names, wake) = (self.names.clone(), self.wake.clone());
         let task = async move {
             while network.changed().await.is_ok() {
@@ -63,13 +63,13 @@ impl Resolver {
     }
 
     /// A call begins, which may need all of them.
-    pub fn call(&self) {
+    pub(crate) fn call(&self) {
         lock(&self.names).call(Instant::now());
         self.wake.notify_one();
     }
 
     /// Where a server is, as far as that is known; at once.
-    pub fn get(&self, host: &Host) -> Vec<IpAddr> {
+    pub(crate) fn get(&self, host: &Host) -> Vec<IpAddr> {
         match host {
             Host::Ip(ip) => vec![*ip],
             Host::Name(name) => lock(&self.names).get(name).to_vec(),
@@ -77,7 +77,7 @@ impl Resolver {
     }
 
     /// The same, once something is known.
-    pub async fn wait(&self, host: &Host) -> Vec<IpAddr> {
+    pub(crate) async fn wait(&self, host: &Host) -> Vec<IpAddr> {
         let mut found = self.found.subscribe();
         loop {
             let addresses = self.get(host);

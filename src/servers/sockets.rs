@@ -100,12 +100,12 @@ impl Sockets {
     }
 
     /// What the crate is told.
-    pub fn for_the_crate(&self) -> Vec<RTCIceServer> {
+    pub(crate) fn for_the_crate(&self) -> Vec<RTCIceServer> {
         self.for_the_crate.clone()
     }
 
     /// The addresses of a host that the crate was told of; at once.
-    pub fn resolve(&self, host: &str) -> io::Result<Vec<SocketAddr>> {
+    pub(crate) fn resolve(&self, host: &str) -> io::Result<Vec<SocketAddr>> {
         let unknown = || io::Error::new(io::ErrorKind::NotFound, "no server of this connection");
         let (name, _) = host.split_once('.').ok_or_else(unknown)?;
         let index = name.strip_prefix('s').and_then(|i| i.parse::<usize>().ok());
@@ -114,7 +114,10 @@ impl Sockets {
     }
 
     /// `socket`, from which the servers are reached.
-    pub fn over(self: &Arc<Self>, socket: Arc<dyn AsyncUdpSocket>) -> Arc<dyn AsyncUdpSocket> {
+    pub(crate) fn over(
+        self: &Arc<Self>,
+        socket: Arc<dyn AsyncUdpSocket>,
+    ) -> Arc<dyn AsyncUdpSocket> {
         if self.servers.is_empty() {
             return socket;
         }

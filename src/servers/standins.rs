@@ -12,13 +12,13 @@ pub(super) struct StandIns(pub [SocketAddr; 2]);
 
 impl StandIns {
     /// New ones. Without randomness there are none.
-    pub fn draw() -> Option<Self> {
+    pub(super) fn draw() -> Option<Self> {
         let mut random = [0; 16];
         default_provider().secure_random.fill(&mut random).ok()?;
         Some(Self::from(random))
     }
 
-    pub fn is(&self, address: SocketAddr) -> bool {
+    pub(super) fn is(&self, address: SocketAddr) -> bool {
         self.0.contains(&address)
     }
 }

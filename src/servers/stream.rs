@@ -78,7 +78,7 @@ pub(crate) struct Dial {
 
 impl Dial {
     /// Nothing, where it is reached in datagrams, or there is no TLS.
-    pub fn new(url: &IceUrl, tls: Option<&Arc<ClientConfig>>) -> Option<Self> {
+    pub(crate) fn new(url: &IceUrl, tls: Option<&Arc<ClientConfig>>) -> Option<Self> {
         let tls = match url.transport {
             Transport::Udp => return None,
             Transport::Tcp => None,
@@ -91,7 +91,7 @@ impl Dial {
     }
 
     /// Connects to the first address that answers.
-    pub async fn connect(&self, addresses: &[IpAddr]) -> Result<Box<dyn Io>, DialError> {
+    pub(crate) async fn connect(&self, addresses: &[IpAddr]) -> Result<Box<dyn Io>, DialError> {
         let stream = self.race(addresses).await.map_err(DialError::Connect)?;
         let _ = stream.set_nodelay(true);
         // Where a kernel does not know them, more waits in it.
@@ -204,13 +204,13 @@ impl Queue {
 }
 
 impl Outbox {
-    pub fn put(&self, datagram: &[u8]) {
+    pub(super) fn put(&self, datagram: &[u8]) {
         lock(&self.queue).put(datagram, Instant::now());
         self.wake.notify_one();
     }
 
     /// What is in it is the last.
-    pub fn close(&self) {
+    pub(super) fn close(&self) {
         lock(&self.queue).closed = true;
         self.wake.notify_one();
     }
@@ -234,7 +234,7 @@ impl Outbox {
     }
 
     /// Waits until it is closed.
-    pub async fn closed(&self) {
+    pub(super) async fn closed(&self) {
         while !lock(&self.queue).closed {
             self.wake.notified().await;
         }

@@ -25,7 +25,7 @@ const SERVICE: &str = "camera-agent";
 const GROUPS: [&str; 3] = ["video", "render", "audio"];
 
 /// What this machine has to choose from.
-pub fn look() -> Result<Hardware, SetupError> {
+pub(crate) fn look() -> Result<Hardware, SetupError> {
     let failed = |error: String| SetupError::Apart { what: LOOK, error };
     let (mut command, _program) = command(LOOK).map_err(|e| failed(e.to_string()))?;
     let output = command
@@ -41,7 +41,7 @@ pub fn look() -> Result<Hardware, SetupError> {
 
 /// Makes the test call with the configuration in this file; it says itself how it
 /// goes.
-pub fn test_call(config: &Path) -> Result<(), SetupError> {
+pub(crate) fn test_call(config: &Path) -> Result<(), SetupError> {
     let failed = |error: io::Error| SetupError::Apart {
         what: TEST_CALL,
         error: error.to_string(),

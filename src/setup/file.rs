@@ -12,7 +12,7 @@ use crate::config::{Config, ConfigError};
 
 /// What was asked; `None` leaves a key as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Answers {
+pub(crate) struct Answers {
     /// `server.url`
     pub server: Option<String>,
     /// `server.name`
@@ -42,7 +42,7 @@ const TEMPLATE: &str = include_str!("../../systemd/camera-agent.toml");
 
 /// The file as it was read.
 #[derive(Debug)]
-pub struct File {
+pub(crate) struct File {
     path: PathBuf,
     text: String,
 }
@@ -50,7 +50,7 @@ pub struct File {
 impl File {
     /// Reads the file. Where there is none, it begins as the documented one
     /// that nobody filled in.
-    pub fn open(path: &Path) -> Result<Self, SetupError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, SetupError> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => unconfigured(),
@@ -69,12 +69,12 @@ impl File {
     }
 
     /// What it says now, filled in or not.
-    pub fn config(&self) -> Result<Config, ConfigError> {
+    pub(crate) fn config(&self) -> Result<Config, ConfigError> {
         Config::read(&self.text, &self.path)
     }
 
     /// Writes the answers: all of them or, on any error, none.
-    pub fn write(&self, answers: &Answers) -> Result<Config, SetupError> {
+    pub(crate) fn write(&self, answers: &Answers) -> Result<Config, SetupError> {
         let text = edit(&self.text, answers).map_err(|problem| ConfigError::Syntax {
             path: self.path.clone(),
             line: 1,
@@ -95,7 +95,7 @@ const INVITED: [&str; 2] = ["#:mode = \"invited\"", "mode = \"invited\""];
 
 /// The documented file without a server and a name, and for invited people
 /// alone: what the package installs.
-pub fn unconfigured() -> String {
+pub(crate) fn unconfigured() -> String {
     let empty = Answers {
         server: Some(String::new()),
         name: Some(String::new()),

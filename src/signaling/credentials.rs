@@ -25,7 +25,7 @@ pub(super) enum Credentials {
 
 impl Credentials {
     /// Those of a configuration that was checked.
-    pub fn of(config: &ServerConfig) -> Self {
+    pub(super) fn of(config: &ServerConfig) -> Self {
         match (&config.username, &config.password_file, &config.token_file) {
             (Some(user), Some(password), _) => Self::Basic {
                 user: user.clone(),
@@ -39,7 +39,7 @@ impl Credentials {
     }
 
     /// The value of `Authorization`, from the files as they are now.
-    pub fn header(&self) -> Result<Option<HeaderValue>, ConfigError> {
+    pub(super) fn header(&self) -> Result<Option<HeaderValue>, ConfigError> {
         match self {
             Self::None => Ok(None),
             Self::Basic { user, password } => {

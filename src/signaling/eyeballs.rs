@@ -27,7 +27,7 @@ pub(super) enum Family {
 
 impl Family {
     /// Both, the preferred one first.
-    pub const BOTH: [Self; 2] = [Self::V6, Self::V4];
+    pub(super) const BOTH: [Self; 2] = [Self::V6, Self::V4];
 
     fn other(self) -> Self {
         match self {
@@ -59,7 +59,7 @@ pub(super) struct Eyeballs {
 }
 
 impl Eyeballs {
-    pub fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self {
             v6: Found::default(),
             v4: Found::default(),
@@ -78,7 +78,7 @@ impl Eyeballs {
     }
 
     /// The resolver's answer for a family; empty where there are none.
-    pub fn resolved(
+    pub(super) fn resolved(
         &mut self,
         family: Family,
         addresses: impl IntoIterator<Item = SocketAddr>,
@@ -97,7 +97,7 @@ impl Eyeballs {
     }
 
     /// The address to try now, if there is one: an attempt has begun.
-    pub fn begin(&mut self, now: Instant) -> Option<SocketAddr> {
+    pub(super) fn begin(&mut self, now: Instant) -> Option<SocketAddr> {
         if self.due().is_none_or(|due| now < due) {
             return None;
         }
@@ -116,13 +116,13 @@ impl Eyeballs {
     }
 
     /// An attempt failed: the next one need not wait.
-    pub fn failed(&mut self, now: Instant) {
+    pub(super) fn failed(&mut self, now: Instant) {
         self.running = self.running.saturating_sub(1);
         self.next = self.next.min(now);
     }
 
     /// When [`begin`](Self::begin) has something, if nothing happens before.
-    pub fn due(&self) -> Option<Instant> {
+    pub(super) fn due(&self) -> Option<Instant> {
         if self.v6.waiting.is_empty() && self.v4.waiting.is_empty() {
             return None;
         }
@@ -134,7 +134,7 @@ impl Eyeballs {
     }
 
     /// There is nothing left to wait for.
-    pub fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         let idle = |found: &Found| found.answered && found.waiting.is_empty();
         self.running == 0 && idle(&self.v6) && idle(&self.v4)
     }

@@ -43,7 +43,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub fn of(status: StatusCode, headers: &HeaderMap) -> Self {
+    pub(super) fn of(status: StatusCode, headers: &HeaderMap) -> Self {
         let text = |value: &tokio_tungstenite::tungstenite::http::HeaderValue| {
             String::from_utf8_lossy(value.as_bytes()).into_owned()
         };
@@ -59,7 +59,7 @@ impl Answer {
 impl Failure {
     /// How near it is to success: of two addresses that failed, the one that
     /// came nearer says more.
-    pub fn progress(&self) -> u8 {
+    pub(super) fn progress(&self) -> u8 {
         match self {
             Self::Unusable(_) | Self::NoSuchHost(_) => 0,
             Self::Unreachable(_) => 1,
@@ -75,7 +75,7 @@ impl Failure {
     }
 
     /// From an error of TLS.
-    pub fn of_tls(error: &std::io::Error) -> Self {
+    pub(super) fn of_tls(error: &std::io::Error) -> Self {
         let tls = error
             .get_ref()
             .and_then(|e| e.downcast_ref::<rustls::Error>());
@@ -87,7 +87,7 @@ impl Failure {
     }
 
     /// From an error of the WebSocket's handshake.
-    pub fn of_handshake(error: Error) -> Self {
+    pub(super) fn of_handshake(error: Error) -> Self {
         match error {
             Error::Http(response) => {
                 Self::Status(Answer::of(response.status(), response.headers()))

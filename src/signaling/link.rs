@@ -24,7 +24,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A connection, open or being opened.
-pub struct Link {
+pub(crate) struct Link {
     pub(super) frames: mpsc::Sender<Outgoing>,
     pub(super) doubt: Arc<Notify>,
     pub(super) task: JoinHandle<()>,
@@ -33,7 +33,7 @@ pub struct Link {
 impl Link {
     /// Queues a frame. A server that does not take them for so long that the
     /// queue is full loses the rest; the connection is about to be given up.
-    pub fn send(&self, frame: Outgoing) {
+    pub(crate) fn send(&self, frame: Outgoing) {
         if self.frames.try_send(frame).is_err() {
             debug!("the chat server does not take frames; one was dropped");
         }
@@ -41,12 +41,12 @@ impl Link {
 
     /// Finds out soon whether the server is still there: the network may have
     /// been lost. One that is being connected to is tried anew.
-    pub fn probe(&self) {
+    pub(crate) fn probe(&self) {
         self.doubt.notify_one();
     }
 
     /// Sends what is queued, says goodbye, and waits for a short time.
-    pub async fn close(self) {
+    pub(crate) async fn close(self) {
         drop(self.frames);
         let mut task = self.task;
         if timeout(CLOSE_TIMEOUT * 2, &mut task).await.is_err() {
@@ -55,7 +55,7 @@ impl Link {
     }
 
     /// Drops the connection without a word.
-    pub fn abort(self) {
+    pub(crate) fn abort(self) {
         self.task.abort();
     }
 }

@@ -18,19 +18,19 @@ pub(super) struct Resolver(Arc<Resolve>);
 
 impl Resolver {
     /// The system's, with its files and services (nsswitch.conf(5)).
-    pub fn system() -> Self {
+    pub(super) fn system() -> Self {
         Self(Arc::new(system))
     }
 
     #[cfg(test)]
-    pub fn of(
+    pub(super) fn of(
         resolve: impl Fn(&str, Family) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
     ) -> Self {
         Self(Arc::new(resolve))
     }
 
     /// The addresses of a name, or the one that it is.
-    pub async fn resolve(
+    pub(super) async fn resolve(
         self,
         host: String,
         port: u16,

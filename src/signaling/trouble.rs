@@ -26,7 +26,7 @@ pub(super) struct Situation<'a> {
 
 /// A failure in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
+pub(crate) struct Trouble {
     /// What the server does or is, to follow its address or "it".
     pub what: String,
     /// What to do.
@@ -53,7 +53,7 @@ impl Trouble {
     }
 
     /// One line for the log: the remedy is in it where waiting is none.
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         match self.lasting {
             true => format!("it {}; {}", self.what, self.remedy),
             false => format!("it {}", self.what),

@@ -33,7 +33,7 @@ pub(super) struct Trust {
 
 impl Trust {
     /// Those of the system and of a file, which is read for each connection.
-    pub fn new(ca_file: Option<PathBuf>) -> Self {
+    pub(super) fn new(ca_file: Option<PathBuf>) -> Self {
         let mut system = RootCertStore::empty();
         let found = rustls_native_certs::load_native_certs();
         for error in found.errors {
@@ -47,7 +47,7 @@ impl Trust {
     }
 
     /// How TLS is set up, with the file as it is now.
-    pub fn tls(&self) -> Result<Arc<ClientConfig>, SignalingError> {
+    pub(super) fn tls(&self) -> Result<Arc<ClientConfig>, SignalingError> {
         let mut roots = RootCertStore::clone(&self.system);
         let mut own = Vec::new();
         if let Some(path) = &self.ca_file {

@@ -15,19 +15,19 @@ use crate::device::{Camera, CameraKind, Mode, Wish};
 /// The plug-in's provider and its source element.
 const PROVIDER: &str = "libcameraprovider";
 /// The element that captures.
-pub const SOURCE: &str = "libcamerasrc";
+pub(crate) const SOURCE: &str = "libcamerasrc";
 
 /// More modes than any camera has; a broken description must not fill memory.
 const MOST: usize = 2000;
 
 /// True where the plug-in is installed.
-pub fn is_installed() -> bool {
+pub(crate) fn is_installed() -> bool {
     gst::ElementFactory::find(SOURCE).is_some()
 }
 
 /// The cameras that libcamera sees. Those of USB are left out: they are V4L2
 /// nodes as well, which need no libcamera.
-pub fn list(wish: Wish) -> Vec<Camera> {
+pub(crate) fn list(wish: Wish) -> Vec<Camera> {
     if !is_installed() {
         return Vec::new();
     }

@@ -9,9 +9,9 @@
 mod class;
 pub(crate) mod frames;
 mod hearing;
-pub mod libcamera;
-pub mod sound;
-pub mod video4linux;
+pub(crate) mod libcamera;
+pub(crate) mod sound;
+pub(crate) mod video4linux;
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ use crate::config::VideoConfig;
 ///
 /// A node that it names is the only one that is opened: opening wakes a
 /// camera, and may wake a fault.
-pub fn cameras(config: &VideoConfig) -> Cameras {
+pub(crate) fn cameras(config: &VideoConfig) -> Cameras {
     let is_node = config.device.starts_with("/dev/") || Path::new(&config.device).exists();
     if !is_node {
         return every_camera(config);
@@ -37,7 +37,7 @@ pub fn cameras(config: &VideoConfig) -> Cameras {
 /// not. GStreamer must have been started.
 ///
 /// Opens every node for a moment and captures nothing.
-pub fn every_camera(config: &VideoConfig) -> Cameras {
+pub(crate) fn every_camera(config: &VideoConfig) -> Cameras {
     let wish = Wish::from(config);
     let mut found = video4linux::list(&video4linux::Folders::default(), wish);
     found.cameras.extend(libcamera::list(wish));

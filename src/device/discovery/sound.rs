@@ -40,7 +40,7 @@ const NO_MICROPHONES: [&str; 15] = [
 ///
 /// Shared PCMs are opened for a moment to see that they work, and where several
 /// cards could be taken, listened to.
-pub fn microphones() -> Vec<Microphone> {
+pub(crate) fn microphones() -> Vec<Microphone> {
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     let has = |element: &str| gst::ElementFactory::find(element).is_some();
     // alsa-lib explains on standard error why a PCM does not open; here that

@@ -17,7 +17,7 @@ use crate::device::{Camera, CameraKind, Cameras, Mode, OtherNode, Signal, Wish};
 
 /// Where nodes and their descriptions are; another root in tests.
 #[derive(Debug, Clone)]
-pub struct Folders {
+pub(crate) struct Folders {
     /// `/dev`
     pub dev: PathBuf,
     /// `/sys/class/video4linux`
@@ -34,7 +34,7 @@ impl Default for Folders {
 }
 
 /// Every `videoN`, by number.
-pub fn list(folders: &Folders, wish: Wish) -> Cameras {
+pub(crate) fn list(folders: &Folders, wish: Wish) -> Cameras {
     let links = links(&folders.dev);
     let mut found = Cameras::default();
     for number in numbers(&folders.dev) {
@@ -75,7 +75,7 @@ fn distrust_shared_names(cameras: &mut [Camera]) {
 
 /// Adds the node that a person named, which [`list`] did not find under that
 /// name. Whatever is wrong with it becomes its trouble.
-pub fn add_named(found: &mut Cameras, device: &str, wish: Wish) {
+pub(crate) fn add_named(found: &mut Cameras, device: &str, wish: Wish) {
     let path = Path::new(device);
     // A link of somebody's own udev rule.
     let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());

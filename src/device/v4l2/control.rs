@@ -9,7 +9,7 @@ use crate::device::Control;
 
 /// What kind of number a control holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A number within a range.
     Integer,
     /// 0 or 1.
@@ -42,7 +42,7 @@ impl Kind {
 
 /// A control as the driver lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
+pub(crate) struct Listed {
     pub control: Control,
     pub kind: Kind,
     /// Another control has taken it over.
@@ -54,7 +54,7 @@ pub struct Listed {
 impl Node {
     /// Every control that holds one number of 32 bits, in the driver's order.
     /// What was listed before a driver fails is good.
-    pub fn controls(&self) -> io::Result<Vec<Listed>> {
+    pub(crate) fn controls(&self) -> io::Result<Vec<Listed>> {
         let mut controls: Vec<Listed> = Vec::new();
         let mut last = 0;
         for _ in 0..MOST {
@@ -121,7 +121,7 @@ impl Node {
 
 /// The name of a control as `v4l2-ctl -l` writes it: lower case, and one `_`
 /// for whatever stands between letters and digits.
-pub fn name_of(title: &str) -> String {
+pub(crate) fn name_of(title: &str) -> String {
     let words = title
         .split(|c: char| !c.is_ascii_alphanumeric())
         .filter(|word| !word.is_empty());

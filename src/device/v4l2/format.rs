@@ -8,7 +8,7 @@ use super::{CurrentFormat, CurrentStandard, Node, Parameters, TryFormat, reduced
 
 /// What a driver gives, or would give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Format {
+pub(crate) struct Format {
     pub fourcc: u32,
     pub width: u32,
     pub height: u32,
@@ -27,7 +27,7 @@ impl Node {
     /// What the driver would make of a format. Changes nothing. A driver that
     /// cannot say so has only the one that is set (kernel doc:
     /// userspace-api/media/v4l/vidioc-g-fmt).
-    pub fn try_format(
+    pub(crate) fn try_format(
         &self,
         buffer_type: u32,
         fourcc: u32,
@@ -54,7 +54,7 @@ impl Node {
     }
 
     /// The format that is set.
-    pub fn current_format(&self, buffer_type: u32) -> io::Result<Format> {
+    pub(crate) fn current_format(&self, buffer_type: u32) -> io::Result<Format> {
         let mut f = zeroed::<sys::v4l2_format>();
         f.type_ = buffer_type;
         self.ask::<CurrentFormat>(&mut f)?;
@@ -63,7 +63,7 @@ impl Node {
 
     /// Frames a second at which it runs now, or would; `None` where the driver
     /// does not say. Of an analogue input, what its television standard has.
-    pub fn rate(&self, buffer_type: u32) -> Option<(u32, u32)> {
+    pub(crate) fn rate(&self, buffer_type: u32) -> Option<(u32, u32)> {
         let mut p = zeroed::<sys::v4l2_streamparm>();
         p.type_ = buffer_type;
         if self.ask::<Parameters>(&mut p).is_ok() {

@@ -31,8 +31,8 @@ use v4l::v4l2::vidioc;
 
 use super::Signal;
 
-pub use control::{Kind, Listed, name_of};
-pub use timings::reduced;
+pub(crate) use control::{Kind, Listed, name_of};
+pub(crate) use timings::reduced;
 
 /// `_IOR('V', 99, struct v4l2_dv_timings)` of `linux/videodev2.h`, which the
 /// crate leaves out.
@@ -55,7 +55,7 @@ const MOST: u32 = 512;
 
 /// What a node says it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Capability {
+pub(crate) struct Capability {
     pub driver: String,
     pub card: String,
     pub bus: String,
@@ -65,7 +65,7 @@ pub struct Capability {
 
 /// Sizes of a format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Size {
+pub(crate) enum Size {
     Discrete(u32, u32),
     /// Lowest, highest, step, of width and height.
     Range {
@@ -76,7 +76,7 @@ pub enum Size {
 
 /// Frame intervals of a size, in seconds as fractions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Interval {
+pub(crate) enum Interval {
     Discrete(u32, u32),
     /// Shortest and longest.
     Range((u32, u32), (u32, u32)),
@@ -84,10 +84,10 @@ pub enum Interval {
 
 /// An open node. Opening one starts nothing, and whoever streams from it goes
 /// on.
-pub struct Node(File);
+pub(crate) struct Node(File);
 
 impl Node {
-    pub fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         OpenOptions::new()
             .read(true)
             .write(true)
@@ -113,7 +113,7 @@ impl Node {
         }
     }
 
-    pub fn capability(&self) -> io::Result<Capability> {
+    pub(crate) fn capability(&self) -> io::Result<Capability> {
         let mut c = zeroed::<sys::v4l2_capability>();
         self.ask::<QueryCapability>(&mut c)?;
         Ok(Capability {
@@ -130,7 +130,7 @@ impl Node {
     }
 
     /// Pixel formats of a buffer type.
-    pub fn formats(&self, buffer_type: u32) -> Vec<u32> {
+    pub(crate) fn formats(&self, buffer_type: u32) -> Vec<u32> {
         enumerate(|index| {
             let mut f = zeroed::<sys::v4l2_fmtdesc>();
             (f.index, f.type_) = (index, buffer_type);
@@ -139,7 +139,7 @@ impl Node {
         })
     }
 
-    pub fn sizes(&self, format: u32) -> Vec<Size> {
+    pub(crate) fn sizes(&self, format: u32) -> Vec<Size> {
         let mut sizes = enumerate(|index| {
             let mut f = zeroed::<sys::v4l2_frmsizeenum>();
             (f.index, f.pixel_format) = (index, format);
@@ -165,7 +165,7 @@ impl Node {
         sizes
     }
 
-    pub fn intervals(&self, format: u32, (width, height): (u32, u32)) -> Vec<Interval> {
+    pub(crate) fn intervals(&self, format: u32, (width, height): (u32, u32)) -> Vec<Interval> {
         let mut intervals = enumerate(|index| {
             let mut f = zeroed::<sys::v4l2_frmivalenum>();
             (f.index, f.pixel_format, f.width, f.height) = (index, format, width, height);
@@ -194,7 +194,7 @@ impl Node {
     }
 
     /// What is received, where the node's current input is a digital one.
-    pub fn signal(&self) -> Option<Signal> {
+    pub(crate) fn signal(&self) -> Option<Signal> {
         let mut number = 0;
         self.ask::<GetInput>(&mut number).ok()?;
         let mut input = zeroed::<sys::v4l2_input>();
@@ -224,7 +224,7 @@ impl Node {
     /// bridge streams what was connected before, or nothing (kernel doc:
     /// userspace-api/media/v4l/vidioc-query-dv-timings). True where it did;
     /// false for an input that has none.
-    pub fn take_timings(&self) -> io::Result<bool> {
+    pub(crate) fn take_timings(&self) -> io::Result<bool> {
         if self.signal().is_none() {
             return Ok(false);
         }
@@ -262,14 +262,14 @@ impl Node {
 
     /// The present value of a control; a bitmask's bits are those of the
     /// number.
-    pub fn value(&self, id: u32) -> io::Result<i32> {
+    pub(crate) fn value(&self, id: u32) -> io::Result<i32> {
         let mut control = sys::v4l2_control { id, value: 0 };
         self.ask::<GetControl>(&mut control)?;
         Ok(control.value)
     }
 
     /// Sets a control and says what the driver made of the value.
-    pub fn set_value(&self, id: u32, value: i32) -> io::Result<i32> {
+    pub(crate) fn set_value(&self, id: u32, value: i32) -> io::Result<i32> {
         let mut control = sys::v4l2_control { id, value };
         self.ask::<SetControl>(&mut control)?;
         Ok(control.value)

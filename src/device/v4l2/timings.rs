@@ -32,7 +32,7 @@ pub(super) fn signal(bt: &sys::v4l2_bt_timings) -> Signal {
 }
 
 /// The fraction in lowest terms.
-pub fn reduced(numerator: u32, denominator: u32) -> (u32, u32) {
+pub(crate) fn reduced(numerator: u32, denominator: u32) -> (u32, u32) {
     let (mut a, mut b) = (numerator, denominator);
     while b != 0 {
         (a, b) = (b, a % b);

@@ -18,7 +18,7 @@ pub(super) struct Table {
 
 impl Table {
     /// Of how many codes there are of each length, 1 to 16, and their values.
-    pub fn new(counts: &[u8; 16], values: &[u8]) -> Option<Self> {
+    pub(super) fn new(counts: &[u8; 16], values: &[u8]) -> Option<Self> {
         let mut table = Self {
             fast: [(0, 0); 1 << FAST],
             ends: [0; 17],
@@ -138,7 +138,7 @@ pub(super) struct Bits<'a> {
 }
 
 impl<'a> Bits<'a> {
-    pub fn new(data: &'a [u8]) -> Self {
+    pub(super) fn new(data: &'a [u8]) -> Self {
         Self {
             data,
             at: 0,
@@ -172,7 +172,7 @@ impl<'a> Bits<'a> {
 
     /// The value of the next code; `None` where it is none.
     #[inline]
-    pub fn symbol(&mut self, table: &Table) -> Option<u8> {
+    pub(super) fn symbol(&mut self, table: &Table) -> Option<u8> {
         if self.left < 32 {
             self.fill();
             if self.left < 0 {
@@ -195,18 +195,18 @@ impl<'a> Bits<'a> {
 
     /// Passes over at most 16 bits.
     #[inline]
-    pub fn skip(&mut self, bits: u32) {
+    pub(super) fn skip(&mut self, bits: u32) {
         self.window <<= bits;
         self.left -= bits as i32;
     }
 
     /// More was taken than there was.
-    pub fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.left < 0
     }
 
     /// Why there is no further code.
-    pub fn damage(&self) -> Damage {
+    pub(super) fn damage(&self) -> Damage {
         match self.left < 16 && self.ended {
             true => Damage::Short,
             false => Damage::Garbled,
@@ -214,7 +214,7 @@ impl<'a> Bits<'a> {
     }
 
     /// Passes over a restart marker; `None` where there is none.
-    pub fn restart(&mut self) -> Option<()> {
+    pub(super) fn restart(&mut self) -> Option<()> {
         // What is left is less than a byte of ones.
         if self.left < 0 || self.left >= 8 || !self.ended && self.left > 0 {
             self.fill();

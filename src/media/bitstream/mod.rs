@@ -2,7 +2,7 @@
 
 mod huffman;
 pub mod jpeg;
-pub mod nal;
+pub(crate) mod nal;
 pub(crate) mod sps;
 
 /// What is wrong with one.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 /// Where each unit begins: at its header, behind a start code. No more is read
 /// than is asked for.
-pub fn starts(stream: &[u8]) -> impl Iterator<Item = usize> {
+pub(crate) fn starts(stream: &[u8]) -> impl Iterator<Item = usize> {
     let mut from = 0;
     std::iter::from_fn(move || {
         let code = stream[from..].windows(3).position(|w| w == [0, 0, 1])?;
@@ -15,7 +15,7 @@ pub fn starts(stream: &[u8]) -> impl Iterator<Item = usize> {
 
 /// The bytes of the unit that `stream` begins with: up to the next start code or
 /// zeros, neither of which can stand in one (§7.4.1).
-pub fn length(stream: &[u8]) -> usize {
+pub(crate) fn length(stream: &[u8]) -> usize {
     let end = stream
         .windows(3)
         .position(|w| w[..2] == [0, 0] && w[2] <= 1);
@@ -23,7 +23,7 @@ pub fn length(stream: &[u8]) -> usize {
 }
 
 /// Each unit, from its header on.
-pub fn units(stream: &[u8]) -> impl Iterator<Item = Range<usize>> {
+pub(crate) fn units(stream: &[u8]) -> impl Iterator<Item = Range<usize>> {
     starts(stream).map(|start| start..start + length(&stream[start..]))
 }
 

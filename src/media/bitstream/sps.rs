@@ -8,7 +8,7 @@ use super::nal;
 
 /// What luma and colour differences mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Colours {
+pub(crate) struct Colours {
     /// Of 0 to 255, not of 16 to 235.
     pub full_range: bool,
     /// `matrix_coefficients` (table E-5): 1 for BT.709, 6 for BT.601.
@@ -17,7 +17,7 @@ pub struct Colours {
 
 /// A byte-stream access unit whose SPS says `colours`; `None` where each of
 /// them says something already, or is one that is not understood.
-pub fn with_colours(unit: &[u8], colours: Colours) -> Option<Vec<u8>> {
+pub(crate) fn with_colours(unit: &[u8], colours: Colours) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     let mut copied = 0;
     for start in nal::starts(unit) {

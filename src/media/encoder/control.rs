@@ -18,7 +18,11 @@ const CONTROLS: &str = "extra-controls";
 
 /// Asks the encoder in `branch` for a key frame; `sink` ends the branch. False
 /// where nobody took the request; true proves nothing.
-pub fn force_key_frame(encoder: &Encoder, branch: &gst::Bin, sink: &gst_app::AppSink) -> bool {
+pub(crate) fn force_key_frame(
+    encoder: &Encoder,
+    branch: &gst::Bin,
+    sink: &gst_app::AppSink,
+) -> bool {
     let taken = match &encoder.key_frame {
         KeyFrame::Event => Err("its row says so".to_owned()),
         // Before its first frame, which is a key frame anyway, a signal finds
@@ -45,7 +49,7 @@ pub fn force_key_frame(encoder: &Encoder, branch: &gst::Bin, sink: &gst_app::App
 
 /// Gives the encoder in `branch` another target. False where it has no way to
 /// take one; true proves nothing.
-pub fn set_bitrate(encoder: &Encoder, branch: &gst::Bin, bits_per_second: u32) -> bool {
+pub(crate) fn set_bitrate(encoder: &Encoder, branch: &gst::Bin, bits_per_second: u32) -> bool {
     let value = encoder.rate_value(bits_per_second);
     let set = match &encoder.rate {
         Knob::None => Err("its row has no bitrate".to_owned()),
@@ -75,7 +79,7 @@ fn element(branch: &gst::Bin) -> Result<gst::Element, String> {
 
 /// Sets `name` to what `text` stands for, if the element has such a property
 /// and the value fits it.
-pub fn set_property(element: &gst::Element, name: &str, text: &str) -> Result<(), String> {
+pub(crate) fn set_property(element: &gst::Element, name: &str, text: &str) -> Result<(), String> {
     let value = value_for(element.object_class(), name, text)?;
     element.set_property_from_value(name, &value);
     Ok(())

@@ -5,9 +5,9 @@
 //! what an encoder is believed to do; [`super::probe`] finds out what it does.
 //! Pure: nothing here asks GStreamer or the kernel.
 
-pub mod control;
+pub(crate) mod control;
 mod custom;
-pub mod table;
+pub(crate) mod table;
 
 use std::borrow::Cow;
 use std::fmt::Write as _;

@@ -17,7 +17,7 @@ const PARSER: &str =
     "h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au";
 
 /// The table, in no particular order.
-pub fn rows() -> &'static [Arc<Encoder>] {
+pub(crate) fn rows() -> &'static [Arc<Encoder>] {
     static ROWS: LazyLock<Vec<Arc<Encoder>>> = LazyLock::new(|| {
         let mut rows = raspberry_pi();
         rows.extend(vendors());

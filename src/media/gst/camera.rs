@@ -45,7 +45,7 @@ pub(super) struct Camera {
 
 impl Camera {
     /// One whose picture plays. `lit` is the light for its own bitrate.
-    pub fn new(picture: Picture, lit: Option<Lit>) -> Self {
+    pub(super) fn new(picture: Picture, lit: Option<Lit>) -> Self {
         Self {
             own_rate: picture
                 .plan
@@ -58,7 +58,7 @@ impl Camera {
         }
     }
 
-    pub fn shares_buffers(&self) -> bool {
+    pub(super) fn shares_buffers(&self) -> bool {
         self.picture.plan.description.contains(" io-mode=dmabuf")
     }
 }
@@ -81,19 +81,19 @@ pub(super) struct Teller {
 }
 
 impl Teller {
-    pub fn tell(&self, news: News) {
+    pub(super) fn tell(&self, news: News) {
         let _ = self.news.send(news);
         if let Some(waker) = &self.waker {
             waker.wake();
         }
     }
 
-    pub fn on_problem(&self, number: u64) -> OnProblem {
+    pub(super) fn on_problem(&self, number: u64) -> OnProblem {
         let this = self.clone();
         Arc::new(move |branch, error| this.tell(News::Problem(number, branch, error)))
     }
 
-    pub fn on_chosen(&self) -> OnChosen {
+    pub(super) fn on_chosen(&self) -> OnChosen {
         let this = self.clone();
         Arc::new(move |encoding, chosen| this.tell(News::Chosen(encoding, chosen)))
     }
@@ -118,7 +118,7 @@ pub(super) struct Opener {
 
 impl Opener {
     /// Opens it on a thread of its own, which tells of it.
-    pub fn spawn(
+    pub(super) fn spawn(
         self,
         opening: Arc<Opening>,
         clock: gst::Clock,
@@ -172,7 +172,7 @@ impl Opener {
     }
 
     /// Makes the camera's pipeline, or the one that stands for it.
-    pub fn open(&self, opening: Option<&Opening>) -> Result<Picture, MediaError> {
+    pub(super) fn open(&self, opening: Option<&Opening>) -> Result<Picture, MediaError> {
         let learned = lock(&self.learned).clone();
         let plan = plan_picture(&self.config, &self.h264.formats, &learned)?;
         debug!(picture = %plan.what, "{}", plan.reason);

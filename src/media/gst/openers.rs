@@ -35,7 +35,7 @@ pub(super) struct Stuck {
 
 impl Stuck {
     /// In words, with what to do.
-    pub fn problem(&self) -> String {
+    pub(super) fn problem(&self) -> String {
         format!(
             "its driver has not come back for {} s; unplug it, or restart this machine if it \
              goes on",
@@ -46,12 +46,12 @@ impl Stuck {
 
 impl Opening {
     /// It opens this node.
-    pub fn of(&self, node: Option<&str>) {
+    pub(super) fn of(&self, node: Option<&str>) {
         *lock(&self.node) = node.map(str::to_owned);
     }
 
     /// Its driver is called to close it.
-    pub fn closes(&self, now: Instant) {
+    pub(super) fn closes(&self, now: Instant) {
         *lock(&self.since) = now;
     }
 
@@ -64,7 +64,7 @@ impl Opening {
 
 impl Openers {
     /// Begins to open a device, unless another one is in the way.
-    pub fn begin(&mut self, now: Instant) -> Result<Arc<Opening>, Stuck> {
+    pub(super) fn begin(&mut self, now: Instant) -> Result<Arc<Opening>, Stuck> {
         self.0.retain(|opening| opening.strong_count() > 0);
         let at_work: Vec<_> = self.0.iter().filter_map(Weak::upgrade).collect();
         let mut in_the_way = at_work.iter().filter(|opening| opening.is_in_the_way());

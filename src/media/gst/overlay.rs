@@ -94,7 +94,7 @@ pub(super) struct Painter {
 }
 
 impl Painter {
-    pub fn new(caption: Caption) -> Self {
+    pub(super) fn new(caption: Caption) -> Self {
         Self {
             caption,
             text: String::new(),
@@ -102,7 +102,7 @@ impl Painter {
     }
 
     /// `planes` are Y, U and V; `time` is milliseconds since midnight.
-    pub fn paint(&mut self, mut planes: [Plane<'_>; 3], time: u32, frame: u64) {
+    pub(super) fn paint(&mut self, mut planes: [Plane<'_>; 3], time: u32, frame: u64) {
         let (s, ms) = (time / 1000, time % 1000);
         let (width, height) = (planes[0].width, planes[0].height);
         self.text.clear();

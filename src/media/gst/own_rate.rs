@@ -23,7 +23,7 @@ pub(super) struct OwnRate(Sender<u32>);
 impl OwnRate {
     /// For the camera at `node`, which stays lit while the node may be open.
     /// `None` where there can be no thread.
-    pub fn new(node: String, lit: Option<Lit>) -> Option<Self> {
+    pub(super) fn new(node: String, lit: Option<Lit>) -> Option<Self> {
         #[expect(
             clippy::disallowed_methods,
             reason = "a number a second at most, and who sets it must not wait for a driver"
@@ -40,7 +40,7 @@ impl OwnRate {
     }
 
     /// So many bit/s, or as near to them as the camera goes.
-    pub fn set(&self, bits_per_second: u32) {
+    pub(super) fn set(&self, bits_per_second: u32) {
         // An error says that the camera has no such control.
         let _ = self.0.send(bits_per_second);
     }

@@ -61,7 +61,7 @@ pub(super) struct Picture {
 
 impl Picture {
     /// A pipeline as planned. `on_flow` is called for its first frame.
-    pub fn new(
+    pub(super) fn new(
         plan: PicturePlan,
         on_flow: impl Fn() + Send + Sync + 'static,
         on_problem: OnProblem,
@@ -114,18 +114,18 @@ impl Picture {
     }
 
     /// Holds these until its device is closed again.
-    pub fn hold(&mut self, lit: Option<Lit>, opening: Arc<Opening>) {
+    pub(super) fn hold(&mut self, lit: Option<Lit>, opening: Arc<Opening>) {
         let node = self.plan.node.as_deref();
         self.running.hold(Device::new(lit, Some(opening), node));
     }
 
     /// The element of this name.
-    pub fn element(&self, name: &str) -> Option<gst::Element> {
+    pub(super) fn element(&self, name: &str) -> Option<gst::Element> {
         self.running.pipeline.by_name(name)
     }
 
     /// The first element of this kind.
-    pub fn element_made_by(&self, factory: &str) -> Option<gst::Element> {
+    pub(super) fn element_made_by(&self, factory: &str) -> Option<gst::Element> {
         let elements = self.running.pipeline.iterate_elements();
         elements
             .into_iter()
@@ -133,45 +133,49 @@ impl Picture {
             .find(|e| e.factory().is_some_and(|f| f.name() == factory))
     }
 
-    pub fn play(&self, clock: &gst::Clock, base_time: gst::ClockTime) -> Result<(), MediaError> {
+    pub(super) fn play(
+        &self,
+        clock: &gst::Clock,
+        base_time: gst::ClockTime,
+    ) -> Result<(), MediaError> {
         self.running.play(clock, base_time)
     }
 
     /// When its last frame came.
-    pub fn last_frame(&self) -> Option<Instant> {
+    pub(super) fn last_frame(&self) -> Option<Instant> {
         self.frames.last()
     }
 
     /// When the last frame came out of an encoder.
-    pub fn last_encoded(&self, encoding: Encoding) -> Option<Instant> {
+    pub(super) fn last_encoded(&self, encoding: Encoding) -> Option<Instant> {
         self.branches.get(&encoding)?.life.encoded.last()
     }
 
     /// What is encoded.
-    pub fn encodings(&self) -> Vec<Encoding> {
+    pub(super) fn encodings(&self) -> Vec<Encoding> {
         self.branches.keys().copied().collect()
     }
 
     /// An encoder's bin and the sink in it.
-    pub fn branch(&self, encoding: Encoding) -> Option<(&gst::Bin, &gst_app::AppSink)> {
+    pub(super) fn branch(&self, encoding: Encoding) -> Option<(&gst::Bin, &gst_app::AppSink)> {
         self.branches.get(&encoding).map(|b| (&b.bin, &b.sink))
     }
 
     /// Encodes only one of so many frames; 1 is all of them.
-    pub fn encode_every(&self, encoding: Encoding, every: u32) {
+    pub(super) fn encode_every(&self, encoding: Encoding, every: u32) {
         if let Some(branch) = self.branches.get(&encoding) {
             branch.every.store(every, Ordering::Release);
         }
     }
 
     /// True for a branch that was not taken off.
-    pub fn has(&self, branch: BranchId) -> bool {
+    pub(super) fn has(&self, branch: BranchId) -> bool {
         self.branches
             .get(&branch.encoding)
             .is_some_and(|b| b.id == branch)
     }
 
-    pub fn add_branch(
+    pub(super) fn add_branch(
         &mut self,
         encoding: Encoding,
         description: &str,
@@ -228,7 +232,7 @@ impl Picture {
 
     /// Takes an encoder off, whatever state it is in. Errors of it are no news
     /// any more.
-    pub fn remove_branch(&mut self, encoding: Encoding) {
+    pub(super) fn remove_branch(&mut self, encoding: Encoding) {
         let Some(branch) = self.branches.remove(&encoding) else {
             return;
         };

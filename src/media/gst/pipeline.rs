@@ -42,7 +42,7 @@ pub(super) struct BranchId {
 
 impl BranchId {
     /// The bin's name.
-    pub fn name(self) -> String {
+    pub(super) fn name(self) -> String {
         let Encoding { codec, tier } = self.encoding;
         format!("branch-{codec}-{tier}-{}", self.serial)
     }
@@ -102,7 +102,7 @@ pub(super) struct Device {
 }
 
 impl Device {
-    pub fn new(lit: Option<Lit>, opening: Option<Arc<Opening>>, node: Option<&str>) -> Self {
+    pub(super) fn new(lit: Option<Lit>, opening: Option<Arc<Opening>>, node: Option<&str>) -> Self {
         // By-id names are links.
         let node = node.and_then(|node| std::fs::canonicalize(node).ok());
         Self { lit, opening, node }
@@ -140,7 +140,11 @@ impl Device {
 }
 
 impl Running {
-    pub fn new(description: &str, what: String, on_problem: OnProblem) -> Result<Self, MediaError> {
+    pub(super) fn new(
+        description: &str,
+        what: String,
+        on_problem: OnProblem,
+    ) -> Result<Self, MediaError> {
         debug!(%what, description, "pipeline");
         let pipeline = parse(description, &what)?;
         let bus = pipeline.bus().expect("a pipeline has a bus");
@@ -182,24 +186,24 @@ impl Running {
     }
 
     /// Holds what belongs to the device until that is closed again.
-    pub fn hold(&mut self, device: Device) {
+    pub(super) fn hold(&mut self, device: Device) {
         self.device = Some(device);
     }
 
     /// What it carries, for messages.
-    pub fn what(&self) -> &str {
+    pub(super) fn what(&self) -> &str {
         &self.what
     }
 
     /// Tells of a problem that no element told of.
-    pub fn report(&self, problem: String) {
+    pub(super) fn report(&self, problem: String) {
         let what = self.what.clone();
         (self.on_problem)(None, MediaError::Pipeline { what, problem });
     }
 
     /// Lets the sink in `bin` deliver to `output`, as long as `alive` is true.
     /// `pace` is that of a microphone.
-    pub fn deliver(
+    pub(super) fn deliver(
         &self,
         bin: &impl IsA<gst::Bin>,
         branch: Option<BranchId>,
@@ -258,7 +262,11 @@ impl Running {
         Ok(())
     }
 
-    pub fn play(&self, clock: &gst::Clock, base_time: gst::ClockTime) -> Result<(), MediaError> {
+    pub(super) fn play(
+        &self,
+        clock: &gst::Clock,
+        base_time: gst::ClockTime,
+    ) -> Result<(), MediaError> {
         self.pipeline.use_clock(Some(clock));
         self.pipeline.set_start_time(gst::ClockTime::NONE);
         self.pipeline.set_base_time(base_time);
@@ -340,13 +348,13 @@ pub(super) struct Life {
 }
 
 impl Life {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let this = Self::default();
         this.alive.store(true, Ordering::Release);
         this
     }
 
-    pub fn end(&self) {
+    pub(super) fn end(&self) {
         self.alive.store(false, Ordering::Release);
     }
 }

@@ -117,7 +117,7 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    pub fn new(table: Arc<Encoders>, h264: Arc<Encoder>) -> Self {
+    pub(super) fn new(table: Arc<Encoders>, h264: Arc<Encoder>) -> Self {
         Self {
             table,
             first: h264.clone(),
@@ -127,18 +127,18 @@ impl Rows {
     }
 
     /// The one that is in use for this stream, if any was.
-    pub fn get(&self, encoding: Encoding) -> Option<Arc<Encoder>> {
+    pub(super) fn get(&self, encoding: Encoding) -> Option<Arc<Encoder>> {
         self.rows.get(&encoding).map(|row| row.encoder.clone())
     }
 
     /// The one for H.264 in full size.
-    pub fn h264(&self) -> Arc<Encoder> {
+    pub(super) fn h264(&self) -> Arc<Encoder> {
         self.rows[&Encoding::H264].encoder.clone()
     }
 
     /// The encoder of this stream, chosen when it is first asked for. `None`
     /// where one has to be tried first: [`OnChosen`] tells of it.
-    pub fn encoder(
+    pub(super) fn encoder(
         &mut self,
         encoding: Encoding,
         config: &VideoConfig,
@@ -157,7 +157,7 @@ impl Rows {
     /// Puts the next one that works in the place of one that failed twice; the
     /// best again behind the last. False where one has to be tried first:
     /// [`OnChosen`] tells of it.
-    pub fn replace(&mut self, encoding: Encoding, tell: &OnChosen) -> bool {
+    pub(super) fn replace(&mut self, encoding: Encoding, tell: &OnChosen) -> bool {
         let Some(failed) = self.get(encoding) else {
             return true;
         };
@@ -170,7 +170,11 @@ impl Rows {
     }
 
     /// What [`OnChosen`] told. False where it is not wanted any more.
-    pub fn chosen(&mut self, encoding: Encoding, chosen: &Result<Chosen, MediaError>) -> bool {
+    pub(super) fn chosen(
+        &mut self,
+        encoding: Encoding,
+        chosen: &Result<Chosen, MediaError>,
+    ) -> bool {
         self.choosing.remove(&encoding);
         let Ok(chosen) = chosen else { return true };
         let present = self.get(encoding).map(|row| row.id.to_string());
@@ -182,7 +186,7 @@ impl Rows {
     }
 
     /// One is being tried for this stream.
-    pub fn is_choosing(&self, encoding: Encoding) -> bool {
+    pub(super) fn is_choosing(&self, encoding: Encoding) -> bool {
         self.choosing.contains(&encoding)
     }
 
@@ -242,7 +246,7 @@ impl Rows {
 
     /// An encoder that failed after many hours may work again: it is given a
     /// new chance when nobody would notice.
-    pub fn forgive(&mut self, now: Instant) {
+    pub(super) fn forgive(&mut self, now: Instant) {
         self.rows.retain(|_, row| {
             row.fell_at
                 .is_none_or(|at| now.saturating_duration_since(at) < FORGIVEN)

@@ -15,8 +15,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use tracing::{debug, error, info, warn};
 
-use super::camera::{Camera, News, Opener, Teller};
-use super::caption::paint;
+use super::camera::{Camera, News, Teller};
 use super::openers::Openers;
 use super::overlay::Caption;
 use super::picture::Picture;
@@ -26,16 +25,15 @@ use crate::config::{VideoConfig, VideoSource};
 use crate::device::controls::ControlError;
 use crate::device::hotplug;
 use crate::device::learned::Learned;
-use crate::device::learned::Memory;
 use crate::device::led::Led;
 use crate::lock::lock;
 use crate::media::encoder::Encoder;
 use crate::media::encoder::control;
 use crate::media::error::MediaError;
 use crate::media::hub::source::{OpenCamera, Output, OwnH264, PictureStatus, Waker};
-use crate::media::plan::{self, Carries, Target};
+use crate::media::plan::{self, Carries};
 use crate::media::probe::Encoders;
-use crate::media::recovery::{Action, Event, Limits, Recovery};
+use crate::media::recovery::{Event, Limits, Recovery};
 use crate::media::stream::{Encoding, VideoRate};
 use crate::sdp::ProfileLevelId;
 
@@ -85,7 +83,7 @@ pub(super) struct Show {
 }
 
 impl Show {
-    pub fn new(
+    pub(super) fn new(
         config: VideoConfig,
         h264: Arc<Encoder>,
         encoders: Arc<Encoders>,
@@ -129,15 +127,15 @@ impl Show {
     }
 
     /// The light that is on while the camera is open.
-    pub fn set_led(&mut self, led: Led) {
+    pub(super) fn set_led(&mut self, led: Led) {
         self.led = led;
     }
 
-    pub fn attach(&mut self, waker: Waker) {
+    pub(super) fn attach(&mut self, waker: Waker) {
         self.teller.waker = Some(waker);
     }
 
-    pub fn start(&mut self, encoding: Encoding, output: Output) {
+    pub(super) fn start(&mut self, encoding: Encoding, output: Output) {
         self.outputs.insert(encoding, Arc::new(Mutex::new(output)));
         let now = Instant::now();
         self.recovery.handle(Event::Watched, now);
@@ -146,7 +144,7 @@ impl Show {
         }
     }
 
-    pub fn stop(&mut self, encoding: Encoding) {
+    pub(super) fn stop(&mut self, encoding: Encoding) {
         self.outputs.remove(&encoding);
         let now = Instant::now();
         self.recovery.handle(Event::EncoderStopped(encoding), now);
@@ -158,7 +156,7 @@ impl Show {
         }
     }
 
-    pub fn force_key_frame(&mut self, encoding: Encoding) {
+    pub(super) fn force_key_frame(&mut self, encoding: Encoding) {
         let row = self.rows.get(encoding);
         let branch = self.shown_picture().and_then(|p| p.branch(encoding));
         if let (Some(row), Some((bin, sink))) = (row, branch) {
@@ -166,7 +164,7 @@ impl Show {
         }
     }
 
-    pub fn set_rate(&mut self, encoding: Encoding, rate: VideoRate) {
+    pub(super) fn set_rate(&mut self, encoding: Encoding, rate: VideoRate) {
         let before = self.rates.insert(encoding, rate);
         if before == Some(rate) {
             return;
@@ -219,7 +217,7 @@ impl Show {
         changes
     }
 
-    pub fn prepare(&mut self) {
+    pub(super) fn prepare(&mut self) {
         // A camera's mode is asked for when it is opened; without a camera
         // there is nothing to open, and the pipeline can stand ready.
         if self.spare.is_none() && self.config.source == VideoSource::Test {
@@ -230,15 +228,15 @@ impl Show {
     }
 
     /// An encoder is being tried for this stream.
-    pub fn is_choosing(&self, encoding: Encoding) -> bool {
+    pub(super) fn is_choosing(&self, encoding: Encoding) -> bool {
         self.rows.is_choosing(encoding)
     }
 
-    pub fn device_appeared(&mut self, now: Instant) {
+    pub(super) fn device_appeared(&mut self, now: Instant) {
         self.recovery.handle(Event::Announced, now);
     }
 
-    pub fn status(&self) -> PictureStatus {
+    pub(super) fn status(&self) -> PictureStatus {
         let node = match &self.camera {
             Some(Numbered {
                 value: Some(camera),
@@ -257,13 +255,13 @@ impl Show {
     }
 
     /// The profiles of those who watch H.264.
-    pub fn set_decoders(&mut self, decoders: Vec<ProfileLevelId>) {
+    pub(super) fn set_decoders(&mut self, decoders: Vec<ProfileLevelId>) {
         lock(&self.learned).set_decoders(decoders);
     }
 
     /// The H.264 of the camera's own: passed through by the plan that it was
     /// opened with, or, while it is closed, by what was learned since.
-    pub fn own_h264(&self) -> Option<OwnH264> {
+    pub(super) fn own_h264(&self) -> Option<OwnH264> {
         let learned = lock(&self.learned);
         let profile = learned.profile()?;
         let camera = self.camera.as_ref().and_then(|c| c.value.as_ref());
@@ -293,7 +291,7 @@ impl Show {
         Some((pixels("width")?, pixels("height")?))
     }
 
-    pub fn poll(&mut self, now: Instant) -> Option<Instant> {
+    pub(super) fn poll(&mut self, now: Instant) -> Option<Instant> {
         while let Ok(news) = self.news.try_recv() {
             self.hear(news, now);
         }

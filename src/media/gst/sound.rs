@@ -76,7 +76,7 @@ pub(super) struct Sound {
 }
 
 impl Sound {
-    pub fn new(config: AudioConfig, clock: gst::Clock, base_time: gst::ClockTime) -> Self {
+    pub(super) fn new(config: AudioConfig, clock: gst::Clock, base_time: gst::ClockTime) -> Self {
         #[expect(
             clippy::disallowed_methods,
             reason = "a few for each start, and a streaming thread must not wait"
@@ -98,13 +98,13 @@ impl Sound {
         }
     }
 
-    pub fn attach(&mut self, waker: Waker) {
+    pub(super) fn attach(&mut self, waker: Waker) {
         self.waker = Some(waker);
     }
 
     /// Begins to open the microphone. What comes of it is seen by
     /// [`poll`](Self::poll).
-    pub fn start(&mut self, output: Output) -> Result<(), MediaError> {
+    pub(super) fn start(&mut self, output: Output) -> Result<(), MediaError> {
         if self.config.source == AudioSource::None {
             return Ok(());
         }
@@ -142,13 +142,13 @@ impl Sound {
         Ok(())
     }
 
-    pub fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         self.wanted = None;
         self.running = None;
     }
 
     /// Prepares for so much loss, in percent, now and later.
-    pub fn set_loss(&mut self, percent: u8) {
+    pub(super) fn set_loss(&mut self, percent: u8) {
         self.loss = percent;
         if let Some(running) = &self.running {
             prepare_for_loss(&running.pipeline, percent);
@@ -156,7 +156,7 @@ impl Sound {
     }
 
     /// Takes what was opened.
-    pub fn poll(&mut self) {
+    pub(super) fn poll(&mut self) {
         while let Ok(news) = self.news.try_recv() {
             let is_wanted = self.wanted == Some(news.number);
             match news.opened {

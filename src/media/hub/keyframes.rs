@@ -15,19 +15,19 @@ pub(super) struct KeyFrames {
 
 impl KeyFrames {
     /// Somebody needs a key frame. Returns true if it is to be forced now.
-    pub fn request(&mut self, now: Instant) -> bool {
+    pub(super) fn request(&mut self, now: Instant) -> bool {
         self.wanted = true;
         self.due(now)
     }
 
     /// When a request that had to wait is due.
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let oldest = self.forced[0].filter(|_| self.wanted)?;
         Some(oldest + WINDOW)
     }
 
     /// True if one is to be forced now.
-    pub fn due(&mut self, now: Instant) -> bool {
+    pub(super) fn due(&mut self, now: Instant) -> bool {
         if !self.wanted || self.forced[0].is_some_and(|t| now < t + WINDOW) {
             return false;
         }
@@ -37,7 +37,7 @@ impl KeyFrames {
     }
 
     /// A key frame came; whoever waits for one has it.
-    pub fn came(&mut self) {
+    pub(super) fn came(&mut self) {
         self.wanted = false;
     }
 }

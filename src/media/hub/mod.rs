@@ -5,9 +5,9 @@
 //! payloads each access unit and hands the frame to all viewers at once.
 
 pub(crate) mod keyframes;
-pub mod progress;
+pub(crate) mod progress;
 pub mod source;
-pub mod thread;
+pub(crate) mod thread;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, mpsc};

@@ -33,19 +33,19 @@ pub(super) struct Counters {
 
 impl Counters {
     /// The thread came round.
-    pub fn turn(&self, owed: bool, size: Option<(u32, u32)>) {
+    pub(super) fn turn(&self, owed: bool, size: Option<(u32, u32)>) {
         self.owed.store(owed, Ordering::Relaxed);
         *lock(&self.size) = size;
         self.turns.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A picture of so many bytes went out.
-    pub fn picture(&self, bytes: usize) {
+    pub(super) fn picture(&self, bytes: usize) {
         self.pictures.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    pub fn read(&self) -> Progress {
+    pub(super) fn read(&self) -> Progress {
         Progress {
             turns: self.turns.load(Ordering::Relaxed),
             pictures: self.pictures.load(Ordering::Relaxed),

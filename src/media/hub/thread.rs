@@ -22,7 +22,7 @@ use crate::media::stream::Stream;
 
 /// How long a stream goes on without viewers: a reload of the page costs no
 /// restart of the camera.
-pub const GRACE: Duration = Duration::from_secs(5);
+pub(crate) const GRACE: Duration = Duration::from_secs(5);
 
 /// First and longest wait before a source that failed is started again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
@@ -82,7 +82,7 @@ pub(super) struct Thread {
 }
 
 impl Thread {
-    pub fn new(
+    pub(super) fn new(
         source: Box<dyn Source>,
         requests: mpsc::Sender<Request>,
         shared: Arc<Shared>,
@@ -104,7 +104,7 @@ impl Thread {
     }
 
     /// Until it is told to stop, or nobody is left who could tell.
-    pub fn run(&mut self, inbox: &mpsc::Receiver<Request>) {
+    pub(super) fn run(&mut self, inbox: &mpsc::Receiver<Request>) {
         self.source.attach(Waker(self.requests.clone()));
         self.source.prepare();
         loop {

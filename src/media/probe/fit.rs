@@ -14,7 +14,7 @@ use crate::media::encoder::{Encoder, KeyFrame, Knob};
 /// # Errors
 ///
 /// The plug-in cannot be loaded.
-pub fn fit(encoder: &Encoder) -> Result<(Encoder, Vec<String>), String> {
+pub(super) fn fit(encoder: &Encoder) -> Result<(Encoder, Vec<String>), String> {
     let factory = gst::ElementFactory::find(&encoder.factory)
         .ok_or_else(|| format!("GStreamer has no element \"{}\"", encoder.factory))?
         .load()

@@ -5,7 +5,7 @@ use crate::media::bitstream::nal;
 
 /// What is in one access unit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct AccessUnit {
+pub(crate) struct AccessUnit {
     /// Slices of the picture.
     pub slices: u32,
     /// One of them is an IDR slice.
@@ -17,7 +17,7 @@ pub struct AccessUnit {
 }
 
 /// Reads a byte-stream access unit.
-pub fn read(data: &[u8]) -> AccessUnit {
+pub(crate) fn read(data: &[u8]) -> AccessUnit {
     let mut unit = AccessUnit::default();
     let (mut sps, mut pps) = (false, false);
     for unit_at in nal::units(data) {

@@ -5,7 +5,7 @@ use crate::sdp::VideoCodec;
 
 /// A key frame that comes later than this many frames after its request was
 /// due anyway, or is no answer.
-pub const KEY_FRAME_LATE: u32 = 12;
+pub(super) const KEY_FRAME_LATE: u32 = 12;
 
 /// Half the bitrate was asked for; more than this share of the former is no
 /// answer.
@@ -18,7 +18,7 @@ const HELD_BACK: u32 = 2;
 const UNASKED: u32 = 2;
 
 /// Why it is unusable. `problem` is what the element or the probe itself said.
-pub fn unusable(job: &Job, measured: &Measured, problem: Option<&str>) -> Option<String> {
+pub(super) fn unusable(job: &Job, measured: &Measured, problem: Option<&str>) -> Option<String> {
     let m = measured;
     if m.empty > 0 {
         return Some(format!(
@@ -78,12 +78,12 @@ fn undecodable(profile_level_id: &str) -> Option<String> {
 }
 
 /// Every request was answered.
-pub fn obeys_key_frame_requests(measured: &Measured) -> bool {
+pub(super) fn obeys_key_frame_requests(measured: &Measured) -> bool {
     measured.key_frames.iter().all(Option::is_some)
 }
 
 /// Half the bitrate was followed by clearly less; also where it was not tried.
-pub fn obeys_bitrate(measured: &Measured) -> bool {
+pub(super) fn obeys_bitrate(measured: &Measured) -> bool {
     measured
         .rate
         .is_none_or(|r| f64::from(r.then_made) <= f64::from(r.made) * OBEYED_SHARE)
@@ -91,7 +91,7 @@ pub fn obeys_bitrate(measured: &Measured) -> bool {
 
 /// What is odd about it. `left_out` is what the row has and the element does
 /// not.
-pub fn warnings(job: &Job, measured: &Measured, left_out: &[String]) -> Vec<String> {
+pub(super) fn warnings(job: &Job, measured: &Measured, left_out: &[String]) -> Vec<String> {
     let m = measured;
     let mut warnings = Vec::new();
     if !left_out.is_empty() {

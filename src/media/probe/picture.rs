@@ -3,14 +3,14 @@
 //! enough to leave out at coarse. Pure.
 
 /// How many there are; then they repeat.
-pub const PICTURES: usize = 5;
+pub(super) const PICTURES: usize = 5;
 
 /// Side of a block, a macroblock's.
 const BLOCK: usize = 16;
 
 /// One picture in I420 without padding, `width` and `height` even: the
 /// `number`th of [`PICTURES`].
-pub fn picture(width: usize, height: usize, number: usize) -> Vec<u8> {
+pub(super) fn picture(width: usize, height: usize, number: usize) -> Vec<u8> {
     let (chroma_width, chroma_height) = (width / 2, height / 2);
     let chroma = 2 * chroma_width * chroma_height;
     let mut data = vec![128; width * height + chroma];

@@ -64,7 +64,7 @@ impl Numbers {
 
 impl Waiting {
     /// Nothing waits; `latency` is told when pictures leave.
-    pub fn new(latency: Arc<Latency>) -> Self {
+    pub(crate) fn new(latency: Arc<Latency>) -> Self {
         Self {
             queue: Arc::default(),
             latency,
@@ -73,7 +73,7 @@ impl Waiting {
 
     /// Adds packets that leave with the next signal of any stream, under numbers
     /// of their own; where they are a picture, `picture` is it.
-    pub fn extend(
+    pub(crate) fn extend(
         &self,
         packets: impl Iterator<Item = rtp::Packet>,
         picture: Option<&Arc<Frame>>,
@@ -86,13 +86,13 @@ impl Waiting {
     }
 
     /// How long the driver has not come, though there was something for it.
-    pub fn stalled(&self, now: Instant) -> Duration {
+    pub(crate) fn stalled(&self, now: Instant) -> Duration {
         let since = self.lock().since;
         since.map_or(Duration::ZERO, |at| now.saturating_duration_since(at))
     }
 
     /// Drops what waits of one stream, and no other's.
-    pub fn drop_stream(&self, ssrc: u32, is_picture: bool) {
+    pub(crate) fn drop_stream(&self, ssrc: u32, is_picture: bool) {
         let mut queue = self.lock();
         queue.packets.retain(|packet| packet.header.ssrc != ssrc);
         if is_picture {

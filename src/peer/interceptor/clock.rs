@@ -49,7 +49,7 @@ pub(in crate::peer) struct Captured(Arc<Mutex<HashMap<u32, Point>>>);
 
 impl Captured {
     /// A frame with this timestamp was captured then.
-    pub fn note(&self, ssrc: u32, timestamp: u32, captured_at: Instant, clock_rate: u32) {
+    pub(crate) fn note(&self, ssrc: u32, timestamp: u32, captured_at: Instant, clock_rate: u32) {
         self.lock().insert(
             ssrc,
             Point {
@@ -78,7 +78,7 @@ pub(in crate::peer) struct Clock {
 }
 
 impl Clock {
-    pub fn new(captured: Captured) -> Self {
+    pub(crate) fn new(captured: Captured) -> Self {
         Self {
             captured,
             sent: HashMap::new(),

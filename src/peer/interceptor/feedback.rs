@@ -47,7 +47,7 @@ pub(in crate::peer) struct Feedback {
 }
 
 impl Feedback {
-    pub fn new(listener: Box<dyn Listener>) -> Self {
+    pub(crate) fn new(listener: Box<dyn Listener>) -> Self {
         Self {
             listener,
             alive_at: None,

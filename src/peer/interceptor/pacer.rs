@@ -80,7 +80,7 @@ pub(in crate::peer) struct Pace {
 }
 
 impl Pace {
-    pub fn new(path: Path) -> Self {
+    pub(crate) fn new(path: Path) -> Self {
         Self {
             path,
             waiting: Arc::default(),
@@ -89,12 +89,12 @@ impl Pace {
     }
 
     /// Lets through no more than the path carries, or bursts again.
-    pub fn thin(&self, on: bool) {
+    pub(crate) fn thin(&self, on: bool) {
         self.thinned.store(on, Ordering::Relaxed);
     }
 
     /// So much waits that a new frame is to be left out.
-    pub fn is_behind(&self, last_key: Option<KeyFrame>, now: Instant) -> bool {
+    pub(crate) fn is_behind(&self, last_key: Option<KeyFrame>, now: Instant) -> bool {
         let pace = self.bytes_per_second();
         let (longest, drained) = match self.is_thinned() {
             true => (LONGEST_THINNED, pace),
@@ -107,7 +107,7 @@ impl Pace {
     /// A key frame that is asked for now finds room when it comes. For a
     /// thinned viewer it may not, and one that is left out only costs the bits
     /// of the frames between: they would see none of either.
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         !self.is_thinned() || self.waits() <= self.bytes_per_second() * ROOM.as_secs_f64()
     }
 
@@ -153,7 +153,7 @@ fn size(packet: &TaggedPacket) -> usize {
 }
 
 impl Pacer {
-    pub fn new(pace: Pace, tally: Tally) -> Self {
+    pub(crate) fn new(pace: Pace, tally: Tally) -> Self {
         Self {
             pace,
             tally,

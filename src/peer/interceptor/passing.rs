@@ -51,7 +51,7 @@ pub(in crate::peer) struct Passing<S> {
 }
 
 impl<S> Passing<S> {
-    pub fn new(step: S) -> Self {
+    pub(crate) fn new(step: S) -> Self {
         Self {
             step,
             out: Out::default(),

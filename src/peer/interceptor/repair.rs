@@ -206,7 +206,7 @@ pub(in crate::peer) struct Repair {
 }
 
 impl Repair {
-    pub fn new(path: Path) -> Self {
+    pub(crate) fn new(path: Path) -> Self {
         Self {
             path,
             streams: HashMap::new(),

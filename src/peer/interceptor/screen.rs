@@ -76,7 +76,7 @@ pub(in crate::peer) struct Screen {
 }
 
 impl Screen {
-    pub fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self {
             budget: Bucket::full(NUMBERS, now),
             told: false,

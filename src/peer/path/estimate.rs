@@ -172,7 +172,7 @@ pub(in crate::peer) struct Estimator {
 }
 
 impl Estimator {
-    pub fn new(bounds: Bounds, path: Path) -> Self {
+    pub(crate) fn new(bounds: Bounds, path: Path) -> Self {
         let start = path.estimate().bits_per_second;
         let mut this = Self {
             gcc: Gcc::default(),

@@ -36,7 +36,7 @@ pub(in crate::peer) struct Probe {
 
 impl Probe {
     /// Whether there is still something to be sent.
-    pub fn is_on(&self, now: Instant) -> bool {
+    pub(crate) fn is_on(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.began) < PROBE
     }
 }
@@ -51,7 +51,7 @@ pub(in crate::peer) struct Bounds {
 impl Bounds {
     /// For a viewer who can be sent so much: more need not be proved than
     /// that, RTP headers and some repair.
-    pub fn up_to(bits_per_second: u32) -> Self {
+    pub(crate) fn up_to(bits_per_second: u32) -> Self {
         let max = bits_per_second.saturating_add(bits_per_second / 5);
         Self {
             min: LEAST.min(max),
@@ -60,7 +60,7 @@ impl Bounds {
     }
 
     /// What a viewer of whom nothing is known begins with.
-    pub fn start(self) -> u32 {
+    pub(crate) fn start(self) -> u32 {
         (self.max / 2).clamp(300_000, 1_200_000).min(self.max)
     }
 }
@@ -86,7 +86,7 @@ pub(in crate::peer) struct Estimate {
 
 impl Estimate {
     /// What the choice of quality needs of it.
-    pub fn sight(&self) -> Sight {
+    pub(crate) fn sight(&self) -> Sight {
         let repairs = (self.loss * REPAIRS).min(MOST_REPAIRS);
         Sight {
             carries: (f64::from(self.bits_per_second) * (1.0 - repairs)) as u32,
@@ -124,7 +124,7 @@ pub(in crate::peer) struct Known {
 pub(in crate::peer) struct Path(Arc<Mutex<Known>>);
 
 impl Path {
-    pub fn new(bounds: Bounds) -> Self {
+    pub(crate) fn new(bounds: Bounds) -> Self {
         Self(Arc::new(Mutex::new(Known {
             estimate: Estimate {
                 bits_per_second: bounds.start(),
@@ -146,13 +146,13 @@ impl Path {
         })))
     }
 
-    pub fn estimate(&self) -> Estimate {
+    pub(crate) fn estimate(&self) -> Estimate {
         self.lock().estimate
     }
 
     /// What the choice of quality needs of it: what is repeated of the sound
     /// is not there for the picture.
-    pub fn sight(&self) -> Sight {
+    pub(crate) fn sight(&self) -> Sight {
         let known = self.lock();
         let mut sight = known.estimate.sight();
         sight.carries = sight.carries.saturating_sub(known.repeats.1);
@@ -160,13 +160,13 @@ impl Path {
     }
 
     /// Their receiver reports so much of the sound lost, 0 to 1.
-    pub fn sound_lost(&self, fraction: f64, now: Instant) {
+    pub(crate) fn sound_lost(&self, fraction: f64, now: Instant) {
         self.lock().sound.report(fraction, now);
     }
 
     /// The share of their packets that get lost, 0 to 1: of sound as it is
     /// reported, of all as far as transport-cc tells.
-    pub fn loss(&self, now: Instant) -> f64 {
+    pub(crate) fn loss(&self, now: Instant) -> f64 {
         let known = self.lock();
         let heard = known
             .heard
@@ -176,39 +176,39 @@ impl Path {
     }
 
     /// A packet of the picture that was `sent` then is missing for good.
-    pub fn gave_up(&self, sent: Instant) {
+    pub(crate) fn gave_up(&self, sent: Instant) {
         let mut known = self.lock();
         known.given_up = known.given_up.max(Some(sent));
     }
 
     /// When the newest packet of the picture was sent that is missing for good.
-    pub fn given_up(&self) -> Option<Instant> {
+    pub(crate) fn given_up(&self) -> Option<Instant> {
         self.lock().given_up
     }
 
     /// The packets of sound repeat so many earlier ones, which takes so many
     /// bit/s.
-    pub fn repeats(&self, packets: usize, bits_per_second: u32) {
+    pub(crate) fn repeats(&self, packets: usize, bits_per_second: u32) {
         self.lock().repeats = (packets, bits_per_second);
     }
 
     /// The share of their sound that is lost with all its repetitions, 0 to 1;
     /// `None` where their receiver does not report.
-    pub fn sound_left(&self, now: Instant) -> Option<f64> {
+    pub(crate) fn sound_left(&self, now: Instant) -> Option<f64> {
         let known = self.lock();
         let loss = known.sound.get(now)?;
         Some(Repetition::left(loss, known.repeats.0))
     }
 
     /// True once the viewer's feedback has come.
-    pub fn is_measured(&self) -> bool {
+    pub(crate) fn is_measured(&self) -> bool {
         self.lock().heard.is_some()
     }
 
     /// The viewer is at an address, from which a call before ended with so
     /// much, if there was one. Only the first one counts: one that changes in a
     /// call says nothing of the path that is measured, and others may share it.
-    pub fn is_at_address(&self, remembered: Option<u32>) {
+    pub(crate) fn is_at_address(&self, remembered: Option<u32>) {
         let known_before = std::mem::replace(&mut self.lock().has_address, true);
         if let Some(bits_per_second) = remembered.filter(|_| !known_before) {
             debug!(bits_per_second, "the path is remembered");
@@ -217,7 +217,7 @@ impl Path {
     }
 
     /// Begins anew with what another call of this viewer ended with.
-    pub fn restart(&self, bits_per_second: u32) {
+    pub(crate) fn restart(&self, bits_per_second: u32) {
         let mut known = self.lock();
         known.restart = Some(bits_per_second);
         known.estimate.bits_per_second = bits_per_second;
@@ -225,17 +225,17 @@ impl Path {
 
     /// Packets take another path from `now` on. Of those before, and of what is
     /// lost until the first comes through, it is learned nothing.
-    pub fn moved(&self, now: Instant) {
+    pub(crate) fn moved(&self, now: Instant) {
         self.lock().moved = Some(now);
     }
 
     /// Packets can be sent to this viewer that they do not need.
-    pub fn can_probe(&self) {
+    pub(crate) fn can_probe(&self) {
         self.lock().estimate.can_probe = true;
     }
 
     /// Tries so much from `now` on, in bit/s on the wire.
-    pub fn try_more(&self, bits_per_second: u32, now: Instant) {
+    pub(crate) fn try_more(&self, bits_per_second: u32, now: Instant) {
         self.lock().probe = Some(Probe {
             bits_per_second,
             began: now,
@@ -243,12 +243,12 @@ impl Path {
     }
 
     #[cfg(test)]
-    pub fn heard(&self, now: Instant) {
+    pub(crate) fn heard(&self, now: Instant) {
         self.lock().heard = Some(now);
     }
 
     /// What is tried at `now`.
-    pub fn probe(&self, now: Instant) -> Option<Probe> {
+    pub(crate) fn probe(&self, now: Instant) -> Option<Probe> {
         let known = self.lock();
         let heard = known
             .heard
@@ -257,13 +257,13 @@ impl Path {
     }
 
     #[cfg(test)]
-    pub fn note_loss(&self, loss: f64) {
+    pub(crate) fn note_loss(&self, loss: f64) {
         self.lock().estimate.loss = loss;
     }
 
     /// The receiver's own estimate (draft-alvestrand-rmcat-remb-03), which
     /// counts only where there is nothing better.
-    pub fn remb(&self, bits_per_second: u32, bounds: Bounds, now: Instant) {
+    pub(crate) fn remb(&self, bits_per_second: u32, bounds: Bounds, now: Instant) {
         let mut known = self.lock();
         let better = known
             .heard

@@ -15,7 +15,7 @@ pub(in crate::peer) struct Memory(HashMap<IpAddr, (u32, Instant)>);
 
 impl Memory {
     /// Remembers an estimate in bit/s.
-    pub fn put(&mut self, address: IpAddr, bits_per_second: u32, now: Instant) {
+    pub(crate) fn put(&mut self, address: IpAddr, bits_per_second: u32, now: Instant) {
         self.0
             .retain(|_, (_, at)| now.saturating_duration_since(*at) < KEEP);
         if self.0.len() == ADDRESSES
@@ -28,7 +28,7 @@ impl Memory {
     }
 
     /// What is remembered, in bit/s.
-    pub fn get(&self, address: IpAddr, now: Instant) -> Option<u32> {
+    pub(crate) fn get(&self, address: IpAddr, now: Instant) -> Option<u32> {
         let (bits_per_second, at) = self.0.get(&address)?;
         (now.saturating_duration_since(*at) < KEEP).then_some(*bits_per_second)
     }

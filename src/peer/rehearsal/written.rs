@@ -28,7 +28,7 @@ struct Section {
 
 /// An offer.
 #[derive(Debug, Clone)]
-pub struct Written {
+pub(super) struct Written {
     sections: Vec<Section>,
     policy: Policy,
     /// Firefox says some things once for all.
@@ -128,7 +128,7 @@ fn section() -> impl Strategy<Value = Section> {
 }
 
 /// Any offer that takes a picture in one of its sections.
-pub fn written() -> impl Strategy<Value = Written> {
+pub(super) fn written() -> impl Strategy<Value = Written> {
     (
         proptest::collection::vec(section(), 1..7),
         any::<Index>(),
@@ -167,7 +167,7 @@ const TRANSPORT: [&str; 4] = [
 ];
 
 impl Written {
-    pub fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let mut lines: Vec<String> = ["v=0", "o=stranger 1 2 IN IP4 127.0.0.1", "s=-", "t=0 0"]
             .map(str::to_owned)
             .to_vec();

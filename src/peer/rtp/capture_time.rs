@@ -30,7 +30,7 @@ pub(in crate::peer) struct CaptureTime {
 }
 
 impl CaptureTime {
-    pub fn new(id: u8) -> Self {
+    pub(crate) fn new(id: u8) -> Self {
         Self {
             id,
             first: FIRST,
@@ -40,7 +40,12 @@ impl CaptureTime {
 
     /// What the frame that was captured at `captured_at` carries, if it is its
     /// turn. `wall` is what the wall clock shows at `now`.
-    pub fn of(&mut self, captured_at: Instant, now: Instant, wall: SystemTime) -> Option<Bytes> {
+    pub(crate) fn of(
+        &mut self,
+        captured_at: Instant,
+        now: Instant,
+        wall: SystemTime,
+    ) -> Option<Bytes> {
         let due = self
             .sent
             .is_none_or(|at| now.saturating_duration_since(at) >= INTERVAL);

@@ -165,7 +165,7 @@ pub(in crate::peer) struct Gate {
 
 impl Gate {
     /// For a viewer who comes at `now`. A key frame has been asked for.
-    pub fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self {
             wanted: Some(Wanted(Some(now))),
             next: None,
@@ -179,13 +179,13 @@ impl Gate {
     }
 
     /// The last key frame that was sent.
-    pub fn last_key(&self) -> Option<KeyFrame> {
+    pub(crate) fn last_key(&self) -> Option<KeyFrame> {
         self.last_key
     }
 
     /// The viewer is to change to another stream, of which a key frame has been
     /// asked for; or no longer.
-    pub fn change(&mut self, begins: bool, now: Instant) {
+    pub(crate) fn change(&mut self, begins: bool, now: Instant) {
         self.next = begins.then_some(Next {
             since: now,
             wanted: Wanted(Some(now)),
@@ -193,7 +193,7 @@ impl Gate {
     }
 
     /// A picture of the stream that the viewer is to change to.
-    pub fn next(&mut self, picture: Picture, sight: &Sight) -> Decision {
+    pub(crate) fn next(&mut self, picture: Picture, sight: &Sight) -> Decision {
         let flooded = self.is_flooded(sight);
         let can_take = self.can_take(sight);
         let Some(next) = &mut self.next else {
@@ -214,7 +214,7 @@ impl Gate {
     }
 
     /// Pictures of the stream that the viewer is to change to were missed.
-    pub fn next_lagged(&mut self, sight: &Sight) -> Decision {
+    pub(crate) fn next_lagged(&mut self, sight: &Sight) -> Decision {
         self.ask_for_next(sight, Why::Lagged)
     }
 
@@ -232,12 +232,12 @@ impl Gate {
     }
 
     /// Pictures of the stream that the viewer is sent were missed.
-    pub fn lagged(&mut self, sight: &Sight) -> Decision {
+    pub(crate) fn lagged(&mut self, sight: &Sight) -> Decision {
         self.skip_anew(Why::Lagged, sight)
     }
 
     /// A picture of the stream that the viewer is sent.
-    pub fn present(&mut self, picture: Picture, sight: &Sight) -> Decision {
+    pub(crate) fn present(&mut self, picture: Picture, sight: &Sight) -> Decision {
         if !sight.reachable {
             self.was_away = true;
             return self.skip_anew(Why::Away, sight);

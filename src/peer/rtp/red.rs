@@ -102,7 +102,7 @@ pub(in crate::peer) struct Repeater {
 
 impl Repeater {
     /// For Opus of payload type `opus`, on a viewer's path.
-    pub fn new(opus: u8, red: u8, path: Path) -> Self {
+    pub(crate) fn new(opus: u8, red: u8, path: Path) -> Self {
         Self {
             red: Red::new(opus),
             payload_type: red,
@@ -114,7 +114,7 @@ impl Repeater {
     }
 
     /// The packet as it is to be sent.
-    pub fn protect(&mut self, mut packet: rtp::Packet, now: Instant) -> rtp::Packet {
+    pub(crate) fn protect(&mut self, mut packet: rtp::Packet, now: Instant) -> rtp::Packet {
         let plain = packet.payload.len();
         self.plain = match self.plain > 0.0 {
             true => self.plain + (plain as f64 - self.plain) * MEAN,

@@ -139,7 +139,7 @@ pub(in crate::peer) struct Sending {
 impl Sending {
     /// Sends frames until the connection or the stream ends. Nobody waits for a
     /// viewer who lags.
-    pub async fn run(self, stream: Stream, watch: Watch) {
+    pub(crate) async fn run(self, stream: Stream, watch: Watch) {
         let mut out = Out {
             headers: Headers::new(&self.parameters, stream),
             repeater: self.parameters.red.map(|red| {

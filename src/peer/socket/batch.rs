@@ -39,7 +39,7 @@ pub(in crate::peer) struct Batching {
 
 impl Batching {
     /// The sockets of `inner` send what `guard` lets pass.
-    pub fn over(inner: Arc<dyn Runtime>, guard: Arc<Mutex<Guard>>) -> Layered<Self> {
+    pub(crate) fn over(inner: Arc<dyn Runtime>, guard: Arc<Mutex<Guard>>) -> Layered<Self> {
         let layer = Self {
             inner,
             sockets: Arc::default(),

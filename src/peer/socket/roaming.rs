@@ -36,7 +36,7 @@ pub(in crate::peer) struct Roaming {
 
 impl Roaming {
     /// From these sockets `servers` are reached.
-    pub fn new(servers: Arc<Sockets>) -> Layered<Self> {
+    pub(crate) fn new(servers: Arc<Sockets>) -> Layered<Self> {
         let layer = Self {
             tokio: TokioRuntime,
             servers,
@@ -47,7 +47,7 @@ impl Roaming {
 
     /// Sockets whose address is gone are bound anew. Returns where all of those
     /// are that ever were: any address of the family, and a port.
-    pub fn follow(&self, network: &Network) -> Vec<SocketAddr> {
+    pub(crate) fn follow(&self, network: &Network) -> Vec<SocketAddr> {
         let mut sockets = lock(&self.sockets);
         sockets.retain(|socket| socket.strong_count() > 0);
         let live = sockets.iter().filter_map(Weak::upgrade);

@@ -81,13 +81,13 @@ pub(super) struct Blame(State);
 
 impl Blame {
     /// `rate` is the estimate at the beginning, in bit/s.
-    pub fn new(rate: f64) -> Self {
+    pub(super) fn new(rate: f64) -> Self {
         Self(State::ours(rate))
     }
 
     /// So many of `total` reported packets were lost, while the estimate was
     /// `rate`.
-    pub fn judge(&mut self, lost: usize, total: usize, rate: f64, now: Instant) -> Verdict {
+    pub(super) fn judge(&mut self, lost: usize, total: usize, rate: f64, now: Instant) -> Verdict {
         match &mut self.0 {
             State::Ours { rate: high, count } => {
                 count.add(lost, total);

@@ -41,7 +41,10 @@ pub(super) struct Outages {
 impl Outages {
     /// What is reported from the first packet on that came through again;
     /// `None` where there was no outage. Reports are in the order of sending.
-    pub fn first_through<'r>(&mut self, reports: &'r [PacketReport]) -> Option<&'r [PacketReport]> {
+    pub(super) fn first_through<'r>(
+        &mut self,
+        reports: &'r [PacketReport],
+    ) -> Option<&'r [PacketReport]> {
         let mut through = None;
         for (i, report) in reports.iter().enumerate() {
             let sent = report.departure;

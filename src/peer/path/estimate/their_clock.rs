@@ -16,10 +16,10 @@ pub(super) struct TheirClock {
 }
 
 impl TheirClock {
-    pub const PERIOD: Duration = Duration::from_millis(64 << 24);
+    pub(super) const PERIOD: Duration = Duration::from_millis(64 << 24);
 
     /// Reports with arrivals that do not wrap.
-    pub fn unwrap<'r>(&mut self, reports: &'r [PacketReport]) -> Cow<'r, [PacketReport]> {
+    pub(super) fn unwrap<'r>(&mut self, reports: &'r [PacketReport]) -> Cow<'r, [PacketReport]> {
         let mut reports = Cow::Borrowed(reports);
         for i in 0..reports.len() {
             let Some(arrival) = reports[i].arrival else {
@@ -33,7 +33,7 @@ impl TheirClock {
         reports
     }
 
-    pub fn at(&mut self, arrival: Duration) -> Duration {
+    pub(super) fn at(&mut self, arrival: Duration) -> Duration {
         let half = Self::PERIOD / 2;
         let mut on = arrival + Self::PERIOD * self.wraps;
         if let Some(last) = self.last {

@@ -25,7 +25,7 @@ pub(super) struct Sorted<'r> {
 
 impl Told {
     /// Tells the packets of which something is known from the others.
-    pub fn sort<'r>(&mut self, reports: &'r [PacketReport]) -> Sorted<'r> {
+    pub(super) fn sort<'r>(&mut self, reports: &'r [PacketReport]) -> Sorted<'r> {
         for report in reports.iter().filter(|report| report.arrived) {
             if !self.0.contains(&report.ssrc) {
                 self.0.push(report.ssrc);

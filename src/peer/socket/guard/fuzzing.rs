@@ -33,7 +33,7 @@ fn server() -> SocketAddr {
 }
 
 impl Model {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let now = Instant::now();
         let mut guard = Guard::new(Together::new(now), now);
         guard.username(US.to_owned());
@@ -52,7 +52,7 @@ impl Model {
     }
 
     /// One thing happens.
-    pub fn step(&mut self, draw: &mut Draw<'_>) {
+    pub(crate) fn step(&mut self, draw: &mut Draw<'_>) {
         let kind = draw.byte();
         let socket = usize::from(kind >> 6);
         match kind % 12 {

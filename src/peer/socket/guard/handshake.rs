@@ -54,12 +54,12 @@ pub(super) struct Handshake {
 impl Handshake {
     /// The crate says that the handshake is done: from here on it decrypts each
     /// record at once and keeps none.
-    pub fn is_done(&mut self) {
+    pub(super) fn is_done(&mut self) {
         self.done = true;
     }
 
     /// True where the datagram is one that a handshake, or what follows it, has.
-    pub fn takes(&mut self, datagram: &[u8]) -> bool {
+    pub(super) fn takes(&mut self, datagram: &[u8]) -> bool {
         let mut rest = datagram;
         for _ in 0..RECORDS {
             let Some((header, body)) = rest.split_at_checked(RECORD_HEADER) else {
@@ -142,7 +142,7 @@ fn is_well_cut(record: &[u8]) -> bool {
 pub(in crate::peer) mod write {
     //! Records for tests.
 
-    pub fn record(kind: u8, epoch: u16, body: &[u8]) -> Vec<u8> {
+    pub(crate) fn record(kind: u8, epoch: u16, body: &[u8]) -> Vec<u8> {
         let mut out = vec![kind, 0xfe, 0xfd];
         out.extend_from_slice(&epoch.to_be_bytes());
         out.extend_from_slice(&[0; 6]);
@@ -151,7 +151,7 @@ pub(in crate::peer) mod write {
         out
     }
 
-    pub fn fragment(length: usize, sequence: u16, offset: usize, here: usize) -> Vec<u8> {
+    pub(crate) fn fragment(length: usize, sequence: u16, offset: usize, here: usize) -> Vec<u8> {
         let three = |n: usize| u32::try_from(n).expect("24 bits").to_be_bytes()[1..].to_vec();
         let mut out = vec![1];
         out.extend(three(length));

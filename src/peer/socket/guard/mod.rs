@@ -85,7 +85,7 @@ const USERNAMES: usize = 2;
 pub(in crate::peer) struct Together(Arc<Mutex<Bucket>>);
 
 impl Together {
-    pub fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self(Arc::new(Mutex::new(Bucket::full(ALL, now))))
     }
 
@@ -143,7 +143,7 @@ pub(in crate::peer) struct Guard {
 }
 
 impl Guard {
-    pub fn new(together: Together, now: Instant) -> Self {
+    pub(crate) fn new(together: Together, now: Instant) -> Self {
         Self {
             together,
             credit: 0,
@@ -162,13 +162,13 @@ impl Guard {
     }
 
     /// The caller sent a description or a candidate of so many bytes.
-    pub fn words(&mut self, bytes: usize) {
+    pub(crate) fn words(&mut self, bytes: usize) {
         let paid = TIMES * bytes.min(MOST_WORDS) as u64;
         self.credit = (self.credit + paid).min(MOST_CREDIT);
     }
 
     /// Our ICE username fragment from now on.
-    pub fn username(&mut self, ufrag: String) {
+    pub(crate) fn username(&mut self, ufrag: String) {
         if self.usernames.contains(&ufrag) {
             return;
         }
@@ -178,17 +178,17 @@ impl Guard {
     }
 
     /// DTLS is done.
-    pub fn connected(&mut self) {
+    pub(crate) fn connected(&mut self) {
         self.handshake.is_done();
     }
 
     /// Datagrams that did not pass.
-    pub fn dropped(&self) -> u64 {
+    pub(crate) fn dropped(&self) -> u64 {
         self.dropped
     }
 
     /// True where the crate's datagram may leave by its socket number `socket`.
-    pub fn outgoing(
+    pub(crate) fn outgoing(
         &mut self,
         socket: usize,
         to: SocketAddr,
@@ -298,7 +298,7 @@ impl Guard {
     }
 
     /// True where what came by socket number `socket` may reach the crate.
-    pub fn incoming(
+    pub(crate) fn incoming(
         &mut self,
         socket: usize,
         from: SocketAddr,

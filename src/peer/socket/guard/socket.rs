@@ -24,7 +24,11 @@ pub(in crate::peer) struct Guarded {
 
 impl Guarded {
     /// `number` tells the sockets of one connection apart.
-    pub fn new(inner: Arc<dyn AsyncUdpSocket>, guard: Arc<Mutex<Guard>>, number: usize) -> Self {
+    pub(crate) fn new(
+        inner: Arc<dyn AsyncUdpSocket>,
+        guard: Arc<Mutex<Guard>>,
+        number: usize,
+    ) -> Self {
         Self {
             inner,
             guard,

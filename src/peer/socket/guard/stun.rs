@@ -130,22 +130,22 @@ impl<'a> Stun<'a> {
 
     /// `receiver's ufrag:sender's ufrag` of a connectivity check (RFC 8445
     /// §7.2.2); a request to a STUN server has none.
-    pub fn username(&self) -> Option<&'a [u8]> {
+    pub(super) fn username(&self) -> Option<&'a [u8]> {
         self.attribute(USERNAME)
     }
 
     /// The datagram that a Send or Data indication carries.
-    pub fn data(&self) -> Option<&'a [u8]> {
+    pub(super) fn data(&self) -> Option<&'a [u8]> {
         self.attribute(DATA)
     }
 
-    pub fn channel_number(&self) -> Option<u16> {
+    pub(super) fn channel_number(&self) -> Option<u16> {
         let value = self.attribute(CHANNEL_NUMBER)?;
         Some(u16::from_be_bytes(value.get(..2)?.try_into().ok()?))
     }
 
     /// The other end of a relay (RFC 8489 §14.2).
-    pub fn peer(&self) -> Option<SocketAddr> {
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
         let value = self.attribute(XOR_PEER_ADDRESS)?;
         let port = u16::from_be_bytes(value.get(2..4)?.try_into().ok()?) ^ 0x2112;
         let address = value.get(4..)?;
@@ -172,7 +172,11 @@ pub(super) mod write {
     //! Messages for tests.
     use super::*;
 
-    pub fn message(kind: u16, transaction: Transaction, attributes: &[(u16, &[u8])]) -> Vec<u8> {
+    pub(crate) fn message(
+        kind: u16,
+        transaction: Transaction,
+        attributes: &[(u16, &[u8])],
+    ) -> Vec<u8> {
         let mut body = Vec::new();
         for (number, value) in attributes {
             body.extend_from_slice(&number.to_be_bytes());
@@ -188,7 +192,7 @@ pub(super) mod write {
         out
     }
 
-    pub fn check(transaction: u8, username: &str) -> Vec<u8> {
+    pub(crate) fn check(transaction: u8, username: &str) -> Vec<u8> {
         message(
             0x0001,
             [transaction; 12],
@@ -196,12 +200,12 @@ pub(super) mod write {
         )
     }
 
-    pub fn success(transaction: u8) -> Vec<u8> {
+    pub(crate) fn success(transaction: u8) -> Vec<u8> {
         message(0x0101, [transaction; 12], &[])
     }
 
     /// An XOR-PEER-ADDRESS of an IPv4 address.
-    pub fn peer(to: SocketAddr) -> Vec<u8> {
+    pub(crate) fn peer(to: SocketAddr) -> Vec<u8> {
         let IpAddr::V4(ip) = to.ip() else {
             panic!("tests relay IPv4");
         };
@@ -211,7 +215,7 @@ pub(super) mod write {
         value
     }
 
-    pub fn send(to: SocketAddr, data: &[u8]) -> Vec<u8> {
+    pub(crate) fn send(to: SocketAddr, data: &[u8]) -> Vec<u8> {
         let address = peer(to);
         message(
             0x0016,
@@ -220,7 +224,7 @@ pub(super) mod write {
         )
     }
 
-    pub fn data(from: SocketAddr, data: &[u8]) -> Vec<u8> {
+    pub(crate) fn data(from: SocketAddr, data: &[u8]) -> Vec<u8> {
         let address = peer(from);
         message(
             0x0017,
@@ -229,7 +233,7 @@ pub(super) mod write {
         )
     }
 
-    pub fn bind(number: u16, to: SocketAddr) -> Vec<u8> {
+    pub(crate) fn bind(number: u16, to: SocketAddr) -> Vec<u8> {
         let address = peer(to);
         let number = [number.to_be_bytes(), [0, 0]].concat();
         message(
@@ -239,7 +243,7 @@ pub(super) mod write {
         )
     }
 
-    pub fn channel(number: u16, data: &[u8]) -> Vec<u8> {
+    pub(crate) fn channel(number: u16, data: &[u8]) -> Vec<u8> {
         let mut out = number.to_be_bytes().to_vec();
         out.extend_from_slice(&u16::try_from(data.len()).expect("short").to_be_bytes());
         out.extend_from_slice(data);
