@@ -6,6 +6,7 @@
 //! while it runs: the camera's node can be opened only once. When the camera is
 //! lost, `show` hangs them on a slate's tee until it is back.
 
+mod branch;
 mod camera;
 mod caption;
 mod openers;

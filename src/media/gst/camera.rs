@@ -9,12 +9,13 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use tracing::{debug, warn};
 
+use super::branch::BranchId;
 use super::caption::paint;
 use super::openers::Opening;
 use super::overlay::Caption;
 use super::own_rate::OwnRate;
 use super::picture::Picture;
-use super::pipeline::{BranchId, OnProblem};
+use super::pipeline::OnProblem;
 use super::rows::{Chosen, OnChosen};
 use super::{plan_picture, whole};
 use crate::config::{VideoConfig, VideoSource};

@@ -11,8 +11,9 @@ use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 use tracing::debug;
 
+use super::branch::BranchId;
 use super::openers::Opening;
-use super::pipeline::{BranchId, Device, Life, OnProblem, Running, SharedOutput, stop};
+use super::pipeline::{Device, Life, OnProblem, Running, SharedOutput, stop};
 use super::{range, sink};
 use crate::device::led::Lit;
 use crate::media::error::MediaError;

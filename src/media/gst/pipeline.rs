@@ -12,6 +12,7 @@ use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
 use tracing::{debug, info, warn};
 
+use super::branch::BranchId;
 use super::openers::Opening;
 use super::{parse, sink, words};
 use crate::device::led::Lit;
@@ -22,8 +23,6 @@ use crate::media::error::MediaError;
 use crate::media::frame::AccessUnit;
 use crate::media::hub::source::Output;
 use crate::media::pulse::Pulse;
-use crate::media::stream::Encoding;
-use crate::sdp::VideoCodec;
 
 /// Stopping elements may take so long. A driver that hangs keeps its thread,
 /// and nothing else.
@@ -32,45 +31,6 @@ const CLOSE: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(100);
 /// Frames that may be inside an encoder.
 const INSIDE: usize = 32;
-
-/// Which encoder: they come and go, and late news of one is no news of the next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct BranchId {
-    pub encoding: Encoding,
-    pub serial: u64,
-}
-
-impl BranchId {
-    /// The bin's name.
-    pub(super) fn name(self) -> String {
-        let Encoding { codec, tier } = self.encoding;
-        format!("branch-{codec}-{tier}-{}", self.serial)
-    }
-
-    /// The branch that `object` is in.
-    fn of(object: &gst::Object) -> Option<Self> {
-        let mut object = Some(object.clone());
-        while let Some(this) = object {
-            if let Some(id) = Self::parse(&this.name()) {
-                return Some(id);
-            }
-            object = this.parent();
-        }
-        None
-    }
-
-    fn parse(name: &str) -> Option<Self> {
-        let mut parts = name.strip_prefix("branch-")?.split('-');
-        let codec = parts.next()?;
-        let codec = [VideoCodec::H264, VideoCodec::Vp8]
-            .into_iter()
-            .find(|c| c.name() == codec)?;
-        let tier = parts.next()?.parse().ok()?;
-        let serial = parts.next()?.parse().ok()?;
-        let encoding = Encoding { codec, tier };
-        Some(Self { encoding, serial })
-    }
-}
 
 /// Called with what an element says went wrong, and the branch it is in.
 pub(super) type OnProblem = Arc<dyn Fn(Option<BranchId>, MediaError) + Send + Sync>;
