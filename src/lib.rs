@@ -68,7 +68,7 @@ mod peer;
 mod rate;
 pub mod room;
 pub mod sdp;
-mod secret;
+pub mod secret;
 mod servers;
 mod service;
 mod setup;

@@ -257,7 +257,7 @@ pub(crate) fn waiting(time: Duration, why: &str) {
 }
 
 /// Says that a server, which is nothing but that, takes connections.
-pub fn serving(words: &str) {
+pub(crate) fn serving(words: &str) {
     if let Some(manager) = Manager::from_environment() {
         manager.tell(&[NotifyState::Ready, NotifyState::Status(words)]);
     }

@@ -62,7 +62,7 @@ pub enum UsersError {
 }
 
 /// Tells one text of a file from another without reading it; `None` for no file.
-pub type UsersStamp = Option<[u64; 6]>;
+pub(super) type UsersStamp = Option<[u64; 6]>;
 
 /// Where the users are.
 #[derive(Debug, Clone)]

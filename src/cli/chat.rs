@@ -314,7 +314,7 @@ impl Settings {
     /// # Errors
     ///
     /// The secret cannot be read.
-    pub fn ice_servers(&self) -> Result<IceServers, ConfigError> {
+    pub(crate) fn ice_servers(&self) -> Result<IceServers, ConfigError> {
         IceServers::load(&self.ice()).map_err(|error| match error {
             ConfigError::Secret { path, problem, .. } => ConfigError::Secret {
                 key: "turn_secret_file",

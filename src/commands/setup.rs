@@ -61,21 +61,19 @@ pub(super) fn run(arguments: &cli::Setup) -> anyhow::Result<()> {
         setup::unit(&arguments.config)
     );
     if is_asked || arguments.invite {
-        first_invitation(&arguments.config)?;
+        first_invitation(&done.config, &arguments.config);
     }
     Ok(())
 }
 
-/// Ends a set-up: the owner is the first who is invited.
-fn first_invitation(path: &Path) -> anyhow::Result<()> {
-    let config = Config::load(path)?;
+/// Ends a set-up, which filled in the configuration at `path`: the owner is the
+/// first who is invited.
+fn first_invitation(config: &Config, path: &Path) {
     println!();
-    if let Err(error) =
-        owner::invite_owner(&config, state::of_service(path), &mut std::io::stdout())
+    if let Err(error) = owner::invite_owner(config, state::of_service(path), &mut std::io::stdout())
     {
         println!("{error}\nTo watch, invite yourself: sudo camera-agent invite LABEL");
     }
-    Ok(())
 }
 
 /// What there is to choose from, for a set-up whose user this is not.

@@ -11,7 +11,7 @@ use crate::wire::UserName;
 
 /// Why nothing came of it.
 #[derive(Debug, thiserror::Error)]
-pub enum ChatUserError {
+pub(crate) enum ChatUserError {
     /// The file, or what is wanted of it.
     #[error(transparent)]
     Users(#[from] UsersError),
@@ -24,7 +24,7 @@ pub enum ChatUserError {
 }
 
 /// Where a password comes from.
-pub trait Passwords {
+pub(crate) trait Passwords {
     /// A password that is to be somebody's.
     ///
     /// # Errors
@@ -35,7 +35,7 @@ pub trait Passwords {
 
 /// The terminal, which does not show it, or standard input.
 #[derive(Debug)]
-pub struct Asked;
+pub(crate) struct Asked;
 
 impl Passwords for Asked {
     fn choose(&mut self, name: &UserName) -> Result<Secret, ChatUserError> {
@@ -68,7 +68,7 @@ fn line(from: &mut impl BufRead) -> Result<Secret, ChatUserError> {
 /// # Errors
 ///
 /// Nothing was changed.
-pub fn chat_user(
+pub(crate) fn chat_user(
     arguments: &ChatUser,
     passwords: &mut dyn Passwords,
     out: &mut dyn Write,

@@ -1,7 +1,7 @@
 //! What the owner says who may watch: `camera-agent invite`, `viewers` and
 //! `revoke`, beside a camera that runs, or without one.
 
-pub mod chat_users;
+pub(crate) mod chat_users;
 mod qr;
 
 use std::io::{self, IsTerminal as _, Write};

@@ -7,6 +7,7 @@ use super::*;
 use crate::access::{Guests, Right};
 use scan::{scanned, scanned_text};
 
+#[allow(unreachable_pub, reason = "tests of their own read it too")]
 #[path = "../../tests/support/qr.rs"]
 mod scan;
 

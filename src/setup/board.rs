@@ -18,11 +18,11 @@ const ELSEWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2
 
 /// What a configuration that is not there yet begins as: every key, with its
 /// meaning.
-pub const TEMPLATE: &str = include_str!("../../systemd/chat.toml");
+pub(crate) const TEMPLATE: &str = include_str!("../../systemd/chat.toml");
 
 /// By what this machine is known on its network.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Known {
+pub(crate) struct Known {
     /// By mDNS, `porch.local`.
     pub name: Option<String>,
     /// The address by which it reaches others.
@@ -31,7 +31,7 @@ pub struct Known {
 
 impl Known {
     /// Looks.
-    pub fn look() -> Self {
+    pub(crate) fn look() -> Self {
         let names = rustix::system::uname();
         let name = names.nodename().to_str().unwrap_or_default();
         let short = name.split('.').next().unwrap_or_default();
@@ -48,7 +48,7 @@ impl Known {
 
 /// The chat server of this board.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Board {
+pub(crate) struct Board {
     config: PathBuf,
     is_new: bool,
     /// Where the camera registers; `None` where there is a certificate, whose
@@ -60,7 +60,7 @@ pub struct Board {
 
 impl Board {
     /// As its configuration says, or as one that is not there yet will.
-    pub fn read(config: &Path, known: &Known) -> Result<Self, SetupError> {
+    pub(crate) fn read(config: &Path, known: &Known) -> Result<Self, SetupError> {
         let is_new = !config.exists();
         let settings = match is_new {
             true => Settings::default(),
@@ -76,7 +76,7 @@ impl Board {
     }
 
     /// Writes the configuration, where there is none.
-    pub fn write(&self) -> Result<(), SetupError> {
+    pub(crate) fn write(&self) -> Result<(), SetupError> {
         if !self.is_new {
             return Ok(());
         }
@@ -88,7 +88,7 @@ impl Board {
 
     /// Has systemd start it, now and at each start of the board. False where the
     /// configuration is not that of the unit, and nothing was done.
-    pub fn start(&self) -> Result<bool, SetupError> {
+    pub(crate) fn start(&self) -> Result<bool, SetupError> {
         if self.config != Path::new(SERVICE) {
             return Ok(false);
         }
@@ -99,7 +99,7 @@ impl Board {
     }
 
     /// How it is started by hand.
-    pub fn command(&self) -> String {
+    pub(crate) fn command(&self) -> String {
         format!("camera-agent chat --config {}", self.config.display())
     }
 }

@@ -6,9 +6,9 @@
 //! first call. What it writes is checked as the device would check it, before it
 //! is written.
 
-pub mod apart;
-pub mod board;
-pub mod file;
+pub(crate) mod apart;
+pub(crate) mod board;
+pub(crate) mod file;
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -25,11 +25,11 @@ use board::{Board, Known};
 use file::{Answers, File};
 
 /// What a test call has to do in this time.
-pub const TEST_CALL: Duration = Duration::from_secs(120);
+pub(crate) const TEST_CALL: Duration = Duration::from_secs(120);
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
-pub enum SetupError {
+pub(crate) enum SetupError {
     /// The file, or what would be written.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -83,7 +83,7 @@ pub enum SetupError {
 
 /// What this machine has to choose from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hardware {
+pub(crate) struct Hardware {
     /// Cameras: the node to open, and what to call it.
     pub cameras: Vec<(String, String)>,
     /// Microphones: the PCM, and what to call it.
@@ -92,7 +92,7 @@ pub struct Hardware {
 
 impl Hardware {
     /// Looks. GStreamer must have been started.
-    pub fn look() -> Self {
+    pub(crate) fn look() -> Self {
         let cameras = discovery::cameras(&Config::default().video).cameras;
         let microphones = discovery::sound::microphones();
         Self {
@@ -107,7 +107,7 @@ impl Hardware {
 
 /// What is in the files now.
 #[derive(Debug)]
-pub struct Done {
+pub(crate) struct Done {
     /// The camera's configuration.
     pub config: Config,
     /// The chat server of this board, where it is to run one.
@@ -117,7 +117,7 @@ pub struct Done {
 /// Does it all but what follows from it, which is to start the chat server and to
 /// make the test call. Questions go to `asked`, and answers come from `answers`,
 /// if there is somebody to ask. `known` is by what others know this board.
-pub fn run(
+pub(crate) fn run(
     arguments: &cli::Setup,
     hardware: &Hardware,
     known: &Known,
@@ -192,7 +192,7 @@ fn beside(flags: Answers, board: &Board, present: &Config) -> Answers {
 }
 
 /// The unit that runs the camera with this configuration.
-pub fn unit(config: &Path) -> String {
+pub(crate) fn unit(config: &Path) -> String {
     let is_service = config.parent() == Path::new(SERVICE).parent();
     match config.file_stem().and_then(|name| name.to_str()) {
         Some(name) if is_service && name != "camera-agent" => format!("camera-agent@{name}"),
@@ -201,7 +201,7 @@ pub fn unit(config: &Path) -> String {
 }
 
 /// Asks whether to make a test call now; an empty answer is no.
-pub fn wants_test_call(
+pub(crate) fn wants_test_call(
     answers: &mut dyn BufRead,
     asked: &mut dyn Write,
 ) -> Result<bool, SetupError> {
@@ -212,7 +212,10 @@ pub fn wants_test_call(
 }
 
 /// Waits until a caller has had a second of picture, which is `fps` pictures.
-pub async fn seen(device: &mut watch::Receiver<Snapshot>, fps: u32) -> Result<(), SetupError> {
+pub(crate) async fn seen(
+    device: &mut watch::Receiver<Snapshot>,
+    fps: u32,
+) -> Result<(), SetupError> {
     let pictures = async {
         let connected = device
             .wait_for(|s| s.connected > 0)
@@ -241,7 +244,7 @@ pub async fn seen(device: &mut watch::Receiver<Snapshot>, fps: u32) -> Result<()
 }
 
 /// Standard input, where a person sits at it.
-pub fn person() -> Option<std::io::StdinLock<'static>> {
+pub(crate) fn person() -> Option<std::io::StdinLock<'static>> {
     let stdin = std::io::stdin();
     stdin.is_terminal().then(|| stdin.lock())
 }
