@@ -123,7 +123,7 @@ impl Description {
         offer.lines[at].role = Role::Video { sends: true };
         let sound = |i: &usize| {
             let section = &self.sections[*i];
-            let sound = section.kind == "audio" && section.receives() && section.rtcp_mux;
+            let sound = section.kind == "audio" && section.receives() && section.is_muxed();
             SoundFormat::choose(section).filter(|_| sound && section.is_rtp())
         };
         if let Some((i, sound)) = members.iter().find_map(|i| Some((*i, sound(i)?))) {
@@ -180,7 +180,7 @@ impl Description {
         };
         let has_sound = |section: &Section| {
             let sound = first.sound.as_ref();
-            sound.is_some_and(|sound| section.rtcp_mux && sound.is_in(section))
+            sound.is_some_and(|sound| section.is_muxed() && sound.is_in(section))
         };
         let sound = best("audio", &has_sound, members.clone());
         if let Some(i) = sound {
@@ -214,7 +214,7 @@ impl Description {
             let formats = VideoFormat::choose(section);
             if formats.is_empty() || !section.is_rtp() {
                 error = OfferError::NoFormat;
-            } else if !section.rtcp_mux {
+            } else if !section.is_muxed() {
                 error = OfferError::NoRtcpMux;
             } else {
                 return Ok((i, formats));
@@ -333,7 +333,7 @@ impl Description {
 /// A section on which nothing is sent.
 fn idle(section: &Section) -> Role {
     match section.formats.first() {
-        Some(format) if section.rtcp_mux => Role::Idle {
+        Some(format) if section.is_muxed() => Role::Idle {
             payload_type: format.payload_type,
             name: match format.name.as_str() {
                 "" => String::new(),

@@ -101,18 +101,21 @@ pub struct RedFormat {
 
 impl VideoFormat {
     /// The formats of a section that this device can send, best first: H.264 by
-    /// its profile, then VP8.
+    /// its profile, VP8, and H.264 of which the offer does not say all.
     pub(super) fn choose(section: &Section) -> Vec<Self> {
         let formats = section.formats.iter();
         let mut h264: Vec<_> = formats
-            .filter_map(|f| Some((h264(f)?.rank()?, f)))
+            .filter_map(|f| Some((says_all(f), h264(f)?.rank()?, f)))
             .collect();
-        h264.sort_by_key(|(rank, _)| *rank);
+        h264.sort_by_key(|(_, rank, _)| *rank);
         let vp8 = |f: &&Format| f.is("VP8", VIDEO_CLOCK);
         let vp8 = section.formats.iter().find(vp8);
-        let h264 = h264.into_iter();
-        h264.map(|(_, f)| Self::of(section, VideoCodec::H264, f))
+        let (plain, sparse): (Vec<_>, Vec<_>) = h264.into_iter().partition(|(all, _, _)| *all);
+        let of = |(_, _, f)| Self::of(section, VideoCodec::H264, f);
+        let plain = plain.into_iter().map(of);
+        plain
             .chain(vp8.map(|f| Self::of(section, VideoCodec::Vp8, f)))
+            .chain(sparse.into_iter().map(of))
             .collect()
     }
 
@@ -156,12 +159,29 @@ impl VideoFormat {
 
 /// The profile of a format that is H.264 as it can be sent here.
 ///
-/// Without `profile-level-id` it is baseline level 1 (RFC 6184 §8.1), too small
-/// for any picture here.
+/// By RFC 6184 §8.1 what is not said is packetization mode 0 and baseline of level
+/// 1, too little for any picture here. But who does not say it, as GStreamer's
+/// `webrtcbin` with the plainest caps, takes what comes: they are taken for
+/// [`UNSAID`] rather than sent away. A mode that is said counts.
 fn h264(format: &Format) -> Option<ProfileLevelId> {
-    let whole =
-        format.is("H264", VIDEO_CLOCK) && format.parameter("packetization-mode") == Some("1");
-    ProfileLevelId::parse(format.parameter("profile-level-id")?).filter(|_| whole)
+    let mode = format.parameter("packetization-mode").unwrap_or("1");
+    if !format.is("H264", VIDEO_CLOCK) || mode != "1" {
+        return None;
+    }
+    match format.parameter("profile-level-id") {
+        Some(profile) => ProfileLevelId::parse(profile),
+        None => Some(UNSAID),
+    }
+}
+
+/// Constrained baseline of level 3.1, which every decoder has (RFC 7742 §6.2).
+const UNSAID: ProfileLevelId = ProfileLevelId([0x42, 0xe0, 0x1f]);
+
+/// Packetization mode and profile are in the offer.
+fn says_all(format: &Format) -> bool {
+    ["packetization-mode", "profile-level-id"]
+        .iter()
+        .all(|key| format.parameter(key).is_some())
 }
 
 impl SoundFormat {

@@ -148,7 +148,7 @@ impl Session {
     fn attribute(&mut self, key: &str, value: &str) {
         match key {
             "group" => {
-                if let Some((semantics, mids)) = value.split_once(' ')
+                if let Some((semantics, mids)) = value.split_once([' ', '\t'])
                     && semantics.eq_ignore_ascii_case("BUNDLE")
                     && self.bundles.len() < MAX_SECTIONS
                 {

@@ -71,6 +71,12 @@ pub(super) struct Section {
 }
 
 impl Section {
+    /// Its RTCP goes with its RTP. A section that is there only as part of a
+    /// bundle need not say so (RFC 9143 §9.3.1.1).
+    pub(super) fn is_muxed(&self) -> bool {
+        self.rtcp_mux || (self.bundle_only && self.portless)
+    }
+
     /// RTP under DTLS, or what says no other thing: JSEP takes every RTP
     /// profile for the same (RFC 9429 §5.1.2).
     pub(super) fn is_rtp(&self) -> bool {
@@ -199,10 +205,13 @@ impl Section {
         };
         let parameters = parameters.trim();
         if let Some(format) = self.format(pt)
-            && format.fmtp.is_empty()
-            && parameters.len() <= MAX_FMTP
+            && format.fmtp.len() + parameters.len() <= MAX_FMTP
         {
-            parameters.clone_into(&mut format.fmtp);
+            // In several lines as in one; of a parameter the first one counts.
+            if !format.fmtp.is_empty() {
+                format.fmtp.push(';');
+            }
+            format.fmtp.push_str(parameters);
         }
     }
 

@@ -394,3 +394,63 @@ fn the_answer_to_a_format_of_another_profile_has_its_name_and_our_level() {
         ["level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=4d0028"]
     );
 }
+
+/// A section of H.264 with these lines about it, as `webrtcbin` writes its own.
+fn sparse(lines: &str) -> String {
+    format!(
+        "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE\t0\r\n\
+         m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:0\r\na=recvonly\r\na=rtcp-mux\r\n\
+         a=ice-ufrag:abcd\r\na=ice-pwd:0123456789abcdefghijkl\r\n\
+         a=setup:actpass\r\na=fingerprint:sha-256 {}\r\na=rtpmap:96 H264/90000\r\n{lines}",
+        ["AB"; 32].join(":"),
+    )
+}
+
+/// Who says nothing of their decoder takes what comes; what they say counts.
+#[test]
+fn h264_of_which_little_is_said_is_taken_and_what_is_said_counts() {
+    for (lines, expected) in [
+        ("", Some("packetization-mode=1;profile-level-id=42e01f")),
+        (
+            "a=fmtp:96 packetization-mode=1\r\n",
+            Some("packetization-mode=1;profile-level-id=42e01f"),
+        ),
+        (
+            "a=fmtp:96 packetization-mode=1\r\na=fmtp:96 profile-level-id=4d001f\r\n",
+            Some("packetization-mode=1;profile-level-id=4d001f"),
+        ),
+        ("a=fmtp:96 packetization-mode=0\r\n", None),
+        (
+            "a=fmtp:96 packetization-mode=2;profile-level-id=42e01f\r\n",
+            None,
+        ),
+        (
+            "a=fmtp:96 packetization-mode=1;profile-level-id=f40\r\n",
+            None,
+        ),
+    ] {
+        let offer = Description::read(&sparse(lines)).and_then(|d| d.call());
+        match expected {
+            Some(fmtp) => assert_eq!(offer.expect(lines).video.fmtp, fmtp, "{lines}"),
+            None => assert_eq!(offer, Err(OfferError::NoFormat), "{lines}"),
+        }
+    }
+    // VP8, of which all is said, comes first.
+    let both = sparse("a=rtpmap:97 VP8/90000\r\n").replace("SAVPF 96", "SAVPF 96 97");
+    let offer = Description::read(&both).and_then(|d| d.call());
+    assert_eq!(offer.expect("it has VP8").video.codec, VideoCodec::Vp8);
+}
+
+/// RFC 9143 §9.3.1.1: RTCP goes with the bundle's.
+#[test]
+fn a_section_that_is_only_part_of_a_bundle_need_not_multiplex_by_itself() {
+    let sound = CHROMIUM.find("m=audio").expect("it has sound");
+    let video = CHROMIUM.find("m=video").expect("it has a picture");
+    let only = CHROMIUM[video..]
+        .replacen("m=video 9 ", "m=video 0 ", 1)
+        .replacen("a=rtcp-mux\r\n", "a=bundle-only\r\n", 1);
+    let text = format!("{}{only}", &CHROMIUM[..video]);
+    assert!(sound < video && text.contains("a=bundle-only"), "{text}");
+    let offer = Description::read(&text).and_then(|d| d.call());
+    assert!(offer.is_ok(), "{offer:?}");
+}
