@@ -12,6 +12,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::secret::shown_address;
+
 /// The longest name in DNS (RFC 1035 §2.3.4), and of one part of it.
 const LONGEST_HOST: usize = 253;
 const LONGEST_LABEL: usize = 63;
@@ -231,16 +233,18 @@ fn name_or_ipv4(host: &str) -> Result<Host, &'static str> {
 
 /// A text that may be shown: what stands before an `@` may be a password.
 fn without_login(text: &str) -> String {
-    match text.rsplit_once('@') {
-        None => text.to_owned(),
-        Some((before, host)) => {
-            let scheme = before.split_once(':').map_or("", |(scheme, _)| scheme);
-            match scheme.chars().all(|c| c.is_ascii_alphabetic()) {
-                true => format!("{scheme}:…@{host}"),
-                false => format!("…@{host}"),
-            }
+    match text.split_once('?') {
+        Some((address, query)) if is_transport(query) => {
+            format!("{}?{query}", shown_address(address))
         }
+        _ => shown_address(text),
     }
+}
+
+/// What a query may say (RFC 7065 §3.1), and nothing else.
+fn is_transport(query: &str) -> bool {
+    let value = query.split_once('=').filter(|(key, _)| *key == "transport");
+    value.is_some_and(|(_, value)| value.chars().all(|c| c.is_ascii_alphanumeric()))
 }
 
 /// What was probably meant, where that can be told.

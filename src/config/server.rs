@@ -9,7 +9,7 @@ use serde::Deserialize;
 use url::{Host, Url};
 
 use super::ConfigError;
-use crate::secret::{Secret, without_credentials};
+use crate::secret::{Secret, shown_address};
 
 /// `[server]`
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -124,7 +124,7 @@ pub struct ServerUrl(Url);
 impl ServerUrl {
     /// Reads one. The problem does not repeat what may be a password.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let shown = without_credentials(text.trim());
+        let shown = shown_address(text);
         let url = match Url::parse(text) {
             Ok(url) if matches!(url.scheme(), "ws" | "wss" | "http" | "https") => url,
             // The scheme is what is wrong; "host:6503" is read as one.
@@ -288,7 +288,7 @@ impl ProxyUrl {
             true => text.to_owned(),
             false => format!("http://{text}"),
         };
-        let shown = without_credentials(&full);
+        let shown = shown_address(&full);
         let wrong = |why: &str| {
             Err(format!(
                 "\"{shown}\" is not the address of an HTTP proxy, such as \

@@ -23,6 +23,7 @@ use crate::media::error::MediaError;
 use crate::media::frame::AccessUnit;
 use crate::media::hub::source::Output;
 use crate::media::pulse::Pulse;
+use crate::secret::without_secret_properties;
 
 /// Stopping elements may take so long. A driver that hangs keeps its thread,
 /// and nothing else.
@@ -105,7 +106,8 @@ impl Running {
         what: String,
         on_problem: OnProblem,
     ) -> Result<Self, MediaError> {
-        debug!(%what, description, "pipeline");
+        let shown = without_secret_properties(description);
+        debug!(%what, description = shown, "pipeline");
         let pipeline = parse(description, &what)?;
         let bus = pipeline.bus().expect("a pipeline has a bus");
         let problem = Arc::<Mutex<Option<String>>>::default();
