@@ -22,6 +22,8 @@ pub(super) enum Failure {
     ProxyStatus(u16),
     /// TLS failed otherwise than over the certificate.
     NoTls(String),
+    /// It speaks TLS, and agrees to nothing that this device has to offer.
+    NothingInCommon(String),
     Certificate(CertificateError),
     /// Connected, and no answer to the handshake within so many seconds.
     Mute(u64),
@@ -67,7 +69,7 @@ impl Failure {
             Self::Refused => 3,
             Self::ProxyTls(_) | Self::NoProxy(_) => 4,
             Self::ProxyStatus(_) => 5,
-            Self::NoTls(_) => 6,
+            Self::NoTls(_) | Self::NothingInCommon(_) => 6,
             Self::Certificate(_) => 7,
             Self::Mute(_) | Self::NoWebSocket(_) => 8,
             Self::Status(_) | Self::OtherProtocol => 9,
@@ -81,6 +83,10 @@ impl Failure {
             .and_then(|e| e.downcast_ref::<rustls::Error>());
         match tls {
             Some(rustls::Error::InvalidCertificate(why)) => Self::Certificate(why.clone()),
+            // An alert is TLS (RFC 8446 §6).
+            Some(alert @ rustls::Error::AlertReceived(_)) => {
+                Self::NothingInCommon(alert.to_string())
+            }
             Some(other) => Self::NoTls(other.to_string()),
             None => Self::NoTls(error.to_string()),
         }

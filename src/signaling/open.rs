@@ -137,7 +137,7 @@ impl Server {
                     .map_err(|failure| {
                         Failure::ProxyTls(match failure {
                             Failure::Certificate(why) => why.to_string(),
-                            Failure::NoTls(why) => why,
+                            Failure::NoTls(why) | Failure::NothingInCommon(why) => why,
                             other => format!("{other:?}"),
                         })
                     })?;

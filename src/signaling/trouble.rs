@@ -98,6 +98,14 @@ pub(super) fn explain(failure: &Failure, here: &Situation<'_>) -> Trouble {
             format!("does not speak TLS: {}", shown(why)),
             "write ws:// in server.url for a server without a certificate",
         ),
+        F::NothingInCommon(why) => Trouble::lasting(
+            format!(
+                "refuses what this device has to offer for TLS: {}",
+                shown(why)
+            ),
+            "let it take TLS 1.2 or 1.3 under the name in server.url, with a certificate of RSA, \
+             ECDSA on P-256 or P-384, or Ed25519",
+        ),
         F::Certificate(why) => of_certificate(why, here),
         F::Mute(seconds) => Trouble::passing(
             format!("accepts the connection and says nothing for {seconds} s"),
@@ -207,6 +215,15 @@ fn of_certificate(why: &CertificateError, here: &Situation<'_>) -> Trouble {
                 }
             ),
         ),
+        C::Other(other) if format!("{other:?}").contains("UnsupportedCertVersion") => {
+            Trouble::lasting(
+                what("is of X.509 version 1, which is not taken"),
+                format!(
+                    "make one of version 3: openssl req -x509 … -addext subjectAltName=DNS:{host}, \
+                     or with -extfile where an authority signs it"
+                ),
+            )
+        }
         _ if here.has_ca_file => Trouble::lasting(
             what(&format!(
                 "is none of those in server.ca_file and not signed by one: {}",

@@ -59,6 +59,7 @@ fn each_failure_has_its_own_words_and_a_remedy() {
         Failure::Silent(10),
         Failure::Refused,
         Failure::NoTls("x".into()),
+        Failure::NothingInCommon("x".into()),
         Failure::Certificate(CertificateError::Expired),
         Failure::Certificate(CertificateError::NotValidYet),
         Failure::Certificate(CertificateError::NotValidForName),
