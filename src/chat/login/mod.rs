@@ -1,5 +1,5 @@
 //! The login: who comes with a request, and who may go on. A shell around
-//! [`login`](crate::login), which decides.
+//! [`login`], which decides.
 //!
 //! Passwords are tried on threads of their own, one at a time for strangers and
 //! one for those who signed in from their address before: that bounds memory
