@@ -10,11 +10,13 @@
 
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod json;
 mod outgoing;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub(crate) use json::object;
 pub use outgoing::Outgoing;
 
 /// The WebSocket subprotocol both originals insist on.
@@ -27,8 +29,11 @@ pub const DEFAULT_PORT: u16 = 6503;
 /// The original server closes with 1009 over 1 MiB.
 pub const MAX_FRAME_BYTES: usize = 64 * 1024;
 
-/// Longest username in bytes that this project gives or admits.
-pub const MAX_NAME_BYTES: usize = 64;
+/// Longest username that this project gives or admits, in characters and in
+/// bytes: 64 letters of any script.
+pub const MAX_NAME_CHARS: usize = 64;
+/// See [`MAX_NAME_CHARS`].
+pub const MAX_NAME_BYTES: usize = 256;
 
 /// Longest username in bytes that another server may have. The original has no
 /// limit, and a frame of its could hold one of a megabyte; nobody reads that.
@@ -73,22 +78,24 @@ pub enum WireError {
 pub struct UserName(String);
 
 impl UserName {
-    /// A name as people are given it here: 1 to [`MAX_NAME_BYTES`] bytes, no
-    /// control or invisible characters, no spaces at either end. Or what is
-    /// wrong with it in words.
+    /// A name as people are given it here: 1 to [`MAX_NAME_CHARS`] characters, no
+    /// control or invisible ones but joiners between letters, no spaces at either
+    /// end. Or what is wrong with it in words.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.is_empty() {
             return Err("a username cannot be empty".into());
         }
-        if text.len() > MAX_NAME_BYTES {
+        let letters: Vec<char> = text.chars().take(MAX_NAME_CHARS + 1).collect();
+        if letters.len() > MAX_NAME_CHARS || text.len() > MAX_NAME_BYTES {
             return Err(format!(
-                "a username cannot be longer than {MAX_NAME_BYTES} bytes"
+                "a username cannot be longer than {MAX_NAME_CHARS} characters"
             ));
         }
         if text.trim() != text {
             return Err("a username cannot begin or end with a space".into());
         }
-        if text.chars().any(|c| c.is_control() || is_invisible(c)) {
+        let hidden = |at: usize| is_hidden(letters[at]) && !joins(&letters, at);
+        if (0..letters.len()).any(hidden) {
             return Err("a username cannot hold control or invisible characters".into());
         }
         Ok(Self(text.to_owned()))
@@ -114,7 +121,7 @@ impl std::fmt::Display for UserName {
             if i == MAX_SHOWN {
                 return f.write_str("…");
             }
-            if c.is_control() || is_invisible(c) {
+            if is_hidden(c) {
                 write!(f, "{}", c.escape_unicode())?;
             } else {
                 write!(f, "{c}")?;
@@ -126,10 +133,20 @@ impl std::fmt::Display for UserName {
 
 /// Characters that change how a name is drawn without being seen: two names
 /// that look alike must not differ only in these.
-fn is_invisible(c: char) -> bool {
-    matches!(c,
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
         '\u{00AD}' | '\u{061C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
         | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}')
+}
+
+/// Persian and Indic names are written with ZWNJ and ZWJ (UAX #31 §2.3), and
+/// emoji of several people: they are hidden, and stand between two that are not.
+fn joins(letters: &[char], at: usize) -> bool {
+    let is_joined = |c: Option<&char>| c.is_some_and(|&c| !c.is_ascii() && !is_hidden(c));
+    matches!(letters[at], '\u{200C}' | '\u{200D}')
+        && is_joined(at.checked_sub(1).and_then(|before| letters.get(before)))
+        && is_joined(letters.get(at + 1))
 }
 
 /// Where a message came from, by our own server's word.
@@ -297,11 +314,7 @@ pub enum Incoming {
 impl Incoming {
     /// Parses one text frame. Unknown fields are ignored.
     pub fn parse(text: &str) -> Result<Self, WireError> {
-        let value: Value =
-            serde_json::from_str(text).map_err(|e| WireError::NotAnObject(e.to_string()))?;
-        let Value::Object(mut object) = value else {
-            return Err(WireError::NotAnObject("another JSON value".into()));
-        };
+        let mut object = object(text).map_err(WireError::NotAnObject)?;
         match object.remove("conn") {
             Some(Value::Number(conn)) => Ok(Self::From {
                 stamp: Stamp {

@@ -369,7 +369,7 @@ impl Room {
         if text.len() > MAX_FRAME_BYTES {
             return Err(Refused::Ignored("frame over the size limit"));
         }
-        let Ok(Value::Object(frame)) = serde_json::from_str(text) else {
+        let Ok(frame) = crate::wire::object(text) else {
             return Err(Refused::Ignored("not a JSON object"));
         };
         match frame.get("type").and_then(Value::as_str) {

@@ -6,9 +6,33 @@ use super::*;
 fn a_name_is_taken_or_refused_in_words() {
     assert!(UserName::parse("front door").is_ok());
     assert!(UserName::parse("Tür 3").is_ok());
-    for bad in ["", " a", "a ", "a\nb", "a\u{202e}b", &"x".repeat(65)] {
+    assert!(UserName::parse(&"ก".repeat(64)).is_ok());
+    assert!(UserName::parse("می\u{200C}خواهم").is_ok());
+    assert!(UserName::parse("👩\u{200D}👧").is_ok());
+    for bad in [
+        "",
+        " a",
+        "a ",
+        "a\nb",
+        "a\u{202e}b",
+        "a\u{200d}b",
+        "ก\u{200d}\u{200d}ก",
+        "ก\u{200d}",
+        &"x".repeat(65),
+    ] {
         assert!(UserName::parse(bad).is_err(), "{bad:?}");
     }
+}
+
+/// A half of one that JavaScript holds hides nobody else.
+#[test]
+fn half_a_character_in_a_list_is_one_name_among_others() {
+    let list = r#"{"type": "userlist", "users": ["\ud83d", "bob", "x\uDC00y"]}"#;
+    let Ok(Incoming::UserList(users)) = Incoming::parse(list) else {
+        panic!("not a list")
+    };
+    let users: Vec<_> = users.iter().map(UserName::as_str).collect();
+    assert_eq!(users, ["\u{FFFD}", "bob", "x\u{FFFD}y"]);
 }
 
 /// As the original server lets them be: 22 Thai letters, blanks at the ends,
