@@ -25,6 +25,9 @@ const MAX_BROADCAST_BYTES: usize = 8 * 1024;
 /// Longest reason of a hang-up, in characters; pages show 200.
 const MAX_REASON: usize = 250;
 
+/// What some programs write before an SDP; who reads it passes that over.
+const BEFORE_AN_SDP: [char; 5] = ['\u{FEFF}', ' ', '\t', '\r', '\n'];
+
 /// What a call costs beside its bytes, and what it pays for answers: an SDP, and
 /// some thirty frames of trickle ICE.
 const OFFER: u32 = 4;
@@ -217,7 +220,8 @@ fn check(conn: ConnectionId, frame: &mut Map<String, Value>) -> Result<(), Refus
                 .get("sdp")
                 .and_then(|sdp| sdp.get("sdp"))
                 .and_then(Value::as_str);
-            if !sdp.is_some_and(|sdp| sdp.starts_with("v=0")) {
+            let begins = |sdp: &str| sdp.trim_start_matches(BEFORE_AN_SDP).starts_with("v=0");
+            if !sdp.is_some_and(begins) {
                 return Err(Refused::Ignored("a call without an SDP"));
             }
         }

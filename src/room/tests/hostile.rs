@@ -342,6 +342,10 @@ fn what_is_no_call_does_not_reach_a_device() {
         chat.receive(eve, frame);
         assert_eq!(chat.sent(), []);
     }
+    let odd = json!({"type": "video-offer", "target": "camera",
+        "sdp": {"type": "offer", "sdp": "\u{FEFF}\r\nv=0"}});
+    chat.receive(eve, odd);
+    assert_eq!(chat.outputs().len(), 1, "an SDP behind a byte order mark");
     let relayed = (0..300)
         .filter(|_| {
             chat.receive(eve, offer("camera"));
