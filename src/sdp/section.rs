@@ -99,12 +99,20 @@ fn is_token(text: &str, most: usize) -> bool {
     (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
+/// What is taken for a profile and for a format that were not written. The
+/// section is rejected, and its line in the answer has to be whole.
+const NO_PROFILE: &str = "UDP/TLS/RTP/SAVPF";
+const NO_FORMAT: &str = "0";
+
 /// A section of its line, `<media> <port>[/<number>] <proto> <fmt> …` (RFC 8866
-/// §5.14), or nothing, if an answer could not repeat that.
+/// §5.14), or nothing, if an answer could not repeat that. A line that breaks
+/// off is of a section that nothing can be sent to.
 pub(super) fn media_line(line: &str) -> Option<Section> {
     let mut words = line.split_ascii_whitespace();
-    let (kind, port, protocol) = (words.next()?, words.next()?, words.next()?);
-    let first = words.next()?;
+    let (kind, port) = (words.next()?, words.next().unwrap_or_default());
+    let protocol = words.next().unwrap_or(NO_PROFILE);
+    let first = words.next();
+    let (first, port) = (first.unwrap_or(NO_FORMAT), first.map_or("0", |_| port));
     if ![kind, protocol, first]
         .iter()
         .all(|w| is_token(w, MAX_TOKEN))

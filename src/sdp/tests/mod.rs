@@ -262,13 +262,7 @@ fn an_offer_that_cannot_be_answered_is_refused_in_words() {
     let many = CHROMIUM.to_owned() + &"m=audio 9 UDP/TLS/RTP/SAVPF 0\r\n".repeat(31);
     assert_eq!(Offer::parse(&many), Err(OfferError::TooManySections));
     assert_eq!(Offer::parse("hello"), Err(OfferError::NoSections));
-    for odd in [
-        "m=",
-        "m=video",
-        "m=video 9",
-        "m=video 9 RTP/AVP",
-        "m=\u{e9} 9 X 1",
-    ] {
+    for odd in ["m=", "m=\u{e9} 9 X 1"] {
         let offer = CHROMIUM.to_owned() + odd;
         assert_eq!(
             Offer::parse(&offer),

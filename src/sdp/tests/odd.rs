@@ -45,6 +45,25 @@ fn lines_end_as_they_like_and_odd_ones_are_passed_over() {
 }
 
 #[test]
+fn a_section_whose_line_breaks_off_is_rejected_alone() {
+    let whole = fixture("three-sections");
+    let expected = answer(&read(&whole));
+    for (odd, line) in [
+        ("m=video", "video 0 UDP/TLS/RTP/SAVPF 0"),
+        ("m=audio 9", "audio 0 UDP/TLS/RTP/SAVPF 0"),
+        ("m=video 9 RTP/AVP", "video 0 RTP/AVP 0"),
+    ] {
+        let offer = read(&format!("{whole}{odd}\r\n"));
+        let answer = answer(&offer);
+        let [before @ .., last] = &lines(&answer, "m=")[..] else {
+            panic!("no sections")
+        };
+        assert_eq!(before, lines(&expected, "m="), "{answer}");
+        assert_eq!(*last, line);
+    }
+}
+
+#[test]
 fn what_is_said_for_the_session_holds_for_its_sections() {
     let whole = fixture("three-sections");
     let expected = read(&whole);
