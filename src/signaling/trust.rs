@@ -83,6 +83,9 @@ impl Trust {
     }
 }
 
+/// What `openssl x509 -trustout` writes; nobody else reads it.
+const OPENSSL_TRUSTED: &[u8] = b"BEGIN TRUSTED CERTIFICATE";
+
 fn unusable(path: &Path, problem: String) -> SignalingError {
     SignalingError::Authority {
         path: path.to_owned(),
@@ -95,7 +98,18 @@ fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, SignalingError> {
         .and_then(Iterator::collect)
         .map_err(|e| unusable(path, e.to_string()))?;
     if certificates.is_empty() {
-        return Err(unusable(path, "there is no certificate in it".into()));
+        let text = std::fs::read(path).unwrap_or_default();
+        let is_openssl = text
+            .windows(OPENSSL_TRUSTED.len())
+            .any(|w| w == OPENSSL_TRUSTED);
+        let problem = match is_openssl {
+            true => {
+                "it is one of OpenSSL's own form, BEGIN TRUSTED CERTIFICATE: write it anew with \
+                 openssl x509 -in FILE -out NEW"
+            }
+            false => "there is no certificate in it, which begins with -----BEGIN CERTIFICATE-----",
+        };
+        return Err(unusable(path, problem.into()));
     }
     Ok(certificates)
 }
@@ -300,6 +314,20 @@ mod tests {
         // With names, that of the subject does not count.
         let made = certificate(&["a.example"], |params| common_name(params, "b.example"));
         judged(&made, &made, "b.example", now).expect_err("not among the names");
+    }
+
+    #[test]
+    fn a_certificate_of_openssls_own_form_is_called_so() {
+        let text = certificate(&["a.example"], |_| {}).pem();
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(
+            file.path(),
+            text.replace("CERTIFICATE", "TRUSTED CERTIFICATE"),
+        )
+        .expect("written");
+        let error = Trust::new(Some(file.path().to_owned())).tls();
+        let error = error.expect_err("unusable").to_string();
+        assert!(error.contains("openssl x509 -in"), "{error}");
     }
 
     #[test]
