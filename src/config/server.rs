@@ -303,6 +303,10 @@ impl ProxyUrl {
             return wrong("it has to begin with http:// or https://; SOCKS is not spoken");
         }
         let host = match url.host() {
+            // A scheme without slashes.
+            Some(Host::Domain("socks" | "socks4" | "socks4a" | "socks5" | "socks5h")) => {
+                return wrong("SOCKS is not spoken");
+            }
             Some(Host::Domain(name)) => name.to_owned(),
             Some(Host::Ipv4(ip)) => ip.to_string(),
             Some(Host::Ipv6(ip)) => ip.to_string(),
@@ -441,6 +445,7 @@ mod tests {
         assert_eq!(v6.to_string(), "https://[::1]:443");
         for (text, word) in [
             ("socks5://u:north@h:1080", "SOCKS"),
+            ("socks5h:1080", "SOCKS"),
             ("http://u:north@h:99999", "port"),
             ("", "host"),
         ] {
