@@ -6,12 +6,14 @@ pub mod chat_user;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
 
 use crate::access::May;
 use crate::chat::allowed_origin;
 use crate::config::{Config, ConfigError, LogFormat, SERVICE, VideoSource};
 use crate::media::probe::child::COMMAND as PROBE;
+use crate::secret::shown_address;
 use crate::state;
 pub use chat::Chat;
 
@@ -30,6 +32,25 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// Reads what was typed. Where it is wrong, says so and ends the process.
+    pub fn read() -> Self {
+        Self::try_parse().unwrap_or_else(|error| without_credentials(error).exit())
+    }
+}
+
+/// An address that is refused is shown without the password in it: a service's
+/// errors are in the journal.
+fn without_credentials(mut error: clap::Error) -> clap::Error {
+    if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue)
+        && value.contains('@')
+    {
+        let shown = ContextValue::String(shown_address(value));
+        error.insert(ContextKind::InvalidValue, shown);
+    }
+    error
 }
 
 /// The sub-commands.

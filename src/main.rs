@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 use camera_agent::cli::Cli;
 use camera_agent::{commands, environment};
 
@@ -13,5 +11,5 @@ fn main() -> ExitCode {
     unsafe {
         environment::prepare();
     }
-    commands::carry_out(Cli::parse().command)
+    commands::carry_out(Cli::read().command)
 }

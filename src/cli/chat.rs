@@ -17,6 +17,7 @@ use crate::config::{
     ConfigError, IceConfig, IceServerConfig, LogFormat, secret_file, syntax_error,
 };
 use crate::ice::IceUrl;
+use crate::secret::shown_address;
 use crate::servers::configured::IceServers;
 use crate::wire::DEFAULT_PORT;
 
@@ -133,7 +134,7 @@ fn networks<'de, D: Deserializer<'de>>(file: D) -> Result<Vec<Network>, D::Error
 }
 
 fn refusal(text: &str, why: &str) -> String {
-    let said: String = text.chars().take(QUOTED).collect();
+    let said: String = shown_address(text).chars().take(QUOTED).collect();
     format!("{said:?}: {why}")
 }
 

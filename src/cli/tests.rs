@@ -15,6 +15,20 @@ fn the_command_line_is_consistent() {
 }
 
 #[test]
+fn a_flag_that_is_refused_is_shown_without_its_password() {
+    for flags in [
+        ["chat", "--allow-origin", "https://u:north@cam.example"],
+        ["chat", "--frame-ancestors", "https://u:north@cam.example/x"],
+        ["demo", "--allow-origin", "u:north@cam.example"],
+    ] {
+        let error = Cli::try_parse_from(["camera-agent"].iter().chain(&flags));
+        let text = without_credentials(error.expect_err("refused")).to_string();
+        assert!(!text.contains("north"), "{text}");
+        assert!(text.contains("cam.example"), "{text}");
+    }
+}
+
+#[test]
 fn flags_override_the_file() {
     let config = run(&[
         "--name",
