@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 use crate::config::PortRange;
 use crate::network::own_addresses;
@@ -56,6 +56,10 @@ impl Binding {
         for ip in addresses {
             match self.free(*ip, ports, &found) {
                 Ok(port) => found.push(SocketAddr::new(*ip, port)),
+                // Viewers who reach this device there alone see nothing.
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => warn!(
+                    %ip, %ports, "no port of ice.ports is left at an address: set a longer range",
+                ),
                 Err(error) => debug!(%ip, %error, "no socket at an address"),
             }
         }
