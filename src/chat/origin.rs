@@ -97,6 +97,19 @@ impl Origins {
             || host == "localhost"
             || host.ends_with(".localhost")
             || self.names.iter().any(|name| name == host)
+            || self.is_renamed(host)
+    }
+
+    /// Avahi numbers a host whose name another in the network has:
+    /// `porch-2.local`. No name server has a say in that either (RFC 6762 §3).
+    fn is_renamed(&self, host: &str) -> bool {
+        let number = host
+            .strip_suffix(".local")
+            .and_then(|label| label.rsplit_once('-'))
+            .filter(|(name, _)| self.names.iter().any(|own| own == name));
+        number.is_some_and(|(_, n)| {
+            (1..=3).contains(&n.len()) && n.bytes().all(|b| b.is_ascii_digit())
+        })
     }
 }
 
@@ -198,6 +211,7 @@ mod tests {
             ("http://localhost:80", "localhost", true),
             ("http://porch:6503", "porch:6503", true),
             ("http://PORCH.local:6503", "porch.local.:6503", true),
+            ("http://porch-2.local:6503", "porch-2.local:6503", true),
             ("https://cam.example", "cam.example", true),
             ("https://cam.example:8443", "cam.example:8443", true),
             // A told one, by whatever way it comes.
@@ -225,6 +239,9 @@ mod tests {
             "router:6503",
             "porch.lan:6503",
             "other.local:6503",
+            "other-2.local:6503",
+            "porch-x.local:6503",
+            "porch-2.lan:6503",
             "porch.local.evil.example:6503",
             "x.internal:6503",
             "x.home.arpa:6503",
