@@ -44,7 +44,7 @@ const MOST_NAMES: usize = 20;
 
 /// A page that can be told of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Page {
+pub(crate) struct Page {
     /// The address that it listens on.
     pub address: IpAddr,
     /// Its port.
@@ -70,7 +70,7 @@ impl Page {
 /// Keeps the page announced as long as this process runs, on a thread of its own.
 /// Without a bus, or when that goes away, it says so and ends; Avahi may come and
 /// go.
-pub fn announce(page: Page) {
+pub(crate) fn announce(page: Page) {
     if let Some(why) = page.hidden() {
         info!("the page is not announced by mDNS: {why}");
         return;

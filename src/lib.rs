@@ -41,7 +41,7 @@
 
 pub mod access;
 pub mod agent;
-pub mod announce;
+mod announce;
 mod backoff;
 mod bucket;
 pub mod chat;
