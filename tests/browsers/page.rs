@@ -143,6 +143,31 @@ async fn an_ice_restart_keeps_the_call() {
     alice.clean_console().await;
 }
 
+/// Both find their path good, and one of them hears nothing by it.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_one_hears_nothing_ice_is_restarted() {
+    let chat = Chat::start().await;
+    let (alice, bob) = two(&chat, Person::default(), Person::default()).await;
+    alice.call("bob").await;
+    bob.click("#accept").await;
+    tokio::join!(alice.frames_rise(5), bob.frames_rise(5));
+    let ufrag = "/ice-ufrag:(\\S+)/.exec(cameraAgent.pc.localDescription.sdp)[1]";
+    for deaf in [&bob, &alice] {
+        let before = alice.js(ufrag).await;
+        deaf.promise(
+            "cameraAgent.pc.getStats().then((now) => { cameraAgent.pc.getStats = async () => now; })",
+        )
+        .await;
+        let renewed = format!("{ufrag} !== {before} && cameraAgent.pc.signalingState === 'stable'");
+        alice.until_js("a new ICE generation", &renewed).await;
+        deaf.js("delete cameraAgent.pc.getStats").await;
+        tokio::join!(alice.frames_rise(5), bob.frames_rise(5));
+        tokio::join!(alice.state("connected"), bob.state("connected"));
+    }
+    alice.clean_console().await;
+    bob.clean_console().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_the_server_never_takes_is_not_asked_for_again() {
     let chat = Chat::start().await;

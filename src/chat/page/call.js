@@ -15,10 +15,15 @@ import { words } from "./words.js";
 /** A call that was never connected, and one that was, are given up then. */
 const NEVER_CONNECTED_MS = 15_000;
 const LOST_MS = 60_000;
+/** From the answer on; a browser that finds no path says so earlier. */
+const CONNECTS_MS = 25_000;
 /** Waits before each restart of ICE, the last one for all that follow. */
 const RESTART_MS = [1_000, 2_000, 4_000, 8_000];
-/** So long without a packet, and the server is asked whether it is there. */
+/** So long without a packet of a device, and the server is asked whether it is there. */
 const SILENCE_MS = 3_000;
+/** So long without one of a person, and ICE is restarted; so often in a row. */
+const PERSON_SILENCE_MS = 5_000;
+const MAX_SILENCES = 3;
 /** An offer that was not answered by then was lost. */
 const ANSWER_MS = 6_000;
 const MAX_PENDING_CANDIDATES = 100;
@@ -34,12 +39,14 @@ export class Call {
   #pending = [];
   #wasConnected = false;
   #giveUp = 0;
+  #connecting = 0;
   #restarts = 0;
   #restart = 0;
   #offeredAt = 0;
   #watching = 0;
   #received = 0;
   #receivedAt = 0;
+  #silences = 0;
   #role;
   #prove;
   /** Of our last offer, while its answer is waited for. */
@@ -199,7 +206,10 @@ export class Call {
       // What is proven is its text, not what else it claims to be.
       await this.pc.setRemoteDescription(this.camera ? { type: "answer", sdp: answer.sdp } : answer);
       if (this.closed) return;
-      if (!this.#wasConnected) this.#on.state("connecting", words.connecting(this.peer));
+      if (!this.#wasConnected) {
+        this.#on.state("connecting", words.connecting(this.peer));
+        this.#connecting ||= setTimeout(() => this.#neverConnected(), CONNECTS_MS);
+      }
       await this.#addPending();
     } catch {
       this.#end(words.unusable(this.peer));
@@ -245,6 +255,7 @@ export class Call {
   close() {
     this.closed = true;
     clearTimeout(this.#giveUp);
+    clearTimeout(this.#connecting);
     clearTimeout(this.#restart);
     clearInterval(this.#watching);
     this.pc.onconnectionstatechange = this.pc.onicecandidate = this.pc.ontrack = null;
@@ -285,19 +296,30 @@ export class Call {
     }
   }
 
+  /**
+   * Browsers wait for ever for the handshake of whoever answered their checks, and
+   * that anybody can who read the descriptions on the way.
+   */
+  #neverConnected() {
+    const found = ["connected", "completed"].includes(this.pc.iceConnectionState);
+    this.#end(found ? words.astray(this.peer) : words.failed(this.peer));
+  }
+
   #connectionChanged() {
     switch (this.pc.connectionState) {
       case "connected":
         this.#wasConnected = true;
+        clearTimeout(this.#connecting);
         this.#restarts = 0;
         clearTimeout(this.#giveUp);
         clearTimeout(this.#restart);
         this.#giveUp = this.#restart = 0;
-        if (this.device) this.#watching ||= setInterval(() => this.#watch(), 1_000);
+        this.#watching ||= setInterval(() => this.#watch(), 1_000);
         this.#on.state("connected", this.device ? words.watching(this.peer) : words.connected(this.peer));
         break;
       case "disconnected":
       case "failed":
+        clearTimeout(this.#connecting);
         this.#on.state("interrupted", words.interrupted);
         this.#giveUp ||= setTimeout(() => {
           this.#end(this.#wasConnected ? words.lost(this.peer) : words.failed(this.peer));
@@ -315,21 +337,42 @@ export class Call {
    * A browser with another address may find its path good while the device sends
    * to the old one. The device asks for a restart then; but the way to the server
    * may be lost too, and nothing else shows it.
+   *
+   * Two browsers may each find a path good that the other has left: after a restart
+   * one can nominate a pair with an address of the time before (seen with Chromium
+   * calling Firefox). Only who hears nothing can tell.
    */
   async #watch() {
     const received = packets([...(await this.pc.getStats()).values()]);
+    const now = performance.now();
     if (received !== this.#received) {
       this.#received = received;
-      this.#receivedAt = performance.now();
-    } else if (performance.now() - this.#receivedAt > SILENCE_MS) {
-      this.#receivedAt = performance.now();
-      if (!this.closed && this.pc.connectionState === "connected") this.#ready();
+      this.#receivedAt = now;
+      this.#silences = 0;
+      return;
+    }
+    const silent = now - this.#receivedAt;
+    if (this.closed) return;
+    if (!this.device) this.#heardNobody(now, silent);
+    else if (silent > SILENCE_MS && this.pc.connectionState === "connected") {
+      this.#receivedAt = now;
+      this.#ready();
     }
   }
 
+  /** Who is left so is checking still, after that restart. */
+  #heardNobody(now, silent) {
+    const waits = ["connected", "connecting"].includes(this.pc.connectionState);
+    if (!waits || silent < PERSON_SILENCE_MS || this.#received === 0 || this.#silences === MAX_SILENCES) return;
+    this.#receivedAt = now;
+    this.#silences += 1;
+    if (this.#role === "caller") this.restart();
+    else this.#frame({ type: "restart-ice" });
+  }
+
   /**
-   * The device does not hear this page any more, though this browser may find
-   * another path good: one that only a restart makes the device use.
+   * The other end does not hear this page any more, though this browser may find
+   * another path good: one that only a restart makes the other use.
    */
   restart() {
     if (this.closed || this.#role !== "caller" || this.pc.connectionState !== "connected") return;

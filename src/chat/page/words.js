@@ -14,6 +14,8 @@ export const words = {
   interrupted: "The connection is interrupted. Trying to get it back…",
   failed: (name) => `The call to ${name} failed: no connection between you could be made. `
     + "A firewall may be in the way, or a TURN server is missing.",
+  astray: (name) => `The call to ${name} failed: something on the way answers in its place and is not ${name}. `
+    + "The chat server or the network leads you astray, or spoils what is sent.",
   lost: (name) => `The call ended: the connection to ${name} was lost.`,
   noAnswer: (name) => `${name} does not answer.`,
   gone: (name) => `${name} is not there any more.`,
