@@ -15,6 +15,7 @@ use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
 
 use super::bidi::Bidi;
 use super::driver::{Driver, request};
@@ -34,6 +35,18 @@ pub struct Browser {
     driver: Driver,
     _profile: TempDir,
 }
+
+/// How a call is, for whoever reads why a test failed.
+const CALL: &str = "(async () => {
+    const { state, pc } = cameraAgent;
+    const kinds = ['inbound-rtp', 'outbound-rtp', 'candidate-pair', 'transport'];
+    const all = [...(await pc?.getStats())?.values() ?? []];
+    return {
+        state, connection: pc?.connectionState, ice: pc?.iceConnectionState,
+        signaling: pc?.signalingState,
+        stats: all.filter(({ type }) => kinds.includes(type)),
+    };
+})()";
 
 impl Browser {
     /// Starts a driver on a free port and its browser in a new profile.
@@ -135,9 +148,9 @@ impl Browser {
 
     /// Waits until an expression is true.
     pub async fn until_js(&self, what: &str, expression: &str) {
-        let deadline = tokio::time::Instant::now() + SOON;
+        let deadline = Instant::now() + SOON;
         while self.js(expression).await != json!(true) {
-            if tokio::time::Instant::now() > deadline {
+            if Instant::now() > deadline {
                 panic!(
                     "not in time: {what}; state {}, status {}, console {:?}",
                     self.js("globalThis.cameraAgent?.state").await,
@@ -297,10 +310,14 @@ impl Browser {
     pub async fn frames_rise(&self, frames: u32) {
         let before = self.frames_decoded().await;
         let wanted = before + f64::from(frames);
-        until("more decoded frames", SOON, || async {
-            (self.frames_decoded().await >= wanted).then_some(())
-        })
-        .await;
+        let deadline = Instant::now() + SOON;
+        while self.frames_decoded().await < wanted {
+            if Instant::now() > deadline {
+                let now = self.promise(CALL).await;
+                panic!("not within {SOON:?}: {wanted} decoded frames, after {before}: {now}");
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Waits until there is sound.
