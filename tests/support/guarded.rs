@@ -5,17 +5,22 @@
 
 use std::net::SocketAddr;
 use std::process::Command;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::SOON;
 use super::device::{Device, TEST_MEDIA};
 
+const AGENT: &str = env!("CARGO_BIN_EXE_camera-agent");
+
 /// Such a camera.
 pub struct Guarded {
     pub device: Device,
     pub name: String,
     state: TempDir,
+    /// Its programs' clocks are a day ahead.
+    tomorrow: bool,
 }
 
 impl Guarded {
@@ -37,16 +42,50 @@ impl Guarded {
             device,
             name: name.to_owned(),
             state,
+            tomorrow: false,
         }
+    }
+
+    /// It is stopped, and starts again tomorrow.
+    pub async fn sleeps_for_a_day(&mut self) {
+        let today = self.day();
+        self.device.signal("TERM").await;
+        assert!(self.device.exits(Duration::from_secs(5)).await.success());
+        self.tomorrow = true;
+        let toml = std::fs::read_to_string(self.device.config()).expect("it is there");
+        self.device = Device::run(self.program().into(), &toml).await;
+        self.device.registered().await;
+        assert_ne!(self.day(), today, "apt-get install faketime");
+    }
+
+    /// The date of its last line of log.
+    fn day(&self) -> String {
+        let log = self.device.log();
+        let time = log.iter().rev().find_map(|line| line["timestamp"].as_str());
+        time.expect("it said something")[..10].to_owned()
+    }
+
+    fn program(&self) -> Command {
+        let mut program = Command::new(AGENT);
+        program.envs(env(&self.state));
+        if self.tomorrow {
+            // Of the clocks only the one that says the date.
+            program.envs([
+                ("LD_PRELOAD", "/usr/$LIB/faketime/libfaketimeMT.so.1"),
+                ("FAKETIME", "+1d"),
+                ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+            ]);
+        }
+        program
     }
 
     /// What the owner types; what they are told.
     pub fn owner(&self, words: &[&str]) -> String {
-        let done = Command::new(env!("CARGO_BIN_EXE_camera-agent"))
+        let done = self
+            .program()
             .args(words)
             .arg("--config")
             .arg(self.device.config())
-            .envs(env(&self.state))
             .output()
             .expect("it runs");
         assert!(done.status.success(), "{words:?}: {done:?}");
