@@ -15,11 +15,12 @@
 //! * the log grows by less than 100 kB a minute.
 //!
 //! Of a thousand messages a second from fifty addresses the viewer still sees
-//! 30 pictures a second, and the memory is as it was in the middle; a second caller
-//! may wait for 4 s.
+//! 30 pictures a second, and the memory is as it was in the middle.
 //!
 //! `SIEGE_SECONDS` says how long each lasts (3 where it is not set), and
 //! `SIEGE_KINDS` which, by their names.
+
+mod verdict;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
@@ -35,12 +36,12 @@ use crate::support::strain::Strain;
 use crate::support::viewer::Viewer;
 use crate::support::{Chat, options, until};
 use tokio::time::{sleep, timeout};
+use verdict::{Before, During, MEBIBYTE, State, Verdict};
 
 /// The first of the strangers' addresses.
 const STRANGERS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
 /// What the service may open.
 const DESCRIPTORS: &str = "--nofile=1024:1024";
-const MEBIBYTE: u64 = 1 << 20;
 
 type Attack = fn(Ground) -> Pin<Box<dyn Future<Output = ()>>>;
 
@@ -83,9 +84,8 @@ const KINDS: [(&str, Attack); 18] = [
     ("names like the camera's", |g| Box::pin(chat::names(g))),
     (THOUSAND, |g| Box::pin(chat::thousand(g))),
 ];
+const REGISTERED: &str = "connected to the chat server";
 /// The one that is watched more closely.
-/// Nobody is woken up as late as this, but where the machine stands still.
-const STALLED: Duration = Duration::from_millis(50);
 const THOUSAND: &str = "a thousand messages a second";
 /// Those that want more of the machine than the short form has.
 const LONG: [(&str, Attack); 2] = [
@@ -118,20 +118,6 @@ struct Place {
     alice: Browser,
     ground: Ground,
     callers: usize,
-}
-
-/// What came of an attack.
-struct Verdict {
-    wrong: Vec<String>,
-    seen: String,
-}
-
-/// What is looked at before an attack and after it.
-#[derive(Debug)]
-struct State {
-    memory: u64,
-    files: usize,
-    threads: usize,
 }
 
 impl Place {
@@ -255,23 +241,24 @@ impl Place {
         served.then_some(time)
     }
 
-    /// One kind of attack; what was wrong.
-    async fn attack(&mut self, kind: (&str, Attack), time: Duration, calm: Duration) -> Verdict {
-        let (name, attack) = kind;
-        self.ground.ports = self.ports().await;
-        self.ground.sent.store(0, Ordering::Relaxed);
-        self.ground.messages.store(0, Ordering::Relaxed);
-        let before = self.state();
-        let (victim, log) = (self.at_the_victim().await, self.log().len());
-        let registered = self.device.said("connected to the chat server");
-        self.gap().await;
+    fn before(&self, victim: u64) -> Before {
+        Before {
+            state: self.state(),
+            victim,
+            log: self.log().len(),
+            registered: self.device.said(REGISTERED),
+        }
+    }
 
+    /// The attack itself, with one second caller after the other.
+    async fn endure(&mut self, attack: Attack, time: Duration, memory: u64) -> During {
+        self.gap().await;
         let began = Instant::now();
         let ground = self.ground.clone();
         let strain = Strain::start();
         let crowd = Attacking::start(move || attack(ground));
         let decoded = self.alice.frames_decoded().await;
-        let mut memory = vec![before.memory];
+        let mut memory = vec![memory];
         let mut served = Some(Duration::ZERO);
         while began.elapsed() < time {
             let all = self.second_caller().await;
@@ -284,64 +271,44 @@ impl Place {
         let pictures = (self.alice.frames_decoded().await - decoded) / seconds;
         let messages = self.ground.messages.load(Ordering::Relaxed) as f64 / seconds;
         drop(crowd);
-        let most = memory.iter().max().copied().expect("there is a first");
-        let last = memory.last().copied().expect("there is a first");
-        // The first calls take what later ones find.
-        let middle = memory[memory.len() / 2..]
-            .iter()
-            .min()
-            .copied()
-            .unwrap_or(last);
-
-        let mut wrong = Vec::new();
-        let mut hold = |holds: bool, what: String| {
-            if !holds {
-                wrong.push(what);
-            }
-        };
-        // Theirs is among a thousand messages a second; the viewer is what counts.
-        let soon = Duration::from_secs(if name == THOUSAND { 4 } else { 2 });
-        let stalled = Some(strain.worst()).filter(|late| *late > STALLED);
-        let bar = Duration::from_millis(500).max(calm + Duration::from_millis(300));
-        let bar = bar + stalled.unwrap_or_default();
-        hold(
-            gap <= bar,
-            format!("no picture for {gap:.2?}, at most {bar:.2?}"),
-        );
-        hold(
-            served.is_some_and(|t| t <= soon),
-            format!("the second caller had a picture after {served:.2?}"),
-        );
-        let grown = most.saturating_sub(before.memory) / MEBIBYTE;
-        hold(grown <= 64, format!("{grown} MiB more"));
-        if name == THOUSAND {
-            // One gap as long as it may be costs nine of them.
-            hold(
-                pictures >= 29.5 - 9.0 / seconds,
-                format!("{pictures:.1} pictures a second"),
-            );
-            hold(
-                messages >= 900.0,
-                format!("only {messages:.0} messages a second"),
-            );
-            hold(
-                last <= middle + 8 * MEBIBYTE,
-                format!("{last} bytes at the end, {middle} before"),
-            );
+        During {
+            began,
+            seconds,
+            gap,
+            served,
+            pictures,
+            messages,
+            memory,
+            stalled: strain.worst(),
         }
-        let (to_victim, sent) = (
-            self.at_the_victim().await - victim,
-            self.ground.sent.load(Ordering::Relaxed),
-        );
+    }
+
+    /// One kind of attack; what was wrong.
+    async fn attack(&mut self, kind: (&str, Attack), time: Duration, calm: Duration) -> Verdict {
+        let (name, attack) = kind;
+        self.ground.ports = self.ports().await;
+        self.ground.sent.store(0, Ordering::Relaxed);
+        self.ground.messages.store(0, Ordering::Relaxed);
+        let before = self.before(self.at_the_victim().await);
+        let during = self.endure(attack, time, before.state.memory).await;
+        let mut verdict = Verdict::of(name, &during, &before, calm);
+        self.aftermath(&before, &during, &mut verdict).await;
+        verdict
+    }
+
+    /// What was left behind, at the camera and elsewhere.
+    async fn aftermath(&self, before: &Before, during: &During, verdict: &mut Verdict) {
+        let to_victim = self.at_the_victim().await - before.victim;
+        let sent = self.ground.sent.load(Ordering::Relaxed);
         // ARP, and the neighbours' own noise.
-        hold(
+        verdict.hold(
             to_victim <= 3 * sent + 20_000,
             format!("{to_victim} bytes to a third party for {sent}"),
         );
-        let minutes = began.elapsed().as_secs_f64() / 60.0;
-        let lines = self.log().split_off(log);
+        let minutes = during.began.elapsed().as_secs_f64() / 60.0;
+        let lines = self.log().split_off(before.log);
         let logged: usize = lines.iter().map(|l| l.to_string().len()).sum();
-        hold(
+        verdict.hold(
             logged as f64 <= 100_000.0 * minutes.max(0.25),
             format!(
                 "{logged} bytes of log in {minutes:.1} min, {}",
@@ -350,34 +317,25 @@ impl Place {
         );
         let url = format!("ws://{}/", self.ground.chat);
         let listed = Viewer::join_from(&url, "looking", CAMERA, HERE);
-        hold(
+        verdict.hold(
             timeout(Duration::from_secs(5), listed).await.is_ok(),
             "the camera is not listed under its name".to_owned(),
         );
-        hold(
-            self.device.said("connected to the chat server") == registered,
+        verdict.hold(
+            self.device.said(REGISTERED) == before.registered,
             "the camera lost its chat server".to_owned(),
         );
-        hold(
+        verdict.hold(
             self.alice.js("cameraAgent.state").await == "connected",
             "the call ended".to_owned(),
         );
-        let back = until_back(|| self.state(), &before).await;
-        hold(
+        let back = until_back(|| self.state(), &before.state).await;
+        verdict.hold(
             back.is_ok(),
-            format!("before {before:?}, half a minute later {back:?}"),
+            format!("before {:?}, half a minute later {back:?}", before.state),
         );
-        let seen = format!(
-            "gap {gap:.2?} (machine {:.2?}), {pictures:.1} pictures a second, second caller {:.2?}, {} MiB, then {}, \
-             then {}, {to_victim} bytes to a third party for {sent}, {logged} of log, \
-             {messages:.0} messages a second",
-            strain.worst(),
-            served.unwrap_or_default(),
-            before.memory / MEBIBYTE,
-            memory[memory.len() / 2] / MEBIBYTE,
-            last / MEBIBYTE,
-        );
-        Verdict { wrong, seen }
+        verdict.seen +=
+            &format!(", {to_victim} bytes to a third party for {sent}, {logged} of log");
     }
 }
 
