@@ -4,10 +4,26 @@
 //! the device does it. "proof" is an offer and its answer with a proof each,
 //! against the same without; "refused" are offers of people who were not
 //! invited, a thousand callers in turn.
+//!
+//! Last a whole device on one core, with the crowd at its door and an invited
+//! viewer who watches.
 #![allow(clippy::disallowed_methods, reason = "clippy.toml is for the program")]
 
+#[path = "access/crowd.rs"]
+mod crowd;
+#[path = "../tests/support/cuttable.rs"]
+#[allow(dead_code, reason = "shared with the tests")]
+mod cuttable;
 #[path = "../tests/support/desk.rs"]
 mod desk;
+#[path = "../tests/support/meter.rs"]
+#[allow(dead_code, reason = "shared with the tests")]
+mod meter;
+#[path = "../tests/support/relay.rs"]
+mod relay;
+#[path = "../tests/support/viewer.rs"]
+#[allow(dead_code, reason = "shared with the tests")]
+mod viewer;
 
 use std::time::{Duration, Instant};
 
@@ -68,9 +84,16 @@ fn main() {
         println!("offers refused a second, {what}: {second:.0}");
         refused.push(json!({"what": what, "a_second": second.round()}));
     }
+    let sdp = offer("AAAA", 'a');
+    let crowd = (0..1_000)
+        .map(|n| frame(&format!("m{n}"), &sdp, None))
+        .collect();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let crowd = runtime.block_on(crowd::run(crowd));
     println!(
         "{}",
-        json!({"bench": "access", "proof_us": more.as_secs_f64() * 1e6, "refused": refused})
+        json!({"bench": "access", "proof_us": more.as_secs_f64() * 1e6, "refused": refused,
+            "crowd": crowd})
     );
 }
 
