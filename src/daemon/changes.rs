@@ -90,104 +90,37 @@ mod tests {
         Changes::between(&Config::default(), &new)
     }
 
+    /// Nothing but what this sets.
+    fn only(set: impl FnOnce(&mut Changes)) -> Changes {
+        let mut changes = Changes::default();
+        set(&mut changes);
+        changes
+    }
+
     #[test]
     fn a_change_concerns_only_whom_it_must() {
-        let none = Changes::default();
         for (toml, expected) in [
-            ("", none),
-            (
-                "[server]\nurl = \"wss://x/\"",
-                Changes {
-                    server: true,
-                    ..none
-                },
-            ),
-            (
-                "[server]\nca_file = \"/ca\"",
-                Changes {
-                    server: true,
-                    ..none
-                },
-            ),
+            ("", Changes::default()),
+            ("[server]\nurl = \"wss://x/\"", only(|c| c.server = true)),
+            ("[server]\nca_file = \"/ca\"", only(|c| c.server = true)),
             (
                 "[server]\ntoken_file = \"/token\"",
-                Changes {
-                    server: true,
-                    ..none
-                },
+                only(|c| c.server = true),
             ),
-            (
-                "[server]\nproxy = \"none\"",
-                Changes {
-                    server: true,
-                    ..none
-                },
-            ),
-            ("[server]\nname = \"door\"", Changes { name: true, ..none }),
-            (
-                "[viewers]\nmax = 2",
-                Changes {
-                    viewers: true,
-                    ..none
-                },
-            ),
-            (
-                "[video]\nfps = 15",
-                Changes {
-                    media: true,
-                    ..none
-                },
-            ),
-            (
-                "[audio]\nbitrate_kbps = 32",
-                Changes {
-                    media: true,
-                    ..none
-                },
-            ),
-            (
-                "[led]\npath = \"/l\"",
-                Changes {
-                    media: true,
-                    ..none
-                },
-            ),
-            (
-                "[access]\nmode = \"invited\"",
-                Changes {
-                    access: true,
-                    ..none
-                },
-            ),
+            ("[server]\nproxy = \"none\"", only(|c| c.server = true)),
+            ("[server]\nname = \"door\"", only(|c| c.name = true)),
+            ("[viewers]\nmax = 2", only(|c| c.viewers = true)),
+            ("[video]\nfps = 15", only(|c| c.media = true)),
+            ("[audio]\nbitrate_kbps = 32", only(|c| c.media = true)),
+            ("[led]\npath = \"/l\"", only(|c| c.media = true)),
+            ("[access]\nmode = \"invited\"", only(|c| c.access = true)),
             (
                 "[audio]\nsource = \"none\"",
-                Changes {
-                    media: true,
-                    peers: true,
-                    ..none
-                },
+                only(|c| (c.media, c.peers) = (true, true)),
             ),
-            (
-                "[ice]\nloopback = true",
-                Changes {
-                    peers: true,
-                    ..none
-                },
-            ),
-            (
-                "[log]\nlevel = \"debug\"",
-                Changes {
-                    log_level: true,
-                    ..none
-                },
-            ),
-            (
-                "[log]\nformat = \"json\"",
-                Changes {
-                    log_format: true,
-                    ..none
-                },
-            ),
+            ("[ice]\nloopback = true", only(|c| c.peers = true)),
+            ("[log]\nlevel = \"debug\"", only(|c| c.log_level = true)),
+            ("[log]\nformat = \"json\"", only(|c| c.log_format = true)),
         ] {
             assert_eq!(changes(toml), expected, "{toml}");
         }

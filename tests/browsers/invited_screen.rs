@@ -1,6 +1,9 @@
 //! The screen "Cameras I was invited to", and the page from elsewhere, with a
 //! stand-in for the camera.
 
+use std::net::SocketAddr;
+use std::path::Path;
+
 use crate::support::browser::{Browser, Person};
 use crate::support::invitee::{IMPOSTOR, KEPT, complains, focused, link, reload, watching};
 use crate::support::nginx::Nginx;
@@ -300,17 +303,11 @@ async fn the_screen_fits_a_desk_and_a_telephone_by_day_and_by_night() {
     }
 }
 
-/// The page from a web server of one's own: what it does is not for the chat
-/// server to decide.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_page_from_elsewhere_finds_its_server_and_shows_the_camera() {
-    let chat = Chat::start().await;
-    let addr = chat.addr;
-    let folder = tempfile::tempdir().expect("a folder");
-    let page = folder.path().join("new/page");
+/// Writes the page for the chat server at `addr` into this folder.
+fn write_page(folder: &Path, addr: SocketAddr) {
     let written = std::process::Command::new(env!("CARGO_BIN_EXE_camera-agent"))
         .arg("page")
-        .arg(&page)
+        .arg(folder)
         .args([
             "--server",
             &format!("ws://{addr}"),
@@ -325,7 +322,11 @@ async fn a_page_from_elsewhere_finds_its_server_and_shows_the_camera() {
         said.contains("--allow-origin") && said.contains("wss://"),
         "{said}"
     );
-    let nginx = Nginx::start(&format!(
+}
+
+/// A web server with the page of this folder; under /lost/ it has no config.json.
+async fn web_server(page: &Path) -> Nginx {
+    Nginx::start(&format!(
         "root {};
          types {{ text/html html; text/css css; text/javascript js; image/svg+xml svg;
                   application/json json; application/manifest+json webmanifest; }}
@@ -334,9 +335,11 @@ async fn a_page_from_elsewhere_finds_its_server_and_shows_the_camera() {
         page.display(),
         page.display()
     ))
-    .await;
-    let origin = format!("http://localhost:{}", nginx.port);
-    let alice = Browser::start(Person::default()).await;
+    .await
+}
+
+/// What is missing is named, and the chat server is that of config.json.
+async fn finds_its_server(alice: &Browser, origin: &str, addr: SocketAddr) {
     alice
         .client
         .goto(&format!("{origin}/lost/"))
@@ -344,7 +347,7 @@ async fn a_page_from_elsewhere_finds_its_server_and_shows_the_camera() {
         .expect("a page");
     alice.says("config.json beside it is missing").await;
     alice.console().await;
-    alice.client.goto(&origin).await.expect("a page");
+    alice.client.goto(origin).await.expect("a page");
     alice
         .says(&format!("Start it with --allow-origin {origin},"))
         .await;
@@ -354,24 +357,20 @@ async fn a_page_from_elsewhere_finds_its_server_and_shows_the_camera() {
             .await["server"],
         format!("ws://{addr}/")
     );
-    chat.stop().await;
-    alice.console().await;
+}
 
+/// A chat server at `addr` that takes pages of this origin.
+async fn chat_for(origin: &str, addr: SocketAddr) -> Chat {
     let mut options = crate::support::options();
     options.listen = addr;
-    options.allowed_origins = vec![origin.clone()];
+    options.allowed_origins = vec![origin.to_owned()];
     let servers = json!([{"urls": "stun:192.0.2.1:3478"}]);
-    let known = servers.clone();
-    options.ice_servers = std::sync::Arc::new(move || known.clone());
-    let chat = Chat::with(options).await;
-    let invite = Invite::random();
-    let mut porch = StandIn::join(&chat, "porch", &invite).await;
-    let link = Link {
-        page: format!("{origin}/?name=alice"),
-        camera: "porch".into(),
-        invite,
-    };
-    watching(&alice, &mut porch, &link.text()).await;
+    options.ice_servers = std::sync::Arc::new(move || servers.clone());
+    Chat::with(options).await
+}
+
+/// Its names are the house's, and its STUN server is the chat server's.
+async fn has_its_names_and_servers(alice: &Browser) {
     assert_eq!(
         alice
             .js("[document.title, document.querySelector('h1').innerText]")
@@ -386,11 +385,43 @@ async fn a_page_from_elsewhere_finds_its_server_and_shows_the_camera() {
         alice.promise(manifest).await,
         json!(["Our <b>house", "standalone", "icon.svg"])
     );
-    // Nothing else is to be reached from it.
+}
+
+/// Nothing else is to be reached from the page.
+async fn reaches_nothing_else(alice: &Browser) {
     let elsewhere = "fetch('http://127.0.0.1:9/').then(() => 'sent', (e) => e.name)";
     let refused = "new Promise((done) => { addEventListener('securitypolicyviolation',
         (e) => done(e.effectiveDirective), { once: true }); fetch('http://127.0.0.1:9/').catch(() => {}); })";
     assert_eq!(alice.promise(refused).await, "connect-src");
     assert_eq!(alice.promise(elsewhere).await, "TypeError");
+}
+
+/// The page from a web server of one's own: what it does is not for the chat
+/// server to decide.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_from_elsewhere_finds_its_server_and_shows_the_camera() {
+    let chat = Chat::start().await;
+    let addr = chat.addr;
+    let folder = tempfile::tempdir().expect("a folder");
+    let page = folder.path().join("new/page");
+    write_page(&page, addr);
+    let nginx = web_server(&page).await;
+    let origin = format!("http://localhost:{}", nginx.port);
+    let alice = Browser::start(Person::default()).await;
+    finds_its_server(&alice, &origin, addr).await;
+    chat.stop().await;
+    alice.console().await;
+
+    let chat = chat_for(&origin, addr).await;
+    let invite = Invite::random();
+    let mut porch = StandIn::join(&chat, "porch", &invite).await;
+    let link = Link {
+        page: format!("{origin}/?name=alice"),
+        camera: "porch".into(),
+        invite,
+    };
+    watching(&alice, &mut porch, &link.text()).await;
+    has_its_names_and_servers(&alice).await;
+    reaches_nothing_else(&alice).await;
     alice.frames_rise(5).await;
 }

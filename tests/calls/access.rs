@@ -4,6 +4,8 @@
 mod hostile;
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Output;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -110,51 +112,23 @@ async fn gets_in(viewer: &mut Viewer) {
     }
 }
 
-#[tokio::test]
-async fn an_invited_person_sees_and_their_browser_gets_a_key_of_its_own() {
-    let (chat, home) = (Chat::start().await, Home::new());
-    let link = home.invite("alice", |_| {});
-    let device = home.device(format!("ws://{}/", chat.addr));
-    let mut alice = device.viewer("al").await;
-    alice.holds(Some(Held::of(&link)));
-    alice.call_with(&[CHANNEL]).await;
-    alice.watch(15).await;
-    let invited = alice.told("as whom", |m| m["type"] == "invited").await;
-    assert_eq!(
-        invited,
-        json!({"type": "invited", "label": "alice", "may": ["watch", "listen"]})
-    );
-    let given = alice.told("a key", |m| m["type"] == "key").await;
-    let (id, key) = (given["id"].as_str(), given["key"].as_str());
-    let own = Held {
-        camera: link.camera.clone(),
-        id: id.expect("text").parse().expect("a key's name"),
-        key: camera_agent::access::Key::parse(key.expect("text")).expect("a key"),
-    };
-    // The link is good until the browser has said that it has the key.
-    assert_eq!(home.book().read().expect("a list")[0].stage, Stage::Link);
-    let kept = json!({"type": "key-kept", "id": id});
-    alice
+/// The key that the browser is given for its own.
+async fn given_key(viewer: &Viewer) -> Value {
+    viewer.told("a key", |m| m["type"] == "key").await
+}
+
+/// The browser has the key that it was given, and says so.
+async fn keeps(viewer: &Viewer, given: &Value) {
+    let kept = json!({"type": "key-kept", "id": given["id"]});
+    viewer
         .tell(&kept.to_string())
         .await
         .expect("the channel is open");
-    until("the key is the browser's", SOON, async || {
-        let list = home.book().read().expect("a list");
-        (list[0].stage == Stage::Kept && list[0].key.0 == own.id).then_some(())
-    })
-    .await;
-    // Their call goes on, also with a restart that the new key proves.
-    alice.holds(Some(own.clone()));
-    alice.restart_ice().await;
-    alice
-        .wait("a second answer", |h, _| {
-            (h.answers.len() == 2).then_some(())
-        })
-        .await;
-    alice.watch(15).await;
-    // Who found the link in their mail is nobody.
-    let mut thief = device.viewer("thief").await;
-    thief.holds(Some(Held::of(&link)));
+}
+
+/// Who found the link in the mail of somebody who has a key is nobody.
+async fn finds_a_used_link(thief: &mut Viewer, link: &Link) {
+    thief.holds(Some(Held::of(link)));
     thief.call().await;
     assert!(
         thief
@@ -166,13 +140,11 @@ async fn an_invited_person_sees_and_their_browser_gets_a_key_of_its_own() {
         thief.heard(|h| h.code.clone()).as_deref(),
         Some("uninvited")
     );
-    let people = watching::look(home.folder.path());
-    assert_eq!(people["alice"].now, 1, "{people:?}");
-    // A reload of their page.
-    alice.call_with(&[CHANNEL]).await;
-    alice.watch(15).await;
-    assert_eq!(alice.heard(|h| h.impostors), 0);
-    alice.hang_up().await;
+}
+
+/// The two calls of alice, who is called al in the chat, are in the log of calls,
+/// with the name of the key and none of the secrets.
+async fn both_calls_are_written_down(home: &Home, id: &Value, secrets: &[String]) {
     let ended = until("all of it is written down", SOON, async || {
         let calls = home.calls();
         let ended = calls.iter().filter(|c| c["call"] == "ended");
@@ -188,19 +160,67 @@ async fn an_invited_person_sees_and_their_browser_gets_a_key_of_its_own() {
         (&last["label"], &last["name"]),
         (&json!("alice"), &json!("al"))
     );
-    assert_eq!(
-        (&last["invitation"], &last["why"]),
-        (&json!(id), &json!("hung up"))
-    );
+    assert_eq!((&last["invitation"], &last["why"]), (id, &json!("hung up")));
     assert!(last["seconds"].as_f64().is_some_and(|s| s > 0.1), "{last}");
     let text = std::fs::read_to_string(home.folder.path().join("calls.log")).expect("there");
-    for secret in [
+    for secret in secrets {
+        assert!(!text.contains(secret));
+    }
+}
+
+#[tokio::test]
+async fn an_invited_person_sees_and_their_browser_gets_a_key_of_its_own() {
+    let (chat, home) = (Chat::start().await, Home::new());
+    let link = home.invite("alice", |_| {});
+    let device = home.device(format!("ws://{}/", chat.addr));
+    let mut alice = device.viewer("al").await;
+    alice.holds(Some(Held::of(&link)));
+    alice.call_with(&[CHANNEL]).await;
+    alice.watch(15).await;
+    let invited = alice.told("as whom", |m| m["type"] == "invited").await;
+    assert_eq!(
+        invited,
+        json!({"type": "invited", "label": "alice", "may": ["watch", "listen"]})
+    );
+    let given = given_key(&alice).await;
+    let (id, key) = (given["id"].as_str(), given["key"].as_str());
+    let own = Held {
+        camera: link.camera.clone(),
+        id: id.expect("text").parse().expect("a key's name"),
+        key: camera_agent::access::Key::parse(key.expect("text")).expect("a key"),
+    };
+    // The link is good until the browser has said that it has the key.
+    assert_eq!(home.book().read().expect("a list")[0].stage, Stage::Link);
+    keeps(&alice, &given).await;
+    until("the key is the browser's", SOON, async || {
+        let list = home.book().read().expect("a list");
+        (list[0].stage == Stage::Kept && list[0].key.0 == own.id).then_some(())
+    })
+    .await;
+    // Their call goes on, also with a restart that the new key proves.
+    alice.holds(Some(own.clone()));
+    alice.restart_ice().await;
+    alice
+        .wait("a second answer", |h, _| {
+            (h.answers.len() == 2).then_some(())
+        })
+        .await;
+    alice.watch(15).await;
+    let mut thief = device.viewer("thief").await;
+    finds_a_used_link(&mut thief, &link).await;
+    let people = watching::look(home.folder.path());
+    assert_eq!(people["alice"].now, 1, "{people:?}");
+    // A reload of their page.
+    alice.call_with(&[CHANNEL]).await;
+    alice.watch(15).await;
+    assert_eq!(alice.heard(|h| h.impostors), 0);
+    alice.hang_up().await;
+    let secrets = [
         link.invite.code(),
         link.invite.key().expose(),
         own.key.expose(),
-    ] {
-        assert!(!text.contains(&secret));
-    }
+    ];
+    both_calls_are_written_down(&home, &given["id"], &secrets).await;
     device.stop().await;
     chat.stop().await;
 }
@@ -329,15 +349,67 @@ async fn a_shared_link_is_several_people_s_and_what_one_may_not_one_gets_not() {
     chat.stop().await;
 }
 
+/// Runs the owner's command about alice.
+async fn owner(command: &str, config: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_camera-agent"))
+        .args([command, "alice", "--config"])
+        .arg(config)
+        .output()
+        .await
+        .expect("it runs")
+}
+
+/// Nobody but the owner of this file or folder may do anything with it.
+fn keeps_others_out(path: &Path) {
+    let mode = std::fs::metadata(path).expect("there").permissions().mode();
+    assert_eq!(mode & 0o077, 0, "{}", path.display());
+}
+
+/// The one file that has to hold it is the device's alone, and is looked for by
+/// what is in it.
+fn one_file_holds(state: &Path, key: &str) {
+    let mut holds = 0;
+    for entry in std::fs::read_dir(state).expect("there") {
+        let path = entry.expect("a file").path();
+        keeps_others_out(&path);
+        let text = std::fs::read(&path).expect("this user's");
+        holds += usize::from(String::from_utf8_lossy(&text).contains(key));
+    }
+    assert_eq!(holds, 1);
+    keeps_others_out(state);
+}
+
+/// The secrets are in no log, in no log of calls and on no command line.
+fn nothing_shows(secrets: &[String], device: &Process, calls: &Path) {
+    let log = Value::Array(device.log()).to_string();
+    assert!(
+        log.contains("has a key of their own now"),
+        "it says what happened"
+    );
+    let command_line = std::fs::read(format!("/proc/{}/cmdline", device.pid())).expect("it runs");
+    let command_line = String::from_utf8_lossy(&command_line).into_owned();
+    let calls = std::fs::read_to_string(calls).expect("there");
+    for secret in secrets {
+        for (what, text) in [
+            ("log", &log),
+            ("command line", &command_line),
+            ("calls", &calls),
+        ] {
+            assert!(!text.contains(secret), "a secret is in the {what}");
+        }
+    }
+}
+
 /// Everything that another user of this machine, or a reader of the log, sees.
 #[tokio::test]
 async fn keys_are_in_no_log_no_command_line_and_no_file_of_others() {
     let chat = Chat::start().await;
     let folder = tempfile::tempdir().expect("a folder");
     let state = folder.path().join("state");
+    let calls = folder.path().join("logs/calls.log");
     let access = format!(
         "[access]\nmode = \"invited\"\nfolder = {state:?}\nlog = \"{}\"\n",
-        folder.path().join("logs/calls.log").display()
+        calls.display()
     );
     let device = Process::start(chat.addr, &format!("{TEST_MEDIA}{access}")).await;
     let config = folder.path().join("camera.toml");
@@ -346,12 +418,7 @@ async fn keys_are_in_no_log_no_command_line_and_no_file_of_others() {
         chat.addr
     );
     std::fs::write(&config, format!("{server}{access}")).expect("written");
-    let printed = Command::new(env!("CARGO_BIN_EXE_camera-agent"))
-        .args(["invite", "alice", "--config"])
-        .arg(&config)
-        .output()
-        .await
-        .expect("it runs");
+    let printed = owner("invite", &config).await;
     let printed = String::from_utf8(printed.stdout).expect("text");
     let link = printed.lines().find(|l| l.contains("#camera="));
     let link = Link::parse(link.expect("a link")).expect("an invitation");
@@ -359,9 +426,8 @@ async fn keys_are_in_no_log_no_command_line_and_no_file_of_others() {
     alice.holds(Some(Held::of(&link)));
     gets_in(&mut alice).await;
     alice.watch(10).await;
-    let given = alice.told("a key", |m| m["type"] == "key").await;
-    let kept = json!({"type": "key-kept", "id": given["id"]});
-    alice.tell(&kept.to_string()).await.expect("a channel");
+    let given = given_key(&alice).await;
+    keeps(&alice, &given).await;
     let book = Book::in_folder(&state);
     until("the key is kept", SOON, async || {
         (book.read().expect("a list")[0].stage == Stage::Kept).then_some(())
@@ -374,49 +440,10 @@ async fn keys_are_in_no_log_no_command_line_and_no_file_of_others() {
         link.invite.key().expose(),
         own.clone(),
     ];
-    let log = Value::Array(device.log()).to_string();
-    assert!(
-        log.contains("has a key of their own now"),
-        "it says what happened"
-    );
-    let command_line = std::fs::read(format!("/proc/{}/cmdline", device.pid())).expect("it runs");
-    let command_line = String::from_utf8_lossy(&command_line).into_owned();
-    let calls = std::fs::read_to_string(folder.path().join("logs/calls.log")).expect("there");
-    for secret in &secrets {
-        for (what, text) in [
-            ("log", &log),
-            ("command line", &command_line),
-            ("calls", &calls),
-        ] {
-            assert!(!text.contains(secret), "a secret is in the {what}");
-        }
-    }
-    // The one file that has to hold it is the device's alone, and is looked
-    // for by what is in it.
-    let mut holds = 0;
-    for entry in std::fs::read_dir(&state).expect("there") {
-        let path = entry.expect("a file").path();
-        let mode = std::fs::metadata(&path)
-            .expect("there")
-            .permissions()
-            .mode();
-        assert_eq!(mode & 0o077, 0, "{}", path.display());
-        let text = std::fs::read(&path).expect("this user's");
-        holds += usize::from(String::from_utf8_lossy(&text).contains(&own));
-    }
-    assert_eq!(holds, 1);
-    let mode = std::fs::metadata(&state)
-        .expect("there")
-        .permissions()
-        .mode();
-    assert_eq!(mode & 0o077, 0);
+    nothing_shows(&secrets, &device, &calls);
+    one_file_holds(&state, &own);
     // Taken back on the command line, with the device beside it.
-    let out = Command::new(env!("CARGO_BIN_EXE_camera-agent"))
-        .args(["revoke", "alice", "--config"])
-        .arg(&config)
-        .output()
-        .await
-        .expect("it runs");
+    let out = owner("revoke", &config).await;
     assert!(out.status.success(), "{out:?}");
     assert!(alice.refusal().await.contains("taken back"));
     drop(device);

@@ -4,16 +4,17 @@
 use std::time::Duration;
 
 use crate::support::inside::Device;
+use crate::support::viewer::{Heard, Viewer};
 use crate::support::{Chat, SOON, until};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const LABEL: &str = "camera-agent";
 
-fn is_live(message: &serde_json::Value) -> bool {
+fn is_live(message: &Value) -> bool {
     message["type"] == "status" && message["video"]["state"] == "live"
 }
 
-fn comes_unasked(message: &serde_json::Value) -> bool {
+fn comes_unasked(message: &Value) -> bool {
     message["type"] == "status" || message["type"] == "qualities"
 }
 
@@ -166,9 +167,7 @@ async fn garbage_and_floods_disturb_nobody_and_the_channel_goes_on() {
     viewer.received(|r| assert_eq!((r.video.gaps, r.audio.gaps), (0, 0)));
 
     // The flood was read at the rate; the rest fell on the floor.
-    let errors = |h: &crate::support::viewer::Heard| {
-        h.messages.iter().filter(|m| m["type"] == "error").count()
-    };
+    let errors = |h: &Heard| h.messages.iter().filter(|m| m["type"] == "error").count();
     tokio::time::sleep(Duration::from_secs(2)).await;
     let answered = flooder.heard(errors);
     assert!(
@@ -232,18 +231,8 @@ async fn a_call_that_ended_leaves_no_task() {
     chat.stop().await;
 }
 
-#[tokio::test]
-async fn who_asks_is_told_how_their_stream_goes_and_what_time_it_is_there() {
-    let chat = Chat::start().await;
-    let device = Device::of(&chat, 8);
-    let (mut viewer, mut other) = (device.viewer("viewer").await, device.viewer("other").await);
-    viewer.call_with(&[LABEL]).await;
-    other.call_with(&[LABEL]).await;
-    viewer.told("live", is_live).await;
-    other.told("live", is_live).await;
-    viewer.watch(15).await;
-    viewer.heard(|h| assert!(h.messages.iter().all(comes_unasked)));
-
+/// Who asks is told the time of the device, which is that of this machine.
+async fn tells_the_time(viewer: &Viewer) {
     viewer
         .tell(r#"{"type":"ping","id":7}"#)
         .await
@@ -253,37 +242,40 @@ async fn who_asks_is_told_how_their_stream_goes_and_what_time_it_is_there() {
     let since_1970 = std::time::UNIX_EPOCH.elapsed().expect("the clock is set");
     let difference = since_1970.as_secs_f64() * 1e3 - pong["now_ms"].as_f64().expect("a number");
     assert!((0.0..5_000.0).contains(&difference), "{difference} ms");
+}
 
-    viewer
-        .tell(r#"{"type":"stats","on":true}"#)
-        .await
-        .expect("open");
-    let told = |h: &crate::support::viewer::Heard| {
-        let stats = h.messages.iter().filter(|m| m["type"] == "stats");
-        stats.cloned().collect::<Vec<_>>()
-    };
-    let count = |v: &crate::support::viewer::Viewer| {
-        v.received(|r| {
-            let packets = r.video.packets + r.audio.packets;
-            (r.video.frames, r.video.bytes + r.audio.bytes, packets)
-        })
-    };
+/// What they were told of their stream so far.
+fn stats_of(heard: &Heard) -> Vec<Value> {
+    let stats = heard.messages.iter().filter(|m| m["type"] == "stats");
+    stats.cloned().collect()
+}
+
+/// The frames, bytes and packets that came so far.
+fn came(viewer: &Viewer) -> (u64, u64, u64) {
+    viewer.received(|r| {
+        let packets = r.video.packets + r.audio.packets;
+        (r.video.frames, r.video.bytes + r.audio.bytes, packets)
+    })
+}
+
+/// What they are told of their stream fits what comes in the same time.
+async fn numbers_fit_what_comes(viewer: &Viewer) {
     let first = viewer
-        .wait("stats", |h, _| match told(h).len() {
+        .wait("stats", |h, _| match stats_of(h).len() {
             0 => None,
             number => Some(number),
         })
         .await;
-    let (before, began) = (count(&viewer), std::time::Instant::now());
+    let (before, began) = (came(viewer), std::time::Instant::now());
     viewer
         .wait("three more", |h, _| {
-            (told(h).len() >= first + 3).then_some(())
+            (stats_of(h).len() >= first + 3).then_some(())
         })
         .await;
-    let (after, seconds) = (count(&viewer), began.elapsed().as_secs_f64());
+    let (after, seconds) = (came(viewer), began.elapsed().as_secs_f64());
     // A second each, not more often.
     assert!(seconds > 2.0, "{seconds}");
-    let stats = viewer.heard(|h| told(h)[first..first + 3].to_vec());
+    let stats = viewer.heard(|h| stats_of(h)[first..first + 3].to_vec());
     let mean = |key: &str| {
         let sum: f64 = stats.iter().filter_map(|m| m[key].as_f64()).sum();
         sum / stats.len() as f64
@@ -303,24 +295,49 @@ async fn who_asks_is_told_how_their_stream_goes_and_what_time_it_is_there() {
         "{least} to {most} bit/s came: {stats:?}"
     );
     for told in &stats {
-        assert_eq!(
-            (&told["tier"], &told["thinned"]),
-            (&json!(0), &json!(false))
-        );
-        assert!(told["loss"].as_f64().is_some_and(|l| l < 0.05), "{told}");
-        assert!(told["estimate_bps"].as_u64().is_some_and(|e| e >= 100_000));
-        assert!(
-            told["rtt_ms"].as_f64().is_some_and(|ms| ms < 500.0),
-            "{told}"
-        );
+        tells_of_a_clear_path(told);
     }
+}
+
+/// Nothing is lost between two ends on one machine.
+fn tells_of_a_clear_path(told: &Value) {
+    assert_eq!(
+        (&told["tier"], &told["thinned"]),
+        (&json!(0), &json!(false))
+    );
+    assert!(told["loss"].as_f64().is_some_and(|l| l < 0.05), "{told}");
+    assert!(told["estimate_bps"].as_u64().is_some_and(|e| e >= 100_000));
+    assert!(
+        told["rtt_ms"].as_f64().is_some_and(|ms| ms < 500.0),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn who_asks_is_told_how_their_stream_goes_and_what_time_it_is_there() {
+    let chat = Chat::start().await;
+    let device = Device::of(&chat, 8);
+    let (mut viewer, mut other) = (device.viewer("viewer").await, device.viewer("other").await);
+    viewer.call_with(&[LABEL]).await;
+    other.call_with(&[LABEL]).await;
+    viewer.told("live", is_live).await;
+    other.told("live", is_live).await;
+    viewer.watch(15).await;
+    viewer.heard(|h| assert!(h.messages.iter().all(comes_unasked)));
+
+    tells_the_time(&viewer).await;
+    viewer
+        .tell(r#"{"type":"stats","on":true}"#)
+        .await
+        .expect("open");
+    numbers_fit_what_comes(&viewer).await;
 
     viewer
         .tell(r#"{"type":"stats","on":false}"#)
         .await
         .expect("open");
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let told_so_far = viewer.heard(|h| told(h).len());
+    let told_so_far = viewer.heard(|h| stats_of(h).len());
     viewer.tell(r#"{"type":"stats"}"#).await.expect("open");
     viewer
         .told("what is wrong", |m| {
@@ -328,7 +345,7 @@ async fn who_asks_is_told_how_their_stream_goes_and_what_time_it_is_there() {
         })
         .await;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    viewer.heard(|h| assert_eq!(told(h).len(), told_so_far, "they asked for no more"));
+    viewer.heard(|h| assert_eq!(stats_of(h).len(), told_so_far, "they asked for no more"));
     other.heard(|h| assert!(h.messages.iter().all(comes_unasked)));
     device.stop().await;
     chat.stop().await;

@@ -331,82 +331,37 @@ impl Leaks {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn no_secret_is_in_any_log_line_or_report() {
-    let mut leaks = Leaks::default();
-    let [password, token, proxy, turn, shared, rtsp] =
-        ["password", "token", "proxy", "turn", "shared", "rtsp"].map(|name| leaks.secret(name));
-    let text = |path: &str| {
-        std::fs::read_to_string(path)
-            .expect("there")
-            .trim()
-            .to_owned()
-    };
-    let user = format!("cam:{}", text(&turn));
-    let coturn = Coturn::start(&["--lt-cred-mech", &format!("--user={user}")]).await;
-    let refusing = Nginx::start("auth_basic camera; auth_basic_user_file /dev/null;").await;
-    let tinyproxy = Tinyproxy::start("camera", "another").await;
-    let ice = format!(
-        "[[ice.servers]]\nurls = [\"turn:127.0.0.1:{0}\"]\nusername = \"cam\"\n\
-         credential_file = {turn:?}\n[[ice.servers]]\nurls = [\"turn:127.0.0.1:{0}\"]\n\
-         secret_file = {shared:?}\n",
-        coturn.port
-    );
-    let login = format!("username = \"camera\"\npassword_file = {password:?}\n");
-    let with_url_proxy = format!(
-        "proxy = \"http://camera:{}@{}\"\n",
-        text(&proxy),
-        tinyproxy.addr
-    );
-    let rtsp = format!("rtsp://camera:{}@127.0.0.1:9/door", text(&rtsp));
-    let environment = format!("http://camera:{}@{}", text(&proxy), tinyproxy.addr);
-    let to_nginx = format!("ws://127.0.0.1:{}/", refusing.port);
-    let media = TEST_MEDIA;
-    let config = |section: String, rest: &str| file(&format!("{section}{media}{ice}{rest}"));
+/// What a file of one line says.
+fn text_of(path: &str) -> String {
+    std::fs::read_to_string(path)
+        .expect("there")
+        .trim()
+        .to_owned()
+}
 
-    // Refused by the server, by the proxy of the file and of the environment.
-    let basic = config(server(&to_nginx, &login), "");
-    let bearer = config(server(&to_nginx, &format!("token_file = {token:?}\n")), "");
-    let proxied = config(
-        server("wss://cam.test/", &format!("{login}{with_url_proxy}")),
-        "",
-    );
-    let plain = config(server("wss://cam.test/", &login), "");
-    let path = |file: &NamedTempFile| file.path().display().to_string();
-    let env = [("HTTPS_PROXY", environment.as_str())];
-    for (config, env, said) in [
-        (&basic, &[][..], "refuses the login"),
-        (&bearer, &[], "refuses the token"),
-        (&proxied, &[], "refuses the user that it is told (401)"),
-        (&plain, &env, "refuses the user that it is told (401)"),
-    ] {
-        let path = path(config);
-        leaks.device(&path, env, &[said]).await;
-        leaks
-            .run(&[vec!["run", "--check", "--config", &path]], env)
-            .await;
-    }
+fn path_of(file: &NamedTempFile) -> String {
+    file.path().display().to_string()
+}
 
-    // A camera with a password in its address, which is not there.
-    let custom = file(&format!(
-        "{}[video]\nsource = \"custom\"\npipeline = {:?}\n[audio]\nsource = \"none\"\n",
-        server(&to_nginx, &login),
-        format!("rtspsrc location={rtsp} ! decodebin"),
-    ));
-    let (refused, proxied, custom) = (path(&basic), path(&proxied), path(&custom));
+/// Reports on a chat server that refuses the login, on a proxy that refuses its
+/// user, and on a camera that is not there.
+async fn writes_reports(leaks: &mut Leaks, refused: &str, proxied: &str, custom: &str) {
     let reports = [
-        vec!["doctor", "--quick", "--config", &refused],
-        vec!["doctor", "--quick", "--json", "--config", &proxied],
-        vec!["doctor", "--json", "--config", &custom],
-        vec!["devices", "--config", &custom],
-        vec!["devices", "--json", "--config", &custom],
+        vec!["doctor", "--quick", "--config", refused],
+        vec!["doctor", "--quick", "--json", "--config", proxied],
+        vec!["doctor", "--json", "--config", custom],
+        vec!["devices", "--config", custom],
+        vec!["devices", "--json", "--config", custom],
     ];
     leaks.run(&reports, &[]).await;
+}
 
-    // Refused at once, in the file and on the command line.
-    let inside = format!("wss://camera:{}@h/", text(&password));
+/// A password in the server's address is refused at once, in the file and on the
+/// command line.
+async fn refuses_at_once(leaks: &mut Leaks, password: &str) {
+    let inside = format!("wss://camera:{password}@h/");
     let kept = file(&server(&inside, ""));
-    let wrong = path(&kept);
+    let wrong = path_of(&kept);
     let folder = tempfile::tempdir().expect("a folder");
     let written = folder
         .path()
@@ -427,24 +382,78 @@ async fn no_secret_is_in_any_log_line_or_report() {
     assert_eq!(content, [false; 6]);
     let (_, last) = leaks.written.last().expect("there is one");
     assert!(last.contains("server.password_file"), "{last}");
+}
+
+/// Calls the camera, once it is there.
+async fn call(server: &Original) {
+    until("the device's name", SOON, async || {
+        (server.names() == ["camera"]).then_some(())
+    })
+    .await;
+    server.relay(
+        "camera",
+        &json!({"type": "video-offer", "name": "alice", "target": "camera",
+            "sdp": {"type": "offer", "sdp": offer("AAAA", 'a')}}),
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_is_in_any_log_line_or_report() {
+    let mut leaks = Leaks::default();
+    let [password, token, proxy, turn, shared, rtsp] =
+        ["password", "token", "proxy", "turn", "shared", "rtsp"].map(|name| leaks.secret(name));
+    let user = format!("cam:{}", text_of(&turn));
+    let coturn = Coturn::start(&["--lt-cred-mech", &format!("--user={user}")]).await;
+    let refusing = Nginx::start("auth_basic camera; auth_basic_user_file /dev/null;").await;
+    let tinyproxy = Tinyproxy::start("camera", "another").await;
+    let ice = format!(
+        "[[ice.servers]]\nurls = [\"turn:127.0.0.1:{0}\"]\nusername = \"cam\"\n\
+         credential_file = {turn:?}\n[[ice.servers]]\nurls = [\"turn:127.0.0.1:{0}\"]\n\
+         secret_file = {shared:?}\n",
+        coturn.port
+    );
+    let login = format!("username = \"camera\"\npassword_file = {password:?}\n");
+    let proxy = format!("http://camera:{}@{}", text_of(&proxy), tinyproxy.addr);
+    let with_url_proxy = format!("{login}proxy = \"{proxy}\"\n");
+    let to_nginx = format!("ws://127.0.0.1:{}/", refusing.port);
+    let config = |section: String| file(&format!("{section}{TEST_MEDIA}{ice}"));
+
+    // Refused by the server, by the proxy of the file and of the environment.
+    let basic = config(server(&to_nginx, &login));
+    let bearer = config(server(&to_nginx, &format!("token_file = {token:?}\n")));
+    let proxied = config(server("wss://cam.test/", &with_url_proxy));
+    let plain = config(server("wss://cam.test/", &login));
+    let env = [("HTTPS_PROXY", proxy.as_str())];
+    for (config, env, said) in [
+        (&basic, &[][..], "refuses the login"),
+        (&bearer, &[], "refuses the token"),
+        (&proxied, &[], "refuses the user that it is told (401)"),
+        (&plain, &env, "refuses the user that it is told (401)"),
+    ] {
+        let path = path_of(config);
+        leaks.device(&path, env, &[said]).await;
+        leaks
+            .run(&[vec!["run", "--check", "--config", &path]], env)
+            .await;
+    }
+
+    // A camera with a password in its address, which is not there.
+    let rtsp = format!("rtsp://camera:{}@127.0.0.1:9/door", text_of(&rtsp));
+    let custom = file(&format!(
+        "{}[video]\nsource = \"custom\"\npipeline = {:?}\n[audio]\nsource = \"none\"\n",
+        server(&to_nginx, &login),
+        format!("rtspsrc location={rtsp} ! decodebin"),
+    ));
+    let [refused, proxied, custom] = [&basic, &proxied, &custom].map(path_of);
+    writes_reports(&mut leaks, &refused, &proxied, &custom).await;
+    refuses_at_once(&mut leaks, &text_of(&password)).await;
 
     // Taken, and a call over TURN.
     let server_there = Original::start().await;
-    let open = config(server(&format!("ws://{}/", server_there.addr), &login), "");
-    let calling = async {
-        until("the device's name", SOON, async || {
-            (server_there.names() == ["camera"]).then_some(())
-        })
-        .await;
-        server_there.relay(
-            "camera",
-            &json!({"type": "video-offer", "name": "alice", "target": "camera",
-                "sdp": {"type": "offer", "sdp": offer("AAAA", 'a')}}),
-        );
-    };
-    let path = path(&open);
+    let open = config(server(&format!("ws://{}/", server_there.addr), &login));
+    let path = path_of(&open);
     let device = leaks.device(&path, &[], &["connected to the chat server", "typ relay"]);
-    tokio::join!(calling, device);
+    tokio::join!(call(&server_there), device);
 
     leaks.none();
     let said = leaks

@@ -17,11 +17,15 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::{Message, http::HeaderValue};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use super::SOON;
 
 /// Longest head of a request that is looked at, in bytes.
 const HEAD: usize = 8192;
+
+/// What is spoken over a WebSocket.
+const PROTOCOL: &str = "json";
 
 /// A client: its name, once it has one, and what is sent to it.
 type Client = (Option<String>, mpsc::UnboundedSender<String>);
@@ -120,6 +124,44 @@ impl Keeper {
     }
 }
 
+/// The head of a request, as far as it is looked at, in small letters.
+async fn head_of(stream: &TcpStream) -> Option<String> {
+    let mut head = vec![0; HEAD];
+    loop {
+        let read = stream.peek(&mut head).await.ok()?;
+        let text = String::from_utf8_lossy(&head[..read]).to_ascii_lowercase();
+        if read == 0 || read == HEAD || text.contains("\r\n\r\n") {
+            return Some(text);
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Makes a WebSocket of a client's connection.
+async fn accept(stream: TcpStream) -> Option<WebSocketStream<TcpStream>> {
+    #[expect(
+        clippy::result_large_err,
+        reason = "the callback's type is the crate's"
+    )]
+    let handshake = |_: &Request, mut response: Response| -> Result<Response, ErrorResponse> {
+        let headers = response.headers_mut();
+        headers.insert("sec-websocket-protocol", HeaderValue::from_static(PROTOCOL));
+        Ok(response)
+    };
+    let accepted = tokio_tungstenite::accept_hdr_async(stream, handshake).await;
+    accepted.ok()
+}
+
+/// A WebSocket of the honest server at `chat`.
+async fn connect(chat: SocketAddr) -> Option<WebSocketStream<MaybeTlsStream<TcpStream>>> {
+    let mut request = format!("ws://{chat}/").into_client_request().unwrap();
+    request
+        .headers_mut()
+        .insert("sec-websocket-protocol", HeaderValue::from_static(PROTOCOL));
+    let connected = tokio_tungstenite::connect_async(request).await;
+    connected.ok().map(|(server, _)| server)
+}
+
 /// One connection: a WebSocket is meddled with, anything else passes as it is.
 async fn serve(
     mut stream: TcpStream,
@@ -127,42 +169,19 @@ async fn serve(
     state: Arc<Mutex<State>>,
     keep: mpsc::UnboundedSender<Value>,
 ) {
-    let mut head = vec![0; HEAD];
-    let text = loop {
-        let Ok(read) = stream.peek(&mut head).await else {
-            return;
-        };
-        let text = String::from_utf8_lossy(&head[..read]).to_ascii_lowercase();
-        if read == 0 || read == HEAD || text.contains("\r\n\r\n") {
-            break text;
-        }
-        tokio::task::yield_now().await;
+    let Some(head) = head_of(&stream).await else {
+        return;
     };
-    if !text.contains("upgrade: websocket") {
+    if !head.contains("upgrade: websocket") {
         if let Ok(mut upstream) = TcpStream::connect(chat).await {
             let _ = copy_bidirectional(&mut stream, &mut upstream).await;
         }
         return;
     }
-    let protocol = HeaderValue::from_static("json");
-    let spoken = protocol.clone();
-    #[expect(
-        clippy::result_large_err,
-        reason = "the callback's type is the crate's"
-    )]
-    let handshake = move |_: &Request, mut response: Response| -> Result<Response, ErrorResponse> {
-        let headers = response.headers_mut();
-        headers.insert("sec-websocket-protocol", spoken);
-        Ok(response)
-    };
-    let Ok(client) = tokio_tungstenite::accept_hdr_async(stream, handshake).await else {
+    let Some(client) = accept(stream).await else {
         return;
     };
-    let mut request = format!("ws://{chat}/").into_client_request().unwrap();
-    request
-        .headers_mut()
-        .insert("sec-websocket-protocol", protocol);
-    let Ok((server, _)) = tokio_tungstenite::connect_async(request).await else {
+    let Some(server) = connect(chat).await else {
         return;
     };
     let (mut to_client, mut from_client) = client.split();

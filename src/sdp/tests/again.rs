@@ -8,92 +8,96 @@ fn again(first: &Offer, sdp: &str) -> Result<Offer, OfferError> {
     description.again(first)
 }
 
+/// What the caller takes of the call: its name, what stands in the offer, what is
+/// there instead, and how the sections are answered.
+const TAKEN: &[(&str, &str, &str, [&str; 3])] = &[
+    (
+        "the picture is on hold",
+        "a=mid:1\r\na=recvonly",
+        "a=mid:1\r\na=inactive",
+        [
+            "audio 9 #0 sendonly",
+            "video 9 #1 inactive",
+            "application 9 #2",
+        ],
+    ),
+    (
+        "the sound is on hold",
+        "a=mid:0\r\na=recvonly",
+        "a=mid:0\r\na=inactive",
+        [
+            "audio 9 #0 inactive",
+            "video 9 #1 sendonly",
+            "application 9 #2",
+        ],
+    ),
+    (
+        "all is on hold",
+        "a=recvonly",
+        "a=sendonly",
+        [
+            "audio 9 #0 inactive",
+            "video 9 #1 inactive",
+            "application 9 #2",
+        ],
+    ),
+    (
+        "the data channel is gone",
+        "m=application 9",
+        "m=application 0",
+        [
+            "audio 9 #0 sendonly",
+            "video 9 #1 sendonly",
+            "application 0 #2 inactive",
+        ],
+    ),
+    (
+        "the sound has other formats",
+        "opus/48000/2",
+        "PCMU/8000",
+        [
+            "audio 9 #0 inactive",
+            "video 9 #1 sendonly",
+            "application 9 #2",
+        ],
+    ),
+    (
+        "another format is liked better",
+        "SAVPF 96 102",
+        "SAVPF 102 96",
+        [
+            "audio 9 #0 sendonly",
+            "video 9 #1 sendonly",
+            "application 9 #2",
+        ],
+    ),
+    (
+        "and another one is there",
+        "a=rtpmap:96 VP8/90000",
+        "a=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1;profile-level-id=42e01f",
+        [
+            "audio 9 #0 sendonly",
+            "video 9 #1 sendonly",
+            "application 9 #2",
+        ],
+    ),
+    (
+        "the other side would begin DTLS",
+        "a=setup:actpass",
+        "a=setup:active",
+        [
+            "audio 9 #0 sendonly",
+            "video 9 #1 sendonly",
+            "application 9 #2",
+        ],
+    ),
+];
+
 #[test]
 fn the_crate_sees_the_same_call_whatever_the_caller_takes_of_it() {
     let whole = fixture("three-sections");
     let first = read(&whole);
-    for (name, change, to, expected) in [
-        (
-            "the picture is on hold",
-            "a=mid:1\r\na=recvonly",
-            "a=mid:1\r\na=inactive",
-            [
-                "audio 9 #0 sendonly",
-                "video 9 #1 inactive",
-                "application 9 #2",
-            ],
-        ),
-        (
-            "the sound is on hold",
-            "a=mid:0\r\na=recvonly",
-            "a=mid:0\r\na=inactive",
-            [
-                "audio 9 #0 inactive",
-                "video 9 #1 sendonly",
-                "application 9 #2",
-            ],
-        ),
-        (
-            "all is on hold",
-            "a=recvonly",
-            "a=sendonly",
-            [
-                "audio 9 #0 inactive",
-                "video 9 #1 inactive",
-                "application 9 #2",
-            ],
-        ),
-        (
-            "the data channel is gone",
-            "m=application 9",
-            "m=application 0",
-            [
-                "audio 9 #0 sendonly",
-                "video 9 #1 sendonly",
-                "application 0 #2 inactive",
-            ],
-        ),
-        (
-            "the sound has other formats",
-            "opus/48000/2",
-            "PCMU/8000",
-            [
-                "audio 9 #0 inactive",
-                "video 9 #1 sendonly",
-                "application 9 #2",
-            ],
-        ),
-        (
-            "another format is liked better",
-            "SAVPF 96 102",
-            "SAVPF 102 96",
-            [
-                "audio 9 #0 sendonly",
-                "video 9 #1 sendonly",
-                "application 9 #2",
-            ],
-        ),
-        (
-            "and another one is there",
-            "a=rtpmap:96 VP8/90000",
-            "a=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1;profile-level-id=42e01f",
-            [
-                "audio 9 #0 sendonly",
-                "video 9 #1 sendonly",
-                "application 9 #2",
-            ],
-        ),
-        (
-            "the other side would begin DTLS",
-            "a=setup:actpass",
-            "a=setup:active",
-            [
-                "audio 9 #0 sendonly",
-                "video 9 #1 sendonly",
-                "application 9 #2",
-            ],
-        ),
-    ] {
+    for &(name, change, to, expected) in TAKEN {
         let offer = again(&first, &whole.replace(change, to)).expect(name);
         assert_eq!(offer.for_crate(), first.for_crate(), "{name}");
         let answer = answer(&offer);

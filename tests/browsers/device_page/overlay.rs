@@ -1,6 +1,7 @@
 //! What the page shows beside the picture: numbers and controls.
 
 use super::*;
+use serde_json::{Value, json};
 
 /// Notes what comes over the data channel of the next call.
 const LISTEN: &str = "(() => {
@@ -12,6 +13,9 @@ const LISTEN: &str = "(() => {
         return channel;
     };
 })()";
+
+/// Whether the numbers are hidden.
+const HIDDEN: &str = "document.getElementById('stats').hidden";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_is_told_that_all_is_well_and_shows_neither_banner_nor_panel() {
@@ -29,7 +33,7 @@ async fn the_page_is_told_that_all_is_well_and_shows_neither_banner_nor_panel() 
         .await;
     alice.frames_rise(5).await;
     let shown = "['media', 'camera'].filter((id) => !document.getElementById(id).hidden)";
-    assert_eq!(alice.js(shown).await, serde_json::json!([]));
+    assert_eq!(alice.js(shown).await, json!([]));
     alice.clean_console().await;
 }
 
@@ -59,6 +63,71 @@ async fn a_device_that_declines_the_data_channel_is_watched_all_the_same() {
     alice.clean_console().await;
 }
 
+/// What the page measured and what the device said of the same time agree.
+fn agrees_with_what_was_sent(shown: &Value) {
+    let (measured, told) = (&shown["measured"], &shown["told"]);
+    let number = |value: &Value| value.as_f64().expect("a number");
+    let (came, sent) = (number(&measured["bitrate"]), number(&told["sent_bps"]));
+    assert!((0.7..1.4).contains(&(came / sent)), "{came} of {sent}");
+    assert!((number(&measured["fps"]) - number(&told["fps"])).abs() < 8.0);
+    assert_eq!(measured["tier"], told["tier"]);
+    // One machine, one clock, which are compared to a millisecond or two.
+    let latency = number(&measured["latency"]);
+    assert!((0.1..500.0).contains(&latency), "{latency} ms");
+}
+
+/// A row for each number, in words.
+fn says_it_in_words(rows: &Value) {
+    let picture = rows["Picture"].as_str().expect("a row");
+    assert!(picture.starts_with("640 × 360, "), "{picture}");
+    assert_eq!(rows["Quality"], "whole picture");
+    for row in [
+        "Received",
+        "Path carries",
+        "Lost",
+        "Round trip",
+        "Camera to page",
+    ] {
+        assert!(rows[row].is_string(), "{row}: {rows}");
+    }
+}
+
+/// The log says it, too, to who looks for it.
+async fn logs_it(device: &Device) {
+    device.logs("\"message\":\"stream\"", 1, SOON).await;
+    let line = device.log().into_iter().find(|l| l["message"] == "stream");
+    let line = line.expect("it was there");
+    assert_eq!(
+        (&line["level"], &line["tier"]),
+        (&"DEBUG".into(), &0.into())
+    );
+    assert!(
+        line["sent_bps"].as_u64().is_some_and(|b| b > 50_000),
+        "{line}"
+    );
+}
+
+/// The key does what the button does, but not where text is written; what is not
+/// shown is not asked for.
+async fn shows_and_hides(alice: &Browser) {
+    alice.click("#chat-input").await;
+    alice.keys("s").await;
+    assert_eq!(alice.js(HIDDEN).await, false);
+    alice.click("#stats-toggle").await;
+    assert_eq!(alice.js(HIDDEN).await, true);
+    let silent = "(globalThis.heard = told.length, true)";
+    tokio::time::sleep(SECOND).await;
+    alice.js(silent).await;
+    tokio::time::sleep(2 * SECOND).await;
+    assert_eq!(
+        alice.js("told.length === heard").await,
+        true,
+        "no more news"
+    );
+    alice.keys("s").await;
+    assert_eq!(alice.js(HIDDEN).await, false);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_overlay_says_how_the_connection_is_and_its_numbers_are_those_that_were_sent() {
     let chat = Chat::start().await;
@@ -69,8 +138,7 @@ async fn the_overlay_says_how_the_connection_is_and_its_numbers_are_those_that_w
     alice.call("camera").await;
     alice.state("connected").await;
     alice.frames_rise(30).await;
-    let hidden = "document.getElementById('stats').hidden";
-    assert_eq!(alice.js(hidden).await, true, "off until it is wanted");
+    assert_eq!(alice.js(HIDDEN).await, true, "off until it is wanted");
     let nothing = "told.every((m) => m.type !== 'stats' && m.type !== 'pong')";
     assert_eq!(alice.js(nothing).await, true, "and the device is not asked");
 
@@ -98,64 +166,88 @@ async fn the_overlay_says_how_the_connection_is_and_its_numbers_are_those_that_w
         })")
         .await;
     println!("{shown:#}");
-    let (measured, told) = (&shown["measured"], &shown["told"]);
-    let number = |value: &serde_json::Value| value.as_f64().expect("a number");
-    let (came, sent) = (number(&measured["bitrate"]), number(&told["sent_bps"]));
-    assert!((0.7..1.4).contains(&(came / sent)), "{came} of {sent}");
-    assert!((number(&measured["fps"]) - number(&told["fps"])).abs() < 8.0);
-    assert_eq!(measured["tier"], told["tier"]);
-    // One machine, one clock, which are compared to a millisecond or two.
-    let latency = number(&measured["latency"]);
-    assert!((0.1..500.0).contains(&latency), "{latency} ms");
-    let rows = &shown["rows"];
-    let picture = rows["Picture"].as_str().expect("a row");
-    assert!(picture.starts_with("640 × 360, "), "{picture}");
-    assert_eq!(rows["Quality"], "whole picture");
+    agrees_with_what_was_sent(&shown);
+    says_it_in_words(&shown["rows"]);
     let choice = "document.querySelector('#stats .choice').hidden";
     assert_eq!(alice.js(choice).await, true, "of one nothing is chosen");
-    for row in [
-        "Received",
-        "Path carries",
-        "Lost",
-        "Round trip",
-        "Camera to page",
-    ] {
-        assert!(rows[row].is_string(), "{row}: {rows}");
-    }
-    // What the log says of it.
-    device.logs("\"message\":\"stream\"", 1, SOON).await;
-    let line = device.log().into_iter().find(|l| l["message"] == "stream");
-    let line = line.expect("it was there");
-    assert_eq!(
-        (&line["level"], &line["tier"]),
-        (&"DEBUG".into(), &0.into())
-    );
-    assert!(
-        line["sent_bps"].as_u64().is_some_and(|b| b > 50_000),
-        "{line}"
-    );
+    logs_it(&device).await;
 
-    // The key does what the button does, but not where text is written.
-    alice.click("#chat-input").await;
-    alice.keys("s").await;
-    assert_eq!(alice.js(hidden).await, false);
-    alice.click("#stats-toggle").await;
-    assert_eq!(alice.js(hidden).await, true);
-    let silent = "(globalThis.heard = told.length, true)";
-    tokio::time::sleep(SECOND).await;
-    alice.js(silent).await;
-    tokio::time::sleep(2 * SECOND).await;
-    assert_eq!(
-        alice.js("told.length === heard").await,
-        true,
-        "no more news"
-    );
-    alice.keys("s").await;
-    assert_eq!(alice.js(hidden).await, false);
+    shows_and_hides(&alice).await;
     alice.click("#hangup").await;
     alice.state("idle").await;
-    assert_eq!(alice.js(hidden).await, true, "the call is over");
+    assert_eq!(alice.js(HIDDEN).await, true, "the call is over");
     alice.clean_console().await;
+}
+
+/// Controls of a camera, some with markup in their names, and two that are none.
+const CONTROLS: &str = "[
+    {name: 'brightness', minimum: 0, maximum: 255, step: 1, default: 128, value: 100},
+    {name: '<b>bold</b>', minimum: 0, maximum: 1, step: 1, default: 0, value: 1},
+    {name: 'auto_exposure', minimum: 0, maximum: 3, step: 1, default: 3, value: 3,
+        menu: [{value: 1, label: 'Manual <i>'}, {value: 3, label: 'Auto'}]},
+    {name: 'gain', minimum: 0, maximum: 9, step: 1, default: 0, value: 4, inactive: true},
+    {name: 7}, null,
+]";
+
+/// Tells the page of these controls, as the device would.
+async fn tell_of(alice: &Browser, controls: &str) {
+    let told = format!(
+        "cameraAgent.channel.dispatchEvent(new MessageEvent('message', \
+         {{data: JSON.stringify({{type: 'controls', controls: {controls}}})}}))"
+    );
+    alice.js(&told).await;
+}
+
+/// An element of its kind for each of [`CONTROLS`], and no markup of theirs.
+async fn has_an_element_for_each(alice: &Browser) {
+    let state = "[...document.querySelectorAll('#camera .list [data-name]')].map((e) =>
+        [e.dataset.name, e.type, e.type === 'checkbox' ? e.checked : e.value, e.disabled])";
+    assert_eq!(
+        alice.js(state).await,
+        json!([
+            ["brightness", "range", "100", false],
+            ["<b>bold</b>", "checkbox", true, false],
+            ["auto_exposure", "select-one", "3", false],
+            ["gain", "range", "4", true]
+        ])
+    );
+    assert_eq!(
+        alice
+            .js("document.querySelectorAll('#camera b, #camera i').length")
+            .await,
+        0,
+        "text, not markup"
+    );
+}
+
+/// A slider that is moved goes back where the camera refuses, and where another
+/// viewer moves it.
+async fn moves_and_goes_back(alice: &Browser) {
+    alice.click("#camera summary").await;
+    alice.click("#camera [data-name=brightness]").await;
+    alice
+        .until_js(
+            "the device's refusal in the panel",
+            "document.querySelector('#camera .problem').textContent.includes('no camera controls')",
+        )
+        .await;
+    alice
+        .until_js(
+            "the slider is back where the camera is",
+            "document.querySelector('#camera [data-name=brightness]').value === '100'",
+        )
+        .await;
+    // Another viewer moved it.
+    tell_of(alice, &CONTROLS.replace("value: 100", "value: 30")).await;
+    assert_eq!(
+        alice
+            .js(
+                "[document.querySelector('#camera [data-name=brightness]').value, \
+                  document.querySelector('#camera .problem').hidden]"
+            )
+            .await,
+        json!(["30", true])
+    );
 }
 
 /// The list is the test's, for this machine has no camera; what the panel does
@@ -180,68 +272,11 @@ async fn the_panel_has_an_element_for_each_control_and_what_is_moved_is_sent() {
     let panel = "document.getElementById('camera')";
     assert_eq!(alice.js(&format!("{panel}.hidden")).await, true);
 
-    let show = |controls: &str| {
-        format!(
-            "cameraAgent.channel.dispatchEvent(new MessageEvent('message', \
-             {{data: JSON.stringify({{type: 'controls', controls: {controls}}})}}))"
-        )
-    };
-    let list = "[
-        {name: 'brightness', minimum: 0, maximum: 255, step: 1, default: 128, value: 100},
-        {name: '<b>bold</b>', minimum: 0, maximum: 1, step: 1, default: 0, value: 1},
-        {name: 'auto_exposure', minimum: 0, maximum: 3, step: 1, default: 3, value: 3,
-            menu: [{value: 1, label: 'Manual <i>'}, {value: 3, label: 'Auto'}]},
-        {name: 'gain', minimum: 0, maximum: 9, step: 1, default: 0, value: 4, inactive: true},
-        {name: 7}, null,
-    ]";
-    alice.js(&show(list)).await;
-    let state = "[...document.querySelectorAll('#camera .list [data-name]')].map((e) =>
-        [e.dataset.name, e.type, e.type === 'checkbox' ? e.checked : e.value, e.disabled])";
-    assert_eq!(
-        alice.js(state).await,
-        serde_json::json!([
-            ["brightness", "range", "100", false],
-            ["<b>bold</b>", "checkbox", true, false],
-            ["auto_exposure", "select-one", "3", false],
-            ["gain", "range", "4", true]
-        ])
-    );
-    assert_eq!(
-        alice
-            .js("document.querySelectorAll('#camera b, #camera i').length")
-            .await,
-        0,
-        "text, not markup"
-    );
+    tell_of(&alice, CONTROLS).await;
+    has_an_element_for_each(&alice).await;
     assert_eq!(alice.js(&format!("{panel}.hidden")).await, false);
 
-    alice.click("#camera summary").await;
-    alice.click("#camera [data-name=brightness]").await;
-    alice
-        .until_js(
-            "the device's refusal in the panel",
-            "document.querySelector('#camera .problem').textContent.includes('no camera controls')",
-        )
-        .await;
-    alice
-        .until_js(
-            "the slider is back where the camera is",
-            "document.querySelector('#camera [data-name=brightness]').value === '100'",
-        )
-        .await;
-    // Another viewer moved it.
-    alice
-        .js(&show(&list.replace("value: 100", "value: 30")))
-        .await;
-    assert_eq!(
-        alice
-            .js(
-                "[document.querySelector('#camera [data-name=brightness]').value, \
-                  document.querySelector('#camera .problem').hidden]"
-            )
-            .await,
-        serde_json::json!(["30", true])
-    );
+    moves_and_goes_back(&alice).await;
     alice.click("#hangup").await;
     alice.state("idle").await;
     assert_eq!(alice.js(&format!("{panel}.hidden")).await, true);

@@ -195,12 +195,40 @@ fn gstreamer_reads_the_descriptions() {
     assert!(read > 10, "{read}");
 }
 
+/// The caps at the end of a plan's steps, with `source` in place of the camera.
+fn caps_at_the_tee(source: &str, steps: &str) -> gstreamer::Caps {
+    use gstreamer as gst;
+    use gstreamer::prelude::*;
+    let pipeline = gst::parse::launch(&format!(
+        "videotestsrc num-buffers=20 ! {source} ! identity ! {steps} ! queue ! \
+         fakesink name=sink sync=false"
+    ))
+    .expect("elements")
+    .downcast::<gst::Pipeline>()
+    .expect("a pipeline");
+    pipeline.set_state(gst::State::Playing).expect("it runs");
+    let bus = pipeline.bus().expect("a bus");
+    let end = bus.timed_pop_filtered(
+        gst::ClockTime::from_seconds(30),
+        &[gst::MessageType::Eos, gst::MessageType::Error],
+    );
+    let message = end.expect("an end");
+    assert_eq!(
+        message.type_(),
+        gst::MessageType::Eos,
+        "{message:?}\n{steps}"
+    );
+    let sink = pipeline.by_name("sink").expect("the sink");
+    let caps = sink.static_pad("sink").and_then(|p| p.current_caps());
+    pipeline.set_state(gst::State::Null).expect("it stops");
+    caps.expect("caps")
+}
+
 /// The steps between source and tee, run with a generated picture in place of
 /// the camera, give what the plan says they carry.
 #[test]
 fn the_steps_give_what_the_tee_is_said_to_carry() {
     use gstreamer as gst;
-    use gstreamer::prelude::*;
     gst::init().expect("GStreamer is installed");
     let formats = ["I420".into(), "NV12".into()];
     for (fourcc, (width, height), rate, source, expected) in [
@@ -250,28 +278,7 @@ fn the_steps_give_what_the_tee_is_said_to_carry() {
         let (_, steps) = plan.description.split_once(" ! ").expect("a source");
         let size = format!("video/x-raw,width={width},height={height},framerate={rate}/1,");
         let source = source.replacen("video/x-raw,", &size, 1);
-        let pipeline = gst::parse::launch(&format!(
-            "videotestsrc num-buffers=20 ! {source} ! identity ! {steps} ! queue ! \
-             fakesink name=sink sync=false"
-        ))
-        .expect("elements")
-        .downcast::<gst::Pipeline>()
-        .expect("a pipeline");
-        pipeline.set_state(gst::State::Playing).expect("it runs");
-        let bus = pipeline.bus().expect("a bus");
-        let end = bus.timed_pop_filtered(
-            gst::ClockTime::from_seconds(30),
-            &[gst::MessageType::Eos, gst::MessageType::Error],
-        );
-        let message = end.expect("an end");
-        assert_eq!(
-            message.type_(),
-            gst::MessageType::Eos,
-            "{message:?}\n{steps}"
-        );
-        let sink = pipeline.by_name("sink").expect("the sink");
-        let caps = sink.static_pad("sink").and_then(|p| p.current_caps());
-        let caps = caps.expect("caps");
+        let caps = caps_at_the_tee(&source, steps);
         let caps = caps.structure(0).expect("a structure");
         let Carries::Raw(format) = &plan.carries else {
             panic!("{:?}", plan.carries);
@@ -286,6 +293,5 @@ fn the_steps_give_what_the_tee_is_said_to_carry() {
         );
         assert_eq!(got, expected, "{fourcc} {width}×{height}");
         assert_eq!(plan.fps, 30);
-        pipeline.set_state(gst::State::Null).expect("it stops");
     }
 }
