@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{is_unlocked, watching};
+use super::{is_unlocked, locked, watching};
 use crate::attackers::stun;
 use crate::support::browser::{Browser, Person};
 use crate::support::guarded::Guarded;

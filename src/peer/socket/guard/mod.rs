@@ -8,29 +8,32 @@
 //!   times for QUIC). Checks of one pair are spaced ever wider.
 //! * Only who was asked may answer, and only who knows our ICE username may ask
 //!   (RFC 8445 §7.3). A stranger who found the port is not heard.
-//! * DTLS and RTCP come only from those; DTLS as far as [`handshake`] says. RTP is
-//!   sent to viewers and taken from nobody.
+//! * DTLS and RTCP come only from those; DTLS as far as [`handshake`] says, and
+//!   ours leaves [`again`] where it is not answered. RTP is sent to viewers and
+//!   taken from nobody.
 //!
 //! An address behind a TURN server is an address like others: what goes through
 //! the relay is unwrapped first. What goes to STUN and TURN servers themselves
 //! was configured by the owner and is not judged.
 
+mod again;
 #[cfg(any(test, fuzzing))]
 pub(in crate::peer) mod fuzzing;
 mod handshake;
 mod socket;
 mod stun;
+mod together;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::bucket::{Bucket, Rate};
-use crate::lock::lock;
+use again::{Again, Sent};
 use handshake::Handshake;
 pub(in crate::peer) use socket::Guarded;
 use stun::{Class, Kind, Method, Stun, Transaction, look};
+pub(in crate::peer) use together::Together;
 
 /// Times of what was received that may be sent to who has not answered. One
 /// time less than QUIC has, for the headers below are not counted.
@@ -40,12 +43,6 @@ const TIMES: u64 = 2;
 const MOST_WORDS: usize = 8 * 1024;
 /// What a caller's words are good for altogether.
 const MOST_CREDIT: u64 = 64 * 1024;
-/// All connections together, in bytes to who has not answered: some 600 checks
-/// a second.
-const ALL: Rate = Rate {
-    burst: 256.0 * 1024.0,
-    per_second: 64.0 * 1024.0,
-};
 /// Between the first checks of a pair; the crate's own pace.
 const FIRST_GAP: Duration = Duration::from_millis(35);
 /// Checks of a pair before the gaps grow.
@@ -79,20 +76,6 @@ const CHANNELS: usize = 128;
 /// Generations of our ICE username that are known: one, and the one before
 /// while a restart is under way.
 const USERNAMES: usize = 2;
-
-/// Bytes to who has not answered, of all connections together.
-#[derive(Debug, Clone)]
-pub(in crate::peer) struct Together(Arc<Mutex<Bucket>>);
-
-impl Together {
-    pub(crate) fn new(now: Instant) -> Self {
-        Self(Arc::new(Mutex::new(Bucket::full(ALL, now))))
-    }
-
-    fn take(&self, bytes: usize, now: Instant) -> bool {
-        lock(&self.0).take(bytes as f64, now)
-    }
-}
 
 /// The other end of a path: an address, or one behind a TURN server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,6 +122,7 @@ pub(in crate::peer) struct Guard {
     requests: Bucket,
     reports: Bucket,
     handshake: Handshake,
+    again: Again,
     dropped: u64,
 }
 
@@ -157,6 +141,7 @@ impl Guard {
             requests: Bucket::full(REQUESTS, now),
             reports: Bucket::full(REPORTS, now),
             handshake: Handshake::default(),
+            again: Again::default(),
             dropped: 0,
         }
     }
@@ -180,6 +165,18 @@ impl Guard {
     /// DTLS is done.
     pub(crate) fn connected(&mut self) {
         self.handshake.is_done();
+        self.again.is_done();
+    }
+
+    /// Where the handshake is not done, so that a socket may have to send something
+    /// once more: when that is.
+    fn due(&self, socket: usize) -> Option<Option<Instant>> {
+        (!self.again.is_over()).then(|| self.again.due(socket))
+    }
+
+    /// Datagrams that are to leave by that socket once more, where it is time.
+    fn once_more(&mut self, socket: usize, now: Instant) -> &[Sent] {
+        self.again.take(socket, now)
     }
 
     /// Datagrams that did not pass.
@@ -202,6 +199,10 @@ impl Guard {
                 None => true,
             },
             // To the pair that ICE has chosen.
+            Kind::Dtls => {
+                self.again.sent(socket, to, datagram, now);
+                true
+            }
             _ => true,
         };
         self.dropped += u64::from(!passes);
@@ -349,7 +350,13 @@ impl Guard {
             // A viewer is only sent to.
             Kind::Rtp => false,
             Kind::Rtcp => self.may_speak(socket, from) && self.reports.take(1.0, now),
-            Kind::Dtls => self.may_speak(socket, from) && self.handshake.takes(datagram),
+            Kind::Dtls => {
+                let passes = self.may_speak(socket, from) && self.handshake.takes(datagram);
+                if passes {
+                    self.again.came(datagram, now);
+                }
+                passes
+            }
             Kind::Channel { .. } | Kind::Other => false,
         }
     }

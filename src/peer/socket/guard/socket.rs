@@ -2,10 +2,13 @@
 
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
+use tokio::time::{Sleep, sleep_until};
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
 use super::Guard;
@@ -20,6 +23,12 @@ pub(in crate::peer) struct Guarded {
     inner: Arc<dyn AsyncUdpSocket>,
     guard: Arc<Mutex<Guard>>,
     number: usize,
+    /// For what is to leave once more.
+    timer: Mutex<Option<Pin<Box<Sleep>>>>,
+    /// Who waits for packets, and looks after the timer meanwhile.
+    reader: Mutex<Option<Waker>>,
+    /// The handshake is done: nothing is due any more.
+    settled: AtomicBool,
 }
 
 impl Guarded {
@@ -33,6 +42,49 @@ impl Guarded {
             inner,
             guard,
             number,
+            timer: Mutex::default(),
+            reader: Mutex::default(),
+            settled: AtomicBool::new(false),
+        }
+    }
+
+    /// Sends once more what is due, and has the reader woken for what will be.
+    fn look_after(&self, cx: &mut Context<'_>) {
+        if self.settled.load(Ordering::Relaxed) {
+            return;
+        }
+        *lock(&self.reader) = Some(cx.waker().clone());
+        loop {
+            let due = lock(&self.guard).due(self.number);
+            let due = match due {
+                Some(Some(due)) => due,
+                Some(None) => return,
+                None => {
+                    self.settled.store(true, Ordering::Relaxed);
+                    *lock(&self.timer) = None;
+                    return;
+                }
+            };
+            let mut timer = lock(&self.timer);
+            let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(due.into())));
+            if timer.deadline() != due.into() {
+                timer.as_mut().reset(due.into());
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            let mut guard = lock(&self.guard);
+            for sent in guard.once_more(self.number, Instant::now()) {
+                let transmit = Transmit {
+                    destination: sent.to,
+                    contents: &sent.datagram,
+                    segment_size: None,
+                    ecn: None,
+                    src_ip: None,
+                };
+                // What finds no room now is lost, as it may be anywhere.
+                let _ = self.inner.poll_send(cx, &transmit);
+            }
         }
     }
 
@@ -66,8 +118,14 @@ impl AsyncUdpSocket for Guarded {
         if !is_media {
             let (to, contents) = (transmit.destination, transmit.contents);
             let mut guard = lock(&self.guard);
+            let before = guard.due(self.number);
             if !guard.outgoing(self.number, to, contents, Instant::now()) {
                 return Poll::Ready(Ok(contents.len()));
+            }
+            if guard.due(self.number) != before
+                && let Some(reader) = lock(&self.reader).take()
+            {
+                reader.wake();
             }
         }
         self.inner.poll_send(cx, transmit)
@@ -79,6 +137,7 @@ impl AsyncUdpSocket for Guarded {
         buffers: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
+        self.look_after(cx);
         for _ in 0..READS {
             let read = ready!(self.inner.poll_recv(cx, buffers, meta))?;
             let now = Instant::now();
@@ -109,5 +168,83 @@ impl AsyncUdpSocket for Guarded {
 
     fn max_gro_segments(&self) -> usize {
         self.inner.max_gro_segments()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    use tokio::time::{sleep, timeout};
+
+    use super::super::Together;
+    use super::super::handshake::write::{fragment, record};
+    use super::*;
+
+    /// Nothing ever comes; what leaves is counted.
+    #[derive(Debug, Default)]
+    struct Silent(Mutex<Vec<Vec<u8>>>);
+
+    impl AsyncUdpSocket for Silent {
+        fn local_addr(&self) -> io::Result<SocketAddr> {
+            Ok(([127, 0, 0, 1], 1).into())
+        }
+
+        fn poll_send(&self, _: &mut Context<'_>, sent: &Transmit<'_>) -> Poll<io::Result<usize>> {
+            lock(&self.0).push(sent.contents.to_vec());
+            Poll::Ready(Ok(sent.contents.len()))
+        }
+
+        fn poll_recv(
+            &self,
+            _: &mut Context<'_>,
+            _: &mut [IoSliceMut<'_>],
+            _: &mut [RecvMeta],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test]
+    async fn a_hello_that_is_not_answered_leaves_again_while_the_crate_waits() {
+        let silent = Arc::new(Silent::default());
+        let now = Instant::now();
+        let guard = Arc::new(Mutex::new(Guard::new(Together::new(now), now)));
+        let socket = Arc::new(Guarded::new(silent.clone(), guard.clone(), 0));
+        let reader = socket.clone();
+        let reader =
+            tokio::spawn(async move { poll_fn(|cx| reader.poll_recv(cx, &mut [], &mut [])).await });
+        // It waits before there is anything to look after.
+        sleep(Duration::from_millis(10)).await;
+        let hello = record(22, 0, &fragment(100, 0, 0, 100));
+        let transmit = Transmit {
+            destination: ([127, 0, 0, 1], 2).into(),
+            contents: &hello,
+            segment_size: None,
+            ecn: None,
+            src_ip: None,
+        };
+        poll_fn(|cx| socket.poll_send(cx, &transmit))
+            .await
+            .expect("sent");
+        let left = || lock(&silent.0).len();
+        assert_eq!(left(), 1);
+        let all = timeout(Duration::from_secs(10), async {
+            while left() < 5 {
+                sleep(Duration::from_millis(5)).await;
+            }
+        });
+        all.await.expect("four times more");
+        sleep(Duration::from_secs(1)).await;
+        assert!(lock(&silent.0).iter().all(|datagram| *datagram == hello));
+        assert_eq!(left(), 5);
+        lock(&guard).connected();
+        poll_fn(|cx| socket.poll_send(cx, &transmit))
+            .await
+            .expect("sent");
+        sleep(Duration::from_millis(200)).await;
+        assert_eq!(left(), 6);
+        reader.abort();
     }
 }

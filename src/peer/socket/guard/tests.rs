@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::handshake::write as dtls;
 use super::stun::write;
+use super::together::ALL;
 use super::*;
 
 const US: &str = "ours";
