@@ -34,8 +34,11 @@ pub struct Note {
     pub outcome: Outcome,
     /// Under which name they called.
     pub caller: UserName,
-    /// As whom they were invited, and the name of their key.
-    pub guest: Option<(UserName, KeyId)>,
+    /// As whom they were invited, while they are.
+    pub label: Option<UserName>,
+    /// The name of the key that they showed, also of one that is not known (any
+    /// more).
+    pub invitation: Option<KeyId>,
     /// How long the call was.
     pub duration: Option<Duration>,
     /// Why, for a call that was refused or is over; one short line.

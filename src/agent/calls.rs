@@ -1,11 +1,11 @@
 //! Offers and candidates: who is taken, who gives way, who is turned away.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
-use super::audit::Outcome;
 use super::events::Command;
 use super::guests::Admitted;
 use super::limits::{Payer, Refusal};
@@ -15,6 +15,11 @@ use super::{Agent, BUSY, FULL, HALF_OPEN, REASON};
 use crate::access::{Guest, Mode, Right};
 use crate::sdp::{Description, MAX_CANDIDATES, Offer, Place, RemoteCandidate};
 use crate::wire::{Access, Candidate, ClientId, Stamp, UserName};
+
+/// Why an offer is dropped.
+const TOO_MANY: &str = "too many calls in a short time; try again in a moment";
+/// Why a name is not to be had.
+const TAKEN: &str = "somebody of this name is watching; take another name";
 
 /// Of what they ask for, what an invited caller may have.
 fn allowed(offer: Offer, guest: Option<&Guest>) -> Offer {
@@ -55,7 +60,7 @@ impl Agent {
         let is_up = live.is_some_and(Session::is_up) && !of_another_guest;
         let live = live.map(|s| s.id);
         if let Err(refusal) = self.limits.read(&caller.payer, sdp.len(), is_up, now) {
-            return self.turn_away(name, refusal, now);
+            return self.turn_away(&caller, refusal, now);
         }
         // An offer of the same peer goes on with the call that there is.
         let (same, read) = match read.unwrap_or_else(|| Description::read(sdp)) {
@@ -73,7 +78,7 @@ impl Agent {
             Ok(offer) => Box::new(allowed(offer, guest.map(|g| &**g))),
             Err(error) => {
                 let reason = bounded(&error.to_string(), REASON);
-                self.junk(&caller, name, &reason, now);
+                self.junk(&caller, &reason, now);
                 // The hang-up ends on the caller's side what they had.
                 if let Some(id) = live.filter(|_| !of_another) {
                     self.close(id, &reason, now);
@@ -82,7 +87,7 @@ impl Agent {
             }
         };
         if !is_up && let Err(refusal) = self.limits.call(&caller.payer, now) {
-            return self.turn_away(name, refusal, now);
+            return self.turn_away(&caller, refusal, now);
         }
         if let Some(id) = same {
             self.renegotiate(id, offer, caller.guest, now);
@@ -92,7 +97,7 @@ impl Agent {
             return;
         }
         if of_another && is_heard {
-            self.refuse(name, "somebody of this name is watching; take another name");
+            self.turn_down(&caller, "call refused: the name is in use", TAKEN, now);
             return;
         }
         if let Some(id) = live {
@@ -115,14 +120,15 @@ impl Agent {
     }
 
     /// Refuses an offer that cannot be answered.
-    fn junk(&mut self, caller: &Caller, name: &UserName, reason: &str, now: Instant) {
+    fn junk(&mut self, caller: &Caller, reason: &str, now: Instant) {
         self.limits.junk(&caller.payer, now);
-        if self.is_junk_worth_a_line(now) {
-            warn!(caller = %name, error = reason, "call refused");
-            let guest = caller.guest.as_deref();
-            self.note(Outcome::Refused, name, guest, None, reason, now);
-        }
-        self.refuse(name, reason);
+        self.turn_down(caller, "call refused", reason, now);
+    }
+
+    /// Refuses an offer: tells its sender, and the logs.
+    fn turn_down(&mut self, caller: &Caller, words: impl Display, why: &str, now: Instant) {
+        self.note_refusal(caller, words, why, now);
+        self.refuse(&caller.name, why);
     }
 
     pub(super) fn renegotiate(
@@ -184,31 +190,24 @@ impl Agent {
     }
 
     /// Tells who sends too much that it is, once.
-    pub(super) fn turn_away(&mut self, caller: &UserName, refusal: Refusal, now: Instant) {
+    pub(super) fn turn_away(&mut self, caller: &Caller, refusal: Refusal, now: Instant) {
         if refusal == Refusal::Silent {
             return;
         }
-        if self.is_junk_worth_a_line(now) {
-            warn!(%caller, "too many offers; more are dropped until they slow down");
-        }
+        let words = "too many offers; more are dropped until they slow down";
+        self.note_refusal(caller, words, TOO_MANY, now);
         // A hang-up would end the call that the caller has.
-        if self.sessions.of_caller(caller).is_none() {
-            self.refuse(
-                caller,
-                "too many calls in a short time; try again in a moment",
-            );
+        if self.sessions.of_caller(&caller.name).is_none() {
+            self.refuse(&caller.name, TOO_MANY);
         }
     }
 
     /// Sees that there is room for one more call, or refuses it.
     pub(super) fn make_room(&mut self, caller: &Caller, now: Instant) -> bool {
-        let (name, guest) = (&caller.name, caller.guest.as_deref());
-        if self.sessions.connected() >= self.config.max_viewers {
-            if self.is_junk_worth_a_line(now) {
-                warn!(caller = %name, limit = self.config.max_viewers, "call refused: viewer limit");
-                self.note(Outcome::Refused, name, guest, None, FULL, now);
-            }
-            self.refuse(name, FULL);
+        let limit = self.config.max_viewers;
+        if self.sessions.connected() >= limit {
+            let words = format_args!("call refused: viewer limit of {limit}");
+            self.turn_down(caller, words, FULL, now);
             return false;
         }
         if self.sessions.half_open() < HALF_OPEN {
@@ -217,11 +216,8 @@ impl Agent {
         let limits = &self.limits;
         let debt = |payer: &Payer| limits.debt(payer);
         let Some(id) = self.sessions.gives_way(debt(&caller.payer), debt) else {
-            if self.is_junk_worth_a_line(now) {
-                warn!(caller = %name, "call refused: too many calls that come to nothing");
-                self.note(Outcome::Refused, name, guest, None, BUSY, now);
-            }
-            self.refuse(name, BUSY);
+            let words = "call refused: too many calls that come to nothing";
+            self.turn_down(caller, words, BUSY, now);
             return false;
         };
         if self.is_worth_a_line(now) {

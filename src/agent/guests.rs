@@ -1,7 +1,9 @@
 //! The agent's dealings with people who were invited, and with others.
 
+use std::fmt::Display;
 use std::time::Instant;
 
+use tracing::field::display;
 use tracing::{info, warn};
 
 use super::audit::{Note, Outcome};
@@ -20,6 +22,15 @@ const TAKEN_BACK: &str = "your invitation was taken back";
 const CHANGED: &str = "what your invitation allows has changed; call again";
 const NOW_INVITED: &str =
     "from now on only invited people see this camera; ask its owner for an invitation";
+
+/// Who is refused for this has proven that the key is theirs. An id anybody can
+/// write, and an offer that was made before anybody may have seen.
+fn is_proven(why: Uninvited) -> bool {
+    match why {
+        Uninvited::Ended | Uninvited::NoClock | Uninvited::NotToWatch => true,
+        Uninvited::Stranger | Uninvited::Unknown | Uninvited::Replayed => false,
+    }
+}
 
 /// An offer whose sender may go on, and what was read of it on the way.
 pub(super) struct Admitted {
@@ -169,18 +180,25 @@ impl Agent {
         if self.strangers.read(&payer, 1, false, now) == Err(Refusal::Silent) {
             return;
         }
-        if self.is_junk_worth_a_line(now) {
-            warn!(caller = %name, %why, "call refused: not invited");
-            let id = access.and_then(|access| access.id.parse().ok());
-            let guest = id.and_then(|id| self.gate.guest(id)).cloned();
-            self.note(
-                Outcome::Refused,
-                name,
-                guest.as_deref(),
-                None,
-                &why.to_string(),
-                now,
-            );
+        if self.is_refusal_worth_a_line(is_proven(why), now) {
+            // An id and nothing else: what is no id is a stranger's text.
+            let id: Option<KeyId> = access.and_then(|access| access.id.parse().ok());
+            let guest = id.and_then(|id| self.gate.guest(id));
+            let label = guest.map(|guest| guest.label.clone());
+            let words = match label {
+                Some(_) => "call refused",
+                None => "call refused: not invited",
+            };
+            let (as_whom, key) = (label.as_ref().map(display), id.map(display));
+            warn!(caller = %name, label = as_whom, key, %why, "{words}");
+            self.keep_note(Note {
+                outcome: Outcome::Refused,
+                caller: name.clone(),
+                label,
+                invitation: id,
+                duration: None,
+                why: bounded(&why.to_string(), REASON),
+            });
         }
         // A hang-up would end the call that somebody of this name has.
         if self.sessions.of_caller(name).is_none() {
@@ -204,6 +222,33 @@ impl Agent {
         self.commands.push_back(Command::KeepKey { id });
     }
 
+    /// Writes down that a call is refused, in both logs, now and then.
+    pub(super) fn note_refusal(
+        &mut self,
+        caller: &Caller,
+        words: impl Display,
+        why: &str,
+        now: Instant,
+    ) {
+        let guest = caller.guest.as_deref();
+        if !self.is_refusal_worth_a_line(guest.is_some(), now) {
+            return;
+        }
+        let label = guest.map(|guest| display(&guest.label));
+        let key = guest.map(|guest| display(guest.id));
+        warn!(caller = %caller.name, label, key, why, "{words}");
+        self.note(Outcome::Refused, &caller.name, guest, None, why, now);
+    }
+
+    /// A refusal may have a line. Invited people have a budget of their own: no
+    /// number of strangers hides them.
+    fn is_refusal_worth_a_line(&mut self, is_invited: bool, now: Instant) -> bool {
+        match is_invited {
+            true => self.is_worth_a_line(now),
+            false => self.is_junk_worth_a_line(now),
+        }
+    }
+
     /// Writes a line down for the log of calls.
     pub(super) fn note(
         &mut self,
@@ -214,24 +259,30 @@ impl Agent {
         why: &str,
         now: Instant,
     ) {
-        if self.notes.len() >= NOTES {
-            self.notes.pop_front();
-        }
         let note = Note {
             outcome,
             caller: caller.clone(),
-            guest: guest.map(|guest| (guest.label.clone(), guest.id)),
+            label: guest.map(|guest| guest.label.clone()),
+            invitation: guest.map(|guest| guest.id),
             duration: since.map(|since| now.saturating_duration_since(since)),
             why: bounded(why, REASON),
         };
-        // Of others there are lines where it happens, as many as strangers may
-        // have.
-        if let Some((label, key)) = &note.guest
+        // Of others, and of refusals, there are lines where it happens, as many as
+        // they may have.
+        if let Some(guest) = guest
             && outcome != Outcome::Refused
         {
+            let (label, key) = (&guest.label, guest.id);
             let seconds = note.duration.map(|duration| duration.as_secs());
             let why = &note.why;
             info!(%caller, %label, %key, seconds, why, "an invited person's call: {}", outcome.word());
+        }
+        self.keep_note(note);
+    }
+
+    fn keep_note(&mut self, note: Note) {
+        if self.notes.len() >= NOTES {
+            self.notes.pop_front();
         }
         self.notes.push_back(note);
     }

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::agent::audit::Note;
 use crate::state;
+use crate::wire::UserName;
 
 /// A file that has so many bytes is put aside.
 const LARGEST: u64 = 1_000_000;
@@ -37,16 +38,12 @@ impl Log {
     ///
     /// It cannot be written.
     pub fn write(&self, note: &Note, now: SystemTime) -> io::Result<()> {
-        let (label, invitation) = match &note.guest {
-            Some((label, id)) => (Some(label.to_string()), Some(id.to_string())),
-            None => (None, None),
-        };
         let line = json!({
             "time": super::time::rfc3339(super::seconds(now)),
             "call": note.outcome.word(),
             "name": note.caller.to_string(),
-            "label": label,
-            "invitation": invitation,
+            "label": note.label.as_ref().map(UserName::to_string),
+            "invitation": note.invitation.map(|id| id.to_string()),
             "seconds": note.duration.map(|d| (d.as_secs_f64() * 10.0).round() / 10.0),
             "why": note.why,
         });
@@ -83,7 +80,6 @@ mod tests {
     use super::*;
     use crate::access::KeyId;
     use crate::agent::audit::Outcome;
-    use crate::wire::UserName;
 
     fn name(text: &str) -> UserName {
         UserName::parse(text).expect("a name")
@@ -100,7 +96,8 @@ mod tests {
         let note = Note {
             outcome: Outcome::Ended,
             caller: name("al"),
-            guest: Some((name("alice"), KeyId([0; 8]))),
+            label: Some(name("alice")),
+            invitation: Some(KeyId([0; 8])),
             duration: Some(Duration::from_millis(61_234)),
             why: "hung up".into(),
         };
@@ -126,5 +123,28 @@ mod tests {
             let meta = std::fs::metadata(file).expect("there");
             assert!(meta.len() < 1_300 && meta.permissions().mode() & 0o777 == 0o600);
         }
+    }
+
+    #[test]
+    fn of_an_invitation_that_was_taken_back_its_id_is_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("calls.log");
+        let note = Note {
+            outcome: Outcome::Refused,
+            caller: name("al"),
+            label: None,
+            invitation: Some(KeyId([0; 8])),
+            duration: None,
+            why: "not known".into(),
+        };
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_906_280);
+        Log::at(&path).write(&note, now).expect("written");
+        let text = std::fs::read_to_string(&path).expect("there");
+        let line: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(
+            line,
+            json!({"time": "2026-11-28T22:51:20Z", "call": "refused", "name": "al",
+                "label": null, "invitation": "AAAAAAAAAAA", "seconds": null, "why": "not known"})
+        );
     }
 }

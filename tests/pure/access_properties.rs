@@ -3,6 +3,7 @@
 //! costs invited people nothing.
 
 mod calls;
+mod notes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
