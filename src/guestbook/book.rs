@@ -2,10 +2,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
+use tracing::warn;
 
 use crate::access::store::{self, StoreError};
 use crate::access::{Invitation, Key, KeyId, Stage};
@@ -62,6 +63,26 @@ pub struct Book {
     folder: PathBuf,
 }
 
+/// Others may not read the keys: where they could, as after a backup was put
+/// back, they can no longer.
+fn hide(path: &Path, file: &File) {
+    let Ok(known) = file.metadata() else { return };
+    if known.mode() & 0o077 == 0 {
+        return;
+    }
+    let path = path.display();
+    match file.set_permissions(fs::Permissions::from_mode(0o600)) {
+        Ok(()) => warn!(
+            %path,
+            "others could read who was invited, with the keys; now they cannot. Whoever did is \
+             invited: take back what may have been read, and invite anew"
+        ),
+        Err(error) => {
+            warn!(%path, %error, "others can read who was invited, with the keys: chmod 600")
+        }
+    }
+}
+
 impl Book {
     /// Those of the device that runs with this configuration, for a command beside
     /// it: where it is a service's, in the `service`'s folder.
@@ -103,6 +124,9 @@ impl Book {
             .read(true)
             .custom_flags(libc::O_NOFOLLOW)
             .open(&path);
+        if let Ok(file) = &file {
+            hide(&path, file);
+        }
         let mut text = String::new();
         // One byte more, and it is seen to be too long.
         let most = store::LONGEST as u64 + 1;

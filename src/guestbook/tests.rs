@@ -46,6 +46,31 @@ fn what_the_owner_changes_is_seen_once_and_an_end_when_it_comes() {
     assert!(guestbook.look(at(1_000_061)).is_some_and(|g| g.is_empty()));
 }
 
+/// As a backup may put it back.
+#[test]
+fn a_list_that_others_can_read_is_hidden_from_them() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().expect("a folder");
+    let book = Book::in_folder(folder.path());
+    let add = |list: &mut Vec<_>| {
+        list.push(invitation("alice", None));
+        Ok(())
+    };
+    book.change(add).expect("written");
+    let mode = || {
+        std::fs::metadata(book.path())
+            .expect("there")
+            .permissions()
+            .mode()
+            & 0o777
+    };
+    assert_eq!(mode(), 0o600);
+    let open = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(book.path(), open).expect("it is ours");
+    assert_eq!(book.read().expect("a list").len(), 1);
+    assert_eq!(mode(), 0o600);
+}
+
 #[test]
 fn a_damaged_list_lets_nobody_in_at_a_start_and_changes_nothing_later() {
     let folder = tempfile::tempdir().expect("a folder");
