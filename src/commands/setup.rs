@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::process::{block_on, shutdown};
-use crate::config::{AccessMode, Config};
+use crate::config::Config;
 use crate::daemon::{Daemon, Supervision};
 use crate::device::led::Led;
 use crate::media::gst;
@@ -27,7 +27,7 @@ pub(super) fn run(arguments: &cli::Setup) -> anyhow::Result<()> {
     }
     let mut person = setup::person();
     let answers = person.as_mut().map(|p| p as &mut dyn BufRead);
-    let is_asked = answers.is_some() && !arguments.test_call;
+    let is_asked = answers.is_some();
     let hardware = match &answers {
         Some(_) => {
             // As it is now, with or without its two keys.
@@ -43,25 +43,41 @@ pub(super) fn run(arguments: &cli::Setup) -> anyhow::Result<()> {
     let out = &mut std::io::stdout();
     let done = setup::run(arguments, &hardware, &known, answers, out)?;
     println!("{} is written", arguments.config.display());
+    let begun = begin(&done, arguments, &mut person);
+    if begun.is_ok() {
+        println!(
+            "Now start the camera: systemctl restart {}",
+            setup::unit(&arguments.config)
+        );
+    }
+    // The configuration is there, whatever came of the rest.
+    if is_asked || arguments.invite {
+        first_invitation(&done.config, &arguments.config);
+    }
+    begun
+}
+
+/// What follows from the configuration: the chat server, and a test call if that
+/// is wanted.
+fn begin(
+    done: &setup::Done,
+    arguments: &cli::Setup,
+    person: &mut Option<impl BufRead>,
+) -> anyhow::Result<()> {
     if let Some(board) = &done.board {
         match board.start()? {
             true => println!("The chat server runs, now and at each start"),
             false => println!("Now start the chat server: {}", board.command()),
         }
     }
-    let call = match &mut person {
-        Some(answers) if is_asked => setup::wants_test_call(answers, &mut std::io::stdout())?,
+    let call = match person {
+        Some(answers) if !arguments.test_call => {
+            setup::wants_test_call(answers, &mut std::io::stdout())?
+        }
         _ => arguments.test_call,
     };
     if call {
         setup::apart::test_call(&arguments.config)?;
-    }
-    println!(
-        "Now start the camera: systemctl restart {}",
-        setup::unit(&arguments.config)
-    );
-    if is_asked || arguments.invite {
-        first_invitation(&done.config, &arguments.config);
     }
     Ok(())
 }
@@ -70,9 +86,19 @@ pub(super) fn run(arguments: &cli::Setup) -> anyhow::Result<()> {
 /// first who is invited.
 fn first_invitation(config: &Config, path: &Path) {
     println!();
-    if let Err(error) = owner::invite_owner(config, state::of_service(path), &mut std::io::stdout())
-    {
-        println!("{error}\nTo watch, invite yourself: sudo camera-agent invite LABEL");
+    match owner::invite_owner(config, state::of_service(path), &mut std::io::stdout()) {
+        Ok(true) => {}
+        Ok(false) if config.access.is_invited() => println!(
+            "Somebody was invited already (sudo camera-agent viewers); for one more: sudo \
+             camera-agent invite LABEL"
+        ),
+        Ok(false) => println!(
+            "This camera is open: everybody who reaches the chat server sees it. For people alone \
+             whom you invite, set access.mode = \"invited\"."
+        ),
+        Err(error) => {
+            println!("{error}\nTo watch, invite yourself: sudo camera-agent invite LABEL");
+        }
     }
 }
 
@@ -87,31 +113,38 @@ pub(super) fn look() -> anyhow::Result<()> {
 pub(super) fn be_called(path: &Path) -> anyhow::Result<()> {
     let text = std::io::read_to_string(std::io::stdin()).context("reading the configuration")?;
     let mut config = Config::parse(&text, path)?;
-    if config.access.is_invited() {
-        // This user has no part in the list, and the owner is there.
-        config.access.mode = Some(AccessMode::Open);
-        println!("Until the test call is over, everybody on the chat server can call.");
-    }
+    // This user has no part in the list of invited people.
+    let visit = match config.access.is_invited() {
+        true => Some(owner::Visit::of(&mut config, &mut std::io::stdout())?),
+        false => None,
+    };
     logging::start(&config.log)?;
     block_on(async {
         let shutdown = shutdown()?;
-        test_call(&config, &shutdown).await
+        test_call(&config, visit.is_some(), &shutdown).await
     })
 }
 
 /// Is the camera until somebody has called and seen it.
-async fn test_call(config: &Config, shutdown: &CancellationToken) -> anyhow::Result<()> {
+async fn test_call(
+    config: &Config,
+    is_visit: bool,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
     let device = Daemon::new(config)?;
     let (observer, mut seen) = watch::channel(Snapshot::default());
     let supervision = Supervision {
         observer: Some(observer),
         ..Supervision::none(Instant::now())
     };
-    println!(
-        "Open the chat page and click \"{}\"; there are {} s for that.",
-        config.server.name,
-        setup::TEST_CALL.as_secs()
-    );
+    let seconds = setup::TEST_CALL.as_secs();
+    match is_visit {
+        true => println!("Open this link; there are {seconds} s for that."),
+        false => println!(
+            "Open the chat page and click \"{}\"; there are {seconds} s for that.",
+            config.server.name
+        ),
+    }
     let call = setup::seen(&mut seen, config.video.fps);
     let mut result = Err(anyhow::anyhow!("the test call was broken off"));
     let end = async {

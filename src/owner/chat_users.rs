@@ -87,6 +87,9 @@ pub(crate) fn chat_user(
                 )?,
                 false => writeln!(out, "{name} may sign in")?,
             }
+            if let Some(hint) = arguments.hint() {
+                writeln!(out, "{hint}")?;
+            }
         }
         What::Token { name } => {
             let name = named(name)?;

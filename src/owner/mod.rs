@@ -3,6 +3,7 @@
 
 pub(crate) mod chat_users;
 mod qr;
+mod visit;
 
 use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
@@ -11,13 +12,14 @@ use std::time::SystemTime;
 use serde_json::json;
 use url::Url;
 
-use crate::access::{self, Invitation, Link, MOST_INVITATIONS, May, Stage};
+use crate::access::{self, Invitation, Link, MOST_INVITATIONS, May, Right, Stage};
 use crate::cli;
 use crate::config::{Config, ConfigError};
 use crate::guestbook::{Book, BookError, seconds, time, watching};
 use crate::peer::Identity;
 use crate::state;
 use crate::wire::UserName;
+pub(crate) use visit::Visit;
 
 /// What the owner is called in their own list.
 const OWNER: &str = "owner";
@@ -59,13 +61,15 @@ pub(crate) fn invite(arguments: &cli::Invite, out: &mut dyn Write) -> Result<(),
         true => Stage::Shared,
         false => Stage::Link,
     };
-    let paper = Paper::new(&config, label, arguments.may, until, stage)?;
-    paper.enter(&book, arguments.png.as_deref())?;
-    paper.print(service, out)?;
-    for hint in hints(&config) {
-        writeln!(out, "{hint}")?;
+    if !arguments.may.has(Right::Watch) {
+        return Err(refused(
+            "an invitation without \"watch\" opens no call, and so nothing else: add it, as in \
+             --may watch,listen",
+        )
+        .into());
     }
-    Ok(())
+    let paper = Paper::new(&config, label, arguments.may, until, stage)?;
+    paper.hand_over(&config, &book, service, arguments.png.as_deref(), out)
 }
 
 /// The first invitation, for the owner, to everything: where nobody was invited
@@ -85,11 +89,7 @@ pub(crate) fn invite_owner(
     }
     let label = UserName::parse(OWNER).map_err(refused)?;
     let paper = Paper::new(config, label, May::everything(), None, Stage::Link)?;
-    paper.enter(&book, None)?;
-    paper.print(service, out)?;
-    for hint in hints(config) {
-        writeln!(out, "{hint}")?;
-    }
+    paper.hand_over(config, &book, service, None, out)?;
     Ok(true)
 }
 
@@ -128,6 +128,32 @@ impl Paper {
             invitation,
             link,
         })
+    }
+
+    /// Writes it into the list and prints it. What nobody was shown does not stay.
+    fn hand_over(
+        &self,
+        config: &Config,
+        book: &Book,
+        service: Option<PathBuf>,
+        picture: Option<&Path>,
+        out: &mut dyn Write,
+    ) -> Result<(), OwnerError> {
+        self.enter(book, picture)?;
+        let printed = self.print(service, out).and_then(|()| {
+            for hint in hints(config) {
+                writeln!(out, "{hint}")?;
+            }
+            out.flush()
+        });
+        if printed.is_err() {
+            let id = self.invitation.key.0;
+            book.change(|list| {
+                list.retain(|invitation| invitation.key.0 != id);
+                Ok(())
+            })?;
+        }
+        Ok(printed?)
     }
 
     /// Writes it into the list, and the picture beside it.

@@ -53,6 +53,33 @@ impl Camera {
     }
 }
 
+/// A pipe that nobody reads.
+struct Closed;
+
+impl Write for Closed {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn an_invitation_that_nobody_was_shown_is_none() {
+    let camera = Camera::new("mode = \"invited\"");
+    let config = camera.folder.path().join("camera.toml");
+    let config = config.to_str().expect("text");
+    let line = ["camera-agent", "invite", "alice", "--config", config];
+    let cli::Command::Invite(arguments) = cli::Cli::parse_from(line).command else {
+        panic!("another command")
+    };
+    invite(&arguments, &mut Closed).expect_err("nobody reads it");
+    assert!(camera.book().read().expect("a list").is_empty());
+    camera.run(&["invite", "alice"]).expect("now it is shown");
+}
+
 fn link(printed: &str) -> Link {
     let line = printed.lines().find(|l| l.contains("#camera="));
     Link::parse(line.expect("a link")).expect("an invitation")
@@ -122,6 +149,7 @@ fn what_an_owner_types_is_taken_or_refused_in_words() {
         (&["invite", "", "--shared"], "the label"),
         (&["invite", "x", "--may", "fly"], "is none of watch"),
         (&["invite", "x", "--may", ","], "has to allow something"),
+        (&["invite", "x", "--may", "listen,talk"], "--may watch"),
         (&["invite", "x", "--until", "tomorrow"], "neither a day"),
         (&["invite", "x", "--until", "2020-01-01"], "over already"),
         (

@@ -31,6 +31,8 @@ pub(crate) struct Answers {
     pub proxy_password_file: Option<String>,
     /// `access.page`
     pub page: Option<String>,
+    /// `access.mode`
+    pub mode: Option<String>,
     /// A node, `auto`, or `test`.
     pub camera: Option<String>,
     /// A PCM, `auto`, `test`, or `none`.
@@ -143,8 +145,10 @@ fn edit(text: &str, answers: &Answers) -> Result<String, String> {
             set("server", key, answer)?;
         }
     }
-    if let Some(page) = &answers.page {
-        set("access", "page", page)?;
+    for (key, answer) in [("page", &answers.page), ("mode", &answers.mode)] {
+        if let Some(answer) = answer {
+            set("access", key, answer)?;
+        }
     }
     match answers.camera.as_deref() {
         None => {}

@@ -24,6 +24,9 @@ use crate::service::Snapshot;
 use board::{Board, Known};
 use file::{Answers, File};
 
+/// `access.mode` where nobody else sees the camera.
+const INVITED: &str = "invited";
+
 /// What a test call has to do in this time.
 pub(crate) const TEST_CALL: Duration = Duration::from_secs(120);
 
@@ -138,6 +141,8 @@ pub(crate) fn run(
         proxy: way.proxy.clone(),
         proxy_password_file: way.proxy_password_file.clone(),
         page: arguments.page.clone(),
+        // Who wants an invitation wants that it counts.
+        mode: (arguments.invite && present.access.mode.is_none()).then(|| INVITED.to_owned()),
         camera: arguments.camera.clone(),
         microphone: arguments.microphone.clone(),
     };
@@ -307,6 +312,11 @@ impl Talk<'_> {
                 self.choice("Microphone", &hardware.microphones, &rest, now)?
             }
         };
+        let mode = match (flags.mode, present.access.mode) {
+            (Some(mode), _) => Some(mode),
+            (None, Some(_)) => None,
+            (None, None) => Some(self.who_may_watch()?),
+        };
         // Where the chat server is elsewhere, so is its page.
         let page = match (flags.page, board) {
             (Some(page), _) => Some(page),
@@ -323,10 +333,20 @@ impl Talk<'_> {
             server,
             name,
             page,
+            mode,
             camera,
             microphone,
             ..flags
         })
+    }
+
+    /// Asked where nobody has said, as in a configuration of the time before there
+    /// were invitations.
+    fn who_may_watch(&mut self) -> std::io::Result<String> {
+        let words = "Is it for people alone whom you invite? If not, everybody who reaches the \
+                     chat server sees it. [Y/n]: ";
+        let is_invited = self.yes_or_no(words, true)?;
+        Ok(if is_invited { INVITED } else { "open" }.to_owned())
     }
 
     /// An empty answer is as it is now: no, where nobody has said.
@@ -337,10 +357,14 @@ impl Talk<'_> {
             true => "Does this board run the chat server, too? [Y/n]: ",
             false => "Does this board run the chat server, too? [y/N]: ",
         };
+        self.yes_or_no(words, is_here)
+    }
+
+    fn yes_or_no(&mut self, words: &str, otherwise: bool) -> std::io::Result<bool> {
         loop {
             write!(self.asked, "{words}")?;
             match self.line()?.to_ascii_lowercase().as_str() {
-                "" => return Ok(is_here),
+                "" => return Ok(otherwise),
                 "y" | "yes" => return Ok(true),
                 "n" | "no" => return Ok(false),
                 _ => {}

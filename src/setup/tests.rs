@@ -207,6 +207,33 @@ fn an_empty_answer_keeps_what_is_there_and_is_asked_again_where_nothing_is() {
     assert_eq!(config.expect("written").server.name, "porch");
 }
 
+/// As it was written before there were invitations.
+#[test]
+fn who_may_watch_an_older_camera_is_asked_and_said() {
+    const OLD: &str = "[server]\nurl = \"ws://chat.example/\"\nname = \"porch\"\n";
+    for (flags, typed, mode) in [
+        (&[][..], Some("n\n\n\n\n\n\n"), Some("invited")),
+        (&[], Some("n\n\n\n\n\nn\n"), Some("open")),
+        (&["--invite"], Some("n\n\n\n\n\n"), Some("invited")),
+        (&["--invite"], None, Some("invited")),
+        (&[], None, None),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("camera-agent.toml"), OLD).expect("written");
+        let (done, asked) = set_up(&folder, flags, typed);
+        let config = done.expect("written");
+        let is_invited = mode == Some("invited");
+        assert_eq!(
+            config.access.is_invited(),
+            is_invited,
+            "{flags:?} {typed:?}"
+        );
+        assert_eq!(config.access.mode.is_none(), mode.is_none());
+        let is_asked = asked.contains("people alone whom you invite");
+        assert_eq!(is_asked, typed.is_some() && flags.is_empty(), "{asked}");
+    }
+}
+
 #[test]
 fn a_person_who_goes_away_leaves_nothing_behind() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -224,7 +251,7 @@ fn a_pipeline_of_the_owner_s_is_not_asked_about() {
     let mine = "[server]\nurl = \"ws://h/\"\nname = \"a\"\n[video]\nsource = \"custom\"\n\
                 pipeline = \"videotestsrc\"\n";
     std::fs::write(&path, mine).expect("written");
-    let (config, asked) = set_up(&folder, &[], Some("\n\n\ntest\n"));
+    let (config, asked) = set_up(&folder, &[], Some("\n\n\ntest\n\n"));
     assert_eq!(config.expect("written").video.source, VideoSource::Custom);
     assert!(asked.contains("which stays"), "{asked}");
 }

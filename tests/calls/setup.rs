@@ -5,9 +5,10 @@ use std::path::Path;
 use std::process::Stdio;
 
 use crate::support::qr::scanned_text;
-use crate::support::viewer::Viewer;
+use crate::support::viewer::{Held, Viewer};
 use crate::support::{Chat, SOON};
-use tokio::io::AsyncWriteExt;
+use camera_agent::access::Link;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -79,13 +80,21 @@ async fn a_person_answers_and_the_file_is_written() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_test_call_ends_with_the_first_second_of_picture() {
+    test_call("").await;
+}
+
+/// Of a camera for invited people the link is shown that opens the test call, and
+/// it opens that alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_call_of_a_camera_for_invited_people_has_an_invitation() {
+    test_call("[access]\nmode = \"invited\"\n").await;
+}
+
+async fn test_call(access: &str) {
     let folder = tempfile::tempdir().expect("a folder");
     let config = folder.path().join("camera-agent.toml");
-    std::fs::write(
-        &config,
-        "[video]\nsource = \"test\"\nwidth = 320\nheight = 180\n[ice]\nloopback = true\n",
-    )
-    .expect("written");
+    let media = "[video]\nsource = \"test\"\nwidth = 320\nheight = 180\n[ice]\nloopback = true\n";
+    std::fs::write(&config, format!("{access}{media}")).expect("written");
     let chat = Chat::start().await;
     let url = format!("ws://{}/", chat.addr);
     // Where anybody may run it, as after an installation.
@@ -94,7 +103,7 @@ async fn a_test_call_ends_with_the_first_second_of_picture() {
     std::fs::set_permissions(installed.path(), open).expect("it is ours");
     let program = installed.path().join("camera-agent");
     std::fs::copy(env!("CARGO_BIN_EXE_camera-agent"), &program).expect("there is room");
-    let setup = Command::new(program)
+    let mut setup = Command::new(program)
         .args(["setup", "--server", &url, "--name", "camera"])
         .args(["--camera", "test", "--microphone", "test", "--test-call"])
         .arg("--config")
@@ -104,7 +113,43 @@ async fn a_test_call_ends_with_the_first_second_of_picture() {
         .kill_on_drop(true)
         .spawn()
         .expect("the agent starts");
-    let mut viewer = Viewer::join(&url, "viewer", "camera").await;
+    let mut lines = BufReader::new(setup.stdout.take().expect("it is piped")).lines();
+    let (mut link, begins) = (None, "there are 120 s");
+    let mut said = String::new();
+    while !said.contains(begins) {
+        let line = lines.next_line().await.expect("text").expect("it goes on");
+        link = link.or(Link::parse(&line).ok());
+        said += &format!("{line}\n");
+    }
+    assert_eq!(link.is_some(), !access.is_empty(), "{said}");
+    let name = link.as_ref().map_or("camera", |link| &link.camera);
+    let mut viewer = Viewer::join(&url, "viewer", name).await;
+    is_not_root(&setup);
+    if let Some(link) = &link {
+        assert_eq!(name, "camera (test)");
+        viewer.call().await;
+        let words = viewer
+            .wait("a refusal", |heard, _| heard.hung_up.clone())
+            .await;
+        assert!(words.contains("only invited people"), "{words}");
+        viewer.holds(Some(Held::of(link)));
+    }
+    viewer.call().await;
+    while let Some(line) = lines.next_line().await.expect("text") {
+        said += &format!("{line}\n");
+    }
+    let status = timeout(SOON, setup.wait()).await;
+    assert!(
+        status.expect("it ends").expect("it runs").success(),
+        "{said}"
+    );
+    assert!(said.contains("The call came"), "{said}");
+    assert!(viewer.received(|r| r.video.frames) > 0);
+    chat.stop().await;
+}
+
+/// Nothing of root's speaks to devices and strangers.
+fn is_not_root(setup: &tokio::process::Child) {
     let id = setup.id().expect("it runs");
     let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
     let child = children.expect("it has one").trim().to_owned();
@@ -112,17 +157,6 @@ async fn a_test_call_ends_with_the_first_second_of_picture() {
     let user = status.lines().find_map(|l| l.strip_prefix("Uid:"));
     let users = user.expect("a user").split_whitespace();
     assert!(users.into_iter().all(|id| id != "0"), "{status}");
-    viewer.call().await;
-    let output = timeout(SOON, setup.wait_with_output()).await;
-    let output = output.expect("it ends").expect("it runs");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}");
-    assert!(
-        said.contains("click \"camera\"") && said.contains("The call came"),
-        "{said}"
-    );
-    assert!(viewer.received(|r| r.video.frames) > 0);
-    chat.stop().await;
 }
 
 /// A program of ours, from a line that set-up has printed.
