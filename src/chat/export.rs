@@ -15,6 +15,8 @@ const CONFIG: &str = "config.json";
 /// What a telephone reads to install the page.
 const MANIFEST: &str = "manifest.webmanifest";
 const NAME: &str = "Camera chat";
+/// In the start of a page of ours.
+const MARK: &str = " data-config";
 /// In `index.html`: where what is for this page alone goes in.
 const HEAD: &str = "<meta charset=\"utf-8\">";
 
@@ -37,6 +39,9 @@ impl Export {
                 "--server {problem}; it is written wss://cam.example.org:6503/"
             ))
         };
+        if name.as_deref().is_some_and(|name| name.trim().is_empty()) {
+            return Err("--name is empty: leave it out, or say what the page is called".to_owned());
+        }
         let Ok(mut server) = server.parse::<Url>() else {
             return bad("is no address");
         };
@@ -74,6 +79,12 @@ impl Export {
         let put =
             |path: PathBuf, text: &str| std::fs::write(&path, text).map_err(|error| (path, error));
         std::fs::create_dir_all(folder).map_err(|error| (folder.to_owned(), error))?;
+        let index = folder.join("index.html");
+        let is_anothers = std::fs::read_to_string(&index).is_ok_and(|text| !text.contains(MARK));
+        if is_anothers {
+            let words = "it is the start of another page; name a folder for this one alone";
+            return Err((index, io::Error::new(io::ErrorKind::AlreadyExists, words)));
+        }
         for asset in ASSETS {
             let text = match asset.name {
                 "index.html" => self.index(asset.body),
@@ -105,7 +116,7 @@ impl Export {
              <meta name=\"referrer\" content=\"no-referrer\">\n  \
              <link rel=\"manifest\" href=\"{MANIFEST}\">"
         );
-        text.replacen(ROOT, "<html lang=\"en\" data-config>", 1)
+        text.replacen(ROOT, &format!("<html lang=\"en\"{MARK}>"), 1)
             .replacen(HEAD, &head, 1)
     }
 
@@ -145,6 +156,20 @@ mod tests {
             let problem = Export::new(bad, None).expect_err(bad);
             assert!(problem.contains("wss://cam.example.org:6503/"), "{problem}");
         }
+    }
+
+    #[test]
+    fn another_page_is_not_written_over_and_ours_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let export = Export::new("wss://cam.example:6503/", None).expect("an address");
+        export.write(folder.path()).expect("written");
+        export.write(folder.path()).expect("anew");
+        let index = folder.path().join("index.html");
+        std::fs::write(&index, "<html>My site</html>").expect("written");
+        let (path, error) = export.write(folder.path()).expect_err("another's");
+        assert_eq!(path, index);
+        assert!(error.to_string().contains("another page"), "{error}");
+        Export::new("wss://cam.example/", Some(" ".into())).expect_err("no name");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 // Where the chat server is: beside the page, wherever a proxy has put that. Where
 // `camera-agent page` wrote the page for another place, its config.json says so.
 
+const SCHEMES = ["wss:", "ws:", "https:", "http:"];
+
 /** Resolves to {socket, base, name}; to null where config.json cannot be used. */
 export const server = find();
 
@@ -16,7 +18,10 @@ async function find() {
   try {
     const answer = await fetch("config.json", { cache: "no-store" });
     const { server: told, name } = await answer.json();
-    return at(new URL(told), typeof name === "string" ? name : undefined);
+    const url = new URL(told);
+    // Else what is before the colon may be a host.
+    if (!SCHEMES.includes(url.protocol)) return null;
+    return at(url, typeof name === "string" ? name : undefined);
   } catch {
     return null;
   }

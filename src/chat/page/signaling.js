@@ -120,7 +120,14 @@ export class Signaling extends EventTarget {
   }
 
   #connect() {
-    const socket = new WebSocket(this.#url, "json");
+    let socket;
+    try {
+      socket = new WebSocket(this.#url, "json");
+    } catch {
+      // A page of https, and a server without a certificate.
+      this.#emit("refused", { why: "mixed" });
+      return;
+    }
     this.#socket = socket;
     this.#timer = setTimeout(() => this.#lose(socket), CONNECT_MS);
     socket.onmessage = ({ data }) => {

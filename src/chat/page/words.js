@@ -68,7 +68,8 @@ export function refusalWords(why, origin, base) {
   switch (why) {
     case "signed-out":
       return base && base.origin !== origin
-        ? `The chat server asks for a login. Sign in at ${base.href}, then load this page again.`
+        ? `The chat server asks for a login. Sign in at ${base.href}, then load this page again. `
+          + "Where that does not help, browsers keep the sign-in to the server's own site: watch there."
         : "You are not signed in any more. Please load this page again, to sign in.";
     case "origin":
       return `The chat server does not let pages of this address in. Start it with --allow-origin ${origin}, `
@@ -81,6 +82,9 @@ export function refusalWords(why, origin, base) {
     case "config":
       return "This page does not know its chat server: the file config.json beside it is missing or names none. "
         + "Write the page again with: camera-agent page";
+    case "mixed":
+      return "This page came by https, and its chat server has no certificate: browsers connect no such page to it. "
+        + "Give the server a certificate, or open the page by http.";
     case "full":
       return "The chat is full. Trying again…";
     default:
