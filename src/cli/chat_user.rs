@@ -1,9 +1,10 @@
 //! `camera-agent chat-user`: who may sign in to a chat server.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
+use super::chat;
 use crate::chat::UsersFile;
 use crate::state;
 
@@ -13,9 +14,10 @@ pub struct ChatUser {
     /// What to do.
     #[command(subcommand)]
     pub what: What,
-    /// The users file, as `camera-agent chat --users-file` has it.
-    #[arg(long, value_name = "FILE", global = true, default_value = state::CHAT_USERS)]
-    pub file: PathBuf,
+    /// The users file, as `camera-agent chat --users-file` has it [default: that of
+    /// this board's chat server].
+    #[arg(long, value_name = "FILE", global = true)]
+    pub file: Option<PathBuf>,
 }
 
 /// What there is to do with users.
@@ -48,6 +50,28 @@ pub enum What {
 impl ChatUser {
     /// The file that is meant.
     pub fn users(&self) -> UsersFile {
-        UsersFile::new(&self.file)
+        let of_service = || {
+            self.of_service()
+                .unwrap_or_else(|| state::CHAT_USERS.into())
+        };
+        UsersFile::new(self.file.clone().unwrap_or_else(of_service))
+    }
+
+    /// What nobody may have thought of: this board's chat server lets everybody in.
+    pub fn hint(&self) -> Option<String> {
+        let is_open = self.file.is_none() && self.of_service().is_none();
+        (is_open && Path::new(chat::SERVICE).exists()).then(|| {
+            format!(
+                "The chat server does not ask for it yet: set users_file = {:?} in {}, then \
+                 systemctl restart camera-agent-chat",
+                state::CHAT_USERS,
+                chat::SERVICE
+            )
+        })
+    }
+
+    fn of_service(&self) -> Option<PathBuf> {
+        let settings = chat::Settings::load(Path::new(chat::SERVICE)).ok()?;
+        settings.users_file
     }
 }
