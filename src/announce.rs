@@ -85,7 +85,10 @@ fn run(page: Page) {
     let context = MainContext::new();
     match context.with_thread_default(|| announced(page, &context)) {
         Ok(Ok(())) => info!("the page is no longer announced by mDNS: the system bus has gone"),
-        Ok(Err(error)) => info!("the page is not announced by mDNS: no system bus: {error}"),
+        Ok(Err(error)) => info!(
+            "the page is not announced by mDNS: no system bus: {error}. The bus turns away users \
+             that it does not know, as a service's are without libnss-systemd"
+        ),
         Err(error) => warn!("the page is not announced by mDNS: {error}"),
     }
 }

@@ -82,8 +82,8 @@ async fn three_commands_from_unpacking_to_a_picture() {
         .await;
     let told = machine
         .run(
-            "journalctl -b -o cat | grep -c -F -f /root/key; \
-             cat /proc/[0-9]*/cmdline | tr '\\0' '\\n' | grep -c -F -f /root/key; \
+            "journalctl -b -o cat | grep -c -F -f /root/key || true; \
+             cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' | grep -c -F -f /root/key || true; \
              find / -xdev -type f -perm /o+r -newer /root/before -exec grep -l -F -f /root/key {} + | wc -l",
         )
         .await;
