@@ -87,7 +87,8 @@ fn run(page: Page) {
         Ok(Ok(())) => info!("the page is no longer announced by mDNS: the system bus has gone"),
         Ok(Err(error)) => info!(
             "the page is not announced by mDNS: no system bus: {error}. The bus turns away users \
-             that it does not know, as a service's are without libnss-systemd"
+             that it does not know: a service with DynamicUser= wants a user of its name in \
+             /etc/passwd"
         ),
         Err(error) => warn!("the page is not announced by mDNS: {error}"),
     }

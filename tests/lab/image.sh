@@ -11,8 +11,8 @@ IMAGE=$LAB/image
 LOG=$LAB/logs/image.log
 PACKAGES=(
   systemd-sysv udev kmod dbus iproute2 procps openssh-server
-  # mDNS: the page is announced, and looked for, by a user whom the bus knows
-  avahi-daemon avahi-utils libnss-systemd
+  # mDNS: the page is announced, and looked for
+  avahi-daemon avahi-utils
   # v4l2-ctl; speaker-test and aplay
   v4l-utils alsa-utils
   # what the agent needs; h264parse is in -bad, x264enc in -ugly
