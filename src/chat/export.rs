@@ -80,7 +80,8 @@ impl Export {
             |path: PathBuf, text: &str| std::fs::write(&path, text).map_err(|error| (path, error));
         std::fs::create_dir_all(folder).map_err(|error| (folder.to_owned(), error))?;
         let index = folder.join("index.html");
-        let is_anothers = std::fs::read_to_string(&index).is_ok_and(|text| !text.contains(MARK));
+        let is_anothers =
+            std::fs::read(&index).is_ok_and(|text| !String::from_utf8_lossy(&text).contains(MARK));
         if is_anothers {
             let words = "it is the start of another page; name a folder for this one alone";
             return Err((index, io::Error::new(io::ErrorKind::AlreadyExists, words)));
@@ -165,7 +166,8 @@ mod tests {
         export.write(folder.path()).expect("written");
         export.write(folder.path()).expect("anew");
         let index = folder.path().join("index.html");
-        std::fs::write(&index, "<html>My site</html>").expect("written");
+        // Whatever its letters are.
+        std::fs::write(&index, b"<html>T\xfcr</html>").expect("written");
         let (path, error) = export.write(folder.path()).expect_err("another's");
         assert_eq!(path, index);
         assert!(error.to_string().contains("another page"), "{error}");

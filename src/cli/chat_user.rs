@@ -50,28 +50,64 @@ pub enum What {
 impl ChatUser {
     /// The file that is meant.
     pub fn users(&self) -> UsersFile {
-        let of_service = || {
-            self.of_service()
-                .unwrap_or_else(|| state::CHAT_USERS.into())
-        };
-        UsersFile::new(self.file.clone().unwrap_or_else(of_service))
+        UsersFile::new(self.path(Path::new(chat::SERVICE)))
+    }
+
+    fn path(&self, service: &Path) -> PathBuf {
+        let of_service = || chat::Settings::load(service).ok()?.users_file;
+        let told = self.file.clone().or_else(of_service);
+        told.unwrap_or_else(|| state::CHAT_USERS.into())
     }
 
     /// What nobody may have thought of: this board's chat server lets everybody in.
     pub fn hint(&self) -> Option<String> {
-        let is_open = self.file.is_none() && self.of_service().is_none();
-        (is_open && Path::new(chat::SERVICE).exists()).then(|| {
+        self.hint_for(Path::new(chat::SERVICE))
+    }
+
+    fn hint_for(&self, service: &Path) -> Option<String> {
+        let is_of_service = self.file.is_none() && service.exists();
+        let settings = is_of_service.then(|| chat::Settings::load(service).ok())??;
+        settings.users_file.is_none().then(|| {
             format!(
                 "The chat server does not ask for it yet: set users_file = {:?} in {}, then \
                  systemctl restart camera-agent-chat",
                 state::CHAT_USERS,
-                chat::SERVICE
+                service.display()
             )
         })
     }
+}
 
-    fn of_service(&self) -> Option<PathBuf> {
-        let settings = chat::Settings::load(Path::new(chat::SERVICE)).ok()?;
-        settings.users_file
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn typed(flags: &[&str]) -> ChatUser {
+        let words = ["camera-agent", "chat-user", "add", "alice"];
+        match Cli::parse_from(words.iter().chain(flags)).command {
+            Command::ChatUser(typed) => typed,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_file_is_the_chat_servers_and_one_that_asks_for_nothing_is_told_of() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let service = folder.path().join("chat.toml");
+        let asks = typed(&[]);
+        let is_told = |typed: &ChatUser| typed.hint_for(&service).is_some();
+        assert_eq!(asks.path(&service), Path::new(state::CHAT_USERS));
+        assert!(!is_told(&asks), "there is no chat server");
+        std::fs::write(&service, "").expect("written");
+        assert!(is_told(&asks));
+        assert!(!is_told(&typed(&["--file", "/x"])), "it may be another's");
+        std::fs::write(&service, "users_file = \"/y/users\"").expect("written");
+        assert!(!is_told(&asks));
+        assert_eq!(asks.path(&service), Path::new("/y/users"));
+        std::fs::write(&service, "no TOML").expect("written");
+        assert!(!is_told(&asks), "nobody knows what it would say");
     }
 }

@@ -324,14 +324,18 @@ fn write_page(folder: &Path, addr: SocketAddr) {
     );
 }
 
-/// A web server with the page of this folder; under /lost/ it has no config.json.
+/// A web server with the page of this folder; under /lost/ it has no config.json,
+/// and under /odd/ one whose server has no scheme.
 async fn web_server(page: &Path) -> Nginx {
     Nginx::start(&format!(
         "root {};
          types {{ text/html html; text/css css; text/javascript js; image/svg+xml svg;
                   application/json json; application/manifest+json webmanifest; }}
          location = /lost/config.json {{ return 404; }}
-         location /lost/ {{ alias {}/; }}",
+         location /lost/ {{ alias {}/; }}
+         location = /odd/config.json {{ return 200 '{{\"server\": \"chat.example.org:6503\"}}'; }}
+         location /odd/ {{ alias {}/; }}",
+        page.display(),
         page.display(),
         page.display()
     ))
@@ -340,12 +344,11 @@ async fn web_server(page: &Path) -> Nginx {
 
 /// What is missing is named, and the chat server is that of config.json.
 async fn finds_its_server(alice: &Browser, origin: &str, addr: SocketAddr) {
-    alice
-        .client
-        .goto(&format!("{origin}/lost/"))
-        .await
-        .expect("a page");
-    alice.says("config.json beside it is missing").await;
+    for place in ["lost", "odd"] {
+        let page = format!("{origin}/{place}/");
+        alice.client.goto(&page).await.expect("a page");
+        alice.says("config.json beside it is missing").await;
+    }
     alice.console().await;
     alice.client.goto(origin).await.expect("a page");
     alice
@@ -424,4 +427,18 @@ async fn a_page_from_elsewhere_finds_its_server_and_shows_the_camera() {
     has_its_names_and_servers(&alice).await;
     reaches_nothing_else(&alice).await;
     alice.frames_rise(5).await;
+}
+
+/// A browser throws then (the WebSockets standard, its constructor, step for mixed
+/// content); here it does so for no reason.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_may_not_connect_says_why() {
+    let chat = Chat::start().await;
+    let alice = Browser::start(Person::default()).await;
+    let throws =
+        "WebSocket = class { constructor() { throw new DOMException('no', 'SecurityError'); } }";
+    alice.before_each_page(throws).await;
+    let page = chat.page("alice");
+    alice.client.goto(&page).await.expect("a page");
+    alice.says("its chat server has no certificate").await;
 }
