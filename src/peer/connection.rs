@@ -16,7 +16,7 @@ use webrtc::data_channel::DataChannel;
 use webrtc::peer_connection::{PeerConnection, RTCPeerConnectionState, RTCSessionDescription};
 
 use super::engine;
-use super::hearing::{HEARD, Heard, Told};
+use super::hearing::{HEARD, Handler, Heard, Told};
 use super::interceptor::burst::Waiting;
 use super::interceptor::clock::Captured;
 use super::interceptor::feedback::Feedback;
@@ -28,6 +28,7 @@ use super::socket::batch::Batching;
 use super::socket::guard::Guard;
 use super::socket::roaming::Roaming;
 use super::socket::runtime::Layered;
+use super::socket::wake::Wake;
 use super::stats::{Observer, Tally};
 use super::{PeerCommand, PeerError, Peers, channel, while_doing};
 use crate::access::Guest;
@@ -71,6 +72,8 @@ pub(super) struct Connection {
     network: watch::Receiver<Network>,
     /// Its sockets.
     roaming: Arc<Layered<Roaming>>,
+    /// The crate's driver looks again at what it has.
+    wake: Wake,
     /// What passes them.
     guard: Arc<Mutex<Guard>>,
     /// Whether the viewer is heard of; nothing is sent to one who is not.
@@ -160,7 +163,12 @@ impl Connection {
         let streams = streams(&offer, &seat);
         let (tell, heard) = mpsc::channel(HEARD);
         let servers = shared.servers.for_call(user);
-        let roaming = Arc::new(Roaming::new(servers.clone()));
+        let wake = Wake::default();
+        let roaming = Arc::new(Roaming::new(servers.clone(), wake.clone()));
+        let handler = Arc::new(Handler {
+            tell,
+            wake: wake.clone(),
+        });
         let guard = Mutex::new(Guard::new(shared.together.clone(), Instant::now()));
         let guard = Arc::new(guard);
         let waiting = Waiting::new(shared.hub.latency().clone());
@@ -190,7 +198,7 @@ impl Connection {
             servers: servers.for_the_crate(),
             engine: engine.clone(),
             interceptors: interceptors(),
-            tell: tell.clone(),
+            handler: handler.clone(),
             runtime: Batching::over(roaming.clone(), guard.clone()),
             mdns,
         })
@@ -214,6 +222,7 @@ impl Connection {
             carrier: (None, 0),
             network: shared.network.clone(),
             roaming,
+            wake,
             guard,
             reachable: true,
             taken: Taken::of(&offer),
@@ -322,7 +331,6 @@ impl Connection {
                         if self.guest.is_none() {
                             self.start_media();
                         }
-                        self.nudge().await;
                         Ok(())
                     }
                     Some(Heard::Channel(channel)) => self.serve(channel),
@@ -390,17 +398,6 @@ impl Connection {
     fn observer(&self) -> Observer {
         let (tally, path, seat) = (self.tally.clone(), self.path.clone(), self.seat.clone());
         Observer::new(tally, path, seat, Instant::now())
-    }
-
-    /// Wakes the crate's driver, which otherwise sleeps on what it has just
-    /// been given until its next timer: the first check of a new candidate, and
-    /// DTLS's first flight once ICE has a pair. Together they cost a call some
-    /// 40 ms. There is no call for it; this one changes nothing and does.
-    async fn nudge(&self) {
-        let configuration = self.connection.get_configuration().await;
-        if let Err(error) = self.connection.set_configuration(configuration).await {
-            debug!(%error, "the driver was not woken");
-        }
     }
 
     async fn state(&mut self, state: RTCPeerConnectionState) -> Option<PeerEvent> {

@@ -16,6 +16,7 @@ use super::Peers;
 use super::interceptor::feedback::Listener;
 use super::path::known::Path;
 use super::quality::Seat;
+use super::socket::wake::Wake;
 use crate::agent::{PeerEvent, SessionId};
 use crate::lock::lock;
 
@@ -31,28 +32,34 @@ pub(super) enum Heard {
     Channel(Arc<dyn DataChannel>),
 }
 
-pub(super) struct Handler(pub mpsc::Sender<Heard>);
+/// The crate's driver calls it, and sleeps after that.
+pub(super) struct Handler {
+    pub tell: mpsc::Sender<Heard>,
+    pub wake: Wake,
+}
 
 #[async_trait::async_trait]
 impl PeerConnectionEventHandler for Handler {
     async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
         if let Ok(candidate) = event.candidate.to_json() {
-            let _ = self.0.try_send(Heard::Candidate(candidate));
+            let _ = self.tell.try_send(Heard::Candidate(candidate));
         }
     }
 
     async fn on_ice_connection_state_change(&self, state: RTCIceConnectionState) {
         if state == RTCIceConnectionState::Connected {
-            let _ = self.0.try_send(Heard::Paired);
+            // DTLS's first flight lies there by now.
+            self.wake.wake();
+            let _ = self.tell.try_send(Heard::Paired);
         }
     }
 
     async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
-        let _ = self.0.try_send(Heard::State(state));
+        let _ = self.tell.try_send(Heard::State(state));
     }
 
     async fn on_data_channel(&self, channel: Arc<dyn DataChannel>) {
-        let _ = self.0.try_send(Heard::Channel(channel));
+        let _ = self.tell.try_send(Heard::Channel(channel));
     }
 }
 

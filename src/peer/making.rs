@@ -12,7 +12,7 @@ use rtc::rtp_transceiver::rtp_sender::{
     RtpCodecKind,
 };
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tracing::debug;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
@@ -22,7 +22,7 @@ use webrtc::peer_connection::{
 };
 use webrtc::rtp_transceiver::RtpSender;
 
-use super::hearing::{Handler, Heard};
+use super::hearing::Handler;
 use super::socket::batch::Batching;
 use super::socket::runtime::Layered;
 use super::{Peers, channel};
@@ -88,8 +88,7 @@ pub(super) struct Parts {
     pub servers: Vec<RTCIceServer>,
     pub engine: MediaEngine,
     pub interceptors: Registry,
-    /// Told what the crate's handlers hear.
-    pub tell: mpsc::Sender<Heard>,
+    pub handler: Arc<Handler>,
     pub runtime: Layered<Batching>,
     pub mdns: MulticastDnsMode,
 }
@@ -116,7 +115,7 @@ async fn build(shared: &Peers, parts: Parts) -> webrtc::error::Result<Box<dyn Pe
         servers,
         engine,
         interceptors,
-        tell,
+        handler,
         runtime,
         mdns,
     } = parts;
@@ -129,7 +128,7 @@ async fn build(shared: &Peers, parts: Parts) -> webrtc::error::Result<Box<dyn Pe
         .with_setting_engine(settings(mdns))
         .with_media_engine(engine)
         .with_interceptor_registry(interceptors)
-        .with_handler(Arc::new(Handler(tell)))
+        .with_handler(handler)
         .with_runtime(Arc::new(runtime))
         .with_udp_addrs(vec![shared.binding.clone()])
         .with_data_channel_send_buffer_limit(channel::SEND_BUFFER)

@@ -93,6 +93,7 @@ impl Connection {
         if let Err(error) = self.connection.add_ice_candidate(candidate).await {
             debug!(%error, "a candidate of the viewer was not taken");
         }
-        self.nudge().await;
+        // It is checked at once.
+        self.wake.wake();
     }
 }

@@ -7,3 +7,4 @@ pub(super) mod candidate;
 pub(super) mod guard;
 pub(super) mod roaming;
 pub(super) mod runtime;
+pub(super) mod wake;

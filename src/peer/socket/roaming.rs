@@ -16,30 +16,35 @@ use std::io::{self, ErrorKind, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tracing::{debug, warn};
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Runtime, TokioRuntime, Transmit};
 
 use super::runtime::{Boxed, Layer, Layered};
+use super::wake::Wake;
 use crate::lock::lock;
 use crate::network::Network;
 use crate::servers::Sockets;
 
-/// tokio's runtime, for one connection, whose UDP sockets roam.
+/// tokio's runtime, for one connection, whose UDP sockets roam and whose driver
+/// can be woken.
 #[derive(Debug)]
 pub(in crate::peer) struct Roaming {
     tokio: TokioRuntime,
     servers: Arc<Sockets>,
+    wake: Wake,
     sockets: Mutex<Vec<Weak<Socket>>>,
 }
 
 impl Roaming {
     /// From these sockets `servers` are reached.
-    pub(crate) fn new(servers: Arc<Sockets>) -> Layered<Self> {
+    pub(crate) fn new(servers: Arc<Sockets>, wake: Wake) -> Layered<Self> {
         let layer = Self {
             tokio: TokioRuntime,
             servers,
+            wake,
             sockets: Mutex::default(),
         };
         Layered { layer }
@@ -79,6 +84,17 @@ impl Layer for Roaming {
 
     fn resolve<'a>(&'a self, host: &'a str) -> Boxed<'a, io::Result<Vec<SocketAddr>>> {
         Box::pin(std::future::ready(self.servers.resolve(host)))
+    }
+
+    /// It may end early: the driver then looks again how long to sleep.
+    fn sleep(&self, duration: Duration) -> Boxed<'static, ()> {
+        let (sleep, wake) = (self.tokio.sleep(duration), self.wake.clone());
+        Box::pin(async move {
+            tokio::select! {
+                () = sleep => {}
+                () = wake.woken() => {}
+            }
+        })
     }
 }
 
@@ -227,7 +243,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_for_packets_gets_those_of_the_new_socket() {
-        let roaming = Roaming::new(Arc::default());
+        let roaming = Roaming::new(Arc::default(), Wake::default());
         let wrapped = roaming.wrap_udp_socket(local()).expect("wrapped");
         let at = wrapped.local_addr().expect("bound");
         let reader = wrapped.clone();
@@ -264,6 +280,29 @@ mod tests {
         assert_eq!(roaming.layer.follow(&network), [anywhere]);
         drop((wrapped, socket));
         assert!(roaming.layer.follow(&network).is_empty(), "it is closed");
+    }
+
+    /// Nothing was sent until ICE's next check was due.
+    #[tokio::test]
+    async fn a_driver_is_woken_before_its_time() {
+        let wake = Wake::default();
+        let roaming = Roaming::new(Arc::default(), wake.clone());
+        let an_hour = Duration::from_secs(3_600);
+        let sleep = tokio::spawn(roaming.sleep(an_hour));
+        tokio::task::yield_now().await;
+        wake.wake();
+        sleep.await.expect("no panic");
+        // Also where it does not sleep yet; once is enough for both.
+        wake.wake();
+        wake.wake();
+        roaming.sleep(an_hour).await;
+        tokio::select! {
+            biased;
+            () = roaming.sleep(an_hour) => panic!("nobody woke it"),
+            () = std::future::ready(()) => {}
+        }
+        // It also ends by itself.
+        roaming.sleep(Duration::from_millis(1)).await;
     }
 
     /// Takes datagrams only one by one, and says so as some kernels do.
@@ -330,7 +369,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_socket_whose_address_stays_is_left_alone() {
-        let roaming = Roaming::new(Arc::default());
+        let roaming = Roaming::new(Arc::default(), Wake::default());
         let _wrapped = roaming.wrap_udp_socket(local()).expect("wrapped");
         assert!(roaming.layer.follow(&Network::default()).is_empty());
     }
