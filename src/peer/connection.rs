@@ -25,7 +25,7 @@ use super::making::{Outlet, Parts, add_track, connect};
 use super::path::known::Path;
 use super::quality::Seat;
 use super::socket::batch::Batching;
-use super::socket::guard::Guard;
+use super::socket::guard::{Credentials, Guard};
 use super::socket::roaming::Roaming;
 use super::socket::runtime::Layered;
 use super::socket::wake::Wake;
@@ -38,6 +38,7 @@ use crate::media::hub::Decoder;
 use crate::media::stream::Stream;
 use crate::network::Network;
 use crate::sdp::{Offer, OfferError, VideoFormat};
+use crate::secret::Secret;
 
 /// When key frames are sent after a socket has moved, each counted from the one
 /// before: what was lost on the way is asked for over the old path, until the
@@ -143,6 +144,7 @@ impl Connection {
         let (this, streams, offer) = Self::make(shared, session, user, guest, offer).await?;
         debug!("connection made in {:?}", started.elapsed());
         let this = this.answering(streams, &offer).await?;
+        this.expect();
         debug!("answered {:?} after the offer", started.elapsed());
         Ok(this)
     }
@@ -286,7 +288,13 @@ impl Connection {
             .await
             .map_err(while_doing("applying the answer"))?;
         if let Some(ufrag) = self.ufrag().await {
-            lock(&self.guard).username(ufrag);
+            let (theirs, password) = offer.credentials();
+            let mut guard = lock(&self.guard);
+            guard.signs_with(Credentials {
+                username: format!("{theirs}:{ufrag}"),
+                password: Secret::new(password),
+            });
+            guard.username(ufrag);
         }
         let (mid, index) = offer.carrier();
         let index = u16::try_from(index).unwrap_or_default();
@@ -404,7 +412,15 @@ impl Connection {
         debug!(%state, "connection");
         match state {
             RTCPeerConnectionState::Connected => {
-                lock(&self.guard).connected();
+                let carries = {
+                    let mut guard = lock(&self.guard);
+                    guard.connected();
+                    guard.carries()
+                };
+                debug!(?carries, "what the path takes at once, in bit/s at least");
+                if let Some(bits_per_second) = carries {
+                    self.path.takes_at_once(bits_per_second);
+                }
                 self.tell(PeerEvent::Connected).await;
                 self.start_sending().await;
                 self.reach(true);

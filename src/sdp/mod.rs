@@ -98,6 +98,13 @@ pub struct Offer {
     path: Path,
 }
 
+impl Offer {
+    /// Their ICE user and password, which checks of ours are signed with.
+    pub(crate) fn credentials(&self) -> (&str, &str) {
+        (&self.path.ufrag, &self.path.pwd)
+    }
+}
+
 impl Description {
     /// It comes from the same peer connection as an earlier offer: with the same
     /// DTLS certificate. A page that was loaded anew has made itself another.

@@ -6,9 +6,11 @@
 
 pub(crate) mod keyframes;
 pub(crate) mod progress;
+pub(crate) mod recent;
 pub mod source;
 pub(crate) mod thread;
 
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
@@ -18,6 +20,7 @@ use tokio::sync::{broadcast, watch};
 use tracing::error;
 
 use self::progress::{Counters, Progress};
+use self::recent::Fan;
 use self::source::{OpenCamera, OwnH264, Request, Shared, Source, Successor};
 use self::thread::Thread;
 use super::frame::Frame;
@@ -76,6 +79,14 @@ impl Watch {
     pub fn frames(&self) -> broadcast::Receiver<Arc<Frame>> {
         self.shared.frames[self.stream.index()].subscribe()
     }
+
+    /// The same, and before them the key frame of a moment ago with all that
+    /// followed, where there is one.
+    pub(crate) fn frames_with_recent(
+        &self,
+    ) -> (VecDeque<Arc<Frame>>, broadcast::Receiver<Arc<Frame>>) {
+        self.shared.frames[self.stream.index()].subscribe_with_recent(Instant::now())
+    }
 }
 
 impl Drop for Watch {
@@ -94,12 +105,9 @@ impl Hub {
         )]
         let (requests, inbox) = mpsc::channel();
         let shared = Arc::new(Shared {
-            frames: Stream::ALL.map(|stream| {
-                broadcast::channel(match stream {
-                    Stream::Video(_) => LAG,
-                    Stream::Audio => AUDIO_LAG,
-                })
-                .0
+            frames: Stream::ALL.map(|stream| match stream {
+                Stream::Video(_) => Fan::new(LAG, true),
+                Stream::Audio => Fan::new(AUDIO_LAG, false),
             }),
             profile: Mutex::new(profile),
             own: Mutex::default(),
@@ -142,6 +150,12 @@ impl Hub {
         if !self.shared.key_frame_asked[stream.index()].swap(true, Ordering::AcqRel) {
             let _ = self.requests.send(Request::KeyFrame(stream));
         }
+    }
+
+    /// Somebody may watch soon: where the stream runs, a key frame is made that
+    /// they find [when they come](Watch::frames_with_recent), one in three seconds.
+    pub(crate) fn expect_viewer(&self, stream: Stream) {
+        let _ = self.requests.send(Request::Expect(stream));
     }
 
     /// Encodes a video stream so, now or when it is next started.

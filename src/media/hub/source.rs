@@ -4,13 +4,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 
 use super::progress::Counters;
+use super::recent::Fan;
 use crate::device::led;
 use crate::lock::lock;
 use crate::media::error::MediaError;
-use crate::media::frame::{AccessUnit, Frame, Packetizer, profile_level_id};
+use crate::media::frame::{AccessUnit, Packetizer, profile_level_id};
 use crate::media::latency::{Latency, Stage};
 use crate::media::pulse::Pulse;
 use crate::media::status::{self, MediaStatus};
@@ -137,6 +138,8 @@ pub(super) enum Request {
     Watch(Stream),
     Unwatch(Stream),
     KeyFrame(Stream),
+    /// Somebody may need a key frame soon.
+    Expect(Stream),
     KeyFrameCame(Stream),
     Rate(Stream, VideoRate),
     SoundLoss(u8),
@@ -165,7 +168,7 @@ impl Waker {
 }
 
 pub(super) struct Shared {
-    pub(super) frames: [broadcast::Sender<Arc<Frame>>; Stream::COUNT],
+    pub(super) frames: [Fan; Stream::COUNT],
     /// Of the H.264 that is encoded here.
     pub(super) profile: Mutex<Option<ProfileLevelId>>,
     /// Of the H.264 that the camera makes itself.
@@ -239,8 +242,7 @@ impl Output {
             }
         }
         if let Some(frame) = self.packetizer.packetize(unit) {
-            // An error says that nobody watches, which the hub knows.
-            let _ = self.shared.frames[self.stream.index()].send(Arc::new(frame));
+            self.shared.frames[self.stream.index()].send(frame);
         }
     }
 

@@ -17,6 +17,7 @@ struct State {
     own: Option<OwnH264>,
     decoders: Vec<ProfileLevelId>,
     output: Option<Output>,
+    forced: usize,
 }
 
 /// A source that is led by hand.
@@ -33,7 +34,9 @@ impl Source for Led {
         lock(&self.0).output = None;
     }
 
-    fn force_key_frame(&mut self, _: Stream) {}
+    fn force_key_frame(&mut self, _: Stream) {
+        lock(&self.0).forced += 1;
+    }
 
     fn set_decoders(&mut self, decoders: Vec<ProfileLevelId>) {
         lock(&self.0).decoders = decoders;
@@ -140,5 +143,37 @@ fn the_profile_of_what_passed_through_is_not_taken_for_the_encoder_s() {
     assert_eq!(hub.profile_level_id(), Some(id("4d4029")));
     led.has(&hub, None);
     assert_eq!(hub.profile_level_id(), Some(id("42c01f")));
+    thread.stop();
+}
+
+/// Who came second waited for the encoder's next key frame, and cost the first
+/// one, too.
+#[test]
+fn who_comes_finds_the_key_frame_that_was_made_when_they_rang() {
+    let led = Led::default();
+    let (hub, thread) = Hub::start(Box::new(led.clone()), None);
+    let video = Stream::Video(Encoding::H264);
+    hub.expect_viewer(video);
+    let first = hub.watch(video);
+    until("it is started", || lock(&led.0).output.is_some());
+    assert_eq!(lock(&led.0).forced, 0, "nothing runs that could make one");
+
+    hub.expect_viewer(video);
+    until("one is forced", || lock(&led.0).forced == 1);
+    led.key_frame(id("42c01f"));
+    let second = hub.watch(video);
+    let (recent, mut coming) = second.frames_with_recent();
+    assert!(recent.len() == 1 && recent[0].key);
+    assert!(coming.try_recv().is_err(), "it comes once");
+    // Strangers who ring and do not come cost no more.
+    for _ in 0..100 {
+        hub.expect_viewer(video);
+    }
+    hub.nudge();
+    let turns = hub.progress().turns;
+    hub.nudge();
+    until("the hub has looked", || hub.progress().turns > turns + 1);
+    assert_eq!(lock(&led.0).forced, 1);
+    drop((first, second));
     thread.stop();
 }

@@ -162,6 +162,13 @@ impl Thread {
                     self.source.force_key_frame(stream);
                 }
             }
+            Request::Expect(stream) => {
+                if let Some(s) = self.streams.get_mut(&stream)
+                    && s.keys.expect(now)
+                {
+                    self.source.force_key_frame(stream);
+                }
+            }
             Request::KeyFrameCame(stream) => {
                 if let Some(s) = self.streams.get_mut(&stream) {
                     s.keys.came();
@@ -260,6 +267,7 @@ impl Thread {
         self.runs += 1;
         let run = self.runs;
         let pulse = Arc::<Pulse>::default();
+        self.shared.frames[stream.index()].begin();
         let output = Output {
             stream,
             run,

@@ -32,6 +32,16 @@ impl Connection {
         }
     }
 
+    /// They may be here in a moment: where an encoder runs, a key frame is made
+    /// for them.
+    pub(super) fn expect(&self) {
+        for outlet in &self.outlets {
+            if let Stream::Video(_) = outlet.stream {
+                self.shared.hub.expect_viewer(outlet.stream);
+            }
+        }
+    }
+
     /// Asks for the streams. Before an address has answered, an offer is
     /// anybody's words, and starts no camera and no encoder; now they start
     /// while DTLS is under way.

@@ -38,6 +38,16 @@ use crate::peer::stats::Tally;
 const FACTOR: f64 = 2.5;
 /// The same for a viewer whose frames are thinned to what their path carries.
 const THINNED: f64 = 0.9;
+/// Of what a slow path was seen to carry.
+const CAREFULLY: f64 = 0.8;
+/// In bit/s. What was seen to carry so much was held up by a browser and by this
+/// process, not by the path; and a first key frame of 50 kB stands 50 ms in its
+/// queue at the most.
+const FAST: u32 = 8_000_000;
+/// A key frame leaves such a path at this pace, in bit/s.
+const LOCAL: u32 = 40_000_000;
+/// So long a burst at that pace, in seconds.
+const FIRST_BURST: f64 = 0.010;
 /// What leaves at once, as time at the estimate: somewhat more than a frame.
 const BURST: Duration = Duration::from_millis(45);
 /// The least that leaves at once, in bytes.
@@ -104,6 +114,11 @@ impl Pace {
         self.waits() > pace * longest.as_secs_f64() + allowed
     }
 
+    /// Bytes that may wait right behind a key frame without being left out.
+    pub(crate) fn room_for_followers(&self) -> f64 {
+        self.bytes_per_second() * LONGEST.as_secs_f64() / 2.0
+    }
+
     /// A key frame that is asked for now finds room when it comes. For a
     /// thinned viewer it may not, and one that is left out only costs the bits
     /// of the frames between: they would see none of either.
@@ -124,11 +139,21 @@ impl Pace {
     }
 
     fn bytes_per_second(&self) -> f64 {
-        let factor = match self.is_thinned() {
-            true => THINNED,
-            false => FACTOR,
+        match self.is_thinned() {
+            true => self.estimate() * THINNED,
+            false => (self.estimate() * FACTOR).max(self.at_once()),
+        }
+    }
+
+    /// What leaves a second while nothing is known but what the path was seen to
+    /// carry for a moment.
+    fn at_once(&self) -> f64 {
+        let seen = match self.path.at_once() {
+            Some(seen) if seen >= FAST => seen.max(LOCAL),
+            Some(seen) => (f64::from(seen) * CAREFULLY) as u32,
+            None => 0,
         };
-        self.estimate() * factor
+        f64::from(seen) / 8.0
     }
 }
 
@@ -168,7 +193,9 @@ impl Pacer {
 
     /// Lets out what may leave at `now`.
     fn release(&mut self, now: Instant, out: &mut Out) {
-        let burst = (self.pace.estimate() * BURST.as_secs_f64()).max(LEAST_BURST);
+        let burst = (self.pace.estimate() * BURST.as_secs_f64())
+            .max(self.pace.at_once() * FIRST_BURST)
+            .max(LEAST_BURST);
         let elapsed = self
             .counted
             .map_or(Duration::MAX, |at| now.saturating_duration_since(at));

@@ -117,6 +117,8 @@ pub(in crate::peer) struct Known {
     pub probe: Option<Probe>,
     /// When the newest packet was sent that they miss and that is not sent again.
     given_up: Option<Instant>,
+    /// What it carried before any media, in bit/s.
+    at_once: Option<u32>,
 }
 
 /// What the connection's driver measures and others read. Clones are cheap.
@@ -143,6 +145,7 @@ impl Path {
             repeats: (0, 0),
             probe: None,
             given_up: None,
+            at_once: None,
         })))
     }
 
@@ -223,10 +226,23 @@ impl Path {
         known.estimate.bits_per_second = bits_per_second;
     }
 
+    /// It was seen to carry so much, in bit/s, for a moment and before any media.
+    pub(crate) fn takes_at_once(&self, bits_per_second: u32) {
+        self.lock().at_once = Some(bits_per_second);
+    }
+
+    /// The same, until feedback tells more.
+    pub(crate) fn at_once(&self) -> Option<u32> {
+        let known = self.lock();
+        known.at_once.filter(|_| known.heard.is_none())
+    }
+
     /// Packets take another path from `now` on. Of those before, and of what is
     /// lost until the first comes through, it is learned nothing.
     pub(crate) fn moved(&self, now: Instant) {
-        self.lock().moved = Some(now);
+        let mut known = self.lock();
+        known.moved = Some(now);
+        known.at_once = None;
     }
 
     /// Packets can be sent to this viewer that they do not need.

@@ -5,6 +5,7 @@
 //! viewer is given another tier, what they have goes on until a key frame of
 //! the other comes; SSRC, sequence numbers and timestamps go on over it.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -21,6 +22,7 @@ use super::capture_time::CaptureTime;
 use super::gate::{Ask, Decision, Gate, Picture, SOUND_KEEPS, Sight, Verdict, Why};
 use super::red::Repeater;
 use crate::media::frame::Frame;
+use crate::media::hub::recent::size;
 use crate::media::hub::{Hub, Watch};
 use crate::media::stream::Stream;
 use crate::peer::interceptor::burst::Waiting;
@@ -64,16 +66,42 @@ pub(in crate::peer) struct Parameters {
 /// A stream that is kept running, and its frames.
 struct Feed {
     stream: Stream,
+    /// Of a moment ago.
+    recent: VecDeque<Arc<Frame>>,
     frames: Receiver<Arc<Frame>>,
     _watch: Watch,
 }
 
 impl Feed {
+    /// From now on.
     fn new(stream: Stream, watch: Watch) -> Self {
         Self {
             stream,
+            recent: VecDeque::new(),
             frames: watch.frames(),
             _watch: watch,
+        }
+    }
+
+    /// From the key frame of a moment ago, where what follows on it is no more
+    /// than so many bytes.
+    fn from_recent(stream: Stream, watch: Watch, most: f64) -> Self {
+        let (mut recent, frames) = watch.frames_with_recent();
+        if recent.iter().skip(1).map(|f| size(f) as f64).sum::<f64>() > most {
+            recent.clear();
+        }
+        Self {
+            stream,
+            recent,
+            frames,
+            _watch: watch,
+        }
+    }
+
+    async fn recv(&mut self) -> Result<Arc<Frame>, RecvError> {
+        match self.recent.pop_front() {
+            Some(frame) => Ok(frame),
+            None => self.frames.recv().await,
         }
     }
 }
@@ -95,7 +123,7 @@ enum News {
 /// Frames of a feed that may not be there.
 async fn next_frame(feed: &mut Option<Feed>) -> Result<Arc<Frame>, RecvError> {
     match feed {
-        Some(feed) => feed.frames.recv().await,
+        Some(feed) => feed.recv().await,
         None => std::future::pending().await,
     }
 }
@@ -114,7 +142,7 @@ impl From<&Frame> for Picture {
     fn from(frame: &Frame) -> Self {
         Self {
             key: frame.key,
-            bytes: frame.payloads.iter().map(Bytes::len).sum(),
+            bytes: size(frame),
         }
     }
 }
@@ -148,17 +176,20 @@ impl Sending {
             }),
             stream,
         };
-        let feed = Feed::new(stream, watch);
         // Ends are ordinary here.
         let Err(Over) = match stream {
-            Stream::Audio => self.sound(feed, &mut out).await,
-            Stream::Video(_) => self.pictures(feed, &mut out).await,
+            Stream::Audio => self.sound(Feed::new(stream, watch), &mut out).await,
+            Stream::Video(_) => {
+                let most = self.pace.room_for_followers();
+                let feed = Feed::from_recent(stream, watch, most);
+                self.pictures(feed, &mut out).await
+            }
         };
     }
 
     async fn sound(&self, mut feed: Feed, out: &mut Out) -> Result<Infallible, Over> {
         loop {
-            let frame = match feed.frames.recv().await {
+            let frame = match feed.recv().await {
                 Ok(frame) => frame,
                 Err(RecvError::Lagged(_)) => continue,
                 Err(RecvError::Closed) => return Err(Over),
@@ -174,7 +205,9 @@ impl Sending {
     }
 
     async fn pictures(&self, present: Feed, out: &mut Out) -> Result<Infallible, Over> {
-        self.hub.request_key_frame(present.stream);
+        if present.recent.is_empty() {
+            self.hub.request_key_frame(present.stream);
+        }
         let mut gate = Gate::new(Instant::now());
         let mut feeds = Feeds {
             present,
@@ -185,7 +218,7 @@ impl Sending {
             let news = tokio::select! {
                 assignment = changed(&mut assigned) => News::Assigned(assignment),
                 frame = next_frame(&mut feeds.next) => News::Next(frame),
-                frame = feeds.present.frames.recv() => News::Present(frame),
+                frame = feeds.present.recv() => News::Present(frame),
             };
             let sight = self.sight(&gate);
             let (decision, frame) = match news {

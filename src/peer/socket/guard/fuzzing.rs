@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 pub(in crate::peer) use super::handshake::write as records;
+use super::pairs::PAIRS;
 use super::stun::{Class, Kind, look, write};
-use super::{CHANNELS, Guard, MOST_CREDIT, PAIRS, PENDING, SERVERS, TIMES, Together};
+use super::{CHANNELS, Guard, MOST_CREDIT, PENDING, SERVERS, TIMES, Together};
 use crate::fuzzing::Draw;
 use crate::peer::fuzzing::address;
 

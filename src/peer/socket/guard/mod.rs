@@ -9,7 +9,8 @@
 //! * Only who was asked may answer, and only who knows our ICE username may ask
 //!   (RFC 8445 §7.3). A stranger who found the port is not heard.
 //! * DTLS and RTCP come only from those; DTLS as far as [`handshake`] says, and
-//!   ours leaves [`again`] where it is not answered. RTP is sent to viewers and
+//!   ours leaves [`again`] where it is not answered, and with the first one a
+//!   [`train`] that tells how much the path takes. RTP is sent to viewers and
 //!   taken from nobody.
 //!
 //! An address behind a TURN server is an address like others: what goes through
@@ -20,9 +21,11 @@ mod again;
 #[cfg(any(test, fuzzing))]
 pub(in crate::peer) mod fuzzing;
 mod handshake;
+mod pairs;
 mod socket;
 mod stun;
 mod together;
+mod train;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -31,9 +34,12 @@ use std::time::{Duration, Instant};
 use crate::bucket::{Bucket, Rate};
 use again::{Again, Sent};
 use handshake::Handshake;
+use pairs::{Endpoint, Pair};
 pub(in crate::peer) use socket::Guarded;
 use stun::{Class, Kind, Method, Stun, Transaction, look};
 pub(in crate::peer) use together::Together;
+pub(in crate::peer) use train::Credentials;
+use train::Train;
 
 /// Times of what was received that may be sent to who has not answered. One
 /// time less than QUIC has, for the headers below are not counted.
@@ -49,9 +55,6 @@ const FIRST_GAP: Duration = Duration::from_millis(35);
 const QUICK_CHECKS: u32 = 4;
 /// The widest gap.
 const LAST_GAP: Duration = Duration::from_secs(1);
-/// Pairs of a socket of ours and an address of theirs. 32 candidates at four
-/// sockets, and as many addresses that were seen and not named.
-const PAIRS: usize = 256;
 /// Addresses that a caller may come from without having named them.
 const UNNAMED: usize = 32;
 /// Requests under way that are remembered.
@@ -77,34 +80,6 @@ const CHANNELS: usize = 128;
 /// while a restart is under way.
 const USERNAMES: usize = 2;
 
-/// The other end of a path: an address, or one behind a TURN server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Endpoint {
-    server: Option<SocketAddr>,
-    address: SocketAddr,
-}
-
-/// A socket of ours and an endpoint.
-#[derive(Debug)]
-struct Pair {
-    socket: usize,
-    endpoint: Endpoint,
-    /// It answered a check of ours, which came from nowhere else.
-    proven: bool,
-    /// It knows our username.
-    heard: bool,
-    received: u64,
-    sent: u64,
-    checks: u32,
-    next_check: Instant,
-}
-
-impl Pair {
-    fn may_speak(&self) -> bool {
-        self.proven || self.heard
-    }
-}
-
 /// One connection's guard.
 #[derive(Debug)]
 pub(in crate::peer) struct Guard {
@@ -116,13 +91,14 @@ pub(in crate::peer) struct Guard {
     /// The pair that the last datagram came by: most come by one.
     last: usize,
     unnamed: usize,
-    pending: VecDeque<(Transaction, usize, Endpoint)>,
+    pending: VecDeque<(Transaction, usize, Endpoint, Instant)>,
     servers: Vec<SocketAddr>,
     channels: Vec<(SocketAddr, u16, SocketAddr)>,
     requests: Bucket,
     reports: Bucket,
     handshake: Handshake,
     again: Again,
+    train: Train,
     dropped: u64,
 }
 
@@ -142,6 +118,7 @@ impl Guard {
             reports: Bucket::full(REPORTS, now),
             handshake: Handshake::default(),
             again: Again::default(),
+            train: Train::default(),
             dropped: 0,
         }
     }
@@ -177,6 +154,29 @@ impl Guard {
     /// Datagrams that are to leave by that socket once more, where it is time.
     fn once_more(&mut self, socket: usize, now: Instant) -> &[Sent] {
         self.again.take(socket, now)
+    }
+
+    /// What checks of our own are signed with.
+    pub(crate) fn signs_with(&mut self, credentials: Credentials) {
+        self.train.signs_with(credentials);
+    }
+
+    /// What the path carries at least, in bit/s, as far as it is known by now.
+    pub(crate) fn carries(&self) -> Option<u32> {
+        self.train.carries()
+    }
+
+    /// What leaves behind a datagram of DTLS that has just left.
+    fn train(&mut self, socket: usize, to: SocketAddr, now: Instant) -> Vec<Vec<u8>> {
+        let direct = Endpoint {
+            server: None,
+            address: to,
+        };
+        let pair = self.find(socket, direct);
+        match pair.is_some_and(|pair| self.pairs[pair].proven) {
+            true => self.train.leave(socket, to, now),
+            false => Vec::new(),
+        }
     }
 
     /// Datagrams that did not pass.
@@ -294,7 +294,7 @@ impl Guard {
         if self.pending.len() == PENDING {
             self.pending.pop_front();
         }
-        self.pending.push_back((transaction, socket, endpoint));
+        self.pending.push_back((transaction, socket, endpoint, now));
         true
     }
 
@@ -320,6 +320,10 @@ impl Guard {
                         Some(endpoint) => self.comes(socket, endpoint, data, now),
                         None => false,
                     }
+            }
+            // It is not the crate's.
+            Kind::Stun(stun) if self.train.came(socket, from, stun.transaction, now) => {
+                return false;
             }
             _ => self.comes(socket, direct, datagram, now),
         };
@@ -373,10 +377,12 @@ impl Guard {
             (Class::Request, Method::Binding) => self.asked(socket, from, stun, length, now),
             (Class::Success | Class::Error, Method::Binding) => {
                 let asked = (stun.transaction, socket, from);
-                let Some(at) = self.pending.iter().rposition(|p| *p == asked) else {
+                let is_it = |p: &(_, _, _, Instant)| (p.0, p.1, p.2) == asked;
+                let at = self.pending.iter().rposition(is_it);
+                let Some((.., sent)) = at.and_then(|at| self.pending.remove(at)) else {
                     return false;
                 };
-                self.pending.remove(at);
+                self.train.round_trip(now.saturating_duration_since(sent));
                 if stun.class == Class::Success
                     && let Some(index) = self.find(socket, from)
                 {
@@ -429,54 +435,6 @@ impl Guard {
             pair.next_check = now;
         }
         true
-    }
-
-    fn may_speak(&mut self, socket: usize, from: Endpoint) -> bool {
-        self.find(socket, from)
-            .is_some_and(|index| self.pairs[index].may_speak())
-    }
-
-    fn behind(&self, server: SocketAddr, number: u16) -> Option<Endpoint> {
-        let bound = self.channels.iter().rev();
-        let mut bound = bound.filter(|(at, n, _)| *at == server && *n == number);
-        bound.next().map(|(_, _, address)| Endpoint {
-            server: Some(server),
-            address: *address,
-        })
-    }
-
-    fn find(&mut self, socket: usize, endpoint: Endpoint) -> Option<usize> {
-        let is_it = |pair: &Pair| pair.socket == socket && pair.endpoint == endpoint;
-        if self.pairs.get(self.last).is_some_and(is_it) {
-            return Some(self.last);
-        }
-        self.last = self.pairs.iter().position(is_it)?;
-        Some(self.last)
-    }
-
-    /// The pair, made where there is room: one that never came to anything
-    /// gives way.
-    fn pair(&mut self, socket: usize, endpoint: Endpoint, now: Instant) -> Option<usize> {
-        if let Some(index) = self.find(socket, endpoint) {
-            return Some(index);
-        }
-        let pair = Pair {
-            socket,
-            endpoint,
-            proven: false,
-            heard: false,
-            received: 0,
-            sent: 0,
-            checks: 0,
-            next_check: now,
-        };
-        if self.pairs.len() < PAIRS {
-            self.pairs.push(pair);
-            return Some(self.pairs.len() - 1);
-        }
-        let index = self.pairs.iter().position(|p| !p.may_speak())?;
-        self.pairs[index] = pair;
-        Some(index)
     }
 }
 

@@ -48,6 +48,19 @@ impl Guarded {
         }
     }
 
+    /// Sends what is not the crate's. What finds no room now is lost, as it may be
+    /// anywhere.
+    fn send_own(&self, cx: &mut Context<'_>, destination: SocketAddr, contents: &[u8]) {
+        let transmit = Transmit {
+            destination,
+            contents,
+            segment_size: None,
+            ecn: None,
+            src_ip: None,
+        };
+        let _ = self.inner.poll_send(cx, &transmit);
+    }
+
     /// Sends once more what is due, and has the reader woken for what will be.
     fn look_after(&self, cx: &mut Context<'_>) {
         if self.settled.load(Ordering::Relaxed) {
@@ -75,15 +88,7 @@ impl Guarded {
             }
             let mut guard = lock(&self.guard);
             for sent in guard.once_more(self.number, Instant::now()) {
-                let transmit = Transmit {
-                    destination: sent.to,
-                    contents: &sent.datagram,
-                    segment_size: None,
-                    ecn: None,
-                    src_ip: None,
-                };
-                // What finds no room now is lost, as it may be anywhere.
-                let _ = self.inner.poll_send(cx, &transmit);
+                self.send_own(cx, sent.to, &sent.datagram);
             }
         }
     }
@@ -114,21 +119,29 @@ impl AsyncUdpSocket for Guarded {
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
         // Media, most of all there is, needs no look and no lock.
-        let is_media = transmit.contents.first().is_some_and(|b| *b >= 128);
-        if !is_media {
-            let (to, contents) = (transmit.destination, transmit.contents);
-            let mut guard = lock(&self.guard);
-            let before = guard.due(self.number);
-            if !guard.outgoing(self.number, to, contents, Instant::now()) {
-                return Poll::Ready(Ok(contents.len()));
-            }
-            if guard.due(self.number) != before
-                && let Some(reader) = lock(&self.reader).take()
-            {
-                reader.wake();
+        let first = transmit.contents.first();
+        if first.is_some_and(|b| *b >= 128) {
+            return self.inner.poll_send(cx, transmit);
+        }
+        let (to, contents, now) = (transmit.destination, transmit.contents, Instant::now());
+        let mut guard = lock(&self.guard);
+        let before = guard.due(self.number);
+        if !guard.outgoing(self.number, to, contents, now) {
+            return Poll::Ready(Ok(contents.len()));
+        }
+        if guard.due(self.number) != before
+            && let Some(reader) = lock(&self.reader).take()
+        {
+            reader.wake();
+        }
+        let sent = ready!(self.inner.poll_send(cx, transmit));
+        let is_dtls = first.is_some_and(|b| (20..64).contains(b));
+        if is_dtls && sent.is_ok() {
+            for car in guard.train(self.number, to, now) {
+                self.send_own(cx, to, &car);
             }
         }
-        self.inner.poll_send(cx, transmit)
+        Poll::Ready(sent)
     }
 
     fn poll_recv(

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::handshake::write as dtls;
+use super::pairs::PAIRS;
 use super::stun::write;
 use super::together::ALL;
 use super::*;
