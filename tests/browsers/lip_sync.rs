@@ -14,6 +14,10 @@ use tokio::time::sleep;
 /// The bar, in milliseconds. Chromium's own is 30 ms, by what it knows of
 /// its screen and its loudspeaker.
 const APART: f64 = 45.0;
+/// With a card that is off by twenty times what cards are, which Chromium has to
+/// follow by squeezing the sound; without a correction of ours it would be more
+/// than 80 ms.
+const APART_BY_A_FAST_CARD: f64 = 60.0;
 /// Who was woken up so late was not on a machine that can play sound in time.
 const LATE: Duration = Duration::from_millis(50);
 /// How often such a machine is tried.
@@ -163,12 +167,12 @@ async fn apart_after(ppm: i32, age: Duration) -> f64 {
 }
 
 /// They must be together then. A machine that is busy is asked again.
-async fn are_together_after(ppm: i32, age: Duration) {
+async fn are_together_after(ppm: i32, age: Duration, bound: f64) {
     for attempt in 1..=ATTEMPTS {
         let strain = Strain::start();
         let apart = apart_after(ppm, age).await;
         let late = strain.worst();
-        if apart.abs() <= APART {
+        if apart.abs() <= bound {
             return;
         }
         println!("attempt {attempt}: {apart:.0} ms apart, woken up {late:?} late");
@@ -234,17 +238,17 @@ async fn the_page_knows_how_old_picture_and_sound_are() {
 
 #[tokio::test]
 async fn a_clap_is_seen_and_heard_together_after_ten_seconds() {
-    are_together_after(0, Duration::from_secs(10)).await;
+    are_together_after(0, Duration::from_secs(10), APART).await;
 }
 
 #[tokio::test]
 async fn a_sound_card_that_runs_fast_stays_with_the_picture() {
     // 2 ms a second: without a correction 80 ms in this time.
-    are_together_after(2_000, Duration::from_secs(40)).await;
+    are_together_after(2_000, Duration::from_secs(40), APART_BY_A_FAST_CARD).await;
 }
 
 #[tokio::test]
 #[ignore = "takes ten minutes; make test-paths"]
 async fn a_clap_is_seen_and_heard_together_after_ten_minutes() {
-    are_together_after(300, Duration::from_secs(600)).await;
+    are_together_after(300, Duration::from_secs(600), APART).await;
 }

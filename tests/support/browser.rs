@@ -225,8 +225,10 @@ impl Browser {
     /// Tells `relay` where the browser is, once a call has begun.
     pub async fn lead(&self, relay: &Relay) {
         let own = until("a candidate of the browser", SOON, || async {
-            let own = self.js("window.ownAddress ?? null").await;
-            self.js("delete window.ownAddress").await;
+            // In one go: one that came in between would be lost.
+            let take = "(() => { const own = window.ownAddress ?? null;
+                delete window.ownAddress; return own; })()";
+            let own = self.js(take).await;
             own.as_str()?.parse().ok()
         })
         .await;

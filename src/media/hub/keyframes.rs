@@ -8,7 +8,7 @@ const WINDOW: Duration = Duration::from_secs(1);
 const UNDER_WAY: Duration = Duration::from_millis(150);
 /// For somebody who may come it is forced where none came or was forced for so
 /// long: anybody can say that they come.
-const LATELY: Duration = Duration::from_secs(3);
+const LATELY: Duration = Duration::from_secs(1);
 
 /// Coalesces requests for one stream.
 #[derive(Debug, Default)]
@@ -126,6 +126,6 @@ mod tests {
             keys.came();
             forced
         });
-        assert_eq!(forced.count(), 4);
+        assert_eq!(forced.count(), 10);
     }
 }

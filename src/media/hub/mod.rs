@@ -153,7 +153,7 @@ impl Hub {
     }
 
     /// Somebody may watch soon: where the stream runs, a key frame is made that
-    /// they find [when they come](Watch::frames_with_recent), one in three seconds.
+    /// they find [when they come](Watch::frames_with_recent), one a second.
     pub(crate) fn expect_viewer(&self, stream: Stream) {
         let _ = self.requests.send(Request::Expect(stream));
     }
