@@ -1,6 +1,7 @@
 //! The main job: a real Chromium on our page and server, the device in its
 //! own process, picture and sound.
 
+mod apart;
 mod overlay;
 
 use std::time::{Duration, Instant};

@@ -49,6 +49,7 @@ export class Call {
   #silences = 0;
   #role;
   #prove;
+  #apart;
   /** Of our last offer, while its answer is waited for. */
   #proofs = null;
   /** Its ICE user. */
@@ -72,9 +73,9 @@ export class Call {
    * `role` is "caller" or "callee"; `send(frame)` gives a frame to the server,
    * and `ready()` resolves to whether it would arrive there. `camera` is the one that
    * we are invited to, or null, and `prove(camera, sdp)` resolves to the proofs of an
-   * offer to it.
+   * offer to it. `apart()` says whether a device's picture need not wait for its sound.
    */
-  constructor({ peer, me, device, role, iceServers, send, ready, camera, prove, on }) {
+  constructor({ peer, me, device, role, iceServers, send, ready, camera, prove, apart, on }) {
     this.peer = peer;
     this.me = me;
     this.device = device;
@@ -83,6 +84,7 @@ export class Call {
     this.#ready = ready;
     this.camera = camera;
     this.#prove = prove;
+    this.#apart = apart;
     this.#on = on;
     this.pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
     this.pc.ontrack = ({ receiver, track }) => {
@@ -203,8 +205,10 @@ export class Call {
   async answered(answer, to) {
     if (this.pc.signalingState !== "have-local-offer" || this.#isLate(to)) return;
     try {
+      const sdp = this.device && this.#apart() ? withSoundApart(answer.sdp) : answer.sdp;
       // What is proven is its text, not what else it claims to be.
-      await this.pc.setRemoteDescription(this.camera ? { type: "answer", sdp: answer.sdp } : answer);
+      const { type } = this.camera ? { type: "answer" } : answer;
+      await this.pc.setRemoteDescription({ type, sdp });
       if (this.closed) return;
       if (!this.#wasConnected) {
         this.#on.state("connecting", words.connecting(this.peer));
@@ -406,6 +410,18 @@ function packets(stats) {
   const all = stats.find((each) => each.type === "transport")?.packetsReceived;
   return all ?? stats.filter((each) => each.type === "inbound-rtp")
     .reduce((sum, each) => sum + (each.packetsReceived ?? 0), 0);
+}
+
+/**
+ * An answer whose sound is a stream of its own (RFC 8830): browsers have tracks wait for
+ * those of the same stream alone.
+ */
+function withSoundApart(sdp) {
+  return sdp.split(/^(?=m=)/m)
+    .map((section) => (section.startsWith("m=audio ")
+      ? section.replace(/^(a=(?:ssrc:\d+ )?msid:)[^\s]+/gm, "$1sound")
+      : section))
+    .join("");
 }
 
 function fingerprint(sdp) {

@@ -70,6 +70,18 @@ export class Calls {
     return this.#call?.tell(message) ?? false;
   }
 
+  /**
+   * Watches the device anew, as it was chosen on the page: a browser that has held
+   * pictures back for their sound goes on to in the same call.
+   */
+  renew() {
+    const call = this.#call;
+    if (!call?.device || this.#gives || this.#incoming) return;
+    call.hangUp();
+    this.#finish(words.opening(call.peer));
+    this.start(call.peer, true);
+  }
+
   /** Ahead of the call, so that the click need not wait for them. */
   async refreshIceServers() {
     try {
@@ -285,6 +297,7 @@ export class Calls {
       // Frames of this call count under the name that it began with.
       ready: async () => await this.#signaling.probe() && this.#signaling.name === call.me,
       camera: role === "caller" ? this.#keys.of(peer) : null,
+      apart: () => this.#ui.stats.apart,
       // Another tab may have got another key for it.
       prove: async (camera, sdp) => new Proofs(await this.#keys.current(camera) ?? camera, sdp),
       on: {
@@ -304,7 +317,7 @@ export class Calls {
     });
     this.#call = call;
     this.#ui.remote(call.remote);
-    this.#ui.stats.watch(call.pc);
+    this.#ui.stats.watch(call.pc, device);
     return call;
   }
 

@@ -9,6 +9,24 @@ export function isPressed(button) {
   return button.getAttribute("aria-pressed") === "true";
 }
 
+/** Kept for the next visit, where storage is allowed. */
+export function keep(name, value) {
+  try {
+    localStorage.setItem(name, value);
+  } catch {
+    // Then it is for this visit alone.
+  }
+}
+
+/** What was kept; null for nothing. */
+export function recall(name) {
+  try {
+    return localStorage.getItem(name);
+  } catch {
+    return null;
+  }
+}
+
 /** Shows a dialog before all else, with the focus on `first`; `role` is for where it is none by itself. */
 export function openDialog(dialog, first, role = "dialog") {
   if (dialog.hasAttribute("open")) return;

@@ -1,6 +1,7 @@
 // Puts the page together: signaling, calls and elements.
 
 import { Calls } from "./calls.js";
+import { keep, recall } from "./elements.js";
 import { Invitations, takeFromAddress } from "./invitations.js";
 import { Keys, titleOf } from "./keys.js";
 import { ask, server } from "./server.js";
@@ -34,6 +35,7 @@ const ui = new Ui({
     return sent;
   },
   tell: (message) => calls.tell(message),
+  renew: () => calls.renew(),
   add: (text, name) => invite(text, here(name)),
 }, keys);
 const invitations = new Invitations(keys, (name) => ui.replaces(name));
@@ -164,12 +166,8 @@ addEventListener("hashchange", () => {
 function firstName() {
   const asked = new URLSearchParams(location.search).get("name")?.trim();
   if (asked) return asked;
-  try {
-    const known = localStorage.getItem("name");
-    if (known) return known;
-  } catch {
-    // Storage may be forbidden.
-  }
+  const known = recall("name");
+  if (known) return known;
   const { user } = document.documentElement.dataset;
   const name = user || `guest ${100 + Math.floor(Math.random() * 900)}`;
   remember(name);
@@ -177,11 +175,7 @@ function firstName() {
 }
 
 function remember(name) {
-  try {
-    localStorage.setItem("name", name);
-  } catch {
-    // Then the name is for this visit alone.
-  }
+  keep("name", name);
 }
 
 // For tests and the curious.

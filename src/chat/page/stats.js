@@ -5,7 +5,7 @@
 // the path to carry, and tells the time, so that its capture times can be held
 // against this machine's clock.
 
-import { isPressed, press } from "./elements.js";
+import { isPressed, keep, press, recall } from "./elements.js";
 import { latency } from "./latency.js";
 import { bitrateWords, connectionWords, qualityWords, tierWords } from "./words.js";
 
@@ -14,6 +14,8 @@ const LOOK_MS = 1000;
 const ASK_AGAIN_MS = 3000;
 /** More qualities than this no device has. */
 const MOST_QUALITIES = 8;
+/** Where the browser keeps whether picture and sound come apart. */
+const APART = "apart";
 /** Pings of which the one with the shortest way counts. */
 const PINGS = 10;
 
@@ -35,6 +37,7 @@ export class StatsPanel {
   #pc = null;
   #rows;
   #choice;
+  #apart;
   #timer = 0;
   #before = null;
   #device = null;
@@ -43,8 +46,11 @@ export class StatsPanel {
   /** What was measured last, in bit/s, ms and shares of 1. */
   measured = null;
 
-  /** `tell(message)` says something to a device; false where it cannot yet. */
-  constructor(panel, button, tell) {
+  /**
+   * `tell(message)` says something to a device; false where it cannot yet. `renew()`
+   * watches it anew, where it was chosen whether its picture waits for the sound.
+   */
+  constructor(panel, button, { tell, renew }) {
     this.#panel = panel;
     this.#button = button;
     this.#tell = tell;
@@ -62,15 +68,27 @@ export class StatsPanel {
     });
     panel.querySelector("dl").append(...this.#rows.map(({ row }) => row));
     this.#choice = panel.querySelector("select");
+    this.#apart = panel.querySelector("#apart");
+    this.#apart.checked = recall(APART) === "yes";
+    this.#apart.onchange = () => {
+      keep(APART, this.#apart.checked ? "yes" : "no");
+      renew();
+    };
     this.#choice.onchange = () => {
       const tier = this.#choice.value === "" ? null : Number(this.#choice.value);
       this.#tell({ type: "quality", tier });
     };
   }
 
-  /** The connection to look at, or null. */
-  watch(pc) {
+  /** The picture is to come as fast as it can, without waiting for its sound. */
+  get apart() {
+    return this.#apart.checked;
+  }
+
+  /** The connection to look at, or null; whether a device is at its other end. */
+  watch(pc, device = false) {
     this.#pc = pc;
+    this.#apart.parentElement.hidden = !device;
     this.#before = this.#device = this.measured = null;
     this.#clock = new Clock();
     this.#askedAt = -Infinity;

@@ -48,7 +48,7 @@ export class Ui {
 
   /**
    * `on`: call(name, watch), hangUp(), accept(), decline(), rename(name), chat(text),
-   * tell(message), add(text, name); `keys` are the cameras that the person was invited to.
+   * tell(message), renew(), add(text, name); `keys` are the cameras that the person was invited to.
    */
   constructor(on, keys) {
     this.invited = new InvitedScreen($("invited"), keys, {
@@ -62,7 +62,7 @@ export class Ui {
     };
     keys.addEventListener("change", () => this.users(this.#users.users, this.#users.devices, this.#users.me));
     this.camera = new CameraPanel($("camera"), (name, value) => on.tell({ type: "control", name, value }));
-    this.stats = new StatsPanel($("stats"), $("stats-toggle"), on.tell);
+    this.stats = new StatsPanel($("stats"), $("stats-toggle"), on);
     $("stats-toggle").onclick = () => this.stats.toggle();
     addEventListener("keydown", (event) => this.#key(event));
     addEventListener("keydown", () => {

@@ -1,0 +1,59 @@
+//! The picture as fast as it comes, which does not wait for its sound.
+
+use super::*;
+
+/// Half the frames of a second or two.
+const SOME: f64 = 30.0;
+
+/// How long the browser held pictures back, in ms, over the next ones.
+async fn held_back(browser: &Browser) -> f64 {
+    let sums = async || {
+        let held = browser.inbound("video", "jitterBufferDelay").await;
+        held.zip(browser.inbound("video", "jitterBufferEmittedCount").await)
+    };
+    let (before, counted) = until("pictures", SOON, sums).await;
+    until("more pictures", SOON, async || {
+        let (held, count) = sums().await?;
+        // Another call counts anew.
+        let count = count - counted;
+        (count >= SOME).then(|| (held - before) / count * 1e3)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_picture_that_need_not_wait_for_its_sound_does_not() {
+    let chat = Chat::start().await;
+    let _device = device(&chat).await;
+    let alice = viewer(&chat, "alice").await;
+    alice.hears().await;
+    let together = until("the picture waits for the sound", SOON, async || {
+        let held = held_back(&alice).await;
+        (held > 8.0).then_some(held)
+    })
+    .await;
+
+    alice.click("#stats-toggle").await;
+    alice.click("#apart").await;
+    let apart = until("it does not wait", SOON, async || {
+        let held = held_back(&alice).await;
+        (held < together / 2.0).then_some(held)
+    })
+    .await;
+    println!("held back by {together:.0} ms for the sound, by {apart:.0} ms without it");
+    alice.hears().await;
+    // It holds for the next visit, too.
+    alice.open(&chat.page("alice")).await;
+    alice.call("camera").await;
+    alice.state("connected").await;
+    alice.frames_rise(30).await;
+    assert!(held_back(&alice).await < together / 2.0);
+
+    alice.click("#stats-toggle").await;
+    alice.click("#apart").await;
+    until("the picture waits for the sound", SOON, async || {
+        (held_back(&alice).await > together / 2.0).then_some(())
+    })
+    .await;
+    alice.clean_console().await;
+}
