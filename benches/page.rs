@@ -3,6 +3,10 @@
 //!
 //! `cargo bench --bench page`. From idle means that nobody has watched for so
 //! long that the encoder was stopped; streaming, that somebody else watches.
+//!
+//! And how old a picture is when it is shown, from its capture to the time at which
+//! Chromium means to have it on the screen: with sound, and where the viewer wants it
+//! as fast as it comes.
 #![allow(clippy::disallowed_methods, reason = "clippy.toml is for the program")]
 
 #[path = "../tests/support/mod.rs"]
@@ -16,8 +20,12 @@ use support::{Chat, SOON};
 
 const MEDIA: &str =
     "[video]\nsource = \"test\"\n[audio]\nsource = \"test\"\n[ice]\nloopback = true\n";
+/// Lip-sync is found in so long.
+const SETTLES: Duration = Duration::from_secs(15);
 const FROM_IDLE: usize = 6;
 const STREAMING: usize = 15;
+/// Pictures whose age is taken.
+const PICTURES: usize = 600;
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -54,10 +62,44 @@ async fn measure() {
         tokio::time::sleep(Duration::from_millis(600)).await;
     }
 
+    click(&alice).await;
+    let with_sound = ages(&alice).await;
+    alice.click("#stats-toggle").await;
+    alice.click("#apart").await;
+    alice.state("connected").await;
+    let apart = ages(&alice).await;
+
     println!("click → first frame on the page, ms (Chromium, 1280×720)");
     println!("  the browser's very first call   {first:6.0}");
     report("  from idle", from_idle);
     report("  while somebody watches", streaming);
+    println!("age of a picture when it is shown, ms, median and 95th percentile");
+    for (what, mut ages) in [("with sound", with_sound), ("as fast as it comes", apart)] {
+        ages.sort_by(f64::total_cmp);
+        let at = |share: f64| ages[(ages.len() as f64 * share) as usize];
+        println!("  {what:<31} {:6.0} {:6.0}", at(0.5), at(0.95));
+    }
+}
+
+/// How old each of the next pictures is, once the call has settled.
+async fn ages(browser: &Browser) -> Vec<f64> {
+    tokio::time::sleep(SETTLES).await;
+    let ages = browser
+        .promise(&format!(
+            "new Promise((resolve) => {{
+                const video = document.querySelector('#remote');
+                const ages = [];
+                const look = (_, {{ expectedDisplayTime, captureTime }}) => {{
+                    if (captureTime !== undefined) ages.push(expectedDisplayTime - captureTime);
+                    if (ages.length === {PICTURES}) resolve(ages);
+                    else video.requestVideoFrameCallback(look);
+                }};
+                video.requestVideoFrameCallback(look);
+            }})"
+        ))
+        .await;
+    let ages = ages.as_array().expect("a list");
+    ages.iter().filter_map(|age| age.as_f64()).collect()
 }
 
 async fn person(chat: &Chat, name: &str) -> Browser {

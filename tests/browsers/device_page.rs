@@ -3,6 +3,7 @@
 
 mod apart;
 mod overlay;
+mod still;
 
 use std::time::{Duration, Instant};
 

@@ -316,7 +316,7 @@ export class Calls {
       },
     });
     this.#call = call;
-    this.#ui.remote(call.remote);
+    this.#ui.remote(call.remote, device ? peer : null);
     this.#ui.stats.watch(call.pc, device);
     return call;
   }

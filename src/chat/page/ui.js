@@ -5,6 +5,7 @@ import { CameraPanel } from "./camera.js";
 import { closeDialog, isPressed, openDialog, press } from "./elements.js";
 import { InvitedScreen } from "./invited.js";
 import { titleOf } from "./keys.js";
+import { savePicture } from "./picture.js";
 import { StatsPanel } from "./stats.js";
 
 const MAX_CHAT_LINES = 200;
@@ -265,8 +266,11 @@ export class Ui {
     }
   }
 
-  remote(stream) {
+  /** `camera` is what the device that is watched is called; null for people. */
+  remote(stream, camera = null) {
     const video = $("remote");
+    $("save").hidden = camera === null;
+    $("save").onclick = () => savePicture(video, camera);
     video.srcObject = stream;
     video.muted = false;
     $("unmute").hidden = true;
