@@ -235,6 +235,7 @@ impl Viewer {
                             let read = serde_json::from_slice(&message.data).expect("JSON");
                             lock(&shared.heard).messages.push(read);
                         }
+                        DataChannelEvent::OnOpen => lock(&shared.heard).channel_opened = true,
                         DataChannelEvent::OnClose => lock(&shared.heard).channel_closed = true,
                         _ => {}
                     }
@@ -244,8 +245,13 @@ impl Viewer {
         *lock(&self.shared.connection) = Some(connection);
     }
 
-    /// Sends a text over the first data channel.
+    /// Sends a text over the first data channel, once it is open: the picture may be
+    /// there before.
     pub async fn tell(&self, text: &str) -> webrtc::error::Result<()> {
+        self.wait("its data channel is open", |heard, _| {
+            (heard.channel_opened || heard.channel_closed).then_some(())
+        })
+        .await;
         let channel = lock(&self.shared.channels).first().cloned();
         channel.expect("it was opened").send_text(text).await
     }

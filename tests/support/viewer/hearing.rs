@@ -25,6 +25,8 @@ pub struct Heard {
     pub state: Option<RTCPeerConnectionState>,
     /// What came over the data channel.
     pub messages: Vec<Value>,
+    /// It was opened.
+    pub channel_opened: bool,
     /// It was closed.
     pub channel_closed: bool,
     pub times: Times,
