@@ -270,3 +270,33 @@ async fn a_viewer_chooses_a_quality_in_the_overlay_where_there_is_more_than_one(
     }
     alice.clean_console().await;
 }
+
+/// The page passed it over, and the call came to nothing; seen once in forty on a
+/// busy machine.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_that_answers_faster_than_the_browser_applies_its_offer_is_watched() {
+    let chat = Chat::start().await;
+    let _device = device(&chat).await;
+    let alice = Browser::start(Person::default()).await;
+    alice.open(&chat.page("alice")).await;
+    alice
+        .js("(() => {
+            const apply = RTCPeerConnection.prototype.setLocalDescription;
+            RTCPeerConnection.prototype.setLocalDescription = async function (description) {
+                await new Promise((resolve) => setTimeout(resolve, 1_000));
+                return apply.call(this, description);
+            };
+            const receive = RTCPeerConnection.prototype.setRemoteDescription;
+            globalThis.answers = 0;
+            RTCPeerConnection.prototype.setRemoteDescription = function (description) {
+                answers += 1;
+                return receive.call(this, description);
+            };
+        })()")
+        .await;
+    alice.call("camera").await;
+    alice.state("connected").await;
+    alice.frames_rise(30).await;
+    assert_eq!(alice.js("answers").await, 1);
+    alice.clean_console().await;
+}

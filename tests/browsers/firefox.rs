@@ -82,11 +82,12 @@ async fn a_person_with_firefox_watches_listens_hangs_up_and_calls_again() {
             .every((key) => Number.isFinite(cameraAgent.stats?.[key]))",
     )
     .await;
-    let latency = bob.js("cameraAgent.stats.latency").await;
-    assert!(
-        (0.1..1_000.0).contains(&latency.as_f64().expect("a number")),
-        "{latency} ms"
-    );
+    // The first pings of a busy machine say little of the other's clock.
+    bob.until_js(
+        "a picture's age",
+        "cameraAgent.stats.latency > 0.1 && cameraAgent.stats.latency < 1000",
+    )
+    .await;
     fits(&bob).await;
     bob.screenshot(shot("desk")).await;
 

@@ -43,6 +43,10 @@ export class Call {
   #restarts = 0;
   #restart = 0;
   #offeredAt = 0;
+  /** Until our last offer is applied here. */
+  #applying = null;
+  /** An answer is being applied. */
+  #taking = false;
   #watching = 0;
   #received = 0;
   #receivedAt = 0;
@@ -128,13 +132,12 @@ export class Call {
       const offer = await this.pc.createOffer(options);
       this.#ufrag = ufrag(offer.sdp);
       if (this.camera) this.#held = [];
-      // Sent before it is applied, to gain those milliseconds: the answer is
-      // applied after it in any case, since operations are chained.
+      // Sent before it is applied, to gain those milliseconds; the answer waits.
       const applied = this.pc.setLocalDescription(offer);
+      // Whether it could be applied is looked at below.
+      this.#applying = applied.catch(() => {});
       const frame = { type: "video-offer", sdp: { type: offer.type, sdp: offer.sdp } };
       if (this.camera) {
-        // Whether it could be applied is looked at below.
-        applied.catch(() => {});
         frame.access = await this.#access(offer.sdp);
       }
       this.#frame(frame);
@@ -203,7 +206,11 @@ export class Call {
    * answer to an earlier one would name the wrong ICE generation.
    */
   async answered(answer, to) {
-    if (this.pc.signalingState !== "have-local-offer" || this.#isLate(to)) return;
+    // A camera may answer faster than a busy browser applies what it offered.
+    await this.#applying;
+    if (this.closed || this.#taking || this.#isLate(to)) return;
+    if (this.pc.signalingState !== "have-local-offer") return;
+    this.#taking = true;
     try {
       const sdp = this.device && this.#apart() ? withSoundApart(answer.sdp) : answer.sdp;
       // What is proven is its text, not what else it claims to be.
@@ -217,6 +224,8 @@ export class Call {
       await this.#addPending();
     } catch {
       this.#end(words.unusable(this.peer));
+    } finally {
+      this.#taking = false;
     }
   }
 
