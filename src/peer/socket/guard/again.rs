@@ -9,13 +9,14 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// Before each further time; then it is the crate's turn.
-const WAITS: [Duration; 4] = [
-    Duration::from_millis(50),
-    Duration::from_millis(100),
-    Duration::from_millis(200),
-    Duration::from_millis(400),
-];
+/// Before the first further time: twice the round trip, as far as that is known, in
+/// these bounds. Chromium drops a hello that comes before it has seen an answer to a
+/// check of its own, which on a short way is a few milliseconds later.
+const FIRST: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(50));
+/// Each further time takes twice as long, up to this; then it is the crate's turn.
+const LAST: Duration = Duration::from_millis(400);
+/// So often at most.
+const TIMES: usize = 6;
 /// Datagrams of a flight; a certificate in small pieces has some five.
 const MOST: usize = 8;
 /// The longest datagram, in bytes: what an Ethernet carries.
@@ -32,6 +33,8 @@ pub(super) struct Sent {
 #[derive(Debug, Default)]
 pub(super) struct Again {
     flight: Vec<Sent>,
+    /// The shortest round trip that was seen.
+    round_trip: Option<Duration>,
     /// Which of our sockets it left by.
     socket: usize,
     times: usize,
@@ -50,9 +53,8 @@ impl Again {
             return;
         }
         // At the end of our times the crate repeats it, with other numbers.
-        let is_another = std::mem::take(&mut self.answered)
-            || self.socket != socket
-            || self.times == WAITS.len();
+        let is_another =
+            std::mem::take(&mut self.answered) || self.socket != socket || self.wait().is_none();
         if is_another || self.flight.is_empty() {
             self.flight.clear();
             (self.socket, self.times) = (socket, 0);
@@ -61,7 +63,22 @@ impl Again {
             let datagram = datagram.to_vec();
             self.flight.push(Sent { to, datagram });
         }
-        self.due = WAITS.get(self.times).map(|wait| now + *wait);
+        self.due = self.wait().map(|wait| now + wait);
+    }
+
+    /// An answer to a check took so long.
+    pub(super) fn round_trip(&mut self, took: Duration) {
+        self.round_trip = Some(self.round_trip.map_or(took, |least| least.min(took)));
+    }
+
+    /// Until the flight is sent once more.
+    fn wait(&self) -> Option<Duration> {
+        let (least, most) = FIRST;
+        let first = self
+            .round_trip
+            .map_or(most, |took| (took * 2).clamp(least, most));
+        let wait = first * 2_u32.pow(self.times.min(TIMES) as u32);
+        (wait <= LAST).then_some(wait)
     }
 
     /// A datagram of DTLS came from the other end. One that it repeats says that
@@ -102,7 +119,7 @@ impl Again {
             return &[];
         }
         self.times += 1;
-        self.due = WAITS.get(self.times).map(|wait| now + *wait);
+        self.due = self.wait().map(|wait| now + wait);
         &self.flight
     }
 }
@@ -158,6 +175,21 @@ mod tests {
     }
 
     #[test]
+    fn on_a_short_way_it_is_sent_again_sooner() {
+        for (round_trip, expected) in [
+            (1, vec![10, 30, 70, 150, 310, 630]),
+            (10, vec![20, 60, 140, 300, 620]),
+            (300, vec![50, 150, 350, 750]),
+        ] {
+            let (mut again, now) = (Again::default(), Instant::now());
+            again.round_trip(millis(round_trip));
+            again.round_trip(millis(1_000));
+            again.sent(0, to(), &hello(0), now);
+            assert_eq!(times(&mut again, now), expected);
+        }
+    }
+
+    #[test]
     fn an_answer_ends_it_and_begins_another_flight() {
         let (mut again, now) = (Again::default(), Instant::now());
         again.sent(0, to(), &hello(0), now);
@@ -176,7 +208,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes and goes, little is kept, and each flight goes out four
+        /// Whatever comes and goes, little is kept, and each flight goes out six
         /// times more at most.
         #[test]
         fn it_is_bounded(steps in prop::collection::vec((0..4_u8, any::<u16>(), 0..2_000_usize), 0..300)) {
@@ -192,7 +224,7 @@ mod tests {
                     2 => now += millis(u64::from(number % 500)),
                     _ => repeated += usize::from(!again.take(0, now).is_empty()),
                 }
-                prop_assert!(again.flight.len() <= MOST && repeated <= WAITS.len());
+                prop_assert!(again.flight.len() <= MOST && repeated <= TIMES);
             }
         }
     }

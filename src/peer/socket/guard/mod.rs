@@ -382,7 +382,9 @@ impl Guard {
                 let Some((.., sent)) = at.and_then(|at| self.pending.remove(at)) else {
                     return false;
                 };
-                self.train.round_trip(now.saturating_duration_since(sent));
+                let took = now.saturating_duration_since(sent);
+                self.train.round_trip(took);
+                self.again.round_trip(took);
                 if stun.class == Class::Success
                     && let Some(index) = self.find(socket, from)
                 {
