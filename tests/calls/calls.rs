@@ -243,7 +243,9 @@ async fn a_request_gives_a_key_frame_and_a_storm_of_them_two_a_second() {
     }
     let came = viewers[0].received(|r| r.video.key_frames) - before;
     let most = 2 * started.elapsed().as_secs() + 2;
-    assert!((4..=most).contains(&came), "{came} key frames");
+    // Each of them has a voice every two seconds, and one key frame serves all who ask
+    // before it comes.
+    assert!((3..=most).contains(&came), "{came} key frames");
     device.stop().await;
     chat.stop().await;
 }
