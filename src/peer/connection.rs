@@ -28,7 +28,6 @@ use super::socket::batch::Batching;
 use super::socket::guard::{Credentials, Guard};
 use super::socket::roaming::Roaming;
 use super::socket::runtime::Layered;
-use super::socket::wake::Wake;
 use super::stats::{Observer, Tally};
 use super::{PeerCommand, PeerError, Peers, channel, while_doing};
 use crate::access::Guest;
@@ -73,8 +72,6 @@ pub(super) struct Connection {
     network: watch::Receiver<Network>,
     /// Its sockets.
     roaming: Arc<Layered<Roaming>>,
-    /// The crate's driver looks again at what it has.
-    wake: Wake,
     /// What passes them.
     guard: Arc<Mutex<Guard>>,
     /// Whether the viewer is heard of; nothing is sent to one who is not.
@@ -165,12 +162,8 @@ impl Connection {
         let streams = streams(&offer, &seat);
         let (tell, heard) = mpsc::channel(HEARD);
         let servers = shared.servers.for_call(user);
-        let wake = Wake::default();
-        let roaming = Arc::new(Roaming::new(servers.clone(), wake.clone()));
-        let handler = Arc::new(Handler {
-            tell,
-            wake: wake.clone(),
-        });
+        let roaming = Arc::new(Roaming::new(servers.clone()));
+        let handler = Arc::new(Handler::new(tell, roaming.layer.wake()));
         let guard = Mutex::new(Guard::new(shared.together.clone(), Instant::now()));
         let guard = Arc::new(guard);
         let waiting = Waiting::new(shared.hub.latency().clone());
@@ -224,7 +217,6 @@ impl Connection {
             carrier: (None, 0),
             network: shared.network.clone(),
             roaming,
-            wake,
             guard,
             reachable: true,
             taken: Taken::of(&offer),

@@ -34,8 +34,14 @@ pub(super) enum Heard {
 
 /// The crate's driver calls it, and sleeps after that.
 pub(super) struct Handler {
-    pub tell: mpsc::Sender<Heard>,
-    pub wake: Wake,
+    tell: mpsc::Sender<Heard>,
+    wake: Wake,
+}
+
+impl Handler {
+    pub(super) fn new(tell: mpsc::Sender<Heard>, wake: Wake) -> Self {
+        Self { tell, wake }
+    }
 }
 
 #[async_trait::async_trait]

@@ -399,7 +399,9 @@ async fn an_encoder_that_makes_too_much_is_given_fewer_frames() {
         before.fps, before.bits, after.fps, after.bits
     );
     assert!((9.0..=16.0).contains(&after.fps), "{} fps", after.fps);
-    assert!(after.bits < before.bits * 0.7, "{} bit/s", after.bits);
+    // It may have been seen by then: what all its frames would take counts.
+    let whole = before.bits / before.fps * 30.0;
+    assert!(after.bits < whole * 0.7, "{} of {whole} bit/s", after.bits);
     device.stop().await;
     chat.stop().await;
 }

@@ -94,6 +94,6 @@ impl Connection {
             debug!(%error, "a candidate of the viewer was not taken");
         }
         // It is checked at once.
-        self.wake.wake();
+        self.roaming.layer.wake().wake();
     }
 }

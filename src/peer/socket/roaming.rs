@@ -40,14 +40,19 @@ pub(in crate::peer) struct Roaming {
 
 impl Roaming {
     /// From these sockets `servers` are reached.
-    pub(crate) fn new(servers: Arc<Sockets>, wake: Wake) -> Layered<Self> {
+    pub(crate) fn new(servers: Arc<Sockets>) -> Layered<Self> {
         let layer = Self {
             tokio: TokioRuntime,
             servers,
-            wake,
+            wake: Wake::default(),
             sockets: Mutex::default(),
         };
         Layered { layer }
+    }
+
+    /// Wakes the driver.
+    pub(crate) fn wake(&self) -> Wake {
+        self.wake.clone()
     }
 
     /// Sockets whose address is gone are bound anew. Returns where all of those
@@ -243,7 +248,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_for_packets_gets_those_of_the_new_socket() {
-        let roaming = Roaming::new(Arc::default(), Wake::default());
+        let roaming = Roaming::new(Arc::default());
         let wrapped = roaming.wrap_udp_socket(local()).expect("wrapped");
         let at = wrapped.local_addr().expect("bound");
         let reader = wrapped.clone();
@@ -285,8 +290,8 @@ mod tests {
     /// Nothing was sent until ICE's next check was due.
     #[tokio::test]
     async fn a_driver_is_woken_before_its_time() {
-        let wake = Wake::default();
-        let roaming = Roaming::new(Arc::default(), wake.clone());
+        let roaming = Roaming::new(Arc::default());
+        let wake = roaming.layer.wake();
         let an_hour = Duration::from_secs(3_600);
         let sleep = tokio::spawn(roaming.sleep(an_hour));
         tokio::task::yield_now().await;
@@ -369,7 +374,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_socket_whose_address_stays_is_left_alone() {
-        let roaming = Roaming::new(Arc::default(), Wake::default());
+        let roaming = Roaming::new(Arc::default());
         let _wrapped = roaming.wrap_udp_socket(local()).expect("wrapped");
         assert!(roaming.layer.follow(&Network::default()).is_empty());
     }
