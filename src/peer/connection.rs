@@ -141,7 +141,10 @@ impl Connection {
         let (this, streams, offer) = Self::make(shared, session, user, guest, offer).await?;
         debug!("connection made in {:?}", started.elapsed());
         let this = this.answering(streams, &offer).await?;
-        this.expect();
+        // An offer of others is anybody's words, which cost viewers no key frame.
+        if this.guest.is_some() {
+            this.expect();
+        }
         debug!("answered {:?} after the offer", started.elapsed());
         Ok(this)
     }
@@ -330,6 +333,7 @@ impl Connection {
                         // them: who holds a copy of their words wakes no camera.
                         if self.guest.is_none() {
                             self.start_media();
+                            self.expect();
                         }
                         Ok(())
                     }

@@ -28,6 +28,14 @@ async fn viewer(chat: &Chat, name: &str) -> Browser {
     browser
 }
 
+/// A page on which this was run before it calls anybody.
+async fn visitor(chat: &Chat, script: &str) -> Browser {
+    let browser = Browser::start(Person::default()).await;
+    browser.open(&chat.page("alice")).await;
+    browser.js(script).await;
+    browser
+}
+
 async fn freezes(browser: &Browser) -> f64 {
     browser.inbound("video", "freezeCount").await.unwrap_or(0.0)
 }
@@ -277,23 +285,20 @@ async fn a_viewer_chooses_a_quality_in_the_overlay_where_there_is_more_than_one(
 async fn a_camera_that_answers_faster_than_the_browser_applies_its_offer_is_watched() {
     let chat = Chat::start().await;
     let _device = device(&chat).await;
-    let alice = Browser::start(Person::default()).await;
-    alice.open(&chat.page("alice")).await;
-    alice
-        .js("(() => {
-            const apply = RTCPeerConnection.prototype.setLocalDescription;
-            RTCPeerConnection.prototype.setLocalDescription = async function (description) {
-                await new Promise((resolve) => setTimeout(resolve, 1_000));
-                return apply.call(this, description);
-            };
-            const receive = RTCPeerConnection.prototype.setRemoteDescription;
-            globalThis.answers = 0;
-            RTCPeerConnection.prototype.setRemoteDescription = function (description) {
-                answers += 1;
-                return receive.call(this, description);
-            };
-        })()")
-        .await;
+    let slow = "(() => {
+        const apply = RTCPeerConnection.prototype.setLocalDescription;
+        RTCPeerConnection.prototype.setLocalDescription = async function (description) {
+            await new Promise((resolve) => setTimeout(resolve, 1_000));
+            return apply.call(this, description);
+        };
+        const receive = RTCPeerConnection.prototype.setRemoteDescription;
+        globalThis.answers = 0;
+        RTCPeerConnection.prototype.setRemoteDescription = function (description) {
+            answers += 1;
+            return receive.call(this, description);
+        };
+    })()";
+    let alice = visitor(&chat, slow).await;
     alice.call("camera").await;
     alice.state("connected").await;
     alice.frames_rise(30).await;

@@ -214,7 +214,7 @@ export class Call {
     try {
       const sdp = this.device && this.#apart() ? withSoundApart(answer.sdp) : answer.sdp;
       // What is proven is its text, not what else it claims to be.
-      const { type } = this.camera ? { type: "answer" } : answer;
+      const type = this.camera ? "answer" : answer.type;
       await this.pc.setRemoteDescription({ type, sdp });
       if (this.closed) return;
       if (!this.#wasConnected) {
@@ -428,7 +428,7 @@ function packets(stats) {
 function withSoundApart(sdp) {
   return sdp.split(/^(?=m=)/m)
     .map((section) => (section.startsWith("m=audio ")
-      ? section.replace(/^(a=(?:ssrc:\d+ )?msid:)[^\s]+/gm, "$1sound")
+      ? section.replace(/^(a=(?:ssrc:\d+ )?msid:\S+)/gm, "$1-sound")
       : section))
     .join("");
 }

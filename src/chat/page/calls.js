@@ -72,14 +72,15 @@ export class Calls {
 
   /**
    * Watches the device anew, as it was chosen on the page: a browser that has held
-   * pictures back for their sound goes on to in the same call.
+   * pictures back for their sound goes on to in the same call. Where nobody could be
+   * called now, the choice is for the next call.
    */
-  renew() {
+  async renew() {
     const call = this.#call;
-    if (!call?.device || this.#gives || this.#incoming) return;
+    if (!call?.device || this.#gives || this.#incoming || !this.#signaling.online) return;
     call.hangUp();
     this.#finish(words.opening(call.peer));
-    this.start(call.peer, true);
+    await this.start(call.peer, true);
   }
 
   /** Ahead of the call, so that the click need not wait for them. */

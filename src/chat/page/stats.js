@@ -70,9 +70,11 @@ export class StatsPanel {
     this.#choice = panel.querySelector("select");
     this.#apart = panel.querySelector("#apart");
     this.#apart.checked = recall(APART) === "yes";
-    this.#apart.onchange = () => {
+    this.#apart.onchange = async () => {
       keep(APART, this.#apart.checked ? "yes" : "no");
-      renew();
+      await renew();
+      // The panel was away for a moment.
+      this.#apart.focus();
     };
     this.#choice.onchange = () => {
       const tier = this.#choice.value === "" ? null : Number(this.#choice.value);

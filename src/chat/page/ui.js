@@ -7,6 +7,7 @@ import { InvitedScreen } from "./invited.js";
 import { titleOf } from "./keys.js";
 import { savePicture } from "./picture.js";
 import { StatsPanel } from "./stats.js";
+import { words } from "./words.js";
 
 const MAX_CHAT_LINES = 200;
 /**
@@ -270,7 +271,9 @@ export class Ui {
   remote(stream, camera = null) {
     const video = $("remote");
     $("save").hidden = camera === null;
-    $("save").onclick = () => savePicture(video, camera);
+    $("save").onclick = async () => {
+      if (!await savePicture(video, camera)) this.say(words.noStill, "problem");
+    };
     video.srcObject = stream;
     video.muted = false;
     $("unmute").hidden = true;

@@ -59,6 +59,7 @@ export const words = {
   newName: (name) => `New name for ${name}`,
   forgetting: (name) => `Forget ${name}? Its owner would have to invite you again.`,
   noPicture: "The camera is lost. Waiting for it…",
+  noStill: "There is no picture yet that could be saved.",
   noSound: "The microphone is lost. Waiting for it…",
   insecure: "Browsers allow the camera only on https pages and on localhost, so the other side cannot see or hear you.",
 };

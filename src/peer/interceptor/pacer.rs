@@ -48,6 +48,9 @@ const FAST: u32 = 8_000_000;
 const LOCAL: u32 = 40_000_000;
 /// So long a burst at that pace, in seconds.
 const FIRST_BURST: f64 = 0.010;
+/// What a path was seen to carry is worth something for so long after the first
+/// packet: to who tells nothing of it, too.
+const SEEN: Duration = Duration::from_secs(1);
 /// What leaves at once, as time at the estimate: somewhat more than a frame.
 const BURST: Duration = Duration::from_millis(45);
 /// The least that leaves at once, in bytes.
@@ -168,6 +171,8 @@ pub(in crate::peer) struct Pacer {
     /// Bytes that may leave now; in debt after a large packet.
     credit: f64,
     counted: Option<Instant>,
+    /// When the first packet was to leave.
+    began: Option<Instant>,
 }
 
 fn size(packet: &TaggedPacket) -> usize {
@@ -188,11 +193,16 @@ impl Pacer {
             media: VecDeque::new(),
             credit: LEAST_BURST,
             counted: None,
+            began: None,
         }
     }
 
     /// Lets out what may leave at `now`.
     fn release(&mut self, now: Instant, out: &mut Out) {
+        let began = *self.began.get_or_insert(now);
+        if now.saturating_duration_since(began) > SEEN {
+            self.pace.path.forget_at_once();
+        }
         let burst = (self.pace.estimate() * BURST.as_secs_f64())
             .max(self.pace.at_once() * FIRST_BURST)
             .max(LEAST_BURST);

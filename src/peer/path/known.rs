@@ -231,6 +231,11 @@ impl Path {
         self.lock().at_once = Some(bits_per_second);
     }
 
+    /// That was long ago.
+    pub(crate) fn forget_at_once(&self) {
+        self.lock().at_once = None;
+    }
+
     /// The same, until feedback tells more.
     pub(crate) fn at_once(&self) -> Option<u32> {
         let known = self.lock();
@@ -285,6 +290,7 @@ impl Path {
             .heard
             .is_some_and(|at| now.saturating_duration_since(at) < STALE);
         if !better {
+            known.at_once = None;
             known.estimate.bits_per_second = bits_per_second.clamp(bounds.min, bounds.max);
             known.estimate.open = false;
         }

@@ -40,6 +40,10 @@ async fn a_picture_that_need_not_wait_for_its_sound_does_not() {
         (held < together / 2.0).then_some(held)
     })
     .await;
+    let focused = "document.activeElement.id === 'apart'";
+    alice
+        .until_js("the keyboard is where it was", focused)
+        .await;
     println!("held back by {together:.0} ms for the sound, by {apart:.0} ms without it");
     alice.hears().await;
     // It holds for the next visit, too.
@@ -56,4 +60,22 @@ async fn a_picture_that_need_not_wait_for_its_sound_does_not() {
     })
     .await;
     alice.clean_console().await;
+}
+
+/// The call was hung up, and nobody could be called.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_server_the_choice_is_for_the_next_call() {
+    let chat = Chat::start().await;
+    let _device = device(&chat).await;
+    let alice = viewer(&chat, "alice").await;
+    alice.remember_call().await;
+    chat.stop().await;
+    let offline = "document.body.dataset.online === 'false'";
+    alice.until_js("the server is missed", offline).await;
+    alice.click("#stats-toggle").await;
+    alice.click("#apart").await;
+    alice.frames_rise(30).await;
+    assert!(alice.is_same_call().await);
+    let kept = "localStorage.getItem('apart')";
+    assert_eq!(alice.js(kept).await, "yes");
 }

@@ -21,9 +21,7 @@ const HIDDEN: &str = "document.getElementById('stats').hidden";
 async fn the_page_is_told_that_all_is_well_and_shows_neither_banner_nor_panel() {
     let chat = Chat::start().await;
     let _device = device(&chat).await;
-    let alice = Browser::start(Person::default()).await;
-    alice.open(&chat.page("alice")).await;
-    alice.js(LISTEN).await;
+    let alice = visitor(&chat, LISTEN).await;
     alice.call("camera").await;
     alice
         .until_js(
@@ -132,9 +130,7 @@ async fn shows_and_hides(alice: &Browser) {
 async fn the_overlay_says_how_the_connection_is_and_its_numbers_are_those_that_were_sent() {
     let chat = Chat::start().await;
     let device = device(&chat).await;
-    let alice = Browser::start(Person::default()).await;
-    alice.open(&chat.page("alice")).await;
-    alice.js(LISTEN).await;
+    let alice = visitor(&chat, LISTEN).await;
     alice.call("camera").await;
     alice.state("connected").await;
     alice.frames_rise(30).await;
@@ -258,9 +254,7 @@ async fn the_panel_has_an_element_for_each_control_and_what_is_moved_is_sent() {
     let toml = TEST_MEDIA.replace("[audio]", "viewer_controls = [\"*\"]\n[audio]");
     let device = Device::start(chat.addr, &toml).await;
     device.registered().await;
-    let alice = Browser::start(Person::default()).await;
-    alice.open(&chat.page("alice")).await;
-    alice.js(LISTEN).await;
+    let alice = visitor(&chat, LISTEN).await;
     alice.call("camera").await;
     // The test picture has no controls, and then there is no panel.
     alice

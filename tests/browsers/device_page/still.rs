@@ -19,11 +19,9 @@ const CATCH: &str = "(() => {
 async fn what_a_camera_shows_is_saved_in_its_own_size_under_its_name_and_time() {
     let chat = Chat::start().await;
     let _device = device(&chat).await;
-    let alice = Browser::start(Person::default()).await;
-    alice.open(&chat.page("alice")).await;
+    let alice = visitor(&chat, CATCH).await;
     let hidden = "document.getElementById('save').hidden";
     assert_eq!(alice.js(hidden).await, true, "there is nothing to save");
-    alice.js(CATCH).await;
     alice.call("camera").await;
     alice.frames_rise(5).await;
     alice.click("#save").await;
@@ -55,13 +53,24 @@ async fn what_a_camera_shows_is_saved_in_its_own_size_under_its_name_and_time() 
     alice.clean_console().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn before_there_is_a_picture_the_button_says_so() {
+    let chat = Chat::start().await;
+    let _device = device(&chat).await;
+    // The answer is on its way for ever.
+    let never = "RTCPeerConnection.prototype.setRemoteDescription = () => new Promise(() => {})";
+    let alice = visitor(&chat, &format!("({never}, {CATCH})")).await;
+    alice.call("camera").await;
+    alice.click("#save").await;
+    alice.says("There is no picture yet").await;
+    assert_eq!(alice.js("saved.length").await, 0);
+}
+
 /// A camera's name is anybody's words.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_camera_s_name_makes_no_path_of_the_file_s() {
     let chat = Chat::start().await;
-    let alice = Browser::start(Person::default()).await;
-    alice.open(&chat.page("alice")).await;
-    alice.js(CATCH).await;
+    let alice = visitor(&chat, CATCH).await;
     let save = |name: &str| {
         format!(
             "import('/picture.js').then(({{ savePicture }}) => savePicture(

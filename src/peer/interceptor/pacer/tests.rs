@@ -286,3 +286,42 @@ fn what_waits_falls_from_a_key_frame_on_or_the_rest_is_left_out() {
         }
     }
 }
+
+/// When the last of so many packets leaves.
+fn last_of(packets: usize, pacer: &mut Passing<Pacer>, start: Instant) -> Duration {
+    for _ in 0..packets {
+        pacer.handle_write(packet(VIDEO, start)).expect("taken");
+    }
+    let left = leaving(pacer, start);
+    assert_eq!(left.len(), packets);
+    left.last().expect("some").1
+}
+
+#[test]
+fn a_first_key_frame_leaves_at_what_the_path_was_seen_to_take_until_that_is_old() {
+    let start = Instant::now();
+    let millis = Duration::from_millis;
+    // 40 kB; at 2.5 times the estimate they take some 90 ms.
+    let (mut unseen, _) = pacer(1_200_000);
+    assert!(last_of(40, &mut unseen, start) > millis(75));
+    let (mut slow, pace) = pacer(1_200_000);
+    pace.path.takes_at_once(1_000_000);
+    assert!(last_of(40, &mut slow, start) > millis(75), "as it is paced");
+    let (mut fast, pace) = pacer(1_200_000);
+    pace.path.takes_at_once(FAST);
+    assert!(last_of(40, &mut fast, start) < millis(10));
+    // To a viewer who tells nothing of their path as well.
+    assert!(last_of(40, &mut fast, start + SEEN) < millis(10));
+    assert!(last_of(40, &mut fast, start + SEEN * 2) > millis(70));
+    let (mut told, pace) = pacer(1_200_000);
+    pace.path.takes_at_once(FAST);
+    pace.path.heard(start);
+    assert!(
+        last_of(40, &mut told, start) > millis(75),
+        "feedback is better"
+    );
+    let (mut moved, pace) = pacer(1_200_000);
+    pace.path.takes_at_once(FAST);
+    pace.path.moved(start);
+    assert!(last_of(40, &mut moved, start) > millis(75), "another path");
+}

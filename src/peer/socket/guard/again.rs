@@ -35,6 +35,8 @@ pub(super) struct Again {
     flight: Vec<Sent>,
     /// The shortest round trip that was seen.
     round_trip: Option<Duration>,
+    /// Before this flight's first further time.
+    first: Duration,
     /// Which of our sockets it left by.
     socket: usize,
     times: usize,
@@ -58,6 +60,10 @@ impl Again {
         if is_another || self.flight.is_empty() {
             self.flight.clear();
             (self.socket, self.times) = (socket, 0);
+            let (least, most) = FIRST;
+            self.first = self
+                .round_trip
+                .map_or(most, |took| (took * 2).clamp(least, most));
         }
         if self.flight.len() < MOST {
             let datagram = datagram.to_vec();
@@ -73,11 +79,7 @@ impl Again {
 
     /// Until the flight is sent once more.
     fn wait(&self) -> Option<Duration> {
-        let (least, most) = FIRST;
-        let first = self
-            .round_trip
-            .map_or(most, |took| (took * 2).clamp(least, most));
-        let wait = first * 2_u32.pow(self.times.min(TIMES) as u32);
+        let wait = self.first * 2_u32.pow(self.times.min(TIMES) as u32);
         (wait <= LAST).then_some(wait)
     }
 
