@@ -372,8 +372,9 @@ async fn an_encoder_that_fails_during_a_call_gives_way_to_the_next() {
         assert_eq!(stopped["video"]["text"], text, "{fault}");
         assert_ne!(stopped["video"]["reason"], "", "{fault}");
         assert_eq!(stopped["audio"]["state"], "live", "{fault}: {stopped}");
-        // It fails again, is seen again, and the next in rank takes its place.
-        let took = flows(fault, SEEN + BACK, &viewer, pictures, FULL_RATE).await;
+        // It fails again, is seen again, and the next in rank takes its place:
+        // twice a fault, twice a start.
+        let took = flows(fault, 2 * (SEEN + BACK), &viewer, pictures, FULL_RATE).await;
         println!("{fault}: seen, and the next one works {took:?} later");
         is_told(&viewer, told, "live").await;
         let gap = viewer.received(|r| r.audio.timeline.longest_gap);
