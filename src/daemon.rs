@@ -22,11 +22,11 @@ use crate::device::hotplug::Hotplug;
 use crate::device::led::Led;
 use crate::logging::Logging;
 use crate::media::error::MediaError;
-use crate::media::gst;
 use crate::media::hub::Hub;
 use crate::media::hub::HubThread;
 use crate::media::hub::source::Source;
 use crate::media::probe::Encoders;
+use crate::media::{element, gst};
 use crate::network::{self, Network};
 use crate::peer::{Identity, PeerError, Peers, Quality};
 use crate::rate::Settings;
@@ -119,7 +119,7 @@ impl Supervision {
 /// found out by encoding.
 pub fn problems(config: &Config) -> Vec<StartError> {
     let gstreamer = || {
-        gst::init()?;
+        element::init()?;
         gst::check_descriptions(&config.video, &config.audio)
     };
     // What is wrong with its keys is said once.
@@ -159,7 +159,7 @@ impl Daemon {
     /// the certificate made.
     pub fn new(config: &Config) -> Result<Self, StartError> {
         config.validate()?;
-        gst::init()?;
+        element::init()?;
         gst::check_descriptions(&config.video, &config.audio)?;
         let led = Led::new(config.led.path.as_deref()).map_err(MediaError::from)?;
         let Media {

@@ -121,7 +121,7 @@ const ELEMENTS: &[(&str, &str, For)] = &[
 ];
 
 pub(super) fn check(config: Option<&Config>) -> Vec<Finding> {
-    if let Err(error) = media::gst::init() {
+    if let Err(error) = media::element::init() {
         return vec![Finding::error(
             CHECK,
             error.to_string(),

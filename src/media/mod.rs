@@ -20,6 +20,7 @@
 pub mod bitstream;
 pub(crate) mod drift;
 pub(crate) mod driver;
+pub mod element;
 pub mod encoder;
 pub mod error;
 pub mod frame;

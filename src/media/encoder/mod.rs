@@ -5,7 +5,6 @@
 //! what an encoder is believed to do; [`super::probe`] finds out what it does.
 //! Pure: nothing here asks GStreamer or the kernel.
 
-pub(crate) mod control;
 mod custom;
 pub(crate) mod table;
 

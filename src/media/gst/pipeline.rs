@@ -14,11 +14,11 @@ use tracing::{debug, info, warn};
 
 use super::branch::BranchId;
 use super::openers::Opening;
-use super::{parse, sink, words};
 use crate::device::led::Lit;
 use crate::lock::lock;
 use crate::media::bitstream::sps::{self, Colours};
 use crate::media::drift::Drift;
+use crate::media::element::{parse, sink, words};
 use crate::media::error::MediaError;
 use crate::media::frame::AccessUnit;
 use crate::media::hub::source::Output;

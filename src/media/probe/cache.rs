@@ -367,7 +367,7 @@ mod tests {
 
     #[test]
     fn another_row_picture_or_node_is_another_key() {
-        crate::media::gst::init().expect("GStreamer is installed");
+        crate::media::element::init().expect("GStreamer is installed");
         let row = Encoder::row("x264").expect("a row");
         let job = Job::new(&row, &VideoConfig::default());
         let mut keys = vec![key(&job, None), key(&job, Some(Path::new("/dev/null")))];

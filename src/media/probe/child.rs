@@ -57,7 +57,7 @@ pub fn serve(input: impl Read, mut output: impl Write) -> Result<(), String> {
         thread::sleep(last);
         let _ = kill_process(getpid(), Signal::KILL);
     });
-    crate::media::gst::init().map_err(|e| e.to_string())?;
+    crate::media::element::init().map_err(|e| e.to_string())?;
     let mut failed = None;
     let mut tell = |report: &Report| {
         let written = serde_json::to_string(report)

@@ -385,7 +385,7 @@ mod tests {
     use super::*;
 
     fn encoders(text: &str, cache: Cache) -> Result<Encoders, MediaError> {
-        crate::media::gst::init().expect("GStreamer is installed");
+        crate::media::element::init().expect("GStreamer is installed");
         let text = format!("[video]\nwidth = 320\nheight = 180\n{text}");
         let config = Config::parse(&text, Path::new("test.toml")).expect("valid");
         Encoders::new(&config, Prober::InProcess, cache)

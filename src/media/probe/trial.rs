@@ -11,8 +11,8 @@ use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
 use super::{Job, Measured, RateChange, Report, Stage, fit, h264, judge, picture};
+use crate::media::element::control;
 use crate::media::encoder::Encoder;
-use crate::media::encoder::control;
 use crate::media::frame::profile_level_id;
 use crate::sdp::VideoCodec;
 
