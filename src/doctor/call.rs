@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 use super::caller::{Caller, Heard, Received};
-use super::{Check, Finding};
+use super::finding::{Check, Finding};
 use crate::agent::{PeerEvent, SessionId};
 use crate::config::{AudioSource, Config, IceConfig, VideoSource};
 use crate::device::led::Led;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use gstreamer as gst;
 
-use super::{Check, Finding, Severity, remedies};
+use super::finding::{Check, Finding, Severity};
+use super::remedies;
 use crate::config::{AudioSource, Config, VideoSource};
 use crate::device::discovery::libcamera;
 use crate::media;
