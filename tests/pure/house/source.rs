@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use proc_macro2::{TokenStream, TokenTree};
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 
@@ -15,17 +16,54 @@ pub(super) type Module = Vec<String>;
 pub(super) struct File {
     pub path: PathBuf,
     pub text: String,
-    pub syntax: syn::File,
     /// Every path that it uses, with the line.
     pub paths: Vec<(Vec<String>, usize)>,
+    /// Every method that it calls, with the line.
+    pub methods: Vec<(String, usize)>,
 }
 
-/// Collects paths and functions, tests left out.
+/// Collects paths and methods, tests left out.
 #[derive(Default)]
-pub(super) struct Reader {
+struct Reader {
     paths: Vec<(Vec<String>, usize)>,
-    /// Name, first and last line.
-    pub functions: Vec<(String, usize, usize)>,
+    methods: Vec<(String, usize)>,
+}
+
+/// Collects functions: name, first and last line.
+#[derive(Default)]
+struct Functions(Vec<(String, usize, usize)>);
+
+impl Functions {
+    fn add(&mut self, name: &syn::Ident, block: &syn::Block) {
+        let (first, last) = (name.span().start().line, block.span().end().line);
+        self.0.push((name.to_string(), first, last));
+    }
+}
+
+impl<'a> Visit<'a> for Functions {
+    fn visit_item_fn(&mut self, item: &'a syn::ItemFn) {
+        self.add(&item.sig.ident, &item.block);
+        visit::visit_item_fn(self, item);
+    }
+
+    fn visit_impl_item_fn(&mut self, item: &'a syn::ImplItemFn) {
+        self.add(&item.sig.ident, &item.block);
+        visit::visit_impl_item_fn(self, item);
+    }
+
+    fn visit_trait_item_fn(&mut self, item: &'a syn::TraitItemFn) {
+        if let Some(block) = &item.default {
+            self.add(&item.sig.ident, block);
+        }
+        visit::visit_trait_item_fn(self, item);
+    }
+}
+
+/// The functions of a file, those of tests too: name, first and last line.
+pub(super) fn functions(text: &str) -> Vec<(String, usize, usize)> {
+    let mut functions = Functions::default();
+    functions.visit_file(&syn::parse_file(text).expect("Rust"));
+    functions.0
 }
 
 fn is_for_tests(attributes: &[syn::Attribute]) -> bool {
@@ -60,9 +98,40 @@ impl Reader {
         }
     }
 
-    fn function(&mut self, name: &syn::Ident, block: &syn::Block) {
-        let (first, last) = (name.span().start().line, block.span().end().line);
-        self.functions.push((name.to_string(), first, last));
+    /// The paths and methods in what is no Rust yet, such as the arms of a
+    /// `select!`.
+    fn tokens(&mut self, tokens: TokenStream) {
+        let mut path = Vec::new();
+        // Colons, or a dot, since the last name.
+        let (mut colons, mut dot) = (0, false);
+        let mut line = 0;
+        for token in tokens {
+            match token {
+                TokenTree::Ident(name) => {
+                    if colons < 2 {
+                        self.paths.push((std::mem::take(&mut path), line));
+                    }
+                    line = name.span().start().line;
+                    match dot {
+                        true => self.methods.push((name.to_string(), line)),
+                        false => path.push(name.to_string()),
+                    }
+                    (colons, dot) = (0, false);
+                }
+                TokenTree::Punct(punct) if punct.as_char() == ':' => colons += 1,
+                TokenTree::Punct(punct) => {
+                    dot = punct.as_char() == '.';
+                    colons = 0;
+                }
+                TokenTree::Group(group) => {
+                    self.tokens(group.stream());
+                    (colons, dot) = (0, false);
+                }
+                TokenTree::Literal(_) => (colons, dot) = (0, false),
+            }
+        }
+        self.paths.push((path, line));
+        self.paths.retain(|(path, _)| !path.is_empty());
     }
 }
 
@@ -81,14 +150,12 @@ impl<'a> Visit<'a> for Reader {
 
     fn visit_item_fn(&mut self, item: &'a syn::ItemFn) {
         if !is_for_tests(&item.attrs) {
-            self.function(&item.sig.ident, &item.block);
             visit::visit_item_fn(self, item);
         }
     }
 
     fn visit_impl_item_fn(&mut self, item: &'a syn::ImplItemFn) {
         if !is_for_tests(&item.attrs) {
-            self.function(&item.sig.ident, &item.block);
             visit::visit_impl_item_fn(self, item);
         }
     }
@@ -102,6 +169,12 @@ impl<'a> Visit<'a> for Reader {
         visit::visit_path(self, path);
     }
 
+    fn visit_expr_method_call(&mut self, call: &'a syn::ExprMethodCall) {
+        let line = call.method.span().start().line;
+        self.methods.push((call.method.to_string(), line));
+        visit::visit_expr_method_call(self, call);
+    }
+
     /// What stands in a macro is tokens to the parser; most are a list of
     /// expressions.
     fn visit_macro(&mut self, item: &'a syn::Macro) {
@@ -111,6 +184,8 @@ impl<'a> Visit<'a> for Reader {
             for expression in &expressions {
                 self.visit_expr(expression);
             }
+        } else {
+            self.tokens(item.tokens.clone());
         }
         visit::visit_macro(self, item);
     }
@@ -134,8 +209,8 @@ impl House {
             let file = File {
                 path: name.to_owned(),
                 text,
-                syntax,
                 paths: reader.paths,
+                methods: reader.methods,
             };
             (module(name), file)
         });
@@ -150,6 +225,16 @@ impl House {
         self.files
             .iter()
             .filter(|(module, _)| !module.iter().any(|name| FOR_TESTS.contains(&name.as_str())))
+    }
+
+    /// Who uses what, both of them ours.
+    pub(super) fn arrows(&self) -> Vec<(Module, Module)> {
+        let from = |(module, file): (&Module, &File)| -> Vec<(Module, Module)> {
+            let paths = file.paths.iter();
+            let targets = paths.filter_map(|(path, _)| self.target(module, path));
+            targets.map(|to| (module.clone(), to)).collect()
+        };
+        self.real().flat_map(from).collect()
     }
 
     /// The module of a path that is used in another, where it is one of ours.
@@ -204,21 +289,117 @@ pub(super) fn layers() -> Vec<BTreeSet<String>> {
         .collect()
 }
 
-/// A file is pure when its room is, or when its own first lines say so.
-pub(super) fn is_pure(module: &Module, file: &File, pure: &BTreeSet<String>) -> bool {
-    let head: Vec<_> = file
-        .text
-        .lines()
-        .take_while(|line| line.starts_with("//!"))
-        .collect();
-    let head = head.join(" ").to_lowercase().replace("//!", "");
-    if head.trim_start().starts_with("shell:") {
+/// A file's first lines.
+fn head(file: &File) -> String {
+    let lines = file.text.lines();
+    let head: Vec<_> = lines.take_while(|line| line.starts_with("//!")).collect();
+    head.join(" ").replace("//!", "").trim_start().to_owned()
+}
+
+/// A file is pure when its room is, when its own first lines say so, or those of
+/// the front that it stands behind.
+pub(super) fn is_pure(house: &House, module: &Module, pure: &BTreeSet<String>) -> bool {
+    let Some(own) = house.files.get(module).map(head) else {
+        return false;
+    };
+    if own.starts_with("Shell:") {
         return false;
     }
-    let says = head.contains(" pure.")
-        || head.trim_start().starts_with("pure:")
-        || head.contains(" pure:");
+    let lower = own.to_lowercase();
+    let says = lower.contains(" pure.") || lower.starts_with("pure:") || lower.contains(" pure:");
+    let front = |end: usize| house.files.get(&module[..end]).map(head);
+    let fronts = (1..module.len()).filter_map(front);
     says || module.first().is_some_and(|room| pure.contains(room))
+        || fronts
+            .into_iter()
+            .any(|head| head.contains("Pure.") || head.contains("Pure:"))
+}
+
+/// The rooms within rooms that `docs/architecture.md` calls pure.
+pub(super) fn said_to_be_pure() -> Vec<Module> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/architecture.md");
+    let text = fs::read_to_string(path).expect("text");
+    let ticks = |text: &str| -> Vec<String> {
+        let parts = text.split('`').skip(1).step_by(2);
+        parts.map(str::to_owned).collect()
+    };
+    let rows = text.lines().filter_map(|row| row.split_once("pure: "));
+    rows.flat_map(|(room, names)| {
+        let room = ticks(room).into_iter().take(1);
+        room.flat_map(|room| {
+            ticks(names)
+                .into_iter()
+                .map(move |name| vec![room.clone(), name])
+        })
+        .collect::<Vec<_>>()
+    })
+    .collect()
+}
+
+/// Collects the functions and constants that are `pub`.
+#[derive(Default)]
+struct Public(Vec<(String, usize)>);
+
+impl Public {
+    fn add(&mut self, how: &syn::Visibility, name: &syn::Ident) {
+        if matches!(how, syn::Visibility::Public(_)) {
+            self.0.push((name.to_string(), name.span().start().line));
+        }
+    }
+}
+
+impl<'a> Visit<'a> for Public {
+    fn visit_item_mod(&mut self, item: &'a syn::ItemMod) {
+        if !is_for_tests(&item.attrs) {
+            visit::visit_item_mod(self, item);
+        }
+    }
+
+    fn visit_item_fn(&mut self, item: &'a syn::ItemFn) {
+        self.add(&item.vis, &item.sig.ident);
+    }
+
+    fn visit_item_const(&mut self, item: &'a syn::ItemConst) {
+        self.add(&item.vis, &item.ident);
+    }
+
+    fn visit_impl_item_fn(&mut self, item: &'a syn::ImplItemFn) {
+        self.add(&item.vis, &item.sig.ident);
+    }
+
+    fn visit_impl_item_const(&mut self, item: &'a syn::ImplItemConst) {
+        self.add(&item.vis, &item.ident);
+    }
+}
+
+/// The functions and constants of a file that are `pub`, with their lines.
+pub(super) fn public(text: &str) -> Vec<(String, usize)> {
+    let mut public = Public::default();
+    public.visit_file(&syn::parse_file(text).expect("Rust"));
+    public.0
+}
+
+/// Every name in a file.
+pub(super) fn names(text: &str, into: &mut BTreeSet<String>) {
+    fn walk(tokens: TokenStream, into: &mut BTreeSet<String>) {
+        for token in tokens {
+            match token {
+                TokenTree::Ident(name) => drop(into.insert(name.to_string())),
+                TokenTree::Group(group) => walk(group.stream(), into),
+                _ => {}
+            }
+        }
+    }
+    walk(text.parse().expect("Rust"), into);
+}
+
+/// What `Cargo.toml` calls the crates that the program is made of.
+pub(super) fn dependencies() -> BTreeSet<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    let text = fs::read_to_string(path).expect("text");
+    let manifest: toml::Table = text.parse().expect("TOML");
+    let crates = manifest["dependencies"].as_table().expect("a table");
+    crates.keys().map(|name| name.replace('-', "_")).collect()
 }
 
 /// Rust files below these folders of the project.

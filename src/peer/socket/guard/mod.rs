@@ -1,5 +1,5 @@
-//! What may pass between one connection and the network: decided here, pure,
-//! for each datagram, before the crate or the wire sees it.
+//! What may pass between one connection and the network: decided here for each
+//! datagram, before the crate or the wire sees it. Pure: [`socket`] is its shell.
 //!
 //! A caller says where to look for them, and can say anything. So:
 //!
