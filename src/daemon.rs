@@ -65,7 +65,7 @@ pub enum StartError {
 
 impl StartError {
     /// The configuration has to change before another start can go better.
-    pub fn is_configuration(&self) -> bool {
+    pub(crate) fn is_configuration(&self) -> bool {
         match self {
             Self::Config(_) => true,
             Self::Signaling(error) => match error {
@@ -117,7 +117,7 @@ impl Supervision {
 
 /// Everything that is wrong with a configuration, but for its encoder: that is
 /// found out by encoding.
-pub fn problems(config: &Config) -> Vec<StartError> {
+pub(crate) fn problems(config: &Config) -> Vec<StartError> {
     let gstreamer = || {
         element::init()?;
         gst::check_descriptions(&config.video, &config.audio)
@@ -244,7 +244,7 @@ impl Daemon {
 
     /// The same for a service manager that wants to be told how it goes, and
     /// for who hands in other configurations while it runs.
-    pub async fn supervised(self, shutdown: impl Future<Output = ()>, by: Supervision) {
+    pub(crate) async fn supervised(self, shutdown: impl Future<Output = ()>, by: Supervision) {
         let Self {
             config,
             led,

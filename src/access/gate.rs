@@ -92,7 +92,7 @@ impl Gate {
     }
 
     /// From now on these are let in.
-    pub fn set_mode(&mut self, mode: Mode) {
+    pub(crate) fn set_mode(&mut self, mode: Mode) {
         self.mode = mode;
     }
 

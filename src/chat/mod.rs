@@ -254,7 +254,7 @@ impl Server {
 
     /// A handle to have the certificate and the users read again while it runs.
     /// Both are also read when their files change.
-    pub fn renewal(&self) -> Renewal {
+    pub(crate) fn renewal(&self) -> Renewal {
         self.renewal.clone()
     }
 

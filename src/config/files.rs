@@ -25,7 +25,7 @@ const CREDENTIAL: &str = "credential:";
 /// `credential:NAME` is the credential that systemd was told to load under this
 /// name (systemd.exec(5), `LoadCredential=`), whose file only this service can
 /// read.
-pub fn read_secret(key: &'static str, path: &Path) -> Result<String, ConfigError> {
+pub(crate) fn read_secret(key: &'static str, path: &Path) -> Result<String, ConfigError> {
     secret(key, path, credentials().as_deref())
 }
 

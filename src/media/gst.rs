@@ -43,7 +43,7 @@ use crate::sdp::ProfileLevelId;
 
 /// Looks for the camera that the configuration asks for, and plans its picture
 /// for an encoder that takes `formats`, with what was `learned` of that camera.
-pub fn plan_picture(
+pub(crate) fn plan_picture(
     config: &VideoConfig,
     formats: &[Text],
     learned: &Learned,
@@ -75,7 +75,7 @@ pub fn plan_picture(
 
 /// Looks for the microphone that the configuration asks for; `None` where
 /// there is to be no sound.
-pub fn plan_sound(config: &AudioConfig) -> Result<Option<SoundPlan>, MediaError> {
+pub(crate) fn plan_sound(config: &AudioConfig) -> Result<Option<SoundPlan>, MediaError> {
     let is_asked = config.source == AudioSource::Alsa && config.device == "auto";
     let microphones = if is_asked {
         discovery::sound::microphones()
@@ -86,7 +86,10 @@ pub fn plan_sound(config: &AudioConfig) -> Result<Option<SoundPlan>, MediaError>
 }
 
 /// Checks that the custom descriptions of a configuration parse.
-pub fn check_descriptions(video: &VideoConfig, audio: &AudioConfig) -> Result<(), MediaError> {
+pub(crate) fn check_descriptions(
+    video: &VideoConfig,
+    audio: &AudioConfig,
+) -> Result<(), MediaError> {
     let check = |key, description: Option<&str>| match description {
         None => Ok(()),
         // Followed by something, as it will be: it may end in caps.
@@ -135,7 +138,7 @@ impl GstSource {
     }
 
     /// Lights `led` while the camera's device is open.
-    pub fn with_led(mut self, led: Led) -> Self {
+    pub(crate) fn with_led(mut self, led: Led) -> Self {
         self.picture.set_led(led);
         self
     }

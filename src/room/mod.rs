@@ -76,7 +76,7 @@ pub use source::Source;
 pub use waiting::{Ticket, Waiting};
 
 /// Close code for a peer that breaks the rules (RFC 6455 §7.4.1).
-pub const CLOSE_POLICY: u16 = 1008;
+pub(crate) const CLOSE_POLICY: u16 = 1008;
 
 /// Price of a frame that is sent on to everyone, or that is junk, beyond the
 /// price of its bytes.
@@ -265,7 +265,7 @@ impl Room {
 
     /// A frame of `conn` found no place where it was to go: its reader has too
     /// many of this sender already.
-    pub fn undelivered(&mut self, conn: ConnectionId, now: Instant) {
+    pub(crate) fn undelivered(&mut self, conn: ConnectionId, now: Instant) {
         self.charge(conn, COSTLY, "more than its reader takes", now);
     }
 

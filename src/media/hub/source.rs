@@ -124,7 +124,7 @@ pub struct OpenCamera {
 
 /// A stream that ran and makes nothing for so long has failed, though it said
 /// nothing: devices do that.
-pub const SILENCE: Duration = Duration::from_millis(1_500);
+pub(crate) const SILENCE: Duration = Duration::from_millis(1_500);
 
 /// A source that takes another one's place.
 pub(super) struct Successor {
@@ -162,7 +162,7 @@ pub struct Waker(pub(super) mpsc::Sender<Request>);
 
 impl Waker {
     /// Calls for [`Source::poll`].
-    pub fn wake(&self) {
+    pub(crate) fn wake(&self) {
         let _ = self.0.send(Request::Wake);
     }
 }
@@ -247,7 +247,7 @@ impl Output {
     }
 
     /// Says that no more will come of this run.
-    pub fn failure(&self) -> Failure {
+    pub(crate) fn failure(&self) -> Failure {
         Failure {
             stream: self.stream,
             run: self.run,

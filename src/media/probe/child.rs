@@ -21,7 +21,7 @@ use super::{Job, Report, Stage, judge, probe};
 pub const COMMAND: &str = "probe-encoder";
 
 /// A probe of hardware that takes longer hangs.
-pub const LIMIT: Duration = Duration::from_secs(12);
+pub(crate) const LIMIT: Duration = Duration::from_secs(12);
 
 /// Software has this many times the limit: it waits for the CPU with all else
 /// that starts when a board does, and where it fails there is nothing after it.

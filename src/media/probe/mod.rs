@@ -165,7 +165,7 @@ pub struct Report {
 
 impl Report {
     /// That an encoder is unusable, where nothing was measured.
-    pub fn unusable(why: impl Into<String>) -> Self {
+    pub(crate) fn unusable(why: impl Into<String>) -> Self {
         Self {
             stage: Stage::Start,
             unusable: Some(why.into()),
@@ -190,12 +190,12 @@ impl Report {
     }
 
     /// Key frames come when they are asked for.
-    pub fn obeys_key_frame_requests(&self) -> bool {
+    pub(crate) fn obeys_key_frame_requests(&self) -> bool {
         judge::obeys_key_frame_requests(&self.measured)
     }
 
     /// A new bitrate takes hold while it runs.
-    pub fn obeys_bitrate(&self) -> bool {
+    pub(crate) fn obeys_bitrate(&self) -> bool {
         judge::obeys_bitrate(&self.measured)
     }
 
