@@ -23,7 +23,7 @@ use tracing::{debug, error, warn};
 
 use crate::media::hub::progress::Progress;
 use crate::media::status::{State, StreamStatus};
-use crate::watchdog::{Fault, Verdict, Watchdog, Work};
+use crate::watchdog::{Fault, Feeding, Watchdog, Work};
 
 /// The device is up after this time even when it knows nothing of its chat
 /// server.
@@ -184,11 +184,11 @@ impl Service {
         };
         match watchdog.look(now, work) {
             None => return,
-            Some(Verdict::Feed) => {
+            Some(Feeding::Feed) => {
                 self.fault = None;
                 manager.tell(&[NotifyState::Watchdog]);
             }
-            Some(Verdict::Withhold(fault)) => {
+            Some(Feeding::Withhold(fault)) => {
                 // Once: it may be the last that this process says.
                 if self.fault.is_none() {
                     error!(%fault, "the service manager will restart this process if this goes on");

@@ -65,7 +65,7 @@ use tracing::{debug, info};
 use crate::bucket::Bucket;
 use crate::wire::MAX_FRAME_BYTES;
 pub use admission::CLOSE_TRY_AGAIN;
-use limiter::{Limiter, Verdict};
+use limiter::{Limiter, Refusal};
 pub use limits::Limits;
 use list::ListPace;
 pub use mailbox::Mailbox;
@@ -338,12 +338,12 @@ impl Room {
     }
 
     /// Ends what a connection does not stop doing, or counts it.
-    fn over_the_rate(&mut self, conn: ConnectionId, verdict: Verdict, now: Instant) {
+    fn over_the_rate(&mut self, conn: ConnectionId, verdict: Refusal, now: Instant) {
         let Some(client) = self.clients.get_mut(&conn) else {
             return;
         };
         client.ignore(conn, "over the rate limit");
-        if verdict == Verdict::Close {
+        if verdict == Refusal::Close {
             self.close(conn, CLOSE_POLICY, "too many messages", now);
         }
     }
@@ -464,7 +464,7 @@ struct Fare {
 /// Why a frame went nowhere.
 enum Refused {
     Ignored(&'static str),
-    Rate(Verdict),
+    Rate(Refusal),
 }
 
 /// A frame's price: one, and one more for every 2 KiB. An SDP costs about five.
