@@ -9,13 +9,13 @@
 mod branch;
 mod camera;
 mod caption;
+mod encoders;
 mod openers;
 mod overlay;
 mod own_rate;
 mod picture;
 mod pipeline;
 mod range;
-mod rows;
 mod show;
 mod sound;
 mod whole;

@@ -16,11 +16,11 @@ use gstreamer::prelude::*;
 use tracing::{debug, error, info, warn};
 
 use super::camera::{Camera, News, Teller};
+use super::encoders::Rows;
 use super::openers::Openers;
 use super::overlay::Caption;
 use super::picture::Picture;
 use super::pipeline::SharedOutput;
-use super::rows::Rows;
 use crate::config::{VideoConfig, VideoSource};
 use crate::device::controls::ControlError;
 use crate::device::hotplug;

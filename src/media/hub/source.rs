@@ -13,7 +13,7 @@ use crate::lock::lock;
 use crate::media::error::MediaError;
 use crate::media::frame::{AccessUnit, Packetizer, profile_level_id};
 use crate::media::latency::{Latency, Stage};
-use crate::media::pulse::Pulse;
+use crate::media::liveness::Liveness;
 use crate::media::status::{self, MediaStatus};
 use crate::media::stream::{Encoding, Stream, VideoRate};
 use crate::sdp::ProfileLevelId;
@@ -193,7 +193,7 @@ const STEP: Duration = Duration::from_millis(1);
 pub struct Output {
     pub(super) stream: Stream,
     pub(super) run: u64,
-    pub(super) pulse: Arc<Pulse>,
+    pub(super) pulse: Arc<Liveness>,
     /// The last access unit's running time.
     pub(super) last: Duration,
     pub(super) packetizer: Packetizer,

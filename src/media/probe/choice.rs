@@ -10,7 +10,7 @@ use gstreamer as gst;
 use tracing::{debug, warn};
 
 use super::cache::{self, Cache};
-use super::{Job, Report, child, nodes, probe};
+use super::{Job, Report, child, probe, requirements};
 use crate::config::{Config, VideoConfig};
 use crate::lock::lock;
 use crate::media::encoder::Encoder;
@@ -306,7 +306,7 @@ impl Encoders {
     /// tried.
     fn absent(&self, row: &Encoder) -> Result<Option<PathBuf>, String> {
         let video = &self.video;
-        let node = nodes::first(&row.nodes, Path::new("/"));
+        let node = requirements::first(&row.nodes, Path::new("/"));
         if node.is_none() && !row.nodes.is_empty() {
             return Err(format!("this machine has no {}", row.nodes.join(", no ")));
         }

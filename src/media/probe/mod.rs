@@ -34,11 +34,11 @@
 pub mod cache;
 pub mod child;
 mod choice;
-mod fit;
 pub(in crate::media) mod h264;
+mod installed;
 mod judge;
-mod nodes;
 mod picture;
+mod requirements;
 mod trial;
 
 use std::sync::Arc;
