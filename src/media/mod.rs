@@ -5,6 +5,7 @@
 //!   seconds after the last, payloads every access unit once ([`frame`]) and
 //!   gives the frame to every viewer. Sources are GStreamer ([`gst`]) and a
 //!   recording ([`replay`]).
+//! * [`element`] is GStreamer as both [`gst`] and [`probe`] use it.
 //! * [`encoder`] and [`plan`] are pure: which encoder, and the GStreamer
 //!   description around it. [`probe`] tries an encoder out before it is used,
 //!   [`driver`] asks a camera's driver about a plan.
