@@ -111,7 +111,7 @@ pub struct Service {
 
 impl Service {
     /// As the environment has it: `NOTIFY_SOCKET` and `WATCHDOG_USEC`.
-    pub fn from_environment(now: Instant) -> Self {
+    pub(crate) fn from_environment(now: Instant) -> Self {
         let manager = Manager::from_environment();
         let limit = sd_notify::watchdog_enabled().filter(|_| manager.is_some());
         Self {
@@ -136,7 +136,7 @@ impl Service {
     }
 
     /// There is a service manager that listens.
-    pub fn is_supervised(&self) -> bool {
+    pub(crate) fn is_supervised(&self) -> bool {
         self.manager.is_some()
     }
 
@@ -200,7 +200,7 @@ impl Service {
     }
 
     /// The configuration is being read again.
-    pub fn reloading(&self) {
+    pub(crate) fn reloading(&self) {
         let Some(manager) = &self.manager else {
             return;
         };
@@ -213,12 +213,12 @@ impl Service {
     }
 
     /// It was read, or refused; either way the device is up.
-    pub fn reloaded(&mut self, now: Instant) {
+    pub(crate) fn reloaded(&mut self, now: Instant) {
         self.ready_by.get_or_insert(now);
     }
 
     /// The device says goodbye.
-    pub fn stopping(&self) {
+    pub(crate) fn stopping(&self) {
         if let Some(manager) = &self.manager {
             manager.tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
         }

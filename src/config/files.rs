@@ -34,7 +34,7 @@ pub(crate) fn read_secret(key: &'static str, path: &Path) -> Result<String, Conf
 /// # Errors
 ///
 /// systemd passed no credentials, or that is no name of one.
-pub fn secret_file(key: &'static str, path: &Path) -> Result<PathBuf, ConfigError> {
+pub(crate) fn secret_file(key: &'static str, path: &Path) -> Result<PathBuf, ConfigError> {
     file(key, path, credentials().as_deref())
 }
 

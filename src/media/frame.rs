@@ -18,12 +18,12 @@ pub(crate) mod overhead {
     /// RFC 8200 §3; IPv4 has 20.
     pub(crate) const IPV6: usize = 40;
     /// RFC 768.
-    pub const UDP: usize = 8;
+    pub(crate) const UDP: usize = 8;
     /// To a TURN server of ours, once a channel is bound, which the first check
     /// of ICE does (RFC 8656 §12.4). Over TCP or TLS there is no datagram to fit.
     pub(crate) const CHANNEL_DATA: usize = 4;
     /// RFC 3550 §5.1, without contributing sources.
-    pub const RTP: usize = 12;
+    pub(crate) const RTP: usize = 12;
     /// Lengths of the header extensions that one packet may carry: the number
     /// for transport-cc, the playout delay, the time of capture.
     pub(crate) const EXTENSIONS: [usize; 3] = [2, 3, 16];

@@ -20,7 +20,7 @@ impl Encoding {
     /// The whole picture in H.264.
     pub const H264: Self = Self::full(VideoCodec::H264);
     /// The whole picture in VP8.
-    pub const VP8: Self = Self::full(VideoCodec::Vp8);
+    pub(crate) const VP8: Self = Self::full(VideoCodec::Vp8);
 
     /// The whole picture in this codec.
     pub const fn full(codec: VideoCodec) -> Self {

@@ -16,6 +16,7 @@ pub(super) type Module = Vec<String>;
 pub(super) struct File {
     pub path: PathBuf,
     pub text: String,
+    syntax: syn::File,
     /// Every path that it uses, with the line.
     pub paths: Vec<(Vec<String>, usize)>,
     /// Every method that it calls, with the line.
@@ -209,6 +210,7 @@ impl House {
             let file = File {
                 path: name.to_owned(),
                 text,
+                syntax,
                 paths: reader.paths,
                 methods: reader.methods,
             };
@@ -308,11 +310,9 @@ pub(super) fn is_pure(house: &House, module: &Module, pure: &BTreeSet<String>) -
     let lower = own.to_lowercase();
     let says = lower.contains(" pure.") || lower.starts_with("pure:") || lower.contains(" pure:");
     let front = |end: usize| house.files.get(&module[..end]).map(head);
-    let fronts = (1..module.len()).filter_map(front);
+    let mut fronts = (1..module.len()).filter_map(front);
     says || module.first().is_some_and(|room| pure.contains(room))
-        || fronts
-            .into_iter()
-            .any(|head| head.contains("Pure.") || head.contains("Pure:"))
+        || fronts.any(|head| head.contains("Pure.") || head.contains("Pure:"))
 }
 
 /// The rooms within rooms that `docs/architecture.md` calls pure.
@@ -373,9 +373,9 @@ impl<'a> Visit<'a> for Public {
 }
 
 /// The functions and constants of a file that are `pub`, with their lines.
-pub(super) fn public(text: &str) -> Vec<(String, usize)> {
+pub(super) fn public(file: &File) -> Vec<(String, usize)> {
     let mut public = Public::default();
-    public.visit_file(&syn::parse_file(text).expect("Rust"));
+    public.visit_file(&file.syntax);
     public.0
 }
 

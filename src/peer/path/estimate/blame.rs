@@ -65,7 +65,7 @@ enum State {
 
 /// What to do about the losses of a report.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Judgement {
+pub(super) enum Ruling {
     /// They are a reason to send less.
     Count,
     /// They are none yet, nor is there one to send more.
@@ -87,13 +87,7 @@ impl Blame {
 
     /// So many of `total` reported packets were lost, while the estimate was
     /// `rate`.
-    pub(super) fn judge(
-        &mut self,
-        lost: usize,
-        total: usize,
-        rate: f64,
-        now: Instant,
-    ) -> Judgement {
+    pub(super) fn judge(&mut self, lost: usize, total: usize, rate: f64, now: Instant) -> Ruling {
         match &mut self.0 {
             State::Ours { rate: high, count } => {
                 count.add(lost, total);
@@ -120,13 +114,13 @@ impl Blame {
                     (count.lost, count.total) = (count.lost / 2, count.total / 2);
                 }
                 match &self.0 {
-                    State::Trying { .. } => Judgement::Hold,
+                    State::Trying { .. } => Ruling::Hold,
                     // A step before there is something to hold it against
                     // would change nothing.
                     _ if before.total < COUNTED && (LEAST..=MOST).contains(&before.share()) => {
-                        Judgement::Hold
+                        Ruling::Hold
                     }
-                    _ => Judgement::Count,
+                    _ => Ruling::Count,
                 }
             }
             State::Trying {
@@ -136,11 +130,11 @@ impl Blame {
                 count,
             } => {
                 if now.saturating_duration_since(*since) < SETTLE {
-                    return Judgement::Hold;
+                    return Ruling::Hold;
                 }
                 count.add(lost, total);
                 if count.total < COUNTED {
-                    return Judgement::Hold;
+                    return Ruling::Hold;
                 }
                 let (high, before, after) = (*high, *loss, count.share());
                 if after <= MOST && after >= before * LEFT {
@@ -148,23 +142,23 @@ impl Blame {
                         loss: before.max(after),
                         count: Count::default(),
                     };
-                    return Judgement::Restore(high);
+                    return Ruling::Restore(high);
                 }
                 self.0 = State::ours(rate);
-                Judgement::Count
+                Ruling::Count
             }
             State::Inherent { loss, count } => {
                 count.add(lost, total);
                 if count.total < AGAIN {
-                    return Judgement::Ignore;
+                    return Ruling::Ignore;
                 }
                 let seen = count.share();
                 if seen > *loss * GROWN.0 + GROWN.1 || seen < *loss * SHRUNK {
                     self.0 = State::ours(rate);
-                    return Judgement::Count;
+                    return Ruling::Count;
                 }
                 *count = Count::default();
-                Judgement::Ignore
+                Ruling::Ignore
             }
         }
     }
@@ -186,13 +180,13 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     /// So many reports of 20 packets in 100 ms each; the last verdict that was no
-    /// [`Judgement::Ignore`].
-    fn report(blame: &mut Blame, lost: usize, rate: f64, now: &mut Instant, n: u32) -> Judgement {
-        let mut last = Judgement::Ignore;
+    /// [`Ruling::Ignore`].
+    fn report(blame: &mut Blame, lost: usize, rate: f64, now: &mut Instant, n: u32) -> Ruling {
+        let mut last = Ruling::Ignore;
         for _ in 0..n {
             *now += MS * 100;
             match blame.judge(lost, 20, rate, *now) {
-                Judgement::Ignore => {}
+                Ruling::Ignore => {}
                 verdict => last = verdict,
             }
         }
@@ -203,17 +197,17 @@ mod tests {
     fn loss_that_stays_when_less_is_sent_is_the_paths() {
         let mut now = Instant::now();
         let mut blame = Blame::new(2e6);
-        assert_eq!(report(&mut blame, 3, 2e6, &mut now, 20), Judgement::Count);
+        assert_eq!(report(&mut blame, 3, 2e6, &mut now, 20), Ruling::Count);
         // While it is found out the rate is held.
-        assert_eq!(report(&mut blame, 3, 1.5e6, &mut now, 10), Judgement::Hold);
-        let mut verdict = Judgement::Hold;
-        while verdict == Judgement::Hold {
+        assert_eq!(report(&mut blame, 3, 1.5e6, &mut now, 10), Ruling::Hold);
+        let mut verdict = Ruling::Hold;
+        while verdict == Ruling::Hold {
             verdict = report(&mut blame, 3, 1.5e6, &mut now, 1);
         }
-        assert_eq!(verdict, Judgement::Restore(2e6));
-        assert_eq!(report(&mut blame, 3, 2e6, &mut now, 200), Judgement::Ignore);
+        assert_eq!(verdict, Ruling::Restore(2e6));
+        assert_eq!(report(&mut blame, 3, 2e6, &mut now, 200), Ruling::Ignore);
         // Until there is much more of it, or hardly any.
-        assert_eq!(report(&mut blame, 7, 2e6, &mut now, 60), Judgement::Count);
+        assert_eq!(report(&mut blame, 7, 2e6, &mut now, 60), Ruling::Count);
     }
 
     #[test]
@@ -223,9 +217,9 @@ mod tests {
         report(&mut blame, 4, 2e6, &mut now, 20);
         for _ in 0..25 {
             let verdict = report(&mut blame, 1, 1.6e6, &mut now, 1);
-            assert!(matches!(verdict, Judgement::Hold | Judgement::Count));
+            assert!(matches!(verdict, Ruling::Hold | Ruling::Count));
         }
-        assert_eq!(report(&mut blame, 4, 1.6e6, &mut now, 20), Judgement::Count);
+        assert_eq!(report(&mut blame, 4, 1.6e6, &mut now, 20), Ruling::Count);
     }
 
     #[test]
@@ -233,19 +227,19 @@ mod tests {
         let mut now = Instant::now();
         let mut blame = Blame::new(2e6);
         report(&mut blame, 9, 2e6, &mut now, 10);
-        assert_eq!(report(&mut blame, 9, 1.5e6, &mut now, 1), Judgement::Count);
+        assert_eq!(report(&mut blame, 9, 1.5e6, &mut now, 1), Ruling::Count);
     }
 
     #[test]
     fn a_few_packets_prove_nothing_unless_they_are_half_of_all() {
         let mut now = Instant::now();
         let mut blame = Blame::new(2e6);
-        assert_eq!(report(&mut blame, 3, 2e6, &mut now, 14), Judgement::Hold);
-        assert_eq!(report(&mut blame, 3, 2e6, &mut now, 4), Judgement::Count);
+        assert_eq!(report(&mut blame, 3, 2e6, &mut now, 14), Ruling::Hold);
+        assert_eq!(report(&mut blame, 3, 2e6, &mut now, 4), Ruling::Count);
         // So large a loss does.
         assert_eq!(
             report(&mut Blame::new(2e6), 9, 2e6, &mut now, 1),
-            Judgement::Count
+            Ruling::Count
         );
     }
 }
