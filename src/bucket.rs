@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// A size and a rate, in whatever is counted: frames, bytes, offers.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rate {
+pub(crate) struct Rate {
     /// What a full bucket holds.
     pub burst: f64,
     /// What comes back in a second.

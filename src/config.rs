@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use encoders::{EncoderCodec, EncoderConfig, EncoderRateUnit, Scalar};
-pub use files::{read_secret, secret_file};
+pub(crate) use files::{read_secret, secret_file};
 pub use ice::{IceConfig, IceServerConfig};
 pub use media::{
     AudioConfig, AudioSource, ControlValue, Flip, TierConfig, VideoConfig, VideoSource,

@@ -50,7 +50,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::room::Limits;
 pub use export::Export;
-pub use headers::frame_ancestor;
+pub(crate) use headers::frame_ancestor;
 use login::Gate;
 pub use origin::told as allowed_origin;
 pub use proxy::Network;

@@ -5,8 +5,8 @@ use std::io::{ErrorKind, Write as _};
 use anyhow::Context as _;
 
 use crate::device::led::Led;
+use crate::media::element;
 use crate::media::probe::Encoders;
-use crate::media::{element, gst};
 use crate::secret::without_credentials;
 use crate::{cli, inventory};
 

@@ -13,7 +13,7 @@ use super::process::{block_on, shutdown};
 use crate::config::Config;
 use crate::daemon::{Daemon, Supervision};
 use crate::device::led::Led;
-use crate::media::{element, gst};
+use crate::media::element;
 use crate::service::Snapshot;
 use crate::setup::{self, Hardware, board::Known};
 use crate::{cli, logging, owner, state};

@@ -15,7 +15,7 @@ use crate::agent::{PeerEvent, SessionId};
 use crate::config::{AudioSource, Config, IceConfig, VideoSource};
 use crate::device::led::Led;
 use crate::media::element;
-use crate::media::gst::{self, GstSource};
+use crate::media::gst::GstSource;
 use crate::media::hub::Hub;
 use crate::media::hub::HubThread;
 use crate::media::latency::{LatencyReport, Stage};

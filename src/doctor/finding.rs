@@ -129,7 +129,7 @@ impl Finding {
         Self::with(check, Severity::Error, what, remedy)
     }
 
-    fn with(
+    pub(super) fn with(
         check: Check,
         severity: Severity,
         what: impl Into<String>,

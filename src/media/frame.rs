@@ -33,12 +33,12 @@ pub(crate) mod overhead {
         (4 + EXTENSIONS.len() + EXTENSIONS[0] + EXTENSIONS[1] + EXTENSIONS[2]).next_multiple_of(4);
     /// The original number in front of what RTX repeats (RFC 4588 §4). Such a
     /// packet has no extension but transport-cc's.
-    pub const RTX: usize = 2;
+    pub(crate) const RTX: usize = 2;
     /// The tag of AES-GCM (RFC 7714 §5.3); that of HMAC-SHA1-80 has 10.
     pub(crate) const SRTP_TAG: usize = 16;
 
     /// All of it: RTX takes the place of two longer extensions.
-    pub const ALL: usize = IPV6 + UDP + CHANNEL_DATA + RTP + HEADER_EXTENSION + SRTP_TAG;
+    pub(crate) const ALL: usize = IPV6 + UDP + CHANNEL_DATA + RTP + HEADER_EXTENSION + SRTP_TAG;
 
     const _: () = assert!(RTX <= EXTENSIONS[1] + EXTENSIONS[2]);
 }

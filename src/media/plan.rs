@@ -20,8 +20,10 @@ use crate::device::{Camera, CameraKind, Mode};
 use crate::sdp::VideoCodec;
 use modes::{Choice, Work};
 
-pub use sizes::{direction, shrunk_size, tier_size};
-pub use sound::{SOUND_CAPTURE, SOUND_ENCODER, SoundPlan, sound};
+pub use sizes::direction;
+pub(crate) use sizes::{shrunk_size, tier_size};
+pub(crate) use sound::SOUND_CAPTURE;
+pub use sound::{SOUND_ENCODER, SoundPlan, sound};
 
 /// A queue that keeps the newest buffer: an encoder that is too slow costs
 /// frames, not latency.

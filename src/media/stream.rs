@@ -19,8 +19,6 @@ impl Encoding {
     pub(crate) const TIERS: usize = 3;
     /// The whole picture in H.264.
     pub const H264: Self = Self::full(VideoCodec::H264);
-    /// The whole picture in VP8.
-    pub(crate) const VP8: Self = Self::full(VideoCodec::Vp8);
 
     /// The whole picture in this codec.
     pub const fn full(codec: VideoCodec) -> Self {

@@ -64,7 +64,7 @@ use tracing::{debug, info};
 
 use crate::bucket::Bucket;
 use crate::wire::MAX_FRAME_BYTES;
-pub use admission::CLOSE_TRY_AGAIN;
+pub(crate) use admission::CLOSE_TRY_AGAIN;
 use limiter::{Limiter, Refusal};
 pub use limits::Limits;
 use list::ListPace;
