@@ -17,8 +17,8 @@ use camera_agent::config::VideoConfig;
 use camera_agent::device::learned::Memory;
 use camera_agent::device::{Camera, Mode};
 use camera_agent::media::bitstream::jpeg;
+use camera_agent::media::element;
 use camera_agent::media::encoder::Encoder;
-use camera_agent::media::gst as media;
 use camera_agent::media::plan::{self, Circumstances, PicturePlan, Target};
 use criterion::Criterion;
 use gstreamer as gst;
@@ -33,7 +33,7 @@ const FRAMES: usize = 60;
 const ROUNDS: usize = 5;
 
 fn main() {
-    media::init().expect("GStreamer is installed");
+    element::init().expect("GStreamer is installed");
     let mut criterion = Criterion::default().configure_from_args();
     planning(&mut criterion);
     criterion.final_summary();

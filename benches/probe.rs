@@ -8,15 +8,15 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use camera_agent::config::{Config, VideoConfig};
+use camera_agent::media::element;
 use camera_agent::media::encoder::Encoder;
-use camera_agent::media::gst;
 use camera_agent::media::probe::cache::Cache;
 use camera_agent::media::probe::{Encoders, Job, Prober, probe};
 use camera_agent::sdp::VideoCodec;
 use criterion::{Criterion, criterion_group, criterion_main};
 
 fn probe_cost(c: &mut Criterion) {
-    gst::init().expect("GStreamer is installed");
+    element::init().expect("GStreamer is installed");
     let row = Encoder::row("x264").expect("a row");
     let mut group = c.benchmark_group("probe of x264");
     group
@@ -42,7 +42,7 @@ fn probe_cost(c: &mut Criterion) {
 }
 
 fn remembered_cost(c: &mut Criterion) {
-    gst::init().expect("GStreamer is installed");
+    element::init().expect("GStreamer is installed");
     let folder = tempfile::tempdir().expect("a folder");
     let cache = Cache::at(folder.path().join("encoders.json"));
     let config = Config::default();

@@ -1,11 +1,11 @@
 //! A token bucket: how much may be done at once, and how much of it comes back
 //! in a second. No clock; time is passed in.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A size and a rate, in whatever is counted: frames, bytes, offers.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rate {
+pub(crate) struct Rate {
     /// What a full bucket holds.
     pub burst: f64,
     /// What comes back in a second.
@@ -51,6 +51,14 @@ impl Bucket {
         self.tokens >= cost
     }
 
+    /// When `cost` is there if nothing is taken before; a microsecond later, so
+    /// that no rounding makes it a moment too early.
+    pub(crate) fn due(&self, cost: f64) -> Instant {
+        let missing = (cost - self.tokens).max(0.0);
+        let wait = Duration::from_secs_f64(missing / self.rate.per_second);
+        self.filled_at + wait + Duration::from_micros(1)
+    }
+
     /// Takes `cost` whether it is there or not; nobody owes more than `most`.
     pub(crate) fn charge(&mut self, cost: f64, most: f64) {
         self.tokens = (self.tokens - cost).max(-most);
@@ -77,8 +85,6 @@ impl Bucket {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const RATE: Rate = Rate {
@@ -105,6 +111,20 @@ mod tests {
         assert!(!bucket.take(4.5, start + Duration::from_secs(3600)));
         assert!(bucket.take(4.0, start), "a refusal costs nothing");
         assert!(!bucket.take(1.0, start));
+    }
+
+    #[test]
+    fn what_is_missing_is_there_when_it_is_due() {
+        let start = Instant::now();
+        for cost in [1.0, 2.7, 4.0] {
+            let mut bucket = Bucket::full(RATE, start);
+            assert!(bucket.take(4.0, start));
+            let due = bucket.due(cost);
+            let wait = Duration::from_secs_f64(cost / 2.0);
+            assert!(!bucket.has(cost, start + wait - Duration::from_millis(1)));
+            assert!(due - start <= wait + Duration::from_millis(1));
+            assert!(bucket.take(cost, due), "{cost}");
+        }
     }
 
     #[test]

@@ -18,11 +18,11 @@ use crate::state;
 pub use chat::Chat;
 
 /// The command that prints the hardware that was found, as JSON.
-pub const LOOK: &str = "setup-look";
+pub(crate) const LOOK: &str = "setup-look";
 
 /// The command that is the camera for a test call; its configuration comes on
 /// standard input.
-pub const TEST_CALL: &str = "setup-test-call";
+pub(crate) const TEST_CALL: &str = "setup-test-call";
 
 /// Answers WebRTC video calls from a chat page with this board's camera and
 /// microphone.

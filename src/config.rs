@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use encoders::{EncoderCodec, EncoderConfig, EncoderRateUnit, Scalar};
-pub use files::{read_secret, secret_file};
+pub(crate) use files::{read_secret, secret_file};
 pub use ice::{IceConfig, IceServerConfig};
 pub use media::{
     AudioConfig, AudioSource, ControlValue, Flip, TierConfig, VideoConfig, VideoSource,
@@ -32,7 +32,7 @@ use crate::wire::UserName;
 use media::MOST_TIERS;
 
 /// The service's configuration.
-pub const SERVICE: &str = "/etc/camera-agent/camera-agent.toml";
+pub(crate) const SERVICE: &str = "/etc/camera-agent/camera-agent.toml";
 
 /// Why a configuration cannot be used. Each names the key or the file, and
 /// what to do.
@@ -174,7 +174,7 @@ pub enum AccessMode {
 
 impl AccessConfig {
     /// Invited people are let in, and nobody else.
-    pub fn is_invited(&self) -> bool {
+    pub(crate) fn is_invited(&self) -> bool {
         self.mode == Some(AccessMode::Invited)
     }
 
@@ -287,7 +287,7 @@ impl Config {
     }
 
     /// Checks what the types cannot.
-    pub fn validate(&self) -> Result<(), ConfigError> {
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         let bad = |key, problem: String| Err(ConfigError::Value { key, problem });
         let range = |key, value: u32, low: u32, high: u32| {
             if (low..=high).contains(&value) {

@@ -22,11 +22,11 @@ use crate::device::hotplug::Hotplug;
 use crate::device::led::Led;
 use crate::logging::Logging;
 use crate::media::error::MediaError;
-use crate::media::gst;
 use crate::media::hub::Hub;
 use crate::media::hub::HubThread;
 use crate::media::hub::source::Source;
 use crate::media::probe::Encoders;
+use crate::media::{element, gst};
 use crate::network::{self, Network};
 use crate::peer::{Identity, PeerError, Peers, Quality};
 use crate::rate::Settings;
@@ -65,7 +65,7 @@ pub enum StartError {
 
 impl StartError {
     /// The configuration has to change before another start can go better.
-    pub fn is_configuration(&self) -> bool {
+    pub(crate) fn is_configuration(&self) -> bool {
         match self {
             Self::Config(_) => true,
             Self::Signaling(error) => match error {
@@ -117,9 +117,9 @@ impl Supervision {
 
 /// Everything that is wrong with a configuration, but for its encoder: that is
 /// found out by encoding.
-pub fn problems(config: &Config) -> Vec<StartError> {
+pub(crate) fn problems(config: &Config) -> Vec<StartError> {
     let gstreamer = || {
-        gst::init()?;
+        element::init()?;
         gst::check_descriptions(&config.video, &config.audio)
     };
     // What is wrong with its keys is said once.
@@ -159,7 +159,7 @@ impl Daemon {
     /// the certificate made.
     pub fn new(config: &Config) -> Result<Self, StartError> {
         config.validate()?;
-        gst::init()?;
+        element::init()?;
         gst::check_descriptions(&config.video, &config.audio)?;
         let led = Led::new(config.led.path.as_deref()).map_err(MediaError::from)?;
         let Media {
@@ -244,7 +244,7 @@ impl Daemon {
 
     /// The same for a service manager that wants to be told how it goes, and
     /// for who hands in other configurations while it runs.
-    pub async fn supervised(self, shutdown: impl Future<Output = ()>, by: Supervision) {
+    pub(crate) async fn supervised(self, shutdown: impl Future<Output = ()>, by: Supervision) {
         let Self {
             config,
             led,

@@ -22,7 +22,7 @@ pub(crate) enum Signal {
 
 /// What to do on a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Response {
     /// Say goodbye, close the devices, and end.
     Stop,
     /// It is the same request again.
@@ -39,18 +39,18 @@ pub(crate) struct Ending {
 
 impl Ending {
     /// Judges one more.
-    pub(crate) fn on(&mut self, signal: Signal, now: Instant) -> Verdict {
+    pub(crate) fn on(&mut self, signal: Signal, now: Instant) -> Response {
         match self.first {
             None => {
                 self.first = Some((signal, now));
-                Verdict::Stop
+                Response::Stop
             }
             Some((Signal::Terminate, at))
                 if signal == Signal::Terminate && now.saturating_duration_since(at) < MOMENT =>
             {
-                Verdict::Nothing
+                Response::Nothing
             }
-            Some(_) => Verdict::Exit,
+            Some(_) => Response::Exit,
         }
     }
 }
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     /// What comes of signals at these times, in ms after the first.
-    fn verdicts(signals: &[(Signal, u64)]) -> Vec<Verdict> {
+    fn verdicts(signals: &[(Signal, u64)]) -> Vec<Response> {
         let start = Instant::now();
         let mut ending = Ending::default();
         signals
@@ -71,8 +71,8 @@ mod tests {
 
     #[test]
     fn two_terms_in_a_moment_are_one_and_a_later_one_is_impatience() {
+        use Response::{Exit, Nothing, Stop};
         use Signal::{Interrupt, Terminate};
-        use Verdict::{Exit, Nothing, Stop};
         for (signals, expected) in [
             (&[(Terminate, 0), (Terminate, 1)][..], &[Stop, Nothing][..]),
             (

@@ -63,7 +63,7 @@ pub(crate) fn start(config: &LogConfig) -> Result<Logging, ConfigError> {
 
 impl Logging {
     /// Takes another level; the format stays.
-    pub fn set_level(&self, config: &LogConfig) -> Result<(), ConfigError> {
+    pub(crate) fn set_level(&self, config: &LogConfig) -> Result<(), ConfigError> {
         let filter = filter(config)?;
         self.0.reload(filter).map_err(|e| bad(e.to_string()))
     }

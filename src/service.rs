@@ -23,7 +23,7 @@ use tracing::{debug, error, warn};
 
 use crate::media::hub::progress::Progress;
 use crate::media::status::{State, StreamStatus};
-use crate::watchdog::{Fault, Verdict, Watchdog, Work};
+use crate::watchdog::{Fault, Feeding, Watchdog, Work};
 
 /// The device is up after this time even when it knows nothing of its chat
 /// server.
@@ -111,7 +111,7 @@ pub struct Service {
 
 impl Service {
     /// As the environment has it: `NOTIFY_SOCKET` and `WATCHDOG_USEC`.
-    pub fn from_environment(now: Instant) -> Self {
+    pub(crate) fn from_environment(now: Instant) -> Self {
         let manager = Manager::from_environment();
         let limit = sd_notify::watchdog_enabled().filter(|_| manager.is_some());
         Self {
@@ -136,7 +136,7 @@ impl Service {
     }
 
     /// There is a service manager that listens.
-    pub fn is_supervised(&self) -> bool {
+    pub(crate) fn is_supervised(&self) -> bool {
         self.manager.is_some()
     }
 
@@ -184,11 +184,11 @@ impl Service {
         };
         match watchdog.look(now, work) {
             None => return,
-            Some(Verdict::Feed) => {
+            Some(Feeding::Feed) => {
                 self.fault = None;
                 manager.tell(&[NotifyState::Watchdog]);
             }
-            Some(Verdict::Withhold(fault)) => {
+            Some(Feeding::Withhold(fault)) => {
                 // Once: it may be the last that this process says.
                 if self.fault.is_none() {
                     error!(%fault, "the service manager will restart this process if this goes on");
@@ -200,7 +200,7 @@ impl Service {
     }
 
     /// The configuration is being read again.
-    pub fn reloading(&self) {
+    pub(crate) fn reloading(&self) {
         let Some(manager) = &self.manager else {
             return;
         };
@@ -213,12 +213,12 @@ impl Service {
     }
 
     /// It was read, or refused; either way the device is up.
-    pub fn reloaded(&mut self, now: Instant) {
+    pub(crate) fn reloaded(&mut self, now: Instant) {
         self.ready_by.get_or_insert(now);
     }
 
     /// The device says goodbye.
-    pub fn stopping(&self) {
+    pub(crate) fn stopping(&self) {
         if let Some(manager) = &self.manager {
             manager.tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
         }

@@ -37,7 +37,7 @@ pub(crate) enum Fault {
 
 /// What to do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Feeding {
     /// Tell the service manager.
     Feed,
     /// Do not.
@@ -77,7 +77,7 @@ impl Watchdog {
 
     /// Looks at what was done, at the time that
     /// [`poll_timeout`](Self::poll_timeout) said; `None` before it.
-    pub(crate) fn look(&mut self, now: Instant, work: Work) -> Option<Verdict> {
+    pub(crate) fn look(&mut self, now: Instant, work: Work) -> Option<Feeding> {
         if now < self.next {
             return None;
         }
@@ -95,12 +95,12 @@ impl Watchdog {
             _ => Some((work.pictures, now)),
         };
         if let Some(stuck) = stuck {
-            return Some(Verdict::Withhold(Fault::MediaStuck(stuck)));
+            return Some(Feeding::Withhold(Fault::MediaStuck(stuck)));
         }
         let hungry = self.hungry.map(|(_, since)| now - since);
         Some(match hungry.filter(|hungry| *hungry >= PICTURES) {
-            Some(hungry) => Verdict::Withhold(Fault::NoPictures(hungry)),
-            None => Verdict::Feed,
+            Some(hungry) => Feeding::Withhold(Fault::NoPictures(hungry)),
+            None => Feeding::Feed,
         })
     }
 }
@@ -136,7 +136,7 @@ mod tests {
             while self.watchdog.poll_timeout() <= end {
                 let now = self.watchdog.poll_timeout();
                 work(&mut self.work);
-                if self.watchdog.look(now, self.work).expect("it is time") == Verdict::Feed {
+                if self.watchdog.look(now, self.work).expect("it is time") == Feeding::Feed {
                     fed = Some((now - self.begun).as_secs_f32());
                 }
             }
@@ -210,7 +210,7 @@ mod tests {
         bench.until(10, |w| w.turns += 1);
         let now = bench.begun + Duration::from_secs(30);
         let verdict = bench.watchdog.look(now, bench.work).expect("due");
-        let Verdict::Withhold(fault) = verdict else {
+        let Feeding::Withhold(fault) = verdict else {
             panic!("{verdict:?}");
         };
         assert!(fault.to_string().contains("20.0 s"), "{fault}");

@@ -20,10 +20,10 @@ pub(crate) use json::object;
 pub use outgoing::Outgoing;
 
 /// The WebSocket subprotocol both originals insist on.
-pub const SUBPROTOCOL: &str = "json";
+pub(crate) const SUBPROTOCOL: &str = "json";
 
 /// The port the original server listens on and the original page connects to.
-pub const DEFAULT_PORT: u16 = 6503;
+pub(crate) const DEFAULT_PORT: u16 = 6503;
 
 /// Largest text frame, in bytes, this project sends or, as a server, accepts.
 /// The original server closes with 1009 over 1 MiB.
@@ -31,9 +31,9 @@ pub const MAX_FRAME_BYTES: usize = 64 * 1024;
 
 /// Longest username that this project gives or admits, in characters and in
 /// bytes: 64 letters of any script.
-pub const MAX_NAME_CHARS: usize = 64;
+pub(crate) const MAX_NAME_CHARS: usize = 64;
 /// See [`MAX_NAME_CHARS`].
-pub const MAX_NAME_BYTES: usize = 256;
+pub(crate) const MAX_NAME_BYTES: usize = 256;
 
 /// Longest username in bytes that another server may have. The original has no
 /// limit, and a frame of its could hold one of a megabyte; nobody reads that.
@@ -209,7 +209,7 @@ impl Candidate {
     }
 
     /// True for the mark that no more candidates follow (RFC 8838 §14).
-    pub fn is_end(&self) -> bool {
+    pub(crate) fn is_end(&self) -> bool {
         self.candidate.is_empty()
     }
 }

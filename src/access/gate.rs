@@ -92,7 +92,7 @@ impl Gate {
     }
 
     /// From now on these are let in.
-    pub fn set_mode(&mut self, mode: Mode) {
+    pub(crate) fn set_mode(&mut self, mode: Mode) {
         self.mode = mode;
     }
 
@@ -120,7 +120,7 @@ impl Gate {
     /// # Errors
     ///
     /// They are not let in.
-    pub fn knows(&self, access: Option<&Access>) -> Result<Option<Arc<Guest>>, Uninvited> {
+    pub(crate) fn knows(&self, access: Option<&Access>) -> Result<Option<Arc<Guest>>, Uninvited> {
         let known = match access {
             None => Err(Uninvited::Stranger),
             Some(access) => {
@@ -142,7 +142,7 @@ impl Gate {
     /// # Errors
     ///
     /// They are not let in.
-    pub fn proves(
+    pub(crate) fn proves(
         &self,
         guest: Arc<Guest>,
         access: Option<&Access>,

@@ -167,7 +167,7 @@ pub struct Invitation {
 /// Keys that wait for an acknowledgement: calls with one link at once.
 pub(super) const MOST_GIVEN: usize = 4;
 /// People and links that an owner keeps.
-pub const MOST_INVITATIONS: usize = 256;
+pub(crate) const MOST_INVITATIONS: usize = 256;
 
 /// Why an invitation is no longer, or not now, good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -238,7 +238,7 @@ pub struct Guest {
 
 impl Guest {
     /// They came by a link that is good once, and are to have a key of their own.
-    pub fn needs_key(&self) -> bool {
+    pub(crate) fn needs_key(&self) -> bool {
         self.stage == Stage::Link && !self.given
     }
 }

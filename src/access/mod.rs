@@ -11,7 +11,8 @@ mod proof;
 pub(crate) mod store;
 
 pub use gate::{Gate, Mode, Uninvited};
-pub use guest::{Guest, Guests, Invitation, MOST_INVITATIONS, May, Right, Stage};
+pub(crate) use guest::MOST_INVITATIONS;
+pub use guest::{Guest, Guests, Invitation, May, Right, Stage};
 pub use invite::{CodeError, Invite, Key, KeyId, Link};
 pub use proof::{Call, ProofKey, Side};
 

@@ -12,13 +12,15 @@ use std::time::{Duration, Instant};
 
 use super::session::SessionId;
 use crate::access::Uninvited;
+use crate::bucket::{Bucket, Rate};
 use crate::wire::{Candidate, Outgoing, UserName};
 
-/// Price units that may be sent at once. Our chat server takes 400 and the
-/// claims of our name go beside these.
-const BURST: f64 = 300.0;
-/// Price units a second after that; our chat server takes 60.
-const PER_SECOND: f64 = 40.0;
+/// Price units that may be sent at once, and a second after that. Our chat
+/// server takes 400 and 60; the claims of our name go beside these.
+const RATE: Rate = Rate {
+    burst: 300.0,
+    per_second: 40.0,
+};
 /// What refusals leave of the burst for calls.
 const RESERVE: f64 = 150.0;
 /// Bytes for which a frame costs one unit more, as our chat server counts.
@@ -144,8 +146,7 @@ fn hang_up(name: UserName, target: UserName, reason: Reason) -> Outgoing {
 /// The frames that wait.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    tokens: f64,
-    filled_at: Instant,
+    bucket: Bucket,
     /// Nothing is held back for the rate any more: these are the last words.
     closing: bool,
     /// Something waits for the rate alone, at this price.
@@ -157,8 +158,7 @@ pub(super) struct Outbox {
 impl Outbox {
     pub(super) fn new(now: Instant) -> Self {
         Self {
-            tokens: BURST,
-            filled_at: now,
+            bucket: Bucket::full(RATE, now),
             closing: false,
             short_of: None,
             calls: VecDeque::new(),
@@ -241,21 +241,20 @@ impl Outbox {
         self.calls
             .retain(|item| !matches!(item, Item::Goodbye { until, .. } if now >= *until));
         let name = name?;
-        self.refill(now);
         let fits = |item: &Item| match item {
             Item::Call { called, .. } => called == name || called != wanted,
             Item::Goodbye { .. } => true,
         };
         if let Some(index) = self.calls.iter().position(fits) {
             let cost = self.calls[index].cost();
-            if self.spend(cost, 0.0) {
+            if self.spend(cost, 0.0, now) {
                 let item = self.calls.remove(index)?;
                 return Some(item.frame(name.clone()));
             }
             return None;
         }
         let reserve = if self.closing { 0.0 } else { RESERVE };
-        if !self.refusals.is_empty() && self.spend(1.0, reserve) {
+        if !self.refusals.is_empty() && self.spend(1.0, reserve, now) {
             let (target, reason) = self.refusals.pop_front()?;
             return Some(hang_up(name.clone(), target, reason));
         }
@@ -264,9 +263,7 @@ impl Outbox {
 
     /// When the rate allows what it did not the last time.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let missing = self.short_of? - self.tokens;
-        let wait = Duration::from_secs_f64((missing / PER_SECOND).max(0.001));
-        Some(self.filled_at + wait)
+        Some(self.bucket.due(self.short_of?))
     }
 
     fn push(&mut self, item: Item) {
@@ -276,18 +273,12 @@ impl Outbox {
         self.calls.push_back(item);
     }
 
-    fn refill(&mut self, now: Instant) {
-        let elapsed = now.saturating_duration_since(self.filled_at).as_secs_f64();
-        self.tokens = (self.tokens + elapsed * PER_SECOND).min(BURST);
-        self.filled_at = self.filled_at.max(now);
-    }
-
-    fn spend(&mut self, cost: f64, reserve: f64) -> bool {
-        if self.tokens < cost + reserve && !self.closing {
+    fn spend(&mut self, cost: f64, reserve: f64, now: Instant) -> bool {
+        if !self.closing && !self.bucket.has(cost + reserve, now) {
             self.short_of = Some(cost + reserve);
             return false;
         }
-        self.tokens -= cost;
+        self.bucket.charge(cost, RATE.burst);
         true
     }
 }

@@ -67,7 +67,7 @@ impl Export {
 
     /// Whether a page of https may connect: browsers refuse it a server without a
     /// certificate.
-    pub fn is_encrypted(&self) -> bool {
+    pub(crate) fn is_encrypted(&self) -> bool {
         self.server.scheme() == "wss"
     }
 

@@ -36,7 +36,7 @@ const FIXED: [(HeaderName, HeaderValue); 4] = [
 ///
 /// # Errors
 /// What is wrong with `text`, and how it is written.
-pub fn frame_ancestor(text: &str) -> Result<String, String> {
+pub(crate) fn frame_ancestor(text: &str) -> Result<String, String> {
     let text = text.trim();
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._:/[]*".contains(c);
     match text.trim_matches('\'') {

@@ -50,7 +50,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::room::Limits;
 pub use export::Export;
-pub use headers::frame_ancestor;
+pub(crate) use headers::frame_ancestor;
 use login::Gate;
 pub use origin::told as allowed_origin;
 pub use proxy::Network;
@@ -254,7 +254,7 @@ impl Server {
 
     /// A handle to have the certificate and the users read again while it runs.
     /// Both are also read when their files change.
-    pub fn renewal(&self) -> Renewal {
+    pub(crate) fn renewal(&self) -> Renewal {
         self.renewal.clone()
     }
 

@@ -22,7 +22,7 @@ use crate::servers::configured::IceServers;
 use crate::wire::DEFAULT_PORT;
 
 /// The configuration of the chat server that the package installs.
-pub const SERVICE: &str = "/etc/camera-agent/chat.toml";
+pub(crate) const SERVICE: &str = "/etc/camera-agent/chat.toml";
 
 /// Of a text that is refused, what is said again: so many characters.
 const QUOTED: usize = 80;

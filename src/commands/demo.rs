@@ -7,7 +7,7 @@ use super::process::{block_on, shutdown};
 use crate::config::{AudioSource, Config, VideoSource};
 use crate::daemon::Daemon;
 use crate::device::learned::Learned;
-use crate::media::gst;
+use crate::media::{element, gst};
 use crate::{chat, cli, logging};
 
 /// Shows this machine's camera, else a test picture, on a page of this machine.
@@ -17,7 +17,7 @@ pub(super) fn run(arguments: &cli::Demo) -> anyhow::Result<()> {
     // The browser is on this very machine.
     config.ice.loopback = true;
     logging::start(&config.log)?;
-    gst::init()?;
+    element::init()?;
     if arguments.test || gst::plan_picture(&config.video, &[], &Learned::default()).is_err() {
         config.video.source = VideoSource::Test;
     }

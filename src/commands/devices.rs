@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write as _};
 use anyhow::Context as _;
 
 use crate::device::led::Led;
-use crate::media::gst;
+use crate::media::element;
 use crate::media::probe::Encoders;
 use crate::secret::without_credentials;
 use crate::{cli, inventory};
@@ -13,7 +13,7 @@ use crate::{cli, inventory};
 /// Looks, and prints what there is.
 pub(super) fn run(arguments: &cli::Devices) -> anyhow::Result<()> {
     let config = arguments.configuration()?;
-    gst::init()?;
+    element::init()?;
     let encoders = Encoders::for_this_machine(&config)?;
     // To look at a camera is to open its node.
     let lit = Led::new(config.led.path.as_deref())?.light()?;

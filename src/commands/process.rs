@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use crate::device::led;
-use crate::ending::{Ending, Signal, Verdict};
+use crate::ending::{Ending, Response, Signal};
 
 /// One thread: the encoder has threads of its own, and frames of all viewers
 /// leave in the order in which they came.
@@ -41,9 +41,9 @@ pub(super) fn shutdown() -> anyhow::Result<CancellationToken> {
                 _ = interrupt.recv() => Signal::Interrupt,
             };
             match ending.on(signal, Instant::now()) {
-                Verdict::Stop => stop.cancel(),
-                Verdict::Nothing => {}
-                Verdict::Exit => {
+                Response::Stop => stop.cancel(),
+                Response::Nothing => {}
+                Response::Exit => {
                     error!("ended by a second signal");
                     led::off_at_exit();
                     #[expect(

@@ -13,7 +13,7 @@ use super::process::{block_on, shutdown};
 use crate::config::Config;
 use crate::daemon::{Daemon, Supervision};
 use crate::device::led::Led;
-use crate::media::gst;
+use crate::media::element;
 use crate::service::Snapshot;
 use crate::setup::{self, Hardware, board::Known};
 use crate::{cli, logging, owner, state};
@@ -104,7 +104,7 @@ fn first_invitation(config: &Config, path: &Path) {
 
 /// What there is to choose from, for a set-up whose user this is not.
 pub(super) fn look() -> anyhow::Result<()> {
-    gst::init()?;
+    element::init()?;
     println!("{}", serde_json::to_string(&Hardware::look())?);
     Ok(())
 }

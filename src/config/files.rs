@@ -25,7 +25,7 @@ const CREDENTIAL: &str = "credential:";
 /// `credential:NAME` is the credential that systemd was told to load under this
 /// name (systemd.exec(5), `LoadCredential=`), whose file only this service can
 /// read.
-pub fn read_secret(key: &'static str, path: &Path) -> Result<String, ConfigError> {
+pub(crate) fn read_secret(key: &'static str, path: &Path) -> Result<String, ConfigError> {
     secret(key, path, credentials().as_deref())
 }
 
@@ -34,7 +34,7 @@ pub fn read_secret(key: &'static str, path: &Path) -> Result<String, ConfigError
 /// # Errors
 ///
 /// systemd passed no credentials, or that is no name of one.
-pub fn secret_file(key: &'static str, path: &Path) -> Result<PathBuf, ConfigError> {
+pub(crate) fn secret_file(key: &'static str, path: &Path) -> Result<PathBuf, ConfigError> {
     file(key, path, credentials().as_deref())
 }
 

@@ -133,14 +133,14 @@ impl Default for VideoConfig {
 
 impl VideoConfig {
     /// The tiers that are clearly smaller than a picture of so many lines.
-    pub fn smaller_tiers(&self, height: u32) -> impl Iterator<Item = &TierConfig> {
+    pub(crate) fn smaller_tiers(&self, height: u32) -> impl Iterator<Item = &TierConfig> {
         self.tiers
             .iter()
             .filter(move |tier| tier.height * 5 <= height * 4)
     }
 
     /// Width and height of a picture of this size when it is turned.
-    pub fn turned(&self, (width, height): (u32, u32)) -> (u32, u32) {
+    pub(crate) fn turned(&self, (width, height): (u32, u32)) -> (u32, u32) {
         match self.rotate {
             90 | 270 => (height, width),
             _ => (width, height),
@@ -149,7 +149,7 @@ impl VideoConfig {
 
     /// Width and height of what viewers see, where the source has the
     /// configured size.
-    pub fn shown_size(&self) -> (u32, u32) {
+    pub(crate) fn shown_size(&self) -> (u32, u32) {
         self.turned((self.width, self.height))
     }
 

@@ -52,7 +52,7 @@ impl Default for ServerConfig {
 
 impl ServerConfig {
     /// Checks what the types cannot; reads no file.
-    pub fn validate(&self) -> Result<(), ConfigError> {
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         let bad = |key, problem: String| Err(ConfigError::Value { key, problem });
         self.address()?;
         match (&self.username, &self.password_file, &self.token_file) {
@@ -157,7 +157,7 @@ impl ServerUrl {
     }
 
     /// The chat server's address where a page's is `url`.
-    pub fn of_web(url: &Url) -> String {
+    pub(crate) fn of_web(url: &Url) -> String {
         let scheme = match url.scheme() {
             "http" | "ws" => "ws",
             _ => "wss",
@@ -168,7 +168,7 @@ impl ServerUrl {
     }
 
     /// Over TLS.
-    pub fn is_encrypted(&self) -> bool {
+    pub(crate) fn is_encrypted(&self) -> bool {
         self.0.scheme() == "wss"
     }
 
@@ -188,7 +188,7 @@ impl ServerUrl {
     }
 
     /// Host and port as in `Host` and `CONNECT`.
-    pub fn authority(&self) -> String {
+    pub(crate) fn authority(&self) -> String {
         format!("{}:{}", self.0.host_str().unwrap_or_default(), self.port())
     }
 

@@ -1,4 +1,4 @@
-//! Pixel formats, by V4L2's names and by GStreamer's.
+//! Pixel formats, by V4L2's names and by GStreamer's. Pure.
 
 /// What comes out of a camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -43,13 +43,13 @@ pub struct Learned {
 
 impl Learned {
     /// It is about the camera at `node`.
-    pub fn is_about(&self, node: Option<&str>) -> bool {
+    pub(crate) fn is_about(&self, node: Option<&str>) -> bool {
         self.node.as_deref() == node
     }
 
     /// From here on it is about the camera at `node`; what was learned of
     /// another one is forgotten.
-    pub fn turn_to(&mut self, node: Option<&str>) {
+    pub(crate) fn turn_to(&mut self, node: Option<&str>) {
         if !self.is_about(node) {
             *self = Self {
                 node: node.map(str::to_owned),
@@ -86,12 +86,12 @@ impl Learned {
     }
 
     /// An SPS of the camera's own H.264 came.
-    pub fn own_profile(&mut self, profile: ProfileLevelId) {
+    pub(crate) fn own_profile(&mut self, profile: ProfileLevelId) {
         self.profile = Some(profile);
     }
 
     /// The profiles of those who watch H.264 from now on.
-    pub fn set_decoders(&mut self, decoders: Vec<ProfileLevelId>) {
+    pub(crate) fn set_decoders(&mut self, decoders: Vec<ProfileLevelId>) {
         self.decoders = decoders;
     }
 
@@ -120,12 +120,12 @@ impl Learned {
 
     /// No mode is left: they are all tried again, for what took the room on
     /// the bus may be gone.
-    pub fn out_of_modes(&mut self) -> bool {
+    pub(crate) fn out_of_modes(&mut self) -> bool {
         std::mem::take(&mut self.skip_modes) > 0
     }
 
     /// An access unit of the camera's own H.264 came, captured at `at`.
-    pub fn own_access_unit(&mut self, at: Duration, key: bool) {
+    pub(crate) fn own_access_unit(&mut self, at: Duration, key: bool) {
         self.distances.access_unit(at, key);
     }
 }

@@ -136,7 +136,7 @@ impl Led {
 
     /// The same where it is on already, for one more who opens the device;
     /// `None` where the device has been closed.
-    pub fn while_lit(&self) -> Option<Lit> {
+    pub(crate) fn while_lit(&self) -> Option<Lit> {
         let mut open = lock(&self.0.open);
         if open.devices == 0 {
             return None;

@@ -73,7 +73,7 @@ impl Camera {
 
     /// Its name under `by-id` is another camera's too, of the same serial
     /// number.
-    pub fn shares_its_name(&self) -> bool {
+    pub(crate) fn shares_its_name(&self) -> bool {
         let is_id = |path: &str| path.contains("/by-id/");
         !is_id(&self.device) && self.device.contains("/by-path/") && self.paths().any(is_id)
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Check, Finding};
+use super::finding::{Check, Finding};
 use crate::access::Invitation;
 use crate::config::Config;
 use crate::guestbook::{Book, BookError};

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 use super::caller::{Caller, Heard, Received};
-use super::{Check, Finding};
+use super::finding::{Check, Finding};
 use crate::agent::{PeerEvent, SessionId};
 use crate::config::{AudioSource, Config, IceConfig, VideoSource};
 use crate::device::led::Led;
-use crate::media::gst::{self, GstSource};
+use crate::media::element;
+use crate::media::gst::GstSource;
 use crate::media::hub::Hub;
 use crate::media::hub::HubThread;
 use crate::media::latency::{LatencyReport, Stage};
@@ -122,7 +123,7 @@ struct Device {
 
 /// Blocks while the certificate is made.
 fn device(config: &Config, encoders: Arc<Encoders>) -> Result<Device, String> {
-    gst::init().map_err(|e| e.to_string())?;
+    element::init().map_err(|e| e.to_string())?;
     let found = encoders.best(VideoCodec::H264).map_err(|e| e.to_string())?;
     let profile = found.report.profile();
     let (video, audio) = (config.video.clone(), config.audio.clone());

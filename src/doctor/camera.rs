@@ -6,8 +6,9 @@ use gstreamer as gst;
 use gstreamer_app as gst_app;
 use gstreamer_video as gst_video;
 
+use super::finding::{Check, Finding};
+use super::remedies;
 use super::trial::Trial;
-use super::{Check, Finding, remedies};
 use crate::config::{Config, VideoConfig, VideoSource};
 use crate::device::learned::Learned;
 use crate::device::led::Led;

@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::protocol::Message;
 
-use super::{Check, Finding};
+use super::finding::{Check, Finding};
 use crate::config::{Config, ServerUrl};
 use crate::signaling::{Server, Trouble};
 use crate::wire::Incoming;

@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::{Check, Finding};
+use super::finding::{Check, Finding};
 use crate::config::Config;
 
 const CHECK: Check = Check::Clock;

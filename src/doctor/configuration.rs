@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{Check, Finding, remedies};
+use super::finding::{Check, Finding};
+use super::remedies;
 use crate::config::{Config, ConfigError};
 use crate::daemon::{self, StartError};
 use crate::signaling::SignalingError;

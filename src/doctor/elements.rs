@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use gstreamer as gst;
 
-use super::{Check, Finding, Severity, remedies};
+use super::finding::{Check, Finding, Severity};
+use super::remedies;
 use crate::config::{AudioSource, Config, VideoSource};
 use crate::device::discovery::libcamera;
 use crate::media;
@@ -121,7 +122,7 @@ const ELEMENTS: &[(&str, &str, For)] = &[
 ];
 
 pub(super) fn check(config: Option<&Config>) -> Vec<Finding> {
-    if let Err(error) = media::gst::init() {
+    if let Err(error) = media::element::init() {
         return vec![Finding::error(
             CHECK,
             error.to_string(),

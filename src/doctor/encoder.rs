@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Check, Finding, remedies};
+use super::finding::{Check, Finding};
+use super::remedies;
 use crate::config::VideoConfig;
 use crate::media::error::MediaError;
 use crate::media::probe::{Checked, Encoders, Found, Report, child};

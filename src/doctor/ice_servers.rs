@@ -12,8 +12,8 @@ use tokio::net::{UdpSocket, lookup_host};
 use tokio::time::{Instant, timeout, timeout_at};
 use webrtc::peer_connection::crypto;
 
+use super::finding::{Check, Finding};
 use super::stun::{Answer, Login, Request};
-use super::{Check, Finding};
 use crate::config::Config;
 use crate::ice::{IceUrl, Transport};
 use crate::servers::configured::IceServers;

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::{Check, Finding};
+use super::finding::{Check, Finding};
 use crate::peer::Identity;
 
 const CHECK: Check = Check::Identity;

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::{Check, Finding, permissions};
+use super::finding::{Check, Finding};
+use super::permissions;
 use crate::config::Config;
 
 const CHECK: Check = Check::InUse;

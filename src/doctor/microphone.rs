@@ -6,8 +6,9 @@ use std::time::Duration;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
+use super::finding::{Check, Finding};
+use super::remedies;
 use super::trial::Trial;
-use super::{Check, Finding, remedies};
 use crate::config::Config;
 use crate::lock::lock;
 use crate::media;

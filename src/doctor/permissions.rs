@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::Access;
 
-use super::{Check, Finding, Severity};
+use super::finding::{Check, Finding, Severity};
 use crate::config::{AudioSource, Config, VideoSource};
 use crate::media::encoder::Encoder;
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::{Finding, Severity};
+use super::finding::{Finding, Severity};
 use crate::media::latency::LatencyReport;
 
 /// Columns of the text form.

@@ -4,8 +4,8 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
+use crate::media::element::{parse, sink, words};
 use crate::media::error::MediaError;
-use crate::media::gst::{parse, sink, words};
 
 /// It stops, and its devices close, when this is dropped.
 pub(super) struct Trial {

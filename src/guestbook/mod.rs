@@ -18,7 +18,7 @@ pub use log::Log;
 use watching::Watching;
 
 /// How often the device looks whether the owner has changed anything.
-pub const INTERVAL: Duration = Duration::from_millis(400);
+pub(crate) const INTERVAL: Duration = Duration::from_millis(400);
 
 /// A clock's time in seconds since 1970.
 pub fn seconds(now: SystemTime) -> u64 {
@@ -103,7 +103,7 @@ impl Guestbook {
     }
 
     /// A connection has changed the file, and it was not read since.
-    pub fn is_dirty(&self) -> bool {
+    pub(crate) fn is_dirty(&self) -> bool {
         self.desk.dirty.load(Ordering::Acquire)
     }
 

@@ -67,7 +67,7 @@ impl Watching {
     /// # Errors
     ///
     /// It cannot be written.
-    pub fn are<'a>(
+    pub(crate) fn are<'a>(
         &mut self,
         watching: impl Iterator<Item = &'a str>,
         invited: impl Fn(&str) -> bool,

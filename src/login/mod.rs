@@ -20,12 +20,12 @@ mod sessions;
 mod users;
 
 pub use brakes::{Attempt, Brakes, MOST_WAIT};
-pub use password::{Hash, LONGEST_PASSWORD, SHORTEST_PASSWORD, hash};
+pub(crate) use password::LONGEST_PASSWORD;
+pub use password::{Hash, hash};
 pub use remembered::{Guess, Remembered};
 pub use sessions::{Found, MOST_OF_ONE, SESSION, SessionNumber, Sessions};
-pub use users::{
-    Credential, LONGEST, MOST_TOKENS, MOST_USERS, TextError, Token, User, Users, name,
-};
+pub(crate) use users::LONGEST;
+pub use users::{Credential, MOST_TOKENS, TextError, Token, User, Users, name};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

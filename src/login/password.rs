@@ -7,9 +7,9 @@ use super::random;
 use crate::secret::Secret;
 
 /// Bytes of a password at the least, as NIST SP 800-63B §5.1.1 has it.
-pub const SHORTEST_PASSWORD: usize = 8;
+pub(crate) const SHORTEST_PASSWORD: usize = 8;
 /// Bytes of a password at the most.
-pub const LONGEST_PASSWORD: usize = 1024;
+pub(crate) const LONGEST_PASSWORD: usize = 1024;
 
 /// What one trial of a hash of another's making may cost, so that a file cannot
 /// ask for more than a small board has: KiB of memory, passes, lanes.
@@ -54,7 +54,7 @@ impl Hash {
     }
 
     /// One that no password is of, and that costs what a real one does.
-    pub fn decoy() -> Self {
+    pub(crate) fn decoy() -> Self {
         made(&random::<32>(), Params::default())
     }
 

@@ -12,9 +12,9 @@ use super::{sha256, token};
 use crate::wire::UserName;
 
 /// Longest text that is read, in bytes.
-pub const LONGEST: usize = 512 * 1024;
+pub(crate) const LONGEST: usize = 512 * 1024;
 /// Users of one file.
-pub const MOST_USERS: usize = 256;
+pub(crate) const MOST_USERS: usize = 256;
 /// Tokens of one user.
 pub const MOST_TOKENS: usize = 8;
 
@@ -193,7 +193,7 @@ impl Users {
 
     /// Takes somebody's tokens away, and them where they have no password; says
     /// how many there were.
-    pub fn remove_tokens(&mut self, name: &UserName) -> Option<usize> {
+    pub(crate) fn remove_tokens(&mut self, name: &UserName) -> Option<usize> {
         let user = self.0.get_mut(name.as_str())?;
         let tokens = std::mem::take(&mut user.tokens).len();
         if user.password.is_none() {

@@ -80,7 +80,7 @@ pub enum MediaError {
 
 impl MediaError {
     /// There is no device to open, so looking again costs nothing.
-    pub fn is_absent(&self) -> bool {
+    pub(crate) fn is_absent(&self) -> bool {
         match self {
             Self::NoCamera | Self::NoMicrophone => true,
             Self::Camera { problem, .. } => problem.contains("is not there"),
@@ -89,7 +89,7 @@ impl MediaError {
     }
 
     /// This machine has not got it: a new process would find the same.
-    pub fn is_final(&self) -> bool {
+    pub(crate) fn is_final(&self) -> bool {
         matches!(
             self,
             Self::MissingElement { .. } | Self::NoEncoder { .. } | Self::UnknownEncoder { .. }

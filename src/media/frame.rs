@@ -12,40 +12,40 @@ use super::stream::{Encoding, Stream};
 use crate::sdp::{ProfileLevelId, VideoCodec};
 
 /// What stands around an RTP payload on the wire, in bytes, at most.
-pub mod overhead {
+pub(crate) mod overhead {
     /// The packet that every IPv6 path carries (RFC 8200 §5).
-    pub const LEAST_MTU: usize = 1280;
+    pub(crate) const LEAST_MTU: usize = 1280;
     /// RFC 8200 §3; IPv4 has 20.
-    pub const IPV6: usize = 40;
+    pub(crate) const IPV6: usize = 40;
     /// RFC 768.
-    pub const UDP: usize = 8;
+    pub(crate) const UDP: usize = 8;
     /// To a TURN server of ours, once a channel is bound, which the first check
     /// of ICE does (RFC 8656 §12.4). Over TCP or TLS there is no datagram to fit.
-    pub const CHANNEL_DATA: usize = 4;
+    pub(crate) const CHANNEL_DATA: usize = 4;
     /// RFC 3550 §5.1, without contributing sources.
-    pub const RTP: usize = 12;
+    pub(crate) const RTP: usize = 12;
     /// Lengths of the header extensions that one packet may carry: the number
     /// for transport-cc, the playout delay, the time of capture.
-    pub const EXTENSIONS: [usize; 3] = [2, 3, 16];
+    pub(crate) const EXTENSIONS: [usize; 3] = [2, 3, 16];
     /// The same as they are written, each behind one byte, in whole words
     /// (RFC 8285 §4.2). The form for ids above 14 is not written by the crate.
-    pub const HEADER_EXTENSION: usize =
+    pub(crate) const HEADER_EXTENSION: usize =
         (4 + EXTENSIONS.len() + EXTENSIONS[0] + EXTENSIONS[1] + EXTENSIONS[2]).next_multiple_of(4);
     /// The original number in front of what RTX repeats (RFC 4588 §4). Such a
     /// packet has no extension but transport-cc's.
-    pub const RTX: usize = 2;
+    pub(crate) const RTX: usize = 2;
     /// The tag of AES-GCM (RFC 7714 §5.3); that of HMAC-SHA1-80 has 10.
-    pub const SRTP_TAG: usize = 16;
+    pub(crate) const SRTP_TAG: usize = 16;
 
     /// All of it: RTX takes the place of two longer extensions.
-    pub const ALL: usize = IPV6 + UDP + CHANNEL_DATA + RTP + HEADER_EXTENSION + SRTP_TAG;
+    pub(crate) const ALL: usize = IPV6 + UDP + CHANNEL_DATA + RTP + HEADER_EXTENSION + SRTP_TAG;
 
     const _: () = assert!(RTX <= EXTENSIONS[1] + EXTENSIONS[2]);
 }
 
 /// Largest RTP payload in bytes: with all [`overhead`] a packet stays within what
 /// every IPv6 path carries.
-pub const MAX_PAYLOAD: usize = overhead::LEAST_MTU - overhead::ALL;
+pub(crate) const MAX_PAYLOAD: usize = overhead::LEAST_MTU - overhead::ALL;
 
 /// One encoded picture, or one packet of sound.
 #[derive(Debug, Clone)]

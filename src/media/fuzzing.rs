@@ -14,6 +14,7 @@ use super::stream::{Encoding, Stream};
 use crate::config::VideoConfig;
 use crate::device::learned::Learned;
 use crate::fuzzing::Draw;
+use crate::sdp::VideoCodec;
 
 /// Access units of a camera that encodes by itself: what is read of them, what
 /// is written into them, and the packets that they make.
@@ -21,7 +22,7 @@ pub fn camera(data: &[u8]) {
     let mut draw = Draw(data);
     let encoding = match draw.byte() % 2 {
         0 => Encoding::H264,
-        _ => Encoding::VP8,
+        _ => Encoding::full(VideoCodec::Vp8),
     };
     let mut packetizer = Packetizer::new(Stream::Video(encoding));
     let mut learned = Learned::default();
@@ -77,7 +78,7 @@ pub fn probe(data: &[u8]) {
 
 fn judged(row: &Arc<Encoder>, report: &Report) {
     assert!(!report.words().is_empty());
-    let _ = (report.profile(), report.obeys_bitrate(), report.row(row));
+    let _ = (report.profile(), report.row(row));
 }
 
 #[cfg(test)]

@@ -9,13 +9,13 @@
 mod branch;
 mod camera;
 mod caption;
+mod encoders;
 mod openers;
 mod overlay;
 mod own_rate;
 mod picture;
 mod pipeline;
 mod range;
-mod rows;
 mod show;
 mod sound;
 mod whole;
@@ -25,10 +25,9 @@ use std::time::{Duration, Instant};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
-use gstreamer_app as gst_app;
 use tracing::debug;
 
-use super::encoder::control;
+use super::element::{control, require};
 use super::encoder::{Encoder, Text};
 use super::error::MediaError;
 use super::hub::source::{Output, OwnH264, PictureStatus, SILENCE, Source, Waker};
@@ -41,16 +40,10 @@ use crate::device::discovery;
 use crate::device::learned::Learned;
 use crate::device::led::Led;
 use crate::sdp::ProfileLevelId;
-use crate::secret::without_credentials;
-
-/// Starts GStreamer.
-pub fn init() -> Result<(), MediaError> {
-    gst::init().map_err(|e| MediaError::Init(e.to_string()))
-}
 
 /// Looks for the camera that the configuration asks for, and plans its picture
 /// for an encoder that takes `formats`, with what was `learned` of that camera.
-pub fn plan_picture(
+pub(crate) fn plan_picture(
     config: &VideoConfig,
     formats: &[Text],
     learned: &Learned,
@@ -82,7 +75,7 @@ pub fn plan_picture(
 
 /// Looks for the microphone that the configuration asks for; `None` where
 /// there is to be no sound.
-pub fn plan_sound(config: &AudioConfig) -> Result<Option<SoundPlan>, MediaError> {
+pub(crate) fn plan_sound(config: &AudioConfig) -> Result<Option<SoundPlan>, MediaError> {
     let is_asked = config.source == AudioSource::Alsa && config.device == "auto";
     let microphones = if is_asked {
         discovery::sound::microphones()
@@ -92,62 +85,11 @@ pub fn plan_sound(config: &AudioConfig) -> Result<Option<SoundPlan>, MediaError>
     plan::sound(config, &microphones)
 }
 
-fn require(factory: &str, package: &str) -> Result<(), MediaError> {
-    match gst::ElementFactory::find(factory) {
-        Some(_) => Ok(()),
-        None => Err(MediaError::MissingElement {
-            element: factory.to_owned(),
-            package: package.to_owned(),
-        }),
-    }
-}
-
-pub(crate) fn parse(description: &str, what: &str) -> Result<gst::Pipeline, MediaError> {
-    gst::parse::launch(description)
-        .map_err(|e| e.to_string())
-        .and_then(|element| {
-            element
-                .downcast::<gst::Pipeline>()
-                .map_err(|_| "it is a single element, not a pipeline".to_owned())
-        })
-        .map_err(|problem| MediaError::Pipeline {
-            what: what.to_owned(),
-            problem,
-        })
-}
-
-/// The sink in which every plan ends.
-pub(crate) fn sink(bin: &impl IsA<gst::Bin>, what: &str) -> Result<gst_app::AppSink, MediaError> {
-    bin.as_ref()
-        .by_name("out")
-        .and_then(|e| e.downcast().ok())
-        .ok_or_else(|| MediaError::Pipeline {
-            what: what.to_owned(),
-            problem: "its description has no sink".into(),
-        })
-}
-
-/// What an element says, and what to do where that is known.
-pub(crate) fn words(error: &gst::message::Error) -> String {
-    let remedy = match error.error().kind::<gst::ResourceError>() {
-        Some(gst::ResourceError::Busy) => {
-            "; another program uses the device (\"fuser -v\" on its node names it)"
-        }
-        Some(gst::ResourceError::NotFound) => "; is it plugged in?",
-        Some(gst::ResourceError::OpenRead | gst::ResourceError::NotAuthorized) => {
-            "; is this user in the groups \"video\" and \"audio\"?"
-        }
-        _ => "",
-    };
-    let debug = error.debug().unwrap_or_default();
-    let detail = debug.lines().last().unwrap_or_default();
-    let words = format!("{} ({detail}){remedy}", error.error());
-    // A camera's address may be in it, and viewers are told.
-    without_credentials(&words)
-}
-
 /// Checks that the custom descriptions of a configuration parse.
-pub fn check_descriptions(video: &VideoConfig, audio: &AudioConfig) -> Result<(), MediaError> {
+pub(crate) fn check_descriptions(
+    video: &VideoConfig,
+    audio: &AudioConfig,
+) -> Result<(), MediaError> {
     let check = |key, description: Option<&str>| match description {
         None => Ok(()),
         // Followed by something, as it will be: it may end in caps.
@@ -196,7 +138,7 @@ impl GstSource {
     }
 
     /// Lights `led` while the camera's device is open.
-    pub fn with_led(mut self, led: Led) -> Self {
+    pub(crate) fn with_led(mut self, led: Led) -> Self {
         self.picture.set_led(led);
         self
     }

@@ -154,7 +154,7 @@ impl LatencyReport {
     }
 
     /// Some viewer was sent frames.
-    pub fn was_watched(&self) -> bool {
+    pub(crate) fn was_watched(&self) -> bool {
         self.stage(Stage::Total).is_some()
     }
 }

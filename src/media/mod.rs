@@ -5,6 +5,7 @@
 //!   seconds after the last, payloads every access unit once ([`frame`]) and
 //!   gives the frame to every viewer. Sources are GStreamer ([`gst`]) and a
 //!   recording ([`replay`]).
+//! * [`element`] is GStreamer as both [`gst`] and [`probe`] use it.
 //! * [`encoder`] and [`plan`] are pure: which encoder, and the GStreamer
 //!   description around it. [`probe`] tries an encoder out before it is used,
 //!   [`driver`] asks a camera's driver about a plan.
@@ -20,6 +21,7 @@
 pub mod bitstream;
 pub(crate) mod drift;
 pub(crate) mod driver;
+pub mod element;
 pub mod encoder;
 pub mod error;
 pub mod frame;
@@ -28,9 +30,9 @@ pub(crate) mod fuzzing;
 pub mod gst;
 pub mod hub;
 pub(crate) mod latency;
+mod liveness;
 pub mod plan;
 pub mod probe;
-mod pulse;
 pub(crate) mod recovery;
 pub mod replay;
 pub(crate) mod status;

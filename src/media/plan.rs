@@ -20,8 +20,10 @@ use crate::device::{Camera, CameraKind, Mode};
 use crate::sdp::VideoCodec;
 use modes::{Choice, Work};
 
-pub use sizes::{direction, shrunk_size, tier_size};
-pub use sound::{SOUND_CAPTURE, SOUND_ENCODER, SoundPlan, sound};
+pub use sizes::direction;
+pub(crate) use sizes::{shrunk_size, tier_size};
+pub(crate) use sound::SOUND_CAPTURE;
+pub use sound::{SOUND_ENCODER, SoundPlan, sound};
 
 /// A queue that keeps the newest buffer: an encoder that is too slow costs
 /// frames, not latency.
@@ -45,15 +47,15 @@ const H264_UNITS: &str =
     "h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au";
 
 /// The element that decodes the H.264 of a camera.
-pub const H264_DECODER: &str = "openh264dec";
+pub(crate) const H264_DECODER: &str = "openh264dec";
 /// The Debian package that ships [`H264_DECODER`].
-pub const H264_DECODER_PACKAGE: &str = "gstreamer1.0-plugins-bad";
+pub(crate) const H264_DECODER_PACKAGE: &str = "gstreamer1.0-plugins-bad";
 
 /// The slate's frames a second: enough for a clock that runs.
 const SLATE_FPS: u32 = 10;
 
 /// What is said of a camera whose modes were all refused.
-pub const NO_MODE_LEFT: &str = "was refused in every mode";
+pub(crate) const NO_MODE_LEFT: &str = "was refused in every mode";
 
 /// What the tee of a picture pipeline carries.
 #[derive(Debug, Clone, PartialEq, Eq)]

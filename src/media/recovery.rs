@@ -1,6 +1,6 @@
 //! What to do when a camera or an encoder fails while people watch.
 //!
-//! A pure state machine. Feed it [`Event`]s and [`observe`](Recovery::observe)
+//! Pure: a state machine. Feed it [`Event`]s and [`observe`](Recovery::observe)
 //! what flowed when; after each, carry out every [`Action`]; come back at
 //! [`Recovery::poll_timeout`]. It has no clock and no GStreamer: those are in
 //! [`gst`](super::gst).

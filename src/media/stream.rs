@@ -16,11 +16,9 @@ pub struct Encoding {
 
 impl Encoding {
     /// There are no more tiers than these.
-    pub const TIERS: usize = 3;
+    pub(crate) const TIERS: usize = 3;
     /// The whole picture in H.264.
     pub const H264: Self = Self::full(VideoCodec::H264);
-    /// The whole picture in VP8.
-    pub const VP8: Self = Self::full(VideoCodec::Vp8);
 
     /// The whole picture in this codec.
     pub const fn full(codec: VideoCodec) -> Self {
@@ -91,7 +89,7 @@ impl Stream {
     };
 
     /// How many there are.
-    pub const COUNT: usize = 2 * Encoding::TIERS + 1;
+    pub(crate) const COUNT: usize = 2 * Encoding::TIERS + 1;
 
     /// RTP clock rate in Hz (RFC 6184 §5.1, RFC 7741 §4.1, RFC 7587 §4.1).
     pub fn clock_rate(self) -> u32 {

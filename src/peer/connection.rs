@@ -15,13 +15,13 @@ use tracing::{Instrument, debug};
 use webrtc::data_channel::DataChannel;
 use webrtc::peer_connection::{PeerConnection, RTCPeerConnectionState, RTCSessionDescription};
 
+use super::assembly::{Outlet, Parts, add_track, connect};
 use super::engine;
-use super::hearing::{HEARD, Handler, Heard, Told};
+use super::events::{HEARD, Handler, Heard, Told};
 use super::interceptor::burst::Waiting;
 use super::interceptor::clock::Captured;
 use super::interceptor::feedback::Feedback;
 use super::interceptor::pacer::Pace;
-use super::making::{Outlet, Parts, add_track, connect};
 use super::path::known::Path;
 use super::quality::Seat;
 use super::socket::batch::Batching;

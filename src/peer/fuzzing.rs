@@ -6,7 +6,7 @@ mod connection;
 mod records;
 
 use std::collections::{BTreeMap, HashSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,7 @@ use super::interceptor::feedback::{Feedback, Listener};
 use super::interceptor::pacer::Pace;
 use super::path::known::{Bounds, Path};
 use super::rtp::red;
-use super::socket::guard::fuzzing::Model;
+use super::socket::guard::fuzzing::{Model, address};
 use super::stats::Tally;
 use crate::fuzzing::Draw;
 use crate::media::latency::Latency;
@@ -343,14 +343,6 @@ pub fn redundancy(data: &[u8]) {
             let known = sent.get(&block.timestamp);
             assert!(known.is_some_and(|all| all.contains(&block.payload)));
         }
-    }
-}
-
-/// An address of a stranger: a few, so that they come again.
-pub(super) fn address(number: u8) -> SocketAddr {
-    match number % 8 {
-        n @ 0..6 => ([192, 0, 2, n], 4_000).into(),
-        n => ([0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(n)], 4_000).into(),
     }
 }
 

@@ -10,16 +10,16 @@
 //! A viewer who opens the data channel [`messages::LABEL`] is told how picture
 //! and sound are; one who opens none is sent media alone.
 
+mod assembly;
 mod channel;
 mod connection;
 mod controls;
 mod engine;
+mod events;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
-mod hearing;
 mod identity;
 mod interceptor;
-mod making;
 pub(crate) mod messages;
 mod path;
 mod quality;

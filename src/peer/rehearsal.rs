@@ -12,7 +12,7 @@ use rtc::peer_connection::configuration::RTCConfigurationBuilder;
 use rtc::peer_connection::{RTCPeerConnection, RTCPeerConnectionBuilder};
 use webrtc::peer_connection::{RTCIceCandidateInit, RTCSessionDescription, Registry};
 
-use super::making::{settings, track};
+use super::assembly::{settings, track};
 use super::{Identity, PeerError, engine, while_doing};
 use crate::media::stream::{Encoding, Stream};
 use crate::sdp::Offer;

@@ -7,6 +7,7 @@ use super::{
     DOWN_AFTER, DOWN_AT_ONCE, Decision, FLOODED, FORGET, HOLD, OVERHEAD, PROBE_LEAST, PROBE_STEP,
     RECOVERED, Sight, TOO_NARROW, TRIAL, TRIAL_FAILED, Tiers, UP_AFTER, UP_MARGIN, VAIN, ViewerId,
 };
+use crate::backoff::doubled;
 
 /// What one look at a viewer says.
 struct Look {
@@ -206,7 +207,7 @@ impl Tiers {
         let down = tier > v.tier;
         v.trial = (!down).then_some((now + TRIAL.1, usable));
         if down && v.climbed && now.saturating_duration_since(v.moved) < VAIN {
-            v.hold = (v.hold * 2).min(HOLD.1);
+            v.hold = doubled(v.hold, 1, HOLD.1);
         }
         v.climbed = !down;
         v.probing.before = None;

@@ -8,6 +8,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::backoff::doubled;
+
 /// What is encoded of a tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Rung {
@@ -158,7 +160,7 @@ impl Steps {
             return;
         }
         if in_vain {
-            self.hold = (self.hold * 2).min(HOLD.1);
+            self.hold = doubled(self.hold, 1, HOLD.1);
         }
         self.least = Some(f64::from(least) / self.rung().share());
         let most = f64::from(high) * OVER.0;

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{PROBE_AGAIN, PROBE_GAIN, PROBE_WAIT, Sight};
+use crate::backoff::doubled;
 
 /// When a viewer's path is next tried with more.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +36,7 @@ impl Probing {
         self.vain = self.before.take().filter(|before| !gained(*before));
         if self.vain.is_some() {
             self.next = Some(now + self.wait);
-            self.wait = (self.wait * 2).min(PROBE_WAIT.1);
+            self.wait = doubled(self.wait, 1, PROBE_WAIT.1);
             return false;
         }
         self.before = Some(carries);

@@ -8,7 +8,7 @@ use tracing::debug;
 use super::{Client, ConnectionId, Output, Room, RoomFull, Source};
 
 /// Close code for a place that others are to have (RFC 6455, IANA registry).
-pub const CLOSE_TRY_AGAIN: u16 = 1013;
+pub(crate) const CLOSE_TRY_AGAIN: u16 = 1013;
 
 /// A person who has said and heard nothing for so long gives way to somebody of
 /// the same source.

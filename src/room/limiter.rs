@@ -7,7 +7,7 @@ use crate::bucket::{Bucket, Rate};
 
 /// What to do with a sender that is over the rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Refusal {
     /// Drop this frame.
     Drop,
     /// It goes on and on: close the connection.
@@ -44,15 +44,15 @@ impl Limiter {
     }
 
     /// Takes `cost` tokens, or says what to do about their lack.
-    pub(super) fn spend(&mut self, cost: u32, now: Instant) -> Result<(), Verdict> {
+    pub(super) fn spend(&mut self, cost: u32, now: Instant) -> Result<(), Refusal> {
         if self.has(cost, now) && self.bucket.take(cost.into(), now) {
             return Ok(());
         }
         self.refused += 1;
         Err(if self.refused >= self.abuse {
-            Verdict::Close
+            Refusal::Close
         } else {
-            Verdict::Drop
+            Refusal::Drop
         })
     }
 
@@ -81,15 +81,15 @@ mod tests {
         for _ in 0..10 {
             assert_eq!(limiter.spend(1, start), Ok(()));
         }
-        assert_eq!(limiter.spend(1, start), Err(Verdict::Drop));
+        assert_eq!(limiter.spend(1, start), Err(Refusal::Drop));
         assert_eq!(limiter.spend(1, start + Duration::from_secs(1)), Ok(()));
         assert_eq!(
             limiter.spend(5, start + Duration::from_secs(1)),
-            Err(Verdict::Drop)
+            Err(Refusal::Drop)
         );
         assert_eq!(
             limiter.spend(5, start + Duration::from_secs(1)),
-            Err(Verdict::Close)
+            Err(Refusal::Close)
         );
     }
 
@@ -105,7 +105,7 @@ mod tests {
         let mut limiter = Limiter::new(&limits, now);
         for _ in 0..5 {
             assert_eq!(limiter.spend(1, now), Ok(()));
-            assert_eq!(limiter.spend(1, now), Err(Verdict::Drop));
+            assert_eq!(limiter.spend(1, now), Err(Refusal::Drop));
             now += Duration::from_secs(2);
         }
     }
@@ -121,8 +121,8 @@ mod tests {
         assert_eq!(limiter.spend(1, now), Ok(()));
         assert_eq!(
             limiter.spend(1, now - Duration::from_secs(5)),
-            Err(Verdict::Drop)
+            Err(Refusal::Drop)
         );
-        assert_eq!(limiter.spend(1, now), Err(Verdict::Drop));
+        assert_eq!(limiter.spend(1, now), Err(Refusal::Drop));
     }
 }

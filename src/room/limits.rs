@@ -50,7 +50,7 @@ impl Limits {
     /// WebSocket frames and fragments of one connection, pings and pongs too,
     /// before anything of them is read: more than the room takes of frames that
     /// mean something.
-    pub fn raw_frames(&self) -> Rate {
+    pub(crate) fn raw_frames(&self) -> Rate {
         Rate {
             burst: f64::from(self.burst) * 2.0,
             per_second: f64::from(self.per_second) * 2.0,

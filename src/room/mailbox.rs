@@ -53,7 +53,7 @@ struct Sender {
 
 impl Mailbox {
     /// A frame of the room itself.
-    pub fn post_own(&mut self, text: Arc<str>) {
+    pub(crate) fn post_own(&mut self, text: Arc<str>) {
         if self.own.len() >= OWN_FRAMES {
             self.own.pop_front();
         }
@@ -61,7 +61,7 @@ impl Mailbox {
     }
 
     /// The user list, in the place of one that still waits.
-    pub fn post_list(&mut self, text: Arc<str>) {
+    pub(crate) fn post_list(&mut self, text: Arc<str>) {
         self.list = Some(text);
     }
 

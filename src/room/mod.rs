@@ -64,8 +64,8 @@ use tracing::{debug, info};
 
 use crate::bucket::Bucket;
 use crate::wire::MAX_FRAME_BYTES;
-pub use admission::CLOSE_TRY_AGAIN;
-use limiter::{Limiter, Verdict};
+pub(crate) use admission::CLOSE_TRY_AGAIN;
+use limiter::{Limiter, Refusal};
 pub use limits::Limits;
 use list::ListPace;
 pub use mailbox::Mailbox;
@@ -76,7 +76,7 @@ pub use source::Source;
 pub use waiting::{Ticket, Waiting};
 
 /// Close code for a peer that breaks the rules (RFC 6455 §7.4.1).
-pub const CLOSE_POLICY: u16 = 1008;
+pub(crate) const CLOSE_POLICY: u16 = 1008;
 
 /// Price of a frame that is sent on to everyone, or that is junk, beyond the
 /// price of its bytes.
@@ -265,7 +265,7 @@ impl Room {
 
     /// A frame of `conn` found no place where it was to go: its reader has too
     /// many of this sender already.
-    pub fn undelivered(&mut self, conn: ConnectionId, now: Instant) {
+    pub(crate) fn undelivered(&mut self, conn: ConnectionId, now: Instant) {
         self.charge(conn, COSTLY, "more than its reader takes", now);
     }
 
@@ -338,12 +338,12 @@ impl Room {
     }
 
     /// Ends what a connection does not stop doing, or counts it.
-    fn over_the_rate(&mut self, conn: ConnectionId, verdict: Verdict, now: Instant) {
+    fn over_the_rate(&mut self, conn: ConnectionId, verdict: Refusal, now: Instant) {
         let Some(client) = self.clients.get_mut(&conn) else {
             return;
         };
         client.ignore(conn, "over the rate limit");
-        if verdict == Verdict::Close {
+        if verdict == Refusal::Close {
             self.close(conn, CLOSE_POLICY, "too many messages", now);
         }
     }
@@ -464,7 +464,7 @@ struct Fare {
 /// Why a frame went nowhere.
 enum Refused {
     Ignored(&'static str),
-    Rate(Verdict),
+    Rate(Refusal),
 }
 
 /// A frame's price: one, and one more for every 2 KiB. An SDP costs about five.

@@ -123,7 +123,7 @@ impl RemoteCandidate {
     }
 
     /// The same place; what else is said of it does not matter.
-    pub fn is_same_place(&self, other: &Self) -> bool {
+    pub(crate) fn is_same_place(&self, other: &Self) -> bool {
         self.host == other.host && self.port == other.port
     }
 }

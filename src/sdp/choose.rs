@@ -346,7 +346,7 @@ fn idle(section: &Section) -> Role {
 
 impl Offer {
     /// The device has no sound: the section that takes it stands still.
-    pub fn without_sound(mut self) -> Self {
+    pub(crate) fn without_sound(mut self) -> Self {
         if let Some(sound) = self.sound.take() {
             for line in &mut self.lines {
                 if let Role::Sound { .. } = line.role {
@@ -364,7 +364,7 @@ impl Offer {
     /// the best format that covers it. Where none does and it `passes` now, it is
     /// VP8; else this caller's presence keeps it from passing, and what they get
     /// is encoded here.
-    pub fn suited(mut self, own: ProfileLevelId, passes: bool) -> Self {
+    pub(crate) fn suited(mut self, own: ProfileLevelId, passes: bool) -> Self {
         let covers = |f: &&VideoFormat| f.profile.is_some_and(|p| p.covers(own));
         let vp8 = |f: &&VideoFormat| passes && f.codec == VideoCodec::Vp8;
         let mut formats = self.formats.iter();
@@ -443,7 +443,7 @@ impl Candidates {
     }
 
     /// There is room for no more.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.taken.len() >= MAX_CANDIDATES
     }
 }

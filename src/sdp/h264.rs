@@ -37,7 +37,7 @@ impl ProfileLevelId {
     /// Whether a decoder of this profile decodes `stream`. A stream that calls
     /// itself baseline is taken for constrained baseline: encoders write no more
     /// (RFC 6184 §8.1 on arbitrary slice order and the like).
-    pub fn covers(self, stream: Self) -> bool {
+    pub(crate) fn covers(self, stream: Self) -> bool {
         let needed = match stream.rank() {
             Some(0 | 1) => 0,
             Some(rank) => rank,
@@ -47,7 +47,7 @@ impl ProfileLevelId {
     }
 
     /// The same profile at the higher one of both levels.
-    pub fn at_least(self, other: Self) -> Self {
+    pub(crate) fn at_least(self, other: Self) -> Self {
         let [profile, constraints, level] = self.0;
         Self([profile, constraints, level.max(other.0[2])])
     }

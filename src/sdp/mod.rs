@@ -36,7 +36,7 @@ pub use read::Description;
 use read::MAX_SECTIONS;
 
 /// Longest description read, in bytes. A browser's offer has 5 to 15 kB.
-pub const MAX_SDP_BYTES: usize = 60 * 1024;
+pub(crate) const MAX_SDP_BYTES: usize = 60 * 1024;
 
 /// Why an offer cannot be answered. Each says what the caller would have to
 /// change.
@@ -108,13 +108,13 @@ impl Offer {
 impl Description {
     /// It comes from the same peer connection as an earlier offer: with the same
     /// DTLS certificate. A page that was loaded anew has made itself another.
-    pub fn is_of_same_peer(&self, offer: &Offer) -> bool {
+    pub(crate) fn is_of_same_peer(&self, offer: &Offer) -> bool {
         self.fingerprints == offer.fingerprints
     }
 }
 
 /// The first ICE user in a description's text.
-pub fn first_ufrag(sdp: &str) -> &str {
+pub(crate) fn first_ufrag(sdp: &str) -> &str {
     let value = |line| str::strip_prefix(line, "a=ice-ufrag:");
     sdp.lines().find_map(value).unwrap_or_default().trim()
 }
@@ -140,7 +140,7 @@ impl Glance<'_> {
 /// Looks for the fingerprint that every line for one has, and for the first ICE
 /// user. `None` where the text is too long, or there are several fingerprints or
 /// none.
-pub fn glance(sdp: &str) -> Option<Glance<'_>> {
+pub(crate) fn glance(sdp: &str) -> Option<Glance<'_>> {
     if sdp.len() > MAX_SDP_BYTES {
         return None;
     }
@@ -185,7 +185,7 @@ impl Offer {
 
     /// The section that our candidates belong to: its mid, where it has one,
     /// and its index.
-    pub fn carrier(&self) -> (Option<&str>, usize) {
+    pub(crate) fn carrier(&self) -> (Option<&str>, usize) {
         let at = self.answer_tag();
         (self.lines[at].mid.as_deref(), at)
     }

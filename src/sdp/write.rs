@@ -21,7 +21,7 @@ const MAX_MESSAGE: u32 = 256 * 1024;
 impl Offer {
     /// The offer for the crate. It takes what a call sends, for as long as the
     /// call lasts; whether the caller takes it at the moment is the answer's.
-    pub fn for_crate(&self) -> String {
+    pub(crate) fn for_crate(&self) -> String {
         let mut text = String::from("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n");
         let sound = self.sound.as_ref();
         let sound_mid = sound.map_or("", |_| " sound");

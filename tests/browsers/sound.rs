@@ -16,8 +16,9 @@ use crate::support::shims::FakeMicrophone;
 use crate::support::viewer::Viewer;
 use camera_agent::config::{AudioConfig, AudioSource, Config, VideoSource};
 use camera_agent::daemon::Daemon;
+use camera_agent::media::element;
 use camera_agent::media::encoder::Encoder;
-use camera_agent::media::gst::{self, GstSource};
+use camera_agent::media::gst::GstSource;
 use camera_agent::media::plan;
 use camera_agent::media::probe::cache::Cache;
 use camera_agent::media::probe::{Encoders, Prober};
@@ -98,7 +99,7 @@ struct Device {
 
 impl Device {
     fn start(chat: &Chat, pipeline: &str) -> Self {
-        gst::init().expect("GStreamer is installed");
+        element::init().expect("GStreamer is installed");
         let mut config = Config::default();
         config.server.url = format!("ws://{}/", chat.addr);
         config.video.source = VideoSource::Test;

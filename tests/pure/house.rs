@@ -4,12 +4,15 @@
 //! Reads the source as a compiler does, so that it sees every path, however it
 //! is written. Tests of a file are left out: they may look at everything.
 
+mod source;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
 
-use syn::spanned::Spanned;
-use syn::visit::{self, Visit};
+use source::{
+    House, Module, dependencies, functions, is_pure, layers, names, public, said_to_be_pure,
+    sources,
+};
 
 /// Lines of a file. A table and its tests may be longer.
 const MOST_LINES: usize = 500;
@@ -18,223 +21,76 @@ const MOST_OF_A_FUNCTION: usize = 80;
 /// Rows of data, one board, page or format each.
 const TABLES: &[&str] = &["media/encoder/table.rs"];
 
-/// What a pure file does not touch: files, clocks, threads, sockets, processes,
-/// the runtime and GStreamer. `std::time` and `std::net` are here for their
-/// types alone.
+/// Crates of which a pure file may name anything: words, numbers, formats.
+/// Everything else in `Cargo.toml` is a file, a clock, a socket, a device, the
+/// runtime or GStreamer.
+const PURE_CRATES: &[&str] = &[
+    "argon2",
+    "base64",
+    "bytes",
+    "fastrand",
+    "hmac",
+    "percent_encoding",
+    "ring",
+    "rtc",
+    "serde",
+    "serde_json",
+    "sha1",
+    "thiserror",
+    "time",
+    "toml",
+    "tracing",
+    "unicode_normalization",
+    "unicode_security",
+    "url",
+];
+/// What one may name of the others.
+const PURE_PARTS: &[&str] = &[
+    "axum::Extension",
+    "axum::http",
+    "axum::response",
+    "rustls::CertificateError",
+    "v4l::v4l_sys",
+];
+/// What a pure file does not touch of the standard library. `std::net` is there
+/// for its addresses, `std::io` for its errors, `std::time` for its types.
 const IMPURE: &[&str] = &[
-    "alsa",
-    "gstreamer",
-    "gstreamer_app",
-    "rustix",
+    "dbg",
+    "eprint",
+    "eprintln",
+    "print",
+    "println",
     "std::env",
     "std::fs",
+    "std::io::stderr",
+    "std::io::stdin",
+    "std::io::stdout",
     "std::net::TcpListener",
     "std::net::TcpStream",
+    "std::net::ToSocketAddrs",
     "std::net::UdpSocket",
+    "std::os",
     "std::process",
     "std::thread",
-    "tokio",
-    "v4l::Device",
-    "webrtc",
 ];
-/// The clock, by the names that it is called by.
-const CLOCKS: &[&str] = &["Instant::now", "SystemTime::now"];
-
-/// A module, as the segments of its path below the crate.
-type Module = Vec<String>;
-
-/// What a file names.
-struct File {
-    path: PathBuf,
-    text: String,
-    syntax: syn::File,
-    /// Every path that it uses, with the line.
-    paths: Vec<(Vec<String>, usize)>,
-}
-
-/// Collects paths and functions, tests left out.
-#[derive(Default)]
-struct Reader {
-    paths: Vec<(Vec<String>, usize)>,
-    /// Name, first and last line.
-    functions: Vec<(String, usize, usize)>,
-}
-
-fn is_for_tests(attributes: &[syn::Attribute]) -> bool {
-    attributes.iter().any(|attribute| {
-        let syn::Meta::List(list) = &attribute.meta else {
-            return attribute.path().is_ident("test");
-        };
-        list.path.is_ident("cfg")
-            && list
-                .tokens
-                .to_string()
-                .split_whitespace()
-                .any(|t| t == "test")
-            || list.path.is_ident("cfg") && list.tokens.to_string().contains("any (test")
-    })
-}
-
-impl Reader {
-    fn tree(&mut self, before: &[String], tree: &syn::UseTree) {
-        let line = tree.span().start().line;
-        let with = |name: &syn::Ident| [before, &[name.to_string()]].concat();
-        match tree {
-            syn::UseTree::Path(path) => self.tree(&with(&path.ident), &path.tree),
-            syn::UseTree::Name(name) => self.paths.push((with(&name.ident), line)),
-            syn::UseTree::Rename(name) => self.paths.push((with(&name.ident), line)),
-            syn::UseTree::Glob(_) => self.paths.push((before.to_vec(), line)),
-            syn::UseTree::Group(group) => {
-                for item in &group.items {
-                    self.tree(before, item);
-                }
-            }
-        }
-    }
-
-    fn function(&mut self, name: &syn::Ident, block: &syn::Block) {
-        let (first, last) = (name.span().start().line, block.span().end().line);
-        self.functions.push((name.to_string(), first, last));
-    }
-}
-
-impl<'a> Visit<'a> for Reader {
-    fn visit_item_mod(&mut self, item: &'a syn::ItemMod) {
-        if !is_for_tests(&item.attrs) {
-            visit::visit_item_mod(self, item);
-        }
-    }
-
-    fn visit_item_use(&mut self, item: &'a syn::ItemUse) {
-        if !is_for_tests(&item.attrs) {
-            self.tree(&[], &item.tree);
-        }
-    }
-
-    fn visit_item_fn(&mut self, item: &'a syn::ItemFn) {
-        if !is_for_tests(&item.attrs) {
-            self.function(&item.sig.ident, &item.block);
-            visit::visit_item_fn(self, item);
-        }
-    }
-
-    fn visit_impl_item_fn(&mut self, item: &'a syn::ImplItemFn) {
-        if !is_for_tests(&item.attrs) {
-            self.function(&item.sig.ident, &item.block);
-            visit::visit_impl_item_fn(self, item);
-        }
-    }
-
-    /// `pub(in crate::peer)` takes nothing from there.
-    fn visit_visibility(&mut self, _: &'a syn::Visibility) {}
-
-    fn visit_path(&mut self, path: &'a syn::Path) {
-        let segments = path.segments.iter().map(|s| s.ident.to_string()).collect();
-        self.paths.push((segments, path.span().start().line));
-        visit::visit_path(self, path);
-    }
-
-    /// What stands in a macro is tokens to the parser; most are a list of
-    /// expressions.
-    fn visit_macro(&mut self, item: &'a syn::Macro) {
-        use syn::punctuated::Punctuated;
-        let list = Punctuated::<syn::Expr, syn::Token![,]>::parse_terminated;
-        if let Ok(expressions) = item.parse_body_with(list) {
-            for expression in &expressions {
-                self.visit_expr(expression);
-            }
-        }
-        visit::visit_macro(self, item);
-    }
-}
-
-/// All files under `src`, but those of tests.
-struct House {
-    files: BTreeMap<Module, File>,
-}
-
-impl House {
-    fn read() -> Self {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-        let files = sources(&["src"]).into_iter().map(|path| {
-            let name = path.strip_prefix(&source).expect("it is in there");
-            let text = fs::read_to_string(&path).expect("text");
-            let syntax =
-                syn::parse_file(&text).unwrap_or_else(|e| panic!("{}: {e}", name.display()));
-            let mut reader = Reader::default();
-            reader.visit_file(&syntax);
-            let file = File {
-                path: name.to_owned(),
-                text,
-                syntax,
-                paths: reader.paths,
-            };
-            (module(name), file)
-        });
-        Self {
-            files: files.collect(),
-        }
-    }
-
-    /// Those that are not for tests alone.
-    fn real(&self) -> impl Iterator<Item = (&Module, &File)> {
-        const FOR_TESTS: &[&str] = &["tests", "fuzzing", "rehearsal"];
-        self.files
-            .iter()
-            .filter(|(module, _)| !module.iter().any(|name| FOR_TESTS.contains(&name.as_str())))
-    }
-
-    /// The module of a path that is used in another, where it is one of ours.
-    fn target(&self, from: &Module, path: &[String]) -> Option<Module> {
-        let first = path.first()?.as_str();
-        let absolute: Vec<String> = match first {
-            "crate" | "camera_agent" => path[1..].to_vec(),
-            "self" => [from, &path[1..]].concat(),
-            "super" => {
-                let up = path.iter().take_while(|name| *name == "super").count();
-                [from.get(..from.len().checked_sub(up)?)?, &path[up..]].concat()
-            }
-            _ => {
-                let child = [from.as_slice(), &path[..1]].concat();
-                self.files.contains_key(&child).then_some(())?;
-                [from, path].concat()
-            }
-        };
-        (1..=absolute.len())
-            .rev()
-            .map(|end| absolute[..end].to_vec())
-            .find(|module| self.files.contains_key(module) && module != from)
-    }
-}
-
-fn module(name: &Path) -> Module {
-    let mut module: Module = name
-        .with_extension("")
-        .iter()
-        .map(|part| part.to_string_lossy().into_owned())
-        .collect();
-    match module.last().map(String::as_str) {
-        Some("mod") => drop(module.pop()),
-        Some("lib") => module.clear(),
-        _ => {}
-    }
-    module
-}
-
-/// The rows of the table in `src/lib.rs`, the highest first.
-fn layers() -> Vec<BTreeSet<String>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs");
-    let text = fs::read_to_string(path).expect("text");
-    let rows = text.lines().filter(|line| line.starts_with("//! | "));
-    rows.skip(1)
-        .map(|row| {
-            // Rooms stand in ticks, with or without a link.
-            let mut parts = row.split('`');
-            parts.next();
-            parts.step_by(2).map(str::to_owned).collect()
-        })
-        .collect()
-}
+/// What asks a clock, whichever type it is and whatever that is called here.
+const CLOCKS: &[&str] = &["now", "now_local", "now_utc"];
+/// What asks the clock, the file system or the resolver, and reads like any
+/// other word.
+const ASKING: &[&str] = &[
+    "canonicalize",
+    "elapsed",
+    "exists",
+    "is_dir",
+    "is_file",
+    "is_symlink",
+    "metadata",
+    "read_dir",
+    "read_link",
+    "symlink_metadata",
+    "to_socket_addrs",
+    "try_exists",
+];
 
 #[test]
 fn every_room_has_its_place_and_nothing_looks_up() {
@@ -265,67 +121,60 @@ fn every_room_has_its_place_and_nothing_looks_up() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-#[test]
-fn no_file_is_in_a_circle() {
-    let house = House::read();
-    let mut below = BTreeMap::<&Module, BTreeSet<Module>>::new();
-    for (module, file) in house.real() {
-        // A room's front and the files behind it share words, both ways.
-        let targets = file
-            .paths
-            .iter()
-            .filter_map(|(path, _)| house.target(module, path));
-        let others = targets.filter(|to| !to.starts_with(module) && !module.starts_with(to));
-        below.insert(module, others.collect());
-    }
-    // Takes away, again and again, what stands on nothing that is left.
+/// What stands in a circle: takes away, again and again, what stands on nothing
+/// that is left, and what nothing that is left stands on.
+fn circles(mut below: BTreeMap<Module, BTreeSet<Module>>) -> Vec<String> {
     loop {
-        let left: BTreeSet<Module> = below.keys().map(|module| (*module).clone()).collect();
         let before = below.len();
-        below.retain(|_, targets| targets.iter().any(|target| left.contains(target)));
-        if below.len() == before {
-            break;
-        }
-    }
-    // And what nothing that is left stands on.
-    loop {
+        let left: BTreeSet<Module> = below.keys().cloned().collect();
+        below.retain(|_, targets| !targets.is_disjoint(&left));
         let used: BTreeSet<Module> = below.values().flatten().cloned().collect();
-        let before = below.len();
-        below.retain(|module, _| used.contains(*module));
+        below.retain(|module, _| used.contains(module));
         if below.len() == before {
             break;
         }
     }
-    let left: BTreeSet<Module> = below.keys().map(|module| (*module).clone()).collect();
-    let circles: Vec<_> = below
-        .iter()
-        .map(|(module, targets)| {
-            let inside = targets.intersection(&left).map(|t| t.join("::"));
-            format!(
-                "{} → {}",
-                module.join("::"),
-                inside.collect::<Vec<_>>().join(", ")
-            )
-        })
-        .collect();
-    assert!(circles.is_empty(), "{}", circles.join("\n"));
+    let inside = |targets: &BTreeSet<Module>| {
+        let names = targets.iter().filter(|target| below.contains_key(*target));
+        names.map(|t| t.join("::")).collect::<Vec<_>>().join(", ")
+    };
+    let lines = below.iter();
+    lines
+        .map(|(module, targets)| format!("{} → {}", module.join("::"), inside(targets)))
+        .collect()
 }
 
-/// A file is pure when its room is, or when its own first lines say so.
-fn is_pure(module: &Module, file: &File, pure: &BTreeSet<String>) -> bool {
-    let head: Vec<_> = file
-        .text
-        .lines()
-        .take_while(|line| line.starts_with("//!"))
-        .collect();
-    let head = head.join(" ").to_lowercase().replace("//!", "");
-    if head.trim_start().starts_with("shell:") {
-        return false;
+/// Two rooms may stand in a circle where no two files do: by way of their
+/// fronts, or of one file up and another down.
+#[test]
+fn no_file_and_no_room_is_in_a_circle() {
+    let mut files = BTreeMap::<Module, BTreeSet<Module>>::new();
+    let mut rooms = BTreeMap::<Module, BTreeSet<Module>>::new();
+    for (module, target) in House::read().arrows() {
+        let shared = module.iter().zip(&target).take_while(|(a, b)| a == b);
+        let apart = shared.count() + 1;
+        // A room's front and the files behind it share words, both ways.
+        let (Some(room), Some(other)) = (module.get(..apart), target.get(..apart)) else {
+            continue;
+        };
+        let (room, other) = (room.to_vec(), other.to_vec());
+        rooms.entry(room).or_default().insert(other);
+        files.entry(module).or_default().insert(target);
     }
-    let says = head.contains(" pure.")
-        || head.trim_start().starts_with("pure:")
-        || head.contains(" pure:");
-    says || module.first().is_some_and(|room| pure.contains(room))
+    assert!(
+        files.len() > 100 && rooms.len() > 100,
+        "they were not found"
+    );
+    let wrong = [circles(files), circles(rooms)].concat();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// True where the path is, or begins with, one of `names`.
+fn is_of(path: &str, names: &[&str]) -> bool {
+    names.iter().any(|name| {
+        let rest = path.strip_prefix(name);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    })
 }
 
 #[test]
@@ -333,19 +182,39 @@ fn what_is_called_pure_touches_nothing() {
     let house = House::read();
     let layers = layers();
     let pure = layers.last().expect("rows");
+    let crates = dependencies();
+    assert!(crates.contains("gstreamer_video"), "{crates:?}");
     let mut wrong = Vec::new();
+    let said = said_to_be_pure();
+    assert!(said.len() > 5, "{said:?}");
+    for module in said.iter().filter(|m| !is_pure(&house, m, pure)) {
+        wrong.push(format!(
+            "{} does not say that it is pure",
+            module.join("::")
+        ));
+    }
     let mut seen = 0;
     for (module, file) in house.real() {
-        if !is_pure(module, file, pure) {
+        if !is_pure(&house, module, pure) {
             continue;
         }
         seen += 1;
+        let mut say = |line: &usize, what: &str| {
+            wrong.push(format!("src/{}:{line}: {what}", file.path.display()));
+        };
         for (path, line) in &file.paths {
-            let path = path.join("::");
-            let is = |name: &&str| path == **name || path.starts_with(&format!("{name}::"));
-            let is_clock = CLOCKS.iter().any(|name| path.ends_with(name));
-            if is_clock || IMPURE.iter().any(is) {
-                wrong.push(format!("src/{}:{line}: {path}", file.path.display()));
+            let whole = path.join("::");
+            let is_clock = path.len() > 1 && CLOCKS.contains(&path[path.len() - 1].as_str());
+            let is_crate = crates.contains(&path[0]) && house.target(module, path).is_none();
+            let is_foreign =
+                is_crate && !PURE_CRATES.contains(&path[0].as_str()) && !is_of(&whole, PURE_PARTS);
+            if is_clock || is_foreign || is_of(&whole, IMPURE) {
+                say(line, &whole);
+            }
+        }
+        for (method, line) in &file.methods {
+            if ASKING.contains(&method.as_str()) {
+                say(line, method);
             }
         }
     }
@@ -353,51 +222,44 @@ fn what_is_called_pure_touches_nothing() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Rust files below these folders of the project.
-fn sources(folders: &[&str]) -> Vec<PathBuf> {
-    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut folders: Vec<_> = folders.iter().map(|name| project.join(name)).collect();
-    let mut files = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).expect("a folder") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|e| e == "rs") {
-                files.push(path);
+#[test]
+fn nothing_outgrows_its_room() {
+    let mut wrong = Vec::new();
+    for path in sources(&["src", "tests", "benches", "fuzz/fuzz_targets"]) {
+        if TABLES.iter().any(|table| path.ends_with(table)) {
+            continue;
+        }
+        let text = fs::read_to_string(&path).expect("text");
+        let path = path.display();
+        let lines = text.lines().count();
+        if lines > MOST_LINES {
+            wrong.push(format!("{path} has {lines} lines"));
+        }
+        for (name, first, last) in functions(&text) {
+            let lines = last - first + 1;
+            if lines > MOST_OF_A_FUNCTION {
+                wrong.push(format!("{path}:{first}: {name} has {lines} lines"));
             }
         }
     }
-    files
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The compiler says what is wider than its module is, and what nobody uses
+/// where it knows all users. So what is `pub` has to have one outside.
 #[test]
-fn no_file_of_tests_outgrows_its_room() {
+fn what_is_public_is_named_outside() {
+    let mut named = BTreeSet::new();
     for path in sources(&["tests", "benches", "fuzz/fuzz_targets"]) {
-        let lines = fs::read_to_string(&path).expect("text").lines().count();
-        assert!(lines <= MOST_LINES, "{}: {lines} lines", path.display());
+        names(&fs::read_to_string(path).expect("text"), &mut named);
     }
-}
-
-#[test]
-fn nothing_outgrows_its_room() {
     let house = House::read();
+    names(&house.files[&vec!["main".to_owned()]].text, &mut named);
     let mut wrong = Vec::new();
-    for file in house.files.values() {
-        let path = file.path.display().to_string();
-        if TABLES.contains(&path.as_str()) {
-            continue;
-        }
-        let lines = file.text.lines().count();
-        if lines > MOST_LINES {
-            wrong.push(format!("src/{path} has {lines} lines"));
-        }
-        let mut reader = Reader::default();
-        reader.visit_file(&file.syntax);
-        for (name, first, last) in reader.functions {
-            let lines = last - first + 1;
-            if lines > MOST_OF_A_FUNCTION {
-                wrong.push(format!("src/{path}:{first}: {name} has {lines} lines"));
+    for (_, file) in house.real() {
+        for (name, line) in public(file) {
+            if !named.contains(&name) {
+                wrong.push(format!("src/{}:{line}: {name}", file.path.display()));
             }
         }
     }

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use camera_agent::config::{AudioSource, Config, TierConfig, VideoSource};
 use camera_agent::daemon::Daemon;
+use camera_agent::media::element;
 use camera_agent::media::encoder::Encoder;
 use camera_agent::media::frame::profile_level_id;
-use camera_agent::media::gst::{self, GstSource};
+use camera_agent::media::gst::GstSource;
 use camera_agent::media::probe::cache::Cache;
 use camera_agent::media::probe::{Encoders, Prober};
 use camera_agent::media::replay::Replay;
@@ -52,7 +53,7 @@ impl Device {
     }
 
     pub fn noise_of(chat: &Chat, kbps: u32) -> Self {
-        gst::init().expect("GStreamer is installed");
+        element::init().expect("GStreamer is installed");
         let mut config = Self::config(chat);
         config.video.source = VideoSource::Custom;
         config.video.pipeline = Some(
@@ -77,7 +78,7 @@ impl Device {
     }
 
     pub fn stubborn_of(chat: &Chat, (width, height): (u32, u32), kbps: u32) -> Self {
-        gst::init().expect("GStreamer is installed");
+        element::init().expect("GStreamer is installed");
         let mut config = Self::config(chat);
         config.video.source = VideoSource::Custom;
         config.video.pipeline = Some(format!(

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use camera_agent::media::gst;
+use camera_agent::media::element;
 use gstreamer as gstreamer_rs;
 use gstreamer::prelude::*;
 use gstreamer_app::AppSrc;
@@ -104,7 +104,7 @@ pub struct Painter {
 
 impl Painter {
     pub fn start() -> Self {
-        gst::init().expect("GStreamer is installed");
+        element::init().expect("GStreamer is installed");
         let folder = tempfile::tempdir().expect("a folder");
         let socket = folder.path().join("picture").display().to_string();
         let description = format!(

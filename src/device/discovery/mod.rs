@@ -3,12 +3,12 @@
 //!
 //! * [`video4linux`] lists the nodes and says which of them are cameras.
 //! * [`libcamera`] lists the cameras that only libcamera can run.
-//! * [`sound`] lists sound servers, shared PCMs and cards; `hearing` tells which
+//! * [`sound`] lists sound servers, shared PCMs and cards; `audibility` tells which
 //!   of them hear something.
 
+mod audibility;
 mod class;
 pub(crate) mod frames;
-mod hearing;
 pub(crate) mod libcamera;
 pub(crate) mod sound;
 pub(crate) mod video4linux;

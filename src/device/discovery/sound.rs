@@ -13,7 +13,7 @@ use alsa::pcm::PCM;
 use alsa::{Direction, Output};
 use gstreamer as gst;
 
-use super::hearing::{self, Candidate, Source};
+use super::audibility::{self, Candidate, Source};
 use crate::device::{Microphone, MicrophoneKind};
 
 /// What alsa-lib's own configuration has for everybody, beside what names a
@@ -59,9 +59,9 @@ pub(crate) fn microphones() -> Vec<Microphone> {
     found.extend(cards);
     for candidate in &mut found {
         let card = candidate.source.map(|(card, _)| card);
-        candidate.microphone.trouble = card.and_then(hearing::deafness);
+        candidate.microphone.trouble = card.and_then(audibility::deafness);
     }
-    hearing::best_first(found)
+    audibility::best_first(found)
 }
 
 /// The sound server of this user's session, where one answers and the

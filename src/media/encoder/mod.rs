@@ -5,7 +5,6 @@
 //! what an encoder is believed to do; [`super::probe`] finds out what it does.
 //! Pure: nothing here asks GStreamer or the kernel.
 
-pub(crate) mod control;
 mod custom;
 pub(crate) mod table;
 
@@ -23,11 +22,11 @@ pub type Text = Cow<'static, str>;
 
 /// Key frames come when a viewer needs one; this is only the longest distance,
 /// in seconds.
-pub const KEY_FRAME_INTERVAL: u32 = 10;
+pub(crate) const KEY_FRAME_INTERVAL: u32 = 10;
 
 /// The longest distance, in seconds, for an encoder that does not obey requests:
 /// a viewer who comes waits for half of it on average.
-pub const KEY_FRAME_INTERVAL_UNASKED: u32 = 2;
+pub(crate) const KEY_FRAME_INTERVAL_UNASKED: u32 = 2;
 
 /// How an encoder's target bitrate counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,7 +103,7 @@ pub struct Sizes {
 
 impl Sizes {
     /// All that the configuration allows.
-    pub const ANY: Self = Self {
+    pub(crate) const ANY: Self = Self {
         least: (16, 16),
         most: (8192, 8192),
         multiple: (2, 2),
@@ -218,7 +217,7 @@ impl Encoder {
 
     /// What it is to be asked for so that it makes so many bit/s where it gets
     /// one of `every` frames that its caps say, in bit/s.
-    pub fn asked_for(&self, bits_per_second: u32, every: u32) -> u32 {
+    pub(crate) fn asked_for(&self, bits_per_second: u32, every: u32) -> u32 {
         match self.rate_basis {
             RateBasis::Frames => bits_per_second.saturating_mul(every.max(1)),
             RateBasis::Time => bits_per_second,
@@ -227,7 +226,7 @@ impl Encoder {
 
     /// The value of [`Encoder::rate`] for `bits_per_second`, kept in range and
     /// on a step.
-    pub fn rate_value(&self, bits_per_second: u32) -> u32 {
+    pub(crate) fn rate_value(&self, bits_per_second: u32) -> u32 {
         let (low, high) = self.rate_range;
         let bits = bits_per_second.clamp(low, high);
         let step = self.rate_step.max(1);
@@ -239,7 +238,7 @@ impl Encoder {
     }
 
     /// The distance of key frames in frames, at `fps` frames a second.
-    pub fn gop_frames(&self, fps: u32) -> u32 {
+    pub(crate) fn gop_frames(&self, fps: u32) -> u32 {
         // A distance of one is every frame; the Raspberry Pi's encoder hangs.
         (fps * self.key_frame_seconds).clamp(2, self.gop_most.max(2))
     }

@@ -11,12 +11,12 @@ use tracing::{debug, warn};
 
 use super::branch::BranchId;
 use super::caption::paint;
+use super::encoders::{Chosen, OnChosen};
 use super::openers::Opening;
 use super::overlay::Caption;
 use super::own_rate::OwnRate;
 use super::picture::Picture;
 use super::pipeline::OnProblem;
-use super::rows::{Chosen, OnChosen};
 use super::{plan_picture, whole};
 use crate::config::{VideoConfig, VideoSource};
 use crate::device::controls::{self, ControlError};

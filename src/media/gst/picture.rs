@@ -14,11 +14,12 @@ use tracing::debug;
 use super::branch::BranchId;
 use super::openers::Opening;
 use super::pipeline::{Device, Life, OnProblem, Running, SharedOutput, stop};
-use super::{range, sink};
+use super::range;
 use crate::device::led::Lit;
+use crate::media::element::sink;
 use crate::media::error::MediaError;
+use crate::media::liveness::Liveness;
 use crate::media::plan::PicturePlan;
-use crate::media::pulse::Pulse;
 use crate::media::stream::Encoding;
 
 /// Unlinking a branch waits this long for the streaming thread.
@@ -57,7 +58,7 @@ pub(super) struct Picture {
     branches: HashMap<Encoding, Branch>,
     /// How many branches there have been.
     serials: u64,
-    frames: Arc<Pulse>,
+    frames: Arc<Liveness>,
 }
 
 impl Picture {
@@ -74,7 +75,7 @@ impl Picture {
             .pipeline
             .by_name("tee")
             .expect("every source ends in a tee of this name");
-        let frames = Arc::<Pulse>::default();
+        let frames = Arc::<Liveness>::default();
         let pad = tee.static_pad("sink").expect("a tee has a sink");
         range::limit(&pad);
         let pulse = frames.clone();

@@ -14,15 +14,15 @@ use tracing::{debug, info, warn};
 
 use super::branch::BranchId;
 use super::openers::Opening;
-use super::{parse, sink, words};
 use crate::device::led::Lit;
 use crate::lock::lock;
 use crate::media::bitstream::sps::{self, Colours};
 use crate::media::drift::Drift;
+use crate::media::element::{parse, sink, words};
 use crate::media::error::MediaError;
 use crate::media::frame::AccessUnit;
 use crate::media::hub::source::Output;
-use crate::media::pulse::Pulse;
+use crate::media::liveness::Liveness;
 use crate::secret::without_secret_properties;
 
 /// Stopping elements may take so long. A driver that hangs keeps its thread,
@@ -306,7 +306,7 @@ pub(super) fn stop(element: gst::Element, what: &str, device: Option<Device>) {
 #[derive(Default)]
 pub(super) struct Life {
     alive: Arc<AtomicBool>,
-    pub encoded: Arc<Pulse>,
+    pub encoded: Arc<Liveness>,
 }
 
 impl Life {

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::config::{Config, TierConfig, VideoSource};
+use crate::media::element::init;
 use crate::media::frame::Frame;
 use crate::media::hub::{Hub, Watch};
 use crate::media::probe::Prober;
@@ -118,7 +119,7 @@ async fn vp8_is_encoded_beside_h264_only_while_it_is_watched() {
     let h264 = hub.watch(Stream::Video(Encoding::H264));
     let mut h264 = h264.frames();
     next(&mut h264).await;
-    let vp8_watch = hub.watch(Stream::Video(Encoding::VP8));
+    let vp8_watch = hub.watch(Stream::Video(Encoding::full(VideoCodec::Vp8)));
     let mut vp8 = vp8_watch.frames();
     next_key(&mut vp8).await;
     drop(vp8_watch);

@@ -146,7 +146,7 @@ impl Hub {
     }
 
     /// Asks for a key frame; requests are coalesced to two a second.
-    pub fn request_key_frame(&self, stream: Stream) {
+    pub(crate) fn request_key_frame(&self, stream: Stream) {
         if !self.shared.key_frame_asked[stream.index()].swap(true, Ordering::AcqRel) {
             let _ = self.requests.send(Request::KeyFrame(stream));
         }
@@ -159,13 +159,13 @@ impl Hub {
     }
 
     /// Encodes a video stream so, now or when it is next started.
-    pub fn set_rate(&self, stream: Stream, rate: VideoRate) {
+    pub(crate) fn set_rate(&self, stream: Stream, rate: VideoRate) {
         let _ = self.requests.send(Request::Rate(stream, rate));
     }
 
     /// Prepares the sound for so much loss, in percent, now and when it is next
     /// started.
-    pub fn set_sound_loss(&self, percent: u8) {
+    pub(crate) fn set_sound_loss(&self, percent: u8) {
         let _ = self.requests.send(Request::SoundLoss(percent));
     }
 
@@ -191,7 +191,7 @@ impl Hub {
 
     /// Says that the system announced a device: what waits for one is tried
     /// now.
-    pub fn device_appeared(&self) {
+    pub(crate) fn device_appeared(&self) {
         let _ = self.requests.send(Request::DeviceAppeared);
     }
 
@@ -200,7 +200,7 @@ impl Hub {
     /// of its H.264 stream. `then` is called on the hub's thread as it takes
     /// over, before anything of it is started: what is different about it holds
     /// from there on.
-    pub fn replace_source(
+    pub(crate) fn replace_source(
         &self,
         source: Box<dyn Source>,
         profile: Option<ProfileLevelId>,
@@ -214,13 +214,13 @@ impl Hub {
     }
 
     /// What was done so far.
-    pub fn progress(&self) -> Progress {
+    pub(crate) fn progress(&self) -> Progress {
         self.shared.progress.read()
     }
 
     /// Has the thread take a turn, so that [`Progress::turns`] tells whether it
     /// still can.
-    pub fn nudge(&self) {
+    pub(crate) fn nudge(&self) {
         let _ = self.requests.send(Request::Wake);
     }
 
@@ -232,7 +232,7 @@ impl Hub {
     /// Somebody watches H.264 with a decoder of this profile, for as long as the
     /// returned value lives. A camera's own H.264 that it does not cover is not
     /// passed through when the camera is next opened.
-    pub fn decoder(&self, profile: ProfileLevelId) -> Decoder {
+    pub(crate) fn decoder(&self, profile: ProfileLevelId) -> Decoder {
         lock(&self.shared.decoders).push(profile);
         let _ = self.requests.send(Request::Decoders);
         Decoder {

@@ -13,7 +13,7 @@ use crate::lock::lock;
 use crate::media::error::MediaError;
 use crate::media::frame::{AccessUnit, Packetizer, profile_level_id};
 use crate::media::latency::{Latency, Stage};
-use crate::media::pulse::Pulse;
+use crate::media::liveness::Liveness;
 use crate::media::status::{self, MediaStatus};
 use crate::media::stream::{Encoding, Stream, VideoRate};
 use crate::sdp::ProfileLevelId;
@@ -124,7 +124,7 @@ pub struct OpenCamera {
 
 /// A stream that ran and makes nothing for so long has failed, though it said
 /// nothing: devices do that.
-pub const SILENCE: Duration = Duration::from_millis(1_500);
+pub(crate) const SILENCE: Duration = Duration::from_millis(1_500);
 
 /// A source that takes another one's place.
 pub(super) struct Successor {
@@ -162,7 +162,7 @@ pub struct Waker(pub(super) mpsc::Sender<Request>);
 
 impl Waker {
     /// Calls for [`Source::poll`].
-    pub fn wake(&self) {
+    pub(crate) fn wake(&self) {
         let _ = self.0.send(Request::Wake);
     }
 }
@@ -193,7 +193,7 @@ const STEP: Duration = Duration::from_millis(1);
 pub struct Output {
     pub(super) stream: Stream,
     pub(super) run: u64,
-    pub(super) pulse: Arc<Pulse>,
+    pub(super) pulse: Arc<Liveness>,
     /// The last access unit's running time.
     pub(super) last: Duration,
     pub(super) packetizer: Packetizer,
@@ -247,7 +247,7 @@ impl Output {
     }
 
     /// Says that no more will come of this run.
-    pub fn failure(&self) -> Failure {
+    pub(crate) fn failure(&self) -> Failure {
         Failure {
             stream: self.stream,
             run: self.run,

@@ -16,7 +16,7 @@ use crate::device::hotplug;
 use crate::lock::lock;
 use crate::media::error::MediaError;
 use crate::media::frame::Packetizer;
-use crate::media::pulse::Pulse;
+use crate::media::liveness::Liveness;
 use crate::media::status::{MediaStatus, State, StreamStatus};
 use crate::media::stream::Stream;
 
@@ -59,7 +59,7 @@ struct Running {
     failures: u32,
     keys: KeyFrames,
     /// Beats with each access unit of the present run.
-    pulse: Arc<Pulse>,
+    pulse: Arc<Liveness>,
     /// Why it does not work.
     problem: Option<String>,
     /// And whether it never will.
@@ -266,7 +266,7 @@ impl Thread {
     fn try_start(&mut self, stream: Stream, now: Instant) {
         self.runs += 1;
         let run = self.runs;
-        let pulse = Arc::<Pulse>::default();
+        let pulse = Arc::<Liveness>::default();
         self.shared.frames[stream.index()].begin();
         let output = Output {
             stream,

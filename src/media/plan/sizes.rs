@@ -5,7 +5,11 @@ use crate::config::{Flip, VideoConfig};
 /// Width and height of a tier of a picture of this size; `None` for the whole
 /// picture: tier 0, and every tier of a picture that none is smaller than. Even
 /// numbers, of the picture's shape.
-pub fn tier_size(config: &VideoConfig, whole: (u32, u32), tier: usize) -> Option<(u32, u32)> {
+pub(crate) fn tier_size(
+    config: &VideoConfig,
+    whole: (u32, u32),
+    tier: usize,
+) -> Option<(u32, u32)> {
     let tier = tier.checked_sub(1)?;
     let short = whole.0.min(whole.1).max(1);
     let smaller = config.smaller_tiers(short);
@@ -24,7 +28,7 @@ const SMALLEST: u32 = 144;
 /// The size of a stream of `tier` where only this share of its width and height
 /// is encoded, in percent; `None` for the whole picture. In multiples of eight,
 /// as encoders in hardware like it.
-pub fn shrunk_size(
+pub(crate) fn shrunk_size(
     config: &VideoConfig,
     whole: (u32, u32),
     tier: usize,

@@ -9,7 +9,7 @@ use crate::media::error::MediaError;
 pub const SOUND_ENCODER: &str = "opus";
 /// And that of the element whose output are the samples as they were captured:
 /// in 16 bits, one channel, at the microphone's own rate.
-pub const SOUND_CAPTURE: &str = "capture";
+pub(crate) const SOUND_CAPTURE: &str = "capture";
 
 /// A sound pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -93,7 +93,7 @@ pub(in crate::media) fn remembered(
 impl Cache {
     /// The one of this user: in systemd's `$CACHE_DIRECTORY`, else in
     /// `$XDG_CACHE_HOME/camera-agent`, else in `~/.cache/camera-agent`.
-    pub fn standard() -> Self {
+    pub(crate) fn standard() -> Self {
         Self {
             path: state::cache().map(|d| d.join("encoders.json")),
             boot: boot(),
@@ -123,7 +123,7 @@ impl Cache {
     }
 
     /// Marks that a probe begins, or remembers what it found.
-    pub fn put(&self, key: &str, report: Option<&Report>, now: SystemTime) {
+    pub(crate) fn put(&self, key: &str, report: Option<&Report>, now: SystemTime) {
         let Some(path) = &self.path else { return };
         let mut contents = self.read();
         let entry = Entry {
@@ -367,7 +367,7 @@ mod tests {
 
     #[test]
     fn another_row_picture_or_node_is_another_key() {
-        crate::media::gst::init().expect("GStreamer is installed");
+        crate::media::element::init().expect("GStreamer is installed");
         let row = Encoder::row("x264").expect("a row");
         let job = Job::new(&row, &VideoConfig::default());
         let mut keys = vec![key(&job, None), key(&job, Some(Path::new("/dev/null")))];

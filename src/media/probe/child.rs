@@ -21,7 +21,7 @@ use super::{Job, Report, Stage, judge, probe};
 pub const COMMAND: &str = "probe-encoder";
 
 /// A probe of hardware that takes longer hangs.
-pub const LIMIT: Duration = Duration::from_secs(12);
+pub(crate) const LIMIT: Duration = Duration::from_secs(12);
 
 /// Software has this many times the limit: it waits for the CPU with all else
 /// that starts when a board does, and where it fails there is nothing after it.
@@ -57,7 +57,7 @@ pub fn serve(input: impl Read, mut output: impl Write) -> Result<(), String> {
         thread::sleep(last);
         let _ = kill_process(getpid(), Signal::KILL);
     });
-    crate::media::gst::init().map_err(|e| e.to_string())?;
+    crate::media::element::init().map_err(|e| e.to_string())?;
     let mut failed = None;
     let mut tell = |report: &Report| {
         let written = serde_json::to_string(report)

@@ -10,7 +10,7 @@ use gstreamer as gst;
 use tracing::{debug, warn};
 
 use super::cache::{self, Cache};
-use super::{Job, Report, child, nodes, probe};
+use super::{Job, Report, child, probe, requirements};
 use crate::config::{Config, VideoConfig};
 use crate::lock::lock;
 use crate::media::encoder::Encoder;
@@ -33,7 +33,7 @@ pub enum Prober {
 
 impl Prober {
     /// This program as a child, with the usual limit.
-    pub fn this_program() -> Self {
+    pub(crate) fn this_program() -> Self {
         Self::Process {
             // The kernel's name for it: also right after an upgrade has put
             // another file in its place.
@@ -110,7 +110,7 @@ impl Encoders {
     /// # Errors
     ///
     /// As above.
-    pub fn for_this_machine(config: &Config) -> Result<Self, MediaError> {
+    pub(crate) fn for_this_machine(config: &Config) -> Result<Self, MediaError> {
         Self::new(config, Prober::this_program(), Cache::standard())
     }
 
@@ -124,7 +124,7 @@ impl Encoders {
     }
 
     /// The same where it is known.
-    pub fn best_at_once(&self, codec: VideoCodec) -> Option<Result<Found, MediaError>> {
+    pub(crate) fn best_at_once(&self, codec: VideoCodec) -> Option<Result<Found, MediaError>> {
         self.best_if(codec, false)
     }
 
@@ -162,7 +162,7 @@ impl Encoders {
     /// # Errors
     ///
     /// There is none.
-    pub fn beside_best(
+    pub(crate) fn beside_best(
         &self,
         codec: VideoCodec,
         size: Option<(u32, u32)>,
@@ -172,7 +172,7 @@ impl Encoders {
     }
 
     /// The same where it is known.
-    pub fn beside_best_at_once(
+    pub(crate) fn beside_best_at_once(
         &self,
         codec: VideoCodec,
         size: Option<(u32, u32)>,
@@ -222,7 +222,7 @@ impl Encoders {
     }
 
     /// The same where it is known.
-    pub fn after_at_once(&self, id: &str) -> Option<Option<Found>> {
+    pub(crate) fn after_at_once(&self, id: &str) -> Option<Option<Found>> {
         self.after_if(id, false)
     }
 
@@ -306,7 +306,7 @@ impl Encoders {
     /// tried.
     fn absent(&self, row: &Encoder) -> Result<Option<PathBuf>, String> {
         let video = &self.video;
-        let node = nodes::first(&row.nodes, Path::new("/"));
+        let node = requirements::first(&row.nodes, Path::new("/"));
         if node.is_none() && !row.nodes.is_empty() {
             return Err(format!("this machine has no {}", row.nodes.join(", no ")));
         }
@@ -385,7 +385,7 @@ mod tests {
     use super::*;
 
     fn encoders(text: &str, cache: Cache) -> Result<Encoders, MediaError> {
-        crate::media::gst::init().expect("GStreamer is installed");
+        crate::media::element::init().expect("GStreamer is installed");
         let text = format!("[video]\nwidth = 320\nheight = 180\n{text}");
         let config = Config::parse(&text, Path::new("test.toml")).expect("valid");
         Encoders::new(&config, Prober::InProcess, cache)

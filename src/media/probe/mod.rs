@@ -34,11 +34,11 @@
 pub mod cache;
 pub mod child;
 mod choice;
-mod fit;
 pub(in crate::media) mod h264;
+mod installed;
 mod judge;
-mod nodes;
 mod picture;
+mod requirements;
 mod trial;
 
 use std::sync::Arc;
@@ -165,7 +165,7 @@ pub struct Report {
 
 impl Report {
     /// That an encoder is unusable, where nothing was measured.
-    pub fn unusable(why: impl Into<String>) -> Self {
+    pub(crate) fn unusable(why: impl Into<String>) -> Self {
         Self {
             stage: Stage::Start,
             unusable: Some(why.into()),
@@ -190,13 +190,8 @@ impl Report {
     }
 
     /// Key frames come when they are asked for.
-    pub fn obeys_key_frame_requests(&self) -> bool {
+    pub(crate) fn obeys_key_frame_requests(&self) -> bool {
         judge::obeys_key_frame_requests(&self.measured)
-    }
-
-    /// A new bitrate takes hold while it runs.
-    pub fn obeys_bitrate(&self) -> bool {
-        judge::obeys_bitrate(&self.measured)
     }
 
     /// The row to run, with what was learned.

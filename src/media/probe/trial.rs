@@ -10,9 +10,9 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
-use super::{Job, Measured, RateChange, Report, Stage, fit, h264, judge, picture};
+use super::{Job, Measured, RateChange, Report, Stage, h264, installed, judge, picture};
+use crate::media::element::control;
 use crate::media::encoder::Encoder;
-use crate::media::encoder::control;
 use crate::media::frame::profile_level_id;
 use crate::sdp::VideoCodec;
 
@@ -35,7 +35,7 @@ const BITS_PER_PIXEL: f64 = 0.12;
 /// encoder lets it: whoever cannot trust it that far runs
 /// [`super::child::run`].
 pub fn probe(job: &Job, tell: &mut dyn FnMut(&Report)) -> Report {
-    let (fitted, left_out) = match fit::fit(&job.encoder) {
+    let (fitted, left_out) = match installed::fit(&job.encoder) {
         Ok(fitted) => fitted,
         Err(why) => return Report::unusable(why),
     };

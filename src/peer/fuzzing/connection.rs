@@ -27,12 +27,12 @@ use webrtc::peer_connection::{MediaEngine, RTCIceCandidateInit, RTCSessionDescri
 use super::{BOUNDS, Nobody, PAYLOAD, address, part};
 use crate::fuzzing::Draw;
 use crate::media::latency::Latency;
+use crate::peer::assembly::settings;
 use crate::peer::engine;
 use crate::peer::interceptor::burst::Waiting;
 use crate::peer::interceptor::clock::Captured;
 use crate::peer::interceptor::feedback::Feedback;
 use crate::peer::interceptor::pacer::Pace;
-use crate::peer::making::settings;
 use crate::peer::messages;
 use crate::peer::path::known::Path;
 use crate::peer::rehearsal::Rehearsal;

@@ -39,7 +39,7 @@ use rtc::interceptor::{BandwidthEstimator, Gcc, PacketReport};
 use tracing::debug;
 
 use super::known::{Bounds, Estimate, FULL, Path, Probe};
-use blame::{Blame, Verdict};
+use blame::{Blame, Ruling};
 use outage::Outages;
 use their_clock::TheirClock;
 use told::{Sorted, Told};
@@ -423,20 +423,20 @@ impl BandwidthEstimator for Estimator {
 
         let missing = reports.iter().filter(|r| !r.arrived).count();
         let verdict = self.blame.judge(missing, reports.len(), self.target, now);
-        if let Verdict::Restore(rate) = verdict
+        if let Ruling::Restore(rate) = verdict
             && queueing < FULL
         {
             self.set(rate.max(self.target));
             self.changed = Some(now);
         }
         match verdict {
-            Verdict::Count => {
+            Ruling::Count => {
                 self.gcc.on_reports(now, reports);
                 self.decide(now, queueing, self.loss);
             }
             // The queue alone decides.
-            Verdict::Hold => self.decide(now, queueing, 0.0),
-            Verdict::Ignore | Verdict::Restore(_) => {
+            Ruling::Hold => self.decide(now, queueing, 0.0),
+            Ruling::Ignore | Ruling::Restore(_) => {
                 let arrived: Vec<_> = reports.iter().filter(|r| r.arrived).cloned().collect();
                 self.gcc.on_reports(now, &arrived);
                 self.decide(now, queueing, 0.0);

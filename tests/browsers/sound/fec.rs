@@ -132,7 +132,7 @@ fn saved(percent: i32, loss: f64) -> f64 {
 
 #[test]
 fn in_band_fec_brings_back_most_of_what_concealment_guesses_wrong() {
-    gst::init().expect("GStreamer is installed");
+    element::init().expect("GStreamer is installed");
     let (concealed, repaired) = (saved(0, 0.08), saved(10, 0.08));
     println!(
         "lost packets, error below the sound: {concealed:.1} dB concealed, {repaired:.1} dB with FEC"
@@ -145,7 +145,7 @@ fn in_band_fec_brings_back_most_of_what_concealment_guesses_wrong() {
 
 #[test]
 fn without_loss_no_bits_are_spent_on_fec() {
-    gst::init().expect("GStreamer is installed");
+    element::init().expect("GStreamer is installed");
     let sound = speech(4);
     let share = |percent| {
         let packets = encode(&sound, percent);

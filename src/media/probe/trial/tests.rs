@@ -2,7 +2,7 @@ use super::*;
 use crate::config::VideoConfig;
 
 fn tried(id: &str, width: u32, height: u32) -> Report {
-    crate::media::gst::init().expect("GStreamer is installed");
+    crate::media::element::init().expect("GStreamer is installed");
     let config = VideoConfig {
         width,
         height,
@@ -61,7 +61,7 @@ fn vp8_is_usable_and_obeys() {
 
 #[test]
 fn a_row_that_cannot_be_built_is_a_finding() {
-    crate::media::gst::init().expect("GStreamer is installed");
+    crate::media::element::init().expect("GStreamer is installed");
     let mut job = Job::new(
         &Encoder::row("x264").expect("a row"),
         &VideoConfig::default(),

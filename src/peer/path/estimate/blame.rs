@@ -65,7 +65,7 @@ enum State {
 
 /// What to do about the losses of a report.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Verdict {
+pub(super) enum Ruling {
     /// They are a reason to send less.
     Count,
     /// They are none yet, nor is there one to send more.
@@ -87,7 +87,7 @@ impl Blame {
 
     /// So many of `total` reported packets were lost, while the estimate was
     /// `rate`.
-    pub(super) fn judge(&mut self, lost: usize, total: usize, rate: f64, now: Instant) -> Verdict {
+    pub(super) fn judge(&mut self, lost: usize, total: usize, rate: f64, now: Instant) -> Ruling {
         match &mut self.0 {
             State::Ours { rate: high, count } => {
                 count.add(lost, total);
@@ -114,13 +114,13 @@ impl Blame {
                     (count.lost, count.total) = (count.lost / 2, count.total / 2);
                 }
                 match &self.0 {
-                    State::Trying { .. } => Verdict::Hold,
+                    State::Trying { .. } => Ruling::Hold,
                     // A step before there is something to hold it against
                     // would change nothing.
                     _ if before.total < COUNTED && (LEAST..=MOST).contains(&before.share()) => {
-                        Verdict::Hold
+                        Ruling::Hold
                     }
-                    _ => Verdict::Count,
+                    _ => Ruling::Count,
                 }
             }
             State::Trying {
@@ -130,11 +130,11 @@ impl Blame {
                 count,
             } => {
                 if now.saturating_duration_since(*since) < SETTLE {
-                    return Verdict::Hold;
+                    return Ruling::Hold;
                 }
                 count.add(lost, total);
                 if count.total < COUNTED {
-                    return Verdict::Hold;
+                    return Ruling::Hold;
                 }
                 let (high, before, after) = (*high, *loss, count.share());
                 if after <= MOST && after >= before * LEFT {
@@ -142,23 +142,23 @@ impl Blame {
                         loss: before.max(after),
                         count: Count::default(),
                     };
-                    return Verdict::Restore(high);
+                    return Ruling::Restore(high);
                 }
                 self.0 = State::ours(rate);
-                Verdict::Count
+                Ruling::Count
             }
             State::Inherent { loss, count } => {
                 count.add(lost, total);
                 if count.total < AGAIN {
-                    return Verdict::Ignore;
+                    return Ruling::Ignore;
                 }
                 let seen = count.share();
                 if seen > *loss * GROWN.0 + GROWN.1 || seen < *loss * SHRUNK {
                     self.0 = State::ours(rate);
-                    return Verdict::Count;
+                    return Ruling::Count;
                 }
                 *count = Count::default();
-                Verdict::Ignore
+                Ruling::Ignore
             }
         }
     }
@@ -180,13 +180,13 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     /// So many reports of 20 packets in 100 ms each; the last verdict that was no
-    /// [`Verdict::Ignore`].
-    fn report(blame: &mut Blame, lost: usize, rate: f64, now: &mut Instant, n: u32) -> Verdict {
-        let mut last = Verdict::Ignore;
+    /// [`Ruling::Ignore`].
+    fn report(blame: &mut Blame, lost: usize, rate: f64, now: &mut Instant, n: u32) -> Ruling {
+        let mut last = Ruling::Ignore;
         for _ in 0..n {
             *now += MS * 100;
             match blame.judge(lost, 20, rate, *now) {
-                Verdict::Ignore => {}
+                Ruling::Ignore => {}
                 verdict => last = verdict,
             }
         }
@@ -197,17 +197,17 @@ mod tests {
     fn loss_that_stays_when_less_is_sent_is_the_paths() {
         let mut now = Instant::now();
         let mut blame = Blame::new(2e6);
-        assert_eq!(report(&mut blame, 3, 2e6, &mut now, 20), Verdict::Count);
+        assert_eq!(report(&mut blame, 3, 2e6, &mut now, 20), Ruling::Count);
         // While it is found out the rate is held.
-        assert_eq!(report(&mut blame, 3, 1.5e6, &mut now, 10), Verdict::Hold);
-        let mut verdict = Verdict::Hold;
-        while verdict == Verdict::Hold {
+        assert_eq!(report(&mut blame, 3, 1.5e6, &mut now, 10), Ruling::Hold);
+        let mut verdict = Ruling::Hold;
+        while verdict == Ruling::Hold {
             verdict = report(&mut blame, 3, 1.5e6, &mut now, 1);
         }
-        assert_eq!(verdict, Verdict::Restore(2e6));
-        assert_eq!(report(&mut blame, 3, 2e6, &mut now, 200), Verdict::Ignore);
+        assert_eq!(verdict, Ruling::Restore(2e6));
+        assert_eq!(report(&mut blame, 3, 2e6, &mut now, 200), Ruling::Ignore);
         // Until there is much more of it, or hardly any.
-        assert_eq!(report(&mut blame, 7, 2e6, &mut now, 60), Verdict::Count);
+        assert_eq!(report(&mut blame, 7, 2e6, &mut now, 60), Ruling::Count);
     }
 
     #[test]
@@ -217,9 +217,9 @@ mod tests {
         report(&mut blame, 4, 2e6, &mut now, 20);
         for _ in 0..25 {
             let verdict = report(&mut blame, 1, 1.6e6, &mut now, 1);
-            assert!(matches!(verdict, Verdict::Hold | Verdict::Count));
+            assert!(matches!(verdict, Ruling::Hold | Ruling::Count));
         }
-        assert_eq!(report(&mut blame, 4, 1.6e6, &mut now, 20), Verdict::Count);
+        assert_eq!(report(&mut blame, 4, 1.6e6, &mut now, 20), Ruling::Count);
     }
 
     #[test]
@@ -227,19 +227,19 @@ mod tests {
         let mut now = Instant::now();
         let mut blame = Blame::new(2e6);
         report(&mut blame, 9, 2e6, &mut now, 10);
-        assert_eq!(report(&mut blame, 9, 1.5e6, &mut now, 1), Verdict::Count);
+        assert_eq!(report(&mut blame, 9, 1.5e6, &mut now, 1), Ruling::Count);
     }
 
     #[test]
     fn a_few_packets_prove_nothing_unless_they_are_half_of_all() {
         let mut now = Instant::now();
         let mut blame = Blame::new(2e6);
-        assert_eq!(report(&mut blame, 3, 2e6, &mut now, 14), Verdict::Hold);
-        assert_eq!(report(&mut blame, 3, 2e6, &mut now, 4), Verdict::Count);
+        assert_eq!(report(&mut blame, 3, 2e6, &mut now, 14), Ruling::Hold);
+        assert_eq!(report(&mut blame, 3, 2e6, &mut now, 4), Ruling::Count);
         // So large a loss does.
         assert_eq!(
             report(&mut Blame::new(2e6), 9, 2e6, &mut now, 1),
-            Verdict::Count
+            Ruling::Count
         );
     }
 }

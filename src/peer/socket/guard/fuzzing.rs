@@ -10,10 +10,17 @@ use super::pairs::PAIRS;
 use super::stun::{Class, Kind, look, write};
 use super::{CHANNELS, Guard, MOST_CREDIT, PENDING, SERVERS, TIMES, Together};
 use crate::fuzzing::Draw;
-use crate::peer::fuzzing::address;
 
 const US: &str = "ours";
 const SERVER: u8 = 200;
+
+/// An address of a stranger: a few, so that they come again.
+pub(in crate::peer) fn address(number: u8) -> SocketAddr {
+    match number % 8 {
+        n @ 0..6 => ([192, 0, 2, n], 4_000).into(),
+        n => ([0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(n)], 4_000).into(),
+    }
+}
 
 /// A guard, and an account of what went by.
 pub(in crate::peer) struct Model {

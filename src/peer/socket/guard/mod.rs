@@ -1,5 +1,5 @@
-//! What may pass between one connection and the network: decided here, pure,
-//! for each datagram, before the crate or the wire sees it.
+//! What may pass between one connection and the network: decided here for each
+//! datagram, before the crate or the wire sees it. Pure: [`socket`] is its shell.
 //!
 //! A caller says where to look for them, and can say anything. So:
 //!
@@ -31,6 +31,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::backoff::doubled;
 use crate::bucket::{Bucket, Rate};
 use again::{Again, Sent};
 use handshake::Handshake;
@@ -287,8 +288,8 @@ impl Guard {
                 true => pair.sent += length,
                 false => self.credit -= length,
             }
-            let doubled = pair.checks.saturating_sub(QUICK_CHECKS).min(5);
-            pair.next_check = now + (FIRST_GAP * 2_u32.pow(doubled)).min(LAST_GAP);
+            let wider = pair.checks.saturating_sub(QUICK_CHECKS);
+            pair.next_check = now + doubled(FIRST_GAP, wider, LAST_GAP);
             pair.checks = pair.checks.saturating_add(1);
         }
         if self.pending.len() == PENDING {

@@ -1,4 +1,4 @@
-//! A socket of the crate's with a [`Guard`] before it.
+//! Shell: a socket of the crate's with a [`Guard`] before it.
 
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 /// The time of the last beat.
 #[derive(Debug)]
-pub(super) struct Pulse {
+pub(super) struct Liveness {
     epoch: Instant,
     /// Microseconds after `epoch`, plus one; 0 before the first beat.
     last: AtomicU64,
 }
 
-impl Default for Pulse {
+impl Default for Liveness {
     fn default() -> Self {
         Self {
             epoch: Instant::now(),
@@ -20,7 +20,7 @@ impl Default for Pulse {
     }
 }
 
-impl Pulse {
+impl Liveness {
     /// It lives. True for the first beat.
     pub(super) fn beat(&self, now: Instant) -> bool {
         let since = now.saturating_duration_since(self.epoch).as_micros();
@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn the_last_beat_is_remembered_and_the_first_one_known() {
-        let pulse = Pulse::default();
+        let pulse = Liveness::default();
         assert_eq!(pulse.last(), None);
         let first = Instant::now();
         assert!(pulse.beat(first));

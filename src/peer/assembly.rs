@@ -22,7 +22,7 @@ use webrtc::peer_connection::{
 };
 use webrtc::rtp_transceiver::RtpSender;
 
-use super::hearing::Handler;
+use super::events::Handler;
 use super::socket::batch::Batching;
 use super::socket::runtime::Layered;
 use super::{Peers, channel};

@@ -4,7 +4,7 @@ use gstreamer as gst;
 use gstreamer::glib;
 use gstreamer::prelude::*;
 
-use crate::media::encoder::control;
+use crate::media::element::control;
 use crate::media::encoder::{Encoder, KeyFrame, Knob};
 
 /// The row without what the installed element does not take, and what that is,
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn every_row_of_the_software_encoders_fits_what_is_installed() {
-        crate::media::gst::init().expect("GStreamer is installed");
+        crate::media::element::init().expect("GStreamer is installed");
         for row in table::rows().iter().filter(|row| !row.hardware) {
             let (fitted, left_out) = fit(row).expect("it is installed");
             assert_eq!(left_out, [""; 0], "{}", row.id);
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_left_out_and_named() {
-        crate::media::gst::init().expect("GStreamer is installed");
+        crate::media::element::init().expect("GStreamer is installed");
         let mut row = (*Encoder::row("x264").expect("a row")).clone();
         row.properties.push(("rc-mode".into(), "cbr".into()));
         row.properties.push(("ref".into(), "99".into()));

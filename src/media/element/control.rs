@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     fn x264() -> gst::Element {
-        crate::media::gst::init().expect("GStreamer is installed");
+        crate::media::element::init().expect("GStreamer is installed");
         gst::ElementFactory::make("x264enc")
             .name("encoder")
             .build()

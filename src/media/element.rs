@@ -1,0 +1,72 @@
+//! GStreamer as all that tries or runs a pipeline uses it: started, described
+//! pipelines made, their sink found, what an element says put into words.
+
+pub(crate) mod control;
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app as gst_app;
+
+use super::error::MediaError;
+use crate::secret::without_credentials;
+
+/// Starts GStreamer.
+pub fn init() -> Result<(), MediaError> {
+    gst::init().map_err(|e| MediaError::Init(e.to_string()))
+}
+
+/// An error that names the package, where GStreamer has no such element.
+pub(crate) fn require(factory: &str, package: &str) -> Result<(), MediaError> {
+    match gst::ElementFactory::find(factory) {
+        Some(_) => Ok(()),
+        None => Err(MediaError::MissingElement {
+            element: factory.to_owned(),
+            package: package.to_owned(),
+        }),
+    }
+}
+
+/// The pipeline of a description; `what` is what an error calls it.
+pub(crate) fn parse(description: &str, what: &str) -> Result<gst::Pipeline, MediaError> {
+    gst::parse::launch(description)
+        .map_err(|e| e.to_string())
+        .and_then(|element| {
+            element
+                .downcast::<gst::Pipeline>()
+                .map_err(|_| "it is a single element, not a pipeline".to_owned())
+        })
+        .map_err(|problem| MediaError::Pipeline {
+            what: what.to_owned(),
+            problem,
+        })
+}
+
+/// The sink in which every plan ends.
+pub(crate) fn sink(bin: &impl IsA<gst::Bin>, what: &str) -> Result<gst_app::AppSink, MediaError> {
+    bin.as_ref()
+        .by_name("out")
+        .and_then(|e| e.downcast().ok())
+        .ok_or_else(|| MediaError::Pipeline {
+            what: what.to_owned(),
+            problem: "its description has no sink".into(),
+        })
+}
+
+/// What an element says, and what to do where that is known.
+pub(crate) fn words(error: &gst::message::Error) -> String {
+    let remedy = match error.error().kind::<gst::ResourceError>() {
+        Some(gst::ResourceError::Busy) => {
+            "; another program uses the device (\"fuser -v\" on its node names it)"
+        }
+        Some(gst::ResourceError::NotFound) => "; is it plugged in?",
+        Some(gst::ResourceError::OpenRead | gst::ResourceError::NotAuthorized) => {
+            "; is this user in the groups \"video\" and \"audio\"?"
+        }
+        _ => "",
+    };
+    let debug = error.debug().unwrap_or_default();
+    let detail = debug.lines().last().unwrap_or_default();
+    let words = format!("{} ({detail}){remedy}", error.error());
+    // A camera's address may be in it, and viewers are told.
+    without_credentials(&words)
+}
