@@ -13,6 +13,7 @@
 mod channel;
 mod connection;
 mod controls;
+mod crypto;
 mod engine;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
@@ -26,6 +27,7 @@ mod quality;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod rehearsal;
 mod rtp;
+mod sctp;
 mod socket;
 mod stats;
 
