@@ -31,9 +31,10 @@ const AHEAD: u32 = 512;
 const FIRST: usize = 64;
 /// Packets of the association's beginning (RFC 9260 §5.1), with what is sent again.
 const BEGINNINGS: usize = 16;
-/// Streams that hold DATA: more than there may be
-/// [channels](super::connection).
-const STREAMS: usize = 16;
+/// Streams that hold DATA. A packet has room for the beginnings of some forty, and
+/// who opens so many is told that these are
+/// [too many channels](super::connection).
+const STREAMS: usize = 64;
 /// Requests to reset streams (RFC 6525 §4.1): one for each channel that is closed.
 const RESETS: usize = 8;
 /// Blocks and doublets of one SACK.

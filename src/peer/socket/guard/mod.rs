@@ -155,8 +155,8 @@ impl Guard {
     }
 
     /// Whether viewers may be on this machine.
-    pub(crate) fn may_be_here(&mut self, loopback: bool) {
-        self.loopback = loopback;
+    pub(crate) fn may_be_here(self, loopback: bool) -> Self {
+        Self { loopback, ..self }
     }
 
     /// Our ICE username fragment from now on.
