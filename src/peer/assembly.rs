@@ -2,8 +2,9 @@
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rtc::dtls::cipher_suite::CipherSuiteId;
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::media_stream::MediaStreamTrack;
 use rtc::peer_connection::transport::RTCIceServer;
@@ -22,7 +23,9 @@ use webrtc::peer_connection::{
 };
 use webrtc::rtp_transceiver::RtpSender;
 
+use super::crypto::{self, Look};
 use super::events::Handler;
+use super::sctp::Sctp;
 use super::socket::batch::Batching;
 use super::socket::runtime::Layered;
 use super::{Peers, channel};
@@ -51,6 +54,9 @@ const ICE_KEEP_ALIVE: Duration = Duration::from_millis(500);
 /// the longest message of the protocol.
 const RECEIVE_BUFFER: u32 = 128 * 1024;
 
+/// For so long a name that ends in .local is asked for, once a second: who is on this
+/// network answers at once.
+const NAMES: Duration = Duration::from_millis(3_500);
 /// Where it is spoken (RFC 6762 §3).
 const MULTICAST_DNS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
 
@@ -139,8 +145,25 @@ async fn build(shared: &Peers, parts: Parts) -> webrtc::error::Result<Box<dyn Pe
 
 /// What every connection is set to.
 pub(super) fn settings(mdns: MulticastDnsMode) -> SettingEngine {
-    SettingEngineBuilder::new()
+    settings_for(mdns, Sctp::new(Instant::now()))
+}
+
+/// The same, with somebody else who looks at what DTLS carries.
+pub(super) fn settings_for(mdns: MulticastDnsMode, look: impl Look) -> SettingEngine {
+    let builder = match crypto::with(look) {
+        Ok(provider) => SettingEngineBuilder::new().with_crypto_provider(provider),
+        // The crate finds none either, and says so.
+        Err(_) => SettingEngineBuilder::new(),
+    };
+    builder
         .with_multicast_dns_mode(mdns)
+        .with_multicast_dns_timeout(Some(NAMES))
+        // Those whose records can be looked at; browsers prefer the first.
+        .with_dtls_cipher_suites(vec![
+            CipherSuiteId::Tls_Ecdhe_Ecdsa_With_Aes_128_Gcm_Sha256,
+            CipherSuiteId::Tls_Ecdhe_Rsa_With_Aes_128_Gcm_Sha256,
+            CipherSuiteId::Tls_Ecdhe_Ecdsa_With_ChaCha20_Poly1305_Sha256,
+        ])
         .with_include_loopback_candidate(true)
         .with_ice_connection_attempts(Some(ICE_CHECK_INTERVAL), Some(ICE_CHECKS))
         .with_ice_timeouts(Some(UNREACHABLE), Some(ICE_GIVES_UP), Some(ICE_KEEP_ALIVE))

@@ -167,8 +167,8 @@ impl Connection {
         let servers = shared.servers.for_call(user);
         let roaming = Arc::new(Roaming::new(servers.clone()));
         let handler = Arc::new(Handler::new(tell, roaming.layer.wake()));
-        let guard = Mutex::new(Guard::new(shared.together.clone(), Instant::now()));
-        let guard = Arc::new(guard);
+        let guard = Guard::new(shared.together.clone(), Instant::now());
+        let guard = Arc::new(Mutex::new(guard.may_be_here(shared.binding.loopback)));
         let waiting = Waiting::new(shared.hub.latency().clone());
         let engine = engine::media_engine(&offer).map_err(while_doing("preparing the codecs"))?;
         let pace = Pace::new(path.clone());

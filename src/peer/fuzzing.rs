@@ -4,6 +4,8 @@
 
 mod connection;
 mod records;
+#[cfg(test)]
+mod sctp;
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;

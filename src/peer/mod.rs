@@ -14,6 +14,7 @@ mod assembly;
 mod channel;
 mod connection;
 mod controls;
+mod crypto;
 mod engine;
 mod events;
 #[cfg(any(test, fuzzing))]
@@ -26,6 +27,7 @@ mod quality;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod rehearsal;
 mod rtp;
+mod sctp;
 mod socket;
 mod stats;
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use tracing::{debug, info};
 
 use super::names::{Look, Looks, Name};
-use super::{COSTLY, Client, ConnectionId, Named, Output, Refused, Room};
+use super::{COSTLY, ConnectionId, Named, Output, Refused, Room, Source};
 
 /// Close code for a connection that its own client has left behind.
 const CLOSE_REPLACED: u16 = 1000;
@@ -85,19 +85,19 @@ impl Room {
         now: Instant,
     ) -> Name {
         let look = Look::of(wish);
-        let is_taken = |other: &Named, other_is_device: bool| {
-            // A device may have a name that is near to another device's: they
-            // are of one household. People may not come near to a device's.
-            match other_is_device && !device {
-                true => look.is_near(&other.look),
-                false => look.is_like(&other.look),
-            }
+        let keeps_off = self.keeps_off(conn, device);
+        let is_taken = |other: &Look, other_is_device: bool, source: Source| match other_is_device
+            && keeps_off(source)
+        {
+            true => look.is_near(other),
+            false => look.is_like(other),
         };
         let in_the_way = self.clients.iter().filter(|(other, _)| **other != conn);
         let in_the_way: Vec<_> = in_the_way
             .filter_map(|(other, client)| {
                 let named = client.named.as_ref()?;
-                is_taken(named, client.device).then_some((*other, named.name == *wish))
+                is_taken(&named.look, client.device, client.source)
+                    .then_some((*other, named.name == *wish))
             })
             .collect();
         // The same client, before this room has missed its other connection.
@@ -113,13 +113,9 @@ impl Room {
         }
         let source = self.clients.get(&conn).map(|client| client.source);
         let is_kept = self.reserved.names(now).any(|kept| {
-            let near = match device {
-                true => look.is_like(&kept.look),
-                false => look.is_near(&kept.look),
-            };
             let is_its_device =
                 key.is_some_and(|key| self.is_key(kept.conn, key)) || Some(kept.source) == source;
-            near && !(device && is_its_device)
+            is_taken(&kept.look, true, kept.source) && !(device && is_its_device)
         });
         if in_the_way.is_empty() && !is_kept {
             return wish.clone();
@@ -128,25 +124,26 @@ impl Room {
         wish.numbered(|name| taken.take(name))
     }
 
+    /// Whether a client may not come near to the name of a device at `source`.
+    /// Only another device may, of the same household: anybody can say that they
+    /// are one.
+    fn keeps_off(&self, conn: ConnectionId, device: bool) -> impl Fn(Source) -> bool + use<> {
+        let own = self.clients.get(&conn).map(|client| client.source);
+        move |source| !device || own != Some(source)
+    }
+
     /// What nobody else can be called.
     fn taken(&self, conn: ConnectionId, device: bool, now: Instant) -> Looks {
         let mut taken = Looks::default();
+        let keeps_off = self.keeps_off(conn, device);
         let others = self.clients.iter().filter(|(other, _)| **other != conn);
-        for (
-            _,
-            Client {
-                named,
-                device: is_device,
-                ..
-            },
-        ) in others
-        {
-            if let Some(named) = named {
-                taken.add(&named.look, *is_device && !device);
+        for (_, client) in others {
+            if let Some(named) = &client.named {
+                taken.add(&named.look, client.device && keeps_off(client.source));
             }
         }
         for kept in self.reserved.names(now) {
-            taken.add(&kept.look, !device);
+            taken.add(&kept.look, keeps_off(kept.source));
         }
         taken
     }

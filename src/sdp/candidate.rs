@@ -158,8 +158,8 @@ impl Host {
 }
 
 /// False for what stands for several machines, or none.
-fn is_one_machine(ip: IpAddr) -> bool {
-    match ip {
+pub(crate) fn is_one_machine(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
         // All of 0.0.0.0/8 is "this network" (RFC 1122 §3.2.1.3).
         IpAddr::V4(ip) => ip.octets()[0] != 0 && !ip.is_multicast() && ip != Ipv4Addr::BROADCAST,
         IpAddr::V6(ip) => !ip.is_unspecified() && !ip.is_multicast(),

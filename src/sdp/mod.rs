@@ -27,6 +27,7 @@ mod tests;
 use crate::access::Side;
 pub use answer::AnswerError;
 use attribute::Fingerprint;
+pub(crate) use candidate::is_one_machine;
 pub use candidate::{MAX_CANDIDATES, RemoteCandidate, Unfit};
 pub use choose::{Candidates, Place};
 use choose::{Data, Line, Path};

@@ -22,7 +22,9 @@ use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use rtc::sansio::Protocol;
 use rtc::shared::{TaggedBytesMut, TransportContext};
-use webrtc::peer_connection::{MediaEngine, RTCIceCandidateInit, RTCSessionDescription, Registry};
+use webrtc::peer_connection::{
+    MediaEngine, RTCIceCandidateInit, RTCSessionDescription, Registry, SettingEngine,
+};
 
 use super::{BOUNDS, Nobody, PAYLOAD, address, part};
 use crate::fuzzing::Draw;
@@ -73,7 +75,7 @@ pub(super) struct Call {
     pub(super) early: usize,
     /// Bytes that came to us, that went, and of the picture in those.
     came: usize,
-    went: usize,
+    pub(super) went: usize,
     shown: usize,
     /// Packets that the viewer has.
     numbers: Vec<u16>,
@@ -89,7 +91,11 @@ fn host(address: ([u8; 4], u16)) -> RTCIceCandidateInit {
 }
 
 /// A viewer as a browser is one: takes picture and sound, and opens the channel.
-fn viewer(rehearsal: &Rehearsal, now: Instant) -> (RTCPeerConnection, RTCDataChannelId) {
+fn viewer(
+    rehearsal: &Rehearsal,
+    settings: SettingEngine,
+    now: Instant,
+) -> (RTCPeerConnection, RTCDataChannelId) {
     let mut engine = MediaEngine::default();
     engine.register_default_codecs().expect("codecs");
     let configuration = RTCConfigurationBuilder::new()
@@ -97,7 +103,7 @@ fn viewer(rehearsal: &Rehearsal, now: Instant) -> (RTCPeerConnection, RTCDataCha
         .build();
     let mut theirs = RTCPeerConnectionBuilder::new()
         .with_configuration(configuration)
-        .with_setting_engine(settings(MulticastDnsMode::Disabled))
+        .with_setting_engine(settings)
         .with_media_engine(engine)
         .with_interceptor_registry(Registry::new())
         .build(now)
@@ -118,7 +124,12 @@ fn viewer(rehearsal: &Rehearsal, now: Instant) -> (RTCPeerConnection, RTCDataCha
 impl Call {
     /// Until the handshake is done.
     fn connected(rehearsal: &Rehearsal) -> Self {
-        let mut this = Self::made(rehearsal);
+        Self::connected_by(rehearsal, settings(MulticastDnsMode::Disabled))
+    }
+
+    /// The same, with a viewer who is set to something else.
+    pub(super) fn connected_by(rehearsal: &Rehearsal, settings: SettingEngine) -> Self {
+        let mut this = Self::made_by(rehearsal, settings);
         for _ in 0..200 {
             this.pass(Duration::from_millis(20));
             if this.is_up() {
@@ -131,8 +142,12 @@ impl Call {
 
     /// Offered and answered; nothing was sent yet.
     pub(super) fn made(rehearsal: &Rehearsal) -> Self {
+        Self::made_by(rehearsal, settings(MulticastDnsMode::Disabled))
+    }
+
+    fn made_by(rehearsal: &Rehearsal, settings: SettingEngine) -> Self {
         let now = Instant::now();
-        let (mut theirs, channel) = viewer(rehearsal, now);
+        let (mut theirs, channel) = viewer(rehearsal, settings, now);
         theirs
             .add_local_candidate(host(THEIRS))
             .expect("an address");
@@ -389,14 +404,16 @@ impl Call {
                     self.comes(THEIRS.into(), &datagram);
                 }
             }
-            _ => {
-                let text = String::from_utf8_lossy(draw.piece()).into_owned();
-                if let Some(mut channel) = self.theirs.data_channel(self.channel) {
-                    let _ = channel.send_text(self.now, text);
-                }
-            }
+            _ => self.say(String::from_utf8_lossy(draw.piece()).into_owned()),
         }
         self.carry();
+    }
+
+    /// The viewer says something over the channel.
+    pub(super) fn say(&mut self, text: String) {
+        if let Some(mut channel) = self.theirs.data_channel(self.channel) {
+            let _ = channel.send_text(self.now, text);
+        }
     }
 
     /// What is always so.

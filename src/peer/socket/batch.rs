@@ -17,7 +17,7 @@ use std::time::Duration;
 use tracing::debug;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Runtime, Transmit};
 
-use super::guard::{Guard, Guarded};
+use super::guard::{Guard, Guarded, Multicast};
 use super::runtime::{Boxed, Layer, Layered};
 use crate::lock::lock;
 
@@ -63,7 +63,7 @@ impl Layer for Batching {
         sockets.retain(|socket| socket.strong_count() > 0);
         sockets.push(Arc::downgrade(&socket));
         if socket.local_addr()?.port() == MULTICAST_DNS {
-            return Ok(socket);
+            return Ok(Arc::new(Multicast::new(socket, self.guard.clone())));
         }
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         Ok(Arc::new(Guarded::new(socket, self.guard.clone(), number)))

@@ -236,6 +236,26 @@ fn a_device_stays_a_device_and_its_name_stays_its_own() {
 }
 
 #[test]
+fn who_says_that_they_are_a_device_comes_near_to_none_of_another_household() {
+    let mut chat = Chat::new();
+    let camera = chat.device_of(source(1), "camera");
+    let named = |chat: &mut Chat, from, wish: &str| {
+        let conn = chat.device_of(source(from), wish);
+        let name = chat.name_of(conn).expect("a name");
+        chat.leave(conn);
+        name
+    };
+    for wish in ["camera.", "camera\u{323}", "cam era", "Caméra"] {
+        assert_ne!(named(&mut chat, 2, wish), wish);
+        assert_eq!(named(&mut chat, 1, wish), wish);
+        chat.pass(Limits::default().device_grace);
+    }
+    // Nor while it is away.
+    chat.leave(camera);
+    assert_ne!(named(&mut chat, 3, "camera."), "camera.");
+}
+
+#[test]
 fn a_client_that_connects_again_has_its_name_at_once() {
     let mut chat = Chat::new();
     let old = chat.device_of(source(1), "camera");

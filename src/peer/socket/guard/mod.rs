@@ -21,6 +21,7 @@ mod again;
 #[cfg(any(test, fuzzing))]
 pub(in crate::peer) mod fuzzing;
 mod handshake;
+mod names;
 mod pairs;
 mod socket;
 mod stun;
@@ -33,8 +34,11 @@ use std::time::{Duration, Instant};
 
 use crate::backoff::doubled;
 use crate::bucket::{Bucket, Rate};
+use crate::sdp::is_one_machine;
 use again::{Again, Sent};
 use handshake::Handshake;
+pub(in crate::peer) use names::Multicast;
+use names::Names;
 use pairs::{Endpoint, Pair};
 pub(in crate::peer) use socket::Guarded;
 use stun::{Class, Kind, Method, Stun, Transaction, look};
@@ -73,6 +77,18 @@ const REPORTS: Rate = Rate {
     burst: 250.0,
     per_second: 250.0,
 };
+/// Requests of those whose address is proven, and what keeps paths open, a second:
+/// each costs two HMACs and an answer. A browser sends fewer than 20.
+const CHECKS: Rate = Rate {
+    burst: 200.0,
+    per_second: 100.0,
+};
+/// Datagrams of DTLS, a second: what a page says, and what acknowledges ours. Each is
+/// decrypted before it can be judged by what it [says](crate::peer::sctp).
+const RECORDS: Rate = Rate {
+    burst: 500.0,
+    per_second: 250.0,
+};
 /// STUN and TURN servers of the configuration, at all their addresses.
 const SERVERS: usize = 64;
 /// Channels at TURN servers.
@@ -96,7 +112,12 @@ pub(in crate::peer) struct Guard {
     servers: Vec<SocketAddr>,
     channels: Vec<(SocketAddr, u16, SocketAddr)>,
     requests: Bucket,
+    checks: Bucket,
     reports: Bucket,
+    records: Bucket,
+    names: Names,
+    /// This machine itself may be called from.
+    loopback: bool,
     handshake: Handshake,
     again: Again,
     train: Train,
@@ -116,7 +137,11 @@ impl Guard {
             servers: Vec::new(),
             channels: Vec::new(),
             requests: Bucket::full(REQUESTS, now),
+            checks: Bucket::full(CHECKS, now),
             reports: Bucket::full(REPORTS, now),
+            records: Bucket::full(RECORDS, now),
+            names: Names::new(now),
+            loopback: false,
             handshake: Handshake::default(),
             again: Again::default(),
             train: Train::default(),
@@ -128,6 +153,11 @@ impl Guard {
     pub(crate) fn words(&mut self, bytes: usize) {
         let paid = TIMES * bytes.min(MOST_WORDS) as u64;
         self.credit = (self.credit + paid).min(MOST_CREDIT);
+    }
+
+    /// Whether viewers may be on this machine.
+    pub(crate) fn may_be_here(self, loopback: bool) -> Self {
+        Self { loopback, ..self }
     }
 
     /// Our ICE username fragment from now on.
@@ -268,6 +298,11 @@ impl Guard {
         length: usize,
         now: Instant,
     ) -> bool {
+        // Candidates were read before, but for what their names stand for.
+        let ip = endpoint.address.ip();
+        if !is_one_machine(ip) || ip.is_loopback() && !self.loopback {
+            return false;
+        }
         let Some(index) = self.pair(socket, endpoint, now) else {
             return false;
         };
@@ -356,7 +391,9 @@ impl Guard {
             Kind::Rtp => false,
             Kind::Rtcp => self.may_speak(socket, from) && self.reports.take(1.0, now),
             Kind::Dtls => {
-                let passes = self.may_speak(socket, from) && self.handshake.takes(datagram);
+                let passes = self.may_speak(socket, from)
+                    && self.records.take(1.0, now)
+                    && self.handshake.takes(datagram);
                 if passes {
                     self.again.came(datagram, now);
                 }
@@ -394,7 +431,9 @@ impl Guard {
                 true
             }
             // Keep-alives (RFC 8445 §11), which carry nothing.
-            (Class::Indication, Method::Binding) => self.may_speak(socket, from),
+            (Class::Indication, Method::Binding) => {
+                self.may_speak(socket, from) && self.checks.take(1.0, now)
+            }
             _ => false,
         }
     }
@@ -417,7 +456,11 @@ impl Guard {
         }
         let known = self.find(socket, from);
         let is_proven = known.is_some_and(|i| self.pairs[i].proven);
-        if !is_proven && !self.requests.take(1.0, now) {
+        let budget = match is_proven {
+            true => &mut self.checks,
+            false => &mut self.requests,
+        };
+        if !budget.take(1.0, now) {
             return false;
         }
         if known.is_none() {

@@ -286,3 +286,48 @@ fn media_of_a_viewer_goes_no_further_and_reports_as_far_as_an_honest_one_has_the
     }
     assert!((2_500..=2_751).contains(&passed), "{passed} in ten seconds");
 }
+
+/// Who has a path still pays for what they send over it.
+#[test]
+fn a_viewer_who_floods_their_path_is_heard_as_often_as_a_browser() {
+    let mut bench = Bench::new(5_000);
+    assert!(bench.asks(1) && bench.check(1, 1) && bench.comes(1, &write::success(1)));
+    bench.guard.connected();
+    let second = |bench: &mut Bench, datagram: &[u8]| {
+        let passed = (0..20_000).filter(|_| bench.comes(1, datagram)).count();
+        bench.pass(Duration::from_secs(10));
+        passed
+    };
+    let check = write::check(9, &format!("{US}:{THEM}"));
+    assert_eq!(second(&mut bench, &check), 200);
+    let keep_alive = write::message(0x0011, [3; 12], &[]);
+    assert_eq!(second(&mut bench, &keep_alive), 200);
+    let record = dtls::record(23, 1, &[0; 60]);
+    assert_eq!(second(&mut bench, &record), 500);
+    assert!(bench.asks(1), "and goes on");
+}
+
+/// What a name stands for is said by whoever answers on the network.
+#[test]
+fn nobody_is_asked_who_is_several_machines_or_this_one() {
+    let mut bench = Bench::new(5_000);
+    let check = write::check(1, &format!("{THEM}:{US}"));
+    let mut asks = |ip: &str| {
+        let to = SocketAddr::new(ip.parse().expect("an address"), 4_000);
+        bench.guard.outgoing(0, to, &check, bench.now)
+    };
+    for ip in [
+        "224.0.0.251",
+        "255.255.255.255",
+        "0.0.0.0",
+        "127.0.0.1",
+        "::1",
+        "ff02::1",
+    ] {
+        assert!(!asks(ip), "{ip}");
+    }
+    assert!(asks("192.0.2.1"));
+    bench.guard = bench.guard.may_be_here(true);
+    let here = ([127, 0, 0, 1], 4_000).into();
+    assert!(bench.guard.outgoing(0, here, &check, bench.now));
+}
