@@ -441,7 +441,8 @@ impl Thread {
             None => {
                 let codecs = Stream::ALL.into_iter().filter(|s| *s != Stream::Audio);
                 let watched = codecs.map(|stream| self.stream_status(stream));
-                let video = watched.max_by_key(|s| s.state == State::Live);
+                let video =
+                    watched.max_by_key(|s| (s.state == State::Live, s.state != State::Idle));
                 (video.unwrap_or_default(), None, None)
             }
         };
