@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::access::May;
 use crate::chat::allowed_origin;
@@ -102,6 +102,10 @@ pub enum Command {
     Invite(Invite),
     /// Who was invited, to what, and who watches now.
     Viewers(Viewers),
+    /// Closes camera and microphone, of a camera that runs at once, until they are
+    /// let on again; viewers see a slate that says so. Without "on" or "off" it
+    /// says how it is.
+    Privacy(Privacy),
     /// Takes an invitation back; calls of theirs end within a second.
     Revoke(Revoke),
 }
@@ -138,6 +142,26 @@ pub struct Viewers {
     /// The camera's configuration.
     #[command(flatten)]
     pub of: Of,
+}
+
+/// `camera-agent privacy`
+#[derive(Debug, Args)]
+pub struct Privacy {
+    /// Closed, or not.
+    #[arg(value_enum)]
+    pub wanted: Option<Wanted>,
+    /// The camera's configuration.
+    #[command(flatten)]
+    pub of: Of,
+}
+
+/// What the owner wants of privacy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Wanted {
+    /// Camera and microphone are closed.
+    On,
+    /// They are opened when somebody watches.
+    Off,
 }
 
 /// `camera-agent revoke`

@@ -118,6 +118,8 @@ pub struct Config {
     pub led: LedConfig,
     /// Who is let in.
     pub access: AccessConfig,
+    /// When camera and microphone stay closed.
+    pub privacy: PrivacyConfig,
     /// The log.
     pub log: LogConfig,
     /// Rows for the encoder table, besides its own.
@@ -230,6 +232,42 @@ impl AccessConfig {
     }
 }
 
+/// `[privacy]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PrivacyConfig {
+    /// Camera and microphone stay closed, whatever else switches them.
+    pub always: bool,
+    /// The input device with the owner's key, under `/dev/input`.
+    pub device: Option<PathBuf>,
+    /// Its key or switch, by the kernel's name (`linux/input-event-codes.h`): a
+    /// `KEY_` or `BTN_` toggles, a `SW_` is privacy while it is closed.
+    pub key: Option<String>,
+}
+
+impl PrivacyConfig {
+    fn validate(&self) -> Result<(), ConfigError> {
+        let bad = |key, problem: &str| {
+            Err(ConfigError::Value {
+                key,
+                problem: problem.to_owned(),
+            })
+        };
+        match (&self.device, &self.key) {
+            (Some(device), _) if !device.is_absolute() => bad(
+                "privacy.device",
+                "name it from the root on: /dev/input/by-path/platform-gpio-keys-event",
+            ),
+            (Some(_), None) => bad("privacy.key", "which key of privacy.device: KEY_CAMERA"),
+            (None, Some(_)) => bad(
+                "privacy.device",
+                "which device has privacy.key: /dev/input/by-path/platform-gpio-keys-event",
+            ),
+            (Some(_), Some(_)) | (None, None) => Ok(()),
+        }
+    }
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -301,6 +339,7 @@ impl Config {
         };
         self.name()?;
         self.server.validate()?;
+        self.privacy.validate()?;
         let video = &self.video;
         range("video.width", video.width, 160, 3840)?;
         range("video.height", video.height, 120, 2160)?;

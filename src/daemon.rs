@@ -3,6 +3,7 @@
 mod access;
 mod changes;
 mod media;
+mod privacy;
 mod reload;
 mod running;
 
@@ -29,6 +30,7 @@ use crate::media::probe::Encoders;
 use crate::media::{element, gst};
 use crate::network::{self, Network};
 use crate::peer::{Identity, PeerError, Peers, Quality};
+use crate::privacy::Key;
 use crate::rate::Settings;
 use crate::sdp::{ProfileLevelId, VideoCodec};
 use crate::servers::Servers;
@@ -37,6 +39,7 @@ use crate::signaling::{Server, SignalingError};
 use access::Door;
 
 use media::{Media, media};
+use privacy::Shutter;
 use running::Running;
 
 /// Events that wait for the loop.
@@ -130,6 +133,7 @@ pub(crate) fn problems(config: &Config) -> Vec<StartError> {
         .then(|| Server::new(&config.server));
     [
         config.validate().err().map(StartError::from),
+        Key::of(&config.privacy).err().map(StartError::from),
         Servers::load(&config.ice).err().map(StartError::from),
         server.and_then(Result::err).map(StartError::from),
         gstreamer().err().map(StartError::from),
@@ -152,6 +156,7 @@ pub struct Daemon {
     tell: mpsc::Sender<(SessionId, PeerEvent)>,
     events: mpsc::Receiver<(SessionId, PeerEvent)>,
     door: Door,
+    shutter: Shutter,
 }
 
 impl Daemon {
@@ -162,12 +167,13 @@ impl Daemon {
         element::init()?;
         gst::check_descriptions(&config.video, &config.audio)?;
         let led = Led::new(config.led.path.as_deref()).map_err(MediaError::from)?;
+        let shutter = Shutter::new(config)?;
         let Media {
             source,
             profile,
             qualities,
-        } = media(config, &led)?;
-        let mut this = Self::assemble(config, source, profile, qualities)?;
+        } = media(config, &led, shutter.is_closed())?;
+        let mut this = Self::assemble(config, shutter, source, profile, qualities)?;
         this.led = led;
         Ok(this)
     }
@@ -179,11 +185,12 @@ impl Daemon {
         profile: Option<ProfileLevelId>,
     ) -> Result<Self, StartError> {
         let qualities = Settings::of(config, config.video.shown_size(), 0, true);
-        Self::assemble(config, source, profile, qualities)
+        Self::assemble(config, Shutter::new(config)?, source, profile, qualities)
     }
 
     fn assemble(
         config: &Config,
+        shutter: Shutter,
         source: Box<dyn Source>,
         profile: Option<ProfileLevelId>,
         qualities: Settings,
@@ -195,6 +202,9 @@ impl Daemon {
         let identity = Identity::of_this_device()?;
         let fingerprint = identity.sha256();
         let (hub, media) = Hub::start(source, profile);
+        if shutter.is_closed() {
+            hub.set_private(true);
+        }
         let (tell, events) = mpsc::channel(EVENTS);
         let network = watch::Sender::new(Network::now());
         let with_audio = config.audio.source != AudioSource::None;
@@ -209,7 +219,8 @@ impl Daemon {
             tell.clone(),
         )
         .on(network.subscribe())
-        .giving_keys(door.desk());
+        .giving_keys(door.desk())
+        .with_privacy(shutter.privacy());
         let gate = Gate::new(access::mode(config), name.as_str(), fingerprint);
         let agent = Agent::new(
             AgentConfig {
@@ -232,6 +243,7 @@ impl Daemon {
             tell,
             events,
             door,
+            shutter,
         })
     }
 
@@ -257,7 +269,9 @@ impl Daemon {
             tell,
             events,
             door,
+            mut shutter,
         } = self;
+        shutter.listen();
         let changes = network.subscribe();
         let listening = tokio::spawn(network::listen(network));
         let latency = hub.latency().clone();
@@ -283,6 +297,7 @@ impl Daemon {
             preparing: JoinSet::new(),
             latency,
             door,
+            shutter,
         };
         running.until_quit(events, by.reloads, shutdown).await;
         drop(hotplug);

@@ -16,7 +16,7 @@
 //! | tells the service manager and the log | [`service`], [`logging`] |
 //! | one viewer's connection; the chat server and its page | [`peer`], [`chat`] |
 //! | picture and sound, made once for all viewers | [`media`] |
-//! | shells, each the owner of one kind of socket, device or file | [`servers`], [`signaling`], [`network`], [`device`], [`guestbook`], [`announce`], [`state`] |
+//! | shells, each the owner of one kind of socket, device or file | [`servers`], [`signaling`], [`network`], [`device`], [`guestbook`], [`privacy`], [`announce`], [`state`] |
 //! | pure: no IO, no clock, no runtime | [`agent`], [`access`], [`login`], [`rate`], [`room`], [`sdp`], [`config`], [`wire`], [`ice`], [`secret`], [`watchdog`], [`ending`], `backoff`, `bucket`, `lock` |
 //!
 //! What is `pub` is what the program, tests, benches and fuzz targets name.
@@ -65,6 +65,7 @@ pub mod media;
 mod network;
 mod owner;
 mod peer;
+mod privacy;
 mod rate;
 pub mod room;
 pub mod sdp;

@@ -53,6 +53,9 @@ pub fn carry_out(command: Command) -> ExitCode {
         Command::Viewers(arguments) => {
             owner::viewers(&arguments, &mut stdout()).map_err(Into::into)
         }
+        Command::Privacy(arguments) => {
+            owner::privacy(&arguments, &mut stdout()).map_err(Into::into)
+        }
         Command::Revoke(arguments) => owner::revoke(&arguments, &mut stdout()).map_err(Into::into),
         Command::ProbeEncoder => child::serve(stdin(), stdout()).map_err(anyhow::Error::msg),
         Command::SetupLook => setup::look(),

@@ -16,7 +16,8 @@ fn the_documented_file_holds_the_defaults() {
 #[test]
 fn every_key_is_documented() {
     for section in [
-        "", "server", "video", "audio", "viewers", "ice", "led", "access", "log", "encoders",
+        "", "server", "video", "audio", "viewers", "ice", "led", "access", "privacy", "log",
+        "encoders",
     ] {
         let text = match section {
             "" => "no_such_key = 1".to_owned(),

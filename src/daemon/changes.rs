@@ -18,6 +18,8 @@ pub(super) struct Changes {
     pub media: bool,
     /// Others are let in.
     pub access: bool,
+    /// Camera and microphone stay closed at other times.
+    pub privacy: bool,
     /// Another level of the log.
     pub log_level: bool,
     /// Another look of the log, which takes a restart.
@@ -46,6 +48,7 @@ impl Changes {
                 || old.led != new.led
                 || old.encoders != new.encoders,
             access: old.access != new.access,
+            privacy: old.privacy != new.privacy,
             log_level: old.log.level != new.log.level,
             log_format: old.log.format != new.log.format,
         }
@@ -64,6 +67,7 @@ impl Changes {
                 "another picture or sound, as soon as nobody watches",
             ),
             (self.access, "others are let in"),
+            (self.privacy, "privacy"),
             (self.log_level, "another log level"),
             (self.log_format, "another log format, which takes a restart"),
         ] {
@@ -114,6 +118,7 @@ mod tests {
             ("[audio]\nbitrate_kbps = 32", only(|c| c.media = true)),
             ("[led]\npath = \"/l\"", only(|c| c.media = true)),
             ("[access]\nmode = \"invited\"", only(|c| c.access = true)),
+            ("[privacy]\nalways = true", only(|c| c.privacy = true)),
             (
                 "[audio]\nsource = \"none\"",
                 only(|c| (c.media, c.peers) = (true, true)),

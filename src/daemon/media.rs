@@ -24,8 +24,9 @@ pub(super) struct Media {
     pub(super) qualities: Settings,
 }
 
-/// Makes them ready: the encoders are tried.
-pub(super) fn media(config: &Config, led: &Led) -> Result<Media, StartError> {
+/// Makes them ready: the encoders are tried. `private`: the camera is not looked
+/// at.
+pub(super) fn media(config: &Config, led: &Led, private: bool) -> Result<Media, StartError> {
     let encoders = Arc::new(Encoders::for_this_machine(config)?);
     let found = encoders.best(VideoCodec::H264)?;
     let profile = found.report.profile();
@@ -35,7 +36,7 @@ pub(super) fn media(config: &Config, led: &Led) -> Result<Media, StartError> {
         "encoder"
     );
     let mut whole = config.video.shown_size();
-    if config.video.source == VideoSource::V4l2 {
+    if config.video.source == VideoSource::V4l2 && !private {
         // To look at a camera is to open its node.
         let plan = led.light().map_err(MediaError::from).and_then(|_lit| {
             gst::plan_picture(&config.video, &found.encoder.formats, &Learned::default())

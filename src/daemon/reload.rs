@@ -17,6 +17,7 @@ use crate::device::led::Led;
 use crate::media::error::MediaError;
 use crate::media::gst;
 use crate::peer::Peers;
+use crate::privacy::Key;
 use crate::servers::Servers;
 use crate::signaling::Server;
 
@@ -27,13 +28,16 @@ pub(super) struct Prepared {
     server: Server,
     servers: Servers,
     led: Led,
+    /// The key on the device that is for privacy.
+    key: Option<Key>,
     media: Option<Media>,
 }
 
 impl Prepared {
     /// Blocks for as long as it takes to try an encoder.
-    fn new(config: Config, old: &Config, led: Led) -> Result<Self, StartError> {
+    fn new(config: Config, old: &Config, led: Led, private: bool) -> Result<Self, StartError> {
         config.validate()?;
+        let key = Key::of(&config.privacy)?;
         // A new one begins by switching it off, and the camera may be open.
         let led = if config.led == old.led {
             led
@@ -43,7 +47,7 @@ impl Prepared {
         let changes = Changes::between(old, &config);
         let media = if changes.media {
             gst::check_descriptions(&config.video, &config.audio)?;
-            Some(super::media(&config, &led)?)
+            Some(super::media(&config, &led, private)?)
         } else {
             None
         };
@@ -52,6 +56,7 @@ impl Prepared {
             servers: Servers::load(&config.ice)?,
             changes,
             led,
+            key,
             media,
             config,
         })
@@ -65,8 +70,10 @@ impl Running {
         match read {
             Ok(config) => {
                 let (old, led) = (self.config.clone(), self.led.clone());
-                self.preparing
-                    .spawn_blocking(move || Prepared::new(config, &old, led).map(Box::new));
+                let private = self.shutter.is_closed() || config.privacy.always;
+                self.preparing.spawn_blocking(move || {
+                    Prepared::new(config, &old, led, private).map(Box::new)
+                });
             }
             Err(error) => self.refused(&error),
         }
@@ -103,6 +110,7 @@ impl Running {
             server,
             servers,
             led,
+            key,
             media,
         } = new;
         let name = config.name()?;
@@ -132,7 +140,10 @@ impl Running {
                 identity,
                 tell,
             );
-            let peers = peers.on(self.network.clone()).giving_keys(self.door.desk());
+            let peers = peers
+                .on(self.network.clone())
+                .giving_keys(self.door.desk())
+                .with_privacy(self.shutter.privacy());
             self.peers = Arc::new(peers);
         }
         if let Some(media) = media {
@@ -151,6 +162,9 @@ impl Running {
             self.door.take(&config);
             self.door.say(mode);
             self.agent.lets_in(mode, now);
+        }
+        if changes.privacy {
+            self.shutter.take(&config, key);
         }
         if changes.server {
             self.away = None;

@@ -11,6 +11,7 @@ use tokio::time::MissedTickBehavior;
 use tracing::{debug, info, warn};
 
 use super::access::Door;
+use super::privacy::Shutter;
 use super::reload::Prepared;
 use super::{EVENTS, LATENCY, StartError, sleep_until};
 use crate::agent::{Agent, Command, Event, PeerEvent, SessionId};
@@ -49,6 +50,8 @@ pub(super) struct Running {
     pub(super) latency: Arc<Latency>,
     /// Who is let in, and what became of them.
     pub(super) door: Door,
+    /// When camera and microphone stay closed.
+    pub(super) shutter: Shutter,
 }
 
 impl Running {
@@ -93,6 +96,10 @@ impl Running {
                     self.network.mark_unchanged();
                     Some(Event::NetworkChanged)
                 }
+                private = self.shutter.changed() => {
+                    self.set_private(private);
+                    None
+                }
                 () = report => None,
                 () = timeout => Some(Event::Timeout),
                 _ = minute.tick() => {
@@ -100,6 +107,7 @@ impl Running {
                     None
                 }
                 _ = owner.tick() => {
+                    self.shutter.look();
                     self.look_who_was_invited();
                     None
                 }

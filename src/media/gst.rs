@@ -196,6 +196,11 @@ impl Source for GstSource {
         self.picture.device_appeared(now);
     }
 
+    fn set_private(&mut self, private: bool) -> bool {
+        self.picture.set_private(private, Instant::now());
+        true
+    }
+
     fn picture(&self) -> Option<PictureStatus> {
         Some(self.picture.status())
     }

@@ -10,13 +10,15 @@
 //!   else with growing waits. Viewers see a slate meanwhile.
 //! * An encoder that fails, ends or is silent while pictures go in is started
 //!   again; after the second fault the next one in rank takes its place.
+//! * While the owner wants privacy the camera stays closed, and who watches sees
+//!   a slate that says so.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-use super::status::{State, StreamStatus};
+use super::status::{self, State, StreamStatus};
 use super::stream::Encoding;
 use crate::backoff::{doubled, spread};
 
@@ -75,6 +77,8 @@ pub(crate) enum Event {
     },
     /// The system announced a camera.
     Announced,
+    /// The owner wants the camera closed, or no longer.
+    Private(bool),
     /// An encoder was started.
     EncoderStarted(Encoding),
     /// An encoder is not needed any more.
@@ -92,8 +96,8 @@ pub(crate) enum Action {
     CloseCamera,
     /// Let viewers see the camera.
     ShowCamera,
-    /// Let viewers see the slate.
-    ShowSlate,
+    /// Let viewers see this slate, in place of the camera or of another one.
+    ShowSlate(Slate),
     /// Let viewers see nothing: nobody is there.
     ShowNothing,
     /// Start this encoder again, then report [`Event::EncoderStarted`].
@@ -102,19 +106,38 @@ pub(crate) enum Action {
     NextEncoder(Encoding),
 }
 
+/// What a slate says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Slate {
+    /// The camera takes its time.
+    Starting,
+    /// The camera is lost.
+    Lost,
+    /// The owner wants privacy.
+    Private,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shown {
     Nothing,
     Camera,
-    Slate,
+    Slate(Slate),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Camera {
     Closed,
-    Opening { since: Instant },
-    Live { since: Instant },
-    Lost { retry_at: Instant },
+    Opening {
+        since: Instant,
+    },
+    Live {
+        since: Instant,
+    },
+    Lost {
+        retry_at: Instant,
+    },
+    /// Watched, and closed for privacy.
+    Private,
 }
 
 #[derive(Debug)]
@@ -135,6 +158,8 @@ pub(crate) struct Recovery {
     limits: Limits,
     /// A device that comes back is announced.
     announced: bool,
+    /// The owner wants the camera closed.
+    private: bool,
     camera: Camera,
     shown: Shown,
     /// Since the camera last worked for a while.
@@ -159,6 +184,7 @@ impl Recovery {
         Self {
             limits,
             announced,
+            private: false,
             camera: Camera::Closed,
             shown: Shown::Nothing,
             failures: 0,
@@ -179,7 +205,7 @@ impl Recovery {
         let retry = match self.camera {
             Camera::Closed => return None,
             Camera::Lost { retry_at } => Some(retry_at),
-            Camera::Opening { .. } | Camera::Live { .. } => None,
+            Camera::Opening { .. } | Camera::Live { .. } | Camera::Private => None,
         };
         let restarts = self.encoders.values().filter_map(|e| e.restart_at);
         restarts
@@ -194,6 +220,7 @@ impl Recovery {
         let fault = self.encoders.values().find_map(|e| e.fault.as_deref());
         let (state, text, reason) = match (self.camera, self.shown, fault) {
             (Camera::Closed, _, _) => (State::Idle, "", ""),
+            (Camera::Private, _, _) => (State::Private, status::PRIVATE, ""),
             (Camera::Opening { .. }, Shown::Nothing, _) => (State::Starting, "", ""),
             (Camera::Opening { .. }, _, _) if self.reason.is_empty() => {
                 (State::Starting, "The camera is starting.", "")
@@ -232,10 +259,14 @@ impl Recovery {
         match event {
             Event::Watched => {
                 if self.camera == Camera::Closed {
-                    self.open(now);
+                    match self.private {
+                        true => self.withhold(),
+                        false => self.open(now),
+                    }
                 }
             }
             Event::Unwatched => self.unwatched(),
+            Event::Private(private) => self.private(private, now),
             Event::CameraFlows => self.camera_flows(now),
             Event::CameraFailed { reason, absent } => self.camera_failed(reason, absent, now),
             Event::Announced => {
@@ -265,14 +296,14 @@ impl Recovery {
         match self.camera {
             Camera::Closed => return,
             Camera::Lost { retry_at } if now >= retry_at => self.open(now),
-            Camera::Lost { .. } => {}
+            Camera::Lost { .. } | Camera::Private => {}
             Camera::Opening { since } => {
                 let waited = now.saturating_duration_since(since);
                 if waited >= self.limits.opening {
                     let reason = format!("no picture came in {} s", waited.as_secs());
                     self.camera_failed(reason, false, now);
                 } else if waited >= self.limits.first_frame && self.shown == Shown::Nothing {
-                    self.show(Shown::Slate);
+                    self.show(Shown::Slate(Slate::Starting));
                 }
             }
             Camera::Live { since } => {
@@ -337,8 +368,34 @@ impl Recovery {
         self.actions.push_back(match wanted {
             Shown::Nothing => Action::ShowNothing,
             Shown::Camera => Action::ShowCamera,
-            Shown::Slate => Action::ShowSlate,
+            Shown::Slate(slate) => Action::ShowSlate(slate),
         });
+    }
+
+    /// Closes the camera, or opens it again where somebody watches.
+    fn private(&mut self, private: bool, now: Instant) {
+        if self.private == private {
+            return;
+        }
+        self.private = private;
+        match self.camera {
+            Camera::Closed => {}
+            Camera::Opening { .. } | Camera::Live { .. } | Camera::Lost { .. } => {
+                self.withhold();
+                self.actions.push_back(Action::CloseCamera);
+            }
+            Camera::Private => {
+                self.show(Shown::Slate(Slate::Starting));
+                self.open(now);
+            }
+        }
+    }
+
+    fn withhold(&mut self) {
+        self.camera = Camera::Private;
+        self.failures = 0;
+        self.reason.clear();
+        self.show(Shown::Slate(Slate::Private));
     }
 
     fn unwatched(&mut self) {
@@ -363,7 +420,7 @@ impl Recovery {
 
     fn camera_failed(&mut self, reason: String, absent: bool, now: Instant) {
         match self.camera {
-            Camera::Closed | Camera::Lost { .. } => return,
+            Camera::Closed | Camera::Lost { .. } | Camera::Private => return,
             Camera::Opening { .. } => {}
             Camera::Live { since } => {
                 if now.saturating_duration_since(since) > self.limits.retry.1 {
@@ -383,7 +440,7 @@ impl Recovery {
         self.camera = Camera::Lost {
             retry_at: now + wait,
         };
-        self.show(Shown::Slate);
+        self.show(Shown::Slate(Slate::Lost));
         self.actions.push_back(Action::CloseCamera);
     }
 

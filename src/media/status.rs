@@ -40,4 +40,9 @@ pub enum State {
     /// The device is gone or silent and is tried again until it works. Viewers
     /// see a slate.
     Lost,
+    /// The device is closed, since the owner wants privacy. Viewers see a slate.
+    Private,
 }
+
+/// What viewers are told of a picture or a sound that is [`State::Private`].
+pub(crate) const PRIVATE: &str = "The owner has switched camera and microphone off.";

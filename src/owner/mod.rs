@@ -2,6 +2,7 @@
 //! `revoke`, beside a camera that runs, or without one.
 
 pub(crate) mod chat_users;
+mod privacy;
 mod qr;
 mod visit;
 
@@ -19,6 +20,7 @@ use crate::guestbook::{Book, BookError, seconds, time, watching};
 use crate::peer::Identity;
 use crate::state;
 use crate::wire::UserName;
+pub(crate) use privacy::privacy;
 pub(crate) use visit::Visit;
 
 /// What the owner is called in their own list.
@@ -33,6 +35,14 @@ pub(crate) enum OwnerError {
     /// The list.
     #[error(transparent)]
     Book(#[from] BookError),
+    /// Privacy.
+    #[error("privacy cannot be switched in {folder}: {error}")]
+    Privacy {
+        /// The state folder.
+        folder: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
     /// Standard output.
     #[error("cannot write to standard output")]
     Output(#[from] io::Error),

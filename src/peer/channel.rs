@@ -26,6 +26,7 @@ use crate::bucket::Bucket;
 use crate::config::ControlValue;
 use crate::device::controls::CameraControl;
 use crate::media::status::{MediaStatus, State};
+use crate::privacy::Privacy;
 
 /// Bytes that may wait for a viewer to take them.
 pub(super) const SEND_BUFFER: usize = 64 * 1024;
@@ -36,9 +37,16 @@ const QUEUE: usize = 8;
 /// A viewer who asks how their stream goes is told this often.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
 
+/// What somebody is told whose wish comes too fast.
+const BUSY: &str = "the camera is still busy with the changes before this one";
+
+/// A wish that is not obeyed: what it was about, and why.
+type Refusal = (&'static str, String);
+
 /// What the camera is asked for.
 enum Work {
     Refresh,
+    Privacy(bool),
     Set(String, ControlValue),
 }
 
@@ -65,10 +73,18 @@ pub(super) async fn serve(
     let (refuse, refusals) = mpsc::channel(QUEUE);
     let (give, keys) = mpsc::channel(1);
     // Beside each other, for the camera may take its time.
-    let at_camera = at_camera(&shared, &mut todo, &refuse);
+    let who = match &guest {
+        Some(guest) => guest.label.to_string(),
+        None => "a viewer".to_owned(),
+    };
+    let at_camera = at_camera(&shared, &who, &mut todo, &refuse);
     let choice = seat.choice();
     // Where there is none, it need not be told.
     let has_choice = *choice.borrow() > 1;
+    let privacy = shared
+        .privacy
+        .as_ref()
+        .filter(|_| may_switch(guest.as_deref()));
     let mut talk = Talk {
         status: shared.hub.status(),
         controls: (shared.controls.are_allowed() && may_control(guest.as_deref()))
@@ -78,9 +94,11 @@ pub(super) async fn serve(
             status: true,
             qualities: has_choice,
             invited: guest.is_some(),
+            privacy: privacy.is_some(),
             ..Outgoing::default()
         },
         choice,
+        privacy: privacy.map(Privacy::subscribe),
         seat,
         observer,
         stats_due: None,
@@ -117,14 +135,26 @@ pub(super) async fn serve(
     debug!("the viewer's data channel is closed");
 }
 
-/// Sets the camera's controls, one after the other; what it refuses, in words.
-async fn at_camera(shared: &Peers, todo: &mut mpsc::Receiver<Work>, refuse: &mpsc::Sender<String>) {
+/// Does what `who` wants of the camera, one after the other.
+async fn at_camera(
+    shared: &Peers,
+    who: &str,
+    todo: &mut mpsc::Receiver<Work>,
+    refuse: &mpsc::Sender<Refusal>,
+) {
     while let Some(work) = todo.recv().await {
         match work {
             Work::Refresh => shared.controls.refresh().await,
+            Work::Privacy(on) => {
+                if let Some(privacy) = &shared.privacy
+                    && let Err(words) = privacy.switch(on, who).await
+                {
+                    let _ = refuse.try_send(("privacy", words));
+                }
+            }
             Work::Set(name, value) => {
                 if let Err(words) = shared.controls.set(name, value).await {
-                    let _ = refuse.try_send(words);
+                    let _ = refuse.try_send(("control", words));
                 }
             }
         }
@@ -136,12 +166,18 @@ fn may_control(guest: Option<&Guest>) -> bool {
     guest.is_none_or(|guest| guest.may.has(Right::Control))
 }
 
+/// Only who was invited to: strangers neither blind a camera nor open it.
+fn may_switch(guest: Option<&Guest>) -> bool {
+    guest.is_some_and(|guest| guest.may.has(Right::Control))
+}
+
 /// What waits to be sent: not the messages, but that there is news.
 #[derive(Default)]
 struct Outgoing {
     status: bool,
     controls: bool,
     qualities: bool,
+    privacy: bool,
     /// As whom they were invited.
     invited: bool,
     /// A key of their own.
@@ -157,6 +193,7 @@ impl Outgoing {
         !self.status
             && !self.controls
             && !self.qualities
+            && !self.privacy
             && !self.invited
             && !self.key
             && !self.stats
@@ -175,8 +212,10 @@ struct Talk {
     stats_due: Option<Instant>,
     status: watch::Receiver<MediaStatus>,
     controls: Option<watch::Receiver<Arc<[CameraControl]>>>,
+    /// Whether there is privacy, for who may switch it.
+    privacy: Option<watch::Receiver<bool>>,
     work: mpsc::Sender<Work>,
-    refusals: mpsc::Receiver<String>,
+    refusals: mpsc::Receiver<Refusal>,
     outgoing: Outgoing,
     limiter: Bucket,
     /// The camera whose controls are known is the one that is open.
@@ -203,6 +242,12 @@ impl Talk {
                     None => std::future::pending().await,
                 }
             };
+            let privacy_changed = async {
+                match &mut self.privacy {
+                    Some(privacy) => privacy.changed().await,
+                    None => std::future::pending().await,
+                }
+            };
             let stats_due = async {
                 match self.stats_due {
                     Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -217,12 +262,13 @@ impl Talk {
                 },
                 Ok(()) = self.status.changed() => self.outgoing.status = true,
                 Ok(()) = controls_changed => self.outgoing.controls = true,
+                Ok(()) = privacy_changed => self.outgoing.privacy = true,
                 Ok(()) = self.choice.changed() => self.outgoing.qualities = true,
                 () = stats_due => {
                     self.outgoing.stats = true;
                     self.stats_due = Some(Instant::now() + STATS_INTERVAL);
                 }
-                Some(words) = self.refusals.recv() => self.refuse("control", &words),
+                Some((about, words)) = self.refusals.recv() => self.refuse(about, &words),
                 Some(key) = self.keys.recv() => {
                     self.given = Some(key);
                     self.outgoing.key = true;
@@ -242,10 +288,15 @@ impl Talk {
             }
             Ok(FromViewer::Control { name, value }) => {
                 if self.work.try_send(Work::Set(name, value)).is_err() {
-                    self.refuse(
-                        "control",
-                        "the camera is still busy with the changes before this one",
-                    );
+                    self.refuse("control", BUSY);
+                }
+            }
+            Ok(FromViewer::Privacy { .. }) if self.privacy.is_none() => {
+                self.refuse("privacy", messages::NO_PRIVACY);
+            }
+            Ok(FromViewer::Privacy { on }) => {
+                if self.work.try_send(Work::Privacy(on)).is_err() {
+                    self.refuse("privacy", BUSY);
                 }
             }
             Ok(FromViewer::Quality { tier }) => self.seat.pin(tier),
@@ -254,6 +305,7 @@ impl Talk {
             Ok(FromViewer::KeyKept { id }) => self.kept(&id),
             Ok(FromViewer::Unknown) => self.passed_over("its type is not known"),
             Err(error @ MessageError::Control) => self.refuse("control", &error.to_string()),
+            Err(error @ MessageError::Privacy) => self.refuse("privacy", &error.to_string()),
             Err(error @ MessageError::Quality) => self.refuse("quality", &error.to_string()),
             Err(error @ MessageError::Stats) => self.refuse("stats", &error.to_string()),
             Err(error @ MessageError::Ping) => self.refuse("ping", &error.to_string()),
@@ -343,6 +395,15 @@ impl Talk {
                 return Ok(());
             }
             self.outgoing.controls = false;
+        }
+        if self.outgoing.privacy
+            && let Some(privacy) = &mut self.privacy
+        {
+            let on = *privacy.borrow_and_update();
+            if !self.try_send(&messages::privacy(on)).await? {
+                return Ok(());
+            }
+            self.outgoing.privacy = false;
         }
         if self.outgoing.qualities {
             let count = *self.choice.borrow_and_update();

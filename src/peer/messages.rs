@@ -47,6 +47,11 @@ pub(crate) enum FromViewer {
         /// To what.
         value: ControlValue,
     },
+    /// Close camera and microphone, or let them be opened again.
+    Privacy {
+        /// Close them.
+        on: bool,
+    },
     /// Send this quality, whatever the path carries.
     Quality {
         /// 0 is the best; `None` for what suits the path.
@@ -116,6 +121,9 @@ pub(crate) enum MessageError {
         "a quality message needs \"tier\" (0 for the best, 1 for the next, null for what suits)"
     )]
     Quality,
+    /// A `privacy` message without what it needs; the viewer is told.
+    #[error("a privacy message needs \"on\" (true or false)")]
+    Privacy,
     /// A `stats` message without what it needs; the viewer is told.
     #[error("a stats message needs \"on\" (true or false)")]
     Stats,
@@ -152,6 +160,10 @@ pub(crate) fn parse(text: &[u8]) -> Result<FromViewer, MessageError> {
                 Some(Ok(tier)) => Ok(FromViewer::Quality { tier: Some(tier) }),
                 _ => Err(MessageError::Quality),
             },
+        },
+        Some("privacy") => match message["on"].as_bool() {
+            Some(on) => Ok(FromViewer::Privacy { on }),
+            None => Err(MessageError::Privacy),
         },
         Some("stats") => match message["on"].as_bool() {
             Some(on) => Ok(FromViewer::Stats { on }),
@@ -227,6 +239,15 @@ pub(crate) fn key(id: KeyId, key: &Key) -> String {
 /// Why an invited person's control is not obeyed.
 pub(crate) const NO_CONTROL: &str =
     "your invitation does not let you set this camera; ask its owner for one that does";
+
+/// Why privacy is not switched for a viewer.
+pub(crate) const NO_PRIVACY: &str =
+    "only who was invited to control this camera may switch it off and on";
+
+/// Whether camera and microphone are closed for privacy, to who may switch that.
+pub(crate) fn privacy(on: bool) -> String {
+    json!({"type": "privacy", "on": on}).to_string()
+}
 
 /// How many qualities a viewer can choose from with `quality`, the best first;
 /// they have not chosen yet.

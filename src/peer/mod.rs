@@ -43,6 +43,7 @@ use crate::agent::{PeerEvent, SessionId};
 use crate::guestbook::Desk;
 use crate::media::hub::Hub;
 use crate::network::Network;
+use crate::privacy::Privacy;
 use crate::sdp::{Offer, OfferError, RemoteCandidate};
 use crate::servers::Servers;
 use crate::wire::UserName;
@@ -104,6 +105,8 @@ pub(crate) struct Peers {
     together: Together,
     /// Where browsers get keys of their own.
     desk: Option<Desk>,
+    /// What those who may control the camera may switch.
+    privacy: Option<Privacy>,
     events: mpsc::Sender<(SessionId, PeerEvent)>,
 }
 
@@ -151,6 +154,7 @@ impl Peers {
             network: watch::channel(Network::default()).1,
             together: Together::new(Instant::now()),
             desk: None,
+            privacy: None,
             events,
         }
     }
@@ -166,6 +170,12 @@ impl Peers {
     /// Gives browsers that come by a link keys of their own, at this desk.
     pub(crate) fn giving_keys(mut self, desk: Option<Desk>) -> Self {
         self.desk = desk;
+        self
+    }
+
+    /// Lets those who were invited to control the camera switch privacy.
+    pub(crate) fn with_privacy(mut self, privacy: Privacy) -> Self {
+        self.privacy = Some(privacy);
         self
     }
 

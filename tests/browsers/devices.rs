@@ -4,6 +4,7 @@
 
 mod hanging;
 mod own_h264;
+mod privacy;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

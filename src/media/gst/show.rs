@@ -39,6 +39,7 @@ use crate::sdp::ProfileLevelId;
 
 const LOST: Caption = Caption::Words("CAMERA LOST, WAITING");
 const STARTING: Caption = Caption::Words("CAMERA IS STARTING");
+const PRIVATE: Caption = Caption::Words("CAMERA IS SWITCHED OFF");
 
 /// A picture and its number.
 struct Numbered<T> {
@@ -230,6 +231,11 @@ impl Show {
     /// An encoder is being tried for this stream.
     pub(super) fn is_choosing(&self, encoding: Encoding) -> bool {
         self.rows.is_choosing(encoding)
+    }
+
+    /// The owner wants the camera closed, or no longer.
+    pub(super) fn set_private(&mut self, private: bool, now: Instant) {
+        self.recovery.handle(Event::Private(private), now);
     }
 
     pub(super) fn device_appeared(&mut self, now: Instant) {

@@ -195,6 +195,12 @@ impl Hub {
         let _ = self.requests.send(Request::DeviceAppeared);
     }
 
+    /// Closes every device, and keeps them closed, while the owner wants privacy:
+    /// who watches sees a slate and hears nothing.
+    pub(crate) fn set_private(&self, private: bool) {
+        let _ = self.requests.send(Request::Private(private));
+    }
+
     /// Takes another source as soon as nobody watches this one: at once, or
     /// [some seconds](thread::GRACE) after the last viewer. `profile` is what is known
     /// of its H.264 stream. `then` is called on the hub's thread as it takes

@@ -73,6 +73,14 @@ pub trait Source: Send {
         None
     }
 
+    /// The owner wants every device closed, or no longer. True where viewers of
+    /// the picture are shown a slate meanwhile; else the hub stops their streams.
+    /// It stops the sound in any case.
+    fn set_private(&mut self, private: bool) -> bool {
+        let _ = private;
+        false
+    }
+
     /// The profiles of those who watch H.264, from now on.
     fn set_decoders(&mut self, decoders: Vec<ProfileLevelId>) {
         let _ = decoders;
@@ -149,6 +157,8 @@ pub(super) enum Request {
     /// The source wants to be polled.
     Wake,
     DeviceAppeared,
+    /// The owner wants every device closed, or no longer.
+    Private(bool),
     /// Others watch H.264.
     Decoders,
     /// Another source, as soon as nobody watches this one.

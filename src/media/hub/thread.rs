@@ -17,7 +17,7 @@ use crate::lock::lock;
 use crate::media::error::MediaError;
 use crate::media::frame::Packetizer;
 use crate::media::liveness::Liveness;
-use crate::media::status::{MediaStatus, State, StreamStatus};
+use crate::media::status::{self, MediaStatus, State, StreamStatus};
 use crate::media::stream::Stream;
 
 /// How long a stream goes on without viewers: a reload of the page costs no
@@ -37,6 +37,8 @@ const LOOK: Duration = Duration::from_millis(400);
 
 #[derive(Debug)]
 enum Phase {
+    /// Watched, and stopped for privacy.
+    Private,
     /// Watched, and waiting to be tried again.
     Retrying {
         at: Instant,
@@ -66,6 +68,16 @@ struct Running {
     is_final: bool,
 }
 
+impl Running {
+    /// Keeps it stopped until there is no privacy any more.
+    fn withhold(&mut self) {
+        self.phase = Phase::Private;
+        self.failures = 0;
+        self.problem = None;
+        self.is_final = false;
+    }
+}
+
 pub(super) struct Thread {
     source: Box<dyn Source>,
     requests: mpsc::Sender<Request>,
@@ -79,6 +91,10 @@ pub(super) struct Thread {
     /// In percent; a successor is told it too.
     sound_loss: u8,
     longest_wait: Duration,
+    /// The owner wants privacy.
+    private: bool,
+    /// And the source shows a slate meanwhile.
+    shows_slate: bool,
 }
 
 impl Thread {
@@ -96,6 +112,8 @@ impl Thread {
             poll_at: None,
             successor: None,
             sound_loss: 0,
+            private: false,
+            shows_slate: false,
             longest_wait: match hotplug::is_announced() {
                 true => RETRY.1,
                 false => UNANNOUNCED_RETRY,
@@ -135,11 +153,11 @@ impl Thread {
             .flat_map(|s| {
                 let phase = match s.phase {
                     Phase::Retrying { at } => Some(at),
-                    Phase::Running { .. } => None,
+                    Phase::Running { .. } | Phase::Private => None,
                     Phase::Idle { until, .. } => Some(until),
                 };
                 let look = match s.phase {
-                    Phase::Retrying { .. } => None,
+                    Phase::Retrying { .. } | Phase::Private => None,
                     Phase::Running { .. } | Phase::Idle { .. } => Some(Instant::now() + LOOK),
                 };
                 [phase, s.keys.poll_timeout(), look]
@@ -190,6 +208,7 @@ impl Thread {
                     }
                 }
             }
+            Request::Private(private) => self.set_private(private, now),
             Request::Replace(successor) => self.successor = Some(successor),
             Request::Decoders => self.tell_decoders(),
             Request::Wake | Request::Stop => {}
@@ -205,6 +224,7 @@ impl Thread {
             *lock(&self.shared.profile) = successor.profile;
             (successor.then)();
             self.source.attach(Waker(self.requests.clone()));
+            self.shows_slate = self.source.set_private(self.private);
             self.source.set_sound_loss(self.sound_loss);
             self.tell_decoders();
             self.source.prepare();
@@ -256,14 +276,51 @@ impl Thread {
                     until: now + GRACE,
                 };
             }
-            Phase::Retrying { .. } => {
+            Phase::Retrying { .. } | Phase::Private => {
                 self.streams.remove(&stream);
             }
             Phase::Idle { .. } => {}
         }
     }
 
+    /// The owner wants privacy, and this stream has no slate to go on with.
+    fn is_withheld(&self, stream: Stream) -> bool {
+        self.private && (stream == Stream::Audio || !self.shows_slate)
+    }
+
+    fn set_private(&mut self, private: bool, now: Instant) {
+        if std::mem::replace(&mut self.private, private) == private {
+            return;
+        }
+        self.shows_slate = self.source.set_private(private);
+        for stream in Stream::ALL {
+            let is_withheld = self.is_withheld(stream);
+            let Some(s) = self.streams.get_mut(&stream) else {
+                continue;
+            };
+            match (&s.phase, is_withheld) {
+                (Phase::Private, false) => self.try_start(stream, now),
+                (Phase::Idle { .. }, true) => {
+                    self.streams.remove(&stream);
+                    self.source.stop(stream);
+                }
+                (Phase::Running { .. } | Phase::Retrying { .. }, true) => {
+                    s.withhold();
+                    self.source.stop(stream);
+                }
+                (Phase::Private, true)
+                | (Phase::Running { .. } | Phase::Idle { .. } | Phase::Retrying { .. }, false) => {}
+            }
+        }
+    }
+
     fn try_start(&mut self, stream: Stream, now: Instant) {
+        if self.is_withheld(stream) {
+            if let Some(s) = self.streams.get_mut(&stream) {
+                s.withhold();
+            }
+            return;
+        }
         self.runs += 1;
         let run = self.runs;
         let pulse = Arc::<Liveness>::default();
@@ -334,7 +391,10 @@ impl Thread {
                 self.streams.remove(&stream);
                 self.source.stop(stream);
             }
-            Phase::Running { .. } | Phase::Idle { .. } | Phase::Retrying { .. } => {}
+            Phase::Running { .. }
+            | Phase::Idle { .. }
+            | Phase::Retrying { .. }
+            | Phase::Private => {}
         }
     }
 
@@ -353,7 +413,7 @@ impl Thread {
                 Phase::Running { run, .. } | Phase::Idle { run, .. } => {
                     let since = match s.phase {
                         Phase::Running { since, .. } => since,
-                        Phase::Idle { .. } | Phase::Retrying { .. } => now,
+                        Phase::Idle { .. } | Phase::Retrying { .. } | Phase::Private => now,
                     };
                     let (from, limit) = match s.pulse.last() {
                         Some(last) => (last, self.source.patience(stream)),
@@ -363,7 +423,7 @@ impl Thread {
                         self.failed(stream, run, &MediaError::Stalled(limit), now);
                     }
                 }
-                Phase::Retrying { .. } => {}
+                Phase::Retrying { .. } | Phase::Private => {}
             }
             if let Some(s) = self.streams.get_mut(&stream)
                 && s.keys.due(now)
@@ -381,14 +441,15 @@ impl Thread {
             None => {
                 let codecs = Stream::ALL.into_iter().filter(|s| *s != Stream::Audio);
                 let watched = codecs.map(|stream| self.stream_status(stream));
-                let video = watched.max_by_key(|s| s.state == State::Live);
+                let video =
+                    watched.max_by_key(|s| (s.state == State::Live, s.state != State::Idle));
                 (video.unwrap_or_default(), None, None)
             }
         };
-        let owed = self
-            .streams
-            .iter()
-            .any(|(stream, s)| matches!(stream, Stream::Video(_)) && s.viewers > 0 && !s.is_final);
+        let owed = self.streams.iter().any(|(stream, s)| {
+            let is_owed = s.viewers > 0 && !s.is_final && !matches!(s.phase, Phase::Private);
+            is_owed && matches!(stream, Stream::Video(_))
+        });
         self.shared.progress.turn(owed, size);
         *lock(&self.shared.camera) = camera;
         *lock(&self.shared.own) = self.source.own_h264();
@@ -405,6 +466,7 @@ impl Thread {
             return StreamStatus::default();
         };
         let state = match (&s.phase, s.pulse.last(), &s.problem) {
+            (Phase::Private, _, _) => State::Private,
             (Phase::Retrying { .. }, _, Some(_)) => State::Lost,
             (Phase::Running { .. } | Phase::Idle { .. }, Some(_), _) => State::Live,
             (_, None, Some(_)) => State::Lost,
@@ -418,6 +480,7 @@ impl Thread {
                 },
                 problem.as_str(),
             ),
+            (State::Private, _) => (status::PRIVATE, ""),
             _ => ("", ""),
         };
         StreamStatus {

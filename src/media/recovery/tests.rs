@@ -60,7 +60,7 @@ impl Bench {
             match action {
                 Action::OpenCamera => self.open = true,
                 Action::CloseCamera => self.open = false,
-                Action::ShowCamera | Action::ShowSlate => {
+                Action::ShowCamera | Action::ShowSlate(_) => {
                     self.recovery.handle(Event::EncoderStarted(H264), self.now);
                 }
                 Action::ShowNothing => {}
@@ -80,7 +80,7 @@ impl Bench {
         let end = self.now + duration;
         while self.now < end {
             self.now += ms(33);
-            let slate = self.recovery.shown == Shown::Slate;
+            let slate = matches!(self.recovery.shown, Shown::Slate(_));
             if self.open && self.works {
                 if !self.recovery.is_live() {
                     self.event(Event::CameraFlows);
@@ -132,9 +132,9 @@ fn a_slow_camera_is_announced_by_a_slate_and_then_shown() {
     bench.works = false;
     bench.pass(ms(900));
     assert_eq!(bench.recovery.status().state, State::Starting);
-    assert_eq!(bench.count(Action::ShowSlate), 0);
+    assert_eq!(bench.count(Action::ShowSlate(Slate::Starting)), 0);
     bench.pass(ms(200));
-    assert_eq!(bench.count(Action::ShowSlate), 1);
+    assert_eq!(bench.count(Action::ShowSlate(Slate::Starting)), 1);
     bench.works = true;
     bench.pass(ms(100));
     assert_eq!(bench.count(Action::ShowCamera), 1);
@@ -148,7 +148,7 @@ fn a_silent_camera_is_seen_within_two_seconds_and_comes_back_when_announced() {
     bench.works = false;
     let gone = bench.now - bench.start;
     bench.pass(ms(2_000));
-    assert!(bench.last(Action::ShowSlate) - gone < ms(2_000));
+    assert!(bench.last(Action::ShowSlate(Slate::Lost)) - gone < ms(2_000));
     let status = bench.recovery.status();
     assert_eq!(status.state, State::Lost);
     assert!(status.reason.contains("no picture"), "{status:?}");
@@ -224,7 +224,11 @@ fn an_encoder_that_stalls_is_started_again_and_then_replaced() {
     assert_eq!(bench.recovery.status().state, State::Live);
     bench.pass(Duration::from_secs(60));
     assert_eq!(bench.row, 1);
-    assert_eq!(bench.count(Action::ShowSlate), 0, "the camera was well");
+    assert_eq!(
+        bench.count(Action::ShowSlate(Slate::Lost)),
+        0,
+        "the camera was well"
+    );
 }
 
 #[test]
@@ -358,4 +362,86 @@ fn any_order_of_events_keeps_the_promises() {
             }
         }
     }
+}
+
+#[test]
+fn for_privacy_the_camera_is_closed_and_a_slate_says_so() {
+    let mut bench = Bench::watched();
+    bench.pass(ms(1_000));
+    bench.event(Event::Private(true));
+    assert!(!bench.open);
+    assert_eq!(bench.count(Action::ShowSlate(Slate::Private)), 1);
+    assert_eq!(bench.recovery.status().state, State::Private);
+    // Neither time nor a camera that is plugged in opens it.
+    bench.event(Event::Announced);
+    bench.pass(Duration::from_secs(120));
+    assert!(!bench.open);
+    assert_eq!(bench.recovery.status().state, State::Private);
+    bench.event(Event::Private(false));
+    bench.pass(ms(100));
+    assert_eq!(bench.recovery.status().state, State::Live);
+    assert_eq!(bench.count(Action::OpenCamera), 2);
+}
+
+#[test]
+fn who_comes_while_there_is_privacy_sees_the_slate_and_nothing_is_opened() {
+    let mut bench = Bench::new(true);
+    bench.event(Event::Private(true));
+    assert_eq!(bench.recovery.status(), StreamStatus::default());
+    bench.event(Event::Watched);
+    bench.event(Event::EncoderStarted(H264));
+    bench.pass(ms(500));
+    assert_eq!(bench.count(Action::OpenCamera), 0);
+    assert_eq!(bench.count(Action::ShowSlate(Slate::Private)), 1);
+    bench.event(Event::Unwatched);
+    bench.event(Event::Private(false));
+    assert_eq!(bench.count(Action::OpenCamera), 0, "nobody watches");
+    bench.event(Event::Watched);
+    assert!(bench.open);
+}
+
+#[test]
+fn privacy_holds_for_a_camera_that_is_lost_or_being_opened() {
+    for lost in [false, true] {
+        let mut bench = Bench::watched();
+        bench.works = false;
+        bench.pass(ms(200));
+        if lost {
+            bench.event(Event::CameraFailed {
+                reason: "unplugged".to_owned(),
+                absent: true,
+            });
+        }
+        bench.event(Event::Private(true));
+        assert!(!bench.open);
+        let opened = bench.count(Action::OpenCamera);
+        // What its opening comes to in the end is nobody's any more.
+        bench.event(Event::CameraFlows);
+        bench.event(Event::CameraFailed {
+            reason: "late".to_owned(),
+            absent: false,
+        });
+        bench.pass(Duration::from_secs(60));
+        assert_eq!(bench.count(Action::OpenCamera), opened);
+        assert_eq!(bench.recovery.status().state, State::Private);
+        assert_eq!(bench.recovery.status().reason, "");
+    }
+}
+
+#[test]
+fn a_slate_says_that_a_camera_which_takes_its_time_is_lost_when_it_is() {
+    let mut bench = Bench::watched();
+    bench.works = false;
+    bench.pass(Duration::from_secs(11));
+    let slates = bench.actions.iter().map(|(_, action)| *action);
+    let slates: Vec<_> = slates
+        .filter(|action| matches!(action, Action::ShowSlate(_)))
+        .collect();
+    assert_eq!(
+        slates,
+        [
+            Action::ShowSlate(Slate::Starting),
+            Action::ShowSlate(Slate::Lost)
+        ]
+    );
 }

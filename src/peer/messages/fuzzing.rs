@@ -29,7 +29,8 @@ pub fn message(data: &[u8]) {
             let _: Value = serde_json::from_str(&controls([&control])).expect("JSON");
         }
         Ok(
-            FromViewer::Quality { .. }
+            FromViewer::Privacy { .. }
+            | FromViewer::Quality { .. }
             | FromViewer::Stats { .. }
             | FromViewer::Ping { .. }
             | FromViewer::KeyKept { .. }

@@ -221,3 +221,25 @@ fn a_flood_is_cut_to_the_rate_and_a_calm_viewer_never_is() {
     let mut calm = Bucket::full(LISTENED, start);
     assert!((0..1000).all(|i| calm.take(1.0, start + Duration::from_millis(100 * i))));
 }
+
+#[test]
+fn privacy_is_on_or_off_and_nothing_else() {
+    for (text, read) in [
+        (
+            r#"{"type": "privacy", "on": true}"#,
+            Ok(FromViewer::Privacy { on: true }),
+        ),
+        (
+            r#"{"type": "privacy", "on": false}"#,
+            Ok(FromViewer::Privacy { on: false }),
+        ),
+        (
+            r#"{"type": "privacy", "on": 1}"#,
+            Err(MessageError::Privacy),
+        ),
+        (r#"{"type": "privacy"}"#, Err(MessageError::Privacy)),
+    ] {
+        assert_eq!(parse(text.as_bytes()), read, "{text}");
+    }
+    assert_eq!(privacy(true), r#"{"on":true,"type":"privacy"}"#);
+}

@@ -3,10 +3,10 @@
 use super::*;
 
 /// A light as the kernel has it.
-struct Light(tempfile::TempDir);
+pub(super) struct Light(tempfile::TempDir);
 
 impl Light {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         for (name, text) in [("brightness", "0"), ("max_brightness", "1\n")] {
             std::fs::write(folder.path().join(name), text).expect("written");
@@ -14,11 +14,11 @@ impl Light {
         Self(folder)
     }
 
-    fn toml(&self) -> String {
+    pub(super) fn toml(&self) -> String {
         format!("[led]\npath = {:?}\n", self.0.path())
     }
 
-    fn is_on(&self) -> bool {
+    pub(super) fn is_on(&self) -> bool {
         let text = std::fs::read_to_string(self.0.path().join("brightness"));
         text.expect("readable") == "1"
     }

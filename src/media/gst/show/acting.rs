@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tracing::{error, warn};
 
-use super::{LOST, Numbered, STARTING, Show, Shown};
+use super::{LOST, Numbered, PRIVATE, STARTING, Show, Shown};
 use crate::config::VideoConfig;
 use crate::device::learned::Memory;
 use crate::media::error::MediaError;
@@ -15,7 +15,7 @@ use crate::media::gst::overlay::Caption;
 use crate::media::gst::picture::Picture;
 use crate::media::plan;
 use crate::media::plan::{Carries, Target};
-use crate::media::recovery::{Action, Event};
+use crate::media::recovery::{Action, Event, Slate};
 use crate::media::stream::{Encoding, VideoRate};
 
 impl Show {
@@ -31,7 +31,7 @@ impl Show {
                     self.camera = None;
                 }
                 Action::ShowCamera => self.show_camera(),
-                Action::ShowSlate => self.show_slate(),
+                Action::ShowSlate(slate) => self.show_slate(slate),
                 Action::ShowNothing => {
                     self.shown = Shown::Nothing;
                     self.slate = None;
@@ -117,12 +117,14 @@ impl Show {
         }
     }
 
-    pub(super) fn show_slate(&mut self) {
-        if self.shown == Shown::Camera {
-            self.unhang_all();
-        }
+    pub(super) fn show_slate(&mut self, says: Slate) {
+        self.unhang_all();
         let number = self.number();
-        let caption = if self.lost { LOST } else { STARTING };
+        let caption = match says {
+            Slate::Starting => STARTING,
+            Slate::Lost => LOST,
+            Slate::Private => PRIVATE,
+        };
         match slate(&self.config, caption, &self.teller, number) {
             Ok(picture) => {
                 if let Err(error) = picture.play(&self.clock, self.base_time) {

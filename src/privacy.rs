@@ -1,0 +1,261 @@
+//! The owner's privacy: whether camera and microphone are to stay closed.
+//!
+//! What the owner wants is a file in the device's state folder, which is there
+//! while they want privacy: so it outlasts a restart, and a command beside the
+//! device changes it too. The device looks for it as often as for invitations.
+
+mod key;
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::lock::lock;
+use crate::state;
+pub(crate) use key::Key;
+
+/// The file's name.
+const FILE: &str = "privacy";
+
+/// Whether the owner wants privacy; clones are one and the same switch.
+#[derive(Debug, Clone)]
+pub(crate) struct Privacy(Arc<Switch>);
+
+#[derive(Debug)]
+struct Switch {
+    /// Without it what is wanted is forgotten with the process.
+    file: Option<PathBuf>,
+    /// The file could not be written: what is wanted is known here alone.
+    unwritten: Mutex<bool>,
+    /// What keeps it on, whoever switches it.
+    held: Mutex<Held>,
+    on: watch::Sender<bool>,
+}
+
+/// Who keeps privacy on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// The configuration (`privacy.always`).
+    Configuration,
+    /// A switch on the device that is closed.
+    Cover,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    configuration: bool,
+    cover: bool,
+}
+
+impl Held {
+    /// Who does, in words.
+    fn by(&self) -> Option<&'static str> {
+        match (self.configuration, self.cover) {
+            (true, _) => Some("the configuration keeps it on (privacy.always)"),
+            (false, true) => Some("the switch on the device keeps it on"),
+            (false, false) => None,
+        }
+    }
+}
+
+impl Privacy {
+    /// The switch with its file in this folder, as it was left.
+    pub(crate) fn in_folder(folder: Option<PathBuf>) -> Self {
+        let switch = Self(Arc::new(Switch {
+            file: folder.map(|folder| folder.join(FILE)),
+            unwritten: Mutex::new(false),
+            held: Mutex::default(),
+            on: watch::Sender::new(false),
+        }));
+        switch.look();
+        switch
+    }
+
+    /// Whether it is on, now and after each change.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<bool> {
+        self.0.on.subscribe()
+    }
+
+    /// Whether it is on.
+    pub(crate) fn is_on(&self) -> bool {
+        *self.0.on.borrow()
+    }
+
+    /// Looks whether a command beside the device has switched it. A folder that
+    /// cannot be looked into changes nothing.
+    pub(crate) fn look(&self) {
+        if *lock(&self.0.unwritten) {
+            return;
+        }
+        match self.0.file.as_deref().map(fs::symlink_metadata) {
+            Some(Ok(_)) => self.tell(true),
+            Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => self.tell(false),
+            None | Some(Err(_)) => {}
+        }
+    }
+
+    /// Keeps it on, or no longer. What was wanted beside that comes back.
+    pub(crate) fn hold(&self, by: Holder, on: bool) {
+        let mut held = lock(&self.0.held);
+        match by {
+            Holder::Configuration => held.configuration = on,
+            Holder::Cover => held.cover = on,
+        }
+        drop(held);
+        match on {
+            true => self.tell(true),
+            // Without a file only privacy itself was remembered here.
+            false if self.0.file.is_none() => self.tell(*lock(&self.0.unwritten)),
+            false => self.look(),
+        }
+    }
+
+    /// Switches it. Privacy begins even where that cannot be written down.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written down; or it is kept on, and stays on.
+    pub(crate) fn set(&self, on: bool) -> io::Result<()> {
+        if on {
+            self.tell(true);
+        } else if let Some(words) = lock(&self.0.held).by() {
+            return Err(io::Error::other(words));
+        }
+        // What was never written down is not there to be taken back.
+        if !on && std::mem::take(&mut *lock(&self.0.unwritten)) {
+            self.tell(false);
+            return Ok(());
+        }
+        let written = self.write(on);
+        let is_kept = written.is_ok() && self.0.file.is_some();
+        *lock(&self.0.unwritten) = on && !is_kept;
+        if written.is_ok() {
+            self.tell(on);
+        }
+        written
+    }
+
+    /// Switches it, off the thread that asks, for a button or a viewer: `by`, in
+    /// words.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`set`](Self::set), in words. They are logged.
+    pub(crate) async fn switch(&self, on: bool, by: &str) -> Result<(), String> {
+        let this = self.clone();
+        let set = tokio::task::spawn_blocking(move || this.set(on)).await;
+        let set = set.unwrap_or_else(|ended| Err(io::Error::other(ended)));
+        match set {
+            Ok(()) => {
+                info!(on, by, "privacy was switched");
+                Ok(())
+            }
+            Err(error) => {
+                warn!(%error, wanted = on, is = self.is_on(), by, "privacy could not be switched");
+                Err(match (on, self.is_on()) {
+                    (true, true) => format!("it is on until the next start only: {error}"),
+                    _ => error.to_string(),
+                })
+            }
+        }
+    }
+
+    fn write(&self, on: bool) -> io::Result<()> {
+        let Some(file) = &self.0.file else {
+            return Ok(());
+        };
+        if on {
+            return state::replace(file, "camera and microphone are to stay closed\n");
+        }
+        match fs::remove_file(file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    fn tell(&self, on: bool) {
+        let on = on || lock(&self.0.held).by().is_some();
+        self.0.on.send_if_modified(|old| {
+            let changed = *old != on;
+            *old = on;
+            changed
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_outlasts_a_restart_and_a_command_beside_it_is_seen() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = || Privacy::in_folder(Some(folder.path().join("state")));
+        let privacy = at();
+        assert!(!privacy.is_on());
+        privacy.set(true).expect("written");
+        assert!(at().is_on());
+        at().set(false).expect("written");
+        assert!(privacy.is_on(), "it has not looked yet");
+        privacy.look();
+        assert!(!privacy.is_on());
+        at().set(false).expect("it is off already");
+    }
+
+    #[test]
+    fn what_cannot_be_written_down_holds_all_the_same() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("file");
+        fs::write(&file, "").expect("written");
+        // No folder can be where a file is.
+        let privacy = Privacy::in_folder(Some(file.join("state")));
+        privacy.set(true).expect_err("it cannot be written");
+        assert!(privacy.is_on());
+        privacy.look();
+        assert!(privacy.is_on());
+        privacy.set(false).expect("nothing was written");
+        assert!(!privacy.is_on());
+        // Without a folder there is nothing to write.
+        let privacy = Privacy::in_folder(None);
+        privacy.set(true).expect("kept in mind");
+        privacy.look();
+        assert!(privacy.is_on());
+        privacy.set(false).expect("kept in mind");
+        assert!(!privacy.is_on());
+    }
+
+    #[test]
+    fn what_keeps_it_on_nobody_switches_off_and_what_was_wanted_comes_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for file in [Some(folder.path().to_owned()), None] {
+            for by in [Holder::Configuration, Holder::Cover] {
+                for wanted in [false, true] {
+                    let privacy = Privacy::in_folder(file.clone());
+                    privacy.set(wanted).expect("switched");
+                    privacy.hold(by, true);
+                    assert!(privacy.is_on());
+                    privacy.set(false).expect_err("it is kept on");
+                    privacy.look();
+                    assert!(privacy.is_on());
+                    privacy.hold(by, false);
+                    assert_eq!(privacy.is_on(), wanted, "{file:?} {by:?}");
+                    privacy.set(false).expect("switched");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_changes_are_told() {
+        let privacy = Privacy::in_folder(None);
+        let changes = privacy.subscribe();
+        privacy.set(false).expect("nothing to do");
+        assert!(!changes.has_changed().expect("it is there"));
+        privacy.set(true).expect("switched");
+        assert!(changes.has_changed().expect("it is there"));
+    }
+}
