@@ -104,7 +104,7 @@ impl Sctp {
             RECONFIG => self.resets(chunk),
             // What follows are pairs of a stream and a number (RFC 3758 §3.2).
             FORWARD_TSN => {
-                chunk.value.len() % 4 == 0
+                chunk.value.len().is_multiple_of(4)
                     && chunk.value.len() <= 4 * (1 + STREAMS)
                     && chunk.number(0).is_some_and(|tsn| self.is_near(tsn))
             }

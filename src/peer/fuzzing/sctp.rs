@@ -8,8 +8,8 @@ use rtc::ice::mdns::MulticastDnsMode;
 
 use super::connection::{Call, REHEARSAL};
 use crate::lock::lock;
-use crate::peer::crypto::Look;
 use crate::peer::assembly::settings_for;
+use crate::peer::crypto::Look;
 
 /// Where DATA begins in a packet, and what of it is not its text.
 const HEADER: usize = 12;
