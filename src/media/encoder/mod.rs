@@ -7,6 +7,7 @@
 
 pub(crate) mod control;
 mod custom;
+pub(in crate::media) mod layout;
 pub(crate) mod table;
 
 use std::borrow::Cow;

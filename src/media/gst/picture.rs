@@ -16,6 +16,7 @@ use super::openers::Opening;
 use super::pipeline::{Device, Life, OnProblem, Running, SharedOutput, stop};
 use super::{range, sink};
 use crate::device::led::Lit;
+use crate::media::encoder::layout;
 use crate::media::error::MediaError;
 use crate::media::plan::PicturePlan;
 use crate::media::pulse::Pulse;
@@ -210,6 +211,7 @@ impl Picture {
         // A camera's own H.264 goes through without an encoder, and whole.
         if let Some(pad) = bin.by_name("encoder").and_then(|e| e.static_pad("sink")) {
             keep_every(&pad, every.clone());
+            layout::say(&pad);
         }
         // The branch runs before the first buffer comes.
         let linked = bin
