@@ -179,12 +179,12 @@ fn set_control(element: &gst::Element, name: &str, value: i32) -> Result<(), Str
 }
 
 /// True where elements of this type have an action signal `name` that takes
-/// and gives nothing.
+/// nothing and gives nothing or whether it was done.
 pub(in crate::media) fn has_action(type_: glib::Type, name: &str) -> bool {
     glib::subclass::SignalId::lookup(name, type_).is_some_and(|signal| {
         let query = signal.query();
         query.n_params() == 0
-            && query.return_type() == glib::Type::UNIT
+            && [glib::Type::UNIT, glib::Type::BOOL].contains(&query.return_type().type_())
             && query.flags().contains(glib::SignalFlags::ACTION)
     })
 }
@@ -193,8 +193,11 @@ fn emit(element: &gst::Element, name: &str) -> Result<(), String> {
     if !has_action(element.type_(), name) {
         return Err(format!("it has no signal \"{name}\""));
     }
-    element.emit_by_name_with_values(name, &[]);
-    Ok(())
+    let done = element.emit_by_name_with_values(name, &[]);
+    match done.map(|done| done.get::<bool>()) {
+        Some(Ok(false)) => Err(format!("its signal \"{name}\" did nothing")),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -205,6 +205,8 @@ fn vendors() -> Vec<Encoder> {
             properties: pairs(&[("control-rate", "constant")]),
             gop: property("idr-interval"),
             rate: property("target-bitrate"),
+            // Key frame requests of GStreamer are looked at in later releases only.
+            key_frame: KeyFrame::Signal("trigger-iframe".into()),
             caps: BYTE_STREAM.into(),
             ..h264("qualcomm-c2", "qtic2venc")
         },
