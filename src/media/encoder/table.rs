@@ -12,7 +12,6 @@ use crate::sdp::VideoCodec;
 
 const BYTE_STREAM: &str = "video/x-h264,stream-format=byte-stream";
 const CONSTRAINED: &str = "video/x-h264,profile=constrained-baseline,stream-format=byte-stream";
-const BASELINE: &str = "video/x-h264,profile=baseline,stream-format=byte-stream";
 const PARSER: &str =
     "h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au";
 
@@ -122,6 +121,10 @@ fn vendors() -> Vec<Encoder> {
             boards: "Rockchip RK3399, RK356x, RK3588 with the vendor's kernel".into(),
             nodes: texts(&["/dev/mpp_service", "/dev/mpp-service", "/dev/vpu_service"]),
             formats: texts(&["NV12", "I420"]),
+            sizes: Sizes {
+                least: (96, 64),
+                ..Sizes::ANY
+            },
             properties: pairs(&[
                 ("rc-mode", "cbr"),
                 ("header-mode", "each-idr"),
@@ -130,8 +133,9 @@ fn vendors() -> Vec<Encoder> {
             ]),
             gop: property("gop"),
             rate: property("bps"),
-            // "constrained-baseline" never negotiates with it.
-            caps: BASELINE.into(),
+            // It says "Baseline" in its caps, which no caps that name a profile
+            // let through.
+            caps: BYTE_STREAM.into(),
             ..h264("rockchip-mpp", "mpph264enc")
         },
         Encoder {
