@@ -168,14 +168,15 @@ fn vendors() -> Vec<Encoder> {
             nodes: texts(&["/dev/mxc_hantro_vc8000e", "/dev/mxc_hantro_h1"]),
             formats: texts(&["NV12", "I420", "YUY2"]),
             sizes: Sizes {
+                // Of the H1's library; the other is the element's.
                 least: (132, 96),
-                most: (4096, 4096),
+                most: (1920, 1088),
                 ..Sizes::ANY
             },
             gop: property("gop-size"),
             rate: property("bitrate"),
             rate_unit: RateUnit::KilobitsPerSecond,
-            // Its caps name no profile.†
+            // Its caps name no profile.
             caps: BYTE_STREAM.into(),
             ..h264("nxp-vpu", "vpuenc_h264")
         },
