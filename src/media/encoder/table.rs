@@ -280,7 +280,8 @@ fn intel_and_amd() -> Vec<Encoder> {
                 ("b-frames", "0"),
                 ("target-usage", "7"),
                 ("ref-frames", "1"),
-                ("idr-interval", "1"),
+                // 1 would make every other I frame no IDR frame.
+                ("idr-interval", "0"),
             ]),
             gop: property("gop-size"),
             rate: property("bitrate"),
