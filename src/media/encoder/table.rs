@@ -233,11 +233,9 @@ fn vendors() -> Vec<Encoder> {
             package: "ST's OpenSTLinux (a patched gstreamer1.0-plugins-bad)".into(),
             boards: "ST STM32MP25".into(),
             nodes: texts(&["/dev/video*"]),
-            // All three names†: only a vendor's patch has them.
             properties: pairs(&[("rate-control", "cbr")]),
             gop: property("keyframe-interval"),
             rate: property("bitrate"),
-            caps: BYTE_STREAM.into(),
             ..h264("stm32mp2", "v4l2slh264enc")
         },
     ]
