@@ -36,6 +36,7 @@ pub(crate) fn force_key_frame(
         // Also where the row's own way is missing: the event does no harm.
         Err(why) => {
             let event = gst_video::UpstreamForceKeyUnitEvent::builder()
+                .running_time(after_the_last(sink))
                 .all_headers(true)
                 .build();
             let taken = sink.send_event(event);
@@ -69,6 +70,17 @@ pub(crate) fn set_bitrate(encoder: &Encoder, branch: &gst::Bin, bits_per_second:
 fn has_given(sink: &gst_app::AppSink) -> bool {
     sink.property::<Option<gst::Sample>>("last-sample")
         .is_some()
+}
+
+/// From when on a frame is to be a key frame: right behind the last that came,
+/// by running time. GStreamer's encoders take a second request without a time
+/// for the first one until a frame that they mark as a key has come, and some
+/// of vendors' mark none: mpph264enc.
+fn after_the_last(sink: &gst_app::AppSink) -> Option<gst::ClockTime> {
+    let sample = sink.property::<Option<gst::Sample>>("last-sample")?;
+    let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
+    let last = segment.to_running_time(sample.buffer()?.pts()?)?;
+    Some(last + gst::ClockTime::NSECOND)
 }
 
 fn element(branch: &gst::Bin) -> Result<gst::Element, String> {
