@@ -1,9 +1,10 @@
 //! Every row.
 //!
-//! Only the software rows were run. Every other one is written from the
-//! drivers' and plug-ins' sources and documentation and from reports; names
-//! marked † nobody verified. A property that the installed element does not
-//! have is left out with a warning, so an unsure name costs nothing.
+//! Only the software rows were run on what they are for. Every other one is
+//! written from the drivers' and plug-ins' sources and from reports; vendors'
+//! elements are described in tests/standins/, with the source of each, and the
+//! rows are held against those. A property that the installed element does not
+//! have is left out with a warning: plug-ins differ from release to release.
 
 use std::sync::{Arc, LazyLock};
 
