@@ -35,6 +35,7 @@ help:
 	@echo "make demo     build, and show this machine's camera on http://localhost:6503/"
 	@echo "make test     every check and test that needs no virtual machine"
 	@echo "make test-pure, test-calls, test-browsers  parts of it, by what they need"
+	@echo "make test-boards  the rows of boards' encoders, through stand-ins for those"
 	@echo "make siege    strangers of every kind, 20 s each, beside an honest viewer"
 	@echo "make test-paths  what Chromium shows over bad networks; wants an idle machine"
 	@echo "make test-vm  the same agent on a real kernel camera, in a virtual machine"
@@ -103,6 +104,12 @@ test-calls: test-packages
 .PHONY: test-browsers
 test-browsers: test-packages
 	cargo nextest run --locked --no-fail-fast --test browsers; \
+	status=$$?; $(SECONDS_OF); exit $$status
+
+# Rows of encoders whose boards are not here, wherever they are tested.
+.PHONY: test-boards
+test-boards: test-packages
+	cargo nextest run --locked --no-fail-fast --test pure --test calls --test browsers -E 'test(/^boards::/)'; \
 	status=$$?; $(SECONDS_OF); exit $$status
 
 # A form of 3 s each is in `make test` too.

@@ -2,6 +2,7 @@
 //! pipelines made, their sink found, what an element says put into words.
 
 pub(crate) mod control;
+pub(crate) mod layout;
 
 use gstreamer as gst;
 use gstreamer::prelude::*;

@@ -9,6 +9,7 @@ mod access_properties;
 mod agent_network;
 mod agent_properties;
 mod agent_reload;
+mod boards;
 mod house;
 mod login;
 mod naive_client;

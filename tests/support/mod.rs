@@ -36,6 +36,7 @@ pub mod standin;
 pub mod strain;
 pub mod tinyproxy;
 pub mod users;
+pub mod vendors;
 pub mod viewer;
 
 use std::future::Future;

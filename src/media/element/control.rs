@@ -36,6 +36,7 @@ pub(crate) fn force_key_frame(
         // Also where the row's own way is missing: the event does no harm.
         Err(why) => {
             let event = gst_video::UpstreamForceKeyUnitEvent::builder()
+                .running_time(after_the_last(sink))
                 .all_headers(true)
                 .build();
             let taken = sink.send_event(event);
@@ -69,6 +70,17 @@ pub(crate) fn set_bitrate(encoder: &Encoder, branch: &gst::Bin, bits_per_second:
 fn has_given(sink: &gst_app::AppSink) -> bool {
     sink.property::<Option<gst::Sample>>("last-sample")
         .is_some()
+}
+
+/// From when on a frame is to be a key frame: right behind the last that came,
+/// by running time. GStreamer's encoders take a second request without a time
+/// for the first one until a frame that they mark as a key has come, and some
+/// of vendors' mark none: mpph264enc.
+fn after_the_last(sink: &gst_app::AppSink) -> Option<gst::ClockTime> {
+    let sample = sink.property::<Option<gst::Sample>>("last-sample")?;
+    let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
+    let last = segment.to_running_time(sample.buffer()?.pts()?)?;
+    Some(last + gst::ClockTime::NSECOND)
 }
 
 fn element(branch: &gst::Bin) -> Result<gst::Element, String> {
@@ -179,12 +191,12 @@ fn set_control(element: &gst::Element, name: &str, value: i32) -> Result<(), Str
 }
 
 /// True where elements of this type have an action signal `name` that takes
-/// and gives nothing.
+/// nothing and gives nothing or whether it was done.
 pub(in crate::media) fn has_action(type_: glib::Type, name: &str) -> bool {
     glib::subclass::SignalId::lookup(name, type_).is_some_and(|signal| {
         let query = signal.query();
         query.n_params() == 0
-            && query.return_type() == glib::Type::UNIT
+            && [glib::Type::UNIT, glib::Type::BOOL].contains(&query.return_type().type_())
             && query.flags().contains(glib::SignalFlags::ACTION)
     })
 }
@@ -193,8 +205,11 @@ fn emit(element: &gst::Element, name: &str) -> Result<(), String> {
     if !has_action(element.type_(), name) {
         return Err(format!("it has no signal \"{name}\""));
     }
-    element.emit_by_name_with_values(name, &[]);
-    Ok(())
+    let done = element.emit_by_name_with_values(name, &[]);
+    match done.map(|done| done.get::<bool>()) {
+        Some(Ok(false)) => Err(format!("its signal \"{name}\" did nothing")),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

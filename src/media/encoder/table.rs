@@ -1,9 +1,10 @@
 //! Every row.
 //!
-//! Only the software rows were run. Every other one is written from the
-//! drivers' and plug-ins' sources and documentation and from reports; names
-//! marked † nobody verified. A property that the installed element does not
-//! have is left out with a warning, so an unsure name costs nothing.
+//! Only the software rows were run on what they are for. Every other one is
+//! written from the drivers' and plug-ins' sources and from reports; vendors'
+//! elements are described in tests/standins/, with the source of each, and the
+//! rows are held against those. A property that the installed element does not
+//! have is left out with a warning: plug-ins differ from release to release.
 
 use std::sync::{Arc, LazyLock};
 
@@ -12,7 +13,6 @@ use crate::sdp::VideoCodec;
 
 const BYTE_STREAM: &str = "video/x-h264,stream-format=byte-stream";
 const CONSTRAINED: &str = "video/x-h264,profile=constrained-baseline,stream-format=byte-stream";
-const BASELINE: &str = "video/x-h264,profile=baseline,stream-format=byte-stream";
 const PARSER: &str =
     "h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au";
 
@@ -122,6 +122,10 @@ fn vendors() -> Vec<Encoder> {
             boards: "Rockchip RK3399, RK356x, RK3588 with the vendor's kernel".into(),
             nodes: texts(&["/dev/mpp_service", "/dev/mpp-service", "/dev/vpu_service"]),
             formats: texts(&["NV12", "I420"]),
+            sizes: Sizes {
+                least: (96, 64),
+                ..Sizes::ANY
+            },
             properties: pairs(&[
                 ("rc-mode", "cbr"),
                 ("header-mode", "each-idr"),
@@ -130,8 +134,9 @@ fn vendors() -> Vec<Encoder> {
             ]),
             gop: property("gop"),
             rate: property("bps"),
-            // "constrained-baseline" never negotiates with it.
-            caps: BASELINE.into(),
+            // It says "Baseline" in its caps, which no caps that name a profile
+            // let through.
+            caps: BYTE_STREAM.into(),
             ..h264("rockchip-mpp", "mpph264enc")
         },
         Encoder {
@@ -164,14 +169,15 @@ fn vendors() -> Vec<Encoder> {
             nodes: texts(&["/dev/mxc_hantro_vc8000e", "/dev/mxc_hantro_h1"]),
             formats: texts(&["NV12", "I420", "YUY2"]),
             sizes: Sizes {
+                // Of the H1's library; the other is the element's.
                 least: (132, 96),
-                most: (4096, 4096),
+                most: (1920, 1088),
                 ..Sizes::ANY
             },
             gop: property("gop-size"),
             rate: property("bitrate"),
             rate_unit: RateUnit::KilobitsPerSecond,
-            // Its caps name no profile.†
+            // Its caps name no profile.
             caps: BYTE_STREAM.into(),
             ..h264("nxp-vpu", "vpuenc_h264")
         },
@@ -205,6 +211,8 @@ fn vendors() -> Vec<Encoder> {
             properties: pairs(&[("control-rate", "constant")]),
             gop: property("idr-interval"),
             rate: property("target-bitrate"),
+            // Key frame requests of GStreamer are looked at in later releases only.
+            key_frame: KeyFrame::Signal("trigger-iframe".into()),
             caps: BYTE_STREAM.into(),
             ..h264("qualcomm-c2", "qtic2venc")
         },
@@ -226,11 +234,9 @@ fn vendors() -> Vec<Encoder> {
             package: "ST's OpenSTLinux (a patched gstreamer1.0-plugins-bad)".into(),
             boards: "ST STM32MP25".into(),
             nodes: texts(&["/dev/video*"]),
-            // All three names†: only a vendor's patch has them.
             properties: pairs(&[("rate-control", "cbr")]),
             gop: property("keyframe-interval"),
             rate: property("bitrate"),
-            caps: BYTE_STREAM.into(),
             ..h264("stm32mp2", "v4l2slh264enc")
         },
     ]
@@ -273,7 +279,8 @@ fn intel_and_amd() -> Vec<Encoder> {
                 ("b-frames", "0"),
                 ("target-usage", "7"),
                 ("ref-frames", "1"),
-                ("idr-interval", "1"),
+                // 1 would make every other I frame no IDR frame.
+                ("idr-interval", "0"),
             ]),
             gop: property("gop-size"),
             rate: property("bitrate"),

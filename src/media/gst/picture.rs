@@ -16,7 +16,7 @@ use super::openers::Opening;
 use super::pipeline::{Device, Life, OnProblem, Running, SharedOutput, stop};
 use super::range;
 use crate::device::led::Lit;
-use crate::media::element::sink;
+use crate::media::element::{layout, sink};
 use crate::media::error::MediaError;
 use crate::media::liveness::Liveness;
 use crate::media::plan::PicturePlan;
@@ -211,6 +211,7 @@ impl Picture {
         // A camera's own H.264 goes through without an encoder, and whole.
         if let Some(pad) = bin.by_name("encoder").and_then(|e| e.static_pad("sink")) {
             keep_every(&pad, every.clone());
+            layout::say(&pad);
         }
         // The branch runs before the first buffer comes.
         let linked = bin

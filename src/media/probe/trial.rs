@@ -11,7 +11,7 @@ use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
 use super::{Job, Measured, RateChange, Report, Stage, h264, installed, judge, picture};
-use crate::media::element::control;
+use crate::media::element::{control, layout};
 use crate::media::encoder::Encoder;
 use crate::media::frame::profile_level_id;
 use crate::sdp::VideoCodec;
@@ -148,6 +148,7 @@ impl<'a> Trial<'a> {
         let element: gst::Element = named(&pipeline, "encoder")?;
         let watched = Arc::<Watched>::default();
         watch(&element, &watched)?;
+        layout::say(&pad(&element, "sink")?);
         let trial = Self {
             job,
             encoder,
@@ -454,9 +455,7 @@ fn padded(data: &[u8], width: usize, height: usize) -> Vec<u8> {
 
 /// Counts what leaves the encoder empty, and its end.
 fn watch(element: &gst::Element, watched: &Arc<Watched>) -> Result<(), String> {
-    let pad = element
-        .static_pad("src")
-        .ok_or_else(|| "the element has no pad \"src\"".to_owned())?;
+    let pad = pad(element, "src")?;
     let watched = watched.clone();
     let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
     pad.add_probe(kinds, move |_, info| {
@@ -472,6 +471,12 @@ fn watch(element: &gst::Element, watched: &Arc<Watched>) -> Result<(), String> {
         gst::PadProbeReturn::Ok
     });
     Ok(())
+}
+
+fn pad(element: &gst::Element, name: &str) -> Result<gst::Pad, String> {
+    element
+        .static_pad(name)
+        .ok_or_else(|| format!("the element has no pad \"{name}\""))
 }
 
 fn named<T: IsA<gst::Element>>(pipeline: &gst::Pipeline, name: &str) -> Result<T, String> {

@@ -1,0 +1,3 @@
+//! The picture of every board's encoder, as a browser shows it.
+
+mod standins;

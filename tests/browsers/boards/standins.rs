@@ -1,0 +1,34 @@
+//! Each vendor's encoder, in the place of which its stand-in is, in Chromium.
+
+use crate::support::browser::{Browser, Person};
+use crate::support::device::Device;
+use crate::support::picture::{assert_bars, row};
+use crate::support::vendors::{Board, Fault, ROWS};
+use crate::support::{Chat, options};
+
+/// The agent finds the encoder by the board's node, tries it and shows what it
+/// makes.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_row_is_a_picture() {
+    let browser = Browser::start(Person::default()).await;
+    for (id, _) in ROWS {
+        let chat = Chat::with(options()).await;
+        let board = Board::of(id);
+        let toml = format!(
+            "[server]\nurl = \"ws://{}/\"\nname = \"camera\"\n[video]\nsource = \"test\"\n\
+             width = 320\nheight = 180\nbitrate_kbps = 500\nencoder = \"{id}\"\n\
+             [audio]\nsource = \"none\"\n[ice]\nloopback = true\n",
+            chat.addr
+        );
+        let device = Device::run(board.agent(Fault::None), &toml).await;
+        device.registered().await;
+        browser.open(&chat.page("viewer")).await;
+        browser.call("camera").await;
+        browser.frames_rise(20).await;
+        assert_bars(&row(&browser).await);
+        let log = device.log();
+        let used = log.iter().find(|line| line["message"] == "encoder");
+        assert_eq!(used.expect("one was chosen")["encoder"], id);
+        assert_eq!(device.logged("takes over"), 0, "{id}: {log:?}");
+    }
+}

@@ -1,0 +1,3 @@
+//! The rows of the table beside what is known of their elements.
+
+mod standins;
