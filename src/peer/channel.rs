@@ -17,7 +17,7 @@ use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelMessage}
 use webrtc::error::Error;
 
 use super::Peers;
-use super::messages::{self, FromViewer, LABEL, LISTENED, MessageError};
+use super::messages::{self, FromViewer, LABEL, LISTENED, MessageError, Refusal};
 use super::quality::Seat;
 use super::stats::Observer;
 use crate::access::{Guest, Key, KeyId, Right};
@@ -117,14 +117,18 @@ pub(super) async fn serve(
     debug!("the viewer's data channel is closed");
 }
 
-/// Sets the camera's controls, one after the other; what it refuses, in words.
-async fn at_camera(shared: &Peers, todo: &mut mpsc::Receiver<Work>, refuse: &mpsc::Sender<String>) {
+/// Sets the camera's controls, one after the other; tells what it refuses.
+async fn at_camera(
+    shared: &Peers,
+    todo: &mut mpsc::Receiver<Work>,
+    refuse: &mpsc::Sender<Refusal>,
+) {
     while let Some(work) = todo.recv().await {
         match work {
             Work::Refresh => shared.controls.refresh().await,
             Work::Set(name, value) => {
-                if let Err(words) = shared.controls.set(name, value).await {
-                    let _ = refuse.try_send(words);
+                if let Err(refusal) = shared.controls.set(name, value).await {
+                    let _ = refuse.try_send(refusal);
                 }
             }
         }
@@ -176,7 +180,7 @@ struct Talk {
     status: watch::Receiver<MediaStatus>,
     controls: Option<watch::Receiver<Arc<[CameraControl]>>>,
     work: mpsc::Sender<Work>,
-    refusals: mpsc::Receiver<String>,
+    refusals: mpsc::Receiver<Refusal>,
     outgoing: Outgoing,
     limiter: Bucket,
     /// The camera whose controls are known is the one that is open.
@@ -222,7 +226,7 @@ impl Talk {
                     self.outgoing.stats = true;
                     self.stats_due = Some(Instant::now() + STATS_INTERVAL);
                 }
-                Some(words) = self.refusals.recv() => self.refuse("control", &words),
+                Some(refusal) = self.refusals.recv() => self.refuse("control", &refusal),
                 Some(key) = self.keys.recv() => {
                     self.given = Some(key);
                     self.outgoing.key = true;
@@ -238,14 +242,11 @@ impl Talk {
         }
         match messages::parse(&message.data) {
             Ok(FromViewer::Control { .. }) if !may_control(self.guest.as_deref()) => {
-                self.refuse("control", messages::NO_CONTROL);
+                self.refuse("control", &messages::NO_CONTROL.into());
             }
             Ok(FromViewer::Control { name, value }) => {
                 if self.work.try_send(Work::Set(name, value)).is_err() {
-                    self.refuse(
-                        "control",
-                        "the camera is still busy with the changes before this one",
-                    );
+                    self.refuse("control", &messages::BUSY.into());
                 }
             }
             Ok(FromViewer::Quality { tier }) => self.seat.pin(tier),
@@ -253,10 +254,10 @@ impl Talk {
             Ok(FromViewer::Ping { id }) => self.outgoing.pong = Some(id),
             Ok(FromViewer::KeyKept { id }) => self.kept(&id),
             Ok(FromViewer::Unknown) => self.passed_over("its type is not known"),
-            Err(error @ MessageError::Control) => self.refuse("control", &error.to_string()),
-            Err(error @ MessageError::Quality) => self.refuse("quality", &error.to_string()),
-            Err(error @ MessageError::Stats) => self.refuse("stats", &error.to_string()),
-            Err(error @ MessageError::Ping) => self.refuse("ping", &error.to_string()),
+            Err(error @ MessageError::Control) => self.refuse("control", &(&error).into()),
+            Err(error @ MessageError::Quality) => self.refuse("quality", &(&error).into()),
+            Err(error @ MessageError::Stats) => self.refuse("stats", &(&error).into()),
+            Err(error @ MessageError::Ping) => self.refuse("ping", &(&error).into()),
             Err(error) => self.passed_over(&error.to_string()),
         }
     }
@@ -288,9 +289,9 @@ impl Talk {
         }
     }
 
-    fn refuse(&mut self, about: &str, words: &str) {
+    fn refuse(&mut self, about: &str, refusal: &Refusal) {
         if self.outgoing.errors.len() < QUEUE {
-            let message = messages::error(about, words);
+            let message = messages::error(about, refusal);
             self.outgoing.errors.push_back(message);
         }
     }
