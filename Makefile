@@ -14,6 +14,8 @@ GECKODRIVER_VERSION := 0.37.1
 GECKODRIVER := target/tools/geckodriver-$(GECKODRIVER_VERSION)/bin/geckodriver
 AIORTC_VERSION := 1.16.0
 AIORTC := target/tools/aiortc-$(AIORTC_VERSION)/installed
+AXE_VERSION := 4.14.1
+AXE := target/tools/axe-core-$(AXE_VERSION)/node_modules/axe-core/axe.min.js
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
@@ -57,7 +59,7 @@ build-packages:
 	$(call install,$(BUILD_PACKAGES) $(MEDIA_PACKAGES))
 
 .PHONY: test-packages
-test-packages: test-debian-packages $(GECKODRIVER) $(AIORTC)
+test-packages: test-debian-packages $(GECKODRIVER) $(AIORTC) $(AXE)
 
 .PHONY: test-debian-packages
 test-debian-packages:
@@ -74,6 +76,12 @@ $(AIORTC): tests/support/callers/requirements.txt | test-debian-packages
 	/usr/bin/python3 -m venv $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
+
+# Looks for what keeps people out of a page; tests/browsers/languages.rs names it.
+$(AXE): | test-debian-packages
+	$(if $(shell command -v npm),,$(call install,npm))
+	npm install --silent --no-audit --no-fund --no-save --prefix target/tools/axe-core-$(AXE_VERSION) \
+		axe-core@$(AXE_VERSION)
 
 .PHONY: test
 test: test-packages lint

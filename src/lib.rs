@@ -17,7 +17,7 @@
 //! | one viewer's connection; the chat server and its page | [`peer`], [`chat`] |
 //! | picture and sound, made once for all viewers | [`media`] |
 //! | shells, each the owner of one kind of socket, device or file | [`servers`], [`signaling`], [`network`], [`device`], [`guestbook`], [`privacy`], [`announce`], [`state`] |
-//! | pure: no IO, no clock, no runtime | [`agent`], [`access`], [`login`], [`rate`], [`room`], [`sdp`], [`config`], [`wire`], [`ice`], [`secret`], [`watchdog`], [`ending`], `backoff`, `bucket`, `lock` |
+//! | pure: no IO, no clock, no runtime | [`agent`], [`access`], [`login`], [`rate`], [`room`], [`sdp`], [`config`], [`wire`], [`ice`], [`secret`], [`reason`], [`watchdog`], [`ending`], `backoff`, `bucket`, `lock` |
 //!
 //! What is `pub` is what the program, tests, benches and fuzz targets name.
 //! `tests/pure/house.rs` holds this table against every `use`. A file in a shell may
@@ -67,6 +67,7 @@ mod owner;
 mod peer;
 mod privacy;
 mod rate;
+pub mod reason;
 pub mod room;
 pub mod sdp;
 pub mod secret;

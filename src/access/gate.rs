@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::guest::{Guest, Guests, MOST_GIVEN, MOST_INVITATIONS, May, Pause, Right};
 use super::invite::KeyId;
 use super::proof::{Call, Side};
+use crate::reason::{Code, Reason};
 use crate::wire::Access;
 
 /// Offers of one key that are remembered: more than anybody makes in a day.
@@ -52,6 +53,21 @@ pub enum Uninvited {
     /// The offer was made before.
     #[error("this call was made before; call again")]
     Replayed,
+}
+
+impl Uninvited {
+    /// As the caller is told.
+    pub fn reason(self) -> Reason {
+        let code = match self {
+            Self::Stranger => Code::NotInvited,
+            Self::Unknown => Code::InvitationUnknown,
+            Self::Ended => Code::InvitationEnded,
+            Self::NoClock => Code::InvitationNoClock,
+            Self::NotToWatch => Code::InvitationNotToWatch,
+            Self::Replayed => Code::OfferAgain,
+        };
+        Reason::new(code, self.to_string())
+    }
 }
 
 impl From<Pause> for Uninvited {

@@ -13,13 +13,20 @@ use super::lines::bounded;
 use super::session::{Caller, Session, SessionId};
 use super::{Agent, BUSY, FULL, HALF_OPEN, REASON};
 use crate::access::{Guest, Mode, Right};
+use crate::reason::{Code, Reason};
 use crate::sdp::{Description, MAX_CANDIDATES, Offer, Place, RemoteCandidate};
 use crate::wire::{Access, Candidate, ClientId, Stamp, UserName};
 
 /// Why an offer is dropped.
-const TOO_MANY: &str = "too many calls in a short time; try again in a moment";
+const TOO_MANY: Reason = Reason::fixed(
+    Code::TooManyCalls,
+    "too many calls in a short time; try again in a moment",
+);
 /// Why a name is not to be had.
-const TAKEN: &str = "somebody of this name is watching; take another name";
+const TAKEN: Reason = Reason::fixed(
+    Code::NameTaken,
+    "somebody of this name is watching; take another name",
+);
 
 /// Of what they ask for, what an invited caller may have.
 fn allowed(offer: Offer, guest: Option<&Guest>) -> Offer {
@@ -77,11 +84,12 @@ impl Agent {
         let offer = match read {
             Ok(offer) => Box::new(allowed(offer, guest.map(|g| &**g))),
             Err(error) => {
-                let reason = bounded(&error.to_string(), REASON);
-                self.junk(&caller, &reason, now);
+                let words = bounded(&error.to_string(), REASON);
+                let reason = Reason::new(error.code(), words);
+                self.junk(&caller, reason.clone(), now);
                 // The hang-up ends on the caller's side what they had.
                 if let Some(id) = live.filter(|_| !of_another) {
-                    self.close(id, &reason, now);
+                    self.close(id, &reason.words, now);
                 }
                 return;
             }
@@ -120,14 +128,14 @@ impl Agent {
     }
 
     /// Refuses an offer that cannot be answered.
-    fn junk(&mut self, caller: &Caller, reason: &str, now: Instant) {
+    fn junk(&mut self, caller: &Caller, reason: Reason, now: Instant) {
         self.limits.junk(&caller.payer, now);
         self.turn_down(caller, "call refused", reason, now);
     }
 
     /// Refuses an offer: tells its sender, and the logs.
-    fn turn_down(&mut self, caller: &Caller, words: impl Display, why: &str, now: Instant) {
-        self.note_refusal(caller, words, why, now);
+    fn turn_down(&mut self, caller: &Caller, words: impl Display, why: Reason, now: Instant) {
+        self.note_refusal(caller, words, &why.words, now);
         self.refuse(&caller.name, why);
     }
 
@@ -195,7 +203,7 @@ impl Agent {
             return;
         }
         let words = "too many offers; more are dropped until they slow down";
-        self.note_refusal(caller, words, TOO_MANY, now);
+        self.note_refusal(caller, words, &TOO_MANY.words, now);
         // A hang-up would end the call that the caller has.
         if self.sessions.of_caller(&caller.name).is_none() {
             self.refuse(&caller.name, TOO_MANY);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::session::SessionId;
 use crate::access::{Guest, KeyId};
+use crate::reason::Reason;
 use crate::sdp::{Offer, RemoteCandidate};
 use crate::wire::{Candidate, Incoming, Outgoing, UserName};
 
@@ -58,8 +59,8 @@ pub enum PeerEvent {
     KeyKept(KeyId),
     /// The viewer closed it.
     Left,
-    /// It failed, and why in words.
-    Failed(String),
+    /// It failed, and why.
+    Failed(Reason),
 }
 
 /// Something to do.

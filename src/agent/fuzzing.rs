@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Agent, AgentConfig, CONNECT_TIMEOUT, Command, Event, HALF_OPEN, PeerEvent, SessionId};
 use crate::fuzzing::{Draw, OFFER};
+use crate::reason::{Code, Reason};
 use crate::wire::{Candidate, Incoming, Outgoing, UserName};
 
 /// Viewers at once.
@@ -197,7 +198,7 @@ fn event(draw: &mut Draw<'_>) -> Option<Event> {
             _ => PeerEvent::Candidate(Candidate::default()),
         }),
         14 => peer(PeerEvent::Left),
-        15 => peer(PeerEvent::Failed(draw.text())),
+        15 => peer(PeerEvent::Failed(Reason::new(Code::PathLost, draw.text()))),
         16 => Event::NetworkChanged,
         _ => return message(&of_a_server(draw).to_string()),
     })

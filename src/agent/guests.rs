@@ -9,19 +9,25 @@ use tracing::{info, warn};
 use super::audit::{Note, Outcome};
 use super::limits::{Payer, Refusal};
 use super::lines::bounded;
-use super::outbox::Reason;
 use super::session::{Caller, SessionId};
 use super::{Agent, Command, REASON};
 use crate::access::{Gate, Guest, Guests, KeyId, Mode, Stage, Uninvited};
+use crate::reason::{Code, Reason};
 use crate::sdp::{self, Description, Glance, OfferError};
 use crate::wire::{Access, UserName};
 
 /// Notes that nobody has taken yet.
 const NOTES: usize = 256;
-const TAKEN_BACK: &str = "your invitation was taken back";
-const CHANGED: &str = "what your invitation allows has changed; call again";
-const NOW_INVITED: &str =
-    "from now on only invited people see this camera; ask its owner for an invitation";
+const TAKEN_BACK: Reason =
+    Reason::fixed(Code::InvitationTakenBack, "your invitation was taken back");
+const CHANGED: Reason = Reason::fixed(
+    Code::InvitationChanged,
+    "what your invitation allows has changed; call again",
+);
+const NOW_INVITED: Reason = Reason::fixed(
+    Code::InvitedOnlyNow,
+    "from now on only invited people see this camera; ask its owner for an invitation",
+);
 
 /// Who is refused for this has proven that the key is theirs. An id anybody can
 /// write, and an offer that was made before anybody may have seen.
@@ -76,23 +82,19 @@ impl Agent {
         let mut gone = Vec::new();
         for session in self.sessions.iter_mut() {
             let Some(guest) = &session.guest else {
-                gone.push((session.id, NOW_INVITED.to_owned()));
+                gone.push((session.id, NOW_INVITED));
                 continue;
             };
             match self.gate.guest(guest.id) {
-                None => gone.push((session.id, TAKEN_BACK.to_owned())),
+                None => gone.push((session.id, TAKEN_BACK)),
                 Some(now) => match now.pause {
-                    Some(pause) => gone.push((session.id, Uninvited::from(pause).to_string())),
-                    None if now.may != guest.may => gone.push((session.id, CHANGED.to_owned())),
+                    Some(pause) => gone.push((session.id, Uninvited::from(pause).reason())),
+                    None if now.may != guest.may => gone.push((session.id, CHANGED)),
                     None => session.guest = Some(now.clone()),
                 },
             }
         }
-        for (id, words) in gone {
-            let reason = Reason {
-                uninvited: words != CHANGED,
-                words,
-            };
+        for (id, reason) in gone {
             self.end(id, reason, now);
         }
     }
@@ -202,7 +204,7 @@ impl Agent {
         }
         // A hang-up would end the call that somebody of this name has.
         if self.sessions.of_caller(name).is_none() {
-            self.refuse(name, why);
+            self.refuse(name, why.reason());
         }
     }
 

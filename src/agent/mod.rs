@@ -41,6 +41,7 @@ use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
 use crate::access::{Gate, Mode, Side};
+use crate::reason::{Code, Reason};
 use crate::sdp::first_ufrag;
 use crate::wire::{Incoming, UserName};
 use audit::{Note, Outcome};
@@ -49,7 +50,7 @@ pub use events::{AgentConfig, Command, Event, PeerEvent};
 use limits::OfferLimits;
 use lines::{Lines, bounded};
 use login::{Login, Step};
-use outbox::{Outbox, Reason, Words};
+use outbox::{Outbox, Words};
 pub use session::SessionId;
 use session::Sessions;
 
@@ -74,9 +75,17 @@ pub const HALF_OPEN: usize = 16;
 /// stranger wrote.
 const REASON: usize = 200;
 /// Why somebody has to wait.
-const BUSY: &str = "others are calling; try again in a moment";
+const BUSY: Reason = Reason::fixed(
+    Code::OthersCall,
+    "others are calling; try again in a moment",
+);
 /// Why nobody else is served.
-const FULL: &str = "the camera has as many viewers as it can serve; try again later";
+const FULL: Reason = Reason::fixed(
+    Code::Full,
+    "the camera has as many viewers as it can serve; try again later",
+);
+/// Why all calls end.
+const SHUTTING_DOWN: Reason = Reason::fixed(Code::ShuttingDown, "the camera is shutting down");
 
 /// The state machine. See the [module](self) for how to drive it.
 #[derive(Debug)]
@@ -303,11 +312,11 @@ impl Agent {
                 self.close(id, "the viewer closed the connection", now);
             }
             PeerEvent::Failed(reason) => {
-                let reason = bounded(&reason, REASON);
+                let words = bounded(&reason.words, REASON);
                 if self.is_worth_a_line(now) {
-                    info!(caller = %target, session = %id, reason, "call failed");
+                    info!(caller = %target, session = %id, reason = words, "call failed");
                 }
-                self.end(id, reason.as_str(), now);
+                self.end(id, Reason::new(reason.code, words), now);
             }
         }
     }
@@ -359,7 +368,7 @@ impl Agent {
         self.held.expire(now);
         for (id, caller, reason) in self.sessions.expired(now) {
             if self.is_worth_a_line(now) {
-                info!(%caller, session = %id, reason, "call ended");
+                info!(%caller, session = %id, reason = %reason.words, "call ended");
             }
             self.end(id, reason, now);
         }
@@ -370,7 +379,7 @@ impl Agent {
             return;
         }
         for id in self.sessions.all() {
-            self.end(id, "the camera is shutting down", now);
+            self.end(id, SHUTTING_DOWN, now);
         }
         self.outbox.close();
         self.flush(now);
@@ -380,15 +389,14 @@ impl Agent {
 
     /// Tells a caller that there is no call; while there is no chat server
     /// there is nobody to tell.
-    fn refuse(&mut self, target: &UserName, reason: impl Into<Reason>) {
+    fn refuse(&mut self, target: &UserName, reason: Reason) {
         if self.login.name().is_some() {
-            self.outbox.refuse(target.clone(), reason.into());
+            self.outbox.refuse(target.clone(), reason);
         }
     }
 
     /// Ends a call and tells the caller why, as soon as there is a chat server.
-    fn end(&mut self, id: SessionId, reason: impl Into<Reason>, now: Instant) {
-        let reason = reason.into();
+    fn end(&mut self, id: SessionId, reason: Reason, now: Instant) {
         if let Some(caller) = self.close(id, &reason.words, now) {
             self.outbox.goodbye(caller, reason, now);
         }

@@ -11,8 +11,8 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::session::SessionId;
-use crate::access::Uninvited;
 use crate::bucket::{Bucket, Rate};
+use crate::reason::Reason;
 use crate::wire::{Candidate, Outgoing, UserName};
 
 /// Price units that may be sent at once, and a second after that. Our chat
@@ -33,32 +33,6 @@ const CALLS: usize = 512;
 const REFUSALS: usize = 32;
 /// A goodbye that waited longer finds a caller who has given up already.
 const GOODBYE: Duration = Duration::from_secs(30);
-
-/// Why there is no call, or no longer.
-#[derive(Debug, Clone)]
-pub(super) struct Reason {
-    pub words: String,
-    /// No invitation covers it.
-    pub uninvited: bool,
-}
-
-impl From<&str> for Reason {
-    fn from(words: &str) -> Self {
-        Self {
-            words: words.to_owned(),
-            uninvited: false,
-        }
-    }
-}
-
-impl From<Uninvited> for Reason {
-    fn from(why: Uninvited) -> Self {
-        Self {
-            words: why.to_string(),
-            uninvited: true,
-        }
-    }
-}
 
 /// What to say.
 #[derive(Debug)]
@@ -129,17 +103,12 @@ impl Item {
                 },
                 Words::RestartIce => Outgoing::RestartIce { name, target },
             },
-            Self::Goodbye { target, reason, .. } => hang_up(name, target, reason),
+            Self::Goodbye { target, reason, .. } => Outgoing::HangUp {
+                name,
+                target,
+                reason,
+            },
         }
-    }
-}
-
-fn hang_up(name: UserName, target: UserName, reason: Reason) -> Outgoing {
-    Outgoing::HangUp {
-        name,
-        target,
-        reason: reason.words,
-        uninvited: reason.uninvited,
     }
 }
 
@@ -256,7 +225,11 @@ impl Outbox {
         let reserve = if self.closing { 0.0 } else { RESERVE };
         if !self.refusals.is_empty() && self.spend(1.0, reserve, now) {
             let (target, reason) = self.refusals.pop_front()?;
-            return Some(hang_up(name.clone(), target, reason));
+            return Some(Outgoing::HangUp {
+                name: name.clone(),
+                target,
+                reason,
+            });
         }
         None
     }
@@ -286,6 +259,11 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reason::Code;
+
+    fn no() -> Reason {
+        Reason::fixed(Code::Full, "no")
+    }
 
     fn name(text: &str) -> UserName {
         UserName::parse(text).expect("a good name")
@@ -301,7 +279,7 @@ mod tests {
         let now = Instant::now();
         let mut outbox = Outbox::new(now);
         for i in 0..1_000 {
-            outbox.refuse(name(&format!("m{i}")), "no".into());
+            outbox.refuse(name(&format!("m{i}")), no());
         }
         let call = SessionId::new(1);
         outbox.say(call, name("alice"), name("camera"), Words::RestartIce);
@@ -313,7 +291,7 @@ mod tests {
         let mut refused = 0;
         for i in 0..10_000 {
             later += Duration::from_millis(1);
-            outbox.refuse(name(&format!("n{i}")), "no".into());
+            outbox.refuse(name(&format!("n{i}")), no());
             refused += drain(&mut outbox, later).len();
         }
         assert!((400..=520).contains(&refused), "{refused}");
@@ -355,7 +333,7 @@ mod tests {
         let now = Instant::now();
         let mut outbox = Outbox::new(now);
         for i in 0..10_000 {
-            outbox.goodbye(name("alice"), format!("{i}").as_str().into(), now);
+            outbox.goodbye(name("alice"), Reason::new(Code::Full, format!("{i}")), now);
         }
         assert_eq!(outbox.calls.len(), CALLS);
         assert_eq!(outbox.next(None, &name("camera"), now + GOODBYE), None);

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::limits::Payer;
 use super::{ABSENT_RTCP_TIMEOUT, CONNECT_TIMEOUT, HELD_TIMEOUT, RTCP_TIMEOUT};
 use crate::access::{Guest, Stage};
+use crate::reason::{Code, Reason};
 use crate::sdp::{Candidates, Offer};
 use crate::wire::{Candidate, ClientId, UserName};
 
@@ -18,6 +19,20 @@ const GENERATIONS: usize = 3;
 /// A call without a media path whose caller's name is not in the user list any
 /// more: somebody who has gone, or a network that comes back at once or never.
 const ABSENT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Why a call ends by itself.
+const LEFT: Reason = Reason::fixed(Code::ViewerLeft, "the viewer left the chat");
+/// See [`LEFT`].
+const SILENT: Reason = Reason::fixed(
+    Code::ViewerLeft,
+    "the viewer left the chat and sends no RTCP",
+);
+/// After [`CONNECT_TIMEOUT`].
+const NO_PATH: Reason = Reason::fixed(Code::NoPath, "no media path could be made in 30 s");
+/// After [`RTCP_TIMEOUT`].
+const UNREACHABLE: Reason =
+    Reason::fixed(Code::Unreachable, "the viewer was not reachable for 45 s");
+/// After [`HELD_TIMEOUT`].
+const ON_HOLD: Reason = Reason::fixed(Code::OnHold, "the call was on hold for 10 minutes");
 /// Local candidates kept until the answer is out.
 const LOCAL_CANDIDATES: usize = 64;
 
@@ -273,29 +288,24 @@ impl Session {
         }
     }
 
-    fn deadline(&self) -> (Instant, &'static str) {
+    fn deadline(&self) -> (Instant, Reason) {
         match self.path {
             Path::Connecting { until } => match self.absent {
-                Some(since) if since + ABSENT_TIMEOUT < until => {
-                    (since + ABSENT_TIMEOUT, "the viewer left the chat")
-                }
-                _ => (until, "no media path could be made in 30 s"),
+                Some(since) if since + ABSENT_TIMEOUT < until => (since + ABSENT_TIMEOUT, LEFT),
+                _ => (until, NO_PATH),
             },
             Path::Up { last_rtcp } => {
                 let takes = self.offer.takes_picture() || self.offer.takes_sound();
                 let (patience, reason) = if takes {
-                    (RTCP_TIMEOUT, "the viewer was not reachable for 45 s")
+                    (RTCP_TIMEOUT, UNREACHABLE)
                 } else {
-                    (HELD_TIMEOUT, "the call was on hold for 10 minutes")
+                    (HELD_TIMEOUT, ON_HOLD)
                 };
                 let silent = last_rtcp + patience;
                 match self.absent {
                     Some(since) => {
                         let gone = since.max(last_rtcp) + ABSENT_RTCP_TIMEOUT;
-                        (
-                            gone.min(silent),
-                            "the viewer left the chat and sends no RTCP",
-                        )
+                        (gone.min(silent), SILENT)
                     }
                     None => (silent, reason),
                 }
@@ -439,7 +449,7 @@ impl Sessions {
         self.live.values().map(|s| s.deadline().0).min()
     }
 
-    pub(super) fn expired(&self, now: Instant) -> Vec<(SessionId, UserName, &'static str)> {
+    pub(super) fn expired(&self, now: Instant) -> Vec<(SessionId, UserName, Reason)> {
         self.live
             .values()
             .filter_map(|s| {

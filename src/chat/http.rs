@@ -21,7 +21,7 @@ use super::meter::Metered;
 use super::origin::Origins;
 use super::page::{self, Found};
 use super::proxy::{self, Network};
-use super::{IceServers, Options, headers, websocket};
+use super::{IceServers, Options, headers, language, websocket};
 use crate::bucket::Rate;
 use crate::room::Source;
 use crate::wire::UserName;
@@ -139,7 +139,9 @@ impl App {
         match verdict {
             Verdict::In(grant) => self.file(&request, Some(&grant.user)),
             _ if found == Found::Status => self.file(&request, None),
-            Verdict::Out if matches!(&found, Found::Asset(a) if a.is_page()) => login::page(None),
+            Verdict::Out if matches!(&found, Found::Asset(a) if a.is_page()) => {
+                login::page(None, language::asked(request.headers(), request.uri()))
+            }
             verdict => login::refusal(&verdict, false),
         }
     }
@@ -160,7 +162,10 @@ impl App {
         };
         match gate.sign_in(form, &parts.headers, source).await {
             Ok(token) => login::signed_in(&token, parts.uri.query(), is_secure),
-            Err(verdict) => login::page(Some(&verdict)),
+            Err(verdict) => {
+                let words = language::asked(&parts.headers, &parts.uri);
+                login::page(Some(&verdict), words)
+            }
         }
     }
 

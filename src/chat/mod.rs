@@ -28,6 +28,7 @@ pub(crate) mod fuzzing;
 mod headers;
 mod http;
 mod hub;
+mod language;
 mod listener;
 mod login;
 mod meter;

@@ -64,6 +64,7 @@ pub(super) static ASSETS: &[Asset] = &[
     asset!("style.css", CSS),
     asset!("icon.svg", "image/svg+xml"),
     asset!("check.js", SCRIPT),
+    asset!("start.js", SCRIPT),
     asset!("main.js", SCRIPT),
     asset!("access.js", SCRIPT),
     asset!("invitations.js", SCRIPT),
@@ -84,6 +85,11 @@ pub(super) static ASSETS: &[Asset] = &[
     asset!("picture.js", SCRIPT),
     asset!("stats.js", SCRIPT),
     asset!("words.js", SCRIPT),
+    asset!("words-en.js", SCRIPT),
+    asset!("words-zh.js", SCRIPT),
+    asset!("words-de.js", SCRIPT),
+    asset!("words-ja.js", SCRIPT),
+    asset!("words-es.js", SCRIPT),
 ];
 
 /// What an address means.

@@ -16,6 +16,7 @@ use tracing::debug;
 use super::Control;
 use super::v4l2::{Listed, Node, name_of};
 use crate::config::ControlValue;
+use crate::reason::Code;
 
 pub(crate) use super::v4l2::Kind;
 
@@ -77,6 +78,19 @@ pub(crate) enum ControlError {
         /// Why, and what to do.
         problem: String,
     },
+}
+
+impl ControlError {
+    /// For programs.
+    pub(crate) fn code(&self) -> Code {
+        match self {
+            Self::Unknown { .. } => Code::ControlUnknown,
+            Self::Value { .. } => Code::ControlValue,
+            Self::ReadOnly { .. } => Code::ControlReadOnly,
+            Self::Inactive { .. } => Code::ControlInactive,
+            Self::Device { .. } => Code::ControlFailed,
+        }
+    }
 }
 
 fn list_of(names: &[String]) -> String {

@@ -207,7 +207,7 @@ async fn call(config: Config, encoders: Arc<Encoders>) -> Result<Seen, String> {
                     }
                 }
                 Some(PeerEvent::Failed(problem)) => {
-                    seen.failed = Some(problem);
+                    seen.failed = Some(problem.words.into_owned());
                     break;
                 }
                 Some(PeerEvent::Left) | None => break,

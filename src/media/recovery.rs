@@ -21,6 +21,7 @@ use tracing::warn;
 use super::status::{self, State, StreamStatus};
 use super::stream::Encoding;
 use crate::backoff::{doubled, spread};
+use crate::reason::{Code, Reason};
 
 /// Longest waits.
 #[derive(Debug, Clone, Copy)]
@@ -170,6 +171,18 @@ pub(crate) struct Recovery {
     actions: VecDeque<Action>,
 }
 
+/// What viewers are told in place of a picture.
+const STARTING: Reason = Reason::fixed(Code::CameraStarting, "The camera is starting.");
+/// See [`STARTING`].
+const LOST: Reason = Reason::fixed(
+    Code::CameraLost,
+    "The camera is lost. The picture goes on when it is back.",
+);
+/// See [`STARTING`].
+const STOPPED: Reason = Reason::fixed(
+    Code::PictureStopped,
+    "The picture has stopped and is being started again.",
+);
 /// While somebody watches, frames are looked for this often.
 const LOOK: Duration = Duration::from_millis(250);
 /// What is announced may need a moment until it can be opened.
@@ -218,29 +231,22 @@ impl Recovery {
     /// What viewers are told.
     pub(crate) fn status(&self) -> StreamStatus {
         let fault = self.encoders.values().find_map(|e| e.fault.as_deref());
-        let (state, text, reason) = match (self.camera, self.shown, fault) {
-            (Camera::Closed, _, _) => (State::Idle, "", ""),
-            (Camera::Private, _, _) => (State::Private, status::PRIVATE, ""),
-            (Camera::Opening { .. }, Shown::Nothing, _) => (State::Starting, "", ""),
-            (Camera::Opening { .. }, _, _) if self.reason.is_empty() => {
-                (State::Starting, "The camera is starting.", "")
+        match (self.camera, self.shown, fault) {
+            (Camera::Closed, _, _) => State::Idle.into(),
+            (Camera::Private, _, _) => {
+                StreamStatus::troubled(State::Private, status::PRIVATE, "")
             }
-            (Camera::Opening { .. } | Camera::Lost { .. }, _, _) => (
-                State::Lost,
-                "The camera is lost. The picture goes on when it is back.",
-                self.reason.as_str(),
-            ),
-            (Camera::Live { .. }, _, Some(fault)) => (
-                State::Lost,
-                "The picture has stopped and is being started again.",
-                fault,
-            ),
-            (Camera::Live { .. }, _, None) => (State::Live, "", ""),
-        };
-        StreamStatus {
-            state,
-            text: text.to_owned(),
-            reason: reason.to_owned(),
+            (Camera::Opening { .. }, Shown::Nothing, _) => State::Starting.into(),
+            (Camera::Opening { .. }, _, _) if self.reason.is_empty() => {
+                StreamStatus::troubled(State::Starting, STARTING, "")
+            }
+            (Camera::Opening { .. } | Camera::Lost { .. }, _, _) => {
+                StreamStatus::troubled(State::Lost, LOST, &self.reason)
+            }
+            (Camera::Live { .. }, _, Some(fault)) => {
+                StreamStatus::troubled(State::Lost, STOPPED, fault)
+            }
+            (Camera::Live { .. }, _, None) => State::Live.into(),
         }
     }
 

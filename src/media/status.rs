@@ -5,6 +5,8 @@
 
 use serde::Serialize;
 
+use crate::reason::{Code, Reason};
+
 /// Picture and sound.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct MediaStatus {
@@ -22,8 +24,34 @@ pub struct StreamStatus {
     /// For people who watch: what is missing and what is being done about it.
     /// Empty when there is nothing to say.
     pub text: String,
+    /// The same for programs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<Code>,
     /// For whoever mends it: what the device or the element said. Often empty.
     pub reason: String,
+}
+
+impl StreamStatus {
+    /// A stream that does not flow: `why` for people who watch, `fault` for whoever
+    /// mends it.
+    pub fn troubled(state: State, why: Reason, fault: &str) -> Self {
+        Self {
+            state,
+            text: why.words.into_owned(),
+            why: Some(why.code),
+            reason: fault.to_owned(),
+        }
+    }
+}
+
+impl From<State> for StreamStatus {
+    /// There is nothing to say.
+    fn from(state: State) -> Self {
+        Self {
+            state,
+            ..Self::default()
+        }
+    }
 }
 
 /// How a stream is.
@@ -45,4 +73,7 @@ pub enum State {
 }
 
 /// What viewers are told of a picture or a sound that is [`State::Private`].
-pub(crate) const PRIVATE: &str = "The owner has switched camera and microphone off.";
+pub(crate) const PRIVATE: Reason = Reason::fixed(
+    Code::Privacy,
+    "The owner has switched camera and microphone off.",
+);

@@ -17,7 +17,7 @@ use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelMessage}
 use webrtc::error::Error;
 
 use super::Peers;
-use super::messages::{self, FromViewer, LABEL, LISTENED, MessageError};
+use super::messages::{self, FromViewer, LABEL, LISTENED, MessageError, Refusal};
 use super::quality::Seat;
 use super::stats::Observer;
 use crate::access::{Guest, Key, KeyId, Right};
@@ -27,6 +27,7 @@ use crate::config::ControlValue;
 use crate::device::controls::CameraControl;
 use crate::media::status::{MediaStatus, State};
 use crate::privacy::Privacy;
+use crate::reason::{Code, Reason};
 
 /// Bytes that may wait for a viewer to take them.
 pub(super) const SEND_BUFFER: usize = 64 * 1024;
@@ -36,12 +37,6 @@ const RETRY: Duration = Duration::from_millis(250);
 const QUEUE: usize = 8;
 /// A viewer who asks how their stream goes is told this often.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
-
-/// What somebody is told whose wish comes too fast.
-const BUSY: &str = "the camera is still busy with the changes before this one";
-
-/// A wish that is not obeyed: what it was about, and why.
-type Refusal = (&'static str, String);
 
 /// What the camera is asked for.
 enum Work {
@@ -135,12 +130,12 @@ pub(super) async fn serve(
     debug!("the viewer's data channel is closed");
 }
 
-/// Does what `who` wants of the camera, one after the other.
+/// Does what `who` wants of the camera, one after the other; tells what it refuses.
 async fn at_camera(
     shared: &Peers,
     who: &str,
     todo: &mut mpsc::Receiver<Work>,
-    refuse: &mpsc::Sender<Refusal>,
+    refuse: &mpsc::Sender<(&'static str, Refusal)>,
 ) {
     while let Some(work) = todo.recv().await {
         match work {
@@ -149,12 +144,13 @@ async fn at_camera(
                 if let Some(privacy) = &shared.privacy
                     && let Err(words) = privacy.switch(on, who).await
                 {
-                    let _ = refuse.try_send(("privacy", words));
+                    let reason = Reason::new(Code::PrivacyKept, words);
+                    let _ = refuse.try_send(("privacy", reason.into()));
                 }
             }
             Work::Set(name, value) => {
-                if let Err(words) = shared.controls.set(name, value).await {
-                    let _ = refuse.try_send(("control", words));
+                if let Err(refusal) = shared.controls.set(name, value).await {
+                    let _ = refuse.try_send(("control", refusal));
                 }
             }
         }
@@ -215,7 +211,8 @@ struct Talk {
     /// Whether there is privacy, for who may switch it.
     privacy: Option<watch::Receiver<bool>>,
     work: mpsc::Sender<Work>,
-    refusals: mpsc::Receiver<Refusal>,
+    /// What wishes were about that are not obeyed, and why.
+    refusals: mpsc::Receiver<(&'static str, Refusal)>,
     outgoing: Outgoing,
     limiter: Bucket,
     /// The camera whose controls are known is the one that is open.
@@ -268,7 +265,7 @@ impl Talk {
                     self.outgoing.stats = true;
                     self.stats_due = Some(Instant::now() + STATS_INTERVAL);
                 }
-                Some((about, words)) = self.refusals.recv() => self.refuse(about, &words),
+                Some((about, refusal)) = self.refusals.recv() => self.refuse(about, &refusal),
                 Some(key) = self.keys.recv() => {
                     self.given = Some(key);
                     self.outgoing.key = true;
@@ -284,19 +281,19 @@ impl Talk {
         }
         match messages::parse(&message.data) {
             Ok(FromViewer::Control { .. }) if !may_control(self.guest.as_deref()) => {
-                self.refuse("control", messages::NO_CONTROL);
+                self.refuse("control", &messages::NO_CONTROL.into());
             }
             Ok(FromViewer::Control { name, value }) => {
                 if self.work.try_send(Work::Set(name, value)).is_err() {
-                    self.refuse("control", BUSY);
+                    self.refuse("control", &messages::BUSY.into());
                 }
             }
             Ok(FromViewer::Privacy { .. }) if self.privacy.is_none() => {
-                self.refuse("privacy", messages::NO_PRIVACY);
+                self.refuse("privacy", &messages::NO_PRIVACY.into());
             }
             Ok(FromViewer::Privacy { on }) => {
                 if self.work.try_send(Work::Privacy(on)).is_err() {
-                    self.refuse("privacy", BUSY);
+                    self.refuse("privacy", &messages::BUSY.into());
                 }
             }
             Ok(FromViewer::Quality { tier }) => self.seat.pin(tier),
@@ -304,11 +301,11 @@ impl Talk {
             Ok(FromViewer::Ping { id }) => self.outgoing.pong = Some(id),
             Ok(FromViewer::KeyKept { id }) => self.kept(&id),
             Ok(FromViewer::Unknown) => self.passed_over("its type is not known"),
-            Err(error @ MessageError::Control) => self.refuse("control", &error.to_string()),
-            Err(error @ MessageError::Privacy) => self.refuse("privacy", &error.to_string()),
-            Err(error @ MessageError::Quality) => self.refuse("quality", &error.to_string()),
-            Err(error @ MessageError::Stats) => self.refuse("stats", &error.to_string()),
-            Err(error @ MessageError::Ping) => self.refuse("ping", &error.to_string()),
+            Err(error @ MessageError::Control) => self.refuse("control", &(&error).into()),
+            Err(error @ MessageError::Privacy) => self.refuse("privacy", &(&error).into()),
+            Err(error @ MessageError::Quality) => self.refuse("quality", &(&error).into()),
+            Err(error @ MessageError::Stats) => self.refuse("stats", &(&error).into()),
+            Err(error @ MessageError::Ping) => self.refuse("ping", &(&error).into()),
             Err(error) => self.passed_over(&error.to_string()),
         }
     }
@@ -340,9 +337,9 @@ impl Talk {
         }
     }
 
-    fn refuse(&mut self, about: &str, words: &str) {
+    fn refuse(&mut self, about: &str, refusal: &Refusal) {
         if self.outgoing.errors.len() < QUEUE {
-            let message = messages::error(about, words);
+            let message = messages::error(about, refusal);
             self.outgoing.errors.push_back(message);
         }
     }

@@ -36,6 +36,7 @@ use crate::lock::lock;
 use crate::media::hub::Decoder;
 use crate::media::stream::Stream;
 use crate::network::Network;
+use crate::reason::{Code, Reason};
 use crate::sdp::{Offer, OfferError, VideoFormat};
 use crate::secret::Secret;
 
@@ -50,6 +51,10 @@ const KEY_FRAMES_AFTER_MOVE: [Duration; 3] = [
 ];
 /// Data channels that a viewer may open in one call; our page opens one.
 const MOST_CHANNELS: usize = 8;
+/// The crate has nothing more to say.
+const ENDED: Reason = Reason::fixed(Code::PathLost, "the connection ended by itself");
+/// ICE or DTLS failed.
+const LOST: Reason = Reason::fixed(Code::PathLost, "the media path was lost");
 
 pub(super) struct Connection {
     shared: Arc<Peers>,
@@ -323,7 +328,7 @@ impl Connection {
                     }
                 },
                 heard = self.heard.recv() => match heard {
-                    None => break Some(PeerEvent::Failed("the connection ended by itself".into())),
+                    None => break Some(PeerEvent::Failed(ENDED)),
                     Some(Heard::Candidate(candidate)) => {
                         self.local_candidate(candidate).await;
                         Ok(())
@@ -350,7 +355,7 @@ impl Connection {
                 }
             };
             if let Err(error) = result {
-                break Some(PeerEvent::Failed(error.to_string()));
+                break Some(PeerEvent::Failed(error.reason()));
             }
         };
         for outlet in &mut self.outlets {
@@ -427,9 +432,7 @@ impl Connection {
                 self.tell(PeerEvent::Interrupted).await;
                 None
             }
-            RTCPeerConnectionState::Failed => {
-                Some(PeerEvent::Failed("the media path was lost".to_owned()))
-            }
+            RTCPeerConnectionState::Failed => Some(PeerEvent::Failed(LOST)),
             RTCPeerConnectionState::Closed => Some(PeerEvent::Left),
             _ => None,
         }

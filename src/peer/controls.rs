@@ -8,15 +8,24 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
 use tracing::{debug, info};
 
+use super::messages::Refusal;
 use crate::config::ControlValue;
 use crate::device::controls::{self, CameraControl, ControlError};
 use crate::media::hub::Hub;
+use crate::reason::{Code, Reason};
 
 /// A driver that takes longer does not answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-const NO_CAMERA: &str = "there are no camera controls: the picture does not come from a \
-                         Video4Linux camera now";
+const NO_CAMERA: Reason = Reason::fixed(
+    Code::NoControls,
+    "there are no camera controls: the picture does not come from a Video4Linux camera now",
+);
+const SILENT: Reason = Reason::fixed(Code::CameraSilent, "the camera does not answer");
+const CLOSED: Reason = Reason::fixed(
+    Code::ControlsClosed,
+    "viewers may not set this camera's controls",
+);
 
 /// What viewers may set, and how it stands.
 pub(super) struct ViewerControls {
@@ -56,7 +65,7 @@ impl ViewerControls {
     /// Asks the camera anew, which may be another one than before, or none.
     pub(super) async fn refresh(&self) {
         let list = self.at_camera(controls::list).await.unwrap_or_else(|why| {
-            debug!(%why, "no controls for viewers");
+            debug!(why = %why.words, "no controls for viewers");
             Vec::new()
         });
         self.tell(list);
@@ -66,22 +75,31 @@ impl ViewerControls {
     ///
     /// # Errors
     ///
-    /// Words for the viewer.
-    pub(super) async fn set(&self, name: String, value: ControlValue) -> Result<(), String> {
+    /// Why not, for the viewer.
+    pub(super) async fn set(&self, name: String, value: ControlValue) -> Result<(), Refusal> {
+        let refused = |reason| Refusal {
+            reason,
+            control: Some(name.clone()),
+        };
         if !self.is_allowed(&name) {
             return Err(match self.allowed.is_empty() {
-                true => "viewers may not set this camera's controls".to_owned(),
-                false => format!("viewers may not set {name} on this camera"),
+                true => CLOSED.into(),
+                false => {
+                    let words = format!("viewers may not set {name} on this camera");
+                    refused(Reason::new(Code::ControlClosed, words))
+                }
             });
         }
+        let set = name.clone();
         let words = format!("{name} = {value}");
         let list = self
             .at_camera(move |node| {
-                controls::set(node, &name, &value)?;
+                controls::set(node, &set, &value)?;
                 // One may change another: automatic modes do.
                 controls::list(node)
             })
-            .await?;
+            .await
+            .map_err(refused)?;
         info!(control = words, "a viewer set the camera");
         self.tell(list);
         Ok(())
@@ -96,15 +114,17 @@ impl ViewerControls {
     async fn at_camera<T: Send + 'static>(
         &self,
         call: impl FnOnce(&str) -> Result<T, ControlError> + Send + 'static,
-    ) -> Result<T, String> {
+    ) -> Result<T, Reason> {
         let camera = self.hub.camera().ok_or(NO_CAMERA)?;
         let turn = self.turn.clone();
         let work = async {
             let turn = turn.lock_owned().await;
             tokio::task::spawn_blocking(move || {
                 let result = match camera.led.while_lit() {
-                    Some(_lit) => call(&camera.node).map_err(|e| e.to_string()),
-                    None => Err(NO_CAMERA.to_owned()),
+                    Some(_lit) => {
+                        call(&camera.node).map_err(|e| Reason::new(e.code(), e.to_string()))
+                    }
+                    None => Err(NO_CAMERA),
                 };
                 drop(turn);
                 result
@@ -113,7 +133,7 @@ impl ViewerControls {
         };
         match timeout(PATIENCE, work).await {
             Ok(Ok(result)) => result,
-            Ok(Err(_)) | Err(_) => Err("the camera does not answer".to_owned()),
+            Ok(Err(_)) | Err(_) => Err(SILENT),
         }
     }
 }

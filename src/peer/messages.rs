@@ -17,6 +17,7 @@ use crate::bucket::Rate;
 use crate::config::ControlValue;
 use crate::device::controls::{CameraControl, Kind};
 use crate::media::status::MediaStatus;
+use crate::reason::{Code, Reason};
 
 /// The channel that is served; a page opens it with its first offer.
 pub(crate) const LABEL: &str = "camera-agent";
@@ -237,12 +238,45 @@ pub(crate) fn key(id: KeyId, key: &Key) -> String {
 }
 
 /// Why an invited person's control is not obeyed.
-pub(crate) const NO_CONTROL: &str =
-    "your invitation does not let you set this camera; ask its owner for one that does";
+pub(super) const NO_CONTROL: Reason = Reason::fixed(
+    Code::ControlsNotInvited,
+    "your invitation does not let you set this camera; ask its owner for one that does",
+);
+/// Why a control is not set yet.
+pub(super) const BUSY: Reason = Reason::fixed(
+    Code::CameraBusy,
+    "the camera is still busy with the changes before this one",
+);
+
+/// Why something that a viewer asked for was not done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// For programs and for people.
+    pub reason: Reason,
+    /// The control that it is about.
+    pub control: Option<String>,
+}
+
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Self {
+        Self {
+            reason,
+            control: None,
+        }
+    }
+}
+
+impl From<&MessageError> for Refusal {
+    fn from(error: &MessageError) -> Self {
+        Reason::new(Code::BadMessage, error.to_string()).into()
+    }
+}
 
 /// Why privacy is not switched for a viewer.
-pub(crate) const NO_PRIVACY: &str =
-    "only who was invited to control this camera may switch it off and on";
+pub(crate) const NO_PRIVACY: Reason = Reason::fixed(
+    Code::PrivacyNotInvited,
+    "only who was invited to control this camera may switch it off and on",
+);
 
 /// Whether camera and microphone are closed for privacy, to who may switch that.
 pub(crate) fn privacy(on: bool) -> String {
@@ -279,10 +313,16 @@ pub(crate) fn pong(id: u32, now: Duration) -> String {
     json!({"type": "pong", "id": id, "now_ms": now}).to_string()
 }
 
-/// Why something a viewer asked for was not done.
-pub(crate) fn error(about: &str, text: &str) -> String {
-    let text: String = text.chars().take(MAX_WORDS).collect();
-    json!({"type": "error", "about": about, "text": text}).to_string()
+/// That something a viewer asked for was not done.
+pub(crate) fn error(about: &str, refusal: &Refusal) -> String {
+    let bounded = |text: &str| text.chars().take(MAX_WORDS).collect::<String>();
+    let Refusal { reason, control } = refusal;
+    let text = bounded(&reason.words);
+    let mut message = json!({"type": "error", "about": about, "text": text, "why": reason.code});
+    if let Some(control) = control {
+        message["control"] = bounded(control).into();
+    }
+    message.to_string()
 }
 
 #[cfg(test)]

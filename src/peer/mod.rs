@@ -44,6 +44,7 @@ use crate::guestbook::Desk;
 use crate::media::hub::Hub;
 use crate::network::Network;
 use crate::privacy::Privacy;
+use crate::reason::{Code, Reason};
 use crate::sdp::{Offer, OfferError, RemoteCandidate};
 use crate::servers::Servers;
 use crate::wire::UserName;
@@ -81,6 +82,18 @@ pub enum PeerError {
     /// A viewer opens one data channel after another.
     #[error("the page opened more than {0} data channels")]
     Channels(usize),
+}
+
+impl PeerError {
+    /// As the caller is told.
+    fn reason(&self) -> Reason {
+        let code = match self {
+            Self::Certificate(_) | Self::Webrtc { .. } => Code::CameraFault,
+            Self::Offer(error) => error.code(),
+            Self::Channels(_) => Code::TooManyChannels,
+        };
+        Reason::new(code, self.to_string())
+    }
 }
 
 fn while_doing<E: std::fmt::Display>(doing: &'static str) -> impl FnOnce(E) -> PeerError {
@@ -221,7 +234,7 @@ impl Peers {
         let run = async move {
             let end = match Connection::open(&shared, session, &user, guest, offer).await {
                 Ok(connection) => connection.run(inbox).await,
-                Err(error) => Some(PeerEvent::Failed(error.to_string())),
+                Err(error) => Some(PeerEvent::Failed(error.reason())),
             };
             if let Some(end) = end {
                 let _ = shared.events.send((session, end)).await;

@@ -25,6 +25,7 @@ mod write;
 mod tests;
 
 use crate::access::Side;
+use crate::reason::Code;
 pub use answer::AnswerError;
 use attribute::Fingerprint;
 pub(crate) use candidate::is_one_machine;
@@ -70,6 +71,23 @@ pub enum OfferError {
     /// The formats that the call began with are gone.
     #[error("the offer no longer takes the video format that the call began with; call again")]
     OtherFormats,
+}
+
+impl OfferError {
+    /// For programs; what a person could not mend has one together.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::NoVideo => Code::NoVideo,
+            Self::NoFormat => Code::NoFormat,
+            Self::OtherFormats => Code::OtherFormats,
+            Self::TooLong(_)
+            | Self::TooManySections
+            | Self::NoSections
+            | Self::BadSection(_)
+            | Self::NoRtcpMux
+            | Self::Missing(_) => Code::BadOffer,
+        }
+    }
 }
 
 /// What a call is made of, and how its sections are answered.

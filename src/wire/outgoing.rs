@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{Candidate, ClientId, UserName};
+use crate::reason::Reason;
 
 /// What the device sends. There is no way to build a frame from these that the
 /// original server cannot take: `Username` needs the id that the server gave on
@@ -67,10 +68,8 @@ pub enum Outgoing {
         name: UserName,
         /// The caller.
         target: UserName,
-        /// Why, in words for a person (an extension; the originals ignore it).
-        reason: String,
-        /// It is since no invitation covers the call (an extension, likewise).
-        uninvited: bool,
+        /// Why (an extension; the originals ignore it).
+        reason: Reason,
     },
 }
 
@@ -116,12 +115,12 @@ impl Outgoing {
                 name,
                 target,
                 reason,
-                uninvited,
             } => {
                 let mut frame = json!({
-                    "type": "hang-up", "name": name, "target": target, "reason": reason,
+                    "type": "hang-up", "name": name, "target": target,
+                    "reason": reason.words, "why": reason.code,
                 });
-                if *uninvited {
+                if reason.code.is_uninvited() {
                     frame["code"] = "uninvited".into();
                 }
                 frame

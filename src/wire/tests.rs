@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::reason::{Code, Reason};
 
 #[test]
 fn a_name_is_taken_or_refused_in_words() {
@@ -65,8 +66,7 @@ fn a_name_of_another_server_is_kept_to_the_byte_and_shown_safely() {
         let frame = Outgoing::HangUp {
             name: UserName::parse("camera").expect("a name"),
             target: heard,
-            reason: String::new(),
-            uninvited: false,
+            reason: Reason::new(Code::Full, ""),
         };
         let frame: Value = serde_json::from_str(&frame.to_text(0)).expect("JSON");
         assert_eq!(frame["target"], name);

@@ -120,7 +120,7 @@ async fn a_camera_is_renamed_and_forgotten_without_a_mouse() {
     alice
         .until_js(
             "the new name",
-            &format!("{row} === 'Watch camera Front <i>door, which you are invited to'"),
+            &format!("{row} === 'Front <i>door (Porch 1) Watch, you are invited'"),
         )
         .await;
     assert_eq!(focused(&alice).await, "Rename Front <i>door");

@@ -167,3 +167,34 @@ async fn an_invitation_is_not_lost_by_signing_in_with_chromium() {
 async fn an_invitation_is_not_lost_by_signing_in_with_firefox() {
     an_invitation_is_not_lost_by_signing_in(Person::with_firefox()).await;
 }
+
+/// Without a script: the server looks at what the browser asks for.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sign_in_page_is_in_the_readers_language() {
+    let house = House::start().await;
+    for (languages, tag, title, problem) in [
+        (
+            "de-AT,de,en",
+            "de",
+            "Anmelden",
+            "Name und Passwort passen nicht zusammen.",
+        ),
+        ("ja", "ja", "ログイン", "名前とパスワードが一致しません。"),
+    ] {
+        let alice = Browser::start(Person {
+            languages,
+            ..Person::default()
+        })
+        .await;
+        let page = house.chat.page("Alice");
+        alice.client.goto(&page).await.expect("a page");
+        is_asked(&alice).await;
+        let said = "[document.documentElement.lang, document.querySelector('h2').innerText]";
+        assert_eq!(alice.js(said).await, serde_json::json!([tag, title]));
+        types(&alice, "alice", "south of the river").await;
+        let told = format!("document.querySelector('.problem')?.textContent === '{problem}'");
+        alice.until_js("words", &told).await;
+        types(&alice, "alice", PASSWORD).await;
+        is_in(&alice).await;
+    }
+}

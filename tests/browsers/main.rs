@@ -16,6 +16,7 @@ mod firefox;
 mod invitations_page;
 mod invited;
 mod invited_screen;
+mod languages;
 mod lip_sync;
 mod login_page;
 mod networks;

@@ -198,7 +198,7 @@ fn who_was_let_go_while_the_server_was_away_is_told_unless_they_call_again() {
     let alice = desk.call("alice", "AAAA", 'a');
     let bob = desk.call("bob", "BBBB", 'b');
     desk.fire(Event::SignalingClosed);
-    let failed = || PeerEvent::Failed("the media path was lost".into());
+    let failed = || failed("the media path was lost");
     assert_eq!(closed(&desk.peer(alice, failed())), [alice]);
     assert_eq!(closed(&desk.peer(bob, failed())), [bob]);
     comes_back(&mut desk);
@@ -213,7 +213,7 @@ fn a_goodbye_that_comes_too_late_is_not_said() {
     let mut desk = Desk::online(4);
     let alice = desk.call("alice", "AAAA", 'a');
     desk.fire(Event::SignalingClosed);
-    desk.peer(alice, PeerEvent::Failed("the media path was lost".into()));
+    desk.peer(alice, failed("the media path was lost"));
     for _ in 0..16 {
         desk.wait(2 * SECOND);
         desk.fire(Event::SignalingClosed);

@@ -188,7 +188,7 @@ fn play(desk: &mut Desk, ledger: &mut Ledger, step: Step) {
                 3 => PeerEvent::Rtcp,
                 4 => PeerEvent::Left,
                 5 => PeerEvent::Interrupted,
-                _ => PeerEvent::Failed("lost".into()),
+                _ => failed("lost"),
             };
             (desk.peer(id, event), None)
         }
@@ -328,6 +328,6 @@ fn a_reason_never_holds_more_than_a_line_of_a_strangers_text() {
         assert!(!reason.chars().any(char::is_control), "{reason:?}");
     }
     let call = desk.call("alice", "AAAA", 'a');
-    let commands = desk.peer(call, PeerEvent::Failed("y".repeat(60_000)));
+    let commands = desk.peer(call, failed("y".repeat(60_000)));
     assert!(hung_up(&commands)[0].1.len() <= 200);
 }

@@ -161,10 +161,7 @@ fn point_6_a_reload_replaces_the_call_and_is_not_hung_up_on() {
     assert!(hung_up(&commands).is_empty(), "it would end the new call");
     assert!(matches!(commands.last(), Some(Command::Open { session, .. }) if *session != old));
     // A late event of the old connection finds nothing.
-    assert!(
-        desk.peer(old, PeerEvent::Failed("closed".into()))
-            .is_empty()
-    );
+    assert!(desk.peer(old, failed("closed")).is_empty());
     assert_eq!(desk.agent.viewers(), 1);
 }
 

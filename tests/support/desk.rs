@@ -6,9 +6,15 @@ use std::time::{Duration, Instant};
 
 use camera_agent::access::Gate;
 use camera_agent::agent::{Agent, AgentConfig, Command, Event, PeerEvent, SessionId};
+use camera_agent::reason::{Code, Reason};
 use camera_agent::wire::{Candidate, ClientId, Incoming, Outgoing, UserName};
 
 pub const OFFER: &str = include_str!("../fixtures/offer-chromium.sdp");
+
+/// A peer connection that failed.
+pub fn failed(words: impl Into<String>) -> PeerEvent {
+    PeerEvent::Failed(Reason::new(Code::PathLost, words.into()))
+}
 
 pub fn name(text: &str) -> UserName {
     UserName::parse(text).expect("a good name")
@@ -197,7 +203,7 @@ pub fn hung_up(commands: &[Command]) -> Vec<(&str, &str)> {
         .iter()
         .filter_map(|c| match c {
             Command::Send(Outgoing::HangUp { target, reason, .. }) => {
-                Some((target.as_str(), reason.as_str()))
+                Some((target.as_str(), &*reason.words))
             }
             _ => None,
         })

@@ -27,6 +27,8 @@ pub struct Person {
     pub dark: bool,
     /// The window, in CSS pixels.
     pub size: (u32, u32),
+    /// Which languages they read, the best first: `de-AT,de`.
+    pub languages: &'static str,
     /// Accept certificates that nobody signed.
     pub insecure_tls: bool,
     /// The browser's candidates show its addresses, not names.
@@ -43,6 +45,7 @@ impl Default for Person {
             allows: true,
             dark: false,
             size: (1280, 800),
+            languages: "en-US,en",
             insecure_tls: false,
             plain_addresses: false,
             flags: Vec::new(),
@@ -79,6 +82,7 @@ impl Person {
         .to_vec();
         flags.push(format!("--user-data-dir={}", profile.display()));
         flags.push(no_names());
+        flags.push(format!("--accept-lang={}", self.languages));
         flags.push(match self.allows {
             true => "--use-fake-ui-for-media-stream".into(),
             false => "--deny-permission-prompts".into(),
@@ -125,6 +129,7 @@ impl Person {
                 "media.peerconnection.ice.obfuscate_host_addresses",
                 json!(!self.plain_addresses),
             ),
+            ("intl.accept_languages", json!(self.languages)),
             // Nothing is loaded from elsewhere, a codec for H.264 least of all.
             ("media.gmp-manager.updateEnabled", json!(false)),
             ("media.gmp-provider.enabled", json!(false)),

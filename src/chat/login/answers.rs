@@ -8,12 +8,23 @@ use axum::response::{IntoResponse, Response};
 
 use super::Verdict;
 use super::headers::COOKIE;
+use crate::chat::language::Words;
 use crate::login::{SESSION, Token};
 use crate::secret::Secret;
 
-/// The page, without what is to be said on it.
+/// The page, with a name in braces for each text on it.
 const PAGE: &str = include_str!("../page/sign-in.html");
-const PLACE: &str = "<p class=\"problem\" role=\"alert\"></p>";
+/// These names, but for that of what is wrong.
+const SAID: [&str; 6] = [
+    "language",
+    "direction",
+    "title",
+    "signIn",
+    "userName",
+    "password",
+];
+/// That one.
+const PROBLEM: &str = "{problem}";
 const HTML: &str = "text/html; charset=utf-8";
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -53,18 +64,19 @@ pub(in crate::chat) fn form(headers: &HeaderMap, body: &[u8]) -> Option<Form> {
 }
 
 /// The sign-in page under whatever address was asked for, so that nothing of that
-/// is lost, the part behind its `#` neither. `verdict` is what came of a form.
-pub(in crate::chat) fn page(verdict: Option<&Verdict>) -> Response {
+/// is lost, the part behind its `#` neither. `verdict` is what came of a form, and
+/// `words` are those of the reader's language.
+pub(in crate::chat) fn page(verdict: Option<&Verdict>, words: &Words) -> Response {
     let problem = match verdict {
         None | Some(Verdict::In(_)) => String::new(),
-        Some(Verdict::Out) => "This name and password do not go together.".to_owned(),
-        Some(Verdict::Wait(wait)) => format!(
-            "There were too many attempts. Please try again in {}.",
-            words(*wait)
-        ),
+        Some(Verdict::Out) => words.say("wrongPassword").to_owned(),
+        Some(Verdict::Wait(wait)) => words.say_with("tooManyAttempts", &time(*wait, words)),
     };
-    let place = PLACE.replace("></p>", &format!(">{problem}</p>"));
-    let text = PAGE.replacen(PLACE, &place, 1);
+    let mut text = PAGE.to_owned();
+    for name in SAID {
+        text = text.replace(&format!("{{{name}}}"), words.say(name));
+    }
+    let text = text.replacen(PROBLEM, &problem, 1);
     let kind = [(header::CONTENT_TYPE, HTML)];
     with_status(verdict, (kind, Extension(IsForm), text).into_response())
 }
@@ -73,7 +85,7 @@ pub(in crate::chat) fn page(verdict: Option<&Verdict>) -> Response {
 /// which can answer Basic; browsers would show a window of their own for it.
 pub(in crate::chat) fn refusal(verdict: &Verdict, asks: bool) -> Response {
     let text = match verdict {
-        Verdict::Wait(wait) => format!("too many attempts; try again in {}\n", words(*wait)),
+        Verdict::Wait(wait) => format!("too many attempts; try again in {} s\n", seconds(*wait)),
         Verdict::In(_) | Verdict::Out => NOT_SIGNED_IN.to_owned(),
     };
     let mut answer = with_status(Some(verdict), text.into_response());
@@ -129,28 +141,38 @@ fn seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
-fn words(wait: Duration) -> String {
+fn time(wait: Duration, words: &Words) -> String {
     match seconds(wait) {
-        1 => "a second".to_owned(),
-        seconds @ 2..=90 => format!("{seconds} seconds"),
-        seconds => format!("{} minutes", seconds.div_ceil(60)),
+        1 => words.say("aSecond").to_owned(),
+        seconds @ 2..=90 => words.say_with("seconds", &seconds.to_string()),
+        seconds => words.say_with("minutes", &seconds.div_ceil(60).to_string()),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::http::Uri;
+
     use super::*;
+    use crate::chat::language;
 
     #[test]
     fn the_page_says_what_is_wrong_and_when_to_come_again() {
         let wait = Verdict::Wait(Duration::from_millis(7_100));
-        let answer = page(Some(&wait));
+        let words = language::asked(&HeaderMap::new(), &Uri::default());
+        let answer = page(Some(&wait), words);
         assert_eq!(answer.status(), 429);
         assert_eq!(answer.headers()[header::RETRY_AFTER], "8");
-        assert_eq!(page(None).status(), 401);
-        assert!(PAGE.contains(PLACE), "a place for words");
+        assert_eq!(page(None, words).status(), 401);
+        let mut left = PAGE.replace(PROBLEM, "");
+        for name in SAID {
+            left = left.replace(&format!("{{{name}}}"), "");
+        }
+        assert!(left != PAGE && !left.contains('{'), "{left}");
         assert!(!PAGE.contains("<script"), "it works without");
-        assert_eq!(words(Duration::from_secs(300)), "5 minutes");
+        for (wait, said) in [(1, "a second"), (90, "90 seconds"), (300, "5 minutes")] {
+            assert_eq!(time(Duration::from_secs(wait), words), said);
+        }
         let programs = refusal(&Verdict::Out, true);
         let kinds = programs.headers().get_all(header::WWW_AUTHENTICATE).iter();
         assert_eq!(kinds.count(), 2);

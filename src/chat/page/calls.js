@@ -15,7 +15,7 @@ import { Proofs, fromBase64, proofKey } from "./access.js";
 import { Call } from "./call.js";
 import { close, openOwnMedia } from "./media.js";
 import { ask } from "./server.js";
-import { hangUpWords, statusWords, textOf, words } from "./words.js";
+import { hangUpWords, lockWords, reasonWords, statusWords, textOf, words } from "./words.js";
 
 const DEVICE_ANSWERS_MS = 10_000;
 const PERSON_ANSWERS_MS = 60_000;
@@ -210,7 +210,7 @@ export class Calls {
       case "hang-up":
         // Original pages send it to everyone: only the peer's own counts.
         if (this.state !== "idle" && from === this.#peer && !this.#call?.isOfAnother(frame)) {
-          this.#hungUp(frame.reason);
+          this.#hungUp(frame);
         }
         break;
     }
@@ -273,8 +273,8 @@ export class Calls {
     }, PERSON_ANSWERS_MS);
   }
 
-  #hungUp(reason) {
-    const text = this.#incoming ? words.gaveUp(this.#peer) : hangUpWords(this.#peer, reason);
+  #hungUp({ reason, why }) {
+    const text = this.#incoming ? words.gaveUp(this.#peer) : hangUpWords(this.#peer, reason, why);
     this.#call?.close();
     this.#finish(text, reason ? "problem" : "plain");
   }
@@ -335,11 +335,15 @@ export class Calls {
       case "pong":
         this.#ui.stats.told(message);
         break;
+      case "privacy":
+        this.#ui.privacy(message.on === true);
+        break;
       case "qualities":
         this.#ui.stats.qualities(message.count);
         break;
       case "error":
-        if (message.about === "control") this.#ui.camera.problem(textOf(message.text));
+        if (message.about === "privacy") this.#ui.say(reasonWords(message.why, message.text), "problem");
+        if (message.about === "control") this.#ui.camera.problem(reasonWords(message.why, message.text, message.control));
         break;
       case "invited":
         this.#invited(textOf(message.label, MAX_LABEL));
@@ -354,7 +358,7 @@ export class Calls {
   async #invited(as) {
     const { camera } = this.#call;
     if (!camera) return;
-    this.#ui.lock(words.locked(as));
+    this.#ui.lock(lockWords(as));
     if (camera.as === as) return;
     this.#call.camera = { ...camera, as };
     await this.#keys.change(camera, { as });
@@ -408,7 +412,7 @@ export class Calls {
     this.state = state;
     const camera = this.#call?.camera;
     if (state === "connected" && camera) {
-      this.#ui.lock(words.locked(camera.as));
+      this.#ui.lock(lockWords(camera.as));
       this.#keys.change(camera, { seen: Date.now() });
     }
     this.#ui.state(state, this.#peer);

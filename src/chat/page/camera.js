@@ -5,7 +5,7 @@
 // A slider that is being moved sends no more than ten values a second, and
 // stays where the finger is: the device's list is shown on it afterwards.
 
-import { controlWords } from "./words.js";
+import { choiceWords, controlWords } from "./words.js";
 
 const SEND_MS = 100;
 const TOUCHED_MS = 600;
@@ -130,7 +130,7 @@ function input(control) {
     for (const { value, label } of control.menu) {
       const option = document.createElement("option");
       option.value = value;
-      option.textContent = label;
+      option.textContent = choiceWords(label);
       select.append(option);
     }
     return select;

@@ -29,15 +29,22 @@
     if (/SyntaxError/.test(String(event.message))) misread = true;
   });
 
+  var TOO_OLD = "This browser is too old for this page. It works with Chrome or Edge 87, Firefox 113, Safari 15, "
+    + "and all that are newer.";
+  var PART_MISSING = "A part of this page could not be loaded. Please load it again.";
+
   // After everything else, modules too.
   window.addEventListener("load", function () {
-    var works = "It works with Chrome or Edge 87, Firefox 113, Safari 15, and all that are newer.";
-    if (!canRun() || misread) {
-      say("This browser is too old for this page. " + works);
-    } else if (!canCall()) {
-      say("This browser cannot make calls: it is too old, or WebRTC is turned off in it. " + works);
-    } else if (!window.cameraAgent) {
-      say("A part of this page could not be loaded. Please load it again.");
+    var starts = window.cameraStarts;
+    if (!canRun() || misread) say(TOO_OLD);
+    else if (!starts) say(PART_MISSING);
+    else {
+      starts.begun.then(function () {
+        if (!canCall()) say(starts.words.cannotCall);
+      }, function (error) {
+        if (error instanceof SyntaxError) say(TOO_OLD);
+        else say(canCall() ? starts.words.partMissing : starts.words.cannotCall);
+      });
     }
   });
 })();

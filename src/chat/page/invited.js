@@ -212,7 +212,7 @@ export class InvitedScreen {
     button.textContent = text;
     button.dataset.key = key(camera);
     button.dataset.part = part;
-    button.setAttribute("aria-label", `${text} ${titleOf(camera)}`);
+    button.setAttribute("aria-label", words.actOn(text, titleOf(camera)));
     button.onclick = act;
     return button;
   }

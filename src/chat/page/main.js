@@ -169,7 +169,7 @@ function firstName() {
   const known = recall("name");
   if (known) return known;
   const { user } = document.documentElement.dataset;
-  const name = user || `guest ${100 + Math.floor(Math.random() * 900)}`;
+  const name = user || words.guest(100 + Math.floor(Math.random() * 900));
   remember(name);
   return name;
 }

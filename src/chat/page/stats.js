@@ -7,7 +7,9 @@
 
 import { isPressed, keep, press, recall } from "./elements.js";
 import { latency } from "./latency.js";
-import { bitrateWords, connectionWords, qualityWords, tierWords } from "./words.js";
+import {
+  bitrateWords, connectionWords, pictureWords, qualityWords, shareWords, stillWords, tierWords, timeWords, words,
+} from "./words.js";
 
 const LOOK_MS = 1000;
 /** A device that was asked and tells nothing for so long is asked again. */
@@ -20,14 +22,14 @@ const APART = "apart";
 const PINGS = 10;
 
 const ROWS = [
-  ["Picture", ({ width, height, fps }) => width && `${width} × ${height}, ${Math.round(fps)} fps`],
-  ["Received", ({ bitrate }) => bitrateWords(bitrate)],
-  ["Path carries", ({ estimate }) => estimate !== undefined && bitrateWords(estimate)],
-  ["Quality", ({ tier, thinned }) => tier !== undefined && tierWords(tier, thinned)],
-  ["Lost", ({ loss }) => loss !== undefined && `${(loss * 100).toFixed(1)} %`],
-  ["Round trip", ({ roundTrip }) => roundTrip !== undefined && `${Math.round(roundTrip)} ms`],
-  ["Camera to page", ({ latency }) => latency !== undefined && `${Math.round(latency)} ms`],
-  ["Stood still", ({ freezes, freezeSeconds }) => freezes > 0 && `${freezes} ×, ${freezeSeconds.toFixed(1)} s`],
+  ["picture", ({ width, height, fps }) => width && pictureWords(width, height, fps)],
+  ["received", ({ bitrate }) => bitrateWords(bitrate)],
+  ["carries", ({ estimate }) => estimate !== undefined && bitrateWords(estimate)],
+  ["quality", ({ tier, thinned }) => tier !== undefined && tierWords(tier, thinned)],
+  ["lostShare", ({ loss }) => loss !== undefined && shareWords(loss)],
+  ["roundTrip", ({ roundTrip }) => roundTrip !== undefined && timeWords(roundTrip)],
+  ["latency", ({ latency }) => latency !== undefined && timeWords(latency)],
+  ["stoodStill", ({ freezes, freezeSeconds }) => freezes > 0 && stillWords(freezes, freezeSeconds)],
 ];
 
 export class StatsPanel {
@@ -61,7 +63,7 @@ export class StatsPanel {
       const row = document.createElement("div");
       const value = document.createElement("dd");
       const title = document.createElement("dt");
-      title.textContent = name;
+      title.textContent = words[name];
       row.append(title, value);
       row.hidden = true;
       return { row, value, of };
@@ -169,10 +171,10 @@ export class StatsPanel {
     const measured = this.measured;
     if (!measured) return;
     const said = connectionWords(measured);
-    const words = this.#panel.querySelector(".words");
+    const line = this.#panel.querySelector(".words");
     // It is read aloud: only what is new.
-    if (words.textContent !== (said?.text ?? "")) words.textContent = said?.text ?? "";
-    words.dataset.kind = said?.kind ?? "";
+    if (line.textContent !== (said?.text ?? "")) line.textContent = said?.text ?? "";
+    line.dataset.kind = said?.kind ?? "";
     for (const { row, value, of } of this.#rows) {
       const text = of(measured);
       row.hidden = !text;

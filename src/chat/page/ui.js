@@ -109,6 +109,7 @@ export class Ui {
     };
     $("mic").onclick = () => this.#toggle("mic", "audio");
     $("cam").onclick = () => this.#toggle("cam", "video");
+    $("privacy").onclick = () => on.tell({ type: "privacy", on: !isPressed($("privacy")) });
     $("fullscreen").onclick = () => this.#fullScreen();
     $("unmute").onclick = () => {
       $("remote").muted = false;
@@ -141,6 +142,8 @@ export class Ui {
     $("media-text").textContent = said?.text ?? "";
     $("media-reason").textContent = said?.reason ?? "";
     $("media").hidden = !said?.text;
+    // What lies over the picture, too, makes room for it.
+    $("stage").toggleAttribute("data-told", Boolean(said?.text));
   }
 
   /** Who the other end has proved to be; null where nothing is proven. */
@@ -215,16 +218,15 @@ export class Ui {
     const glyph = text(`glyph ${device ? "camera" : "person"}`, "");
     glyph.setAttribute("aria-hidden", "true");
     const title = own ? null : this.#invited(name);
-    row.append(glyph, text("name", title === null || title === name ? name : `${title} (${name})`));
+    const shown = title === null || title === name ? name : `${title} (${name})`;
+    row.append(glyph, text("name", shown));
     if (own) {
       row.className = "own";
-      row.append(text("hint", "you"));
+      row.append(text("hint", words.you));
     } else {
       row.type = "button";
       row.dataset.name = name;
       row.dataset.device = device;
-      const invited = title === null ? "" : ", which you are invited to";
-      row.setAttribute("aria-label", device ? `Watch camera ${title ?? name}${invited}` : `Call ${name}`);
       if (title !== null) {
         const lock = text("glyph lock", "");
         lock.setAttribute("aria-hidden", "true");
@@ -233,7 +235,10 @@ export class Ui {
       row.disabled = this.#peer !== null;
       const current = this.#peer === name;
       if (current) row.setAttribute("aria-current", "true");
-      row.append(text("do", current ? "This call" : device ? "Watch" : "Call"));
+      const act = current ? words.thisCall : device ? words.watch : words.call;
+      const label = [`${shown} ${act}`, title !== null && words.youAreInvited];
+      row.setAttribute("aria-label", label.filter(Boolean).join(words.comma));
+      row.append(" ", text("do", act));
     }
     item.append(row);
     return item;
@@ -254,11 +259,11 @@ export class Ui {
     const old = this.#peer;
     this.#peer = called;
     if (changed) this.users(this.#users.users, this.#users.devices, this.#users.me);
-    document.title = state === "ringing" ? `${peer} is calling` : this.#title;
+    document.title = state === "ringing" ? words.isCalling(peer) : this.#title;
     $("controls").hidden = idle || state === "ringing";
     $("rename").disabled = !idle;
     $("placeholder").hidden = state === "connected" || state === "interrupted";
-    $("placeholder").textContent = idle ? "Choose a camera or a person to call." : `${peer}…`;
+    $("placeholder").textContent = idle ? words.chooseWhom : `${peer}…`;
     // Whoever uses the keyboard stays where the next step is.
     if (before === "idle" && state === "calling") $("hangup").focus();
     if (idle && before !== "idle") {
@@ -267,10 +272,17 @@ export class Ui {
     }
   }
 
+  /** Whether the camera is closed for privacy, which the person may change. */
+  privacy(on) {
+    press($("privacy"), on);
+    $("privacy").hidden = false;
+  }
+
   /** `camera` is what the device that is watched is called; null for people. */
   remote(stream, camera = null) {
     const video = $("remote");
     $("save").hidden = camera === null;
+    $("privacy").hidden = true;
     $("save").onclick = async () => {
       if (!await savePicture(video, camera)) this.say(words.noStill, "problem");
     };
@@ -310,10 +322,10 @@ export class Ui {
   }
 
   chat(name, text, own) {
-    const line = document.createElement("li");
+    const line = document.createElement("div");
     const who = document.createElement("span");
     who.className = "who";
-    who.textContent = own ? "You" : name;
+    who.textContent = own ? words.saidByYou : name;
     line.append(who, text);
     const log = $("chat-log");
     const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;

@@ -1,121 +1,172 @@
-// What the page says, in one place.
+// What the page says, in the language of who reads it: one file of texts for each
+// language, words-….js, which no test lets lack what another one has.
+//
+// A text is a string here; one with places to fill in is a function, which takes
+// them in the order that they have in English.
 
-export const words = {
-  online: "Connected. Choose who to call.",
-  offline: "The connection to the server was lost. Reconnecting…",
-  notOnline: "Not connected to the server yet. Please try again in a moment.",
-  calling: (name) => `Calling ${name}…`,
-  opening: (name) => `Opening ${name}…`,
-  asking: (name) => `Please allow the camera and microphone, to call ${name}.`,
-  ringing: (name) => `${name} is calling you.`,
-  connecting: (name) => `Connecting to ${name}…`,
-  connected: (name) => `In a call with ${name}.`,
-  watching: (name) => `Watching ${name}.`,
-  interrupted: "The connection is interrupted. Trying to get it back…",
-  failed: (name) => `The call to ${name} failed: no connection between you could be made. `
-    + "A firewall may be in the way, or a TURN server is missing.",
-  astray: (name) => `The call to ${name} failed: something on the way answers in its place and is not ${name}. `
-    + "The chat server or the network leads you astray, or spoils what is sent.",
-  lost: (name) => `The call ended: the connection to ${name} was lost.`,
-  noAnswer: (name) => `${name} does not answer.`,
-  gone: (name) => `${name} is not there any more.`,
-  ended: "You hung up.",
-  left: (name) => `${name} hung up.`,
-  gaveUp: (name) => `${name} stopped calling.`,
-  busy: (name) => `${name} is busy in another call.`,
-  declined: (name) => `${name} declined the call.`,
-  refused: (name, reason) => `${name} ended the call: ${reason}`,
-  youDeclined: (name) => `You declined the call from ${name}.`,
-  unusable: (name) => `The call to ${name} failed: the two sides do not understand each other.`,
-  signedInAs: (user) => `Signed in as ${user}`,
-  renamed: (name) => `That name was taken or cannot be used, so you are ${name}.`,
-  noCamera: "No camera or microphone was found, so the other side cannot see or hear you.",
-  noVideo: "No camera was found; the other side hears you only.",
-  noAudio: "No microphone was found; the other side sees you only.",
-  denied: "This page may not use your camera and microphone, so the other side cannot see or hear you. "
-    + "You can allow it in the browser's site settings.",
-  inUse: "Your camera or microphone is in use by another program, so the other side cannot see or hear you.",
-  invitedAs: (as) => `invited as ${as}`,
-  locked: (as) => (as ? `Invited as ${as}; verified: this is your camera.` : "Verified: this is the camera that invited you."),
-  impostor: (name) => `This is not the camera that invited you. Somebody answered for ${name} who could not prove to be it, `
-    + "so nothing was sent to them. If its owner has set it up anew, ask for a new invitation.",
-  cameraCalls: (name) => `Somebody called under the name of your camera ${name}. Cameras do not call, so that was not taken.`,
-  invited: (name) => `You are invited to ${name}. Choose it to watch.`,
-  invitedAway: (name) => `You are invited to ${name}, but it is not here now. It is kept under “Cameras I was invited to”.`,
-  invitedInCall: (name) => `You are invited to ${name}. You can watch it once this call has ended.`,
-  badLink: "This is no whole invitation: something is missing or was mistyped. Please copy all of the link, or ask for it again.",
-  badCode: "There is a mistake in this code. Please compare it with the one that you were given; it has 28 letters and digits.",
-  noName: "Which camera is this code for? Please write its name.",
-  badScan: "This QR code is no invitation, or not a whole one.",
-  noScan: "This page may not use your camera, or there is none; type the code instead.",
-  isHere: "here now",
-  isAway: "not here now",
-  watch: "Watch",
-  rename: "Rename",
-  forget: "Forget",
-  keep: "Keep",
-  save: "Save",
-  cancel: "Cancel",
-  newName: (name) => `New name for ${name}`,
-  forgetting: (name) => `Forget ${name}? Its owner would have to invite you again.`,
-  noPicture: "The camera is lost. Waiting for it…",
-  noStill: "There is no picture yet that could be saved.",
-  noSound: "The microphone is lost. Waiting for it…",
-  insecure: "Browsers allow the camera only on https pages and on localhost, so the other side cannot see or hear you.",
-};
+import english from "./words-en.js";
+
+/** Beside English, which stands in where a file could not be loaded. */
+const OTHERS = ["zh", "de", "ja", "es"];
+/** Characters of what others write that are shown. */
+const MAX_TEXT = 500;
+const MAX_REASON = 200;
+/** Attributes with words in them. */
+const SAID = ["aria-label", "title", "placeholder", "data-empty"];
+
+let texts = english;
+/** For numbers and times: as the browser's person writes them. */
+let locale = "en";
+
+export const words = {};
+fillIn();
+
+/**
+ * The first of these languages (BCP 47) that the page speaks, and how it is asked for.
+ * @param {readonly string[]} wanted
+ */
+export function choose(wanted) {
+  for (const tag of wanted) {
+    const language = tag.toLowerCase().split("-", 1)[0];
+    if (language === "en" || OTHERS.includes(language)) return { language, tag };
+  }
+  return { language: "en", tag: "en" };
+}
+
+/** Speaks as the address (`?lang=`) and then the browser ask for. Resolves once it does. */
+export async function speak() {
+  const asked = new URLSearchParams(location.search).get("lang");
+  const { language, tag } = choose([...(asked ? [asked] : []), ...navigator.languages]);
+  if (language !== "en") {
+    try {
+      texts = (await import(`./words-${language}.js`)).default;
+    } catch {
+      return; // Better in English than not at all.
+    }
+  }
+  try {
+    [locale] = Intl.getCanonicalLocales(tag);
+  } catch {
+    locale = language;
+  }
+  fillIn();
+  const root = document.documentElement;
+  [root.lang, root.dir] = [texts.language, texts.direction];
+}
+
+/**
+ * Writes the words into the page's own elements. What one is to say stands in its
+ * `data-say`: the name of its text, and `attribute:name` for that of an attribute.
+ * Elements inside come to stand where their text has its places.
+ */
+export function sayAll(root) {
+  for (const element of root.querySelectorAll("[data-say]")) {
+    for (const part of element.dataset.say.split(" ")) {
+      const [attribute, name] = part.split(":");
+      if (name === undefined) say(element, rawText(part));
+      else if (SAID.includes(attribute)) element.setAttribute(attribute, rawText(name));
+    }
+  }
+}
+
+function say(element, text) {
+  const inside = [...element.children];
+  const parts = text.split(/\{\w+\}/);
+  element.replaceChildren(...parts.flatMap((part, i) => (i === 0 ? [part] : [inside[i - 1] ?? "", part])));
+}
+
+/** A text as it stands in its file. */
+function rawText(name) {
+  return texts[name] ?? english[name];
+}
+
+function fillIn() {
+  for (const [name, text] of Object.entries(english)) {
+    if (typeof text !== "string") continue;
+    const places = [...new Set(text.match(/\{\w+\}/g))];
+    words[name] = places.length === 0 ? rawText(name) : (...values) => fill(rawText(name), places, values);
+  }
+}
+
+function fill(text, places, values) {
+  return text.replace(/\{\w+\}/g, (place) => String(values[places.indexOf(place)] ?? ""));
+}
+
+/** A text of a group, such as that of a device's reason; undefined for what is not known. */
+function ofGroup(group, name) {
+  const of = (from) => (Object.hasOwnProperty.call(from[group] ?? {}, name) ? from[group][name] : undefined);
+  return of(texts) ?? of(english);
+}
+
+/** A number with so many digits behind the point. */
+function number(value, digits = 0) {
+  const format = { minimumFractionDigits: digits, maximumFractionDigits: digits, useGrouping: false };
+  return new Intl.NumberFormat(locale, format).format(value);
+}
 
 /** Why the server, whose page is at `base`, lets this page not in; `null` where nothing is known of it. */
 export function refusalWords(why, origin, base) {
   switch (why) {
     case "signed-out":
-      return base && base.origin !== origin
-        ? `The chat server asks for a login. Sign in at ${base.href}, then load this page again. `
-          + "Where that does not help, browsers keep the sign-in to the server's own site: watch there."
-        : "You are not signed in any more. Please load this page again, to sign in.";
+      return base && base.origin !== origin ? words.signedOutElsewhere(base.href) : words.signedOut;
     case "origin":
-      return `The chat server does not let pages of this address in. Start it with --allow-origin ${origin}, `
-        + "or open the page under the server's own address.";
+      return words.originRefused(origin);
     case "login":
-      return "The way to the chat server asks for a login. Please load this page again.";
+      return words.loginOnTheWay;
     case "socket":
-      return "The chat server is there, but no connection to it stays open: "
-        + "does something on the way, such as a proxy, not pass WebSockets on?";
+      return words.noSocket;
     case "config":
-      return "This page does not know its chat server: the file config.json beside it is missing or names none. "
-        + "Write the page again with: camera-agent page";
+      return words.noConfig;
     case "mixed":
-      return "This page came by https, and its chat server has no certificate: browsers connect no such page to it. "
-        + "Give the server a certificate, or open the page by http.";
+      return words.mixed;
     case "full":
-      return "The chat is full. Trying again…";
+      return words.chatFull;
     default:
       return null;
   }
 }
 
+/**
+ * What a device says, in the page's own words where it knows them: by the code `why`
+ * (docs/protocol.md), else as the device puts it.
+ */
+export function reasonWords(why, text, control) {
+  const known = typeof why === "string" ? ofGroup("reasons", why) : undefined;
+  const detail = textOf(text);
+  if (known === undefined) return detail;
+  return fill(known, ["{detail}", "{control}"], [detail, controlWords(textOf(control))]);
+}
+
 /** A hang-up's reason, said to a person. */
-export function hangUpWords(name, reason) {
+export function hangUpWords(name, reason, why) {
   if (reason === "busy") return words.busy(name);
   if (reason === "no answer") return words.noAnswer(name);
   if (reason === "declined") return words.declined(name);
-  if (typeof reason === "string" && reason) return words.refused(name, reason.slice(0, 200));
-  return words.left(name);
+  const said = reasonWords(why, textOf(reason, MAX_REASON));
+  return said ? words.refused(name, said) : words.left(name);
+}
+
+/** That a camera is the right one; `as` is what its owner calls the person, where they do. */
+export function lockWords(as) {
+  return as ? words.lockedAs(as) : words.locked;
 }
 
 /** When a camera was last seen, in ms since 1970; 0 for never. */
 export function seenWords(at) {
-  if (!at) return "not watched yet";
-  return `last watched ${new Date(at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" })}`;
+  if (!at) return words.notWatched;
+  const time = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" }).format(at);
+  return words.lastWatched(time);
 }
 
 /** Another's text, as much of it as is shown; "" for what is none. */
-export function textOf(value, most = 500) {
+export function textOf(value, most = MAX_TEXT) {
   return typeof value === "string" ? value.slice(0, most) : "";
 }
 
 /** What a device says is wrong with its picture and sound, and why, as it puts it; both "" when nothing is. */
 export function statusWords({ video, audio }) {
-  const of = (stream, otherwise) => textOf(stream?.text) || (stream?.state === "lost" ? otherwise : "");
+  const of = (stream, otherwise) => reasonWords(stream?.why, stream?.text)
+    || (stream?.state === "lost" ? otherwise : "");
   return {
     text: [of(video, words.noPicture), of(audio, words.noSound)].filter(Boolean).join(" "),
     reason: [textOf(video?.reason), textOf(audio?.reason)].filter(Boolean).join(" "),
@@ -128,34 +179,62 @@ const POOR = { loss: 0.03, roundTrip: 400, fps: 12, latency: 800 };
 export function connectionWords({ loss, roundTrip, fps, latency, frozen, tier, thinned, chosen }) {
   if (fps === undefined) return null;
   const why = [];
-  if (frozen) why.push("the picture stood still");
-  else if (fps < POOR.fps) why.push("few pictures come");
-  if (loss > POOR.loss) why.push("packets get lost");
-  if (roundTrip > POOR.roundTrip || latency > POOR.latency) why.push("the way is slow");
-  if (thinned || (tier > 0 && !chosen)) why.push("it does not carry the whole picture");
-  if (why.length === 0) return { kind: "good", text: "Good connection" };
-  return { kind: "poor", text: `Poor connection: ${why.join(", ")}` };
+  if (frozen) why.push(words.poorStill);
+  else if (fps < POOR.fps) why.push(words.poorFew);
+  if (loss > POOR.loss) why.push(words.poorLoss);
+  if (roundTrip > POOR.roundTrip || latency > POOR.latency) why.push(words.poorSlow);
+  if (thinned || (tier > 0 && !chosen)) why.push(words.poorThin);
+  if (why.length === 0) return { kind: "good", text: words.good };
+  return { kind: "poor", text: words.poor(why.join(words.comma)) };
+}
+
+/** A picture's size, and pictures a second. */
+export function pictureWords(width, height, fps) {
+  return words.pictureOf(number(width), number(height), number(fps));
 }
 
 /** Bits a second, for people. */
 export function bitrateWords(bits) {
-  return bits < 1e6 ? `${Math.round(bits / 1e3)} kbit/s` : `${(bits / 1e6).toFixed(2)} Mbit/s`;
+  return bits < 1e6 ? words.kilobits(number(bits / 1e3)) : words.megabits(number(bits / 1e6, 2));
+}
+
+/** A share of 1. */
+export function shareWords(share) {
+  const format = { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 };
+  return new Intl.NumberFormat(locale, format).format(share);
+}
+
+/** A time in ms. */
+export function timeWords(milliseconds) {
+  return words.milliseconds(number(milliseconds));
+}
+
+/** How often, and for how long in all, the picture stood still. */
+export function stillWords(count, seconds) {
+  return words.stoodStillFor(number(count), number(seconds, 1));
 }
 
 /** A quality of a device: 0 is the whole picture. */
 export function tierWords(tier, thinned) {
-  const what = tier === 0 ? "whole picture" : `smaller picture (${tier})`;
-  return thinned ? `${what}, as much as gets through` : what;
+  const what = tier === 0 ? words.tierWhole : words.tierSmaller(number(tier));
+  return thinned ? words.tierThinned(what) : what;
 }
 
 /** A quality that can be chosen; `null` is the device's choice. */
 export function qualityWords(tier) {
-  if (tier === null) return "what the connection carries";
-  return `always the ${tierWords(tier, false)}`;
+  if (tier === null) return words.qualityAny;
+  return tier === 0 ? words.qualityWhole : words.qualitySmaller(number(tier));
 }
 
 /** A control's name, for people: "White balance automatic". */
 export function controlWords(name) {
+  const known = ofGroup("controls", name);
+  if (known !== undefined) return known;
   const text = name.replaceAll("_", " ");
   return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** What a control can be set to, by the driver's label of it. */
+export function choiceWords(label) {
+  return ofGroup("choices", label) ?? label;
 }

@@ -19,6 +19,7 @@ use crate::media::frame::Packetizer;
 use crate::media::liveness::Liveness;
 use crate::media::status::{self, MediaStatus, State, StreamStatus};
 use crate::media::stream::Stream;
+use crate::reason::{Code, Reason};
 
 /// How long a stream goes on without viewers: a reload of the page costs no
 /// restart of the camera.
@@ -31,6 +32,17 @@ const UNANNOUNCED_RETRY: Duration = Duration::from_secs(2);
 
 /// The first access unit may take longer.
 const FIRST: Duration = Duration::from_secs(8);
+
+/// What viewers are told where a stream does not come.
+const NO_SOUND: Reason = Reason::fixed(
+    Code::NoSound,
+    "There is no sound. It goes on when the microphone is back.",
+);
+/// See [`NO_SOUND`].
+const NO_PICTURE: Reason = Reason::fixed(
+    Code::NoPicture,
+    "There is no picture. It goes on when the camera is back.",
+);
 
 /// Silence is looked for this often.
 const LOOK: Duration = Duration::from_millis(400);
@@ -472,21 +484,16 @@ impl Thread {
             (_, None, Some(_)) => State::Lost,
             (_, _, None) => State::Starting,
         };
-        let (text, reason) = match (state, &s.problem) {
-            (State::Lost, Some(problem)) => (
-                match stream {
-                    Stream::Audio => "There is no sound. It goes on when the microphone is back.",
-                    Stream::Video(_) => "There is no picture. It goes on when the camera is back.",
-                },
-                problem.as_str(),
-            ),
-            (State::Private, _) => (status::PRIVATE, ""),
-            _ => ("", ""),
-        };
-        StreamStatus {
-            state,
-            text: text.to_owned(),
-            reason: reason.to_owned(),
+        match (state, &s.problem) {
+            (State::Lost, Some(problem)) => {
+                let why = match stream {
+                    Stream::Audio => NO_SOUND,
+                    Stream::Video(_) => NO_PICTURE,
+                };
+                StreamStatus::troubled(state, why, problem)
+            }
+            (State::Private, _) => StreamStatus::troubled(state, status::PRIVATE, ""),
+            _ => state.into(),
         }
     }
 }

@@ -37,7 +37,7 @@ pub fn message(data: &[u8]) {
             | FromViewer::Unknown,
         ) => {}
         Err(refused) => {
-            let text = error("control", &refused.to_string());
+            let text = error("control", &(&refused).into());
             let _: Value = serde_json::from_str(&text).expect("JSON");
         }
     }

@@ -167,6 +167,7 @@ fn what_viewers_are_told_reads_as_documented() {
         video: StreamStatus {
             state: State::Lost,
             text: "it is \"gone\"".into(),
+            why: Some(Code::CameraLost),
             reason: "poll error".into(),
         },
         ..Default::default()
@@ -174,7 +175,7 @@ fn what_viewers_are_told_reads_as_documented() {
     assert_eq!(
         serde_json::from_str::<Value>(&status(&lost)).expect("JSON"),
         json!({"type": "status",
-            "video": {"state": "lost", "text": "it is \"gone\"", "reason": "poll error"},
+            "video": {"state": "lost", "text": "it is \"gone\"", "why": "camera-lost", "reason": "poll error"},
             "audio": {"state": "idle", "text": "", "reason": ""}})
     );
     let mut read_only = camera_control("read_only", vec![]);
@@ -189,9 +190,14 @@ fn what_viewers_are_told_reads_as_documented() {
             {"name": "gain", "minimum": -10, "maximum": 10, "step": 1, "default": 3, "value": 4,
                 "menu": [{"value": 0, "label": "Low"}], "inactive": true}]})
     );
+    let refusal = Refusal {
+        reason: Reason::new(Code::ControlValue, "x".repeat(9_999)),
+        control: Some("y".repeat(9_999)),
+    };
     assert_eq!(
-        serde_json::from_str::<Value>(&error("control", &"x".repeat(9_999))).expect("JSON"),
-        json!({"type": "error", "about": "control", "text": "x".repeat(500)})
+        serde_json::from_str::<Value>(&error("control", &refusal)).expect("JSON"),
+        json!({"type": "error", "about": "control", "text": "x".repeat(500),
+            "why": "control-value", "control": "y".repeat(500)})
     );
 }
 

@@ -43,7 +43,7 @@ fn a_silent_viewer_and_one_whose_path_never_comes_up_are_let_go_with_a_reason() 
 fn a_failed_connection_ends_its_call_and_the_caller_is_told() {
     let mut desk = Desk::online(4);
     let alice = desk.call("alice", "AAAA", 'a');
-    let commands = desk.peer(alice, PeerEvent::Failed("the media path was lost".into()));
+    let commands = desk.peer(alice, failed("the media path was lost"));
     assert_eq!(hung_up(&commands), [("alice", "the media path was lost")]);
     assert_eq!(closed(&commands), [alice]);
 }
