@@ -279,8 +279,8 @@ fn told(config: &Config, w: &[String]) -> (Vec<Finding>, Vec<Line>) {
             w[18], w[19], w[20]
         ),
         format!(
-            " INFO viewer{{caller={} of {} session=4}}: closed by {}",
-            w[18], w[19], w[18]
+            " INFO viewer{{caller={} of {} session=4}}: closed by {} of {}",
+            w[18], w[19], w[18], w[19]
         ),
         format!(
             "{{\"message\":\"call\",\"caller\":\"{}\",\"why\":\"https://{}.net/\"}}",
