@@ -46,6 +46,7 @@ help:
 	@echo "              armv7-unknown-linux-gnueabihf or this machine's own (Debian 12)"
 	@echo "make test-arm64  that binary for 64-bit ARM, emulated, answers a browser's call;"
 	@echo "              make test-armhf the one for 32 bits"
+	@echo "make fixture  REPORT=file: a test of what somebody's board reported (doctor --report)"
 	@echo "make figures  size, memory, CPU and start-up, as in docs/figures.md"
 	@echo "make bench    cost and latency of calls, beside a bare webrtc sender"
 	@echo "make fuzz     a minute for each fuzz target (nightly Rust and cargo-fuzz)"
@@ -205,6 +206,13 @@ test-arm64: test-packages
 	tests/arm/run.sh aarch64-unknown-linux-gnu
 test-armhf: test-packages
 	tests/arm/run.sh armv7-unknown-linux-gnueabihf
+
+# What a board reported becomes a described machine; docs/boards.md.
+.PHONY: fixture
+fixture: build-packages
+	@test -n "$(REPORT)" || { echo "make fixture REPORT=file: the file that doctor --report wrote"; exit 2; }
+	cargo run --locked --bin camera-agent -- fixture "$(abspath $(REPORT))" tests/fixtures/devices
+	cargo test --locked --lib boards_that_were_tried_get_the_answers_that_they_had
 
 .PHONY: figures
 figures: build-packages

@@ -80,6 +80,14 @@ pub enum Command {
         /// Folder to write to.
         folder: PathBuf,
     },
+    /// Makes a fixture of a report that somebody sent.
+    #[command(hide = true)]
+    Fixture {
+        /// What `doctor --report` wrote.
+        report: PathBuf,
+        /// Folder to write to.
+        folder: PathBuf,
+    },
     /// Tries one encoder out: a job as JSON on standard input, reports on
     /// standard output. The agent runs it on itself.
     #[command(name = PROBE, hide = true)]
@@ -390,6 +398,12 @@ pub struct Doctor {
     /// test picture.
     #[arg(long)]
     pub quick: bool,
+    /// Write a report to send into this new file: devices, plan, encoders,
+    /// versions, findings, and the service's log where this user may read it.
+    /// Names, secrets, addresses and serial numbers are replaced in it; read it
+    /// before you send it.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
 }
 
 /// `camera-agent devices`

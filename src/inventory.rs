@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, VideoConfig, VideoSource};
 use crate::device::discovery::{libcamera, sound};
@@ -37,7 +37,7 @@ pub(crate) struct Report {
 }
 
 /// What the plan makes of a device.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Outcome {
     /// It can be used.
@@ -47,7 +47,7 @@ pub(crate) enum Outcome {
         /// Why so, in words.
         reason: String,
         /// The camera's mode, where the source is one.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         mode: Option<Mode>,
         /// The GStreamer pipeline.
         pipeline: String,
@@ -128,14 +128,9 @@ pub(crate) fn look(config: &Config, checked: &[Checked]) -> Report {
             },
         )
         .collect();
-    let wanted = &config.video.encoder;
-    let formats = checked
-        .iter()
-        .filter(|c| c.row.codec == VideoCodec::H264 && c.report.is_usable())
-        .find(|c| wanted == "auto" || c.row.id == *wanted)
+    let formats = &chosen(config, checked)
         .map(|c| c.row.formats.clone())
         .unwrap_or_default();
-    let formats = &formats;
     for camera in &mut found.cameras {
         let alone = alone(&config.video, camera);
         // What comes of it is planned once more, below.
@@ -153,6 +148,16 @@ pub(crate) fn look(config: &Config, checked: &[Checked]) -> Report {
     )
 }
 
+/// The encoder that would make the picture.
+pub(crate) fn chosen<'a>(config: &Config, checked: &'a [Checked]) -> Option<&'a Checked> {
+    let wanted = &config.video.encoder;
+    checked
+        .iter()
+        .filter(|c| c.row.codec == VideoCodec::H264 && c.report.is_usable())
+        .find(|c| wanted == "auto" || c.row.id == *wanted)
+}
+
+/// What is taken for known of a camera that was not opened yet.
 fn circumstances<'a>(formats: &'a [Cow<'static, str>]) -> Circumstances<'a> {
     Circumstances {
         formats,

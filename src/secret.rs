@@ -119,7 +119,7 @@ pub(crate) fn without_secret_properties(description: &str) -> String {
     let mut rest = description;
     while let Some(equals) = rest.find('=') {
         let key = rest[..equals].trim_end();
-        let key = &key[key.rfind(char::is_whitespace).map_or(0, |blank| blank + 1)..];
+        let key = key.rsplit(char::is_whitespace).next().unwrap_or_default();
         let key = key.to_ascii_lowercase();
         let is_secret = HOLD_SECRETS.iter().any(|word| key.contains(word));
         let (head, tail) = rest.split_at(equals + 1);
@@ -199,6 +199,8 @@ mod tests {
             ),
             ("a password = \"nor \\\" th9x\" b=c", "a password =… b=c"),
             ("a proxy-pw=\"north9x", "a proxy-pw=…"),
+            // A blank of three bytes.
+            ("a\u{2000}pw=north9x", "a\u{2000}pw=…"),
             (
                 "x264enc bitrate=5 ! a token=",
                 "x264enc bitrate=5 ! a token=…",

@@ -5,6 +5,7 @@ mod chat;
 mod demo;
 mod devices;
 mod doctor;
+mod fixture;
 mod package_files;
 mod page;
 mod process;
@@ -48,6 +49,7 @@ pub fn carry_out(command: Command) -> ExitCode {
         Command::Setup(arguments) => setup::run(&arguments),
         Command::PackageFiles { folder } => package_files::write(&folder)
             .with_context(|| format!("writing to {}", folder.display())),
+        Command::Fixture { report, folder } => fixture::write(&report, &folder),
         Command::Devices(arguments) => devices::run(&arguments),
         Command::Invite(arguments) => owner::invite(&arguments, &mut stdout()).map_err(Into::into),
         Command::Viewers(arguments) => {

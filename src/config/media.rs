@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Tiers besides the whole picture.
 pub(super) const MOST_TIERS: usize = 2;
 
 /// Where the picture comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum VideoSource {
     /// A camera through Video4Linux.
@@ -21,7 +21,7 @@ pub enum VideoSource {
 }
 
 /// How a picture is mirrored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Flip {
     /// It is not.
@@ -34,7 +34,7 @@ pub enum Flip {
 }
 
 /// What a control of the camera is to be set to.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(
     untagged,
     expecting = "expected a whole number, true or false, or the label of a menu's item"
@@ -59,7 +59,7 @@ impl fmt::Display for ControlValue {
 }
 
 /// `[video]`
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct VideoConfig {
     /// Which of the three.
@@ -96,7 +96,7 @@ pub struct VideoConfig {
 }
 
 /// `[[video.tiers]]`
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TierConfig {
     /// Picture height in pixels, even, 90 to 2160; the width follows from the
@@ -163,7 +163,7 @@ impl VideoConfig {
 }
 
 /// Where the sound comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AudioSource {
     /// A microphone through ALSA.
@@ -177,7 +177,7 @@ pub enum AudioSource {
 }
 
 /// `[audio]`
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AudioConfig {
     /// Which of the four.

@@ -7,6 +7,7 @@
 //! finding, and the others go on.
 
 mod access;
+pub(crate) mod bundle;
 mod call;
 mod caller;
 mod camera;

@@ -12,6 +12,7 @@ mod chat_server;
 mod data_channel;
 mod devices_command;
 mod doctor;
+mod doctor_report;
 mod encoder_probe;
 mod login;
 mod network;

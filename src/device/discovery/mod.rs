@@ -2,6 +2,7 @@
 //! [plan](crate::media::plan) can be made, and tested, without them.
 //!
 //! * [`video4linux`] lists the nodes and says which of them are cameras.
+//! * [`seen`] says the same of every node, for a report.
 //! * [`libcamera`] lists the cameras that only libcamera can run.
 //! * [`sound`] lists sound servers, shared PCMs and cards; `audibility` tells which
 //!   of them hear something.
@@ -10,6 +11,7 @@ mod audibility;
 mod class;
 pub(crate) mod frames;
 pub(crate) mod libcamera;
+pub(crate) mod seen;
 pub(crate) mod sound;
 pub(crate) mod video4linux;
 

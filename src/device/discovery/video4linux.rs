@@ -259,7 +259,7 @@ fn cannot_open(device: &str, error: &io::Error) -> String {
 }
 
 /// The numbers of `videoN` in `dev`, ascending.
-fn numbers(dev: &Path) -> Vec<u32> {
+pub(super) fn numbers(dev: &Path) -> Vec<u32> {
     let mut numbers: Vec<_> = names(dev)
         .filter_map(|name| name.strip_prefix("video")?.parse().ok())
         .collect();

@@ -22,6 +22,10 @@ struct Machine {
     encoders: Vec<String>,
     cameras: Vec<Camera>,
     microphones: Vec<Microphone>,
+    /// What the board itself answered, where one was tried: `doctor::bundle` holds
+    /// that against what is answered here.
+    #[serde(default)]
+    reported: Option<serde_json::Value>,
 }
 
 fn folder() -> PathBuf {
@@ -118,6 +122,9 @@ fn the_plans_of_described_machines_are_their_snapshots() {
     let machines = machines();
     assert!(machines.len() >= 12, "{}", machines.len());
     for (path, machine) in machines {
+        if machine.reported.is_some() {
+            continue;
+        }
         assert!(machine.confirmed.contains("No board confirmed"), "{path:?}");
         let found = snapshot(&machine);
         let expected = path.with_extension("txt");
@@ -141,6 +148,8 @@ fn fixtures_name_rows_of_the_table() {
                     "the table has \"{id}\" now: take it from ROWS_TO_COME, run with \
                      UPDATE_SNAPSHOTS=1 and read what changed"
                 ),
+                // A board's own row is in no table.
+                Some(_) if machine.reported.is_some() => {}
                 Some(encoder) if i == 0 => {
                     let formats: Vec<_> = encoder.formats.iter().map(ToString::to_string).collect();
                     assert_eq!(machine.formats, formats, "{path:?}: formats of {id}");
