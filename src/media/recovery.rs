@@ -233,9 +233,7 @@ impl Recovery {
         let fault = self.encoders.values().find_map(|e| e.fault.as_deref());
         match (self.camera, self.shown, fault) {
             (Camera::Closed, _, _) => State::Idle.into(),
-            (Camera::Private, _, _) => {
-                StreamStatus::troubled(State::Private, status::PRIVATE, "")
-            }
+            (Camera::Private, _, _) => StreamStatus::troubled(State::Private, status::PRIVATE, ""),
             (Camera::Opening { .. }, Shown::Nothing, _) => State::Starting.into(),
             (Camera::Opening { .. }, _, _) if self.reason.is_empty() => {
                 StreamStatus::troubled(State::Starting, STARTING, "")

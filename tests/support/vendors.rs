@@ -12,8 +12,8 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use camera_agent::config::VideoConfig;
-use camera_agent::media::encoder::Encoder;
 use camera_agent::media::element;
+use camera_agent::media::encoder::Encoder;
 use camera_agent::media::probe::{Job, Report, child};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;

@@ -168,7 +168,7 @@ export function statusWords({ video, audio }) {
   const of = (stream, otherwise) => reasonWords(stream?.why, stream?.text)
     || (stream?.state === "lost" ? otherwise : "");
   return {
-    text: [of(video, words.noPicture), of(audio, words.noSound)].filter(Boolean).join(" "),
+    text: [...new Set([of(video, words.noPicture), of(audio, words.noSound)])].filter(Boolean).join(" "),
     reason: [textOf(video?.reason), textOf(audio?.reason)].filter(Boolean).join(" "),
   };
 }

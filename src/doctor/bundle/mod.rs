@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::device::discovery::seen;
 use crate::device::led::Led;
 use crate::inventory::{self, Outcome};
-use crate::media::gst;
+use crate::media::element;
 use crate::media::probe::{Checked, Encoders};
 use machine::Machine;
 use redact::Redactor;
@@ -93,7 +93,7 @@ pub(crate) async fn gather(path: Option<&Path>, report: &Report) -> String {
 }
 
 fn look(config: &Config) -> Result<Looked, String> {
-    gst::init().map_err(|e| e.to_string())?;
+    element::init().map_err(|e| e.to_string())?;
     let encoders = Encoders::for_this_machine(config).map(|encoders| encoders.report());
     let encoders = encoders.unwrap_or_default();
     // To look at a camera is to open its node.
