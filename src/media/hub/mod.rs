@@ -146,7 +146,7 @@ impl Hub {
     }
 
     /// Asks for a key frame; requests are coalesced to two a second.
-    pub(crate) fn request_key_frame(&self, stream: Stream) {
+    pub fn request_key_frame(&self, stream: Stream) {
         if !self.shared.key_frame_asked[stream.index()].swap(true, Ordering::AcqRel) {
             let _ = self.requests.send(Request::KeyFrame(stream));
         }
@@ -159,7 +159,7 @@ impl Hub {
     }
 
     /// Encodes a video stream so, now or when it is next started.
-    pub(crate) fn set_rate(&self, stream: Stream, rate: VideoRate) {
+    pub fn set_rate(&self, stream: Stream, rate: VideoRate) {
         let _ = self.requests.send(Request::Rate(stream, rate));
     }
 

@@ -83,7 +83,7 @@ pub(super) fn obeys_key_frame_requests(measured: &Measured) -> bool {
 }
 
 /// Half the bitrate was followed by clearly less; also where it was not tried.
-fn obeys_bitrate(measured: &Measured) -> bool {
+pub(super) fn obeys_bitrate(measured: &Measured) -> bool {
     measured
         .rate
         .is_none_or(|r| f64::from(r.then_made) <= f64::from(r.made) * OBEYED_SHARE)

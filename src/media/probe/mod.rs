@@ -194,6 +194,11 @@ impl Report {
         judge::obeys_key_frame_requests(&self.measured)
     }
 
+    /// A new bitrate takes hold while it runs.
+    pub fn obeys_bitrate(&self) -> bool {
+        judge::obeys_bitrate(&self.measured)
+    }
+
     /// The row to run, with what was learned.
     pub fn row(&self, encoder: &Arc<Encoder>) -> Arc<Encoder> {
         let Some(mut row) = self.fitted.clone() else {

@@ -358,7 +358,7 @@ fn host(rest: &str) -> Option<Found> {
     })?;
     let is_file = FILES.iter().any(|end| last.eq_ignore_ascii_case(end));
     let is_setting = person.is_empty() && SECTIONS.contains(&labels[0]);
-    if labels.len() < 2 || !labels.iter().all(|l| is_label(l)) || is_file || is_setting {
+    if labels.len() < 2 || !labels.iter().all(is_label) || is_file || is_setting {
         return None;
     }
     let kind = match person {
