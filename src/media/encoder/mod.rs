@@ -226,7 +226,7 @@ impl Encoder {
 
     /// The value of [`Encoder::rate`] for `bits_per_second`, kept in range and
     /// on a step.
-    pub(crate) fn rate_value(&self, bits_per_second: u32) -> u32 {
+    pub fn rate_value(&self, bits_per_second: u32) -> u32 {
         let (low, high) = self.rate_range;
         let bits = bits_per_second.clamp(low, high);
         let step = self.rate_step.max(1);
