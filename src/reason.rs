@@ -130,7 +130,7 @@ codes! {
 
 impl Code {
     /// It is that no invitation covers the call.
-    pub fn is_uninvited(self) -> bool {
+    pub(crate) fn is_uninvited(self) -> bool {
         matches!(
             self,
             Self::NotInvited
@@ -156,7 +156,7 @@ pub struct Reason {
 
 impl Reason {
     /// One that is always said alike.
-    pub const fn fixed(code: Code, words: &'static str) -> Self {
+    pub(crate) const fn fixed(code: Code, words: &'static str) -> Self {
         Self {
             code,
             words: Cow::Borrowed(words),

@@ -34,7 +34,7 @@ pub struct StreamStatus {
 impl StreamStatus {
     /// A stream that does not flow: `why` for people who watch, `fault` for whoever
     /// mends it.
-    pub fn troubled(state: State, why: Reason, fault: &str) -> Self {
+    pub(crate) fn troubled(state: State, why: Reason, fault: &str) -> Self {
         Self {
             state,
             text: why.words.into_owned(),

@@ -68,11 +68,7 @@ pub(super) async fn serve(
     let (refuse, refusals) = mpsc::channel(QUEUE);
     let (give, keys) = mpsc::channel(1);
     // Beside each other, for the camera may take its time.
-    let who = match &guest {
-        Some(guest) => guest.label.to_string(),
-        None => "a viewer".to_owned(),
-    };
-    let at_camera = at_camera(&shared, &who, &mut todo, &refuse);
+    let at_camera = at_camera(&shared, guest.clone(), &mut todo, &refuse);
     let choice = seat.choice();
     // Where there is none, it need not be told.
     let has_choice = *choice.borrow() > 1;
@@ -130,13 +126,17 @@ pub(super) async fn serve(
     debug!("the viewer's data channel is closed");
 }
 
-/// Does what `who` wants of the camera, one after the other; tells what it refuses.
+/// Does what somebody wants of the camera, one after the other; tells what it
+/// refuses.
 async fn at_camera(
     shared: &Peers,
-    who: &str,
+    guest: Option<Arc<Guest>>,
     todo: &mut mpsc::Receiver<Work>,
     refuse: &mpsc::Sender<(&'static str, Refusal)>,
 ) {
+    let who = guest
+        .as_deref()
+        .map_or("a viewer", |guest| guest.label.as_str());
     while let Some(work) = todo.recv().await {
         match work {
             Work::Refresh => shared.controls.refresh().await,

@@ -1,4 +1,4 @@
-//! Names that end in .local, as browsers give them to their addresses: asked of
+//! Shell: names that end in .local, as browsers give them to their addresses: asked of
 //! everybody on the network by multicast DNS (RFC 6762).
 //!
 //! A question goes to many, for a caller's words; so it is paid for as a check is.
