@@ -16,8 +16,9 @@ pub(in crate::media) fn say(pad: &gst::Pad) {
             && let Some(info) = pad
                 .current_caps()
                 .and_then(|c| VideoInfo::from_caps(&c).ok())
+            // One that is too small for it has no such layout; the encoder finds that.
+            && buffer.size() >= info.size()
         {
-            // It fails where the buffer is too small, which the encoder finds.
             let _ = VideoMeta::add_full(
                 buffer.make_mut(),
                 VideoFrameFlags::empty(),
