@@ -435,7 +435,7 @@ fn shared_object(name: &str, sources: &[&str], headers: &[&str], libraries: &[&s
 
 fn preload() -> PathBuf {
     let sources = ["preload.c", "camera.c", "controls.c", "modes.c"];
-    let headers = ["camera.h", "controls.h", "modes.h"];
+    let headers = ["driver.h", "controls.h", "modes.h"];
     shared_object("camera.so", &sources, &headers, &[])
 }
 
