@@ -1,5 +1,6 @@
 /* A memory-to-memory encoder that exists only in this process: codec.c is its
- * node, coder.c what works behind it, codec_controls.c its controls. */
+ * node, codec_formats.c and codec_controls.c what can be set on it, coder.c what
+ * works behind it. */
 #ifndef TESTS_SHIMS_CODEC_H
 #define TESTS_SHIMS_CODEC_H
 
@@ -60,6 +61,13 @@ bool codec_has_fault(const struct codec *codec, const char *name);
 /* The number in such a file; -1 where it is not there. */
 long codec_fault_number(const struct codec *codec, const char *name);
 bool codec_is_unplugged(const struct codec *codec);
+
+/* The queue of this buffer type, or NULL. */
+struct queue *codec_queue(struct codec *codec, uint32_t type);
+
+/* ENUM_FMT, S_FMT and the like, S_SELECTION, S_PARM: 0, or -1 with errno. */
+int codec_formats_ioctl(struct codec *codec, unsigned long request, void *argument);
+void codec_formats_reset(struct codec *codec);
 
 /* What poll() sees of the queues, brought up to date. Under the lock. */
 short codec_show(struct codec *codec);

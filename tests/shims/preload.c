@@ -13,6 +13,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/dma-buf.h>
 #include <linux/videodev2.h>
 #include <poll.h>
 #include <pthread.h>
@@ -186,7 +187,11 @@ int ioctl(int fd, unsigned long request, ...) {
   REAL(ioctl);
   POINTER_ARGUMENT(request);
   struct open_device *open_device = find(fd);
-  return open_device ? on_device(open_device, request, argument) : real(fd, request, argument);
+  if (open_device) return on_device(open_device, request, argument);
+  int result = real(fd, request, argument);
+  /* A memfd stands for a dmabuf: it needs no synchronising. */
+  bool is_sync = result < 0 && errno == ENOTTY && (uint32_t)request == (uint32_t)DMA_BUF_IOCTL_SYNC;
+  return is_sync ? 0 : result;
 }
 
 long syscall(long number, ...) {
