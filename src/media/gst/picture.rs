@@ -74,6 +74,13 @@ impl Picture {
             .pipeline
             .by_name("tee")
             .expect("every source ends in a tee of this name");
+        let decoder = running.pipeline.iterate_elements().into_iter().flatten();
+        let decoder = decoder
+            .filter(|e| e.factory().is_some_and(|f| f.name() == "jpegdec"))
+            .find_map(|e| e.static_pad("src"));
+        if let Some(pad) = decoder {
+            range::name_as_v4l2(&pad);
+        }
         let frames = Arc::<Pulse>::default();
         let pad = tee.static_pad("sink").expect("a tee has a sink");
         range::limit(&pad);
