@@ -45,6 +45,8 @@ struct Branch {
     tee_pad: gst::Pad,
     life: Life,
     every: Arc<AtomicU32>,
+    /// Its encoder is to read the camera's own buffers.
+    imports: bool,
 }
 
 /// A picture's pipeline: a camera, a test picture or the slate, with an encoder
@@ -127,6 +129,11 @@ impl Picture {
         self.running.hold(Device::new(lit, Some(opening), node));
     }
 
+    /// The camera's buffers come as handles, which other devices can take.
+    pub(super) fn shares_buffers(&self) -> bool {
+        self.plan.description.contains(" io-mode=dmabuf")
+    }
+
     /// The element of this name.
     pub(super) fn element(&self, name: &str) -> Option<gst::Element> {
         self.running.pipeline.by_name(name)
@@ -157,6 +164,11 @@ impl Picture {
     /// When the last frame came out of an encoder.
     pub(super) fn last_encoded(&self, encoding: Encoding) -> Option<Instant> {
         self.branches.get(&encoding)?.life.encoded.last()
+    }
+
+    /// Its encoder is to read the camera's own buffers.
+    pub(super) fn imports(&self, encoding: Encoding) -> bool {
+        self.branches.get(&encoding).is_some_and(|b| b.imports)
     }
 
     /// What is encoded.
@@ -230,6 +242,7 @@ impl Picture {
             tee_pad,
             life,
             every,
+            imports: description.contains("dmabuf-import"),
         };
         self.branches.insert(encoding, branch);
         if linked.is_err() {

@@ -8,6 +8,7 @@ use tracing::{error, warn};
 use super::{LOST, Numbered, STARTING, Show, Shown};
 use crate::config::VideoConfig;
 use crate::device::learned::Memory;
+use crate::lock::lock;
 use crate::media::error::MediaError;
 use crate::media::gst::camera::{Camera, Opener, Teller};
 use crate::media::gst::caption::paint;
@@ -190,12 +191,14 @@ impl Show {
             percent: 100,
         });
         let config = self.config.clone();
+        let learned = lock(&self.learned).memory();
         let Some(picture) = self.shown_picture() else {
             return;
         };
         picture.remove_branch(encoding);
-        let memory = match picture.plan.description.contains(" io-mode=dmabuf") {
-            true => Memory::Dmabuf,
+        // An encoder can copy what is shared, too.
+        let memory = match picture.shares_buffers() {
+            true => learned,
             false => Memory::Mmap,
         };
         let hung = row.and_then(|row| {
