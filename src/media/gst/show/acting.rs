@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use super::{LOST, Numbered, STARTING, Show, Shown};
 use crate::config::VideoConfig;
@@ -210,6 +210,8 @@ impl Show {
                 size: plan::shrunk_size(&config, plan.size, encoding.tier, percent),
             };
             let description = plan::branch(&row, target, &plan.carries, plan.fps, memory);
+            let copies = plan::copies(plan, &row, target, memory);
+            debug!(stream = %encoding, encoder = %row.id, "{copies}");
             picture.add_branch(encoding, &description, rate.every, output)
         });
         let now = Instant::now();
