@@ -6,6 +6,7 @@ mod support;
 
 mod access_page;
 mod attackers;
+mod boards;
 mod callers;
 mod cameras;
 mod controls;
