@@ -131,7 +131,8 @@ async fn two_hundred_restarts_leave_no_descriptor_behind() {
         .await;
     });
     if let Some(counts) = counts.await {
-        assert_eq!(counts.contexts, RESTARTS, "{counts:?}");
+        // One that is asked for while the source opens may be hung twice.
+        assert!(counts.contexts >= RESTARTS, "{counts:?}");
     }
 }
 
