@@ -118,6 +118,13 @@ impl Learned {
         }
     }
 
+    /// An encoder that was given shared buffers failed: it may have no way into the
+    /// camera's memory, or was given a copy after all, which v4l2src makes where its
+    /// buffers run low and which GStreamer's V4L2 encoders then refuse.
+    pub fn cannot_share(&mut self) {
+        self.copies = true;
+    }
+
     /// No mode is left: they are all tried again, for what took the room on
     /// the bus may be gone.
     pub(crate) fn out_of_modes(&mut self) -> bool {
@@ -178,6 +185,8 @@ mod tests {
         assert_eq!(learned.memory(), Memory::Mmap);
         learned.turn_to(Some("/dev/video2"));
         assert_eq!(learned.memory(), Memory::Dmabuf);
+        learned.cannot_share();
+        assert_eq!(learned.memory(), Memory::Mmap);
     }
 
     #[test]

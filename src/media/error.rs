@@ -5,6 +5,26 @@ use std::time::Duration;
 use crate::device::led::LedError;
 use crate::sdp::VideoCodec;
 
+/// What an encoder's element says, its `detail` only where that says more, and
+/// what it means where it says too little.
+pub(in crate::media) fn of_encoder(message: &str, detail: &str) -> String {
+    let more = !detail.is_empty() && detail != message;
+    let words = match more {
+        true => format!("{message} ({detail})"),
+        false => message.to_owned(),
+    };
+    // GStreamer 1.22's, for whatever the driver answered to REQBUFS or STREAMON.
+    let no_buffers = ["activate bufferpool", "Buffer pool activation failed"];
+    let remedy = if no_buffers.iter().any(|no| words.contains(no)) {
+        "; its driver starts no other one: it may be in use by another program, or be short of memory"
+    } else if words.contains("reason not-negotiated") {
+        "; its driver may not take pictures of this size"
+    } else {
+        ""
+    };
+    format!("{words}{remedy}")
+}
+
 /// Why there is no picture or no sound. Each names the device or element and
 /// what to do.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -94,5 +114,24 @@ impl MediaError {
             self,
             Self::MissingElement { .. } | Self::NoEncoder { .. } | Self::UnknownEncoder { .. }
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_encoder_says_is_said_once_and_with_what_it_means() {
+        let bare = of_encoder("it broke", "");
+        assert_eq!(bare, "it broke");
+        assert_eq!(of_encoder("it broke", "line 7"), "it broke (line 7)");
+        let words = "failed to activate bufferpool";
+        let said = of_encoder(words, words);
+        assert_eq!(said.matches(words).count(), 1, "{said}");
+        assert!(said.contains("another program"), "{said}");
+        let detail = "streaming stopped, reason not-negotiated (-4)";
+        let said = of_encoder("Internal data stream error.", detail);
+        assert!(said.contains("of this size"), "{said}");
     }
 }

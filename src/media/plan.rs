@@ -4,6 +4,7 @@
 //! A picture's description ends in a tee; each encoder is a [`branch`] on it.
 //! Which mode of a camera is taken is decided in `modes`.
 
+mod copies;
 mod modes;
 mod sizes;
 mod sound;
@@ -20,6 +21,7 @@ use crate::device::{Camera, CameraKind, Mode};
 use crate::sdp::VideoCodec;
 use modes::{Choice, Work};
 
+pub use copies::copies;
 pub use sizes::direction;
 pub(crate) use sizes::{shrunk_size, tier_size};
 pub(crate) use sound::SOUND_CAPTURE;

@@ -1,3 +1,4 @@
 //! The picture of every board's encoder, as a browser shows it.
 
+mod drivers;
 mod standins;

@@ -27,7 +27,7 @@
  * videobuf2 give them.
  */
 #define _GNU_SOURCE
-#include "camera.h"
+#include "driver.h"
 
 #include "controls.h"
 #include "modes.h"
@@ -73,7 +73,7 @@ static int fail(int error) {
   return -1;
 }
 
-bool camera_is_node(const char *path) {
+static bool camera_is_node(const char *path) {
   const char *folder = getenv("CAMERA_SHIM_DIR");
   size_t length = folder ? strlen(folder) : 0;
   if (!length || strncmp(path, folder, length) || path[length] != '/') return false;
@@ -108,7 +108,9 @@ static void set_clock(const struct camera *camera, uint32_t hertz) {
   timerfd_settime(camera->clock, 0, &pace, NULL);
 }
 
-struct camera *camera_open(const char *path, int fd) {
+static void camera_close(void *device);
+
+static void *camera_open(const char *path, int fd) {
   struct camera *camera = calloc(1, sizeof *camera);
   struct stat node;
   if (!camera) return NULL;
@@ -138,14 +140,22 @@ static void free_buffers(struct camera *camera) {
   camera->buffer_count = 0;
 }
 
-void camera_close(struct camera *camera) {
+static void camera_close(void *device) {
+  struct camera *camera = device;
   if (camera->clock >= 0) close(camera->clock);
   free_buffers(camera);
   free(camera);
 }
 
-int camera_clock(const struct camera *camera) { return camera->clock; }
-int camera_memory(const struct camera *camera, long offset) {
+static int camera_waits_for(const void *device, short events, int fds[WAITED]) {
+  const struct camera *camera = device;
+  (void)events;
+  fds[0] = camera->clock;
+  return 1;
+}
+
+static int camera_memory(const void *device, long offset) {
+  const struct camera *camera = device;
   long index = camera->buffer_size ? offset / camera->buffer_size : BUFFERS;
   return index >= 0 && index < BUFFERS ? camera->memory[index] : -1;
 }
@@ -167,7 +177,8 @@ static void advance(struct camera *camera) {
   }
 }
 
-short camera_events(struct camera *camera) {
+static short camera_events(void *device) {
+  struct camera *camera = device;
   advance(camera);
   if (is_unplugged(camera)) return POLLERR | POLLHUP;
   if (!camera->streaming || has_fault(camera, "broken")) return POLLERR;
@@ -371,7 +382,8 @@ static int start(struct camera *camera) {
 
 /* --- All together --- */
 
-int camera_ioctl(struct camera *camera, unsigned long request, void *argument) {
+static int camera_ioctl(void *device, unsigned long request, void *argument) {
+  struct camera *camera = device;
   struct v4l2_buffer *buffer = argument;
   /* Also what STREAMOFF and REQBUFS get from a camera that is gone. */
   if (is_unplugged(camera)) {
@@ -420,3 +432,13 @@ int camera_ioctl(struct camera *camera, unsigned long request, void *argument) {
   default: return controls_ioctl(&camera->controls, request, argument);
   }
 }
+
+const struct driver camera_driver = {
+    .is_node = camera_is_node,
+    .open = camera_open,
+    .close = camera_close,
+    .ioctl = camera_ioctl,
+    .events = camera_events,
+    .waits_for = camera_waits_for,
+    .memory = camera_memory,
+};

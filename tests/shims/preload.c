@@ -1,18 +1,19 @@
-/* Puts the test cameras of camera.c between a program and its C library, by
- * LD_PRELOAD: what is done to a camera's node or to a descriptor of it is
+/* Puts the devices of driver.h between a program and its C library, by
+ * LD_PRELOAD: what is done to a device's node or to a descriptor of it is
  * answered there, everything else goes on to the C library.
  *
- * A camera's descriptor is a real one of its node, a plain file: it is seen in
+ * A device's descriptor is a real one of its node, a plain file: it is seen in
  * /proc/PID/fd under its name, and existence is what the file system says.
  * Taken over are the functions that GStreamer's v4l2 plug-in, the v4l crate
  * (which reaches ioctl through syscall) and Rust's library use.
  */
 #define _GNU_SOURCE
-#include "camera.h"
+#include "driver.h"
 
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/dma-buf.h>
 #include <linux/videodev2.h>
 #include <poll.h>
 #include <pthread.h>
@@ -36,8 +37,9 @@
 enum { DESCRIPTORS = 4096, POLLED = 256, MAJOR = 81, MINOR = 90 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct open_camera {
-  struct camera *camera;
+static struct open_device {
+  const struct driver *driver;
+  void *device;
   unsigned descriptors;
   bool waits; /* not O_NONBLOCK */
 } *table[DESCRIPTORS];
@@ -46,28 +48,37 @@ static bool in_range(int fd) { return fd >= 0 && fd < DESCRIPTORS; }
 
 /* Read without the lock: a program that uses a descriptor while it closes it
  * is wrong anyway. */
-static struct open_camera *find(int fd) { return in_range(fd) ? table[fd] : NULL; }
+static struct open_device *find(int fd) { return in_range(fd) ? table[fd] : NULL; }
 
-static int adopt(const char *path, int fd, int flags) {
-  struct open_camera *open_camera = fd < 0 || !in_range(fd) ? NULL : calloc(1, sizeof *open_camera);
-  if (!open_camera) return fd;
+static const struct driver *driver_of(const char *path) {
+  if (camera_driver.is_node(path)) return &camera_driver;
+  return &codec_driver && codec_driver.is_node(path) ? &codec_driver : NULL;
+}
+
+static int adopt(const struct driver *driver, const char *path, int fd, int flags) {
+  struct open_device *open_device = fd < 0 || !in_range(fd) ? NULL : calloc(1, sizeof *open_device);
+  if (!open_device) return fd;
   pthread_mutex_lock(&lock);
-  open_camera->camera = camera_open(path, fd);
-  open_camera->descriptors = 1;
-  open_camera->waits = !(flags & O_NONBLOCK);
-  if (open_camera->camera) table[fd] = open_camera;
+  open_device->driver = driver;
+  open_device->device = driver->open(path, fd);
+  int error = errno;
+  open_device->descriptors = 1;
+  open_device->waits = !(flags & O_NONBLOCK);
+  bool is_open = open_device->device;
+  if (is_open) table[fd] = open_device;
   pthread_mutex_unlock(&lock);
-  if (!open_camera->camera) {
-    free(open_camera);
+  if (!is_open) {
+    free(open_device);
     close(fd);
-    errno = ENODEV;
+    errno = error;
     return -1;
   }
   return fd;
 }
 
 static int opened(const char *path, int fd, int flags) {
-  return camera_is_node(path) ? adopt(path, fd, flags) : fd;
+  const struct driver *driver = driver_of(path);
+  return driver ? adopt(driver, path, fd, flags) : fd;
 }
 
 #define MODE_ARGUMENT(flags)                                             \
@@ -95,7 +106,7 @@ int __open64_2(const char *path, int flags) { return open64(path, flags); }
 
 int close(int fd) {
   REAL(close);
-  struct open_camera *closed = NULL;
+  struct open_device *closed = NULL;
   if (find(fd)) {
     pthread_mutex_lock(&lock);
     closed = table[fd];
@@ -104,7 +115,7 @@ int close(int fd) {
     pthread_mutex_unlock(&lock);
   }
   if (closed) {
-    camera_close(closed->camera);
+    closed->driver->close(closed->device);
     free(closed);
   }
   return real(fd);
@@ -149,25 +160,38 @@ int fcntl64(int fd, int command, ...) {
 
 /* --- ioctl --- */
 
-static int on_camera(struct open_camera *open_camera, unsigned long request, void *argument) {
+/* Until there may be something to dequeue of this type. */
+static void wait_for_buffer(struct open_device *open_device, enum v4l2_buf_type type) {
+  int fds[WAITED];
+  struct pollfd waited[WAITED];
+  short wanted = V4L2_TYPE_IS_OUTPUT(type) ? POLLOUT : POLLIN;
+  int count = open_device->driver->waits_for(open_device->device, wanted, fds);
+  for (int i = 0; i < count; i++) waited[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
+  poll(waited, count, -1);
+}
+
+static int on_device(struct open_device *open_device, unsigned long request, void *argument) {
   for (;;) {
     pthread_mutex_lock(&lock);
-    int result = camera_ioctl(open_camera->camera, request, argument);
+    int result = open_device->driver->ioctl(open_device->device, request, argument);
     int error = errno;
     pthread_mutex_unlock(&lock);
     errno = error;
     bool not_yet = result < 0 && error == EAGAIN && (uint32_t)request == VIDIOC_DQBUF;
-    if (!not_yet || !open_camera->waits) return result;
-    struct pollfd tick = {.fd = camera_clock(open_camera->camera), .events = POLLIN};
-    poll(&tick, 1, -1);
+    if (!not_yet || !open_device->waits) return result;
+    wait_for_buffer(open_device, ((struct v4l2_buffer *)argument)->type);
   }
 }
 
 int ioctl(int fd, unsigned long request, ...) {
   REAL(ioctl);
   POINTER_ARGUMENT(request);
-  struct open_camera *open_camera = find(fd);
-  return open_camera ? on_camera(open_camera, request, argument) : real(fd, request, argument);
+  struct open_device *open_device = find(fd);
+  if (open_device) return on_device(open_device, request, argument);
+  int result = real(fd, request, argument);
+  /* A memfd stands for a dmabuf: it needs no synchronising. */
+  bool is_sync = result < 0 && errno == ENOTTY && (uint32_t)request == (uint32_t)DMA_BUF_IOCTL_SYNC;
+  return is_sync ? 0 : result;
 }
 
 long syscall(long number, ...) {
@@ -177,8 +201,8 @@ long syscall(long number, ...) {
   va_start(arguments, number);
   for (int i = 0; i < 6; i++) a[i] = va_arg(arguments, long);
   va_end(arguments);
-  struct open_camera *open_camera = number == SYS_ioctl ? find((int)a[0]) : NULL;
-  if (open_camera) return on_camera(open_camera, (unsigned long)a[1], (void *)a[2]);
+  struct open_device *open_device = number == SYS_ioctl ? find((int)a[0]) : NULL;
+  if (open_device) return on_device(open_device, (unsigned long)a[1], (void *)a[2]);
   return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
@@ -197,40 +221,49 @@ static struct timespec add(struct timespec a, struct timespec b, int sign) {
   return sum;
 }
 
-static short events(struct open_camera *open_camera) {
+static short events(struct open_device *open_device) {
   pthread_mutex_lock(&lock);
-  short result = camera_events(open_camera->camera);
+  short result = open_device->driver->events(open_device->device);
   pthread_mutex_unlock(&lock);
   return result;
 }
 
-/* Waits for the cameras' clocks in their place, and asks at each tick. */
+/* What stands for a device's descriptor in a poll; how many. */
+static nfds_t wait_in_place(struct open_device *open_device, short events, struct pollfd *waited) {
+  int fds[WAITED];
+  int count = open_device->driver->waits_for(open_device->device, events, fds);
+  for (int i = 0; i < count; i++) waited[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
+  return count;
+}
+
+/* Waits for what the devices wait for in their place, and then asks them. */
 int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask) {
   REAL(ppoll);
-  struct pollfd waited[POLLED];
+  struct pollfd waited[POLLED * WAITED];
   bool any = false;
   for (nfds_t i = 0; i < count; i++) any |= find(fds[i].fd) != NULL;
   if (!any || count > POLLED) return real(fds, count, timeout, mask);
   struct timespec deadline = timeout ? add(now(), *timeout, 1) : now(), left = {0};
   for (;;) {
+    nfds_t all = count;
     for (nfds_t i = 0; i < count; i++) {
-      struct open_camera *open_camera = find(fds[i].fd);
+      struct open_device *open_device = find(fds[i].fd);
       waited[i] = fds[i];
-      if (open_camera) waited[i].fd = camera_clock(open_camera->camera);
-      if (open_camera) waited[i].events = POLLIN;
+      if (open_device) waited[i].fd = -1;
+      if (open_device) all += wait_in_place(open_device, fds[i].events, waited + all);
     }
     if (timeout) left = add(deadline, now(), -1);
     if (left.tv_sec < 0) left = (struct timespec){0};
-    int result = real(waited, count, timeout ? &left : NULL, mask);
+    int result = real(waited, all, timeout ? &left : NULL, mask);
     if (result < 0) return result;
     int ready = 0;
     bool gone = false;
     for (nfds_t i = 0; i < count; i++) {
-      struct open_camera *open_camera = find(fds[i].fd);
-      short seen = open_camera ? events(open_camera) : waited[i].revents;
-      fds[i].revents = open_camera ? seen & (fds[i].events | POLLERR | POLLHUP) : seen;
+      struct open_device *open_device = find(fds[i].fd);
+      short seen = open_device ? events(open_device) : waited[i].revents;
+      fds[i].revents = open_device ? seen & (fds[i].events | POLLERR | POLLHUP) : seen;
       ready += fds[i].revents != 0;
-      gone |= open_camera && (seen & POLLHUP);
+      gone |= open_device && (seen & POLLHUP);
     }
     /* Programs put it into their message. */
     if (gone) errno = ENODEV;
@@ -256,9 +289,9 @@ int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout
 
 void *mmap(void *at, size_t length, int protection, int flags, int fd, off_t offset) {
   REAL(mmap);
-  struct open_camera *open_camera = find(fd);
-  if (!open_camera) return real(at, length, protection, flags, fd, offset);
-  return real(at, length, protection, flags, camera_memory(open_camera->camera, offset), 0);
+  struct open_device *open_device = find(fd);
+  if (!open_device) return real(at, length, protection, flags, fd, offset);
+  return real(at, length, protection, flags, open_device->driver->memory(open_device->device, offset), 0);
 }
 /* The same where off_t has 64 bits. */
 void *mmap64(void *at, size_t length, int protection, int flags, int fd, off64_t offset) {
@@ -273,13 +306,13 @@ void *mmap64(void *at, size_t length, int protection, int flags, int fd, off64_t
 int stat(const char *path, struct stat *answer) {
   REAL(stat);
   int result = real(path, answer);
-  if (result == 0 && camera_is_node(path)) { AS_DEVICE(answer); }
+  if (result == 0 && driver_of(path)) { AS_DEVICE(answer); }
   return result;
 }
 int stat64(const char *path, struct stat64 *answer) {
   REAL(stat64);
   int result = real(path, answer);
-  if (result == 0 && camera_is_node(path)) { AS_DEVICE(answer); }
+  if (result == 0 && driver_of(path)) { AS_DEVICE(answer); }
   return result;
 }
 int fstat(int fd, struct stat *answer) {
@@ -300,7 +333,7 @@ int statx(int folder, const char *restrict path, int flags, unsigned mask,
   int result = real(folder, path, flags, mask, answer);
   /* Rust's library asks with no path whether there is this call: it fails. */
   if (result != 0) return result;
-  bool node = *path ? camera_is_node(path) : (flags & AT_EMPTY_PATH) && find(folder);
+  bool node = *path ? driver_of(path) != NULL : (flags & AT_EMPTY_PATH) && find(folder);
   if (node) {
     answer->stx_mode = S_IFCHR | (answer->stx_mode & 07777);
     answer->stx_rdev_major = MAJOR;

@@ -8,6 +8,7 @@ pub mod bidi;
 pub mod browser;
 pub mod caller;
 pub mod card;
+pub mod codec;
 pub mod coturn;
 pub mod cuttable;
 pub mod desk;

@@ -419,7 +419,12 @@ fn run(command: &mut Command, remedy: &str) {
 }
 
 /// Compiles sources of tests/shims/ to a shared object.
-fn shared_object(name: &str, sources: &[&str], headers: &[&str], libraries: &[&str]) -> PathBuf {
+pub fn shared_object(
+    name: &str,
+    sources: &[&str],
+    headers: &[&str],
+    libraries: &[&str],
+) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/shims");
     let text = |file: &&str| fs::read(folder.join(file)).expect("it is in the tree");
     let all: Vec<_> = sources.iter().chain(headers).map(text).collect();
@@ -429,13 +434,16 @@ fn shared_object(name: &str, sources: &[&str], headers: &[&str], libraries: &[&s
         cc.args(["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror"]);
         cc.args(["-shared", "-fPIC", "-DPIC", "-o"]).arg(path);
         cc.args(sources).args(libraries);
-        run(&mut cc, "install gcc, libc6-dev and libasound2-dev");
+        run(
+            &mut cc,
+            "install gcc, libc6-dev, libasound2-dev and libx264-dev",
+        );
     })
 }
 
 fn preload() -> PathBuf {
     let sources = ["preload.c", "camera.c", "controls.c", "modes.c"];
-    let headers = ["camera.h", "controls.h", "modes.h"];
+    let headers = ["driver.h", "controls.h", "modes.h"];
     shared_object("camera.so", &sources, &headers, &[])
 }
 

@@ -13,6 +13,10 @@ use crate::sdp::VideoCodec;
 
 const BYTE_STREAM: &str = "video/x-h264,stream-format=byte-stream";
 const CONSTRAINED: &str = "video/x-h264,profile=constrained-baseline,stream-format=byte-stream";
+/// For an element that takes the first level of its driver's list where the caps
+/// name none: that is 1.0, whose pictures are 176×144.
+const CONSTRAINED_LEVEL_4: &str =
+    "video/x-h264,profile=constrained-baseline,level=(string)4,stream-format=byte-stream";
 const PARSER: &str =
     "h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au";
 
@@ -90,7 +94,8 @@ fn raspberry_pi() -> Vec<Encoder> {
         formats: texts(&["I420", "NV12"]),
         sizes: Sizes {
             least: (32, 32),
-            most: (1920, 1088),
+            // Upright pictures too: MAX_H_CODEC.
+            most: (1920, 1920),
             multiple: (2, 2),
             // It hangs below 9.
             least_fps: 9,
@@ -109,8 +114,7 @@ fn raspberry_pi() -> Vec<Encoder> {
         // GStreamer 1.22.0 to 1.22.3 drop the event; the control works in all.
         key_frame: KeyFrame::Control("force_key_frame".into()),
         // Without a level STREAMON fails with error 3, and below 3 it hangs.
-        caps: "video/x-h264,profile=constrained-baseline,level=(string)4,stream-format=byte-stream"
-            .into(),
+        caps: CONSTRAINED_LEVEL_4.into(),
         ..h264("raspberry-pi", "v4l2h264enc")
     }]
 }
@@ -194,12 +198,17 @@ fn vendors() -> Vec<Encoder> {
                 least_fps: 1,
             },
             controls: vec![
+                // Without it the bitrate is not looked at.
+                ("frame_level_rate_control_enable".into(), 1),
                 ("video_bitrate_mode".into(), 1),
                 ("prepend_sps_and_pps_to_idr".into(), 1),
             ],
-            gop: control("h264_i_frame_period"),
+            // The distance of IDRs; h264_i_frame_period is that of other I pictures,
+            // at which nobody can begin.
+            gop: control("video_gop_size"),
+            gop_most: 2047,
             rate: control("video_bitrate"),
-            caps: BYTE_STREAM.into(),
+            caps: CONSTRAINED_LEVEL_4.into(),
             ..h264("ti-wave5", "v4l2h264enc")
         },
         Encoder {
@@ -221,13 +230,22 @@ fn vendors() -> Vec<Encoder> {
             boards: "Qualcomm with a mainline kernel (Venus, Iris)".into(),
             rank: 80,
             nodes: texts(&["v4l2:qcom-venus-encoder", "v4l2:qcom-iris-encoder"]),
+            sizes: Sizes {
+                least: (96, 96),
+                most: (4096, 4096),
+                ..Sizes::ANY
+            },
             controls: vec![
                 ("video_bitrate_mode".into(), 1),
+                // What Venus looks at when it starts; the other one only later.
+                ("sequence_header_mode".into(), 1),
                 ("prepend_sps_and_pps_to_idr".into(), 1),
             ],
             gop: control("video_gop_size"),
             rate: control("video_bitrate"),
-            caps: BYTE_STREAM.into(),
+            // GStreamer 1.22.0 to 1.22.3 drop the event.
+            key_frame: KeyFrame::Control("force_key_frame".into()),
+            caps: CONSTRAINED_LEVEL_4.into(),
             ..h264("qualcomm-v4l2", "v4l2h264enc")
         },
         Encoder {

@@ -60,7 +60,7 @@ impl Camera {
     }
 
     pub(super) fn shares_buffers(&self) -> bool {
-        self.picture.plan.description.contains(" io-mode=dmabuf")
+        self.picture.shares_buffers()
     }
 }
 

@@ -46,6 +46,8 @@ struct Branch {
     tee_pad: gst::Pad,
     life: Life,
     every: Arc<AtomicU32>,
+    /// Its encoder is to read the camera's own buffers.
+    imports: bool,
 }
 
 /// A picture's pipeline: a camera, a test picture or the slate, with an encoder
@@ -75,6 +77,13 @@ impl Picture {
             .pipeline
             .by_name("tee")
             .expect("every source ends in a tee of this name");
+        let decoder = running.pipeline.iterate_elements().into_iter().flatten();
+        let decoder = decoder
+            .filter(|e| e.factory().is_some_and(|f| f.name() == "jpegdec"))
+            .find_map(|e| e.static_pad("src"));
+        if let Some(pad) = decoder {
+            range::name_as_v4l2(&pad);
+        }
         let frames = Arc::<Liveness>::default();
         let pad = tee.static_pad("sink").expect("a tee has a sink");
         range::limit(&pad);
@@ -121,6 +130,11 @@ impl Picture {
         self.running.hold(Device::new(lit, Some(opening), node));
     }
 
+    /// The camera's buffers come as handles, which other devices can take.
+    pub(super) fn shares_buffers(&self) -> bool {
+        self.plan.description.contains(" io-mode=dmabuf")
+    }
+
     /// The element of this name.
     pub(super) fn element(&self, name: &str) -> Option<gst::Element> {
         self.running.pipeline.by_name(name)
@@ -151,6 +165,11 @@ impl Picture {
     /// When the last frame came out of an encoder.
     pub(super) fn last_encoded(&self, encoding: Encoding) -> Option<Instant> {
         self.branches.get(&encoding)?.life.encoded.last()
+    }
+
+    /// Its encoder is to read the camera's own buffers.
+    pub(super) fn imports(&self, encoding: Encoding) -> bool {
+        self.branches.get(&encoding).is_some_and(|b| b.imports)
     }
 
     /// What is encoded.
@@ -225,6 +244,7 @@ impl Picture {
             tee_pad,
             life,
             every,
+            imports: description.contains("dmabuf-import"),
         };
         self.branches.insert(encoding, branch);
         if linked.is_err() {

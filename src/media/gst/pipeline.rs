@@ -19,7 +19,7 @@ use crate::lock::lock;
 use crate::media::bitstream::sps::{self, Colours};
 use crate::media::drift::Drift;
 use crate::media::element::{parse, sink, words};
-use crate::media::error::MediaError;
+use crate::media::error::{MediaError, of_encoder};
 use crate::media::frame::AccessUnit;
 use crate::media::hub::source::Output;
 use crate::media::liveness::Liveness;
@@ -129,9 +129,12 @@ impl Running {
             if !over.load(Ordering::Acquire) {
                 lock(first).get_or_insert_with(|| problem.clone());
                 let branch = message.src().and_then(BranchId::of);
-                let what = match branch {
-                    Some(branch) => format!("encoder for {}", branch.encoding),
-                    None => what.clone(),
+                let (what, problem) = match branch {
+                    Some(branch) => (
+                        format!("encoder for {}", branch.encoding),
+                        of_encoder(&problem, ""),
+                    ),
+                    None => (what.clone(), problem),
                 };
                 on_problem(branch, MediaError::Pipeline { what, problem });
             }

@@ -42,6 +42,35 @@ pub(super) fn limit(pad: &gst::Pad) {
     });
 }
 
+/// What jpegdec says of its colours: JFIF's range and matrix, and nothing of the
+/// rest. V4L2's encoders take no such thing.
+const OF_JPEGDEC: &str = "1:4:0:0";
+/// V4L2_COLORSPACE_JPEG, which is the same with its primaries, those of sRGB.
+/// With it, a converter between the two has nothing to do.
+const OF_V4L2: &str = "1:4:7:1";
+
+/// Lets the pictures that leave `pad` of jpegdec be what V4L2 says of JPEG.
+pub(super) fn name_as_v4l2(pad: &gst::Pad) {
+    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |_, info| {
+        if let Some(gst::PadProbeData::Event(event)) = &mut info.data
+            && let gst::EventView::Caps(caps) = event.view()
+            && let Some(named) = named(caps.caps())
+        {
+            *event = gst::event::Caps::new(&named);
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+fn named(caps: &gst::CapsRef) -> Option<gst::Caps> {
+    let colours: &str = caps.structure(0)?.get("colorimetry").ok()?;
+    (colours == OF_JPEGDEC).then(|| {
+        let mut caps = caps.to_owned();
+        caps.make_mut().set("colorimetry", OF_V4L2);
+        caps
+    })
+}
+
 /// What these caps are, and the same in television's range; `None` where they
 /// are that, or nothing that is brought there: 4:2:0 of 8 bits.
 fn full_range(caps: &gst::CapsRef) -> Option<(gst_video::VideoInfo, gst::Caps)> {
@@ -112,6 +141,22 @@ mod tests {
         }
         assert_eq!((luma(0), luma(255)), (16, 235));
         assert_eq!((chroma(0), chroma(128), chroma(255)), (16, 128, 240));
+    }
+
+    #[test]
+    fn the_colours_of_a_jpeg_have_the_name_that_v4l2_knows() {
+        gst::init().expect("GStreamer is installed");
+        let caps = |colours: &str| {
+            let text = format!("video/x-raw,format=I420,colorimetry={colours}");
+            text.parse::<gst::Caps>().expect("caps")
+        };
+        let jpeg = named(&caps(OF_JPEGDEC)).expect("it is given a name");
+        assert_eq!(jpeg, caps(OF_V4L2));
+        assert_eq!(named(&caps("bt709")), None);
+        // Which television's range is known of, too.
+        let (_, limited) =
+            full_range(&caps(&format!("{OF_V4L2},width=64,height=64"))).expect("full range");
+        assert!(limited.to_string().contains("2:4:7:1"), "{limited}");
     }
 
     #[test]

@@ -422,6 +422,11 @@ impl Show {
 
     fn encoder_failed(&mut self, encoding: Encoding, error: &MediaError, now: Instant) {
         let reason = error.to_string();
+        let picture = self.shown_picture();
+        // The next one, of the same kind, gets copies.
+        if picture.is_some_and(|picture| picture.imports(encoding)) {
+            lock(&self.learned).cannot_share();
+        }
         self.recovery
             .handle(Event::EncoderFailed(encoding, reason), now);
     }

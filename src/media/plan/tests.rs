@@ -337,3 +337,37 @@ fn a_tier_is_scaled_to_its_height_in_the_pictures_shape() {
         assert!(encoder.contains(" bitrate=500 "), "{text}");
     }
 }
+
+#[test]
+fn the_copies_that_remain_are_named_with_their_reason() {
+    let pi = row("raspberry-pi").expect("a row");
+    let whole = Target {
+        bits_per_second: 2_000_000,
+        size: None,
+    };
+    let half = Target {
+        size: Some((640, 360)),
+        ..whole
+    };
+    let x264 = row("x264").expect("a row");
+    let jpeg = plan_of(vec![mode("MJPG", 1280, 720, 30)]);
+    let words = copies(&jpeg, &pi, whole, Memory::Mmap);
+    assert_eq!(
+        words,
+        "the picture is worked on: its JPEG is decoded, and its range made \
+         television's; one copy, into the encoder's buffers: \
+         what was made of it lies in this program's"
+    );
+    let raw = plan_of(vec![mode("NV12", 1280, 720, 30)]);
+    let words = copies(&raw, &pi, whole, Memory::Dmabuf);
+    assert!(words.contains("as the camera gave it; no copy"), "{words}");
+    let words = copies(&raw, &pi, whole, Memory::Mmap);
+    assert!(words.contains("not seen to share memory"), "{words}");
+    let words = copies(&raw, &pi, half, Memory::Dmabuf);
+    assert!(
+        words.contains("it is scaled; one copy, into the encoder's"),
+        "{words}"
+    );
+    let words = copies(&raw, &x264, whole, Memory::Mmap);
+    assert!(words.ends_with("from this program's memory"), "{words}");
+}

@@ -13,6 +13,7 @@ use gstreamer_app as gst_app;
 use super::{Job, Measured, RateChange, Report, Stage, h264, installed, judge, picture};
 use crate::media::element::{control, layout};
 use crate::media::encoder::Encoder;
+use crate::media::error::of_encoder;
 use crate::media::frame::profile_level_id;
 use crate::sdp::VideoCodec;
 
@@ -407,7 +408,7 @@ impl<'a> Trial<'a> {
             gst::MessageView::Error(error) => {
                 let debug = error.debug().unwrap_or_default();
                 let detail = debug.lines().last().unwrap_or_default();
-                Some(format!("{} ({detail})", error.error()))
+                Some(of_encoder(&error.error().to_string(), detail))
             }
             _ => None,
         }

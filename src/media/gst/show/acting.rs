@@ -3,11 +3,12 @@
 
 use std::time::Instant;
 
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use super::{LOST, Numbered, PRIVATE, STARTING, Show, Shown};
 use crate::config::VideoConfig;
 use crate::device::learned::Memory;
+use crate::lock::lock;
 use crate::media::error::MediaError;
 use crate::media::gst::camera::{Camera, Opener, Teller};
 use crate::media::gst::caption::paint;
@@ -192,12 +193,14 @@ impl Show {
             percent: 100,
         });
         let config = self.config.clone();
+        let learned = lock(&self.learned).memory();
         let Some(picture) = self.shown_picture() else {
             return;
         };
         picture.remove_branch(encoding);
-        let memory = match picture.plan.description.contains(" io-mode=dmabuf") {
-            true => Memory::Dmabuf,
+        // An encoder can copy what is shared, too.
+        let memory = match picture.shares_buffers() {
+            true => learned,
             false => Memory::Mmap,
         };
         let hung = row.and_then(|row| {
@@ -209,6 +212,8 @@ impl Show {
                 size: plan::shrunk_size(&config, plan.size, encoding.tier, percent),
             };
             let description = plan::branch(&row, target, &plan.carries, plan.fps, memory);
+            let copies = plan::copies(plan, &row, target, memory);
+            debug!(stream = %encoding, encoder = %row.id, "{copies}");
             picture.add_branch(encoding, &description, rate.every, output)
         });
         let now = Instant::now();

@@ -1,0 +1,53 @@
+//! Boards' encoders behind GStreamer's own V4L2 element: the rows of the table
+//! over drivers that behave as bcm2835-codec, wave5 and venus do
+//! (tests/shims/personality.c), and as they do when something is wrong.
+
+mod faults;
+mod live;
+mod memory;
+mod probes;
+mod restarts;
+
+use crate::support::Chat;
+use crate::support::codec::FakeCodec;
+use crate::support::device::Device;
+use crate::support::viewer::Viewer;
+use crate::support::{SOON, options};
+
+/// All three drivers take this size.
+const PICTURE: &str = "source = \"test\"\nwidth = 640\nheight = 352\nbitrate_kbps = 800\n";
+
+/// A configuration of an agent that nobody calls.
+fn alone(video: &str) -> String {
+    format!("[server]\nurl = \"ws://127.0.0.1:9/\"\n[video]\n{video}[audio]\nsource = \"none\"\n")
+}
+
+/// Somebody who watches an agent on a board.
+struct Call {
+    device: Device,
+    viewer: Viewer,
+    _chat: Chat,
+}
+
+impl Call {
+    /// With this in `[video]`, and more in the agent's environment.
+    async fn open(codec: &FakeCodec, video: &str, more: &[(String, String)]) -> Self {
+        let chat = Chat::with(options()).await;
+        let url = format!("ws://{}/", chat.addr);
+        let toml = format!(
+            "[server]\nurl = \"{url}\"\nname = \"camera\"\n[video]\n{video}\
+             [audio]\nsource = \"none\"\n[ice]\nloopback = true\n"
+        );
+        let device = codec.start(&toml, more).await;
+        device
+            .logs("connected to the chat server", 1, 2 * SOON)
+            .await;
+        let mut viewer = Viewer::join(&url, "viewer", "camera").await;
+        viewer.call().await;
+        Self {
+            device,
+            viewer,
+            _chat: chat,
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Encoders that go wrong below the element are found out before a viewer sees
+//! them, each with the right words; x264 takes their place where it must.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use super::{PICTURE, alone};
+use crate::support::codec::{Board, CodecFault, FakeCodec};
+use crate::support::{SOON, until};
+
+/// Why the row is not used.
+async fn is_skipped(codec: &FakeCodec, words: &str) {
+    let device = codec.start(&alone(PICTURE), &[]).await;
+    assert_eq!(codec.chosen(&device).await, "x264", "{words}");
+    let report = codec.report(Board::RaspberryPi.row());
+    let why = report["unusable"].as_str().expect("it is not used");
+    assert!(why.contains(words), "{words}: {why}");
+}
+
+/// It is used all the same, with this one warning, or none.
+async fn is_taken(codec: &FakeCodec, words: &str) {
+    let device = codec.start(&alone(PICTURE), &[]).await;
+    assert_eq!(codec.chosen(&device).await, "raspberry-pi", "{words}");
+    let report = codec.report(Board::RaspberryPi.row());
+    let warnings = report["warnings"].as_array().expect("a list");
+    assert_eq!(warnings.len(), usize::from(!words.is_empty()), "{report}");
+    assert!(report["warnings"].to_string().contains(words), "{report}");
+}
+
+fn pi(fault: CodecFault) -> FakeCodec {
+    FakeCodec::new(Board::RaspberryPi).with(fault)
+}
+
+#[tokio::test]
+async fn one_that_gives_no_frame_is_skipped() {
+    is_skipped(&pi(CodecFault::Silent), "none came out").await;
+}
+
+#[tokio::test]
+async fn one_whose_first_frame_is_late_is_taken() {
+    is_taken(&pi(CodecFault::LateMs(1500)), "").await;
+}
+
+#[tokio::test]
+async fn one_whose_first_frame_is_too_late_is_skipped() {
+    is_skipped(&pi(CodecFault::LateMs(8000)), "none came out").await;
+}
+
+#[tokio::test]
+async fn one_whose_device_fails_is_skipped() {
+    is_skipped(&pi(CodecFault::BrokenAfter(20)), "Could not read").await;
+}
+
+#[tokio::test]
+async fn one_whose_frames_become_empty_is_skipped() {
+    // GStreamer takes the first for the end, and stops without a word.
+    is_skipped(
+        &pi(CodecFault::EmptyAfter(20)),
+        "stopped after 20 frames without a word",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn one_that_this_size_takes_down_is_skipped_and_a_smaller_one_is_not() {
+    is_skipped(&pi(CodecFault::ResetsAt(640, 352)), "its driver starts no").await;
+    is_taken(&pi(CodecFault::ResetsAt(1280, 720)), "").await;
+}
+
+#[tokio::test]
+async fn one_that_hangs_when_it_starts_is_killed_at_the_limit() {
+    is_skipped(&pi(CodecFault::StartHangs), "none came out").await;
+}
+
+#[tokio::test]
+async fn one_that_ignores_key_frame_requests_is_taken_with_a_warning() {
+    is_taken(&pi(CodecFault::IgnoresKeyFrames), "every 2 s instead").await;
+}
+
+#[tokio::test]
+async fn one_that_ignores_a_new_bitrate_is_taken_with_a_warning() {
+    is_taken(&pi(CodecFault::IgnoresBitrate), "ignores a new bitrate").await;
+}
+
+#[tokio::test]
+async fn one_that_runs_once_is_taken_with_a_warning() {
+    is_taken(&pi(CodecFault::Contexts(1)), "a second one cannot run").await;
+}
+
+/// As another program on the board does that records in two sizes.
+#[tokio::test]
+async fn a_third_encoder_where_two_run_is_refused_in_words() {
+    let codec = FakeCodec::new(Board::RaspberryPi);
+    let encode = "! queue ! v4l2h264enc ! video/x-h264,level=(string)4 ! fakesink async=false";
+    let line = format!(
+        "-q videotestsrc is-live=true ! video/x-raw,format=I420,width=320,height=240,framerate=30/1 \
+         ! tee name=t t. {encode} t. {encode}"
+    );
+    let mut other = codec
+        .program("/usr/bin/gst-launch-1.0", &[])
+        .args(line.split_ascii_whitespace())
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("gstreamer1.0-tools is installed");
+    until("two contexts", SOON, async || {
+        (codec.counts().contexts == 2 && codec.counts().frames_coded > 10).then_some(())
+    })
+    .await;
+    is_skipped(&codec, "in use by another program").await;
+    assert_eq!(codec.counts().contexts, 2);
+    other.kill().await.expect("it ran");
+}
+
+/// What a viewer sees of an encoder that is pulled out: nothing but a pause.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_codec_is_unplugged_in_a_call_another_encoder_takes_over() {
+    let codec = FakeCodec::new(Board::RaspberryPi);
+    let call = super::Call::open(&codec, PICTURE, &[]).await;
+    call.viewer.watch(30).await;
+    assert!(codec.counts().frames_coded > 30);
+    codec.unplug();
+    let limit = Duration::from_secs(60);
+    call.device
+        .logs("another encoder takes over", 1, limit)
+        .await;
+    call.viewer.watch(30).await;
+    let log = call.device.log();
+    let line = log
+        .iter()
+        .find(|line| line["message"] == "another encoder takes over")
+        .expect("it was logged");
+    assert_eq!(
+        (line["failed"].as_str(), line["next"].as_str()),
+        (Some("raspberry-pi"), Some("x264"))
+    );
+}
+
+/// The same of a device that fails under load.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_codec_fails_in_a_call_another_encoder_takes_over() {
+    let codec = FakeCodec::new(Board::RaspberryPi);
+    let call = super::Call::open(&codec, PICTURE, &[]).await;
+    call.viewer.watch(10).await;
+    codec.begin(CodecFault::BrokenAfter(0));
+    let limit = Duration::from_secs(60);
+    call.device
+        .logs("another encoder takes over", 1, limit)
+        .await;
+    call.viewer.watch(30).await;
+}
