@@ -80,7 +80,7 @@ EOF
   TMPDIR=$SCRATCH ip netns exec "$NAMESPACE" qemu-system-x86_64 \
     -M q35 -accel "$accel" -cpu max -smp 2 -m 1536 -nodefaults -no-reboot -display none \
     -kernel "$LAB/image/vmlinuz" -initrd "$LAB/image/initrd.gz" \
-    -append "console=ttyS0 quiet net.ifnames=0 mitigations=off systemd.show_status=0" \
+    -append "console=ttyS0 quiet net.ifnames=0 mitigations=off no_timer_check systemd.show_status=0" \
     -serial "file:$console" \
     -drive "file=$LAB/image/root.img,if=none,id=root,format=raw,snapshot=on" \
     -device virtio-blk-pci,drive=root \
