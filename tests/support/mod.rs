@@ -37,6 +37,7 @@ pub mod strain;
 pub mod tinyproxy;
 pub mod users;
 pub mod viewer;
+pub mod webcam;
 
 use std::future::Future;
 use std::net::SocketAddr;
