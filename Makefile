@@ -41,6 +41,7 @@ help:
 	@echo "make siege    strangers of every kind, 20 s each, beside an honest viewer"
 	@echo "make test-paths  what Chromium shows over bad networks; wants an idle machine"
 	@echo "make test-vm  the same agent on a real kernel camera, in a virtual machine"
+	@echo "make test-vm-boards  webcams, HDMI bridges, loopback cameras and libcamera in that machine"
 	@echo "make deb      a Debian package in target/debian (TARGET=… for another architecture)"
 	@echo "make cross    the binary for a board: TARGET=aarch64-unknown-linux-gnu,"
 	@echo "              armv7-unknown-linux-gnueabihf or this machine's own (Debian 12)"
@@ -155,6 +156,12 @@ lint: build-packages
 .PHONY: test-vm
 test-vm: test-packages
 	tests/lab/run.sh
+
+# What hangs on boards, on real drivers: USB webcams, an HDMI bridge, a
+# multi-planar camera, a loopback camera, libcamera. In the same virtual machine.
+.PHONY: test-vm-boards
+test-vm-boards: test-packages
+	tests/lab/run.sh boards
 
 # The service, as the package installs it, in the same virtual machine.
 .PHONY: test-vm-service

@@ -2,10 +2,11 @@
 //!
 //! With `exclusive_caps` such a node is no camera until something is written to
 //! it, and the driver announces neither that nor the end of it: no uevent comes.
-//! It does tell in sysfs, by `state`: "output" or "capture". Reading that opens
-//! nothing, but nothing wakes who waits for it either. So the kernel is asked
-//! (inotify) to tell when a program opens or closes the node, and for a while
-//! from then on `state` is read.
+//! It does tell in sysfs, by `state`, "output" or "capture"; before it had that
+//! (0.12.7, which Debian 12 has), by `format`, which is empty until then. Reading
+//! these opens nothing, but nothing wakes who waits for them either. So the kernel
+//! is asked (inotify) to tell when a program opens or closes the node, and for a
+//! while from then on they are read.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -91,7 +92,7 @@ impl Loopbacks {
     pub(super) fn scan(&mut self) {
         let entries = fs::read_dir(&self.sysfs).into_iter().flatten().flatten();
         let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        let names: Vec<_> = names.filter(|name| self.state(name).is_some()).collect();
+        let names: Vec<_> = names.filter(|name| self.is_loopback(name)).collect();
         // The watch of a node that is gone is gone with it.
         self.nodes.retain(|node| names.contains(&node.name));
         for name in names {
@@ -152,13 +153,24 @@ impl Loopbacks {
         is_watched.then_some(LOOK)
     }
 
-    /// Only this driver has one.
-    fn state(&self, name: &str) -> Option<String> {
-        fs::read_to_string(self.sysfs.join(name).join("state")).ok()
+    fn attribute(&self, node: &str, attribute: &str) -> Option<String> {
+        fs::read_to_string(self.sysfs.join(node).join(attribute)).ok()
+    }
+
+    /// Only this driver has these.
+    fn is_loopback(&self, name: &str) -> bool {
+        ["state", "max_openers"]
+            .iter()
+            .any(|attribute| self.attribute(name, attribute).is_some())
     }
 
     fn is_fed(&self, name: &str) -> bool {
-        self.state(name).is_some_and(|s| s.trim() == "capture")
+        match self.attribute(name, "state") {
+            Some(state) => state.trim() == "capture",
+            None => self
+                .attribute(name, "format")
+                .is_some_and(|format| !format.trim().is_empty()),
+        }
     }
 }
 
@@ -198,9 +210,13 @@ mod tests {
         }
 
         fn state(&self, name: &str, state: &str) {
+            self.attribute(name, "state", state);
+        }
+
+        fn attribute(&self, name: &str, attribute: &str, value: &str) {
             let node = self.folder.path().join("sys").join(name);
             fs::create_dir_all(&node).expect("made");
-            fs::write(node.join("state"), state).expect("written");
+            fs::write(node.join(attribute), value).expect("written");
             fs::write(self.folder.path().join("dev").join(name), "").expect("written");
         }
 
@@ -238,6 +254,25 @@ mod tests {
         assert!(!loopbacks.look(now + WHILE + LOOK));
         machine.state("video9", "capture\n");
         assert!(loopbacks.look(now + WHILE + 2 * LOOK), "it is back");
+    }
+
+    /// As in 0.12.7, which has no state.
+    #[test]
+    fn an_older_driver_is_heard_by_the_format_that_its_node_has() {
+        let machine = Machine::new();
+        machine.attribute("video9", "max_openers", "10\n");
+        machine.attribute("video9", "format", "");
+        let (mut loopbacks, now) = (machine.loopbacks(), Instant::now());
+        let _producer = machine.open("video9");
+        loopbacks.listen(now);
+        assert!(!loopbacks.look(now));
+        machine.attribute("video9", "format", "YUYV:320x180@15\n");
+        assert!(loopbacks.look(now + LOOK));
+        assert!(!loopbacks.look(now + 2 * LOOK), "it is told once");
+        machine.attribute("video9", "format", "");
+        assert!(!loopbacks.look(now + 3 * LOOK));
+        machine.attribute("video9", "format", "YUYV:320x180@15\n");
+        assert!(loopbacks.look(now + 4 * LOOK), "it is back");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::device::discovery::video4linux::NO_SIGNAL;
 use crate::device::led::LedError;
 use crate::sdp::VideoCodec;
 
@@ -106,6 +107,11 @@ impl MediaError {
             Self::Camera { problem, .. } => problem.contains("is not there"),
             _ => false,
         }
+    }
+
+    /// An HDMI bridge waits for a signal, whose return nothing announces.
+    pub fn is_of_signal(&self) -> bool {
+        matches!(self, Self::Camera { problem, .. } if problem.starts_with(NO_SIGNAL))
     }
 
     /// This machine has not got it: a new process would find the same.

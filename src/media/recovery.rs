@@ -39,6 +39,9 @@ pub(crate) struct Limits {
     /// The longest wait for a device that is not there, where nothing would
     /// announce it.
     pub absent_retry: Duration,
+    /// The longest wait for a signal, which nothing announces; each look opens the
+    /// node, and lights the light.
+    pub signal_retry: Duration,
     /// Encoder faults further apart than this are no series.
     pub series: Duration,
 }
@@ -55,6 +58,7 @@ impl Limits {
             opening: Duration::from_secs(10),
             retry: (Duration::from_millis(500), Duration::from_secs(30)),
             absent_retry: Duration::from_secs(1),
+            signal_retry: Duration::from_secs(5),
             series: Duration::from_secs(600),
         }
     }
@@ -75,6 +79,8 @@ pub(crate) enum Event {
         reason: String,
         /// There is none to open.
         absent: bool,
+        /// It waits for what nothing announces: an HDMI signal.
+        unannounced: bool,
     },
     /// The system announced a camera.
     Announced,
@@ -272,7 +278,20 @@ impl Recovery {
             Event::Unwatched => self.unwatched(),
             Event::Private(private) => self.private(private, now),
             Event::CameraFlows => self.camera_flows(now),
-            Event::CameraFailed { reason, absent } => self.camera_failed(reason, absent, now),
+            Event::CameraFailed {
+                reason,
+                absent,
+                unannounced,
+            } => {
+                let longest = if absent && !self.announced {
+                    self.limits.absent_retry
+                } else if unannounced {
+                    self.limits.signal_retry
+                } else {
+                    self.limits.retry.1
+                };
+                self.camera_failed(reason, longest, now);
+            }
             Event::Announced => {
                 if let Camera::Lost { retry_at } = &mut self.camera {
                     // What comes after it is not the old trouble.
@@ -305,7 +324,7 @@ impl Recovery {
                 let waited = now.saturating_duration_since(since);
                 if waited >= self.limits.opening {
                     let reason = format!("no picture came in {} s", waited.as_secs());
-                    self.camera_failed(reason, false, now);
+                    self.camera_failed(reason, self.limits.retry.1, now);
                 } else if waited >= self.limits.first_frame && self.shown == Shown::Nothing {
                     self.show(Shown::Slate(Slate::Starting));
                 }
@@ -317,7 +336,7 @@ impl Recovery {
                         "it gave no picture for {:.1} s, and no error either",
                         silent.as_secs_f64()
                     );
-                    self.camera_failed(reason, false, now);
+                    self.camera_failed(reason, self.limits.retry.1, now);
                 }
             }
         }
@@ -422,7 +441,8 @@ impl Recovery {
         }
     }
 
-    fn camera_failed(&mut self, reason: String, absent: bool, now: Instant) {
+    /// `longest`: the longest wait until it is tried again.
+    fn camera_failed(&mut self, reason: String, longest: Duration, now: Instant) {
         match self.camera {
             Camera::Closed | Camera::Lost { .. } | Camera::Private => return,
             Camera::Opening { .. } => {}
@@ -432,12 +452,7 @@ impl Recovery {
                 }
             }
         }
-        let (first, longest) = self.limits.retry;
-        let longest = match absent && !self.announced {
-            true => self.limits.absent_retry,
-            false => longest,
-        };
-        let wait = doubled(first, self.failures, longest);
+        let wait = doubled(self.limits.retry.0, self.failures, longest);
         let wait = spread(wait, 0.25, self.random.f64());
         self.failures += 1;
         self.reason = reason;

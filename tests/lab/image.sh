@@ -19,7 +19,9 @@ PACKAGES=(
   gstreamer1.0-tools gstreamer1.0-alsa gstreamer1.0-plugins-base gstreamer1.0-plugins-good
   gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
 )
-MODULES=(virtio_pci virtio_blk virtio_net virtio_rng ext4 autofs4 vivid snd-aloop sch_netem)
+MODULES=(virtio_pci virtio_blk virtio_net virtio_rng ext4 autofs4 vivid snd-aloop sch_netem
+  # USB webcams; that dummy_hcd is none for them; what tests/lab/boards.sh builds
+  ehci-pci uvcvideo snd-usb-audio dummy_hcd usb_f_uac2 videobuf2-dma-contig)
 BOOT_MODULES=(virtio_pci virtio_blk crc32c_generic ext4)
 
 main() {
@@ -47,6 +49,7 @@ main() {
   configure "$IMAGE/root"
   make_initrd "$IMAGE/kernel" "$IMAGE/initrd.gz"
   cp "$IMAGE"/kernel/boot/vmlinuz-* "$IMAGE/vmlinuz"
+  ls "$IMAGE/kernel/lib/modules" >"$IMAGE/kernel-version"
   mkfs.ext4 -q -F -O '^has_journal,^metadata_csum' -d "$IMAGE/root" "$IMAGE/root.img" 2G >>"$LOG"
   rm -rf "$IMAGE/root" "$IMAGE/kernel"
   echo "$key" >"$IMAGE/made-of"

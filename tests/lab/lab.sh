@@ -12,6 +12,9 @@ SCRATCH=
 SSH_CONFIG=
 QEMU_PID=
 CHAT_PID=
+# Ports of a USB controller that tests may plug webcams into; without any there
+# is no controller.
+USB_PORTS=()
 
 say() { printf '[lab %3d s] %s\n' "$SECONDS" "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -76,16 +79,24 @@ Host lab-vm
 EOF
   accel=$(accelerator)
   rm -f "$console"
+  # USB 2: of the controllers that QEMU has, the one whose bandwidth the guest's
+  # kernel shares out by itself. QEMU listens at usbN for what is plugged in.
+  local port usb=()
+  for port in "${USB_PORTS[@]}"; do
+    [ ${#usb[@]} -gt 0 ] || usb=(-device usb-ehci,id=usb)
+    usb+=(-chardev "socket,id=usb$port,path=$SCRATCH/usb$port,server=on,wait=off"
+      -device "usb-redir,chardev=usb$port,bus=usb.0,port=$port")
+  done
   # The image is not written to: each run begins with the same machine.
   TMPDIR=$SCRATCH ip netns exec "$NAMESPACE" qemu-system-x86_64 \
     -M q35 -accel "$accel" -cpu max -smp 2 -m 1536 -nodefaults -no-reboot -display none \
     -kernel "$LAB/image/vmlinuz" -initrd "$LAB/image/initrd.gz" \
-    -append "console=ttyS0 quiet net.ifnames=0 mitigations=off systemd.show_status=0" \
+    -append "console=ttyS0 quiet net.ifnames=0 mitigations=off no_timer_check systemd.show_status=0" \
     -serial "file:$console" \
     -drive "file=$LAB/image/root.img,if=none,id=root,format=raw,snapshot=on" \
     -device virtio-blk-pci,drive=root \
     -netdev tap,id=net,ifname=tap0,script=no,downscript=no \
-    -device virtio-net-pci,netdev=net,romfile= -device virtio-rng-pci \
+    -device virtio-net-pci,netdev=net,romfile= -device virtio-rng-pci "${usb[@]}" \
     </dev/null >"$LAB/logs/qemu.log" 2>&1 9>&- &
   QEMU_PID=$!
   within 240 vm_listens || {

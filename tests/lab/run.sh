@@ -8,6 +8,10 @@
 #   tests/lab/run.sh            all of it
 #   AGENT=PATH tests/lab/run.sh with that binary instead of building one
 #   tests/lab/run.sh shell      the same bed, then a shell in the machine
+#   tests/lab/run.sh boards [FILTER…]
+#                               the devices of boards instead: USB webcams, HDMI
+#                               bridges, loopback cameras, libcamera; or the tests
+#                               with such names (vm_usb, vm_hdmi, vm_loopback, …)
 #
 # As root, on Debian 12, amd64. Missing packages are installed. Everything
 # made is under target/lab: the image (kept until what it is made of changes),
@@ -18,6 +22,14 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . tests/lab/lab.sh
 
 TESTS=(vm_call:: vm_commands:: vm_controls:: vm_devices::)
+GUEST=prepare.sh
+if [ "${1:-}" = boards ]; then
+  shift
+  TESTS=(vm_usb:: vm_hdmi:: vm_loopback:: vm_libcamera::)
+  GUEST=boards.sh
+  USB_PORTS=(1 2)
+  [ $# = 0 ] || [ "$1" = shell ] || TESTS=("$@")
+fi
 
 mkdir -p "$LAB/logs"
 exec 9>"$LAB/lock"
@@ -35,6 +47,7 @@ if [ "${1:-}" != shell ]; then
   cargo test --test machines --no-run
 fi
 tests/lab/image.sh
+[ "$GUEST" != boards.sh ] || tests/lab/boards.sh
 
 trap lab_down EXIT
 trap 'exit 130' INT
@@ -43,7 +56,11 @@ network_up
 vm_boot
 vm_put "$AGENT" /usr/local/bin/camera-agent
 vm_put tests/lab/guest/. /root/guest
-vm sh -eu /root/guest/prepare.sh "$HOST_SIDE"
+if [ "$GUEST" = boards.sh ]; then
+  vm_put "$LAB/boards/packages" /root/
+  vm_put "$LAB/boards/modules" /root/
+fi
+vm sh -eu "/root/guest/$GUEST" "$HOST_SIDE"
 chat_up "$AGENT"
 
 if [ "${1:-}" = shell ]; then
@@ -55,5 +72,6 @@ say "calling"
 CAMERA_AGENT_LAB_PAGE="http://$HOST_SIDE:$CHAT_PORT/" \
 CAMERA_AGENT_LAB_SSH_CONFIG="$SSH_CONFIG" \
 CAMERA_AGENT_LAB_OUT="$LAB" \
+CAMERA_AGENT_LAB_USB="$SCRATCH/usb" \
   inside cargo test --offline --test machines -- --ignored --test-threads=1 --nocapture "${TESTS[@]}"
-say "passed; the page during the call: $LAB/call.png"
+say "passed; pages during calls: $LAB/*.png"

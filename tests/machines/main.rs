@@ -6,9 +6,14 @@
 mod support;
 
 mod arm;
+mod onlooker;
 mod vm_alone;
 mod vm_call;
 mod vm_commands;
 mod vm_controls;
 mod vm_devices;
+mod vm_hdmi;
+mod vm_libcamera;
+mod vm_loopback;
 mod vm_service;
+mod vm_usb;

@@ -56,6 +56,12 @@ impl Clock {
     }
 }
 
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| {
+        panic!("{name} is not set: this test needs the virtual machine; run make test-vm")
+    })
+}
+
 /// The machine and what is around it.
 pub struct Lab {
     page: String,
@@ -69,18 +75,54 @@ impl Lab {
         Self::with_agent(&[]).await
     }
 
-    /// The same with other values under `[video]` in the agent's configuration.
-    pub async fn with_agent(video: &[(&str, &str)]) -> Self {
-        let variable = |name: &str| {
-            std::env::var(name).unwrap_or_else(|_| {
-                panic!("{name} is not set: this test needs the virtual machine; run make test-vm")
-            })
-        };
-        let lab = Self {
+    fn of_environment() -> Self {
+        Self {
             page: variable("CAMERA_AGENT_LAB_PAGE"),
             ssh_config: variable("CAMERA_AGENT_LAB_SSH_CONFIG").into(),
             out: variable("CAMERA_AGENT_LAB_OUT").into(),
-        };
+        }
+    }
+
+    /// The machine of `make test-vm-boards` without a camera, a sound card or an
+    /// agent that runs.
+    pub async fn bare() -> Self {
+        let lab = Self::of_environment();
+        // What another test left, and what of it goes by itself.
+        until("a machine without cameras", SOON, || async {
+            let left = lab
+                .vm("systemctl stop other camera-agent 2>/dev/null; \
+                     systemctl reset-failed other camera-agent 2>/dev/null; \
+                     modprobe -qra vivid v4l2loopback vimc; \
+                     udevadm settle; ls /dev | grep video || true")
+                .await;
+            left.is_empty().then_some(())
+        })
+        .await;
+        lab
+    }
+
+    /// Starts the agent there with this configuration beside `[server]`.
+    pub async fn start_agent(&self, configuration: &str) {
+        self.vm(&format!(
+            "cd /etc/camera-agent; cat server.toml - >camera-agent.toml <<'EOF'\n{configuration}\nEOF\n\
+             systemctl start camera-agent"
+        ))
+        .await;
+        // The first time it tries the encoders.
+        until("the agent is registered", 3 * SOON, || async {
+            self.log().await.contains("connected").then_some(())
+        })
+        .await;
+    }
+
+    /// The socket of a port of the machine's USB controller, 1 or 2.
+    pub fn usb_port(&self, number: u32) -> PathBuf {
+        format!("{}{number}", variable("CAMERA_AGENT_LAB_USB")).into()
+    }
+
+    /// The same with other values under `[video]` in the agent's configuration.
+    pub async fn with_agent(video: &[(&str, &str)]) -> Self {
+        let lab = Self::of_environment();
         let mut edits = String::new();
         for (key, value) in video {
             edits += &format!(" -e '/^{key} =/d; s/^\\[video\\]/&\\n{key} = {value}/'");

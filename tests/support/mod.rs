@@ -39,6 +39,7 @@ pub mod tinyproxy;
 pub mod users;
 pub mod vendors;
 pub mod viewer;
+pub mod webcam;
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -452,7 +452,7 @@ fn plugin() -> PathBuf {
 }
 
 /// A folder with the frames of a mode, a file each.
-fn frames(format: Format, width: u32, height: u32, fps: u32) -> PathBuf {
+pub fn frames(format: Format, width: u32, height: u32, fps: u32) -> PathBuf {
     let (pixels, encode, count) = format.recipe();
     let source = match format {
         Format::MjpgCard | Format::YuyvCard { .. } => "filesrc",

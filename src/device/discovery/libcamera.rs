@@ -45,11 +45,18 @@ pub(crate) fn list(wish: Wish) -> Vec<Camera> {
 }
 
 /// `id` is a path in the device tree or in ACPI; that of a USB camera ends in
-/// its vendor and product.
+/// the interface, and in its vendor and product in hexadecimal
+/// (libcamera: `PipelineHandlerUVC::generateId`).
+fn is_usb(id: &str) -> bool {
+    let is_number = |n: &str| n.len() == 4 && n.bytes().all(|b| b.is_ascii_hexdigit());
+    id.rsplit_once('-')
+        .and_then(|(_, device)| device.split_once(':'))
+        .is_some_and(|(vendor, product)| is_number(vendor) && is_number(product))
+}
+
 fn camera(id: &str, caps: Option<&gst::Caps>, wish: Wish) -> Option<Camera> {
     let sensor = id.rsplit('/').next().unwrap_or(id);
-    let is_usb = id.contains("USB") || id.contains("usb");
-    (!is_usb).then(|| Camera {
+    (!is_usb(id)).then(|| Camera {
         device: id.to_owned(),
         aliases: Vec::new(),
         kind: CameraKind::Libcamera,
@@ -102,6 +109,21 @@ fn strings(structure: &gst::StructureRef, field: &str) -> Vec<String> {
     structure.get::<String>(field).into_iter().collect()
 }
 
+/// Lowest, highest and step of a range. The plug-in of 0.0.3 makes ranges of a
+/// single size, which GStreamer refuses to fill in and whose values its bindings
+/// take for impossible; so the text of it is read.
+fn range(structure: &gst::StructureRef, field: &str) -> Option<(i32, i32, i32)> {
+    let value = structure.value(field).ok()?;
+    if value.type_() != gst::IntRange::<i32>::static_type() {
+        return None;
+    }
+    let text = value.serialize().ok()?;
+    let numbers = text.trim_matches(['[', ']', ' ']).split(',');
+    let mut numbers = numbers.map(|number| number.trim().parse().ok());
+    let (low, high) = (numbers.next()??, numbers.next()??);
+    Some((low, high, numbers.next().flatten().unwrap_or(1)))
+}
+
 fn sizes(structure: &gst::StructureRef, wish: Wish) -> Vec<(u32, u32)> {
     let wished = [
         (wish.width, wish.height),
@@ -113,9 +135,8 @@ fn sizes(structure: &gst::StructureRef, wish: Wish) -> Vec<(u32, u32)> {
         let Ok(value) = i32::try_from(value) else {
             return false;
         };
-        if let Ok(range) = structure.get::<gst::IntRange<i32>>(field) {
-            let step = range.step().max(1);
-            (range.min()..=range.max()).contains(&value) && (value - range.min()) % step == 0
+        if let Some((low, high, step)) = range(structure, field) {
+            (low..=high).contains(&value) && (value - low) % step.max(1) == 0
         } else if let Ok(list) = structure.get::<gst::List>(field) {
             list.iter().any(|v| v.get::<i32>() == Ok(value))
         } else {
@@ -183,17 +204,28 @@ mod tests {
 
     #[test]
     fn cameras_on_usb_are_left_to_their_nodes() {
-        assert_eq!(
-            camera(r"\_SB_.PCI0.XHC_.RHUB.HS07-7:1.0-0408:usb", None, WISH),
-            None
-        );
-        assert_eq!(
-            camera(
-                "/base/scb/pcie@7d500000/pci@0,0/usb@0,0-1:1.0-046d:082d",
-                None,
-                WISH
-            ),
-            None
-        );
+        for id in [
+            r"\_SB_.PCI0.XHC_.RHUB.HS07-7:1.0-0408:4035",
+            r"\_SB_.PCI0.S20_-1:1.0-1d6b:0102",
+            "/base/scb/pcie@7d500000/pci@0,0/usb@0,0-1:1.0-046d:082d",
+        ] {
+            assert_eq!(camera(id, None, WISH), None, "{id}");
+        }
+        // A sensor behind a bridge of that bus, and one with a number.
+        for id in [
+            "/base/usb-bridge/i2c@88000/imx708@1a",
+            "platform/vimc.0 Sensor B",
+        ] {
+            assert!(camera(id, None, WISH).is_some(), "{id}");
+        }
+    }
+
+    /// As the plug-in of 0.0.3 describes a camera with one size.
+    #[test]
+    fn a_range_that_is_none_gives_no_mode_and_ends_nothing() {
+        let caps = caps("video/x-raw,format=YUY2,width=[320,320],height=[180,180]");
+        assert_eq!(modes(&caps, WISH), []);
+        let caps = caps.iter().next().expect("a structure");
+        assert_eq!(range(caps, "format"), None);
     }
 }

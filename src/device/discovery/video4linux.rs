@@ -195,6 +195,7 @@ fn camera(
         .then(|| usb_mbit(sys))
         .flatten();
     let controls = node.controls().unwrap_or_default();
+    let trouble = signal.and_then(|signal| no_signal(node, &paths[0], signal));
     Camera {
         device: paths.remove(0),
         aliases: paths,
@@ -206,25 +207,42 @@ fn camera(
         driver: capability.driver,
         bus: capability.bus,
         usb_mbit,
-        trouble: signal.and_then(no_signal).map(str::to_owned),
+        trouble,
         signal,
         modes,
         controls: controls.into_iter().map(|c| c.control).collect(),
     }
 }
 
-fn no_signal(signal: Signal) -> Option<&'static str> {
-    match signal {
-        Signal::Present { .. } => None,
-        Signal::Missing => {
-            Some("receives no signal; is the HDMI cable in, and the other end awake?")
+/// How every trouble with what a digital input receives begins.
+pub(crate) const NO_SIGNAL: &str = "receives ";
+
+/// What is wrong with what a digital input receives, and what to do; `None`
+/// where it is a picture.
+fn no_signal(node: &Node, device: &str, signal: Signal) -> Option<String> {
+    let words = match signal {
+        Signal::Present { .. } => return None,
+        Signal::Missing if node.lacks_edid() => {
+            return Some(format!(
+                "receives no signal, for it has no EDID that would ask for one; \
+                 \"v4l2-ctl -d {device} --set-edid=type=hdmi\" gives it one until the next boot"
+            ));
         }
-        Signal::Unstable => Some("receives a signal that it cannot lock to; try another cable"),
-        Signal::Unsupported => Some(
+        Signal::Missing => "receives no signal; is the HDMI cable in, and the other end awake?",
+        Signal::Unstable => "receives a signal that it cannot lock to; try another cable",
+        Signal::Unsupported => {
             "receives a signal that cannot be captured; set the other end to a progressive mode \
-             of 1080p or less",
-        ),
-    }
+             of 1080p or less"
+        }
+    };
+    Some(words.to_owned())
+}
+
+/// What has become of the signal of the digital input at `device`; `None` where
+/// it is a picture, or no such input.
+pub(crate) fn lost_signal(device: &str) -> Option<String> {
+    let node = Node::open(Path::new(device)).ok()?;
+    no_signal(&node, device, node.signal()?)
 }
 
 fn unusable(mut paths: Vec<String>, name: String, trouble: String) -> Camera {

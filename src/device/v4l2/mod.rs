@@ -220,6 +220,23 @@ impl Node {
         Some(timings::signal(&bt))
     }
 
+    /// The current input is a digital one that has no EDID to show, without which
+    /// what is plugged into it sends nothing (kernel doc:
+    /// userspace-api/media/v4l/vidioc-g-edid). False where its driver keeps none.
+    pub(crate) fn lacks_edid(&self) -> bool {
+        let mut input = 0;
+        let mut edid = zeroed::<sys::v4l2_edid>();
+        if self.ask::<GetInput>(&mut input).is_err() {
+            return false;
+        }
+        edid.pad = u32::try_from(input).unwrap_or_default();
+        // Asked for no block, it says how many there are, and needs no memory.
+        match self.ask::<GetEdid>(&mut edid) {
+            Ok(()) => edid.blocks == 0,
+            Err(error) => error.raw_os_error() == Some(libc::ENODATA),
+        }
+    }
+
     /// Sets a digital input to the timings that it receives, without which a
     /// bridge streams what was connected before, or nothing (kernel doc:
     /// userspace-api/media/v4l/vidioc-query-dv-timings). True where it did;
@@ -313,6 +330,7 @@ requests! {
     SetControl(sys::v4l2_control) = vidioc::VIDIOC_S_CTRL;
     QueryTimings(sys::v4l2_dv_timings) = QUERY_DV_TIMINGS;
     SetTimings(sys::v4l2_dv_timings) = SET_DV_TIMINGS;
+    GetEdid(sys::v4l2_edid) = vidioc::VIDIOC_G_EDID;
 }
 
 /// Structures of the kernel's interface that are all numbers, and pointers that
@@ -326,7 +344,7 @@ macro_rules! plain {
 plain! {
     v4l2_capability v4l2_fmtdesc v4l2_frmsizeenum v4l2_frmivalenum v4l2_input
     v4l2_query_ext_ctrl v4l2_querymenu v4l2_dv_timings v4l2_format v4l2_pix_format
-    v4l2_pix_format_mplane v4l2_streamparm
+    v4l2_pix_format_mplane v4l2_streamparm v4l2_edid
 }
 
 fn zeroed<T: Plain>() -> T {

@@ -20,6 +20,7 @@ use super::pipeline::OnProblem;
 use super::{plan_picture, whole};
 use crate::config::{VideoConfig, VideoSource};
 use crate::device::controls::{self, ControlError};
+use crate::device::discovery::video4linux;
 use crate::device::learned::Learned;
 use crate::device::led::{Led, Lit};
 use crate::device::v4l2;
@@ -181,9 +182,7 @@ impl Opener {
         if let Some(opening) = opening {
             opening.of(plan.node.as_deref());
         }
-        if let Some(node) = &plan.node {
-            take_timings(node);
-        }
+        let receives = plan.node.as_deref().is_some_and(take_timings);
         let (on_flow, on_problem) = (
             self.teller.on_flow(self.number),
             self.teller.on_problem(self.number),
@@ -191,6 +190,9 @@ impl Opener {
         let own_h264 = plan.mode.as_ref().is_some_and(|m| m.fourcc == "H264");
         let problem = on_problem.clone();
         let picture = Picture::new(plan, on_flow, on_problem)?;
+        if receives {
+            watch_signal(&picture, problem.clone());
+        }
         if let (Some(decoder), Some(node)) =
             (picture.element_made_by("jpegdec"), &picture.plan.node)
         {
@@ -244,14 +246,52 @@ impl Opener {
     }
 }
 
-/// An HDMI bridge streams at the timings that it was last set to.
-fn take_timings(node: &str) {
+/// An HDMI bridge streams at the timings that it was last set to. True where
+/// the node is one.
+fn take_timings(node: &str) -> bool {
     match v4l2::Node::open(Path::new(node)).and_then(|node| node.take_timings()) {
-        Ok(true) => debug!(camera = node, "set to the signal that it receives"),
-        Ok(false) => {}
+        Ok(true) => {
+            debug!(camera = node, "set to the signal that it receives");
+            true
+        }
+        Ok(false) => false,
         // What comes of it is seen when it streams.
-        Err(error) => debug!(camera = node, %error, "its timings were not set"),
+        Err(error) => {
+            debug!(camera = node, %error, "its timings were not set");
+            true
+        }
     }
+}
+
+/// Tells when an HDMI bridge has lost its signal. When its driver says that the
+/// signal has changed, v4l2src negotiates anew; where there is none any more it
+/// goes on with what comes then, which is no picture (GStreamer 1.22,
+/// gst_v4l2src_handle_resolution_change).
+fn watch_signal(picture: &Picture, problem: OnProblem) {
+    let source = picture.element("device");
+    let (Some(pad), Some(node)) = (
+        source.and_then(|source| source.static_pad("src")),
+        picture.plan.node.clone(),
+    ) else {
+        return;
+    };
+    pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, move |_, info| {
+        // The last step of each negotiation.
+        if let Some(gst::PadProbeData::Query(query)) = &info.data
+            && matches!(query.view(), gst::QueryView::Allocation(_))
+            && let Some(lost) = video4linux::lost_signal(&node)
+        {
+            let device = node.clone();
+            problem(
+                None,
+                MediaError::Camera {
+                    device,
+                    problem: lost,
+                },
+            );
+        }
+        gst::PadProbeReturn::Ok
+    });
 }
 
 /// Sets the configured controls. `refused` were logged before: each opening

@@ -415,6 +415,7 @@ impl Show {
             Event::CameraFailed {
                 reason: error.to_string(),
                 absent: gone || error.is_absent(),
+                unannounced: error.is_of_signal(),
             },
             now,
         );

@@ -159,6 +159,7 @@ fn a_silent_camera_is_seen_within_two_seconds_and_comes_back_when_announced() {
     bench.event(Event::CameraFailed {
         reason: "no such device".into(),
         absent: true,
+        unannounced: false,
     });
     bench.event(Event::Announced);
     bench.pass(ms(200));
@@ -177,6 +178,7 @@ fn tries_grow_apart_up_to_half_a_minute_and_never_stop() {
         bench.event(Event::CameraFailed {
             reason: "gone".into(),
             absent: false,
+            unannounced: false,
         });
         let tries = bench.count(Action::OpenCamera);
         while bench.count(Action::OpenCamera) == tries {
@@ -200,9 +202,26 @@ fn where_nothing_announces_a_device_an_absent_one_is_looked_for_every_second() {
         bench.event(Event::CameraFailed {
             reason: "is not there".into(),
             absent: true,
+            unannounced: false,
         });
         let tries = bench.count(Action::OpenCamera);
         bench.pass(ms(1_400));
+        assert!(bench.count(Action::OpenCamera) > tries);
+    }
+}
+
+#[test]
+fn a_signal_is_looked_for_every_five_seconds_whatever_is_announced() {
+    let mut bench = Bench::new(true);
+    bench.event(Event::Watched);
+    for _ in 0..60 {
+        bench.event(Event::CameraFailed {
+            reason: "receives no signal".into(),
+            absent: false,
+            unannounced: true,
+        });
+        let tries = bench.count(Action::OpenCamera);
+        bench.pass(ms(6_500));
         assert!(bench.count(Action::OpenCamera) > tries);
     }
 }
@@ -308,6 +327,7 @@ fn late_news_of_a_camera_that_nobody_watches_is_ignored() {
     bench.event(Event::CameraFailed {
         reason: "gone".into(),
         absent: false,
+        unannounced: false,
     });
     assert_eq!(bench.actions.len(), before);
 }
@@ -335,6 +355,7 @@ fn any_order_of_events_keeps_the_promises() {
                 3 => bench.event(Event::CameraFailed {
                     reason: "gone".into(),
                     absent: random.bool(),
+                    unannounced: false,
                 }),
                 4 => bench.event(Event::Announced),
                 5 => bench.event(Event::EncoderFailed(H264, "broken".into())),
