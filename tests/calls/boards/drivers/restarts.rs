@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use camera_agent::config::{AudioConfig, AudioSource, Config, TierConfig, VideoSource};
+use camera_agent::media::element;
 use camera_agent::media::encoder::Encoder;
-use camera_agent::media::gst::{self, GstSource};
+use camera_agent::media::gst::GstSource;
 use camera_agent::media::hub::{Hub, HubThread, Watch};
 use camera_agent::media::probe::cache::Cache;
 use camera_agent::media::probe::{Encoders, Prober};
