@@ -7,6 +7,7 @@
 mod modes;
 mod sizes;
 mod sound;
+mod watching;
 
 use std::borrow::Cow;
 
@@ -22,6 +23,7 @@ use modes::{Choice, Work};
 
 pub use sizes::{direction, shrunk_size, tier_size};
 pub use sound::{SOUND_CAPTURE, SOUND_ENCODER, SoundPlan, sound};
+pub use watching::{WATCHING, watching};
 
 /// A queue that keeps the newest buffer: an encoder that is too slow costs
 /// frames, not latency.

@@ -14,6 +14,7 @@ use tracing::debug;
 use super::branch::BranchId;
 use super::openers::Opening;
 use super::pipeline::{Device, Life, OnProblem, Running, SharedOutput, stop};
+use super::tap::{Motion, Tap};
 use super::{range, sink};
 use crate::device::led::Lit;
 use crate::media::error::MediaError;
@@ -58,6 +59,7 @@ pub(super) struct Picture {
     /// How many branches there have been.
     serials: u64,
     frames: Arc<Pulse>,
+    tap: Option<Tap>,
 }
 
 impl Picture {
@@ -111,6 +113,7 @@ impl Picture {
             branches: HashMap::new(),
             serials: 0,
             frames,
+            tap: None,
         })
     }
 
@@ -118,6 +121,15 @@ impl Picture {
     pub(super) fn hold(&mut self, lit: Option<Lit>, opening: Arc<Opening>) {
         let node = self.plan.node.as_deref();
         self.running.hold(Device::new(lit, Some(opening), node));
+    }
+
+    /// Looks for motion in it, from when it plays.
+    pub(super) fn watch(&mut self, motion: &Arc<Motion>) -> Result<(), MediaError> {
+        if motion.can_watch(&self.plan) {
+            let pipeline = &self.running.pipeline;
+            self.tap = Some(Tap::on(pipeline, &self.tee, &self.plan, motion.clone())?);
+        }
+        Ok(())
     }
 
     /// The element of this name.

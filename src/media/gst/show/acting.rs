@@ -100,6 +100,7 @@ impl Show {
             h264: self.rows.h264(),
             learned: self.learned.clone(),
             refused: self.refused.clone(),
+            motion: self.motion.clone(),
             teller: self.teller.clone(),
             number,
         }
@@ -121,6 +122,15 @@ impl Show {
         if self.shown == Shown::Camera {
             self.unhang_all();
         }
+        self.shown = Shown::Slate;
+        self.make_slate();
+    }
+
+    /// The slate, for those who watch.
+    pub(super) fn make_slate(&mut self) {
+        if self.outputs.is_empty() {
+            return;
+        }
         let number = self.number();
         let caption = if self.lost { LOST } else { STARTING };
         match slate(&self.config, caption, &self.teller, number) {
@@ -135,7 +145,6 @@ impl Show {
             }
             Err(error) => error!(%error, "there is no slate"),
         }
-        self.shown = Shown::Slate;
         self.hang_all();
     }
 
