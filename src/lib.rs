@@ -16,7 +16,7 @@
 //! | tells the service manager and the log | [`service`], [`logging`] |
 //! | one viewer's connection; the chat server and its page | [`peer`], [`chat`] |
 //! | picture and sound, made once for all viewers | [`media`] |
-//! | shells, each the owner of one kind of socket, device or file | [`servers`], [`signaling`], [`network`], [`device`], [`guestbook`], [`announce`], [`state`] |
+//! | shells, each the owner of one kind of socket, device, file or process | [`servers`], [`signaling`], [`network`], [`device`], [`hooks`], [`guestbook`], [`announce`], [`state`] |
 //! | pure: no IO, no clock, no runtime | [`agent`], [`access`], [`login`], [`rate`], [`room`], [`sdp`], [`config`], [`motion`], [`wire`], [`ice`], [`secret`], [`watchdog`], [`ending`], `backoff`, `bucket`, `lock` |
 //!
 //! What is `pub` is what the program, tests, benches and fuzz targets name.
@@ -56,6 +56,7 @@ pub mod environment;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod guestbook;
+mod hooks;
 mod ice;
 mod inventory;
 mod lock;

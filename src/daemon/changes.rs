@@ -14,10 +14,13 @@ pub(super) struct Changes {
     /// Another way to viewers, or sound where there was none: connections to
     /// come.
     pub peers: bool,
-    /// Another picture, sound or light: another source, when nobody watches.
+    /// Another picture, sound, light or motion: another source, when nobody
+    /// watches.
     pub media: bool,
     /// Others are let in.
     pub access: bool,
+    /// Something else is run when something happens.
+    pub hooks: bool,
     /// Another level of the log.
     pub log_level: bool,
     /// Another look of the log, which takes a restart.
@@ -44,8 +47,10 @@ impl Changes {
             media: old.video != new.video
                 || old.audio != new.audio
                 || old.led != new.led
+                || old.motion != new.motion
                 || old.encoders != new.encoders,
             access: old.access != new.access,
+            hooks: old.hooks != new.hooks,
             log_level: old.log.level != new.log.level,
             log_format: old.log.format != new.log.format,
         }
@@ -61,9 +66,10 @@ impl Changes {
             (self.peers, "another way to viewers, for calls to come"),
             (
                 self.media,
-                "another picture or sound, as soon as nobody watches",
+                "another picture, sound or motion, as soon as nobody watches",
             ),
             (self.access, "others are let in"),
+            (self.hooks, "other hooks"),
             (self.log_level, "another log level"),
             (self.log_format, "another log format, which takes a restart"),
         ] {
@@ -113,6 +119,11 @@ mod tests {
             ("[video]\nfps = 15", only(|c| c.media = true)),
             ("[audio]\nbitrate_kbps = 32", only(|c| c.media = true)),
             ("[led]\npath = \"/l\"", only(|c| c.media = true)),
+            ("[motion]\nenabled = true", only(|c| c.media = true)),
+            (
+                "[[hooks]]\non = [\"motion\"]\ncommand = [\"/bin/true\"]",
+                only(|c| c.hooks = true),
+            ),
             ("[access]\nmode = \"invited\"", only(|c| c.access = true)),
             (
                 "[audio]\nsource = \"none\"",

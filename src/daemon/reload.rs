@@ -152,6 +152,9 @@ impl Running {
             self.door.say(mode);
             self.agent.lets_in(mode, now);
         }
+        if changes.hooks {
+            self.hooks.replace(config.hooks.clone());
+        }
         if changes.server {
             self.away = None;
             self.agent.reconnect(now);

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, info, warn};
@@ -17,9 +17,11 @@ use crate::agent::{Agent, Command, Event, PeerEvent, SessionId};
 use crate::config::{Config, ConfigError};
 use crate::device::led::Led;
 use crate::guestbook;
+use crate::hooks::Hooks;
 use crate::logging::Logging;
 use crate::media::hub::Hub;
 use crate::media::latency::Latency;
+use crate::media::moved::Moved;
 use crate::network::Network;
 use crate::peer::{Peer, Peers};
 use crate::service::{Service, Snapshot};
@@ -49,6 +51,10 @@ pub(super) struct Running {
     pub(super) latency: Arc<Latency>,
     /// Who is let in, and what became of them.
     pub(super) door: Door,
+    /// What moves.
+    pub(super) moves: broadcast::Receiver<Moved>,
+    /// What is run then.
+    pub(super) hooks: Hooks,
 }
 
 impl Running {
@@ -92,6 +98,10 @@ impl Running {
                 Ok(()) = self.network.changed() => {
                     self.network.mark_unchanged();
                     Some(Event::NetworkChanged)
+                }
+                moved = self.moves.recv() => {
+                    self.moved(moved);
+                    None
                 }
                 () = report => None,
                 () = timeout => Some(Event::Timeout),
