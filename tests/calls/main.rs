@@ -13,6 +13,7 @@ mod devices_command;
 mod doctor;
 mod encoder_probe;
 mod login;
+mod motion;
 mod network;
 mod offers;
 mod original_server;

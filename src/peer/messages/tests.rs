@@ -221,3 +221,27 @@ fn a_flood_is_cut_to_the_rate_and_a_calm_viewer_never_is() {
     let mut calm = Bucket::full(LISTENED, start);
     assert!((0..1000).all(|i| calm.take(1.0, start + Duration::from_millis(100 * i))));
 }
+
+#[test]
+fn motion_is_told_as_it_begins_as_it_ends_and_as_it_was() {
+    let mut moved = Moved {
+        zone: "door".into(),
+        began: SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_529_471_123),
+        ended: None,
+    };
+    let told = |moved: &Moved, past| -> Value {
+        serde_json::from_str(&motion(moved, past)).expect("JSON")
+    };
+    assert_eq!(
+        told(&moved, false),
+        json!({"type": "motion", "zone": "door", "began_ms": 1_795_529_471_123_u64})
+    );
+    moved.ended = Some((End::Still, Duration::from_millis(7_200)));
+    assert_eq!(
+        told(&moved, true),
+        json!({
+            "type": "motion", "zone": "door", "began_ms": 1_795_529_471_123_u64,
+            "ended_ms": 1_795_529_478_323_u64, "end": "still", "past": true,
+        })
+    );
+}
