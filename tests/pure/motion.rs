@@ -195,7 +195,7 @@ proptest! {
             (0_usize..400, 0_usize..300, 0_usize..900, 0_usize..4, any::<u8>()), 1..12,
         ),
     ) {
-        let data: Vec<u8> = (0..60_000_u32).map(|i| (i * 31 >> 3) as u8).collect();
+        let data: Vec<u8> = (0..60_000_u32).map(|i| ((i * 31) >> 3) as u8).collect();
         let mut shrinker = Shrinker::default();
         let mut watcher = Watcher::new(&settings());
         for (number, (width, height, stride, step, start)) in (0..).zip(planes) {

@@ -122,3 +122,52 @@ async fn without_motion_nothing_is_opened_while_nobody_watches() {
     assert!(threads().count() > 0, "this is where they would be seen");
     thread.stop();
 }
+
+#[tokio::test]
+async fn motion_is_found_in_whatever_a_tee_carries() {
+    init().expect("GStreamer is installed");
+    let settings = crate::motion::Settings::of(&MotionConfig {
+        enabled: true,
+        ..MotionConfig::default()
+    });
+    let settings = settings.expect("it is on");
+    let raw = |format: &str| (format.to_owned(), plan::Carries::Raw(format.to_owned()));
+    let h264 = "I420 ! x264enc tune=zerolatency speed-preset=ultrafast ! \
+                h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au";
+    let mut pictures = Vec::new();
+    for (format, carries) in ["I420", "NV12", "YUY2", "UYVY", "BGRx", "GRAY8"]
+        .map(raw)
+        .into_iter()
+        .chain([(h264.to_owned(), plan::Carries::H264)])
+    {
+        let moves = Arc::<crate::media::moved::Moves>::default();
+        let (_, news) = moves.listen();
+        let (raw, coded) = format.split_once(" ! ").unwrap_or((&format, "identity"));
+        let plan = PicturePlan {
+            what: format.clone(),
+            node: None,
+            mode: None,
+            description: format!(
+                "{BALL} ! video/x-raw,format={raw},width=328,height=184,framerate=30/1 ! \
+                 {coded} ! tee name=tee allow-not-linked=true"
+            ),
+            carries,
+            fps: 30,
+            size: (328, 184),
+            reason: String::new(),
+        };
+        let mut picture =
+            picture::Picture::new(plan, || {}, Arc::new(|_, error| panic!("{error}")))
+                .expect("it is made");
+        let motion = Arc::new(tap::Motion::new(settings.clone(), moves));
+        picture.watch(&motion).expect("it is watched");
+        let clock = gst::SystemClock::obtain();
+        picture.play(&clock, clock.time()).expect("it plays");
+        pictures.push((format, picture, news));
+    }
+    for (format, _picture, news) in &mut pictures {
+        let moved = timeout(LIMIT, news.recv()).await;
+        let moved = moved.unwrap_or_else(|_| panic!("nothing moves in {format}"));
+        assert_eq!(moved.expect("it is told").ended, None, "{format}");
+    }
+}
