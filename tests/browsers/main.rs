@@ -17,6 +17,7 @@ mod invited;
 mod invited_screen;
 mod lip_sync;
 mod login_page;
+mod motion;
 mod networks;
 mod page;
 mod paths;

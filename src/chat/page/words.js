@@ -60,6 +60,7 @@ export const words = {
   forgetting: (name) => `Forget ${name}? Its owner would have to invite you again.`,
   noPicture: "The camera is lost. Waiting for it…",
   noStill: "There is no picture yet that could be saved.",
+  motionAt: (name) => `${name} sees something move`,
   noSound: "The microphone is lost. Waiting for it…",
   insecure: "Browsers allow the camera only on https pages and on localhost, so the other side cannot see or hear you.",
 };
@@ -152,6 +153,15 @@ export function tierWords(tier, thinned) {
 export function qualityWords(tier) {
   if (tier === null) return "what the connection carries";
   return `always the ${tierWords(tier, false)}`;
+}
+
+/** What moved, in which zone; times are the device's, in ms since 1970, `ended` undefined while it goes on. */
+export function motionWords(zone, began, ended) {
+  const at = new Date(began);
+  const isToday = at.toDateString() === new Date().toDateString();
+  const when = at.toLocaleString(undefined, { ...(isToday ? {} : { dateStyle: "medium" }), timeStyle: "medium" });
+  if (ended === undefined) return `${when}: ${zone}, moving now`;
+  return `${when}: ${zone}, for ${Math.max(1, Math.round((ended - began) / 1000))} s`;
 }
 
 /** A control's name, for people: "White balance automatic". */
