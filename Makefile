@@ -230,6 +230,7 @@ bench: test-packages
 	cargo bench --locked --bench access
 	cargo bench --locked --bench calls
 	cargo bench --locked --bench media
+	cargo bench --locked --bench motion
 	cargo bench --locked --bench page
 	cargo bench --locked --bench probe
 

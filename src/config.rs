@@ -10,6 +10,7 @@ mod files;
 pub(crate) mod fuzzing;
 mod ice;
 mod media;
+mod motion;
 mod ports;
 mod server;
 
@@ -23,6 +24,7 @@ pub use ice::{IceConfig, IceServerConfig};
 pub use media::{
     AudioConfig, AudioSource, ControlValue, Flip, TierConfig, VideoConfig, VideoSource,
 };
+pub use motion::{HookConfig, HookEvent, MotionConfig, ZoneConfig};
 pub use ports::PortRange;
 pub(crate) use server::show;
 pub use server::{ProxyConfig, ProxyUrl, ServerConfig, ServerUrl};
@@ -122,6 +124,10 @@ pub struct Config {
     pub privacy: PrivacyConfig,
     /// The log.
     pub log: LogConfig,
+    /// What moves.
+    pub motion: MotionConfig,
+    /// What is run when something happens.
+    pub hooks: Vec<HookConfig>,
     /// Rows for the encoder table, besides its own.
     pub encoders: Vec<EncoderConfig>,
 }
@@ -396,6 +402,8 @@ impl Config {
         )?;
         self.ice.validate()?;
         self.access.validate()?;
+        self.motion.validate()?;
+        motion::validate_hooks(&self.hooks)?;
         encoders::validate(&self.encoders)
     }
 

@@ -3,6 +3,7 @@
 mod access;
 mod changes;
 mod media;
+mod motion;
 mod privacy;
 mod reload;
 mod running;
@@ -21,6 +22,7 @@ use crate::agent::{Agent, AgentConfig, PeerEvent, SessionId};
 use crate::config::{AudioSource, Config, ConfigError};
 use crate::device::hotplug::Hotplug;
 use crate::device::led::Led;
+use crate::hooks::Hooks;
 use crate::logging::Logging;
 use crate::media::error::MediaError;
 use crate::media::hub::Hub;
@@ -278,6 +280,8 @@ impl Daemon {
         let listener = hub.clone();
         let hotplug = Hotplug::listen(move || listener.device_appeared());
         let mut running = Running {
+            hooks: Hooks::new(config.hooks.clone()),
+            moves: hub.moves().listen().1,
             config,
             led,
             agent,

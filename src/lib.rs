@@ -16,8 +16,8 @@
 //! | tells the service manager and the log | [`service`], [`logging`] |
 //! | one viewer's connection; the chat server and its page | [`peer`], [`chat`] |
 //! | picture and sound, made once for all viewers | [`media`] |
-//! | shells, each the owner of one kind of socket, device or file | [`servers`], [`signaling`], [`network`], [`device`], [`guestbook`], [`privacy`], [`announce`], [`state`] |
-//! | pure: no IO, no clock, no runtime | [`agent`], [`access`], [`login`], [`rate`], [`room`], [`sdp`], [`config`], [`wire`], [`ice`], [`secret`], [`reason`], [`watchdog`], [`ending`], `backoff`, `bucket`, `lock` |
+//! | shells, each the owner of one kind of socket, device, file or process | [`servers`], [`signaling`], [`network`], [`device`], [`hooks`], [`guestbook`], [`privacy`], [`announce`], [`state`] |
+//! | pure: no IO, no clock, no runtime | [`agent`], [`access`], [`login`], [`rate`], [`room`], [`sdp`], [`config`], [`motion`], [`wire`], [`ice`], [`secret`], [`reason`], [`watchdog`], [`ending`], `backoff`, `bucket`, `lock` |
 //!
 //! What is `pub` is what the program, tests, benches and fuzz targets name.
 //! `tests/pure/house.rs` holds this table against every `use`. A file in a shell may
@@ -56,12 +56,14 @@ pub mod environment;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod guestbook;
+mod hooks;
 mod ice;
 mod inventory;
 mod lock;
 mod logging;
 pub mod login;
 pub mod media;
+pub mod motion;
 mod network;
 mod owner;
 mod peer;

@@ -81,6 +81,7 @@ pub(super) static ASSETS: &[Asset] = &[
     asset!("latency.js", SCRIPT),
     asset!("ui.js", SCRIPT),
     asset!("camera.js", SCRIPT),
+    asset!("motion.js", SCRIPT),
     asset!("elements.js", SCRIPT),
     asset!("picture.js", SCRIPT),
     asset!("stats.js", SCRIPT),

@@ -16,15 +16,27 @@ fn the_documented_file_holds_the_defaults() {
 #[test]
 fn every_key_is_documented() {
     for section in [
-        "", "server", "video", "audio", "viewers", "ice", "led", "access", "privacy", "log",
-        "encoders",
+        "",
+        "server",
+        "video",
+        "audio",
+        "viewers",
+        "ice",
+        "led",
+        "access",
+        "privacy",
+        "log",
+        "motion",
+        "[motion.zones]",
+        "[hooks]",
+        "[encoders]",
     ] {
         let text = match section {
             "" => "no_such_key = 1".to_owned(),
-            "encoders" => "[[encoders]]\nno_such_key = 1".to_owned(),
             s => format!("[{s}]\nno_such_key = 1"),
         };
         let message = parse(&text).expect_err("an unknown key is refused");
+        let section = section.trim_matches(['[', ']']);
         let expected = message.split("expected").nth(1).expect("serde lists keys");
         let keys = expected.split('`').skip(1).step_by(2);
         for key in keys {
@@ -145,6 +157,40 @@ fn bad_values_name_the_key() {
         ("[access]\npage = \"https://u:p@x/\"", "access.page"),
         ("[access]\npage = \"https://x/#y\"", "access.page"),
         ("[access]\nlog = \"calls\"", "access.log"),
+        ("[motion]\nsensitivity = 11", "motion.sensitivity"),
+        ("[motion]\ninitial_s = 0", "motion.initial_s"),
+        ("[motion]\ninitial_s = 90", "motion.maximum_s"),
+        (
+            "[[motion.zones]]\nname = \"a\"\ncorners = [[0, 0], [1, 1]]",
+            "motion.zones.corners: \"a\" has 2",
+        ),
+        (
+            "[[motion.zones]]\nname = \"a\"\ncorners = [[0, 0], [640, 0], [1, 1]]",
+            "640 is not in the picture",
+        ),
+        (
+            "[[motion.zones]]\nname = \"\"\ncorners = [[0, 0], [1, 0], [1, 1]]",
+            "motion.zones.name",
+        ),
+        (
+            "[[motion.zones]]\nname = \"a\"\ncorners = [[0, 0], [1, 0], [1, 1]]\n\
+             [[motion.zones]]\nname = \"a\"\ncorners = [[0, 0], [1, 0], [1, 1]]",
+            "\"a\" is there twice",
+        ),
+        ("[[hooks]]\non = []\ncommand = [\"/x\"]", "hooks.on"),
+        ("[[hooks]]\non = [\"rain\"]\ncommand = [\"/x\"]", "line 2"),
+        (
+            "[[hooks]]\non = [\"motion\"]\ncommand = []",
+            "hooks.command",
+        ),
+        (
+            "[[hooks]]\non = [\"motion\"]\ncommand = [\"logger it moves\"]",
+            "no shell is between",
+        ),
+        (
+            "[[hooks]]\non = [\"motion\"]\ncommand = [\"/x\"]\ntime_limit_s = 0",
+            "hooks.time_limit_s",
+        ),
         ("[ice]\nports = \"5-\"", "ice.ports"),
         (
             "[ice]\npublic_addresses = [\"::1\"]",

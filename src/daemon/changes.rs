@@ -14,12 +14,15 @@ pub(super) struct Changes {
     /// Another way to viewers, or sound where there was none: connections to
     /// come.
     pub peers: bool,
-    /// Another picture, sound or light: another source, when nobody watches.
+    /// Another picture, sound, light or motion: another source, when nobody
+    /// watches.
     pub media: bool,
     /// Others are let in.
     pub access: bool,
     /// Camera and microphone stay closed at other times.
     pub privacy: bool,
+    /// Something else is run when something happens.
+    pub hooks: bool,
     /// Another level of the log.
     pub log_level: bool,
     /// Another look of the log, which takes a restart.
@@ -46,9 +49,11 @@ impl Changes {
             media: old.video != new.video
                 || old.audio != new.audio
                 || old.led != new.led
+                || old.motion != new.motion
                 || old.encoders != new.encoders,
             access: old.access != new.access,
             privacy: old.privacy != new.privacy,
+            hooks: old.hooks != new.hooks,
             log_level: old.log.level != new.log.level,
             log_format: old.log.format != new.log.format,
         }
@@ -64,10 +69,11 @@ impl Changes {
             (self.peers, "another way to viewers, for calls to come"),
             (
                 self.media,
-                "another picture or sound, as soon as nobody watches",
+                "another picture, sound or motion, as soon as nobody watches",
             ),
             (self.access, "others are let in"),
             (self.privacy, "privacy"),
+            (self.hooks, "other hooks"),
             (self.log_level, "another log level"),
             (self.log_format, "another log format, which takes a restart"),
         ] {
@@ -117,6 +123,11 @@ mod tests {
             ("[video]\nfps = 15", only(|c| c.media = true)),
             ("[audio]\nbitrate_kbps = 32", only(|c| c.media = true)),
             ("[led]\npath = \"/l\"", only(|c| c.media = true)),
+            ("[motion]\nenabled = true", only(|c| c.media = true)),
+            (
+                "[[hooks]]\non = [\"motion\"]\ncommand = [\"/bin/true\"]",
+                only(|c| c.hooks = true),
+            ),
             ("[access]\nmode = \"invited\"", only(|c| c.access = true)),
             ("[privacy]\nalways = true", only(|c| c.privacy = true)),
             (

@@ -13,6 +13,7 @@ use crate::media::gst::GstSource;
 use crate::media::hub::source::Source;
 use crate::media::probe::Encoders;
 use crate::media::{gst, plan};
+use crate::motion;
 use crate::rate::Settings;
 use crate::sdp::{ProfileLevelId, VideoCodec};
 
@@ -64,7 +65,11 @@ pub(super) fn media(config: &Config, led: &Led, private: bool) -> Result<Media, 
         encoders,
     );
     Ok(Media {
-        source: Box::new(source.with_led(led.clone())),
+        source: Box::new(
+            source
+                .with_led(led.clone())
+                .with_motion(motion::Settings::of(&config.motion)),
+        ),
         profile,
         qualities,
     })

@@ -166,6 +166,9 @@ impl Running {
         if changes.privacy {
             self.shutter.take(&config, key);
         }
+        if changes.hooks {
+            self.hooks.replace(config.hooks.clone());
+        }
         if changes.server {
             self.away = None;
             self.agent.reconnect(now);

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, info, warn};
@@ -18,9 +18,11 @@ use crate::agent::{Agent, Command, Event, PeerEvent, SessionId};
 use crate::config::{Config, ConfigError};
 use crate::device::led::Led;
 use crate::guestbook;
+use crate::hooks::Hooks;
 use crate::logging::Logging;
 use crate::media::hub::Hub;
 use crate::media::latency::Latency;
+use crate::media::moved::Moved;
 use crate::network::Network;
 use crate::peer::{Peer, Peers};
 use crate::service::{Service, Snapshot};
@@ -52,6 +54,10 @@ pub(super) struct Running {
     pub(super) door: Door,
     /// When camera and microphone stay closed.
     pub(super) shutter: Shutter,
+    /// What moves.
+    pub(super) moves: broadcast::Receiver<Moved>,
+    /// What is run then.
+    pub(super) hooks: Hooks,
 }
 
 impl Running {
@@ -98,6 +104,10 @@ impl Running {
                 }
                 private = self.shutter.changed() => {
                     self.set_private(private);
+                    None
+                }
+                moved = self.moves.recv() => {
+                    self.moved(moved);
                     None
                 }
                 () = report => None,

@@ -18,6 +18,7 @@ mod pipeline;
 mod range;
 mod show;
 mod sound;
+mod tap;
 mod whole;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use super::element::{control, require};
 use super::encoder::{Encoder, Text};
 use super::error::MediaError;
 use super::hub::source::{Output, OwnH264, PictureStatus, SILENCE, Source, Waker};
+use super::moved::Moves;
 use super::plan::{Circumstances, PicturePlan, SoundPlan};
 use super::probe::Encoders;
 use super::stream::{Stream, VideoRate};
@@ -39,6 +41,7 @@ use crate::config::{AudioConfig, AudioSource, VideoConfig, VideoSource};
 use crate::device::discovery;
 use crate::device::learned::Learned;
 use crate::device::led::Led;
+use crate::motion;
 use crate::sdp::ProfileLevelId;
 
 /// Looks for the camera that the configuration asks for, and plans its picture
@@ -142,12 +145,22 @@ impl GstSource {
         self.picture.set_led(led);
         self
     }
+
+    /// Looks for motion in the camera's picture, also while nobody watches.
+    pub fn with_motion(mut self, settings: Option<motion::Settings>) -> Self {
+        self.picture.set_motion(settings);
+        self
+    }
 }
 
 impl Source for GstSource {
     fn attach(&mut self, waker: Waker) {
         self.sound.attach(waker.clone());
         self.picture.attach(waker);
+    }
+
+    fn attach_moves(&mut self, moves: Arc<Moves>) {
+        self.picture.attach_moves(moves);
     }
 
     fn start(&mut self, stream: Stream, output: Output) -> Result<(), MediaError> {

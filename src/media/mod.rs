@@ -12,6 +12,8 @@
 //! * [`recovery`] is pure: what to do when a device or an encoder fails.
 //!   [`status`] is what viewers are told.
 //! * [`bitstream`] looks into what cameras and encoders give us.
+//! * [`moved`] is what is told of motion, which [`gst`] looks for where it is asked
+//!   to.
 //! * [`drift`] is how far a sound card's pace is from the clock's.
 //! * [`latency`] is where a frame's time goes.
 //!
@@ -31,6 +33,7 @@ pub mod gst;
 pub mod hub;
 pub(crate) mod latency;
 mod liveness;
+pub mod moved;
 pub mod plan;
 pub mod probe;
 pub(crate) mod recovery;

@@ -8,6 +8,7 @@ mod copies;
 mod modes;
 mod sizes;
 mod sound;
+mod watching;
 
 use std::borrow::Cow;
 
@@ -26,6 +27,7 @@ pub use sizes::direction;
 pub(crate) use sizes::{shrunk_size, tier_size};
 pub(crate) use sound::SOUND_CAPTURE;
 pub use sound::{SOUND_ENCODER, SoundPlan, sound};
+pub(crate) use watching::{WATCHING, watching};
 
 /// A queue that keeps the newest buffer: an encoder that is too slow costs
 /// frames, not latency.

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tracing::debug;
 use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelMessage};
 use webrtc::error::Error;
@@ -25,6 +25,7 @@ use crate::agent::{PeerEvent, SessionId};
 use crate::bucket::Bucket;
 use crate::config::ControlValue;
 use crate::device::controls::CameraControl;
+use crate::media::moved::Moved;
 use crate::media::status::{MediaStatus, State};
 use crate::privacy::Privacy;
 use crate::reason::{Code, Reason};
@@ -35,6 +36,8 @@ pub(super) const SEND_BUFFER: usize = 64 * 1024;
 const RETRY: Duration = Duration::from_millis(250);
 /// Changes that wait for the camera, and refusals that wait for the viewer.
 const QUEUE: usize = 8;
+/// News of motion that wait for the viewer: those that are remembered and some.
+const MOTIONS: usize = 100;
 /// A viewer who asks how their stream goes is told this often.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -76,7 +79,12 @@ pub(super) async fn serve(
         .privacy
         .as_ref()
         .filter(|_| may_switch(guest.as_deref()));
+    let (past, moves) = shared.hub.moves().listen();
+    // The gate lets nobody else call; this is what the right is for.
+    let may_watch = guest.as_deref().is_none_or(|g| g.may.has(Right::Watch));
+    let past = past.iter().filter(|_| may_watch);
     let mut talk = Talk {
+        moves: may_watch.then_some(moves),
         status: shared.hub.status(),
         controls: (shared.controls.are_allowed() && may_control(guest.as_deref()))
             .then(|| shared.controls.known()),
@@ -86,6 +94,7 @@ pub(super) async fn serve(
             qualities: has_choice,
             invited: guest.is_some(),
             privacy: privacy.is_some(),
+            motions: past.map(|moved| messages::motion(moved, true)).collect(),
             ..Outgoing::default()
         },
         choice,
@@ -182,6 +191,8 @@ struct Outgoing {
     /// The newest ping that was not answered yet.
     pong: Option<u32>,
     errors: VecDeque<String>,
+    /// Motion, the oldest first.
+    motions: VecDeque<String>,
 }
 
 impl Outgoing {
@@ -195,6 +206,17 @@ impl Outgoing {
             && !self.stats
             && self.pong.is_none()
             && self.errors.is_empty()
+            && self.motions.is_empty()
+    }
+}
+
+impl Outgoing {
+    /// Who does not read misses the oldest.
+    fn motion(&mut self, text: String) {
+        if self.motions.len() == MOTIONS {
+            self.motions.pop_front();
+        }
+        self.motions.push_back(text);
     }
 }
 
@@ -207,6 +229,7 @@ struct Talk {
     /// When they are next told how their stream goes, if they asked.
     stats_due: Option<Instant>,
     status: watch::Receiver<MediaStatus>,
+    moves: Option<broadcast::Receiver<Moved>>,
     controls: Option<watch::Receiver<Arc<[CameraControl]>>>,
     /// Whether there is privacy, for who may switch it.
     privacy: Option<watch::Receiver<bool>>,
@@ -245,6 +268,12 @@ impl Talk {
                     None => std::future::pending().await,
                 }
             };
+            let moved = async {
+                match &mut self.moves {
+                    Some(moves) => moves.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
             let stats_due = async {
                 match self.stats_due {
                     Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -260,6 +289,7 @@ impl Talk {
                 Ok(()) = self.status.changed() => self.outgoing.status = true,
                 Ok(()) = controls_changed => self.outgoing.controls = true,
                 Ok(()) = privacy_changed => self.outgoing.privacy = true,
+                Ok(moved) = moved => self.outgoing.motion(messages::motion(&moved, false)),
                 Ok(()) = self.choice.changed() => self.outgoing.qualities = true,
                 () = stats_due => {
                     self.outgoing.stats = true;
@@ -421,6 +451,12 @@ impl Talk {
                 return Ok(());
             }
             self.outgoing.errors.pop_front();
+        }
+        while let Some(text) = self.outgoing.motions.front() {
+            if !self.try_send(text).await? {
+                return Ok(());
+            }
+            self.outgoing.motions.pop_front();
         }
         Ok(())
     }

@@ -7,7 +7,7 @@
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -16,7 +16,9 @@ use crate::access::{Guest, Key, KeyId};
 use crate::bucket::Rate;
 use crate::config::ControlValue;
 use crate::device::controls::{CameraControl, Kind};
+use crate::media::moved::Moved;
 use crate::media::status::MediaStatus;
+use crate::motion::trigger::End;
 use crate::reason::{Code, Reason};
 
 /// The channel that is served; a page opens it with its first offer.
@@ -223,6 +225,27 @@ fn control(control: &CameraControl) -> Value {
         message["inactive"] = true.into();
     }
     message
+}
+
+/// Motion, as it begins and once more as it ends. `past`: it is said to somebody
+/// who has just come.
+pub(crate) fn motion(moved: &Moved, past: bool) -> String {
+    let began = moved.began.duration_since(SystemTime::UNIX_EPOCH);
+    let began = began.unwrap_or_default().as_millis() as u64;
+    let mut message = json!({"type": "motion", "zone": &*moved.zone, "began_ms": began});
+    if let Some((end, lasted)) = moved.ended {
+        message["ended_ms"] = (began + lasted.as_millis() as u64).into();
+        message["end"] = match end {
+            End::Still => "still",
+            End::Maximum => "maximum",
+            End::Unseen => "unseen",
+        }
+        .into();
+    }
+    if past {
+        message["past"] = true.into();
+    }
+    message.to_string()
 }
 
 /// As whom a viewer was invited, and to what.

@@ -19,6 +19,7 @@ mod invited_screen;
 mod languages;
 mod lip_sync;
 mod login_page;
+mod motion;
 mod networks;
 mod page;
 mod paths;

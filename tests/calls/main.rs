@@ -15,6 +15,7 @@ mod doctor;
 mod doctor_report;
 mod encoder_probe;
 mod login;
+mod motion;
 mod network;
 mod offers;
 mod original_server;

@@ -4,6 +4,8 @@
 
 #[path = "../support/desk.rs"]
 mod desk;
+#[path = "../support/scenes.rs"]
+mod scenes;
 
 mod access_properties;
 mod agent_network;
@@ -12,5 +14,6 @@ mod agent_reload;
 mod boards;
 mod house;
 mod login;
+mod motion;
 mod naive_client;
 mod room_properties;

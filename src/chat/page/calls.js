@@ -331,6 +331,9 @@ export class Calls {
       case "controls":
         if (Array.isArray(message.controls)) this.#ui.camera.show(message.controls);
         break;
+      case "motion":
+        this.#ui.motion.told(message, this.#peer);
+        break;
       case "stats":
       case "pong":
         this.#ui.stats.told(message);
@@ -434,6 +437,7 @@ export class Calls {
     this.#ui.ring(null);
     this.#ui.media(null);
     this.#ui.camera.hide();
+    this.#ui.motion.hide();
     this.#ui.remote(null);
     this.#ui.stats.watch(null);
     this.#ui.own(null);

@@ -2,6 +2,7 @@
 // people goes in as text, never as markup.
 
 import { CameraPanel } from "./camera.js";
+import { MotionPanel } from "./motion.js";
 import { closeDialog, isPressed, openDialog, press } from "./elements.js";
 import { InvitedScreen } from "./invited.js";
 import { titleOf } from "./keys.js";
@@ -42,6 +43,9 @@ export class Ui {
   /** The camera's controls, where the device lets us set them. */
   camera;
 
+  /** What moved before the camera, where the device looks for it. */
+  motion;
+
   /** How the connection is, for whoever wants to know. */
   stats;
 
@@ -64,6 +68,7 @@ export class Ui {
     };
     keys.addEventListener("change", () => this.users(this.#users.users, this.#users.devices, this.#users.me));
     this.camera = new CameraPanel($("camera"), (name, value) => on.tell({ type: "control", name, value }));
+    this.motion = new MotionPanel($("motion"));
     this.stats = new StatsPanel($("stats"), $("stats-toggle"), on);
     $("stats-toggle").onclick = () => this.stats.toggle();
     addEventListener("keydown", (event) => this.#key(event));

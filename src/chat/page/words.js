@@ -226,6 +226,15 @@ export function qualityWords(tier) {
   return tier === 0 ? words.qualityWhole : words.qualitySmaller(number(tier));
 }
 
+/** What moved, in which zone; times are the device's, in ms since 1970, `ended` undefined while it goes on. */
+export function motionWords(zone, began, ended) {
+  const isToday = new Date(began).toDateString() === new Date().toDateString();
+  const format = { ...(isToday ? {} : { dateStyle: "medium" }), timeStyle: "medium" };
+  const when = new Intl.DateTimeFormat(locale, format).format(began);
+  if (ended === undefined) return words.motionNow(when, zone);
+  return words.motionFor(when, zone, number(Math.max(1, Math.round((ended - began) / 1000))));
+}
+
 /** A control's name, for people: "White balance automatic". */
 export function controlWords(name) {
   const known = ofGroup("controls", name);

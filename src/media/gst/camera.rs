@@ -17,6 +17,7 @@ use super::overlay::Caption;
 use super::own_rate::OwnRate;
 use super::picture::Picture;
 use super::pipeline::OnProblem;
+use super::tap::Motion;
 use super::{plan_picture, whole};
 use crate::config::{VideoConfig, VideoSource};
 use crate::device::controls::{self, ControlError};
@@ -114,6 +115,8 @@ pub(super) struct Opener {
     pub learned: Arc<Mutex<Learned>>,
     /// What the log says of the controls that could not be set.
     pub refused: Arc<Mutex<Vec<ControlError>>>,
+    /// What is looked for in its picture.
+    pub motion: Option<Arc<Motion>>,
     pub teller: Teller,
     pub number: u64,
 }
@@ -189,9 +192,12 @@ impl Opener {
         );
         let own_h264 = plan.mode.as_ref().is_some_and(|m| m.fourcc == "H264");
         let problem = on_problem.clone();
-        let picture = Picture::new(plan, on_flow, on_problem)?;
+        let mut picture = Picture::new(plan, on_flow, on_problem)?;
         if receives {
             watch_signal(&picture, problem.clone());
+        }
+        if let Some(motion) = &self.motion {
+            picture.watch(motion)?;
         }
         if let (Some(decoder), Some(node)) =
             (picture.element_made_by("jpegdec"), &picture.plan.node)

@@ -15,6 +15,7 @@ use super::branch::BranchId;
 use super::openers::Opening;
 use super::pipeline::{Device, Life, OnProblem, Running, SharedOutput, stop};
 use super::range;
+use super::tap::{Motion, Tap};
 use crate::device::led::Lit;
 use crate::media::element::{layout, sink};
 use crate::media::error::MediaError;
@@ -61,6 +62,7 @@ pub(super) struct Picture {
     /// How many branches there have been.
     serials: u64,
     frames: Arc<Liveness>,
+    tap: Option<Tap>,
 }
 
 impl Picture {
@@ -121,6 +123,7 @@ impl Picture {
             branches: HashMap::new(),
             serials: 0,
             frames,
+            tap: None,
         })
     }
 
@@ -133,6 +136,15 @@ impl Picture {
     /// The camera's buffers come as handles, which other devices can take.
     pub(super) fn shares_buffers(&self) -> bool {
         self.plan.description.contains(" io-mode=dmabuf")
+    }
+
+    /// Looks for motion in it, from when it plays.
+    pub(super) fn watch(&mut self, motion: &Arc<Motion>) -> Result<(), MediaError> {
+        if motion.can_watch(&self.plan) {
+            let pipeline = &self.running.pipeline;
+            self.tap = Some(Tap::on(pipeline, &self.tee, &self.plan, motion.clone())?);
+        }
+        Ok(())
     }
 
     /// The element of this name.

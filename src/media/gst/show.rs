@@ -21,6 +21,7 @@ use super::openers::Openers;
 use super::overlay::Caption;
 use super::picture::Picture;
 use super::pipeline::SharedOutput;
+use super::tap::Motion;
 use crate::config::{VideoConfig, VideoSource};
 use crate::device::controls::ControlError;
 use crate::device::hotplug;
@@ -31,10 +32,12 @@ use crate::media::element::control;
 use crate::media::encoder::Encoder;
 use crate::media::error::MediaError;
 use crate::media::hub::source::{OpenCamera, Output, OwnH264, PictureStatus, Waker};
+use crate::media::moved::Moves;
 use crate::media::plan::{self, Carries};
 use crate::media::probe::Encoders;
-use crate::media::recovery::{Event, Limits, Recovery};
+use crate::media::recovery::{Event, Limits, Recovery, Slate};
 use crate::media::stream::{Encoding, VideoRate};
+use crate::motion::Settings;
 use crate::sdp::ProfileLevelId;
 
 const LOST: Caption = Caption::Words("CAMERA LOST, WAITING");
@@ -75,12 +78,17 @@ pub(super) struct Show {
     /// A test picture, made ahead so that a first viewer need not wait for it.
     spare: Option<Numbered<Picture>>,
     shown: Shown,
+    /// What a slate says.
+    says: Slate,
     numbers: u64,
     /// The loss of the camera was logged.
     lost: bool,
     learned: Arc<Mutex<Learned>>,
     /// What the log says of the controls that could not be set.
     refused: Arc<Mutex<Vec<ControlError>>>,
+    /// What is to be looked for, before it is known who is told.
+    settings: Option<Settings>,
+    motion: Option<Arc<Motion>>,
 }
 
 impl Show {
@@ -120,11 +128,25 @@ impl Show {
             slate: None,
             spare: None,
             shown: Shown::Nothing,
+            says: Slate::Starting,
             numbers: 0,
             lost: false,
             learned: Arc::default(),
             refused: Arc::default(),
+            settings: None,
+            motion: None,
         }
+    }
+
+    /// Looks for motion, also while nobody watches.
+    pub(super) fn set_motion(&mut self, settings: Option<Settings>) {
+        self.settings = settings;
+    }
+
+    /// Who is told of it.
+    pub(super) fn attach_moves(&mut self, moves: Arc<Moves>) {
+        let motion = |settings| Arc::new(Motion::new(settings, moves));
+        self.motion = self.settings.take().map(motion);
     }
 
     /// The light that is on while the camera is open.
@@ -140,7 +162,9 @@ impl Show {
         self.outputs.insert(encoding, Arc::new(Mutex::new(output)));
         let now = Instant::now();
         self.recovery.handle(Event::Watched, now);
-        if self.shown != Shown::Nothing {
+        if self.shown == Shown::Slate && self.slate.is_none() {
+            self.make_slate();
+        } else if self.shown != Shown::Nothing {
             self.hang(encoding);
         }
     }
@@ -149,11 +173,14 @@ impl Show {
         self.outputs.remove(&encoding);
         let now = Instant::now();
         self.recovery.handle(Event::EncoderStopped(encoding), now);
-        if self.outputs.is_empty() {
+        if self.outputs.is_empty() && self.motion.is_none() {
             // The whole picture goes; its encoders go with it.
             self.recovery.handle(Event::Unwatched, now);
         } else if let Some(picture) = self.shown_picture() {
             picture.remove_branch(encoding);
+        }
+        if self.outputs.is_empty() {
+            self.slate = None;
         }
     }
 
@@ -225,6 +252,9 @@ impl Show {
             let number = self.number();
             let made = self.opener(number).open(None);
             self.spare = made.ok().map(|value| Numbered { number, value });
+        }
+        if self.motion.is_some() {
+            self.recovery.handle(Event::Watched, Instant::now());
         }
     }
 

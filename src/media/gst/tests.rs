@@ -1,5 +1,6 @@
 //! Real GStreamer, with the test picture.
 
+mod motion;
 mod rates;
 
 use std::sync::Arc;

@@ -25,6 +25,7 @@ use self::source::{OpenCamera, OwnH264, Request, Shared, Source, Successor};
 use self::thread::Thread;
 use super::frame::Frame;
 use super::latency::Latency;
+use super::moved::Moves;
 use super::status::MediaStatus;
 use super::stream::{Stream, VideoRate};
 use crate::lock::lock;
@@ -118,6 +119,7 @@ impl Hub {
             encoded: Default::default(),
             key_frame_asked: Default::default(),
             latency: Arc::new(Latency::new(Instant::now())),
+            moves: Arc::default(),
         });
         let mut thread = Thread::new(source, requests.clone(), shared.clone());
         let handle = std::thread::Builder::new()
@@ -177,6 +179,11 @@ impl Hub {
     /// Where the time of the picture's frames goes.
     pub fn latency(&self) -> &Arc<Latency> {
         &self.shared.latency
+    }
+
+    /// Who tells of motion.
+    pub fn moves(&self) -> &Arc<Moves> {
+        &self.shared.moves
     }
 
     /// How picture and sound are; changes are told.

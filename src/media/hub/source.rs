@@ -14,6 +14,7 @@ use crate::media::error::MediaError;
 use crate::media::frame::{AccessUnit, Packetizer, profile_level_id};
 use crate::media::latency::{Latency, Stage};
 use crate::media::liveness::Liveness;
+use crate::media::moved::Moves;
 use crate::media::status::{self, MediaStatus};
 use crate::media::stream::{Encoding, Stream, VideoRate};
 use crate::sdp::ProfileLevelId;
@@ -27,6 +28,12 @@ pub trait Source: Send {
         let _ = waker;
     }
 
+    /// Given once, after the waker: who is told of motion, by a source that looks
+    /// for it.
+    fn attach_moves(&mut self, moves: Arc<Moves>) {
+        let _ = moves;
+    }
+
     /// Begins `stream`; access units and failures go to `output`.
     ///
     /// A source that fails later either mends itself, or says so through
@@ -34,7 +41,8 @@ pub trait Source: Send {
     /// to `start` again.
     fn start(&mut self, stream: Stream, output: Output) -> Result<(), MediaError>;
 
-    /// Ends `stream`. When no stream is left, every device is closed.
+    /// Ends `stream`. When no stream is left, every device is closed, but for a
+    /// camera in whose picture motion is looked for.
     fn stop(&mut self, stream: Stream);
 
     /// Makes the next access unit of a video stream a key frame.
@@ -52,7 +60,8 @@ pub trait Source: Send {
         let _ = percent;
     }
 
-    /// Makes ready what can be made ready without opening a device.
+    /// Makes ready what can be made ready without opening a device; and opens the
+    /// camera that is to be open while nobody watches.
     fn prepare(&mut self) {}
 
     /// Does what is due. Called after every other call, when the waker was
@@ -194,6 +203,7 @@ pub(super) struct Shared {
     /// often as they like.
     pub(super) key_frame_asked: [AtomicBool; Stream::COUNT],
     pub(super) latency: Arc<Latency>,
+    pub(super) moves: Arc<Moves>,
 }
 
 /// Access units are at least so far apart.

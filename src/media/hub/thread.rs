@@ -135,8 +135,7 @@ impl Thread {
 
     /// Until it is told to stop, or nobody is left who could tell.
     pub(super) fn run(&mut self, inbox: &mpsc::Receiver<Request>) {
-        self.source.attach(Waker(self.requests.clone()));
-        self.source.prepare();
+        self.begin();
         loop {
             let request = match self.poll_timeout() {
                 Some(at) => inbox.recv_timeout(at.saturating_duration_since(Instant::now())),
@@ -235,14 +234,20 @@ impl Thread {
             self.source = successor.source;
             *lock(&self.shared.profile) = successor.profile;
             (successor.then)();
-            self.source.attach(Waker(self.requests.clone()));
-            self.shows_slate = self.source.set_private(self.private);
-            self.source.set_sound_loss(self.sound_loss);
-            self.tell_decoders();
-            self.source.prepare();
-            self.poll_at = self.source.poll(Instant::now());
+            self.begin();
             info!("picture and sound follow the new configuration");
         }
+    }
+
+    /// A new source is told what there is, and makes itself ready.
+    fn begin(&mut self) {
+        self.source.attach(Waker(self.requests.clone()));
+        self.source.attach_moves(self.shared.moves.clone());
+        self.shows_slate = self.source.set_private(self.private);
+        self.source.set_sound_loss(self.sound_loss);
+        self.tell_decoders();
+        self.source.prepare();
+        self.poll_at = self.source.poll(Instant::now());
     }
 
     fn tell_decoders(&mut self) {

@@ -431,6 +431,7 @@ fn privacy_holds_for_a_camera_that_is_lost_or_being_opened() {
             bench.event(Event::CameraFailed {
                 reason: "unplugged".to_owned(),
                 absent: true,
+                unannounced: false,
             });
         }
         bench.event(Event::Private(true));
@@ -441,6 +442,7 @@ fn privacy_holds_for_a_camera_that_is_lost_or_being_opened() {
         bench.event(Event::CameraFailed {
             reason: "late".to_owned(),
             absent: false,
+            unannounced: false,
         });
         bench.pass(Duration::from_secs(60));
         assert_eq!(bench.count(Action::OpenCamera), opened);

@@ -249,3 +249,27 @@ fn privacy_is_on_or_off_and_nothing_else() {
     }
     assert_eq!(privacy(true), r#"{"on":true,"type":"privacy"}"#);
 }
+
+#[test]
+fn motion_is_told_as_it_begins_as_it_ends_and_as_it_was() {
+    let mut moved = Moved {
+        zone: "door".into(),
+        began: SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_529_471_123),
+        ended: None,
+    };
+    let told = |moved: &Moved, past| -> Value {
+        serde_json::from_str(&motion(moved, past)).expect("JSON")
+    };
+    assert_eq!(
+        told(&moved, false),
+        json!({"type": "motion", "zone": "door", "began_ms": 1_795_529_471_123_u64})
+    );
+    moved.ended = Some((End::Still, Duration::from_millis(7_200)));
+    assert_eq!(
+        told(&moved, true),
+        json!({
+            "type": "motion", "zone": "door", "began_ms": 1_795_529_471_123_u64,
+            "ended_ms": 1_795_529_478_323_u64, "end": "still", "past": true,
+        })
+    );
+}

@@ -161,9 +161,9 @@ impl Link {
             info.extend((0..32).map(|i| if i < interfaces.len() { value(i) } else { 0 }));
         };
         column(&|i| i as u8);
-        for part in 0..3 {
-            column(&|i| interfaces[i][part]);
-        }
+        column(&|i| interfaces[i][0]);
+        column(&|i| interfaces[i][1]);
+        column(&|i| interfaces[i][2]);
         self.send(kind::INTERFACE_INFO, 0, &info)?;
         // Class, subclass, protocol; vendor, product, version.
         let mut connect = vec![HIGH_SPEED];

@@ -101,6 +101,7 @@ impl Show {
             h264: self.rows.h264(),
             learned: self.learned.clone(),
             refused: self.refused.clone(),
+            motion: self.motion.clone(),
             teller: self.teller.clone(),
             number,
         }
@@ -120,8 +121,18 @@ impl Show {
 
     pub(super) fn show_slate(&mut self, says: Slate) {
         self.unhang_all();
+        self.shown = Shown::Slate;
+        self.says = says;
+        self.make_slate();
+    }
+
+    /// The slate, for those who watch.
+    pub(super) fn make_slate(&mut self) {
+        if self.outputs.is_empty() {
+            return;
+        }
         let number = self.number();
-        let caption = match says {
+        let caption = match self.says {
             Slate::Starting => STARTING,
             Slate::Lost => LOST,
             Slate::Private => PRIVATE,
@@ -138,7 +149,6 @@ impl Show {
             }
             Err(error) => error!(%error, "there is no slate"),
         }
-        self.shown = Shown::Slate;
         self.hang_all();
     }
 
