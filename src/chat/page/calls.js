@@ -20,6 +20,8 @@ import { hangUpWords, lockWords, reasonWords, statusWords, textOf, words } from 
 const DEVICE_ANSWERS_MS = 10_000;
 const PERSON_ANSWERS_MS = 60_000;
 const ABSENT_MS = 3_000;
+/** A call that is made as the page connects waits so long for STUN and TURN servers. */
+const SERVERS_MS = 1_000;
 /** Who was a device so lately is still watched by a click, not called. */
 const KIND_CHANGES_MS = 5_000;
 const MAX_HELD_CANDIDATES = 100;
@@ -31,6 +33,8 @@ export class Calls {
   #ui;
   #keys;
   #iceServers = [];
+  /** Resolves once the newest question for them is answered, or cannot be. */
+  #asked;
   #devices = new Set();
   /** Names that were a device's until just now, and when that ended. */
   #deviceAt = new Map();
@@ -84,7 +88,11 @@ export class Calls {
   }
 
   /** Ahead of the call, so that the click need not wait for them. */
-  async refreshIceServers() {
+  refreshIceServers() {
+    this.#asked = this.#askIceServers();
+  }
+
+  async #askIceServers() {
     try {
       const answer = await ask("ice-servers.json", { credentials: "include" });
       const servers = answer.ok ? await answer.json() : [];
@@ -99,6 +107,7 @@ export class Calls {
     if (this.state !== "idle") return;
     if (!this.#signaling.online) return this.#ui.say(words.notOnline, "problem");
     await this.#keys.ready;
+    await Promise.race([this.#asked, new Promise((resolve) => setTimeout(resolve, SERVERS_MS))]);
     if (this.state !== "idle") return;
     const device = watch || this.#devices.has(peer) || this.#keys.of(peer) !== null
       || performance.now() - (this.#deviceAt.get(peer) ?? -Infinity) < KIND_CHANGES_MS;
