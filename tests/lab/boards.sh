@@ -10,8 +10,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 BOARDS=$LAB/boards
 LOG=$LAB/logs/boards.log
-LIBCAMERA=(gstreamer1.0-libcamera libcamera-ipa libcamera0.0.3 liblttng-ust1 liblttng-ust-common1
-  liburcu8 libyaml-0-2 libnuma1)
+# With what they depend on that the image has not.
+LIBCAMERA=(gstreamer1.0-libcamera libcamera-ipa libcamera0.0.3
+  liblttng-ust1 liblttng-ust-common1 liblttng-ust-ctl5 libyaml-0-2 libnuma1)
 
 main() {
   local version key started=$SECONDS
