@@ -40,7 +40,6 @@ mod tests {
 
     /// The layout that `frame`, 60 × 40 of NV12, has behind the pad.
     fn behind(frame: gst::Buffer) -> Option<(Vec<usize>, Vec<i32>)> {
-        crate::media::gst::init().expect("GStreamer is installed");
         let pad = gst::Pad::builder(gst::PadDirection::Src).build();
         let caps = gst_video::VideoCapsBuilder::new()
             .format(gst_video::VideoFormat::Nv12)
@@ -71,6 +70,7 @@ mod tests {
 
     #[test]
     fn a_layout_is_said_where_none_is_and_one_that_is_said_stays() {
+        crate::media::gst::init().expect("GStreamer is installed");
         let plain = gst::Buffer::from_mut_slice(vec![0; 60 * 60]);
         let said = behind(plain).expect("it is said");
         assert_eq!(said, (vec![0, 2400], vec![60, 60]));
