@@ -203,10 +203,7 @@ impl Daemon {
         let door = Door::new(config)?;
         let identity = Identity::of_this_device()?;
         let fingerprint = identity.sha256();
-        let (hub, media) = Hub::start(source, profile);
-        if shutter.is_closed() {
-            hub.set_private(true);
-        }
+        let (hub, media) = Hub::start_so(source, profile, shutter.is_closed());
         let (tell, events) = mpsc::channel(EVENTS);
         let network = watch::Sender::new(Network::now());
         let with_audio = config.audio.source != AudioSource::None;

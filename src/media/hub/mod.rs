@@ -100,6 +100,16 @@ impl Hub {
     /// Starts the thread over `source`. `profile` is what is known of the
     /// H.264 stream before it runs.
     pub fn start(source: Box<dyn Source>, profile: Option<ProfileLevelId>) -> (Self, HubThread) {
+        Self::start_so(source, profile, false)
+    }
+
+    /// The same; where `private`, no device is opened [until](Self::set_private) the
+    /// owner lets it.
+    pub(crate) fn start_so(
+        source: Box<dyn Source>,
+        profile: Option<ProfileLevelId>,
+        private: bool,
+    ) -> (Self, HubThread) {
         #[expect(
             clippy::disallowed_methods,
             reason = "a few for each viewer, and who watches must not wait"
@@ -121,7 +131,7 @@ impl Hub {
             latency: Arc::new(Latency::new(Instant::now())),
             moves: Arc::default(),
         });
-        let mut thread = Thread::new(source, requests.clone(), shared.clone());
+        let mut thread = Thread::new(source, requests.clone(), shared.clone(), private);
         let handle = std::thread::Builder::new()
             .name("media".into())
             .spawn(move || thread.run(&inbox))

@@ -114,6 +114,7 @@ impl Thread {
         source: Box<dyn Source>,
         requests: mpsc::Sender<Request>,
         shared: Arc<Shared>,
+        private: bool,
     ) -> Self {
         Self {
             source,
@@ -124,7 +125,7 @@ impl Thread {
             poll_at: None,
             successor: None,
             sound_loss: 0,
-            private: false,
+            private,
             shows_slate: false,
             longest_wait: match hotplug::is_announced() {
                 true => RETRY.1,
