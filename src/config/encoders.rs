@@ -64,7 +64,8 @@ pub struct EncoderConfig {
     /// Bitrates are multiples of this, in kbit/s.
     #[serde(default = "one")]
     pub rate_step_kbps: u32,
-    /// How a key frame is asked for: `event`, `signal:NAME` or `control:NAME`.
+    /// How a key frame is asked for: `event`, `timed-event`, `signal:NAME` or
+    /// `control:NAME`.
     #[serde(default = "event")]
     pub key_frame: String,
     /// How many such encoders run at a time.
@@ -229,11 +230,12 @@ impl EncoderConfig {
         let key_frame = ["signal:", "control:"]
             .iter()
             .find_map(|prefix| self.key_frame.strip_prefix(prefix));
-        if self.key_frame != "event" && !key_frame.is_some_and(is_name) {
+        let is_event = ["event", "timed-event"].contains(&&*self.key_frame);
+        if !is_event && !key_frame.is_some_and(is_name) {
             return bad(
                 "encoders.key_frame",
                 id,
-                "is \"event\", or \"signal:\" or \"control:\" and a name",
+                "is \"event\", \"timed-event\", or \"signal:\" or \"control:\" and a name",
             );
         }
         Ok(())

@@ -23,7 +23,12 @@ pub(crate) fn force_key_frame(
     branch: &gst::Bin,
     sink: &gst_app::AppSink,
 ) -> bool {
+    let mut at = None;
     let taken = match &encoder.key_frame {
+        KeyFrame::TimedEvent => {
+            at = after_the_last(sink);
+            Err("its row says so".to_owned())
+        }
         KeyFrame::Event => Err("its row says so".to_owned()),
         // Before its first frame, which is a key frame anyway, a signal finds
         // an encoder that is not there yet.
@@ -36,7 +41,7 @@ pub(crate) fn force_key_frame(
         // Also where the row's own way is missing: the event does no harm.
         Err(why) => {
             let event = gst_video::UpstreamForceKeyUnitEvent::builder()
-                .running_time(after_the_last(sink))
+                .running_time(at)
                 .all_headers(true)
                 .build();
             let taken = sink.send_event(event);
@@ -73,9 +78,7 @@ fn has_given(sink: &gst_app::AppSink) -> bool {
 }
 
 /// From when on a frame is to be a key frame: right behind the last that came,
-/// by running time. GStreamer's encoders take a second request without a time
-/// for the first one until a frame that they mark as a key has come, and some
-/// of vendors' mark none: mpph264enc.
+/// by running time.
 fn after_the_last(sink: &gst_app::AppSink) -> Option<gst::ClockTime> {
     let sample = sink.property::<Option<gst::Sample>>("last-sample")?;
     let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;

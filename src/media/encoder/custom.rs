@@ -47,6 +47,7 @@ impl From<&EncoderConfig> for Encoder {
             key_frame: match config.key_frame.split_once(':') {
                 Some(("signal", name)) => KeyFrame::Signal(name.to_owned().into()),
                 Some(("control", name)) => KeyFrame::Control(name.to_owned().into()),
+                _ if config.key_frame == "timed-event" => KeyFrame::TimedEvent,
                 _ => KeyFrame::Event,
             },
             contexts: config.contexts,

@@ -80,8 +80,12 @@ pub enum Knob {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum KeyFrame {
-    /// GStreamer's upstream event for it.
+    /// GStreamer's upstream event for it, for the next frame.
     Event,
+    /// The same for the frame behind the last one that came: for elements that mark
+    /// no key frames. GStreamer takes a second event for the next frame for the first
+    /// one until a frame has come that is marked.
+    TimedEvent,
     /// An action signal of the element.
     Signal(Text),
     /// A V4L2 control set to 1.

@@ -141,6 +141,7 @@ fn vendors() -> Vec<Encoder> {
             // It says "Baseline" in its caps, which no caps that name a profile
             // let through.
             caps: BYTE_STREAM.into(),
+            key_frame: KeyFrame::TimedEvent,
             ..h264("rockchip-mpp", "mpph264enc")
         },
         Encoder {

@@ -50,7 +50,7 @@ pub(super) fn fit(encoder: &Encoder) -> Result<(Encoder, Vec<String>), String> {
         }
     }
     let fits = match &fitted.key_frame {
-        KeyFrame::Event => Ok(()),
+        KeyFrame::Event | KeyFrame::TimedEvent => Ok(()),
         KeyFrame::Signal(name) if control::has_action(type_, name) => Ok(()),
         KeyFrame::Signal(name) => Err(format!("it has no signal \"{name}\"")),
         KeyFrame::Control(_) if takes_controls => Ok(()),

@@ -239,7 +239,7 @@ fn the_bitrate_is_set_in_the_elements_unit_while_it_runs() {
 fn a_key_frame_is_asked_for_in_the_elements_way_and_is_an_idr_frame() {
     for (row, element) in rows() {
         match (&row.key_frame, element.line("key")) {
-            (KeyFrame::Event, "event") => {}
+            (KeyFrame::Event | KeyFrame::TimedEvent, "event") => {}
             // It has no way; the request does no harm, and the probe finds it out.
             (KeyFrame::Event, "none") => {}
             (KeyFrame::Signal(name), way) if name == way => {
