@@ -121,7 +121,7 @@ impl Learned {
     /// An encoder that was given shared buffers failed: it may have no way into the
     /// camera's memory, or was given a copy after all, which v4l2src makes where its
     /// buffers run low and which GStreamer's V4L2 encoders then refuse.
-    pub fn cannot_share(&mut self) {
+    pub(crate) fn cannot_share(&mut self) {
         self.copies = true;
     }
 

@@ -110,7 +110,7 @@ impl MediaError {
     }
 
     /// An HDMI bridge waits for a signal, whose return nothing announces.
-    pub fn is_of_signal(&self) -> bool {
+    pub(crate) fn is_of_signal(&self) -> bool {
         matches!(self, Self::Camera { problem, .. } if problem.starts_with(NO_SIGNAL))
     }
 

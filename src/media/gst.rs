@@ -147,7 +147,7 @@ impl GstSource {
     }
 
     /// Looks for motion in the camera's picture, also while nobody watches.
-    pub fn with_motion(mut self, settings: Option<motion::Settings>) -> Self {
+    pub(crate) fn with_motion(mut self, settings: Option<motion::Settings>) -> Self {
         self.picture.set_motion(settings);
         self
     }

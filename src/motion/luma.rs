@@ -1,7 +1,7 @@
 //! Small grey pictures, made of large ones.
 
 /// The longer side of a small picture, in pixels.
-pub const LONGER_SIDE: usize = 160;
+pub(crate) const LONGER_SIDE: usize = 160;
 /// Width and height are multiples of this: the side of a cell.
 pub(super) const CELL: usize = 4;
 /// The least width and height: a window and its neighbours.
@@ -47,7 +47,7 @@ impl Luma {
 
 /// Width and height of the small picture of one of this size: of its shape, and
 /// [`LONGER_SIDE`] long.
-pub fn small_size((width, height): (usize, usize)) -> (usize, usize) {
+pub(crate) fn small_size((width, height): (usize, usize)) -> (usize, usize) {
     let longer = width.max(height).max(1);
     let side = |pixels: usize| {
         let cells = (pixels * LONGER_SIDE + longer * CELL / 2) / (longer * CELL);

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use change::Change;
-pub use luma::{LONGER_SIDE, Luma, Plane, Shrinker, UNIT, small_size};
+pub use luma::{Luma, Plane, Shrinker, UNIT};
 pub use settings::{Settings, Zone};
 use track::{Track, Tracks};
 use trigger::{End, Trigger};

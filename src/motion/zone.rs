@@ -6,7 +6,7 @@ pub type Point = [f32; 2];
 
 /// True for a point inside a polygon: a line from it to the right crosses an odd
 /// number of edges.
-pub fn is_inside(polygon: &[Point], [x, y]: Point) -> bool {
+pub(crate) fn is_inside(polygon: &[Point], [x, y]: Point) -> bool {
     let edges = polygon.iter().zip(polygon.iter().cycle().skip(1));
     let crossed = edges.filter(|([ax, ay], [bx, by])| {
         (*ay > y) != (*by > y) && x < (bx - ax) * (y - ay) / (by - ay) + ax

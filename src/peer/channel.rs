@@ -56,16 +56,8 @@ pub(super) async fn serve(
     observer: Observer,
     (session, guest): (SessionId, Option<Arc<Guest>>),
 ) {
-    match channel.label().await {
-        Ok(label) if label == LABEL => {}
-        Ok(label) => {
-            debug!(label, "a data channel that nobody serves here");
-            let _ = channel.close().await;
-            // Read to its end: what is not read would be kept.
-            while channel.poll().await.is_some() {}
-            return;
-        }
-        Err(_) => return,
+    if !is_ours(&channel).await {
+        return;
     }
     let (work, mut todo) = mpsc::channel(QUEUE);
     let (refuse, refusals) = mpsc::channel(QUEUE);
@@ -133,6 +125,21 @@ pub(super) async fn serve(
         () = give_key => {}
     }
     debug!("the viewer's data channel is closed");
+}
+
+/// Whether it is for the messages that are known here; others are closed.
+async fn is_ours(channel: &Arc<dyn DataChannel>) -> bool {
+    match channel.label().await {
+        Ok(label) if label == LABEL => true,
+        Ok(label) => {
+            debug!(label, "a data channel that nobody serves here");
+            let _ = channel.close().await;
+            // Read to its end: what is not read would be kept.
+            while channel.poll().await.is_some() {}
+            false
+        }
+        Err(_) => false,
+    }
 }
 
 /// Does what somebody wants of the camera, one after the other; tells what it
@@ -446,6 +453,11 @@ impl Talk {
             }
             self.outgoing.stats = false;
         }
+        self.send_queued().await
+    }
+
+    /// What is told in order.
+    async fn send_queued(&mut self) -> Result<(), Error> {
         while let Some(text) = self.outgoing.errors.front() {
             if !self.try_send(text).await? {
                 return Ok(());

@@ -285,5 +285,5 @@ plugin_init (GstPlugin * plugin)
 #define PACKAGE "camera-agent"
 #endif
 GST_PLUGIN_DEFINE (GST_VERSION_MAJOR, GST_VERSION_MINOR, standins,
-    "Stand-ins for vendors' encoders", plugin_init, "1.0", "LGPL",
+    "Stand-ins for vendors' encoders", plugin_init, "1.0", "MIT/X11",
     "camera-agent", "https://gstreamer.freedesktop.org/")

@@ -116,6 +116,8 @@ fn of_config(config: &Config) -> Known {
         .as_ref()
         .and_then(|page| url::Url::parse(page).ok());
     known.extend(page.and_then(|p| Some((Kind::Host, p.host_str()?.to_owned()))));
+    let zones = config.motion.zones.iter();
+    known.extend(zones.map(|zone| (Kind::Name, zone.name.clone())));
     let mut files: Vec<(&'static str, &PathBuf)> = Vec::new();
     files.extend(
         server

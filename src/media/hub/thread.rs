@@ -1,5 +1,7 @@
 //! The hub's thread: what runs for whom, what failed, what is tried again.
 
+mod privacy;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -78,16 +80,6 @@ struct Running {
     problem: Option<String>,
     /// And whether it never will.
     is_final: bool,
-}
-
-impl Running {
-    /// Keeps it stopped until there is no privacy any more.
-    fn withhold(&mut self) {
-        self.phase = Phase::Private;
-        self.failures = 0;
-        self.problem = None;
-        self.is_final = false;
-    }
 }
 
 pub(super) struct Thread {
@@ -298,37 +290,6 @@ impl Thread {
                 self.streams.remove(&stream);
             }
             Phase::Idle { .. } => {}
-        }
-    }
-
-    /// The owner wants privacy, and this stream has no slate to go on with.
-    fn is_withheld(&self, stream: Stream) -> bool {
-        self.private && (stream == Stream::Audio || !self.shows_slate)
-    }
-
-    fn set_private(&mut self, private: bool, now: Instant) {
-        if std::mem::replace(&mut self.private, private) == private {
-            return;
-        }
-        self.shows_slate = self.source.set_private(private);
-        for stream in Stream::ALL {
-            let is_withheld = self.is_withheld(stream);
-            let Some(s) = self.streams.get_mut(&stream) else {
-                continue;
-            };
-            match (&s.phase, is_withheld) {
-                (Phase::Private, false) => self.try_start(stream, now),
-                (Phase::Idle { .. }, true) => {
-                    self.streams.remove(&stream);
-                    self.source.stop(stream);
-                }
-                (Phase::Running { .. } | Phase::Retrying { .. }, true) => {
-                    s.withhold();
-                    self.source.stop(stream);
-                }
-                (Phase::Private, true)
-                | (Phase::Running { .. } | Phase::Idle { .. } | Phase::Retrying { .. }, false) => {}
-            }
         }
     }
 

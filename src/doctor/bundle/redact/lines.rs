@@ -16,6 +16,9 @@ const FIELDS: &[(&str, &[&str])] = &[
     ("wanted", &[]),
     ("old", &["name"]),
     ("name", &["ignored", "device"]),
+    ("by", &[]),
+    ("zone", &["seconds", "end", "hook"]),
+    ("output", &[]),
 ];
 
 /// What a connection's lines begin with.

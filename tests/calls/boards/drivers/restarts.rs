@@ -113,7 +113,7 @@ const RESTARTS: u64 = 200;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_restarts_leave_no_descriptor_behind() {
-    let test = "boards::restarts::two_hundred_restarts_leave_no_descriptor_behind";
+    let test = "boards::drivers::restarts::two_hundred_restarts_leave_no_descriptor_behind";
     let counts = on_board(Board::RaspberryPi, test, async |_| {
         let mut before = HashMap::new();
         for restart in 0..RESTARTS {
@@ -132,15 +132,18 @@ async fn two_hundred_restarts_leave_no_descriptor_behind() {
         .await;
     });
     if let Some(counts) = counts.await {
-        // One that is asked for while the source opens may be hung twice.
-        assert!(counts.contexts >= RESTARTS, "{counts:?}");
+        // One that is asked for while the source opens is hung again when it is
+        // open; never a third time.
+        let each = RESTARTS..=2 * RESTARTS;
+        assert!(each.contains(&counts.contexts), "{counts:?}");
     }
 }
 
 /// The driver starts two; the third picture is another encoder's.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_third_size_where_two_encoders_run_is_encoded_in_software() {
-    let test = "boards::restarts::a_third_size_where_two_encoders_run_is_encoded_in_software";
+    let test =
+        "boards::drivers::restarts::a_third_size_where_two_encoders_run_is_encoded_in_software";
     let counts = on_board(Board::RaspberryPi, test, async |_| {
         let (hub, thread) = hub("raspberry-pi", "smpte75");
         let watches: Vec<_> = (0..3)
@@ -192,12 +195,12 @@ async fn follow_a_bitrate(board: Board, test: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_raspberry_pi_follows_a_bitrate_within_a_second() {
-    let test = "boards::restarts::the_raspberry_pi_follows_a_bitrate_within_a_second";
+    let test = "boards::drivers::restarts::the_raspberry_pi_follows_a_bitrate_within_a_second";
     follow_a_bitrate(Board::RaspberryPi, test).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn venus_follows_a_bitrate_within_a_second() {
-    let test = "boards::restarts::venus_follows_a_bitrate_within_a_second";
+    let test = "boards::drivers::restarts::venus_follows_a_bitrate_within_a_second";
     follow_a_bitrate(Board::Venus, test).await;
 }
