@@ -297,6 +297,9 @@ async fn goes_through_its_states(chat: &Chat, person: Person) {
             {"name": "white_balance_automatic", "minimum": 0, "maximum": 1, "step": 1, "default": 1, "value": 1},
             {"name": "auto_exposure", "minimum": 0, "maximum": 3, "step": 1, "default": 3, "value": 3,
                 "menu": [{"value": 1, "label": "Manual Mode"}, {"value": 3, "label": "Aperture Priority Mode"}]}]}),
+        json!({"type": "privacy", "on": false}),
+        json!({"type": "motion", "zone": "the door", "began_ms": 1_795_529_471_123_u64, "ended_ms": 1_795_529_478_323_u64, "past": true}),
+        json!({"type": "motion", "zone": "the door", "began_ms": 1_795_529_571_123_u64, "past": true}),
         json!({"type": "error", "about": "control", "why": "control-inactive", "text": "", "control": "gain"}),
     ] {
         let event = format!(

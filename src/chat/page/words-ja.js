@@ -67,7 +67,7 @@ export default {
   "savePicture": "画像を保存",
   "saveShort": "保存",
   "savePictureHint": "画像をファイルとして保存",
-  "privacy": "オフ",
+  "privacy": "非公開",
   "privacyHint": "全員に対してカメラとマイクを閉じます",
   "fullScreen": "全画面",
   "full": "全画面",

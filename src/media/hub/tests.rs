@@ -6,6 +6,7 @@ use super::source::Output;
 use super::*;
 use crate::media::error::MediaError;
 use crate::media::frame::AccessUnit;
+use crate::media::status::State as Told;
 use crate::media::stream::Encoding;
 
 fn id(text: &str) -> ProfileLevelId {
@@ -175,5 +176,38 @@ fn who_comes_finds_the_key_frame_that_was_made_when_they_rang() {
     until("the hub has looked", || hub.progress().turns > turns + 1);
     assert_eq!(lock(&led.0).forced, 1);
     drop((first, second));
+    thread.stop();
+}
+
+#[test]
+fn a_hub_that_starts_with_privacy_opens_nothing_until_it_may() {
+    let led = Led::default();
+    let (hub, thread) = Hub::start_so(Box::new(led.clone()), None, true);
+    let is_open = || lock(&led.0).output.is_some();
+    let status = hub.status();
+    let picture = || status.borrow().video.state;
+    let sound = || status.borrow().audio.state;
+    let video = hub.watch(Stream::Video(Encoding::H264));
+    let audio = hub.watch(Stream::Audio);
+    until("viewers are told", || {
+        picture() == Told::Private && sound() == Told::Private
+    });
+    assert!(!is_open());
+    // Neither what is plugged in nor another source opens anything.
+    hub.device_appeared();
+    hub.nudge();
+    assert!(!is_open());
+    hub.set_private(false);
+    until("it is opened", is_open);
+    hub.set_private(true);
+    until("it is closed", || !is_open());
+    until("viewers are told again", || sound() == Told::Private);
+    // Who goes while there is privacy leaves nothing behind that would open later.
+    drop((video, audio));
+    hub.set_private(false);
+    hub.nudge();
+    let _again = hub.watch(Stream::Audio);
+    until("it is opened for who comes", is_open);
+    drop(hub);
     thread.stop();
 }
