@@ -124,7 +124,11 @@ fn remedy(error: &std::io::Error) -> &'static str {
 }
 
 async fn outcome(hook: &HookConfig, happened: &Happened) -> std::io::Result<Outcome> {
-    let mut child = spawn::command(hook, happened).spawn()?;
+    // A fork copies the page tables of all of this, which takes its time; frames do
+    // not wait for it.
+    let mut command = spawn::command(hook, happened);
+    let spawned = tokio::task::spawn_blocking(move || command.spawn()).await;
+    let mut child = spawned.map_err(std::io::Error::other)??;
     // Ended with this, also where nobody waits for it any more.
     let group = Group::of(&child);
     let (out, err) = (child.stdout.take(), child.stderr.take());
