@@ -9,7 +9,7 @@ mod key;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, TryLockError};
 
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -20,6 +20,8 @@ pub(crate) use key::Key;
 
 /// The file's name.
 const FILE: &str = "privacy";
+/// What it says.
+const TEXT: &str = "camera and microphone are to stay closed\n";
 
 /// Whether the owner wants privacy; clones are one and the same switch.
 #[derive(Debug, Clone)]
@@ -27,13 +29,60 @@ pub(crate) struct Privacy(Arc<Switch>);
 
 #[derive(Debug)]
 struct Switch {
-    /// Without it what is wanted is forgotten with the process.
-    file: Option<PathBuf>,
-    /// The file could not be written: what is wanted is known here alone.
-    unwritten: Mutex<bool>,
+    /// Locked from before the file is touched until what came of it is told: who
+    /// looks meanwhile would see what is no longer wanted.
+    kept: Mutex<Kept>,
     /// What keeps it on, whoever switches it.
     held: Mutex<Held>,
     on: watch::Sender<bool>,
+}
+
+/// Where it is kept what is wanted.
+#[derive(Debug)]
+struct Kept {
+    /// Without it what is wanted is forgotten with the process.
+    file: Option<PathBuf>,
+    /// It is wanted, and known here alone: there is no file, or it could not be
+    /// written.
+    unwritten: bool,
+}
+
+impl Kept {
+    /// Whether privacy is wanted.
+    ///
+    /// # Errors
+    ///
+    /// Nobody can tell: the file cannot be looked at.
+    fn is_wanted(&self) -> io::Result<bool> {
+        if self.unwritten {
+            return Ok(true);
+        }
+        match self.file.as_deref().map(fs::symlink_metadata) {
+            Some(Ok(_)) => Ok(true),
+            Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            None | Some(Err(_)) => Ok(false),
+        }
+    }
+
+    fn write(&mut self, on: bool) -> io::Result<()> {
+        // What was never written down is not there to be taken back.
+        if !on && std::mem::take(&mut self.unwritten) {
+            return Ok(());
+        }
+        let Some(file) = &self.file else {
+            self.unwritten = on;
+            return Ok(());
+        };
+        if on {
+            let written = state::replace(file, TEXT);
+            self.unwritten = written.is_err();
+            return written;
+        }
+        match fs::remove_file(file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
 }
 
 /// Who keeps privacy on.
@@ -65,9 +114,12 @@ impl Held {
 impl Privacy {
     /// The switch with its file in this folder, as it was left.
     pub(crate) fn in_folder(folder: Option<PathBuf>) -> Self {
-        let switch = Self(Arc::new(Switch {
+        let kept = Kept {
             file: folder.map(|folder| folder.join(FILE)),
-            unwritten: Mutex::new(false),
+            unwritten: false,
+        };
+        let switch = Self(Arc::new(Switch {
+            kept: Mutex::new(kept),
             held: Mutex::default(),
             on: watch::Sender::new(false),
         }));
@@ -88,13 +140,14 @@ impl Privacy {
     /// Looks whether a command beside the device has switched it. A folder that
     /// cannot be looked into changes nothing.
     pub(crate) fn look(&self) {
-        if *lock(&self.0.unwritten) {
-            return;
-        }
-        match self.0.file.as_deref().map(fs::symlink_metadata) {
-            Some(Ok(_)) => self.tell(true),
-            Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => self.tell(false),
-            None | Some(Err(_)) => {}
+        // Who switches it just now tells of it.
+        let kept = match self.0.kept.try_lock() {
+            Ok(kept) => kept,
+            Err(TryLockError::Poisoned(kept)) => kept.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        if let Ok(wanted) = kept.is_wanted() {
+            self.tell(wanted);
         }
     }
 
@@ -108,8 +161,6 @@ impl Privacy {
         drop(held);
         match on {
             true => self.tell(true),
-            // Without a file only privacy itself was remembered here.
-            false if self.0.file.is_none() => self.tell(*lock(&self.0.unwritten)),
             false => self.look(),
         }
     }
@@ -120,19 +171,13 @@ impl Privacy {
     ///
     /// It cannot be written down; or it is kept on, and stays on.
     pub(crate) fn set(&self, on: bool) -> io::Result<()> {
+        let mut kept = lock(&self.0.kept);
         if on {
             self.tell(true);
         } else if let Some(words) = lock(&self.0.held).by() {
             return Err(io::Error::other(words));
         }
-        // What was never written down is not there to be taken back.
-        if !on && std::mem::take(&mut *lock(&self.0.unwritten)) {
-            self.tell(false);
-            return Ok(());
-        }
-        let written = self.write(on);
-        let is_kept = written.is_ok() && self.0.file.is_some();
-        *lock(&self.0.unwritten) = on && !is_kept;
+        let written = kept.write(on);
         if written.is_ok() {
             self.tell(on);
         }
@@ -164,21 +209,10 @@ impl Privacy {
         }
     }
 
-    fn write(&self, on: bool) -> io::Result<()> {
-        let Some(file) = &self.0.file else {
-            return Ok(());
-        };
-        if on {
-            return state::replace(file, "camera and microphone are to stay closed\n");
-        }
-        match fs::remove_file(file) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            Ok(()) | Err(_) => Ok(()),
-        }
-    }
-
     fn tell(&self, on: bool) {
-        let on = on || lock(&self.0.held).by().is_some();
+        // Locked until it is told: who holds it meanwhile tells after this.
+        let held = lock(&self.0.held);
+        let on = on || held.by().is_some();
         self.0.on.send_if_modified(|old| {
             let changed = *old != on;
             *old = on;
@@ -247,6 +281,20 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn who_looks_while_it_is_written_down_does_not_switch_it_off() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let privacy = Privacy::in_folder(Some(folder.path().to_owned()));
+        let writing = lock(&privacy.0.kept);
+        // As `set` does before it writes.
+        privacy.tell(true);
+        privacy.look();
+        assert!(privacy.is_on());
+        drop(writing);
+        privacy.look();
+        assert!(!privacy.is_on(), "nothing was written");
     }
 
     #[test]
