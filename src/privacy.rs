@@ -66,7 +66,7 @@ impl Kept {
 
     fn write(&mut self, on: bool) -> io::Result<()> {
         // What was never written down is not there to be taken back.
-        if !on && std::mem::take(&mut self.unwritten) {
+        if !on && std::mem::take(&mut self.unwritten) && !matches!(self.is_wanted(), Ok(true)) {
             return Ok(());
         }
         let Some(file) = &self.file else {
@@ -112,7 +112,8 @@ impl Held {
 }
 
 impl Privacy {
-    /// The switch with its file in this folder, as it was left.
+    /// The switch with its file in this folder, as it was left. Where nobody can
+    /// tell, it is on.
     pub(crate) fn in_folder(folder: Option<PathBuf>) -> Self {
         let kept = Kept {
             file: folder.map(|folder| folder.join(FILE)),
@@ -123,8 +124,52 @@ impl Privacy {
             held: Mutex::default(),
             on: watch::Sender::new(false),
         }));
-        switch.look();
+        switch.begin(&lock(&switch.0.kept));
         switch
+    }
+
+    /// Keeps what is wanted in another folder, in place of the one before. What is
+    /// on stays on.
+    pub(crate) fn move_to(&self, folder: Option<PathBuf>) {
+        let file = folder.map(|folder| folder.join(FILE));
+        let mut kept = lock(&self.0.kept);
+        if kept.file == file {
+            return;
+        }
+        // Where nobody can tell, it counts as wanted.
+        let was_wanted = kept.is_wanted().unwrap_or(true);
+        let old = std::mem::replace(&mut kept.file, file);
+        kept.unwritten = false;
+        if !was_wanted {
+            return self.begin(&kept);
+        }
+        match kept.write(true) {
+            // Else it would be on again with the old folder.
+            Ok(()) => {
+                let _ = old.map(fs::remove_file);
+            }
+            Err(error) => warn!(
+                %error, file = ?kept.file,
+                "privacy is on until the next start only: its file cannot be written; mend \
+                 access.folder"
+            ),
+        }
+        self.tell(true);
+    }
+
+    /// Tells what is kept, for the first time.
+    fn begin(&self, kept: &Kept) {
+        match kept.is_wanted() {
+            Ok(wanted) => self.tell(wanted),
+            Err(error) => {
+                warn!(
+                    %error, file = ?kept.file,
+                    "privacy is on, for nobody can tell whether it is wanted: let this user look \
+                     at the file, or name another access.folder"
+                );
+                self.tell(true);
+            }
+        }
     }
 
     /// Whether it is on, now and after each change.
@@ -260,6 +305,41 @@ mod tests {
         assert!(privacy.is_on());
         privacy.set(false).expect("kept in mind");
         assert!(!privacy.is_on());
+    }
+
+    #[test]
+    fn where_nobody_can_tell_it_is_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("file");
+        fs::write(&file, "").expect("written");
+        let privacy = Privacy::in_folder(Some(file.clone()));
+        assert!(privacy.is_on());
+        privacy.look();
+        assert!(privacy.is_on());
+        // Mended, it is as its folder says.
+        fs::remove_file(&file).expect("removed");
+        privacy.look();
+        assert!(!privacy.is_on());
+    }
+
+    #[test]
+    fn it_follows_to_another_folder_and_stays_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| Some(folder.path().join(name));
+        let privacy = Privacy::in_folder(at("one"));
+        privacy.set(true).expect("written");
+        privacy.move_to(at("two"));
+        assert!(privacy.is_on());
+        privacy.look();
+        assert!(privacy.is_on());
+        assert!(Privacy::in_folder(at("two")).is_on());
+        assert!(!Privacy::in_folder(at("one")).is_on());
+        privacy.set(false).expect("written");
+        assert!(!Privacy::in_folder(at("two")).is_on());
+        // Off, it is as the other folder says.
+        Privacy::in_folder(at("three")).set(true).expect("written");
+        privacy.move_to(at("three"));
+        assert!(privacy.is_on());
     }
 
     #[test]
