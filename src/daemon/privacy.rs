@@ -139,7 +139,7 @@ mod tests {
         // The file is looked for where the new configuration says.
         let other = folder.path().join("other");
         Privacy::in_folder(Some(other.clone()))
-            .set(true)
+            .set(true, crate::privacy::By::Owner)
             .expect("written");
         config.access.folder = Some(other);
         shutter.take(&config, Key::of(&config.privacy).expect("known"));

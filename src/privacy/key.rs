@@ -14,7 +14,7 @@ use mio::{Events, Interest, Poll, Token};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-use super::{Holder, Privacy};
+use super::{By, Holder, Privacy};
 use crate::config::{ConfigError, PrivacyConfig};
 
 /// A device that is not there is looked for this often.
@@ -195,7 +195,7 @@ impl Key {
             Wish::Toggle => {
                 let on = !privacy.is_on();
                 // What went wrong is in the log.
-                let _ = privacy.switch(on, "the key on the device").await;
+                let _ = privacy.switch(on, By::Owner, "the key on the device").await;
             }
             Wish::Hold(on) => {
                 info!(closed = on, "the privacy switch on the device");
