@@ -174,7 +174,7 @@ impl Daemon {
             source,
             profile,
             qualities,
-        } = media(config, &led, shutter.is_closed())?;
+        } = media(config, &led, &|| shutter.is_closed())?;
         let mut this = Self::assemble(config, shutter, source, profile, qualities)?;
         this.led = led;
         Ok(this)

@@ -9,7 +9,7 @@ mod key;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, TryLockError};
 
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -20,6 +20,27 @@ pub(crate) use key::Key;
 
 /// The file's name.
 const FILE: &str = "privacy";
+/// What it says after the word for who wants it.
+const TEXT: &str = ": camera and microphone are to stay closed\n";
+
+/// Who switches privacy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    /// With a command or a key on the device.
+    Owner,
+    /// Somebody who was invited to control the camera. They switch off what one of
+    /// them switched on, and nothing else.
+    Viewer,
+}
+
+impl By {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Viewer => "viewer",
+        }
+    }
+}
 
 /// Whether the owner wants privacy; clones are one and the same switch.
 #[derive(Debug, Clone)]
@@ -27,13 +48,69 @@ pub(crate) struct Privacy(Arc<Switch>);
 
 #[derive(Debug)]
 struct Switch {
-    /// Without it what is wanted is forgotten with the process.
-    file: Option<PathBuf>,
-    /// The file could not be written: what is wanted is known here alone.
-    unwritten: Mutex<bool>,
+    /// Locked from before the file is touched until what came of it is told: who
+    /// looks meanwhile would see what is no longer wanted.
+    kept: Mutex<Kept>,
     /// What keeps it on, whoever switches it.
     held: Mutex<Held>,
     on: watch::Sender<bool>,
+}
+
+/// Where it is kept what is wanted.
+#[derive(Debug)]
+struct Kept {
+    /// Without it what is wanted is forgotten with the process.
+    file: Option<PathBuf>,
+    /// Who wants it, where that is known here alone: there is no file, or it could
+    /// not be written.
+    unwritten: Option<By>,
+}
+
+impl Kept {
+    /// Whether privacy is wanted.
+    ///
+    /// # Errors
+    ///
+    /// Nobody can tell: the file cannot be looked at.
+    fn is_wanted(&self) -> io::Result<bool> {
+        if self.unwritten.is_some() {
+            return Ok(true);
+        }
+        match self.file.as_deref().map(fs::symlink_metadata) {
+            Some(Ok(_)) => Ok(true),
+            Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            None | Some(Err(_)) => Ok(false),
+        }
+    }
+
+    /// Who wants it, where it is wanted. Nobody else's word is the owner's.
+    fn by(&self) -> By {
+        let text = || fs::read_to_string(self.file.as_ref()?).ok();
+        self.unwritten.unwrap_or_else(|| match text() {
+            Some(text) if text.starts_with(By::Viewer.word()) => By::Viewer,
+            Some(_) | None => By::Owner,
+        })
+    }
+
+    fn write(&mut self, on: bool, by: By) -> io::Result<()> {
+        // What was never written down is not there to be taken back.
+        if !on && self.unwritten.take().is_some() && !matches!(self.is_wanted(), Ok(true)) {
+            return Ok(());
+        }
+        let Some(file) = &self.file else {
+            self.unwritten = on.then_some(by);
+            return Ok(());
+        };
+        if on {
+            let written = state::replace(file, &format!("{}{TEXT}", by.word()));
+            self.unwritten = written.is_err().then_some(by);
+            return written;
+        }
+        match fs::remove_file(file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
 }
 
 /// Who keeps privacy on.
@@ -63,16 +140,65 @@ impl Held {
 }
 
 impl Privacy {
-    /// The switch with its file in this folder, as it was left.
+    /// The switch with its file in this folder, as it was left. Where nobody can
+    /// tell, it is on.
     pub(crate) fn in_folder(folder: Option<PathBuf>) -> Self {
-        let switch = Self(Arc::new(Switch {
+        let kept = Kept {
             file: folder.map(|folder| folder.join(FILE)),
-            unwritten: Mutex::new(false),
+            unwritten: None,
+        };
+        let switch = Self(Arc::new(Switch {
+            kept: Mutex::new(kept),
             held: Mutex::default(),
             on: watch::Sender::new(false),
         }));
-        switch.look();
+        switch.begin(&lock(&switch.0.kept));
         switch
+    }
+
+    /// Keeps what is wanted in another folder, in place of the one before. What is
+    /// on stays on.
+    pub(crate) fn move_to(&self, folder: Option<PathBuf>) {
+        let file = folder.map(|folder| folder.join(FILE));
+        let mut kept = lock(&self.0.kept);
+        if kept.file == file {
+            return;
+        }
+        // Where nobody can tell, it counts as wanted.
+        let was_wanted = kept.is_wanted().unwrap_or(true);
+        let by = kept.by();
+        let old = std::mem::replace(&mut kept.file, file);
+        kept.unwritten = None;
+        if !was_wanted {
+            return self.begin(&kept);
+        }
+        match kept.write(true, by) {
+            // Else it would be on again with the old folder.
+            Ok(()) => {
+                let _ = old.map(fs::remove_file);
+            }
+            Err(error) => warn!(
+                %error, file = ?kept.file,
+                "privacy is on until the next start only: its file cannot be written; mend \
+                 access.folder"
+            ),
+        }
+        self.tell(true);
+    }
+
+    /// Tells what is kept, for the first time.
+    fn begin(&self, kept: &Kept) {
+        match kept.is_wanted() {
+            Ok(wanted) => self.tell(wanted),
+            Err(error) => {
+                warn!(
+                    %error, file = ?kept.file,
+                    "privacy is on, for nobody can tell whether it is wanted: let this user look \
+                     at the file, or name another access.folder"
+                );
+                self.tell(true);
+            }
+        }
     }
 
     /// Whether it is on, now and after each change.
@@ -88,13 +214,14 @@ impl Privacy {
     /// Looks whether a command beside the device has switched it. A folder that
     /// cannot be looked into changes nothing.
     pub(crate) fn look(&self) {
-        if *lock(&self.0.unwritten) {
-            return;
-        }
-        match self.0.file.as_deref().map(fs::symlink_metadata) {
-            Some(Ok(_)) => self.tell(true),
-            Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => self.tell(false),
-            None | Some(Err(_)) => {}
+        // Who switches it just now tells of it.
+        let kept = match self.0.kept.try_lock() {
+            Ok(kept) => kept,
+            Err(TryLockError::Poisoned(kept)) => kept.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        if let Ok(wanted) = kept.is_wanted() {
+            self.tell(wanted);
         }
     }
 
@@ -108,8 +235,6 @@ impl Privacy {
         drop(held);
         match on {
             true => self.tell(true),
-            // Without a file only privacy itself was remembered here.
-            false if self.0.file.is_none() => self.tell(*lock(&self.0.unwritten)),
             false => self.look(),
         }
     }
@@ -118,44 +243,48 @@ impl Privacy {
     ///
     /// # Errors
     ///
-    /// It cannot be written down; or it is kept on, and stays on.
-    pub(crate) fn set(&self, on: bool) -> io::Result<()> {
+    /// It cannot be written down; or it is kept on, and stays on: for a viewer, by
+    /// the owner, too.
+    pub(crate) fn set(&self, on: bool, by: By) -> io::Result<()> {
+        let mut kept = lock(&self.0.kept);
+        let is_owners = kept.is_wanted().unwrap_or(true) && kept.by() == By::Owner;
         if on {
             self.tell(true);
+            // What the owner wants a viewer does not make their own.
+            if by == By::Viewer && is_owners {
+                return Ok(());
+            }
         } else if let Some(words) = lock(&self.0.held).by() {
             return Err(io::Error::other(words));
+        } else if by == By::Viewer && is_owners {
+            return Err(io::Error::other(
+                "the camera's owner switched it on, and they alone switch it off",
+            ));
         }
-        // What was never written down is not there to be taken back.
-        if !on && std::mem::take(&mut *lock(&self.0.unwritten)) {
-            self.tell(false);
-            return Ok(());
-        }
-        let written = self.write(on);
-        let is_kept = written.is_ok() && self.0.file.is_some();
-        *lock(&self.0.unwritten) = on && !is_kept;
+        let written = kept.write(on, by);
         if written.is_ok() {
             self.tell(on);
         }
         written
     }
 
-    /// Switches it, off the thread that asks, for a button or a viewer: `by`, in
+    /// Switches it, off the thread that asks, for a button or a viewer: `who`, in
     /// words.
     ///
     /// # Errors
     ///
     /// Those of [`set`](Self::set), in words. They are logged.
-    pub(crate) async fn switch(&self, on: bool, by: &str) -> Result<(), String> {
+    pub(crate) async fn switch(&self, on: bool, by: By, who: &str) -> Result<(), String> {
         let this = self.clone();
-        let set = tokio::task::spawn_blocking(move || this.set(on)).await;
+        let set = tokio::task::spawn_blocking(move || this.set(on, by)).await;
         let set = set.unwrap_or_else(|ended| Err(io::Error::other(ended)));
         match set {
             Ok(()) => {
-                info!(on, by, "privacy was switched");
+                info!(on, by = who, "privacy was switched");
                 Ok(())
             }
             Err(error) => {
-                warn!(%error, wanted = on, is = self.is_on(), by, "privacy could not be switched");
+                warn!(%error, wanted = on, is = self.is_on(), by = who, "privacy could not be switched");
                 Err(match (on, self.is_on()) {
                     (true, true) => format!("it is on until the next start only: {error}"),
                     _ => error.to_string(),
@@ -164,21 +293,10 @@ impl Privacy {
         }
     }
 
-    fn write(&self, on: bool) -> io::Result<()> {
-        let Some(file) = &self.0.file else {
-            return Ok(());
-        };
-        if on {
-            return state::replace(file, "camera and microphone are to stay closed\n");
-        }
-        match fs::remove_file(file) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            Ok(()) | Err(_) => Ok(()),
-        }
-    }
-
     fn tell(&self, on: bool) {
-        let on = on || lock(&self.0.held).by().is_some();
+        // Locked until it is told: who holds it meanwhile tells after this.
+        let held = lock(&self.0.held);
+        let on = on || held.by().is_some();
         self.0.on.send_if_modified(|old| {
             let changed = *old != on;
             *old = on;
@@ -197,13 +315,13 @@ mod tests {
         let at = || Privacy::in_folder(Some(folder.path().join("state")));
         let privacy = at();
         assert!(!privacy.is_on());
-        privacy.set(true).expect("written");
+        privacy.set(true, By::Owner).expect("written");
         assert!(at().is_on());
-        at().set(false).expect("written");
+        at().set(false, By::Owner).expect("written");
         assert!(privacy.is_on(), "it has not looked yet");
         privacy.look();
         assert!(!privacy.is_on());
-        at().set(false).expect("it is off already");
+        at().set(false, By::Owner).expect("it is off already");
     }
 
     #[test]
@@ -213,19 +331,58 @@ mod tests {
         fs::write(&file, "").expect("written");
         // No folder can be where a file is.
         let privacy = Privacy::in_folder(Some(file.join("state")));
-        privacy.set(true).expect_err("it cannot be written");
+        privacy
+            .set(true, By::Owner)
+            .expect_err("it cannot be written");
         assert!(privacy.is_on());
         privacy.look();
         assert!(privacy.is_on());
-        privacy.set(false).expect("nothing was written");
+        privacy.set(false, By::Owner).expect("nothing was written");
         assert!(!privacy.is_on());
         // Without a folder there is nothing to write.
         let privacy = Privacy::in_folder(None);
-        privacy.set(true).expect("kept in mind");
+        privacy.set(true, By::Owner).expect("kept in mind");
         privacy.look();
         assert!(privacy.is_on());
-        privacy.set(false).expect("kept in mind");
+        privacy.set(false, By::Owner).expect("kept in mind");
         assert!(!privacy.is_on());
+    }
+
+    #[test]
+    fn where_nobody_can_tell_it_is_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("file");
+        fs::write(&file, "").expect("written");
+        let privacy = Privacy::in_folder(Some(file.clone()));
+        assert!(privacy.is_on());
+        privacy.look();
+        assert!(privacy.is_on());
+        // Mended, it is as its folder says.
+        fs::remove_file(&file).expect("removed");
+        privacy.look();
+        assert!(!privacy.is_on());
+    }
+
+    #[test]
+    fn it_follows_to_another_folder_and_stays_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| Some(folder.path().join(name));
+        let privacy = Privacy::in_folder(at("one"));
+        privacy.set(true, By::Owner).expect("written");
+        privacy.move_to(at("two"));
+        assert!(privacy.is_on());
+        privacy.look();
+        assert!(privacy.is_on());
+        assert!(Privacy::in_folder(at("two")).is_on());
+        assert!(!Privacy::in_folder(at("one")).is_on());
+        privacy.set(false, By::Owner).expect("written");
+        assert!(!Privacy::in_folder(at("two")).is_on());
+        // Off, it is as the other folder says.
+        Privacy::in_folder(at("three"))
+            .set(true, By::Owner)
+            .expect("written");
+        privacy.move_to(at("three"));
+        assert!(privacy.is_on());
     }
 
     #[test]
@@ -235,27 +392,83 @@ mod tests {
             for by in [Holder::Configuration, Holder::Cover] {
                 for wanted in [false, true] {
                     let privacy = Privacy::in_folder(file.clone());
-                    privacy.set(wanted).expect("switched");
+                    privacy.set(wanted, By::Owner).expect("switched");
                     privacy.hold(by, true);
                     assert!(privacy.is_on());
-                    privacy.set(false).expect_err("it is kept on");
+                    privacy.set(false, By::Owner).expect_err("it is kept on");
                     privacy.look();
                     assert!(privacy.is_on());
                     privacy.hold(by, false);
                     assert_eq!(privacy.is_on(), wanted, "{file:?} {by:?}");
-                    privacy.set(false).expect("switched");
+                    privacy.set(false, By::Owner).expect("switched");
                 }
             }
         }
     }
 
     #[test]
+    fn who_looks_while_it_is_written_down_does_not_switch_it_off() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let privacy = Privacy::in_folder(Some(folder.path().to_owned()));
+        let writing = lock(&privacy.0.kept);
+        // As `set` does before it writes.
+        privacy.tell(true);
+        privacy.look();
+        assert!(privacy.is_on());
+        drop(writing);
+        privacy.look();
+        assert!(!privacy.is_on(), "nothing was written");
+    }
+
+    #[test]
+    fn a_viewer_opens_what_a_viewer_closed_and_not_what_the_owner_closed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for file in [Some(folder.path().to_owned()), None] {
+            let privacy = Privacy::in_folder(file.clone());
+            privacy.set(true, By::Viewer).expect("on");
+            privacy.set(false, By::Viewer).expect("off");
+            assert!(!privacy.is_on());
+            privacy.set(true, By::Viewer).expect("on");
+            privacy.set(false, By::Owner).expect("off");
+            // What both want is the owner's, whoever was first.
+            for first in [By::Owner, By::Viewer] {
+                let second = if first == By::Owner {
+                    By::Viewer
+                } else {
+                    By::Owner
+                };
+                privacy.set(true, first).expect("on");
+                privacy.set(true, second).expect("on");
+                let error = privacy
+                    .set(false, By::Viewer)
+                    .expect_err("it is the owner's");
+                assert!(error.to_string().contains("owner"), "{error}");
+                assert!(privacy.is_on());
+                if file.is_some() {
+                    let again = Privacy::in_folder(file.clone());
+                    again
+                        .set(false, By::Viewer)
+                        .expect_err("over a restart, too");
+                }
+                privacy.set(false, By::Owner).expect("off");
+                assert!(!privacy.is_on());
+            }
+        }
+        // One of an earlier version.
+        fs::write(folder.path().join(FILE), "camera and microphone\n").expect("written");
+        let privacy = Privacy::in_folder(Some(folder.path().to_owned()));
+        privacy
+            .set(false, By::Viewer)
+            .expect_err("it is the owner's");
+    }
+
+    #[test]
     fn only_changes_are_told() {
         let privacy = Privacy::in_folder(None);
         let changes = privacy.subscribe();
-        privacy.set(false).expect("nothing to do");
+        privacy.set(false, By::Owner).expect("nothing to do");
         assert!(!changes.has_changed().expect("it is there"));
-        privacy.set(true).expect("switched");
+        privacy.set(true, By::Owner).expect("switched");
         assert!(changes.has_changed().expect("it is there"));
     }
 }

@@ -25,9 +25,13 @@ pub(super) struct Media {
     pub(super) qualities: Settings,
 }
 
-/// Makes them ready: the encoders are tried. `private`: the camera is not looked
-/// at.
-pub(super) fn media(config: &Config, led: &Led, private: bool) -> Result<Media, StartError> {
+/// Makes them ready: the encoders are tried. The camera is not looked at while it
+/// `is_private`, which is asked right before.
+pub(super) fn media(
+    config: &Config,
+    led: &Led,
+    is_private: &dyn Fn() -> bool,
+) -> Result<Media, StartError> {
     let encoders = Arc::new(Encoders::for_this_machine(config)?);
     let found = encoders.best(VideoCodec::H264)?;
     let profile = found.report.profile();
@@ -37,7 +41,7 @@ pub(super) fn media(config: &Config, led: &Led, private: bool) -> Result<Media, 
         "encoder"
     );
     let mut whole = config.video.shown_size();
-    if config.video.source == VideoSource::V4l2 && !private {
+    if config.video.source == VideoSource::V4l2 && !is_private() {
         // To look at a camera is to open its node.
         let plan = led.light().map_err(MediaError::from).and_then(|_lit| {
             gst::plan_picture(&config.video, &found.encoder.formats, &Learned::default())

@@ -1,5 +1,7 @@
 //! The owner's privacy, as the running device obeys it.
 
+use std::path::PathBuf;
+
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tracing::info;
@@ -20,12 +22,13 @@ pub(super) struct Shutter {
 impl Shutter {
     /// As the owner left it, and as the configuration says.
     pub(super) fn new(config: &Config) -> Result<Self, ConfigError> {
-        let folder = config.access.folder.clone().or_else(state::folder);
-        let privacy = Privacy::in_folder(folder);
+        let key = Key::of(&config.privacy)?;
+        let privacy = Privacy::in_folder(folder(config));
         privacy.hold(Holder::Configuration, config.privacy.always);
+        privacy.hold(Holder::Cover, key.as_ref().is_some_and(Key::is_closed));
         Ok(Self {
             changes: privacy.subscribe(),
-            key: Key::of(&config.privacy)?,
+            key,
             privacy,
             listening: None,
         })
@@ -64,11 +67,17 @@ impl Shutter {
 
     /// Another configuration.
     pub(super) fn take(&mut self, config: &Config, key: Option<Key>) {
+        self.privacy.move_to(folder(config));
         self.privacy
             .hold(Holder::Configuration, config.privacy.always);
-        self.key = key;
+        if key == self.key {
+            return;
+        }
+        self.deafen();
         // A switch that is no longer asked keeps nothing closed.
-        self.privacy.hold(Holder::Cover, false);
+        self.privacy
+            .hold(Holder::Cover, key.as_ref().is_some_and(Key::is_closed));
+        self.key = key;
         self.listen();
     }
 
@@ -77,6 +86,11 @@ impl Shutter {
             listening.abort();
         }
     }
+}
+
+/// Where it is kept what the owner wants.
+fn folder(config: &Config) -> Option<PathBuf> {
+    config.access.folder.clone().or_else(state::folder)
 }
 
 impl Drop for Shutter {
@@ -93,5 +107,42 @@ impl Running {
             false => info!("privacy is off"),
         }
         self.hub.set_private(private);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_switch_holds_from_the_start_and_over_another_configuration() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut config = Config::default();
+        config.access.folder = Some(folder.path().to_owned());
+        // It cannot be read, so it counts as closed.
+        config.privacy.device = Some("/dev/input/by-path/none".into());
+        config.privacy.key = Some("SW_CAMERA_LENS_COVER".to_owned());
+        let mut shutter = Shutter::new(&config).expect("a known switch");
+        assert!(shutter.is_closed());
+        shutter.listen();
+        let changes = shutter.privacy().subscribe();
+        config.privacy.always = true;
+        shutter.take(&config, Key::of(&config.privacy).expect("known"));
+        config.privacy.always = false;
+        shutter.take(&config, Key::of(&config.privacy).expect("known"));
+        assert!(shutter.is_closed());
+        assert!(!changes.has_changed().expect("it is there"), "it opened");
+        // A key in its place keeps nothing closed.
+        config.privacy.key = Some("KEY_CAMERA".to_owned());
+        shutter.take(&config, Key::of(&config.privacy).expect("known"));
+        assert!(!shutter.is_closed());
+        // The file is looked for where the new configuration says.
+        let other = folder.path().join("other");
+        Privacy::in_folder(Some(other.clone()))
+            .set(true, crate::privacy::By::Owner)
+            .expect("written");
+        config.access.folder = Some(other);
+        shutter.take(&config, Key::of(&config.privacy).expect("known"));
+        assert!(shutter.is_closed());
     }
 }

@@ -17,7 +17,7 @@ use crate::device::led::Led;
 use crate::media::error::MediaError;
 use crate::media::gst;
 use crate::peer::Peers;
-use crate::privacy::Key;
+use crate::privacy::{Key, Privacy};
 use crate::servers::Servers;
 use crate::signaling::Server;
 
@@ -35,7 +35,7 @@ pub(super) struct Prepared {
 
 impl Prepared {
     /// Blocks for as long as it takes to try an encoder.
-    fn new(config: Config, old: &Config, led: Led, private: bool) -> Result<Self, StartError> {
+    fn new(config: Config, old: &Config, led: Led, privacy: &Privacy) -> Result<Self, StartError> {
         config.validate()?;
         let key = Key::of(&config.privacy)?;
         // A new one begins by switching it off, and the camera may be open.
@@ -47,7 +47,12 @@ impl Prepared {
         let changes = Changes::between(old, &config);
         let media = if changes.media {
             gst::check_descriptions(&config.video, &config.audio)?;
-            Some(super::media(&config, &led, private)?)
+            // By what is in force and by what will be.
+            let is_private = || {
+                let closed = key.as_ref().is_some_and(Key::is_closed);
+                privacy.is_on() || config.privacy.always || closed
+            };
+            Some(super::media(&config, &led, &is_private)?)
         } else {
             None
         };
@@ -70,9 +75,9 @@ impl Running {
         match read {
             Ok(config) => {
                 let (old, led) = (self.config.clone(), self.led.clone());
-                let private = self.shutter.is_closed() || config.privacy.always;
+                let privacy = self.shutter.privacy();
                 self.preparing.spawn_blocking(move || {
-                    Prepared::new(config, &old, led, private).map(Box::new)
+                    Prepared::new(config, &old, led, &privacy).map(Box::new)
                 });
             }
             Err(error) => self.refused(&error),
@@ -120,6 +125,11 @@ impl Running {
         {
             logging.set_level(&config.log)?;
         }
+        // Before another source can open anything.
+        if changes.privacy || changes.access {
+            self.shutter.take(&config, key);
+        }
+        self.hub.set_private(self.shutter.is_closed());
         // Files of the same names may hold other secrets, and another authority
         // to trust: what is there now is used from the next connection on.
         changes.peers |= servers.ice() != self.peers.servers().ice();
@@ -162,9 +172,6 @@ impl Running {
             self.door.take(&config);
             self.door.say(mode);
             self.agent.lets_in(mode, now);
-        }
-        if changes.privacy {
-            self.shutter.take(&config, key);
         }
         if changes.hooks {
             self.hooks.replace(config.hooks.clone());

@@ -7,7 +7,7 @@ use super::OwnerError;
 use crate::cli::{self, Wanted};
 use crate::config::Config;
 use crate::guestbook::BookError;
-use crate::privacy::{Holder, Privacy};
+use crate::privacy::{By, Holder, Privacy};
 use crate::state;
 
 /// Switches it where that is asked for, and says how it is.
@@ -26,7 +26,7 @@ pub(crate) fn privacy(arguments: &cli::Privacy, out: &mut dyn Write) -> Result<(
     }
     let privacy = Privacy::in_folder(Some(folder.clone()));
     if let Some(wanted) = arguments.wanted {
-        let set = privacy.set(wanted == Wanted::On);
+        let set = privacy.set(wanted == Wanted::On, By::Owner);
         set.map_err(|error| refused(&folder, error))?;
     }
     privacy.hold(Holder::Configuration, config.privacy.always);

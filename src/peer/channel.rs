@@ -27,7 +27,7 @@ use crate::config::ControlValue;
 use crate::device::controls::CameraControl;
 use crate::media::moved::Moved;
 use crate::media::status::{MediaStatus, State};
-use crate::privacy::Privacy;
+use crate::privacy::{By, Privacy};
 use crate::reason::{Code, Reason};
 
 /// Bytes that may wait for a viewer to take them.
@@ -158,7 +158,7 @@ async fn at_camera(
             Work::Refresh => shared.controls.refresh().await,
             Work::Privacy(on) => {
                 if let Some(privacy) = &shared.privacy
-                    && let Err(words) = privacy.switch(on, who).await
+                    && let Err(words) = privacy.switch(on, By::Viewer, who).await
                 {
                     let reason = Reason::new(Code::PrivacyKept, words);
                     let _ = refuse.try_send(("privacy", reason.into()));

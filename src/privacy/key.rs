@@ -14,7 +14,7 @@ use mio::{Events, Interest, Poll, Token};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-use super::{Holder, Privacy};
+use super::{By, Holder, Privacy};
 use crate::config::{ConfigError, PrivacyConfig};
 
 /// A device that is not there is looked for this often.
@@ -73,7 +73,7 @@ impl Code {
 }
 
 /// The owner's key.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Key {
     device: PathBuf,
     name: String,
@@ -106,6 +106,25 @@ impl Key {
         }))
     }
 
+    /// Whether it keeps camera and microphone closed now: a switch that is closed.
+    /// One that cannot be read counts as closed; a key keeps nothing closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed_by(|switch| is_closed(&self.open()?, switch))
+    }
+
+    fn is_closed_by(&self, read: impl FnOnce(SwitchCode) -> io::Result<bool>) -> bool {
+        let Code::Switch(switch) = self.code else {
+            return false;
+        };
+        read(switch).unwrap_or_else(|error| {
+            warn!(
+                device = %self.device.display(), key = self.name, %error,
+                "the privacy switch cannot be read: it counts as closed until it can"
+            );
+            true
+        })
+    }
+
     /// Switches `privacy` as the owner presses it, for ever. A device that goes
     /// is waited for.
     pub(crate) async fn watch(self, privacy: Privacy) {
@@ -126,10 +145,14 @@ impl Key {
             {
                 warn!(
                     device = %self.device.display(), key = self.name, %error,
-                    "the privacy key cannot be read; it is looked for until it is there"
+                    "the privacy key cannot be read; it is looked for until it is there, and a \
+                     switch counts as closed"
                 );
             }
             is_missed = true;
+            if let Code::Switch(_) = self.code {
+                privacy.hold(Holder::Cover, true);
+            }
             tokio::time::sleep(RETRY).await;
         }
     }
@@ -151,8 +174,8 @@ impl Key {
     async fn listen(&self, device: Device, privacy: &Privacy) -> io::Result<()> {
         // A switch may have been moved while nobody looked.
         if let Code::Switch(switch) = self.code {
-            let is_closed = device.get_switch_state()?.contains(switch);
-            self.obey(Wish::Hold(is_closed), privacy).await;
+            self.obey(Wish::Hold(is_closed(&device, switch)?), privacy)
+                .await;
         }
         let (tell, mut wishes) = mpsc::channel(WISHES);
         let code = self.code;
@@ -172,7 +195,7 @@ impl Key {
             Wish::Toggle => {
                 let on = !privacy.is_on();
                 // What went wrong is in the log.
-                let _ = privacy.switch(on, "the key on the device").await;
+                let _ = privacy.switch(on, By::Owner, "the key on the device").await;
             }
             Wish::Hold(on) => {
                 info!(closed = on, "the privacy switch on the device");
@@ -208,6 +231,10 @@ fn read(mut device: Device, code: Code, tell: &mpsc::Sender<Wish>) -> io::Result
         }
     }
     Ok(())
+}
+
+fn is_closed(device: &Device, switch: SwitchCode) -> io::Result<bool> {
+    Ok(device.get_switch_state()?.contains(switch))
 }
 
 /// With words for who may not.
@@ -251,6 +278,23 @@ mod tests {
         }
         // The numbers of keys and of switches are not the same.
         assert_eq!(wish("SW_CAMERA_LENS_COVER", EventType::KEY, cover, 1), None);
+    }
+
+    #[test]
+    fn a_switch_that_cannot_be_read_counts_as_closed() {
+        let of = |key: &str| {
+            let config = PrivacyConfig {
+                device: Some("/dev/input/by-path/none".into()),
+                key: Some(key.to_owned()),
+                ..PrivacyConfig::default()
+            };
+            Key::of(&config).expect("known").expect("there")
+        };
+        let cover = of("SW_CAMERA_LENS_COVER");
+        assert!(cover.is_closed_by(|_| Ok(true)));
+        assert!(!cover.is_closed_by(|_| Ok(false)));
+        assert!(cover.is_closed(), "there is no such device");
+        assert!(!of("KEY_CAMERA").is_closed());
     }
 
     #[test]

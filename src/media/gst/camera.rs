@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 use super::branch::BranchId;
 use super::caption::paint;
 use super::encoders::{Chosen, OnChosen};
-use super::openers::Opening;
+use super::openers::{GivenUp, Opening};
 use super::overlay::Caption;
 use super::own_rate::OwnRate;
 use super::picture::Picture;
@@ -36,6 +36,9 @@ use crate::media::stream::Encoding;
 /// An SPS is looked for in so much of what a camera gives at once, in bytes: it
 /// stands before the first slice.
 const SPS_WITHIN: usize = 512;
+
+/// For messages.
+const CAMERA: &str = "camera";
 
 /// A camera that is open.
 pub(super) struct Camera {
@@ -133,10 +136,12 @@ impl Opener {
         let spawned = thread.spawn(move || {
             // From before anything touches a node until nothing here does any
             // more; the camera has one of its own.
-            let lit = self.light();
+            let given_up = opening.given_up();
+            let lit = given_up.check(CAMERA).and_then(|()| self.light());
             let camera = lit.as_ref().map_err(Clone::clone).and_then(|lit| {
                 let mut picture = self.open(Some(&opening))?;
                 picture.hold(lit.clone(), opening.clone());
+                given_up.check(CAMERA)?;
                 picture.play(&clock, base_time)?;
                 Ok(Box::new(Camera::new(picture, lit.clone())))
             });
@@ -147,24 +152,32 @@ impl Opener {
             self.teller.tell(News::Opened(self.number, camera));
             // The picture does not wait for them.
             if let Some(node) = node {
-                match self.refused.try_lock() {
-                    Ok(mut refused) => set_controls(&node, &self.config, &mut refused),
-                    Err(TryLockError::Poisoned(refused)) => {
-                        set_controls(&node, &self.config, &mut refused.into_inner());
-                    }
-                    // Its driver hangs in one of them; one thread is enough.
-                    Err(TryLockError::WouldBlock) => {
-                        debug!(camera = node, "its controls are still being set");
-                    }
-                }
+                self.set_controls(&node, &given_up);
             }
         });
         match spawned {
             Ok(_) => Ok(()),
             Err(e) => Err(MediaError::Pipeline {
-                what: "camera".to_owned(),
+                what: CAMERA.to_owned(),
                 problem: format!("no thread to open it: {e}"),
             }),
+        }
+    }
+
+    /// Sets the configured controls of a camera that was not closed again.
+    fn set_controls(&self, node: &str, given_up: &GivenUp) {
+        if given_up.is_set() {
+            return;
+        }
+        match self.refused.try_lock() {
+            Ok(mut refused) => set_controls(node, &self.config, &mut refused),
+            Err(TryLockError::Poisoned(refused)) => {
+                set_controls(node, &self.config, &mut refused.into_inner());
+            }
+            // Its driver hangs in one of them; one thread is enough.
+            Err(TryLockError::WouldBlock) => {
+                debug!(camera = node, "its controls are still being set");
+            }
         }
     }
 

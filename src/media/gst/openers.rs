@@ -6,10 +6,12 @@
 //! the one before.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use crate::lock::lock;
+use crate::media::error::MediaError;
 
 /// As many may hang, whichever devices they hang in.
 const MOST: usize = 4;
@@ -18,12 +20,42 @@ const MOST: usize = 4;
 #[derive(Default)]
 pub(super) struct Openers(Vec<Weak<Opening>>);
 
+/// Whether what is opened is no longer wanted; clones are one and the same. Who
+/// opens it looks before each step that touches the device.
+#[derive(Debug, Clone, Default)]
+pub(super) struct GivenUp(Arc<AtomicBool>);
+
+impl GivenUp {
+    /// It is wanted no longer.
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// # Errors
+    ///
+    /// It is set. `what` is the device, for messages.
+    pub(super) fn check(&self, what: &str) -> Result<(), MediaError> {
+        if !self.is_set() {
+            return Ok(());
+        }
+        Err(MediaError::Pipeline {
+            what: what.to_owned(),
+            problem: "it was given up while it was opened".to_owned(),
+        })
+    }
+}
+
 /// Somebody opens a device, has it open, or closes it, while this lives.
 pub(super) struct Opening {
     /// When the driver was called.
     since: Mutex<Instant>,
     /// The device's node, once it is known.
     node: Mutex<Option<String>>,
+    given_up: GivenUp,
 }
 
 /// A driver that has not come back for so long, and its device's node.
@@ -48,6 +80,11 @@ impl Opening {
     /// It opens this node.
     pub(super) fn of(&self, node: Option<&str>) {
         *lock(&self.node) = node.map(str::to_owned);
+    }
+
+    /// Says that it is wanted no longer, and whether it is; outlives this.
+    pub(super) fn given_up(&self) -> GivenUp {
+        self.given_up.clone()
     }
 
     /// Its driver is called to close it.
@@ -78,6 +115,7 @@ impl Openers {
         let opening = Arc::new(Opening {
             since: Mutex::new(now),
             node: Mutex::default(),
+            given_up: GivenUp::default(),
         });
         self.0.push(Arc::downgrade(&opening));
         Ok(opening)
@@ -89,6 +127,21 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn what_was_given_up_says_so_to_who_opens_it_and_to_nobody_else() {
+        let now = Instant::now();
+        let mut openers = Openers::default();
+        let first = openers.begin(now).expect("the first");
+        let given_up = first.given_up();
+        given_up.check("camera").expect("it is wanted");
+        first.given_up().set();
+        drop(first);
+        let error = given_up.check("camera").expect_err("it is not").to_string();
+        assert!(error.contains("camera"), "{error}");
+        let second = openers.begin(now).expect("the second");
+        assert!(!second.given_up().is_set());
+    }
 
     #[test]
     fn there_is_one_a_device_and_a_few_for_those_that_are_gone() {

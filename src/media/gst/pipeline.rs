@@ -306,7 +306,7 @@ pub(super) fn stop(element: gst::Element, what: &str, device: Option<Device>) {
 }
 
 /// Whether a branch is wanted, and when it last gave something.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Life {
     alive: Arc<AtomicBool>,
     pub encoded: Arc<Liveness>,

@@ -17,7 +17,7 @@ use tracing::{debug, error, info, warn};
 
 use super::camera::{Camera, News, Teller};
 use super::encoders::Rows;
-use super::openers::Openers;
+use super::openers::{GivenUp, Openers};
 use super::overlay::Caption;
 use super::picture::Picture;
 use super::pipeline::SharedOutput;
@@ -74,6 +74,8 @@ pub(super) struct Show {
     stuck: bool,
     /// The camera's pipeline: `None` while it is being opened.
     camera: Option<Numbered<Option<Camera>>>,
+    /// Gives it up while it is being opened.
+    given_up: GivenUp,
     slate: Option<Numbered<Picture>>,
     /// A test picture, made ahead so that a first viewer need not wait for it.
     spare: Option<Numbered<Picture>>,
@@ -125,6 +127,7 @@ impl Show {
             openers: Openers::default(),
             stuck: false,
             camera: None,
+            given_up: GivenUp::default(),
             slate: None,
             spare: None,
             shown: Shown::Nothing,

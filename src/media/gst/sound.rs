@@ -8,7 +8,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use tracing::warn;
 
-use super::openers::{Openers, Opening};
+use super::openers::{GivenUp, Openers, Opening};
 use super::pipeline::{self, Device, Life, Running};
 use super::{plan_sound, prepare_for_loss};
 use crate::config::{AudioConfig, AudioSource};
@@ -19,6 +19,9 @@ use crate::media::hub::source::Failure;
 use crate::media::hub::source::{Output, Waker};
 use crate::media::plan;
 use crate::media::plan::SoundPlan;
+
+/// For messages.
+const MICROPHONE: &str = "the microphone";
 
 /// The time line of the sound, over all runs of the microphone: who watches
 /// through a restart goes on hearing.
@@ -69,6 +72,9 @@ pub(super) struct Sound {
     openers: u64,
     /// The one whose microphone is wanted.
     wanted: Option<u64>,
+    /// How that one, and what it delivers, is stopped.
+    given_up: GivenUp,
+    life: Life,
     at_work: Openers,
     tell: mpsc::Sender<News>,
     news: mpsc::Receiver<News>,
@@ -91,6 +97,8 @@ impl Sound {
             running: None,
             openers: 0,
             wanted: None,
+            given_up: GivenUp::default(),
+            life: Life::default(),
             at_work: Openers::default(),
             tell,
             news,
@@ -109,11 +117,12 @@ impl Sound {
             return Ok(());
         }
         let failed = |problem| MediaError::Pipeline {
-            what: "the microphone".to_owned(),
+            what: MICROPHONE.to_owned(),
             problem,
         };
         let begun = self.at_work.begin(Instant::now());
         let opening = begun.map_err(|stuck| failed(stuck.problem()))?;
+        let (given_up, life) = (opening.given_up(), Life::new());
         self.openers += 1;
         let number = self.openers;
         let opener = Opener {
@@ -122,6 +131,8 @@ impl Sound {
             base_time: self.base_time,
             pace: self.pace.clone(),
             loss: self.loss,
+            given_up: given_up.clone(),
+            life: life.clone(),
         };
         let (tell, waker) = (self.tell.clone(), self.waker.clone());
         let thread = std::thread::Builder::new().name("microphone-open".into());
@@ -139,11 +150,15 @@ impl Sound {
         });
         spawned.map_err(|e| failed(format!("no thread to open it: {e}")))?;
         self.wanted = Some(number);
+        (self.given_up, self.life) = (given_up, life);
         Ok(())
     }
 
     pub(super) fn stop(&mut self) {
         self.wanted = None;
+        self.given_up.set();
+        // At once: a driver takes its time to stop.
+        self.life.end();
         self.running = None;
     }
 
@@ -180,10 +195,15 @@ struct Opener {
     base_time: gst::ClockTime,
     pace: Arc<Mutex<Pace>>,
     loss: u8,
+    /// Nobody wants it any more.
+    given_up: GivenUp,
+    /// It delivers as long as this lasts.
+    life: Life,
 }
 
 impl Opener {
     fn open(&self, output: Output, opening: Arc<Opening>) -> Result<Option<Running>, MediaError> {
+        self.given_up.check(MICROPHONE)?;
         let Some(sound) = plan_sound(&self.config)? else {
             return Ok(None);
         };
@@ -195,7 +215,6 @@ impl Opener {
             Arc::new(move |_, error| failure.report(error)),
         )?;
         running.hold(Device::new(None, Some(opening), None));
-        let life = Life::new();
         let output = Arc::new(Mutex::new(output));
         let capture = running.pipeline.by_name(plan::SOUND_CAPTURE);
         let pace = capture.and_then(|e| e.static_pad("src")).map(|pad| {
@@ -203,8 +222,9 @@ impl Opener {
             pipeline::watch_pace(&pad, running.what(), pace.clone(), run);
             pace
         });
-        running.deliver(&running.pipeline, None, pace, output, &life)?;
+        running.deliver(&running.pipeline, None, pace, output, &self.life)?;
         prepare_for_loss(&running.pipeline, self.loss);
+        self.given_up.check(MICROPHONE)?;
         running.play(&self.clock, self.base_time)?;
         Ok(Some(running))
     }

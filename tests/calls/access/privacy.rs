@@ -64,6 +64,16 @@ async fn who_may_control_the_camera_switches_privacy_and_nobody_else_does() {
         viewer.heard(|h| assert_eq!(h.hung_up, None));
     }
     until("no file", SOON, || async { (!kept()).then_some(()) }).await;
+    // What a command beside the device closed, nobody opens over a call.
+    let file = home.folder.path().join("privacy");
+    std::fs::write(&file, "owner: closed\n").expect("written");
+    picture_is(&owner, "private").await;
+    owner.tell(&wants(false)).await.expect("a channel");
+    let refused = owner.told("a refusal", about).await;
+    assert_eq!(refused["code"], "privacy-kept", "{refused}");
+    assert!(kept());
+    std::fs::remove_file(&file).expect("removed");
+    picture_is(&owner, "live").await;
     guest.heard(|h| assert!(h.messages.iter().all(|m| m["type"] != "privacy")));
     device.stop().await;
     chat.stop().await;

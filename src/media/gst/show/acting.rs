@@ -29,14 +29,14 @@ impl Show {
                     if self.shown == Shown::Camera {
                         self.shown = Shown::Nothing;
                     }
-                    self.camera = None;
+                    self.close_camera();
                 }
                 Action::ShowCamera => self.show_camera(),
                 Action::ShowSlate(slate) => self.show_slate(slate),
                 Action::ShowNothing => {
                     self.shown = Shown::Nothing;
                     self.slate = None;
-                    self.camera = None;
+                    self.close_camera();
                     self.lost = false;
                     self.rows.forgive(now);
                     self.prepare();
@@ -51,6 +51,12 @@ impl Show {
                 }
             }
         }
+    }
+
+    /// One that is being opened goes no further.
+    fn close_camera(&mut self) {
+        self.given_up.set();
+        self.camera = None;
     }
 
     pub(super) fn open_camera(&mut self, now: Instant) {
@@ -81,7 +87,10 @@ impl Show {
             device: stuck.node.unwrap_or_else(|| "of this machine".to_owned()),
         });
         match &begun {
-            Ok(_) => self.stuck = false,
+            Ok(opening) => {
+                self.stuck = false;
+                self.given_up = opening.given_up();
+            }
             // Once: each further try would only say it again.
             Err(error) if !std::mem::replace(&mut self.stuck, true) => {
                 warn!(%error, "the camera is not opened again");
