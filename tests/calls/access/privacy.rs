@@ -70,7 +70,7 @@ async fn who_may_control_the_camera_switches_privacy_and_nobody_else_does() {
     picture_is(&owner, "private").await;
     owner.tell(&wants(false)).await.expect("a channel");
     let refused = owner.told("a refusal", about).await;
-    assert_eq!(refused["code"], "privacy-kept", "{refused}");
+    assert_eq!(refused["why"], "privacy-kept", "{refused}");
     assert!(kept());
     std::fs::remove_file(&file).expect("removed");
     picture_is(&owner, "live").await;
