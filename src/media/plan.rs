@@ -22,7 +22,7 @@ use crate::device::{Camera, CameraKind, Mode};
 use crate::sdp::VideoCodec;
 use modes::{Choice, Work};
 
-pub use copies::copies;
+pub(crate) use copies::copies;
 pub use sizes::direction;
 pub(crate) use sizes::{shrunk_size, tier_size};
 pub(crate) use sound::SOUND_CAPTURE;

@@ -21,7 +21,12 @@ const WORK: &[(&str, &str)] = &[
 
 /// What becomes of each picture of `plan` until `encoder` has it. `memory` is
 /// how it is handed over.
-pub fn copies(plan: &PicturePlan, encoder: &Encoder, target: Target, memory: Memory) -> String {
+pub(crate) fn copies(
+    plan: &PicturePlan,
+    encoder: &Encoder,
+    target: Target,
+    memory: Memory,
+) -> String {
     let format = match &plan.carries {
         Carries::H264 if encoder.codec == VideoCodec::H264 && target.size.is_none() => {
             return "no copy: the camera encodes".to_owned();
