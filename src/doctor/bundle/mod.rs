@@ -2,7 +2,7 @@
 //! those who have none, in one file that they can read first.
 //!
 //! [`gather`] looks at the machine, [`written`] makes the text, without what
-//! [`known`] is private and what [`redact`] finds to be; [`file`] holds it.
+//! [`known`] is private and what [`redact`] finds to be; [`file`](mod@file) holds it.
 //! [`fixture`] reads it again and finds the same answers where the board is not.
 
 pub(crate) mod file;
