@@ -8,6 +8,9 @@
 //! is turning them; looking for damaged JPEGs is set against decoding them.
 #![allow(clippy::disallowed_methods, reason = "clippy.toml is for the program")]
 
+#[path = "../tests/support/cpu.rs"]
+mod cpu;
+
 use std::borrow::Cow;
 use std::hint::black_box;
 use std::path::Path;
@@ -20,6 +23,7 @@ use camera_agent::media::bitstream::jpeg;
 use camera_agent::media::element;
 use camera_agent::media::encoder::Encoder;
 use camera_agent::media::plan::{self, Circumstances, PicturePlan, Target};
+use cpu::cpu;
 use criterion::Criterion;
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -327,19 +331,4 @@ fn launch(description: &str) -> (gst::Pipeline, gst_app::AppSink) {
         .expect("a pipeline");
     let sink = pipeline.by_name("out").expect("the sink");
     (pipeline, sink.downcast().expect("an appsink"))
-}
-
-/// CPU time of this process: threads that end count as well.
-fn cpu() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
-    // utime and stime (proc_pid_stat(5)), in ticks of 10 ms on every Linux
-    // that Debian builds; the name before them may hold blanks.
-    let (_, fields) = stat.rsplit_once(") ").expect("a name");
-    let ticks: u64 = fields
-        .split(' ')
-        .skip(11)
-        .take(2)
-        .map(|field| field.parse::<u64>().expect("a number"))
-        .sum();
-    Duration::from_millis(ticks * 10)
 }

@@ -6,6 +6,8 @@
 //! core's and against encoding thirty such pictures by x264.
 #![allow(clippy::disallowed_methods, reason = "clippy.toml is for the program")]
 
+#[path = "../tests/support/cpu.rs"]
+mod cpu;
 #[path = "../tests/support/scenes.rs"]
 mod scenes;
 
@@ -15,6 +17,7 @@ use std::time::{Duration, Instant};
 use camera_agent::config::MotionConfig;
 use camera_agent::media::element as media;
 use camera_agent::motion::{Plane, RATE, Settings, Shrinker, Watcher};
+use cpu::cpu;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use scenes::{Kind, Scene, Score};
@@ -133,19 +136,4 @@ fn encode() -> Duration {
     };
     let encoder = "x264enc speed-preset=ultrafast tune=zerolatency bitrate=2000";
     run(encoder).saturating_sub(run("identity")) / SECONDS
-}
-
-/// CPU time of this process: threads that end count as well.
-fn cpu() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
-    // utime and stime (proc_pid_stat(5)), in ticks of 10 ms on every Linux
-    // that Debian builds; the name before them may hold blanks.
-    let (_, fields) = stat.rsplit_once(") ").expect("a name");
-    let ticks: u64 = fields
-        .split(' ')
-        .skip(11)
-        .take(2)
-        .map(|field| field.parse::<u64>().expect("a number"))
-        .sum();
-    Duration::from_millis(ticks * 10)
 }
