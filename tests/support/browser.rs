@@ -164,11 +164,12 @@ impl Browser {
     }
 
     /// Waits until the page is in this state: `idle`, `calling`, `ringing`,
-    /// `connecting`, `connected` or `interrupted`.
+    /// `connecting`, `connected` or `interrupted`. A page that has loaded has none
+    /// before it has its words.
     pub async fn state(&self, state: &str) {
         self.until_js(
             &format!("state {state}"),
-            &format!("cameraAgent.state === '{state}'"),
+            &format!("globalThis.cameraAgent?.state === '{state}'"),
         )
         .await;
     }
