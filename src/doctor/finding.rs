@@ -28,6 +28,8 @@ pub(crate) enum Check {
     Identity,
     /// Who is let in.
     Access,
+    /// Whether camera and microphone are to stay closed.
+    Privacy,
     /// The chat server.
     ChatServer,
     /// Each STUN and TURN server.
@@ -52,6 +54,7 @@ impl Check {
             Self::Clock => "clock",
             Self::Identity => "certificate",
             Self::Access => "who may watch",
+            Self::Privacy => "privacy",
             Self::ChatServer => "chat server",
             Self::IceServer => "STUN and TURN",
             Self::Candidates => "addresses",

@@ -24,12 +24,13 @@ mod identity;
 mod in_use;
 mod microphone;
 mod permissions;
+mod privacy;
 mod remedies;
 mod report;
 mod stun;
 mod trial;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,7 +45,8 @@ pub(crate) use finding::Severity;
 pub(crate) use report::Report;
 
 /// Runs every check; takes some ten seconds, `quick` less: it opens neither
-/// camera nor microphone and calls itself with the test picture.
+/// camera nor microphone and calls itself with the test picture. The owner's
+/// privacy keeps both closed too.
 ///
 /// Never fails: what goes wrong is in the report.
 pub(crate) async fn examine(path: Option<&Path>, quick: bool) -> Report {
@@ -61,6 +63,10 @@ pub(crate) async fn examine(path: Option<&Path>, quick: bool) -> Report {
         findings.push(configuration::nothing_else_was_tried());
         return Report::new(findings, LatencyReport::default());
     };
+    let service = path.and_then(crate::state::of_service);
+    let closed = privacy_of(&config, service.clone()).await;
+    findings.extend(privacy::judge(closed));
+    let quick = quick || closed != privacy::Closed::No;
     let network = async {
         tokio::join!(
             within(
@@ -80,7 +86,6 @@ pub(crate) async fn examine(path: Option<&Path>, quick: bool) -> Report {
         findings.extend(more);
     }
     findings.push(clock::check(Some(&config)));
-    let service = path.and_then(crate::state::of_service);
     findings.extend(
         blocking(Check::Access, Duration::from_secs(5), {
             let config = config.clone();
@@ -95,6 +100,16 @@ pub(crate) async fn examine(path: Option<&Path>, quick: bool) -> Report {
         .await,
     );
     Report::new(findings, latency)
+}
+
+/// Where nobody can tell within a few seconds, nobody can tell.
+async fn privacy_of(config: &Config, service: Option<PathBuf>) -> privacy::Closed {
+    let config = config.clone();
+    let look = tokio::task::spawn_blocking(move || privacy::look(&config, service));
+    match timeout(Duration::from_secs(5), look).await {
+        Ok(Ok(closed)) => closed,
+        Ok(Err(_)) | Err(_) => privacy::Closed::Unknown,
+    }
 }
 
 /// What is on this machine. Camera and microphone are apart from each other;

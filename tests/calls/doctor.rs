@@ -1,6 +1,8 @@
 //! The doctor: the real binary, against servers and sources that work and that
 //! do not.
 
+mod privacy;
+
 use std::net::SocketAddr;
 use std::process::Output;
 use std::time::{Duration, Instant};
