@@ -40,21 +40,83 @@ async fn freezes(browser: &Browser) -> f64 {
     browser.inbound("video", "freezeCount").await.unwrap_or(0.0)
 }
 
+/// Keeps what the device says of the stream it sends, a message a second.
+const KEEPS_STATS: &str = "(() => {
+    window.told = [];
+    const add = RTCDataChannel.prototype.send;
+    RTCDataChannel.prototype.send = function (text) {
+        if (!this.isKept) {
+            this.isKept = true;
+            this.addEventListener('message', ({ data }) => {
+                const message = JSON.parse(data);
+                if (message.type === 'stats') window.told.push(message);
+            });
+        }
+        add.call(this, text);
+    };
+})()";
+
+/// Counters of both ends.
+struct Counted {
+    /// Messages of the device.
+    messages: usize,
+    /// Pictures that it sent, and those that it left out.
+    sent: f64,
+    left_out: f64,
+    /// Pictures that came to the browser, and those that it decoded.
+    received: f64,
+    decoded: f64,
+    /// Packets that never came.
+    lost: f64,
+}
+
+async fn counted(browser: &Browser) -> Counted {
+    let sum = |key: &str| format!("window.told.reduce((sum, m) => sum + m.{key}, 0)");
+    let told = format!("[window.told.length, {}, {}]", sum("fps"), sum("left_out"));
+    let told = browser.js(&told).await;
+    let at = |index: usize| told[index].as_f64().expect("a number");
+    let inbound = async |field| browser.inbound("video", field).await.expect("a counter");
+    Counted {
+        messages: at(0) as usize,
+        sent: at(1),
+        left_out: at(2),
+        received: inbound("framesReceived").await,
+        decoded: inbound("framesDecoded").await,
+        lost: inbound("packetsLost").await,
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_click_shows_the_picture_and_plays_the_sound_and_a_hang_up_ends_it() {
     let chat = Chat::start().await;
     let device = device(&chat).await;
-    let alice = viewer(&chat, "alice").await;
+    let alice = visitor(&chat, KEEPS_STATS).await;
+    alice.call("camera").await;
     alice.hears().await;
+    alice.click("#stats-toggle").await;
 
-    // The first second may hold the start of the decoder.
-    tokio::time::sleep(SECOND).await;
-    let (frames, frozen) = (alice.frames_decoded().await, freezes(&alice).await);
-    let start = Instant::now();
-    tokio::time::sleep(20 * SECOND).await;
-    let rate = (alice.frames_decoded().await - frames) as f64 / start.elapsed().as_secs_f64();
-    assert!(rate >= 25.0, "{rate} frames/s");
-    assert_eq!(freezes(&alice).await, frozen);
+    // Twenty seconds, by the counters of both ends: what was sent is what is shown.
+    alice.until_js("stats", "window.told?.length >= 2").await;
+    let before = counted(&alice).await;
+    let behind = format!("window.told.length >= {}", before.messages + 20);
+    alice.until_js("twenty more", &behind).await;
+    let after = counted(&alice).await;
+    let sent = after.sent - before.sent;
+    assert!(
+        sent >= 300.0,
+        "{sent} pictures in 20 s of a source of 30 a second"
+    );
+    // A second's pictures at most lie between a message and a look at the counters.
+    for (what, shown) in [
+        ("arrived", after.received - before.received),
+        ("were decoded", after.decoded - before.decoded),
+    ] {
+        assert!(
+            (shown - sent).abs() <= 30.0,
+            "{sent} were sent, {shown} {what}"
+        );
+    }
+    assert_eq!((after.left_out - before.left_out, after.lost), (0.0, 0.0));
     assert_eq!(alice.inbound("video", "frameWidth").await, Some(640.0));
 
     alice.click("#hangup").await;
