@@ -35,7 +35,7 @@ use super::hub::source::{Output, OwnH264, PictureStatus, SILENCE, Source, Waker}
 use super::moved::Moves;
 use super::plan::{Circumstances, PicturePlan, SoundPlan};
 use super::probe::Encoders;
-use super::stream::{Stream, VideoRate};
+use super::stream::{SoundCoding, Stream, VideoRate};
 use super::{driver, plan};
 use crate::config::{AudioConfig, AudioSource, VideoConfig, VideoSource};
 use crate::device::discovery;
@@ -107,14 +107,23 @@ pub(crate) fn check_descriptions(
     check("audio.pipeline", audio.pipeline.as_deref())
 }
 
-/// Has the encoder of a sound pipeline prepare for so much loss.
-fn prepare_for_loss(pipeline: &gst::Pipeline, percent: u8) {
-    let set = pipeline
-        .by_name(plan::SOUND_ENCODER)
-        .ok_or_else(|| "there is none".to_owned())
-        .and_then(|e| control::set_property(&e, "packet-loss-percentage", &percent.to_string()));
-    if let Err(why) = set {
-        debug!(why, "the encoder of the sound was not told of the loss");
+/// Has the encoder of a sound pipeline encode so.
+fn encode_sound(pipeline: &gst::Pipeline, coding: SoundCoding) {
+    let Some(encoder) = pipeline.by_name(plan::SOUND_ENCODER) else {
+        return;
+    };
+    let percent = coding.loss_percent.to_string();
+    let milliseconds = match coding.short_frames {
+        true => "10",
+        false => "20",
+    };
+    for (property, value) in [
+        ("packet-loss-percentage", &*percent),
+        ("frame-size", milliseconds),
+    ] {
+        if let Err(why) = control::set_property(&encoder, property, value) {
+            debug!(property, why, "the encoder of the sound was not told");
+        }
     }
 }
 
@@ -192,8 +201,8 @@ impl Source for GstSource {
         }
     }
 
-    fn set_sound_loss(&mut self, percent: u8) {
-        self.sound.set_loss(percent);
+    fn set_sound(&mut self, coding: SoundCoding) {
+        self.sound.set_coding(coding);
     }
 
     fn prepare(&mut self) {

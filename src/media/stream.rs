@@ -59,6 +59,16 @@ pub struct VideoRate {
     pub percent: u32,
 }
 
+/// How the one encoder of the sound encodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SoundCoding {
+    /// The loss that it prepares for, in percent, 0 to 100.
+    pub loss_percent: u8,
+    /// Frames of 10 ms, not of 20: sound comes 10 ms earlier, and what waits for
+    /// it, too; for 50 packets a second more.
+    pub short_frames: bool,
+}
+
 /// One encoded stream, shared by all who watch it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stream {

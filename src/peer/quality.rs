@@ -11,8 +11,8 @@ use tracing::{debug, info};
 use super::path::known::Path;
 use crate::lock::lock;
 use crate::media::hub::Hub;
-use crate::media::stream::{Encoding, Stream, VideoRate};
-use crate::rate::sound::SharedLoss;
+use crate::media::stream::{Encoding, SoundCoding, Stream, VideoRate};
+use crate::rate::sound::{SharedLoss, ShortFrames};
 use crate::rate::{Decision, Settings, TICK, Tiers, ViewerId};
 use crate::sdp::{Offer, VideoCodec};
 
@@ -30,6 +30,8 @@ pub(super) struct Assignment {
 struct Member {
     codec: VideoCodec,
     path: Path,
+    /// They are sent the sound.
+    hears: bool,
     /// Their decoder makes use of Opus's in-band FEC.
     inband_fec: bool,
     assigned: watch::Sender<Assignment>,
@@ -39,8 +41,10 @@ struct State {
     settings: Settings,
     tiers: HashMap<VideoCodec, Tiers>,
     members: HashMap<ViewerId, Member>,
-    /// What the encoder of the sound is told.
+    /// How the sound is encoded, and what that is made of.
+    sound: SoundCoding,
     sound_loss: SharedLoss,
+    short_frames: ShortFrames,
     joined: ViewerId,
     /// What encoders had made when they were last looked at, in bytes.
     made: HashMap<Encoding, (Instant, u64)>,
@@ -74,7 +78,9 @@ impl Quality {
                 settings,
                 tiers: HashMap::new(),
                 members: HashMap::new(),
+                sound: SoundCoding::default(),
                 sound_loss: SharedLoss::default(),
+                short_frames: ShortFrames::default(),
                 joined: 0,
                 made: HashMap::new(),
                 looking: false,
@@ -102,6 +108,7 @@ impl Quality {
         let member = Member {
             codec,
             path,
+            hears: offer.sound.is_some(),
             inband_fec: offer.sound.as_ref().is_some_and(|s| s.inband_fec),
             assigned,
         };
@@ -160,7 +167,6 @@ impl Quality {
         let State {
             tiers,
             members,
-            sound_loss,
             made,
             ..
         } = state;
@@ -172,18 +178,34 @@ impl Quality {
                 tiers.sight(*id, member.path.sight());
             }
         }
-        let losses = members
-            .values()
-            .filter(|m| m.inband_fec)
-            .filter_map(|m| m.path.sound_left(now));
-        if let Some(percent) = sound_loss.update(losses, now) {
-            debug!(percent, "loss that the sound is prepared for");
-            self.hub.set_sound_loss(percent);
-        }
         for (codec, tiers) in tiers.iter_mut() {
             for decision in tiers.poll(now) {
                 self.carry_out(*codec, decision, members, now);
             }
+        }
+        self.encode_sound(state, now);
+    }
+
+    /// Tells the encoder of the sound what fits the paths of those who hear it.
+    fn encode_sound(&self, state: &mut State, now: Instant) {
+        let losses = state
+            .members
+            .values()
+            .filter(|m| m.inband_fec)
+            .filter_map(|m| m.path.sound_left(now));
+        state.sound_loss.update(losses, now);
+        let loss_percent = state.sound_loss.percent();
+        let most = state.settings.most();
+        let hear = state.members.values().filter(|m| m.hears);
+        let paths = hear.map(|m| m.path.carries(most, now));
+        let coding = SoundCoding {
+            loss_percent,
+            short_frames: state.short_frames.update(paths, loss_percent > 0, now),
+        };
+        if coding != state.sound {
+            debug!(?coding, "the sound is encoded so");
+            state.sound = coding;
+            self.hub.set_sound(coding);
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod apart;
 mod overlay;
+mod short_frames;
 mod still;
 
 use std::time::{Duration, Instant};

@@ -10,7 +10,7 @@ use tracing::warn;
 
 use super::openers::{GivenUp, Openers, Opening};
 use super::pipeline::{self, Device, Life, Running};
-use super::{plan_sound, prepare_for_loss};
+use super::{encode_sound, plan_sound};
 use crate::config::{AudioConfig, AudioSource};
 use crate::lock::lock;
 use crate::media::drift::Drift;
@@ -19,6 +19,7 @@ use crate::media::hub::source::Failure;
 use crate::media::hub::source::{Output, Waker};
 use crate::media::plan;
 use crate::media::plan::SoundPlan;
+use crate::media::stream::SoundCoding;
 
 /// For messages.
 const MICROPHONE: &str = "the microphone";
@@ -65,8 +66,8 @@ pub(super) struct Sound {
     clock: gst::Clock,
     base_time: gst::ClockTime,
     pace: Arc<Mutex<Pace>>,
-    /// The loss that it is prepared for, in percent.
-    loss: u8,
+    /// How it is encoded.
+    coding: SoundCoding,
     running: Option<Running>,
     /// How many openers there have been.
     openers: u64,
@@ -93,7 +94,7 @@ impl Sound {
             clock,
             base_time,
             pace: Arc::default(),
-            loss: 0,
+            coding: SoundCoding::default(),
             running: None,
             openers: 0,
             wanted: None,
@@ -130,7 +131,7 @@ impl Sound {
             clock: self.clock.clone(),
             base_time: self.base_time,
             pace: self.pace.clone(),
-            loss: self.loss,
+            coding: self.coding,
             given_up: given_up.clone(),
             life: life.clone(),
         };
@@ -162,11 +163,11 @@ impl Sound {
         self.running = None;
     }
 
-    /// Prepares for so much loss, in percent, now and later.
-    pub(super) fn set_loss(&mut self, percent: u8) {
-        self.loss = percent;
+    /// Encodes so, now and later.
+    pub(super) fn set_coding(&mut self, coding: SoundCoding) {
+        self.coding = coding;
         if let Some(running) = &self.running {
-            prepare_for_loss(&running.pipeline, percent);
+            encode_sound(&running.pipeline, coding);
         }
     }
 
@@ -178,7 +179,7 @@ impl Sound {
                 Ok(running) if is_wanted => {
                     self.running = running;
                     // It may be another one by now.
-                    self.set_loss(self.loss);
+                    self.set_coding(self.coding);
                 }
                 Err(error) if is_wanted => news.failure.report(error),
                 // Given up meanwhile; dropped, it closes.
@@ -194,7 +195,7 @@ struct Opener {
     clock: gst::Clock,
     base_time: gst::ClockTime,
     pace: Arc<Mutex<Pace>>,
-    loss: u8,
+    coding: SoundCoding,
     /// Nobody wants it any more.
     given_up: GivenUp,
     /// It delivers as long as this lasts.
@@ -223,7 +224,7 @@ impl Opener {
             pace
         });
         running.deliver(&running.pipeline, None, pace, output, &self.life)?;
-        prepare_for_loss(&running.pipeline, self.loss);
+        encode_sound(&running.pipeline, self.coding);
         self.given_up.check(MICROPHONE)?;
         running.play(&self.clock, self.base_time)?;
         Ok(Some(running))

@@ -27,14 +27,14 @@ use super::frame::Frame;
 use super::latency::Latency;
 use super::moved::Moves;
 use super::status::MediaStatus;
-use super::stream::{Stream, VideoRate};
+use super::stream::{SoundCoding, Stream, VideoRate};
 use crate::lock::lock;
 use crate::sdp::ProfileLevelId;
 
 /// Frames a viewer may lag before they skip to the next key frame: half a
 /// second of video.
 const LAG: usize = 16;
-/// The same for sound, 20 ms each.
+/// The same for sound, 10 or 20 ms each.
 const AUDIO_LAG: usize = 32;
 
 /// A handle on the hub; clones are cheap.
@@ -175,10 +175,9 @@ impl Hub {
         let _ = self.requests.send(Request::Rate(stream, rate));
     }
 
-    /// Prepares the sound for so much loss, in percent, now and when it is next
-    /// started.
-    pub(crate) fn set_sound_loss(&self, percent: u8) {
-        let _ = self.requests.send(Request::SoundLoss(percent));
+    /// Encodes the sound so, now and when it is next started.
+    pub(crate) fn set_sound(&self, coding: SoundCoding) {
+        let _ = self.requests.send(Request::Sound(coding));
     }
 
     /// Bytes that were encoded of a video stream so far.

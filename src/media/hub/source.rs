@@ -16,7 +16,7 @@ use crate::media::latency::{Latency, Stage};
 use crate::media::liveness::Liveness;
 use crate::media::moved::Moves;
 use crate::media::status::{self, MediaStatus};
-use crate::media::stream::{Encoding, Stream, VideoRate};
+use crate::media::stream::{Encoding, SoundCoding, Stream, VideoRate};
 use crate::sdp::ProfileLevelId;
 
 /// Makes access units while somebody watches. Called from one thread of its
@@ -54,10 +54,10 @@ pub trait Source: Send {
         let _ = (stream, rate);
     }
 
-    /// Prepares the sound for so much loss from now on, in percent. A source
-    /// that does not encode has nothing to change.
-    fn set_sound_loss(&mut self, percent: u8) {
-        let _ = percent;
+    /// Encodes the sound so from now on. A source that does not encode has
+    /// nothing to change.
+    fn set_sound(&mut self, coding: SoundCoding) {
+        let _ = coding;
     }
 
     /// Makes ready what can be made ready without opening a device; and opens the
@@ -159,7 +159,7 @@ pub(super) enum Request {
     Expect(Stream),
     KeyFrameCame(Stream),
     Rate(Stream, VideoRate),
-    SoundLoss(u8),
+    Sound(SoundCoding),
     /// The first access unit of a run.
     Flowing(Stream, u64),
     Failed(Stream, u64, MediaError),

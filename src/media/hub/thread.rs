@@ -20,7 +20,7 @@ use crate::media::error::MediaError;
 use crate::media::frame::Packetizer;
 use crate::media::liveness::Liveness;
 use crate::media::status::{self, MediaStatus, State, StreamStatus};
-use crate::media::stream::Stream;
+use crate::media::stream::{SoundCoding, Stream};
 use crate::reason::{Code, Reason};
 
 /// How long a stream goes on without viewers: a reload of the page costs no
@@ -93,7 +93,7 @@ pub(super) struct Thread {
     /// Takes the source's place when nobody watches.
     successor: Option<Successor>,
     /// In percent; a successor is told it too.
-    sound_loss: u8,
+    sound: SoundCoding,
     longest_wait: Duration,
     /// The owner wants privacy.
     private: bool,
@@ -116,7 +116,7 @@ impl Thread {
             runs: 0,
             poll_at: None,
             successor: None,
-            sound_loss: 0,
+            sound: SoundCoding::default(),
             private,
             shows_slate: false,
             longest_wait: match hotplug::is_announced() {
@@ -197,9 +197,9 @@ impl Thread {
                 }
             }
             Request::Rate(stream, rate) => self.source.set_rate(stream, rate),
-            Request::SoundLoss(percent) => {
-                self.sound_loss = percent;
-                self.source.set_sound_loss(percent);
+            Request::Sound(coding) => {
+                self.sound = coding;
+                self.source.set_sound(coding);
             }
             Request::Flowing(stream, run) => self.flowing(stream, run),
             Request::Failed(stream, run, error) => self.failed(stream, run, &error, now),
@@ -237,7 +237,7 @@ impl Thread {
         self.source.attach(Waker(self.requests.clone()));
         self.source.attach_moves(self.shared.moves.clone());
         self.shows_slate = self.source.set_private(self.private);
-        self.source.set_sound_loss(self.sound_loss);
+        self.source.set_sound(self.sound);
         self.tell_decoders();
         self.source.prepare();
         self.poll_at = self.source.poll(Instant::now());

@@ -178,6 +178,17 @@ impl Path {
         known.sound.get(now).unwrap_or_default().max(all)
     }
 
+    /// Whether the path carries so many bit/s and shows no limit below them;
+    /// `None` where its receiver has told nothing lately.
+    pub(crate) fn carries(&self, bits_per_second: u32, now: Instant) -> Option<bool> {
+        let known = self.lock();
+        let heard = known
+            .heard
+            .is_some_and(|at| now.saturating_duration_since(at) < STALE);
+        let sight = known.estimate.sight();
+        heard.then_some(sight.open || sight.carries >= bits_per_second)
+    }
+
     /// A packet of the picture that was `sent` then is missing for good.
     pub(crate) fn gave_up(&self, sent: Instant) {
         let mut known = self.lock();
