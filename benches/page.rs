@@ -2,7 +2,11 @@
 //! device in a process of its own, 1280×720 at 30 frames a second.
 //!
 //! `cargo bench --bench page`. From idle means that nobody has watched for so
-//! long that the encoder was stopped; streaming, that somebody else watches.
+//! long that the encoder was stopped; warm, that somebody else watches. Far is
+//! warm with 50 ms of delay each way between the device and all else, in network
+//! namespaces, which takes root.
+//!
+//! Of each call the stages are printed as the device logs them: the median of 20.
 //!
 //! And how old a picture is when Chromium hands it to the screen, by the capture times
 //! that its packets carry: with sound, and where the viewer wants it as fast as it
@@ -12,55 +16,110 @@
 #[path = "../tests/support/mod.rs"]
 mod support;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde_json::Value;
+use support::bed::{Bed, HERE, block_on, run};
 use support::browser::{Browser, Person};
 use support::device::Device;
 use support::{Chat, SOON};
+use tokio::process::Command;
 
-const MEDIA: &str =
-    "[video]\nsource = \"test\"\n[audio]\nsource = \"test\"\n[ice]\nloopback = true\n";
+const AGENT: &str = env!("CARGO_BIN_EXE_camera-agent");
+/// Each way, in the columns that are far.
+const DELAY: &str = "50ms";
 /// Lip-sync is found in so long.
 const SETTLES: Duration = Duration::from_secs(15);
-const FROM_IDLE: usize = 6;
-const STREAMING: usize = 15;
+/// Calls of which a median is made.
+const CALLS: usize = 20;
 /// Pictures whose age is taken: less than a driver waits for.
 const PICTURES: usize = 300;
+/// The device's word for a call that came to a picture.
+const BEGUN: &str = "the call has begun";
+/// What it says of it, and what that is.
+const STAGES: [(&str, &str); 6] = [
+    ("answer_ms", "offer → answer"),
+    ("path_ms", "→ ICE has a pair"),
+    ("dtls_ms", "→ DTLS done"),
+    ("packet_ms", "→ first packet of the picture"),
+    ("picture_ms", "→ its last packet"),
+    ("all_ms", "offer → picture sent"),
+];
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    runtime.block_on(measure());
+    let mut columns = Vec::new();
+    block_on(async { columns.extend(measure().await) });
+    Bed::enter(|bed| {
+        run(&format!("tc qdisc add dev d0 root netem delay {DELAY}"));
+        bed.there
+            .run(&format!("tc qdisc add dev d1 root netem delay {DELAY}"));
+        block_on(async { columns.push(far(&bed).await) });
+    });
+    print(&columns);
 }
 
-async fn measure() {
+/// The calls of one column: what the device logged of each, and ms from the click
+/// to the first frame.
+struct Column {
+    name: &'static str,
+    logged: Vec<Value>,
+    clicks: Vec<f64>,
+}
+
+impl Column {
+    fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            logged: Vec::new(),
+            clicks: Vec::new(),
+        }
+    }
+
+    /// One call more.
+    async fn click(&mut self, browser: &Browser, device: &Device) {
+        let before = device.said(BEGUN);
+        self.clicks.push(click(browser).await);
+        device.logs(BEGUN, before + 1, SOON).await;
+        let newest = device.log().into_iter().rfind(|l| l["message"] == BEGUN);
+        self.logged.push(newest.expect("it was logged"));
+    }
+
+    fn stage(&self, key: &str) -> f64 {
+        median(self.logged.iter().filter_map(|l| l[key].as_f64()).collect())
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn toml(chat: SocketAddr, loopback: bool) -> String {
+    format!(
+        "[server]\nurl = \"ws://{chat}/\"\nname = \"camera\"\n[video]\nsource = \"test\"\n\
+         [audio]\nsource = \"test\"\n[ice]\nloopback = {loopback}\n"
+    )
+}
+
+async fn measure() -> [Column; 2] {
     let chat = Chat::start().await;
-    let device = Device::start(chat.addr, MEDIA).await;
+    let device = Device::with(&toml(chat.addr, true)).await;
     device.registered().await;
     let alice = person(&chat, "alice").await;
 
     let first = click(&alice).await;
-    let mut from_idle = Vec::new();
-    for round in 1..=FROM_IDLE {
+    println!("click → first frame, the browser's very first call: {first:.0} ms");
+    let mut idle = Column::new("idle");
+    for round in 1..=CALLS {
         hang_up(&alice).await;
         device
             .logs("stopped: nobody watches", 2 * round, SOON)
             .await;
-        from_idle.push(click(&alice).await);
+        idle.click(&alice, &device).await;
     }
     hang_up(&alice).await;
-
-    let bob = person(&chat, "bob").await;
-    click(&bob).await;
-    let mut streaming = Vec::new();
-    for _ in 0..STREAMING {
-        streaming.push(click(&alice).await);
-        hang_up(&alice).await;
-        // Under the limit of two calls a second from one name.
-        tokio::time::sleep(Duration::from_millis(600)).await;
-    }
+    let warm = warm("warm", &chat, &device, &alice).await;
 
     click(&alice).await;
     let with_sound = ages(&alice).await;
@@ -68,17 +127,67 @@ async fn measure() {
     alice.click("#apart").await;
     alice.state("connected").await;
     let apart = ages(&alice).await;
-
-    println!("click → first frame on the page, ms (Chromium, 1280×720)");
-    println!("  the browser's very first call   {first:6.0}");
-    report("  from idle", from_idle);
-    report("  while somebody watches", streaming);
     println!("age of a picture when it is shown, ms, median and 95th percentile");
     for (what, mut ages) in [("with sound", with_sound), ("as fast as it comes", apart)] {
         ages.sort_by(f64::total_cmp);
         let at = |share: f64| ages[(ages.len() as f64 * share) as usize];
         println!("  {what:<31} {:6.0} {:6.0}", at(0.5), at(0.95));
     }
+    [idle, warm]
+}
+
+/// Calls while somebody else watches.
+async fn warm(name: &'static str, chat: &Chat, device: &Device, alice: &Browser) -> Column {
+    let bob = person(chat, "bob").await;
+    click(&bob).await;
+    let mut column = Column::new(name);
+    for _ in 0..CALLS {
+        column.click(alice, device).await;
+        hang_up(alice).await;
+        // Under the limit of two calls a second from one name.
+        tokio::time::sleep(Duration::from_millis(600)).await;
+    }
+    column
+}
+
+async fn far(bed: &Bed) -> Column {
+    let chat = Chat::with(camera_agent::chat::Options::new((HERE, 0).into())).await;
+    let program: Command = bed.there.command(AGENT);
+    let device = Device::run(program, &toml(chat.addr, false)).await;
+    device.registered().await;
+    let alice = person(&chat, "alice").await;
+    // The first call of a browser is another matter.
+    click(&alice).await;
+    hang_up(&alice).await;
+    warm("far", &chat, &device, &alice).await
+}
+
+fn print(columns: &[Column]) {
+    let names: String = columns.iter().map(|c| format!("{:>8}", c.name)).collect();
+    println!("how a call begins, ms, median of {CALLS} (far: {DELAY} each way){names}");
+    let row = |what: &str, of: &dyn Fn(&Column) -> f64| {
+        let cells: String = columns.iter().map(|c| format!("{:>8.1}", of(c))).collect();
+        println!("  {what:<53}{cells}");
+    };
+    for (key, what) in STAGES {
+        row(what, &|column| column.stage(key));
+    }
+    row("click → first frame on the page", &|column| {
+        median(column.clicks.clone())
+    });
+    let json: Vec<_> = columns
+        .iter()
+        .map(|column| {
+            let mut json = serde_json::json!({
+                "column": column.name, "click_ms": median(column.clicks.clone()),
+            });
+            for (key, _) in STAGES {
+                json[key] = column.stage(key).into();
+            }
+            json
+        })
+        .collect();
+    println!("{}", serde_json::json!({"bench": "page", "columns": json}));
 }
 
 /// How old each of the next pictures is, once the call has settled.
@@ -108,7 +217,8 @@ async fn ages(browser: &Browser) -> Vec<f64> {
 
 async fn person(chat: &Chat, name: &str) -> Browser {
     let browser = Browser::start(Person::default()).await;
-    browser.open(&chat.page(name)).await;
+    let address = format!("http://{}/?name={name}", chat.addr);
+    browser.open(&address).await;
     browser
         .until_js(
             "the camera in the list",
@@ -138,13 +248,4 @@ async fn click(browser: &Browser) -> f64 {
 async fn hang_up(browser: &Browser) {
     browser.click("#hangup").await;
     browser.state("idle").await;
-}
-
-fn report(what: &str, mut times: Vec<f64>) {
-    times.sort_by(f64::total_cmp);
-    let (low, middle, high) = (times[0], times[times.len() / 2], times[times.len() - 1]);
-    println!(
-        "{what:<33} {middle:6.0}   ({low:.0} to {high:.0}, {} calls)",
-        times.len()
-    );
 }

@@ -1,6 +1,7 @@
 //! The device's one loop: events in, commands out, until told to stop.
 
 mod access;
+pub(crate) mod begun;
 mod changes;
 mod media;
 mod motion;
@@ -39,6 +40,7 @@ use crate::servers::Servers;
 use crate::service::{Service, Snapshot};
 use crate::signaling::{Server, SignalingError};
 use access::Door;
+use begun::Kept;
 
 use media::{Media, media};
 use privacy::Shutter;
@@ -278,6 +280,7 @@ impl Daemon {
         let hotplug = Hotplug::listen(move || listener.device_appeared());
         let mut running = Running {
             hooks: Hooks::new(config.hooks.clone()),
+            begun: Kept::new(&config),
             moves: hub.moves().listen().1,
             config,
             led,

@@ -153,7 +153,8 @@ impl Running {
             let peers = peers
                 .on(self.network.clone())
                 .giving_keys(self.door.desk())
-                .with_privacy(self.shutter.privacy());
+                .with_privacy(self.shutter.privacy())
+                .counting(self.peers.begun().clone());
             self.peers = Arc::new(peers);
         }
         if let Some(media) = media {

@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Interval, MissedTickBehavior};
 use tracing::{debug, info, warn};
 
 use super::access::Door;
+use super::begun::Kept;
 use super::privacy::Shutter;
 use super::reload::Prepared;
 use super::{EVENTS, LATENCY, StartError, sleep_until};
@@ -58,6 +59,15 @@ pub(super) struct Running {
     pub(super) moves: broadcast::Receiver<Moved>,
     /// What is run then.
     pub(super) hooks: Hooks,
+    /// How calls begin, where it is written down.
+    pub(super) begun: Kept,
+}
+
+/// Not several at once after the loop was held up.
+fn every(period: Duration) -> Interval {
+    let mut interval = tokio::time::interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
 }
 
 impl Running {
@@ -70,10 +80,7 @@ impl Running {
         let (tell, mut frames) = mpsc::channel(EVENTS);
         tokio::pin!(shutdown);
         let mut stopping = false;
-        let mut minute = tokio::time::interval(LATENCY);
-        minute.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut owner = tokio::time::interval(guestbook::INTERVAL);
-        owner.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut minute, mut owner) = (every(LATENCY), every(guestbook::INTERVAL));
         self.look_who_was_invited();
         self.door.say(super::access::mode(&self.config));
         loop {
@@ -118,6 +125,7 @@ impl Running {
                 }
                 _ = owner.tick() => {
                     self.shutter.look();
+                    self.begun.look(self.peers.begun(), Instant::now());
                     self.look_who_was_invited();
                     None
                 }

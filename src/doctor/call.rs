@@ -21,6 +21,7 @@ use crate::media::hub::HubThread;
 use crate::media::latency::{LatencyReport, Stage};
 use crate::media::probe::Encoders;
 use crate::media::status::State;
+use crate::peer::stages::Stages;
 use crate::peer::{Identity, Peers, Quality};
 use crate::rate::Settings;
 use crate::sdp::{Offer, RemoteCandidate, VideoCodec};
@@ -57,6 +58,8 @@ struct Seen {
     sounds: u32,
     candidates: Vec<Candidate>,
     latency: LatencyReport,
+    /// How the device saw it begin.
+    stages: Option<Stages>,
     /// What the device said of its end.
     failed: Option<String>,
     /// Why viewers saw the slate instead of the picture.
@@ -232,6 +235,7 @@ async fn call(config: Config, encoders: Arc<Encoders>) -> Result<Seen, String> {
     }
 
     seen.take(&caller.received(), offered);
+    seen.stages = peers.begun().newest();
     seen.latency = hub.latency().report(Instant::now());
     let status = hub.status().borrow().video.clone();
     if status.state == State::Lost {
@@ -290,6 +294,10 @@ fn judge(picture: &str, with_sound: bool, fps: u32, seen: &Seen) -> Vec<Finding>
             "no sound arrived in that call",
             "mend the microphone above, or set audio.source = \"none\"",
         ));
+    }
+    if let Some(stages) = &seen.stages {
+        let what = format!("how it began, in ms from the offer: {stages}");
+        findings.push(Finding::ok(CHECK, what));
     }
     findings.extend(judge_latency(fps, &seen.latency));
     findings

@@ -38,6 +38,8 @@ pub(crate) enum Check {
     Candidates,
     /// A call to itself.
     Call,
+    /// How the last real calls began.
+    Begun,
 }
 
 impl Check {
@@ -59,6 +61,7 @@ impl Check {
             Self::IceServer => "STUN and TURN",
             Self::Candidates => "addresses",
             Self::Call => "test call",
+            Self::Begun => "last calls",
         }
     }
 }

@@ -7,6 +7,7 @@
 //! finding, and the others go on.
 
 mod access;
+mod begun;
 pub(crate) mod bundle;
 mod call;
 mod caller;
@@ -89,7 +90,11 @@ pub(crate) async fn examine(path: Option<&Path>, quick: bool) -> Report {
     findings.extend(
         blocking(Check::Access, Duration::from_secs(5), {
             let config = config.clone();
-            move || vec![access::check(&config, service)]
+            move || {
+                let begun = begun::check(&config, service.clone());
+                let access = access::check(&config, service);
+                begun.into_iter().chain([access]).collect()
+            }
         })
         .await,
     );

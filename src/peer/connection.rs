@@ -28,6 +28,7 @@ use super::socket::batch::Batching;
 use super::socket::guard::{Credentials, Guard};
 use super::socket::roaming::Roaming;
 use super::socket::runtime::Layered;
+use super::stages::{Begins, Stage};
 use super::stats::{Observer, Tally};
 use super::{PeerCommand, PeerError, Peers, channel, while_doing};
 use crate::access::Guest;
@@ -59,6 +60,8 @@ const LOST: Reason = Reason::fixed(Code::PathLost, "the media path was lost");
 pub(super) struct Connection {
     shared: Arc<Peers>,
     session: SessionId,
+    /// Its stages, until the first picture.
+    begins: Begins,
     /// Who was invited.
     guest: Option<Arc<Guest>>,
     connection: Box<dyn PeerConnection>,
@@ -142,22 +145,21 @@ impl Connection {
         guest: Option<Arc<Guest>>,
         offer: Box<Offer>,
     ) -> Result<Self, PeerError> {
-        let started = Instant::now();
-        let (this, streams, offer) = Self::make(shared, session, user, guest, offer).await?;
-        debug!("connection made in {:?}", started.elapsed());
+        let begins = Begins::new(session, Instant::now(), shared.begun.clone());
+        let made = Self::make(shared, begins, user, guest, offer).await;
+        let (this, streams, offer) = made?;
         let this = this.answering(streams, &offer).await?;
         // An offer of others is anybody's words, which cost viewers no key frame.
         if this.guest.is_some() {
             this.expect();
         }
-        debug!("answered {:?} after the offer", started.elapsed());
         Ok(this)
     }
 
     /// The connection, what it will send, and the offer as it is answered.
     async fn make(
         shared: &Arc<Peers>,
-        session: SessionId,
+        begins: Begins,
         user: &str,
         guest: Option<Arc<Guest>>,
         offer: Box<Offer>,
@@ -176,12 +178,11 @@ impl Connection {
         let guard = Arc::new(Mutex::new(guard.may_be_here(shared.binding.loopback)));
         let waiting = Waiting::new(shared.hub.latency().clone());
         let engine = engine::media_engine(&offer).map_err(while_doing("preparing the codecs"))?;
-        let pace = Pace::new(path.clone());
-        let (captured, tally) = (Captured::default(), Tally::default());
-        let address = Arc::<Mutex<Option<IpAddr>>>::default();
+        let (pace, captured) = (Pace::new(path.clone()), Captured::default());
+        let (tally, address): (_, Arc<Mutex<_>>) = (Tally::of(begins.clone()), Arc::default());
         let interceptors = || {
             let told = Told {
-                session,
+                session: begins.session(),
                 shared: shared.clone(),
                 seat: seat.clone(),
                 path: path.clone(),
@@ -210,7 +211,8 @@ impl Connection {
 
         let this = Self {
             shared: shared.clone(),
-            session,
+            session: begins.session(),
+            begins,
             guest,
             connection,
             heard,
@@ -302,6 +304,7 @@ impl Connection {
         self.taken = Taken::of(offer);
         self.open_or_close();
         self.tell(PeerEvent::Answered { sdp: text }).await;
+        self.begins.end(Stage::Answer, Instant::now());
         Ok(())
     }
 
@@ -334,6 +337,7 @@ impl Connection {
                         Ok(())
                     }
                     Some(Heard::Paired) => {
+                        self.begins.end(Stage::Path, Instant::now());
                         // Of an invited caller DTLS has to prove that it is
                         // them: who holds a copy of their words wakes no camera.
                         if self.guest.is_none() {
@@ -413,6 +417,7 @@ impl Connection {
         debug!(%state, "connection");
         match state {
             RTCPeerConnectionState::Connected => {
+                self.begins.end(Stage::Handshake, Instant::now());
                 let carries = {
                     let mut guard = lock(&self.guard);
                     guard.connected();

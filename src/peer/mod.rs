@@ -29,6 +29,7 @@ pub(crate) mod rehearsal;
 mod rtp;
 mod sctp;
 mod socket;
+pub(crate) mod stages;
 mod stats;
 
 use std::sync::{Arc, Mutex};
@@ -56,6 +57,7 @@ use path::memory::Memory;
 pub(crate) use quality::Quality;
 use socket::binding::Binding;
 use socket::guard::Together;
+use stages::Begun;
 
 /// Offers and candidates that wait for a connection.
 const COMMANDS: usize = 256;
@@ -116,6 +118,8 @@ pub(crate) struct Peers {
     network: watch::Receiver<Network>,
     controls: ViewerControls,
     together: Together,
+    /// How the last calls began.
+    begun: Begun,
     /// Where browsers get keys of their own.
     desk: Option<Desk>,
     /// What those who may control the camera may switch.
@@ -166,6 +170,7 @@ impl Peers {
             memory: Mutex::default(),
             network: watch::channel(Network::default()).1,
             together: Together::new(Instant::now()),
+            begun: Begun::default(),
             desk: None,
             privacy: None,
             events,
@@ -177,6 +182,12 @@ impl Peers {
     pub(crate) fn on(mut self, network: watch::Receiver<Network>) -> Self {
         self.servers.on(network.clone());
         self.network = network;
+        self
+    }
+
+    /// Adds to what is known of how calls begin.
+    pub(crate) fn counting(mut self, begun: Begun) -> Self {
+        self.begun = begun;
         self
     }
 
@@ -201,6 +212,11 @@ impl Peers {
     /// The qualities, for the connections that follow on these.
     pub(crate) fn quality(&self) -> Arc<Quality> {
         self.quality.clone()
+    }
+
+    /// How the last calls began.
+    pub(crate) fn begun(&self) -> &Begun {
+        &self.begun
     }
 
     /// By what viewers know this device.

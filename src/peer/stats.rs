@@ -11,12 +11,14 @@ use tracing::debug;
 use super::messages::Stats;
 use super::path::known::Path;
 use super::quality::Seat;
+use super::stages::Begins;
 
 /// The log has a line of each viewer this often.
 const LOG_INTERVAL: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default)]
 struct Counters {
+    begins: Option<Begins>,
     bytes: AtomicU64,
     pictures: AtomicU64,
     left_out: AtomicU64,
@@ -28,6 +30,21 @@ struct Counters {
 pub(super) struct Tally(Arc<Counters>);
 
 impl Tally {
+    /// Of a call that begins.
+    pub(super) fn of(begins: Begins) -> Self {
+        Self(Arc::new(Counters {
+            begins: Some(begins),
+            ..Counters::default()
+        }))
+    }
+
+    /// A packet of the first picture goes to the network; whether it is its last.
+    /// True while more are to be told.
+    pub(super) fn first_picture(&self, is_last: bool, now: Instant) -> bool {
+        let begins = self.0.begins.as_ref();
+        begins.is_some_and(|begins| begins.packet(is_last, now))
+    }
+
     /// A packet of so many bytes goes to the network.
     pub(super) fn packet(&self, bytes: usize) {
         self.0.bytes.fetch_add(bytes as u64, Ordering::Relaxed);

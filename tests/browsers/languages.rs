@@ -231,7 +231,7 @@ async fn what_a_device_says_is_said_in_the_readers_language() {
 }
 
 /// Whatever there is to read or to click is in the window, and no text is cut off.
-async fn fits(browser: &Browser, what: &str) {
+pub async fn fits(browser: &Browser, what: &str) {
     let outside = "[...document.querySelectorAll('button, input, select, h1, h2, h3, label, dt, dd, p, dialog[open]')]
         .filter((each) => each.getClientRects().length > 0 && !each.closest('.unseen, [hidden]'))
         .filter((each) => {
@@ -249,7 +249,7 @@ async fn fits(browser: &Browser, what: &str) {
 }
 
 /// Nothing that axe-core calls serious or worse.
-async fn is_accessible(browser: &Browser, what: &str) {
+pub async fn is_accessible(browser: &Browser, what: &str) {
     let axe = std::fs::read_to_string(AXE).expect("axe-core; fetch it: make test-packages");
     browser
         .client

@@ -28,3 +28,4 @@ mod roaming;
 mod siege;
 mod sound;
 mod turn;
+mod wall;

@@ -6,6 +6,7 @@ mod support;
 
 mod access;
 mod announce;
+mod begun;
 mod boards;
 mod calls;
 mod chat_server;

@@ -11,8 +11,9 @@
 // A name that is a camera's which this browser was invited to is watched, never
 // called otherwise, and nothing that calls under it is taken for the camera.
 
-import { Proofs, fromBase64, proofKey } from "./access.js";
+import { Proofs } from "./access.js";
 import { Call } from "./call.js";
+import { letIn, takeKey } from "./guest.js";
 import { close, openOwnMedia } from "./media.js";
 import { ask } from "./server.js";
 import { hangUpWords, lockWords, reasonWords, statusWords, textOf, words } from "./words.js";
@@ -102,12 +103,18 @@ export class Calls {
     }
   }
 
+  /** STUN and TURN servers, as far as they are known in a moment. */
+  async servers() {
+    await Promise.race([this.#asked, new Promise((resolve) => setTimeout(resolve, SERVERS_MS))]);
+    return this.#iceServers;
+  }
+
   /** `watch` is true where the person chose to watch, whatever the name is now. */
   async start(peer, watch) {
     if (this.state !== "idle") return;
     if (!this.#signaling.online) return this.#ui.say(words.notOnline, "problem");
     await this.#keys.ready;
-    await Promise.race([this.#asked, new Promise((resolve) => setTimeout(resolve, SERVERS_MS))]);
+    await this.servers();
     if (this.state !== "idle") return;
     const device = watch || this.#devices.has(peer) || this.#keys.of(peer) !== null
       || performance.now() - (this.#deviceAt.get(peer) ?? -Infinity) < KIND_CHANGES_MS;
@@ -361,36 +368,16 @@ export class Calls {
         this.#invited(textOf(message.label, MAX_LABEL));
         break;
       case "key":
-        this.#rekey(message);
+        takeKey(this.#keys, this.#call, message);
         break;
     }
   }
 
   /** By the camera's own word: it says so to whom it let in. */
   async #invited(as) {
-    const { camera } = this.#call;
-    if (!camera) return;
+    if (!this.#call.camera) return;
     this.#ui.lock(lockWords(as));
-    if (camera.as === as) return;
-    this.#call.camera = { ...camera, as };
-    await this.#keys.change(camera, { as });
-  }
-
-  /**
-   * A key of this browser's own, in place of that of a link that is good once. It is
-   * said to be kept when it is, and only then does the link's end.
-   */
-  async #rekey({ id, key }) {
-    const call = this.#call;
-    const { camera } = call;
-    const bytes = fromBase64(key, 32);
-    if (!camera || camera.id !== camera.from || !bytes || !fromBase64(id, 8)) return;
-    const known = await this.#keys.current(camera);
-    if (!known) return;
-    const own = { ...known, id, key: await proofKey(bytes) };
-    if (!await this.#keys.replace(camera, own)) return;
-    call.camera = own;
-    call.tell({ type: "key-kept", id });
+    await letIn(this.#keys, this.#call, as);
   }
 
   async #openOwn(turn) {

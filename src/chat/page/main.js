@@ -19,11 +19,20 @@ const opened = takeFromAddress();
 const keys = new Keys();
 
 const ui = new Ui({
-  call: (name, watch) => calls.start(name, watch),
+  call: (name, watch) => {
+    if (wall?.isOpen && watch) return wall.show(name);
+    wall?.close();
+    return calls.start(name, watch);
+  },
   hangUp: () => calls.hangUp(),
-  accept: () => calls.accept(),
+  accept: () => {
+    wall?.close();
+    calls.accept();
+  },
   decline: () => calls.decline(),
   rename: (name) => {
+    // A name does not change in a call.
+    wall?.close();
     signaling.rename(name);
     remember(name);
   },
@@ -43,13 +52,48 @@ const invitations = new Invitations(keys, (name) => ui.replaces(name));
 const signaling = new Signaling(firstName());
 const calls = new Calls(signaling, ui, keys);
 
+/** Several cameras at once, once there are several. */
+let wall = null;
+let loadsWall = false;
+
+async function lookForSeveral(users, devices) {
+  const isCamera = (name) => devices.has(name) || keys.of(name) !== null;
+  const cameras = users.filter((name) => name !== signaling.name && isCamera(name))
+    .sort((a, b) => a.localeCompare(b));
+  if (wall) return wall.cameras(cameras);
+  if (cameras.length < 2 || loadsWall) return;
+  loadsWall = true;
+  let Wall;
+  try {
+    ({ Wall } = await import("./wall.js"));
+  } catch {
+    // The server is away; the next list of names tries again.
+    loadsWall = false;
+    return;
+  }
+  const page = { signaling, keys, servers: () => calls.servers(), apart: () => ui.stats.apart };
+  wall = new Wall(page, {
+    say: (text, kind) => ui.say(text, kind),
+    opened: () => {
+      calls.hangUp();
+      calls.refreshIceServers();
+    },
+    closed: () => ui.say(words.ended),
+    alone: (name) => {
+      wall.close();
+      calls.start(name, true);
+    },
+  });
+  lookForSeveral(wanted.users, wanted.devices);
+}
+
 /** What was said of an invitation before the server was there. */
 let news = null;
 /** Why the server lets nobody in, where that is known. */
 let refusal = null;
 const away = () => {
   // A call goes on without the server.
-  if (calls.state !== "connected") ui.say(refusal ?? words.offline, "problem");
+  if (calls.state !== "connected" && !wall?.isOpen) ui.say(refusal ?? words.offline, "problem");
 };
 signaling.addEventListener("open", () => {
   refusal = null;
@@ -80,13 +124,14 @@ signaling.addEventListener("users", ({ detail: { users, devices } }) => {
   ui.users(users, devices, signaling.name);
   wanted.users = users;
   wanted.devices = devices;
+  lookForSeveral(users, devices);
   watchWanted();
 });
 signaling.addEventListener("frame", ({ detail: { frame } }) => {
   if (frame.type === "message") {
     ui.chat(textOf(frame.name), textOf(frame.text, MAX_LINE), frame.name === signaling.name);
   }
-  else calls.receive(frame);
+  else if (!wall?.receive(frame)) calls.receive(frame);
 });
 server.then((found) => ui.called(found?.name));
 /** Whom the chat server has signed in, where it asks for that. */
@@ -102,7 +147,10 @@ if (user !== undefined) {
     }
   });
 }
-addEventListener("pagehide", () => calls.leave());
+addEventListener("pagehide", () => {
+  wall?.close();
+  calls.leave();
+});
 
 /** The camera of the invitation that was taken in just now, and who is in the chat. */
 const wanted = { camera: null, timer: 0, users: [], devices: new Set() };
@@ -114,7 +162,7 @@ async function invite(text, name) {
   ui.invited.close();
   clearTimeout(wanted.timer);
   wanted.timer = 0;
-  if (calls.state !== "idle") {
+  if (calls.state !== "idle" || wall?.isOpen) {
     ui.say(words.invitedInCall(titleOf(camera)));
     return null;
   }
@@ -127,7 +175,7 @@ async function invite(text, name) {
 /** A name that the server does not list as a camera's may be a person's: that one is not called without a click. */
 function watchWanted() {
   const { camera, devices } = wanted;
-  if (!camera || !signaling.online || calls.state !== "idle") return;
+  if (!camera || !signaling.online || calls.state !== "idle" || wall?.isOpen) return;
   if (devices.has(camera.name)) {
     wanted.camera = null;
     clearTimeout(wanted.timer);

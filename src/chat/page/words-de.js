@@ -56,6 +56,16 @@ export default {
   "accept": "Annehmen",
   "decline": "Ablehnen",
 
+  "wallOpen": "Alle Kameras zeigen",
+  "wallRegion": "Kameras",
+  "wallLarge": "{name} groß zeigen",
+  "wallBack": "Alle Bilder",
+  "wallAlone": "Nur diese Kamera",
+  "wallAway": "{name} wegnehmen",
+  "wallWatching": "Sie sehen {count} Kameras.",
+  "wallFull": "Es ist Platz für {count} Bilder. Nehmen Sie zuerst eines weg.",
+  "tryAgain": "Noch einmal",
+
   "callRegion": "Anruf",
   "callControls": "Bedienung des Anrufs",
   "ownPicture": "Ihr eigenes Bild",

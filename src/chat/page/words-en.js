@@ -56,6 +56,16 @@ export default {
   "accept": "Accept",
   "decline": "Decline",
 
+  "wallOpen": "Show all cameras",
+  "wallRegion": "Cameras",
+  "wallLarge": "Show {name} large",
+  "wallBack": "All pictures",
+  "wallAlone": "Only this camera",
+  "wallAway": "Take {name} away",
+  "wallWatching": "Watching {count} cameras.",
+  "wallFull": "There is room for {count} pictures. Take one away first.",
+  "tryAgain": "Try again",
+
   "callRegion": "Call",
   "callControls": "Call controls",
   "ownPicture": "Your own picture",

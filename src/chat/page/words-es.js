@@ -56,6 +56,16 @@ export default {
   "accept": "Aceptar",
   "decline": "Rechazar",
 
+  "wallOpen": "Mostrar todas las cámaras",
+  "wallRegion": "Cámaras",
+  "wallLarge": "Mostrar {name} en grande",
+  "wallBack": "Todas las imágenes",
+  "wallAlone": "Solo esta cámara",
+  "wallAway": "Quitar {name}",
+  "wallWatching": "Estás viendo {count} cámaras.",
+  "wallFull": "Hay sitio para {count} imágenes. Quita primero una.",
+  "tryAgain": "Reintentar",
+
   "callRegion": "Llamada",
   "callControls": "Controles de la llamada",
   "ownPicture": "Tu propia imagen",

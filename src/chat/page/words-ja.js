@@ -56,6 +56,16 @@ export default {
   "accept": "応答",
   "decline": "拒否",
 
+  "wallOpen": "すべてのカメラを表示",
+  "wallRegion": "カメラ",
+  "wallLarge": "{name} を大きく表示",
+  "wallBack": "すべての映像",
+  "wallAlone": "このカメラだけ",
+  "wallAway": "{name} を外す",
+  "wallWatching": "{count} 台のカメラを表示しています。",
+  "wallFull": "表示できる映像は {count} 個までです。先に 1 つ外してください。",
+  "tryAgain": "もう一度",
+
   "callRegion": "通話",
   "callControls": "通話の操作",
   "ownPicture": "自分の映像",

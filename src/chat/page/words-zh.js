@@ -56,6 +56,16 @@ export default {
   "accept": "接听",
   "decline": "拒绝",
 
+  "wallOpen": "显示所有摄像头",
+  "wallRegion": "摄像头",
+  "wallLarge": "放大 {name}",
+  "wallBack": "全部画面",
+  "wallAlone": "只看这个摄像头",
+  "wallAway": "移除 {name}",
+  "wallWatching": "正在观看 {count} 个摄像头。",
+  "wallFull": "最多可显示 {count} 个画面。请先移除一个。",
+  "tryAgain": "重试",
+
   "callRegion": "通话",
   "callControls": "通话控制",
   "ownPicture": "你自己的画面",

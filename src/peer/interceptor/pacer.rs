@@ -173,6 +173,8 @@ pub(in crate::peer) struct Pacer {
     counted: Option<Instant>,
     /// When the first packet was to leave.
     began: Option<Instant>,
+    /// The first picture has not left as a whole.
+    is_first: bool,
 }
 
 fn size(packet: &TaggedPacket) -> usize {
@@ -194,6 +196,7 @@ impl Pacer {
             credit: LEAST_BURST,
             counted: None,
             began: None,
+            is_first: true,
         }
     }
 
@@ -219,6 +222,10 @@ impl Pacer {
             self.tally.packet(size);
             if packet.message.has(&Attribute::Retransmission) {
                 self.tally.repair();
+            } else if self.is_first
+                && let Packet::Rtp(rtp) = &packet.message.packet
+            {
+                self.is_first = self.tally.first_picture(rtp.header.marker, now);
             }
             self.credit -= size as f64;
             self.pace.waiting.fetch_sub(size, Ordering::Relaxed);
