@@ -53,7 +53,8 @@ pub(super) struct Mask {
 
 /// Windows across and down a picture of this size.
 pub(super) fn windows((width, height): (usize, usize)) -> (usize, usize) {
-    (width / CELL - 1, height / CELL - 1)
+    let windows = |cells: usize| (cells / CELL).saturating_sub(1);
+    (windows(width), windows(height))
 }
 
 /// What is usual in a window, in luma².
