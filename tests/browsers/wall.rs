@@ -12,8 +12,8 @@ use crate::support::{Chat, SOON, until};
 fn toml(chat: &Chat, name: &str) -> String {
     format!(
         "[server]\nurl = \"ws://{}/\"\nname = \"{name}\"\n[video]\nsource = \"test\"\nwidth = 320\n\
-         height = 180\nfps = 15\nbitrate_kbps = 100\n[[video.tiers]]\nheight = 90\n\
-         bitrate_kbps = 50\n[audio]\nsource = \"test\"\n[ice]\nloopback = true\n",
+         height = 180\nfps = 15\nbitrate_kbps = 150\n[[video.tiers]]\nheight = 90\n\
+         bitrate_kbps = 100\n[audio]\nsource = \"test\"\n[ice]\nloopback = true\n",
         chat.addr
     )
 }

@@ -80,10 +80,9 @@ async fn while_motion_is_looked_for_it_goes_to_callers_as_it_is_too() {
     // Nobody watches yet.
     let anew = "opened anew, to pass its own H.264 through";
     bed.device.logs(anew, 1, SOON).await;
-    let to_look = "decoded to look for motion";
-    assert_eq!(bed.device.logged(to_look), 1, "{:?}", bed.device.log());
+    bed.device.logs("decoded to look for motion", 1, SOON).await;
     for _ in 0..2 {
-        let mut viewer = bed.viewer().await;
+        let viewer = bed.viewer().await;
         flows("the camera", SOON, &viewer, pictures, FULL_RATE).await;
         viewer.hang_up().await;
         bed.device.logs("call ended", 1, SOON).await;
