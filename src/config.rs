@@ -25,6 +25,7 @@ pub use media::{
     AudioConfig, AudioSource, ControlValue, Flip, TierConfig, VideoConfig, VideoSource,
 };
 pub use motion::{HookConfig, HookEvent, MotionConfig, ZoneConfig};
+pub(crate) use motion::{ZoneWish, validate_zones};
 pub use ports::PortRange;
 pub(crate) use server::show;
 pub use server::{ProxyConfig, ProxyUrl, ServerConfig, ServerUrl};

@@ -8,6 +8,7 @@ mod motion;
 mod privacy;
 mod reload;
 mod running;
+mod zones;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -45,6 +46,7 @@ use begun::Kept;
 use media::{Media, media};
 use privacy::Shutter;
 use running::Running;
+use zones::Drawing;
 
 /// Events that wait for the loop.
 const EVENTS: usize = 1024;
@@ -161,6 +163,7 @@ pub struct Daemon {
     events: mpsc::Receiver<(SessionId, PeerEvent)>,
     door: Door,
     shutter: Shutter,
+    drawing: Drawing,
 }
 
 impl Daemon {
@@ -203,6 +206,7 @@ impl Daemon {
         let server = Server::new(&config.server)?;
         let servers = Servers::load(&config.ice)?;
         let door = Door::new(config)?;
+        let drawing = Drawing::new(config);
         let identity = Identity::of_this_device()?;
         let fingerprint = identity.sha256();
         let (hub, media) = Hub::start_so(source, profile, shutter.is_closed());
@@ -221,7 +225,9 @@ impl Daemon {
         )
         .on(network.subscribe())
         .giving_keys(door.desk())
-        .with_privacy(shutter.privacy());
+        .with_privacy(shutter.privacy())
+        .with_zones(drawing.zones());
+        drawing.obey(&hub);
         let gate = Gate::new(access::mode(config), name.as_str(), fingerprint);
         let agent = Agent::new(
             AgentConfig {
@@ -245,6 +251,7 @@ impl Daemon {
             events,
             door,
             shutter,
+            drawing,
         })
     }
 
@@ -271,6 +278,7 @@ impl Daemon {
             events,
             door,
             mut shutter,
+            drawing,
         } = self;
         shutter.listen();
         let changes = network.subscribe();
@@ -302,6 +310,7 @@ impl Daemon {
             latency,
             door,
             shutter,
+            drawing,
         };
         running.until_quit(events, by.reloads, shutdown).await;
         drop(hotplug);

@@ -16,7 +16,7 @@
 //! | tells the service manager and the log | [`service`], [`logging`] |
 //! | one viewer's connection; the chat server and its page | [`peer`], [`chat`] |
 //! | picture and sound, made once for all viewers | [`media`] |
-//! | shells, each the owner of one kind of socket, device, file or process | [`servers`], [`signaling`], [`network`], [`device`], [`hooks`], [`guestbook`], [`privacy`], [`announce`], [`state`] |
+//! | shells, each the owner of one kind of socket, device, file or process | [`servers`], [`signaling`], [`network`], [`device`], [`hooks`], [`guestbook`], [`privacy`], [`zones`], [`announce`], [`state`] |
 //! | pure: no IO, no clock, no runtime | [`agent`], [`access`], [`login`], [`rate`], [`room`], [`sdp`], [`config`], [`motion`], [`wire`], [`ice`], [`secret`], [`reason`], [`watchdog`], [`ending`], `backoff`, `bucket`, `lock` |
 //!
 //! What is `pub` is what the program, tests, benches and fuzz targets name.
@@ -80,3 +80,4 @@ mod signaling;
 mod state;
 mod watchdog;
 pub mod wire;
+mod zones;

@@ -124,6 +124,10 @@ codes! {
     PrivacyNotInvited = "privacy-not-invited",
     /// Privacy is kept on, or what was wanted cannot be kept; the words say why.
     PrivacyKept = "privacy-kept",
+    /// The viewer was not invited to draw zones.
+    ZonesNotInvited = "zones-not-invited",
+    /// There can be no such zone, or it cannot be kept; the words say why.
+    ZoneRefused = "zone-refused",
     /// The page's message lacks what it needs; the words say what.
     BadMessage = "bad-message",
 }

@@ -88,6 +88,8 @@ pub(super) static ASSETS: &[Asset] = &[
     asset!("tile.js", SCRIPT),
     asset!("wall.js", SCRIPT),
     asset!("wall.css", CSS),
+    asset!("zones.js", SCRIPT),
+    asset!("zones.css", CSS),
     asset!("stats.js", SCRIPT),
     asset!("words.js", SCRIPT),
     asset!("words-en.js", SCRIPT),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
 
@@ -38,7 +38,7 @@ pub struct MotionConfig {
 }
 
 /// `[[motion.zones]]`
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ZoneConfig {
     /// In events.
@@ -47,7 +47,7 @@ pub struct ZoneConfig {
     /// lower right one.
     pub corners: Vec<[f32; 2]>,
     /// 1 to 10, in place of `motion.sensitivity`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sensitivity: Option<u8>,
 }
 
@@ -145,18 +145,60 @@ impl MotionConfig {
                 format!("it is less than motion.initial_s, {}", self.initial_s),
             );
         }
-        if self.zones.len() > MOST_ZONES {
-            let problem = format!("{} are more than {MOST_ZONES}", self.zones.len());
-            return bad("motion.zones", problem);
+        validate_zones(&self.zones)
+    }
+}
+
+/// Checks all zones.
+pub(crate) fn validate_zones(zones: &[ZoneConfig]) -> Result<(), ConfigError> {
+    if zones.len() > MOST_ZONES {
+        let problem = format!("{} are more than {MOST_ZONES}", zones.len());
+        return bad("motion.zones", problem);
+    }
+    for (i, zone) in zones.iter().enumerate() {
+        zone.validate()?;
+        if zones[..i].iter().any(|other| other.name == zone.name) {
+            let problem = format!("\"{}\" is there twice", zone.name);
+            return bad("motion.zones.name", problem);
         }
-        for (i, zone) in self.zones.iter().enumerate() {
-            zone.validate()?;
-            if self.zones[..i].iter().any(|other| other.name == zone.name) {
-                let problem = format!("\"{}\" is there twice", zone.name);
-                return bad("motion.zones.name", problem);
+    }
+    Ok(())
+}
+
+/// What somebody who draws zones wants.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum ZoneWish {
+    /// This one, in place of the one of its name, or of the one that had another.
+    Put {
+        /// The name that it had.
+        was: Option<String>,
+        /// As it is to be.
+        zone: ZoneConfig,
+    },
+    /// None of this name any more.
+    Away(String),
+    /// Those of the configuration again.
+    Configured,
+}
+
+impl ZoneWish {
+    /// The zones as they are then.
+    pub(crate) fn applied_to(self, zones: &[ZoneConfig]) -> Result<Vec<ZoneConfig>, ConfigError> {
+        let mut zones = zones.to_vec();
+        let at = |zones: &[ZoneConfig], name: &str| zones.iter().position(|z| z.name == name);
+        match self {
+            Self::Put { was, zone } => {
+                let old = at(&zones, was.as_deref().unwrap_or(&zone.name));
+                match old {
+                    Some(old) => zones[old] = zone,
+                    None => zones.push(zone),
+                }
             }
+            Self::Away(name) => zones.retain(|zone| zone.name != name),
+            Self::Configured => {}
         }
-        Ok(())
+        validate_zones(&zones)?;
+        Ok(zones)
     }
 }
 

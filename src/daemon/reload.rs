@@ -130,6 +130,7 @@ impl Running {
             self.shutter.take(&config, key);
         }
         self.hub.set_private(self.shutter.is_closed());
+        self.drawing.take(&config);
         // Files of the same names may hold other secrets, and another authority
         // to trust: what is there now is used from the next connection on.
         changes.peers |= servers.ice() != self.peers.servers().ice();
@@ -154,6 +155,7 @@ impl Running {
                 .on(self.network.clone())
                 .giving_keys(self.door.desk())
                 .with_privacy(self.shutter.privacy())
+                .with_zones(self.drawing.zones())
                 .counting(self.peers.begun().clone());
             self.peers = Arc::new(peers);
         }

@@ -14,6 +14,7 @@ use super::access::Door;
 use super::begun::Kept;
 use super::privacy::Shutter;
 use super::reload::Prepared;
+use super::zones::Drawing;
 use super::{EVENTS, LATENCY, StartError, sleep_until};
 use crate::agent::{Agent, Command, Event, PeerEvent, SessionId};
 use crate::config::{Config, ConfigError};
@@ -55,6 +56,8 @@ pub(super) struct Running {
     pub(super) door: Door,
     /// When camera and microphone stay closed.
     pub(super) shutter: Shutter,
+    /// Where motion is looked for.
+    pub(super) drawing: Drawing,
     /// What moves.
     pub(super) moves: broadcast::Receiver<Moved>,
     /// What is run then.
@@ -111,6 +114,10 @@ impl Running {
                 }
                 private = self.shutter.changed() => {
                     self.set_private(private);
+                    None
+                }
+                () = self.drawing.changed() => {
+                    self.drawing.obey(&self.hub);
                     None
                 }
                 moved = self.moves.recv() => {

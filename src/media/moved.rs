@@ -1,12 +1,14 @@
 //! What moved in front of the camera, told to all who want to know.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::broadcast;
 
 use crate::lock::lock;
+use crate::motion::Zone;
 use crate::motion::trigger::End;
 
 /// Who does not keep up misses the oldest.
@@ -26,12 +28,16 @@ pub struct Moved {
     pub ended: Option<(End, Duration)>,
 }
 
-/// Tells of motion, and remembers the latest.
+/// Tells of motion, and remembers the latest; and says where it is looked for, where
+/// that was drawn.
 #[derive(Debug)]
 pub struct Moves {
     news: broadcast::Sender<Moved>,
     /// The oldest first, each as it is now.
     recent: Mutex<VecDeque<Moved>>,
+    drawn: Mutex<Option<Arc<[Zone]>>>,
+    /// Raised whenever others are drawn.
+    drawing: AtomicU64,
 }
 
 impl Default for Moves {
@@ -39,11 +45,29 @@ impl Default for Moves {
         Self {
             news: broadcast::Sender::new(LAG),
             recent: Mutex::default(),
+            drawn: Mutex::default(),
+            drawing: AtomicU64::new(0),
         }
     }
 }
 
 impl Moves {
+    /// Motion is looked for in these zones, in place of those of the configuration.
+    pub(crate) fn draw(&self, zones: Option<Vec<Zone>>) {
+        *lock(&self.drawn) = zones.map(Arc::from);
+        self.drawing.fetch_add(1, Ordering::Release);
+    }
+
+    /// Another number whenever others are drawn.
+    pub(crate) fn drawing(&self) -> u64 {
+        self.drawing.load(Ordering::Acquire)
+    }
+
+    /// Those that were drawn.
+    pub(crate) fn drawn(&self) -> Option<Arc<[Zone]>> {
+        lock(&self.drawn).clone()
+    }
+
     /// Tells of one.
     pub fn tell(&self, moved: Moved) {
         let mut recent = lock(&self.recent);

@@ -23,8 +23,16 @@ use super::luma::{CELL, Luma, UNIT};
 const LEARN: u32 = 15;
 /// How many pictures ago "a moment ago" is.
 const MOMENT: usize = 3;
-/// What is left over counts as change from so many times the usual on.
+/// What is left over counts as change from so many times the usual on, at most.
 const UNUSUAL: f32 = 4.0;
+/// And at least: noise alone, which is always much the same, does not reach it.
+const NOISE: f32 = 2.0;
+/// Between them it counts from so many times what the window has had lately on.
+const ABOVE: f32 = 1.5;
+/// What is fainter, in luma², counts from [`UNUSUAL`] times the usual on alone.
+const FAINT: f32 = 16.0;
+/// Which is forgotten by this share a picture: in 20 s.
+const FORGET: f32 = 1.0 / 100.0;
 /// And from here on: the least noise that is taken for possible, in luma².
 const LEAST: f32 = 0.6;
 /// The background follows what is still, and what changes, by this share a
@@ -53,14 +61,57 @@ pub(super) struct Mask {
 
 /// Windows across and down a picture of this size.
 pub(super) fn windows((width, height): (usize, usize)) -> (usize, usize) {
-    (width / CELL - 1, height / CELL - 1)
+    let windows = |cells: usize| (cells / CELL).saturating_sub(1);
+    (windows(width), windows(height))
 }
 
 /// What is usual in a window, in luma².
 #[derive(Debug, Clone, Copy)]
 struct Usual {
-    background: f32,
-    moment: f32,
+    background: LeftOver,
+    moment: LeftOver,
+}
+
+/// What is left over while nothing moves.
+#[derive(Debug, Clone, Copy)]
+struct LeftOver {
+    usual: f32,
+    /// The most lately, as a share of what was usual.
+    most: f32,
+}
+
+impl LeftOver {
+    fn new(found: f32) -> Self {
+        Self {
+            usual: found,
+            most: 1.0,
+        }
+    }
+
+    /// What counts as change; `a` is how much harder the light is.
+    fn limit(self, a: f32) -> f32 {
+        let usual = self.usual.max(LEAST);
+        let above = (ABOVE * self.most).clamp(NOISE, UNUSUAL);
+        // Light that is amplified has more noise.
+        (above * usual).max(FAINT).min(UNUSUAL * usual) * (a * a).max(1.0)
+    }
+
+    fn learn(&mut self, found: f32, changes: bool, learning: bool) {
+        let usual = self.usual.max(LEAST);
+        if !changes {
+            let most = self.most + FORGET * (1.0 - self.most);
+            self.most = most.max(found / usual).min(UNUSUAL);
+        }
+        // One that is far out says little.
+        let found = found.min(UNUSUAL * usual);
+        let share = match (found > self.usual, changes) {
+            _ if learning => 4.0 * RISE.0,
+            (false, _) => FALL,
+            (true, false) => RISE.0,
+            (true, true) => RISE.1,
+        };
+        self.usual += share * (found - self.usual);
+    }
 }
 
 /// Sums over a cell or a window.
@@ -250,17 +301,18 @@ impl Change {
                 let (background, a) = sums.left_over(0);
                 let (moment, b) = sums.left_over(1);
                 if is_first {
-                    self.usual.push(Usual { background, moment });
+                    self.usual.push(Usual {
+                        background: LeftOver::new(background),
+                        moment: LeftOver::new(moment),
+                    });
                 }
                 let usual = &mut self.usual[y * width + x];
-                // Light that is amplified has more noise.
-                let limit = |usual: f32, a: f32| UNUSUAL * usual.max(LEAST) * (a * a).max(1.0);
-                let changes = background > limit(usual.background, a)
-                    && moment > limit(usual.moment, b)
+                let changes = background > usual.background.limit(a)
+                    && moment > usual.moment.limit(b)
                     && self.learned >= LEARN;
                 let learning = self.learned < LEARN;
-                learn(&mut usual.background, background, changes, learning);
-                learn(&mut usual.moment, moment, changes, learning);
+                usual.background.learn(background, changes, learning);
+                usual.moment.learn(moment, changes, learning);
                 seen.push(changes);
             }
         }
@@ -291,16 +343,4 @@ fn follow(learned: &mut [f32], now: &[f32], share: impl Fn(usize) -> f32) {
     for (i, (learned, now)) in learned.iter_mut().zip(now).enumerate() {
         *learned += share(i) * (now - *learned);
     }
-}
-
-fn learn(usual: &mut f32, found: f32, changes: bool, learning: bool) {
-    // One that is far out says little.
-    let found = found.min(UNUSUAL * usual.max(LEAST));
-    let share = match (found > *usual, changes) {
-        _ if learning => 4.0 * RISE.0,
-        (false, _) => FALL,
-        (true, false) => RISE.0,
-        (true, true) => RISE.1,
-    };
-    *usual += share * (found - *usual);
 }

@@ -20,7 +20,7 @@ use change::Change;
 pub use luma::{Luma, Plane, Shrinker, UNIT};
 pub use settings::{Settings, Zone};
 use track::{Track, Tracks};
-use trigger::{End, Trigger};
+use trigger::{End, Times, Trigger};
 use zone::Needed;
 
 /// Pictures a second that a [`Watcher`] is made for.
@@ -57,25 +57,51 @@ pub struct Watcher {
     change: Change,
     tracks: Tracks,
     zones: Vec<Watched>,
+    times: Times,
     now: Duration,
 }
 
 impl Watcher {
     /// One that has seen nothing yet.
     pub fn new(settings: &Settings) -> Self {
-        let watched = |zone: &Zone| Watched {
-            needed: Needed::of(zone.sensitivity),
-            trigger: Trigger::new(settings.times),
-            windows: Vec::new(),
-            zone: zone.clone(),
-        };
-        Self {
+        let mut this = Self {
             size: (0, 0),
             change: Change::new((0, 0)),
             tracks: Tracks::default(),
-            zones: settings.zones.iter().map(watched).collect(),
+            zones: Vec::new(),
+            times: settings.times,
             now: Duration::ZERO,
-        }
+        };
+        this.watch(&settings.zones, Duration::ZERO);
+        this
+    }
+
+    /// Watches these zones from now on. The scene stays known; what goes on in a zone
+    /// that is no more ends.
+    pub fn watch(&mut self, zones: &[Zone], now: Duration) -> Vec<Event> {
+        self.now = self.now.max(now);
+        let old = std::mem::take(&mut self.zones);
+        let (mut same, gone): (Vec<_>, Vec<_>) =
+            old.into_iter().partition(|old| zones.contains(&old.zone));
+        let windows = change::windows(self.size);
+        let of = |zone: &Zone| match same.iter().position(|old| old.zone == *zone) {
+            Some(at) => same.swap_remove(at),
+            None => Watched {
+                needed: Needed::of(zone.sensitivity),
+                trigger: Trigger::new(self.times),
+                windows: zone::windows(&zone.polygon, windows),
+                zone: zone.clone(),
+            },
+        };
+        self.zones = zones.iter().map(of).collect();
+        let end = |mut gone: Watched| match gone.trigger.stop(self.now)? {
+            // There are pictures still.
+            trigger::Change::Ended(_, lasted) => {
+                Some(gone.event(trigger::Change::Ended(End::Still, lasted)))
+            }
+            trigger::Change::Began => None,
+        };
+        gone.into_iter().filter_map(end).collect()
     }
 
     /// Takes the next picture, of the time `now`, which does not run backwards.

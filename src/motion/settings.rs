@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::trigger::Times;
 use super::zone::Point;
-use crate::config::MotionConfig;
+use crate::config::{MotionConfig, ZoneConfig};
 
 /// The zone of a configuration without any: the whole picture.
 const WHOLE: &str = "picture";
@@ -21,6 +21,26 @@ pub struct Zone {
     pub sensitivity: u8,
 }
 
+impl Zone {
+    /// As they are configured or drawn, `sensitivity` for those that say nothing
+    /// else: the whole picture where there are none.
+    pub(crate) fn all(zones: &[ZoneConfig], sensitivity: u8) -> Vec<Self> {
+        if zones.is_empty() {
+            return vec![Self {
+                name: WHOLE.into(),
+                polygon: vec![[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]],
+                sensitivity,
+            }];
+        }
+        let of = |zone: &ZoneConfig| Self {
+            name: zone.name.as_str().into(),
+            polygon: zone.corners.clone(),
+            sensitivity: zone.sensitivity.unwrap_or(sensitivity),
+        };
+        zones.iter().map(of).collect()
+    }
+}
+
 /// What is watched.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -34,24 +54,8 @@ impl Settings {
     /// As it is configured; `None` where motion is off.
     pub fn of(config: &MotionConfig) -> Option<Self> {
         let seconds = |s: u32| Duration::from_secs(s.into());
-        let mut zones: Vec<Zone> = config
-            .zones
-            .iter()
-            .map(|zone| Zone {
-                name: zone.name.as_str().into(),
-                polygon: zone.corners.clone(),
-                sensitivity: zone.sensitivity.unwrap_or(config.sensitivity),
-            })
-            .collect();
-        if zones.is_empty() {
-            zones.push(Zone {
-                name: WHOLE.into(),
-                polygon: vec![[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]],
-                sensitivity: config.sensitivity,
-            });
-        }
-        config.enabled.then_some(Self {
-            zones,
+        config.enabled.then(|| Self {
+            zones: Zone::all(&config.zones, config.sensitivity),
             times: Times {
                 initial: seconds(config.initial_s),
                 augmentation: seconds(config.augmentation_s),

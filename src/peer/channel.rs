@@ -7,7 +7,8 @@
 //! comes in is read at once, so that nothing piles up in the crate, and
 //! dropped beyond [`LISTENED`].
 
-use std::collections::VecDeque;
+mod outgoing;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -23,12 +24,14 @@ use super::stats::Observer;
 use crate::access::{Guest, Key, KeyId, Right};
 use crate::agent::{PeerEvent, SessionId};
 use crate::bucket::Bucket;
-use crate::config::ControlValue;
+use crate::config::{ControlValue, ZoneWish};
 use crate::device::controls::CameraControl;
 use crate::media::moved::Moved;
 use crate::media::status::{MediaStatus, State};
 use crate::privacy::{By, Privacy};
 use crate::reason::{Code, Reason};
+use crate::zones::{Known, Zones};
+use outgoing::Outgoing;
 
 /// Bytes that may wait for a viewer to take them.
 pub(super) const SEND_BUFFER: usize = 64 * 1024;
@@ -36,8 +39,6 @@ pub(super) const SEND_BUFFER: usize = 64 * 1024;
 const RETRY: Duration = Duration::from_millis(250);
 /// Changes that wait for the camera, and refusals that wait for the viewer.
 const QUEUE: usize = 8;
-/// News of motion that wait for the viewer: those that are remembered and some.
-const MOTIONS: usize = 100;
 /// A viewer who asks how their stream goes is told this often.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -46,6 +47,7 @@ enum Work {
     Refresh,
     Privacy(bool),
     Set(String, ControlValue),
+    Zones(ZoneWish),
 }
 
 /// Serves the channel until it closes. `observer` looks at this viewer's stream.
@@ -75,7 +77,9 @@ pub(super) async fn serve(
     // The gate lets nobody else call; this is what the right is for.
     let may_watch = guest.as_deref().is_none_or(|g| g.may.has(Right::Watch));
     let past = past.iter().filter(|_| may_watch);
+    let zones = shared.watched_zones().filter(|_| may_watch);
     let mut talk = Talk {
+        zones: zones.map(Zones::subscribe),
         moves: may_watch.then_some(moves),
         status: shared.hub.status(),
         controls: (shared.controls.are_allowed() && may_control(guest.as_deref()))
@@ -86,6 +90,7 @@ pub(super) async fn serve(
             qualities: has_choice,
             invited: guest.is_some(),
             privacy: privacy.is_some(),
+            zones: zones.is_some(),
             motions: past.map(|moved| messages::motion(moved, true)).collect(),
             ..Outgoing::default()
         },
@@ -164,6 +169,13 @@ async fn at_camera(
                     let _ = refuse.try_send(("privacy", reason.into()));
                 }
             }
+            Work::Zones(wish) => {
+                if let Some(zones) = &shared.zones
+                    && let Err(reason) = zones.change(wish, who).await
+                {
+                    let _ = refuse.try_send(("zones", reason.into()));
+                }
+            }
             Work::Set(name, value) => {
                 if let Err(refusal) = shared.controls.set(name, value).await {
                     let _ = refuse.try_send(("control", refusal));
@@ -183,50 +195,6 @@ fn may_switch(guest: Option<&Guest>) -> bool {
     guest.is_some_and(|guest| guest.may.has(Right::Control))
 }
 
-/// What waits to be sent: not the messages, but that there is news.
-#[derive(Default)]
-struct Outgoing {
-    status: bool,
-    controls: bool,
-    qualities: bool,
-    privacy: bool,
-    /// As whom they were invited.
-    invited: bool,
-    /// A key of their own.
-    key: bool,
-    stats: bool,
-    /// The newest ping that was not answered yet.
-    pong: Option<u32>,
-    errors: VecDeque<String>,
-    /// Motion, the oldest first.
-    motions: VecDeque<String>,
-}
-
-impl Outgoing {
-    fn is_empty(&self) -> bool {
-        !self.status
-            && !self.controls
-            && !self.qualities
-            && !self.privacy
-            && !self.invited
-            && !self.key
-            && !self.stats
-            && self.pong.is_none()
-            && self.errors.is_empty()
-            && self.motions.is_empty()
-    }
-}
-
-impl Outgoing {
-    /// Who does not read misses the oldest.
-    fn motion(&mut self, text: String) {
-        if self.motions.len() == MOTIONS {
-            self.motions.pop_front();
-        }
-        self.motions.push_back(text);
-    }
-}
-
 struct Talk {
     channel: Arc<dyn DataChannel>,
     seat: Arc<Seat>,
@@ -237,6 +205,7 @@ struct Talk {
     stats_due: Option<Instant>,
     status: watch::Receiver<MediaStatus>,
     moves: Option<broadcast::Receiver<Moved>>,
+    zones: Option<watch::Receiver<Arc<Known>>>,
     controls: Option<watch::Receiver<Arc<[CameraControl]>>>,
     /// Whether there is privacy, for who may switch it.
     privacy: Option<watch::Receiver<bool>>,
@@ -275,6 +244,12 @@ impl Talk {
                     None => std::future::pending().await,
                 }
             };
+            let zones_changed = async {
+                match &mut self.zones {
+                    Some(zones) => zones.changed().await,
+                    None => std::future::pending().await,
+                }
+            };
             let moved = async {
                 match &mut self.moves {
                     Some(moves) => moves.recv().await,
@@ -296,6 +271,7 @@ impl Talk {
                 Ok(()) = self.status.changed() => self.outgoing.status = true,
                 Ok(()) = controls_changed => self.outgoing.controls = true,
                 Ok(()) = privacy_changed => self.outgoing.privacy = true,
+                Ok(()) = zones_changed => self.outgoing.zones = true,
                 Ok(moved) = moved => self.outgoing.motion(messages::motion(&moved, false)),
                 Ok(()) = self.choice.changed() => self.outgoing.qualities = true,
                 () = stats_due => {
@@ -333,6 +309,14 @@ impl Talk {
                     self.refuse("privacy", &messages::BUSY.into());
                 }
             }
+            Ok(FromViewer::Zones(_)) if !may_switch(self.guest.as_deref()) => {
+                self.refuse("zones", &messages::NO_ZONES.into());
+            }
+            Ok(FromViewer::Zones(wish)) => {
+                if self.work.try_send(Work::Zones(wish)).is_err() {
+                    self.refuse("zones", &messages::BUSY.into());
+                }
+            }
             Ok(FromViewer::Quality { tier }) => self.seat.pin(tier),
             Ok(FromViewer::Stats { on }) => self.watch_stats(on),
             Ok(FromViewer::Ping { id }) => self.outgoing.pong = Some(id),
@@ -340,6 +324,7 @@ impl Talk {
             Ok(FromViewer::Unknown) => self.passed_over("its type is not known"),
             Err(error @ MessageError::Control) => self.refuse("control", &(&error).into()),
             Err(error @ MessageError::Privacy) => self.refuse("privacy", &(&error).into()),
+            Err(error @ MessageError::Zone) => self.refuse("zones", &(&error).into()),
             Err(error @ MessageError::Quality) => self.refuse("quality", &(&error).into()),
             Err(error @ MessageError::Stats) => self.refuse("stats", &(&error).into()),
             Err(error @ MessageError::Ping) => self.refuse("ping", &(&error).into()),
@@ -456,8 +441,18 @@ impl Talk {
         self.send_queued().await
     }
 
-    /// What is told in order.
+    /// Where motion is looked for, and what is told in order.
     async fn send_queued(&mut self) -> Result<(), Error> {
+        if self.outgoing.zones
+            && let Some(zones) = &mut self.zones
+        {
+            let known = zones.borrow_and_update().clone();
+            let may_draw = may_switch(self.guest.as_deref());
+            if !self.try_send(&messages::zones(&known, may_draw)).await? {
+                return Ok(());
+            }
+            self.outgoing.zones = false;
+        }
         while let Some(text) = self.outgoing.errors.front() {
             if !self.try_send(text).await? {
                 return Ok(());

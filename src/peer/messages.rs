@@ -14,12 +14,13 @@ use serde_json::{Value, json};
 
 use crate::access::{Guest, Key, KeyId};
 use crate::bucket::Rate;
-use crate::config::ControlValue;
+use crate::config::{ControlValue, ZoneConfig, ZoneWish};
 use crate::device::controls::{CameraControl, Kind};
 use crate::media::moved::Moved;
 use crate::media::status::MediaStatus;
 use crate::motion::trigger::End;
 use crate::reason::{Code, Reason};
+use crate::zones::Known;
 
 /// The channel that is served; a page opens it with its first offer.
 pub(crate) const LABEL: &str = "camera-agent";
@@ -41,7 +42,7 @@ const MAX_CONTROLS_BYTES: usize = 32 * 1024;
 const MAX_WORDS: usize = 500;
 
 /// What a viewer says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum FromViewer {
     /// Set this control of the camera.
     Control {
@@ -75,6 +76,8 @@ pub(crate) enum FromViewer {
         /// The name.
         id: String,
     },
+    /// Look for motion elsewhere.
+    Zones(ZoneWish),
     /// A type that is not known here.
     Unknown,
 }
@@ -127,6 +130,12 @@ pub(crate) enum MessageError {
     /// A `privacy` message without what it needs; the viewer is told.
     #[error("a privacy message needs \"on\" (true or false)")]
     Privacy,
+    /// A `zone` or `zones` message without what it needs; the viewer is told.
+    #[error(
+        "a zone message needs \"name\" (text) and \"corners\" (pairs of numbers, or null to take it \
+         away); a zones message needs \"configured\": true"
+    )]
+    Zone,
     /// A `stats` message without what it needs; the viewer is told.
     #[error("a stats message needs \"on\" (true or false)")]
     Stats,
@@ -139,6 +148,36 @@ pub(crate) enum MessageError {
 struct Control {
     name: String,
     value: ControlValue,
+}
+
+#[derive(Deserialize)]
+struct Zone {
+    name: String,
+    corners: Option<Vec<[f32; 2]>>,
+    sensitivity: Option<u8>,
+    was: Option<String>,
+}
+
+impl From<Zone> for ZoneWish {
+    fn from(zone: Zone) -> Self {
+        let Zone {
+            name,
+            corners,
+            sensitivity,
+            was,
+        } = zone;
+        match corners {
+            Some(corners) => Self::Put {
+                was,
+                zone: ZoneConfig {
+                    name,
+                    corners,
+                    sensitivity,
+                },
+            },
+            None => Self::Away(name),
+        }
+    }
 }
 
 /// Reads what a viewer sent.
@@ -167,6 +206,14 @@ pub(crate) fn parse(text: &[u8]) -> Result<FromViewer, MessageError> {
         Some("privacy") => match message["on"].as_bool() {
             Some(on) => Ok(FromViewer::Privacy { on }),
             None => Err(MessageError::Privacy),
+        },
+        Some("zone") => match serde_json::from_value::<Zone>(message) {
+            Ok(zone) => Ok(FromViewer::Zones(zone.into())),
+            Err(_) => Err(MessageError::Zone),
+        },
+        Some("zones") => match message["configured"].as_bool() {
+            Some(true) => Ok(FromViewer::Zones(ZoneWish::Configured)),
+            _ => Err(MessageError::Zone),
         },
         Some("stats") => match message["on"].as_bool() {
             Some(on) => Ok(FromViewer::Stats { on }),
@@ -304,6 +351,32 @@ pub(crate) const NO_PRIVACY: Reason = Reason::fixed(
 /// Whether camera and microphone are closed for privacy, to who may switch that.
 pub(crate) fn privacy(on: bool) -> String {
     json!({"type": "privacy", "on": on}).to_string()
+}
+
+/// Why zones are not drawn for a viewer.
+pub(crate) const NO_ZONES: Reason = Reason::fixed(
+    Code::ZonesNotInvited,
+    "only who was invited to control this camera may say where it looks for motion",
+);
+
+/// Where motion is looked for; whether this viewer may draw it elsewhere.
+pub(crate) fn zones(known: &Known, may_draw: bool) -> String {
+    #[derive(Serialize)]
+    struct Message<'a> {
+        r#type: &'static str,
+        zones: &'a [ZoneConfig],
+        sensitivity: u8,
+        drawn: bool,
+        may_draw: bool,
+    }
+    let message = Message {
+        r#type: "zones",
+        zones: &known.zones,
+        sensitivity: known.sensitivity,
+        drawn: known.drawn,
+        may_draw,
+    };
+    serde_json::to_string(&message).expect("texts and numbers can be written")
 }
 
 /// How many qualities a viewer can choose from with `quality`, the best first;

@@ -49,6 +49,7 @@ use crate::reason::{Code, Reason};
 use crate::sdp::{Offer, OfferError, RemoteCandidate};
 use crate::servers::Servers;
 use crate::wire::UserName;
+use crate::zones::Zones;
 use connection::Connection;
 use controls::ViewerControls;
 pub(crate) use identity::Identity;
@@ -124,6 +125,8 @@ pub(crate) struct Peers {
     desk: Option<Desk>,
     /// What those who may control the camera may switch.
     privacy: Option<Privacy>,
+    /// Where motion is looked for, which they may draw.
+    zones: Option<Zones>,
     events: mpsc::Sender<(SessionId, PeerEvent)>,
 }
 
@@ -173,6 +176,7 @@ impl Peers {
             begun: Begun::default(),
             desk: None,
             privacy: None,
+            zones: None,
             events,
         }
     }
@@ -201,6 +205,18 @@ impl Peers {
     pub(crate) fn with_privacy(mut self, privacy: Privacy) -> Self {
         self.privacy = Some(privacy);
         self
+    }
+
+    /// Tells viewers where motion is looked for, and lets those who were invited to
+    /// control the camera draw it.
+    pub(crate) fn with_zones(mut self, zones: Zones) -> Self {
+        self.zones = Some(zones);
+        self
+    }
+
+    /// Where motion is looked for, where it is.
+    fn watched_zones(&self) -> Option<&Zones> {
+        self.zones.as_ref().filter(|zones| zones.are_watched())
     }
 
     /// Whether viewers are sent sound: it is wanted, and the source that runs

@@ -300,6 +300,8 @@ async fn goes_through_its_states(chat: &Chat, person: Person) {
         json!({"type": "privacy", "on": false}),
         json!({"type": "motion", "zone": "the door", "began_ms": 1_795_529_471_123_u64, "ended_ms": 1_795_529_478_323_u64, "past": true}),
         json!({"type": "motion", "zone": "the door", "began_ms": 1_795_529_571_123_u64, "past": true}),
+        json!({"type": "zones", "sensitivity": 5, "drawn": true, "may_draw": true, "zones": [
+            {"name": "the door", "corners": [[0.1, 0.1], [0.5, 0.1], [0.3, 0.6]]}]}),
         json!({"type": "error", "about": "control", "why": "control-inactive", "text": "", "control": "gain"}),
     ] {
         let event = format!(
@@ -312,6 +314,10 @@ async fn goes_through_its_states(chat: &Chat, person: Person) {
         .js("(document.getElementById('camera').open = true, null)")
         .await;
     looks_well(&alice, &format!("{what}-call")).await;
+    alice.click("#motion summary").await;
+    alice.click("#zones .row.all button").await;
+    looks_well(&alice, &format!("{what}-zones")).await;
+    alice.click("#zones .cancel").await;
     alice.click("#hangup").await;
     alice.state("idle").await;
     alice.call(&format!("bob {what}")).await;

@@ -29,3 +29,4 @@ mod siege;
 mod sound;
 mod turn;
 mod wall;
+mod zones;

@@ -3,6 +3,7 @@
 
 mod hostile;
 mod privacy;
+mod zones;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -232,3 +232,39 @@ fn a_day_of_motion_is_a_day_of_events() {
     // 60 s and 5 s in turns.
     assert_eq!((began, ended), (1330, 1329));
 }
+
+/// Whoever draws zones does so while the picture is looked at.
+#[test]
+fn other_zones_count_at_once_and_what_goes_on_in_one_that_is_gone_ends() {
+    let whole = ("whole", [0.0, 0.0, 1.0, 1.0], 5);
+    let both = zones(&[whole, ("sky", [0.0, 0.0, 1.0, 0.08], 5)]);
+    let mut watcher = Watcher::new(&both);
+    let mut pictures = Scene::new(Kind::Walker, 3).pictures();
+    let mut look = |watcher: &mut Watcher| {
+        let (time, picture) = pictures.next()?;
+        let now = Duration::from_secs_f32(time);
+        Some((now, watcher.look(&picture, now)))
+    };
+    let now = loop {
+        let (now, events) = look(&mut watcher).expect("somebody walks");
+        if events.iter().any(|e| e.change == Change::Began) {
+            break now;
+        }
+    };
+    // The one that stays is as it was.
+    assert_eq!(watcher.watch(&zones(&[whole]).zones, now), []);
+    let other = zones(&[("other", [0.0, 0.0, 1.0, 1.0], 5)]).zones;
+    let ended = watcher.watch(&other, now + Duration::from_secs(1));
+    assert_eq!(ended.len(), 1);
+    assert_eq!(&*ended[0].zone, "whole");
+    let end = (End::Still, Duration::from_secs(1));
+    assert_eq!(ended[0].end(), Some(end));
+    // The scene need not be learned anew: they walk on.
+    let (_, events) = std::iter::from_fn(|| look(&mut watcher))
+        .find(|(_, events)| !events.is_empty())
+        .expect("they walk on");
+    assert_eq!(
+        (&*events[0].zone, events[0].change),
+        ("other", Change::Began)
+    );
+}

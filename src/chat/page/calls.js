@@ -350,6 +350,9 @@ export class Calls {
       case "motion":
         this.#ui.motion.told(message, this.#peer);
         break;
+      case "zones":
+        this.#ui.zones.told(message);
+        break;
       case "stats":
       case "pong":
         this.#ui.stats.told(message);
@@ -362,6 +365,7 @@ export class Calls {
         break;
       case "error":
         if (message.about === "privacy") this.#ui.say(reasonWords(message.why, message.text), "problem");
+        if (message.about === "zones") this.#ui.zones.problem(reasonWords(message.why, message.text));
         if (message.about === "control") this.#ui.camera.problem(reasonWords(message.why, message.text, message.control));
         break;
       case "invited":
@@ -433,6 +437,7 @@ export class Calls {
     this.#ui.ring(null);
     this.#ui.media(null);
     this.#ui.camera.hide();
+    this.#ui.zones.hide();
     this.#ui.motion.hide();
     this.#ui.remote(null);
     this.#ui.stats.watch(null);

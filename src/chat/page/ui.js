@@ -9,6 +9,7 @@ import { titleOf } from "./keys.js";
 import { savePicture } from "./picture.js";
 import { StatsPanel } from "./stats.js";
 import { words } from "./words.js";
+import { ZonesPanel } from "./zones.js";
 
 const MAX_CHAT_LINES = 200;
 /**
@@ -46,6 +47,9 @@ export class Ui {
   /** What moved before the camera, where the device looks for it. */
   motion;
 
+  /** Where it looks for that, over the picture. */
+  zones;
+
   /** How the connection is, for whoever wants to know. */
   stats;
 
@@ -69,6 +73,7 @@ export class Ui {
     keys.addEventListener("change", () => this.users(this.#users.users, this.#users.devices, this.#users.me));
     this.camera = new CameraPanel($("camera"), (name, value) => on.tell({ type: "control", name, value }));
     this.motion = new MotionPanel($("motion"));
+    this.zones = new ZonesPanel($("zones"), $("zone-view"), $("remote"), (message) => on.tell(message));
     this.stats = new StatsPanel($("stats"), $("stats-toggle"), on);
     $("stats-toggle").onclick = () => this.stats.toggle();
     addEventListener("keydown", (event) => this.#key(event));

@@ -91,6 +91,8 @@ pub(super) struct Show {
     /// What is to be looked for, before it is known who is told.
     settings: Option<Settings>,
     motion: Option<Arc<Motion>>,
+    /// See [`open_to_pass`](Self::open_to_pass).
+    renewed: Option<String>,
 }
 
 impl Show {
@@ -138,6 +140,7 @@ impl Show {
             refused: Arc::default(),
             settings: None,
             motion: None,
+            renewed: None,
         }
     }
 
@@ -184,6 +187,7 @@ impl Show {
         }
         if self.outputs.is_empty() {
             self.slate = None;
+            self.rows.forgive(now);
         }
     }
 
@@ -334,6 +338,7 @@ impl Show {
         while let Ok(news) = self.news.try_recv() {
             self.hear(news, now);
         }
+        self.open_to_pass(now);
         self.act(now);
         let (source, encoded) = match self.shown_picture() {
             Some(picture) => (picture.last_frame(), {

@@ -102,6 +102,7 @@ impl Tap {
         }
         let looking = Arc::new(Mutex::new(Looking {
             watcher: Watcher::new(&motion.settings),
+            drawing: 0,
             shrinker: Shrinker::default(),
             going_on: Vec::new(),
             since: Instant::now(),
@@ -149,6 +150,8 @@ fn keep_apart(pad: &gst::Pad) {
 
 struct Looking {
     watcher: Watcher,
+    /// Whose zones it has.
+    drawing: u64,
     shrinker: Shrinker,
     motion: Arc<Motion>,
     /// Told to have begun, and not to have ended.
@@ -172,8 +175,22 @@ impl Looking {
             }
             return;
         };
+        self.take_zones();
         let events = self.watcher.look(&luma, self.since.elapsed());
         self.tell(events);
+    }
+
+    /// Watches what was drawn since the last look.
+    fn take_zones(&mut self) {
+        let drawing = self.motion.moves.drawing();
+        if drawing == self.drawing {
+            return;
+        }
+        self.drawing = drawing;
+        let drawn = self.motion.moves.drawn();
+        let zones = drawn.as_deref().unwrap_or(&self.motion.settings.zones);
+        let ended = self.watcher.watch(zones, self.since.elapsed());
+        self.tell(ended);
     }
 
     fn stop(&mut self) {

@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::{FromViewer, MAX_BYTES, controls, error, parse};
+use crate::config::validate_zones;
 use crate::device::Control;
 use crate::device::controls::{CameraControl, Kind, check};
 use crate::fuzzing::Draw;
@@ -28,6 +29,10 @@ pub fn message(data: &[u8]) {
             }
             let _: Value = serde_json::from_str(&controls([&control])).expect("JSON");
         }
+        Ok(FromViewer::Zones(wish)) => match wish.applied_to(&[]) {
+            Ok(zones) => assert!(validate_zones(&zones).is_ok()),
+            Err(refused) => assert!(!refused.to_string().is_empty()),
+        },
         Ok(
             FromViewer::Privacy { .. }
             | FromViewer::Quality { .. }

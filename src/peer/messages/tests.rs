@@ -273,3 +273,71 @@ fn motion_is_told_as_it_begins_as_it_ends_and_as_it_was() {
         })
     );
 }
+
+#[test]
+fn a_zone_is_put_or_taken_away_and_what_is_told_is_what_was_drawn() {
+    let zone = ZoneConfig {
+        name: "the gate".to_owned(),
+        corners: vec![[0.1, 0.25], [1.0, 0.0], [0.3, 0.35]],
+        sensitivity: Some(7),
+    };
+    let put = r#"{"type":"zone","name":"the gate","corners":[[0.1,0.25],[1,0],[0.3,0.35]],
+        "sensitivity":7,"was":"door"}"#;
+    let wish = ZoneWish::Put {
+        was: Some("door".to_owned()),
+        zone: zone.clone(),
+    };
+    assert_eq!(parse(put.as_bytes()), Ok(FromViewer::Zones(wish.clone())));
+    let away = r#"{"type":"zone","name":"door","corners":null}"#;
+    let gone = ZoneWish::Away("door".to_owned());
+    assert_eq!(parse(away.as_bytes()), Ok(FromViewer::Zones(gone)));
+    let configured = r#"{"type":"zones","configured":true}"#;
+    let back = FromViewer::Zones(ZoneWish::Configured);
+    assert_eq!(parse(configured.as_bytes()), Ok(back));
+    for bad in [
+        r#"{"type":"zone"}"#,
+        r#"{"type":"zone","name":7,"corners":[]}"#,
+        r#"{"type":"zone","name":"a","corners":[[0.1]]}"#,
+        r#"{"type":"zone","name":"a","corners":[["0","1"]]}"#,
+        r#"{"type":"zone","name":"a","corners":[],"sensitivity":900}"#,
+        r#"{"type":"zones"}"#,
+        r#"{"type":"zones","configured":false}"#,
+    ] {
+        assert_eq!(parse(bad.as_bytes()), Err(MessageError::Zone), "{bad}");
+    }
+    let zones = wish.applied_to(&[]).expect("it keeps the rules");
+    let known = Known {
+        zones,
+        drawn: true,
+        sensitivity: 5,
+    };
+    assert_eq!(
+        super::zones(&known, false),
+        r#"{"type":"zones","zones":[{"name":"the gate","corners":[[0.1,0.25],[1.0,0.0],[0.3,0.35]],"sensitivity":7}],"sensitivity":5,"drawn":true,"may_draw":false}"#
+    );
+}
+
+/// The longest that the rules allow, in letters of four bytes.
+#[test]
+fn the_largest_zone_fits_a_message_and_the_most_zones_fit_one_to_a_viewer() {
+    let name = |n: usize| format!("{}{n:02}", "𝄞".repeat(30));
+    let zone = |n: usize| ZoneConfig {
+        name: name(n),
+        corners: vec![[0.123, 0.987]; 32],
+        sensitivity: Some(10),
+    };
+    let corners = vec![[0.123, 0.987]; 32];
+    let put = json!({"type": "zone", "name": name(1), "corners": corners, "sensitivity": 10,
+        "was": name(1)});
+    let wish = match parse(put.to_string().as_bytes()) {
+        Ok(FromViewer::Zones(wish)) => wish,
+        other => panic!("{other:?}"),
+    };
+    let zones: Vec<_> = (0..16).map(zone).collect();
+    let known = Known {
+        zones: wish.applied_to(&zones).expect("it keeps the rules"),
+        drawn: true,
+        sensitivity: 5,
+    };
+    assert!(super::zones(&known, true).len() < 32 * 1024);
+}

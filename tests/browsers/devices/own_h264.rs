@@ -69,6 +69,34 @@ async fn a_camera_s_own_h264_goes_to_the_second_caller_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn while_motion_is_looked_for_it_goes_to_callers_as_it_is_too() {
+    let format = Format::H264 {
+        gop: 30,
+        high: false,
+    };
+    let camera = FakeCamera::new(format, 640, 360, 30);
+    let motion = "[motion]\nenabled = true\n";
+    let bed = Bed::with(camera, "encoder = \"x264\"\n", motion, &[]).await;
+    // Nobody watches yet.
+    let anew = "opened anew, to pass its own H.264 through";
+    bed.device.logs(anew, 1, SOON).await;
+    bed.device.logs("decoded to look for motion", 1, SOON).await;
+    for _ in 0..2 {
+        let viewer = bed.viewer().await;
+        flows("the camera", SOON, &viewer, pictures, FULL_RATE).await;
+        viewer.hang_up().await;
+        bed.device.logs("call ended", 1, SOON).await;
+    }
+    let encoded = bed.device.log().iter().any(|line| {
+        let description = line["description"].as_str().unwrap_or_default();
+        line["message"] == "encoder" && description.contains("x264enc")
+    });
+    assert!(!encoded, "{:?}", bed.device.log());
+    assert_eq!(bed.device.logged(anew), 1, "once");
+    assert_eq!(bed.device.warnings(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn h264_that_a_caller_has_no_decoder_for_is_encoded_for_them() {
     let ([_, second], warnings) = ways_to_two_callers(30, true, Duration::from_secs(4)).await;
     assert_eq!(warnings, 0);

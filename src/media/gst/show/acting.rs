@@ -53,6 +53,28 @@ impl Show {
         }
     }
 
+    /// A camera that is open for motion alone is opened anew, once, where its own
+    /// H.264 can be passed through by now: who comes then is sent that.
+    pub(super) fn open_to_pass(&mut self, now: Instant) {
+        if self.motion.is_none() || !self.outputs.is_empty() {
+            return;
+        }
+        let camera = self.camera.as_ref().and_then(|c| c.value.as_ref());
+        let Some(plan) = camera.map(|camera| &camera.picture.plan) else {
+            return;
+        };
+        let is_own = plan.mode.as_ref().is_some_and(|m| m.fourcc == "H264");
+        if !is_own || plan.carries == Carries::H264 || self.renewed == plan.node {
+            return;
+        }
+        if lock(&self.learned).pass_through() {
+            debug!(picture = %plan.what, "opened anew, to pass its own H.264 through");
+            self.renewed.clone_from(&plan.node);
+            // It is watched again as soon as nothing is shown.
+            self.recovery.handle(Event::Unwatched, now);
+        }
+    }
+
     /// One that is being opened goes no further.
     fn close_camera(&mut self) {
         self.given_up.set();

@@ -1,0 +1,52 @@
+//! Where motion is looked for, as it was drawn, and who obeys that.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::media::hub::Hub;
+use crate::motion::Zone;
+use crate::state;
+use crate::zones::{Known, Zones};
+
+/// What was drawn, and whether it is another.
+pub(super) struct Drawing {
+    zones: Zones,
+    changes: watch::Receiver<Arc<Known>>,
+}
+
+impl Drawing {
+    pub(super) fn new(config: &Config) -> Self {
+        let folder = config.access.folder.clone().or_else(state::folder);
+        let zones = Zones::in_folder(folder.as_deref(), &config.motion);
+        Self {
+            changes: zones.subscribe(),
+            zones,
+        }
+    }
+
+    /// For connections.
+    pub(super) fn zones(&self) -> Zones {
+        self.zones.clone()
+    }
+
+    /// Another configuration.
+    pub(super) fn take(&self, config: &Config) {
+        self.zones.configure(&config.motion);
+    }
+
+    pub(super) async fn changed(&mut self) {
+        if self.changes.changed().await.is_err() {
+            // They are kept here: they do not go.
+            std::future::pending().await
+        }
+    }
+
+    /// Has the hub look where it is to.
+    pub(super) fn obey(&self, hub: &Hub) {
+        let known = self.changes.borrow().clone();
+        let drawn = || Zone::all(&known.zones, known.sensitivity);
+        hub.moves().draw(known.drawn.then(drawn));
+    }
+}
