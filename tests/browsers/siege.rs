@@ -28,7 +28,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::attackers::half_open::Records;
-use crate::attackers::{Attacking, CAMERA, Ground, chat, half_open, offers, viewers};
+use crate::attackers::{
+    Attacking, CAMERA, Ground, chat, half_open, offers, path, requests, viewers,
+};
 use crate::support::bed::{Bed, HERE, SERVER, THERE, run};
 use crate::support::browser::{Browser, Person};
 use crate::support::device::{Device, TEST_MEDIA};
@@ -46,7 +48,7 @@ const DESCRIPTORS: &str = "--nofile=1024:1024";
 type Attack = fn(Ground) -> Pin<Box<dyn Future<Output = ()>>>;
 
 /// Every kind, by name.
-const KINDS: [(&str, Attack); 18] = [
+const KINDS: [(&str, Attack); 24] = [
     ("heavy offers", |g| Box::pin(offers::heavy(g))),
     ("offers that point at others", |g| {
         Box::pin(offers::at_a_third_party(g))
@@ -82,6 +84,16 @@ const KINDS: [(&str, Attack); 18] = [
     ("large frames", |g| Box::pin(chat::large_frames(g))),
     ("pongs and crumbs", |g| Box::pin(chat::crumbs(g))),
     ("names like the camera's", |g| Box::pin(chat::names(g))),
+    ("names of this network", |g| {
+        Box::pin(offers::names_of_this_network(g))
+    }),
+    ("a viewer's SCTP", |g| Box::pin(path::sctp(g))),
+    ("a viewer's floods", |g| Box::pin(path::floods(g))),
+    ("restarts and roles", |g| Box::pin(path::restarts(g))),
+    ("channels and wishes", |g| Box::pin(path::wishes(g))),
+    ("requests of every shape", |g| {
+        Box::pin(requests::of_every_shape(g))
+    }),
     (THOUSAND, |g| Box::pin(chat::thousand(g))),
 ];
 const REGISTERED: &str = "connected to the chat server";
@@ -127,6 +139,8 @@ impl Place {
             let [a, b, c, d] = STRANGERS.octets();
             run(&format!("ip address add {a}.{b}.{c}.{}/24 dev br0", d + n));
         }
+        // So that names can be asked for.
+        bed.there.run("ip route add 224.0.0.0/4 dev d1");
         let toml = format!(
             "[server]\nurl = \"ws://{}/\"\nname = \"{CAMERA}\"\n{}",
             server.addr,
