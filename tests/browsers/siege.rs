@@ -33,6 +33,7 @@ use crate::attackers::{
 };
 use crate::support::bed::{Bed, HERE, SERVER, THERE, run};
 use crate::support::browser::{Browser, Person};
+use crate::support::cpu::cpu_of;
 use crate::support::device::{Device, TEST_MEDIA};
 use crate::support::strain::Strain;
 use crate::support::viewer::Viewer;
@@ -220,6 +221,11 @@ impl Place {
             .expect("a number")
     }
 
+    /// What the device has had of the processor.
+    fn busy(&self) -> Duration {
+        cpu_of(&self.device.pid().to_string())
+    }
+
     /// What an operator sees of the log.
     fn log(&self) -> Vec<serde_json::Value> {
         let mut lines = self.device.log();
@@ -270,6 +276,7 @@ impl Place {
         let began = Instant::now();
         let ground = self.ground.clone();
         let strain = Strain::start();
+        let busy = self.busy();
         let crowd = Attacking::start(move || attack(ground));
         let decoded = self.alice.frames_decoded().await;
         let mut memory = vec![memory];
@@ -282,6 +289,7 @@ impl Place {
         }
         let gap = self.gap().await;
         let seconds = began.elapsed().as_secs_f64();
+        let busy = (self.busy() - busy).as_secs_f64() / seconds;
         let pictures = (self.alice.frames_decoded().await - decoded) / seconds;
         let messages = self.ground.messages.load(Ordering::Relaxed) as f64 / seconds;
         drop(crowd);
@@ -292,6 +300,7 @@ impl Place {
             served,
             pictures,
             messages,
+            busy,
             memory,
             stalled: strain.worst(),
         }

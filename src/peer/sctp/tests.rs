@@ -134,7 +134,7 @@ fn nothing_hides_in_a_chunk() {
     for inside in [forward(1 << 30), init(9, 9), reset(1, 1 << 30)] {
         for chunk in two_faced(&inside) {
             assert!(
-                !at(0, now).hears(&packet(&[chunk.clone()]), now),
+                !at(0, now).hears(&packet(std::slice::from_ref(&chunk)), now),
                 "{chunk:?}"
             );
             let behind = packet(&[data(1, 0), chunk.clone()]);

@@ -29,6 +29,8 @@ use super::{Ground, Stranger};
 
 /// The label that the device serves.
 pub const LABEL: &str = "camera-agent";
+/// Between two reports: who sends none is waited for when they have gone.
+const ALIVE: Duration = Duration::from_secs(1);
 /// How long a call may take to come up.
 const SOON: Duration = Duration::from_secs(5);
 
@@ -47,6 +49,8 @@ pub struct Caller {
     state: RTCPeerConnectionState,
     /// Of the picture, by its first packet.
     pub ssrc: u32,
+    /// When they last said that they are there.
+    said: Instant,
 }
 
 fn host(address: SocketAddr) -> RTCIceCandidateInit {
@@ -122,6 +126,7 @@ impl Caller {
             channel,
             state: RTCPeerConnectionState::New,
             ssrc: 0,
+            said: Instant::now(),
         };
         let began = Instant::now();
         while caller.ssrc == 0 || caller.keys.tsn() == 0 {
@@ -136,6 +141,11 @@ impl Caller {
     /// Lives on as a viewer does, for so long. `None` where the call is over.
     pub async fn live(&mut self, time: Duration) -> Option<()> {
         let end = Instant::now() + time;
+        if self.said.elapsed() > ALIVE {
+            self.said = Instant::now();
+            // An empty receiver report (RFC 3550 §6.4.2).
+            self.report(&[0x80, 201, 0, 1, 0, 0, 0, 1]).await?;
+        }
         while let Some(left) = end.checked_duration_since(Instant::now()) {
             self.turn(left).await?;
         }

@@ -44,7 +44,7 @@ fn storm(kind: u32, tsn: u32) -> Vec<Vec<Vec<u8>>> {
             &[&[0, 13, 0, 18][..], &n, &[0; 4], &last, &[0, 1, 0, 0]].concat(),
         )
     };
-    let each = |of: &dyn Fn(u32) -> Vec<Vec<u8>>| (0..40).map(of).collect();
+    let each = |of: &dyn Fn(u32) -> Vec<Vec<u8>>| (0..16).map(of).collect();
     match kind % 9 {
         0 => each(&|n| vec![init(n)]),
         1 => each(&|_| {
@@ -104,7 +104,7 @@ pub async fn sctp(ground: Ground) {
                     for packet in storm(round, tsn) {
                         caller.sctp(&packet).await;
                     }
-                    for _ in 0..10 {
+                    for _ in 0..4 {
                         tsn = tsn.wrapping_add(1);
                         caller.sctp(&[data(tsn, 0, 0, 1_100)]).await;
                     }
