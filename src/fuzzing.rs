@@ -12,7 +12,7 @@ pub use crate::chat::fuzzing::origins;
 pub use crate::config::fuzzing::file;
 pub use crate::doctor::fuzzing::stun;
 pub use crate::media::fuzzing::{camera, probe};
-pub use crate::peer::fuzzing::{connection, guard, interceptors, records, redundancy};
+pub use crate::peer::fuzzing::{connection, guard, interceptors, records, redundancy, sctp};
 pub use crate::peer::messages::fuzzing::message;
 pub use crate::peer::rehearsal::fuzzing::{offer, prepare};
 pub use crate::room::fuzzing::crowd;
@@ -148,6 +148,7 @@ mod tests {
         records: crate::peer::fuzzing::records,
         redundancy: crate::peer::fuzzing::redundancy,
         room: crate::room::fuzzing::crowd,
+        sctp: crate::peer::fuzzing::sctp,
         stun: crate::doctor::fuzzing::stun,
         wire: crate::wire::fuzzing::frame,
     }

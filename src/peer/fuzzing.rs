@@ -3,8 +3,9 @@
 //! Not part of the program.
 
 mod connection;
-mod records;
 #[cfg(test)]
+mod meddled;
+mod records;
 mod sctp;
 
 use std::collections::{BTreeMap, HashSet};
@@ -23,6 +24,7 @@ use rtc::shared::marshal::Unmarshal;
 
 pub use connection::connection;
 pub use records::records;
+pub use sctp::sctp;
 
 use super::engine;
 use super::interceptor::burst::Waiting;
@@ -365,6 +367,11 @@ mod tests {
         #[test]
         fn any_order_of_datagrams_amplifies_nothing(data in bytes()) {
             super::guard(&data);
+        }
+
+        #[test]
+        fn any_packets_of_sctp_cost_a_bounded_answer(data in bytes()) {
+            super::sctp(&data);
         }
 
         #[test]

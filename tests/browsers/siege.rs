@@ -28,9 +28,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::attackers::half_open::Records;
-use crate::attackers::{Attacking, CAMERA, Ground, chat, half_open, offers, viewers};
+use crate::attackers::{
+    Attacking, CAMERA, Ground, chat, half_open, offers, path, requests, viewers,
+};
 use crate::support::bed::{Bed, HERE, SERVER, THERE, run};
 use crate::support::browser::{Browser, Person};
+use crate::support::cpu::cpu_of;
 use crate::support::device::{Device, TEST_MEDIA};
 use crate::support::strain::Strain;
 use crate::support::viewer::Viewer;
@@ -46,7 +49,7 @@ const DESCRIPTORS: &str = "--nofile=1024:1024";
 type Attack = fn(Ground) -> Pin<Box<dyn Future<Output = ()>>>;
 
 /// Every kind, by name.
-const KINDS: [(&str, Attack); 18] = [
+const KINDS: [(&str, Attack); 24] = [
     ("heavy offers", |g| Box::pin(offers::heavy(g))),
     ("offers that point at others", |g| {
         Box::pin(offers::at_a_third_party(g))
@@ -82,6 +85,16 @@ const KINDS: [(&str, Attack); 18] = [
     ("large frames", |g| Box::pin(chat::large_frames(g))),
     ("pongs and crumbs", |g| Box::pin(chat::crumbs(g))),
     ("names like the camera's", |g| Box::pin(chat::names(g))),
+    ("names of this network", |g| {
+        Box::pin(offers::names_of_this_network(g))
+    }),
+    ("a viewer's SCTP", |g| Box::pin(path::sctp(g))),
+    ("a viewer's floods", |g| Box::pin(path::floods(g))),
+    ("restarts and roles", |g| Box::pin(path::restarts(g))),
+    ("channels and wishes", |g| Box::pin(path::wishes(g))),
+    ("requests of every shape", |g| {
+        Box::pin(requests::of_every_shape(g))
+    }),
     (THOUSAND, |g| Box::pin(chat::thousand(g))),
 ];
 const REGISTERED: &str = "connected to the chat server";
@@ -127,6 +140,8 @@ impl Place {
             let [a, b, c, d] = STRANGERS.octets();
             run(&format!("ip address add {a}.{b}.{c}.{}/24 dev br0", d + n));
         }
+        // So that names can be asked for.
+        bed.there.run("ip route add 224.0.0.0/4 dev d1");
         let toml = format!(
             "[server]\nurl = \"ws://{}/\"\nname = \"{CAMERA}\"\n{}",
             server.addr,
@@ -206,6 +221,11 @@ impl Place {
             .expect("a number")
     }
 
+    /// What the device has had of the processor.
+    fn busy(&self) -> Duration {
+        cpu_of(&self.device.pid().to_string())
+    }
+
     /// What an operator sees of the log.
     fn log(&self) -> Vec<serde_json::Value> {
         let mut lines = self.device.log();
@@ -256,6 +276,7 @@ impl Place {
         let began = Instant::now();
         let ground = self.ground.clone();
         let strain = Strain::start();
+        let busy = self.busy();
         let crowd = Attacking::start(move || attack(ground));
         let decoded = self.alice.frames_decoded().await;
         let mut memory = vec![memory];
@@ -268,6 +289,7 @@ impl Place {
         }
         let gap = self.gap().await;
         let seconds = began.elapsed().as_secs_f64();
+        let busy = (self.busy() - busy).as_secs_f64() / seconds;
         let pictures = (self.alice.frames_decoded().await - decoded) / seconds;
         let messages = self.ground.messages.load(Ordering::Relaxed) as f64 / seconds;
         drop(crowd);
@@ -278,6 +300,7 @@ impl Place {
             served,
             pictures,
             messages,
+            busy,
             memory,
             stalled: strain.worst(),
         }

@@ -10,6 +10,7 @@ pub mod caller;
 pub mod card;
 pub mod codec;
 pub mod coturn;
+pub mod cpu;
 pub mod cuttable;
 pub mod desk;
 pub mod device;

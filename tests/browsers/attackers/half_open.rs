@@ -25,7 +25,7 @@ pub enum Records {
     Crumbs,
 }
 
-fn record(kind: u8, epoch: u16, number: u64, body: &[u8]) -> Vec<u8> {
+pub(super) fn record(kind: u8, epoch: u16, number: u64, body: &[u8]) -> Vec<u8> {
     let mut out = vec![kind, 0xfe, 0xfd];
     out.extend_from_slice(&epoch.to_be_bytes());
     out.extend_from_slice(&number.to_be_bytes()[2..]);
@@ -132,7 +132,7 @@ async fn call(ground: &Ground, n: u8, records: Records) -> Option<()> {
 }
 
 /// The device's address by its first candidate.
-async fn device(stranger: &mut Stranger) -> Option<SocketAddr> {
+pub(super) async fn device(stranger: &mut Stranger) -> Option<SocketAddr> {
     loop {
         let frame = stranger.frame("new-ice-candidate").await?;
         let text = frame["candidate"]["candidate"].as_str()?.to_owned();

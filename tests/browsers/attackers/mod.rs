@@ -3,9 +3,13 @@
 //! An attacker goes on until it is dropped, whatever is answered: who is thrown
 //! out comes again.
 
+pub mod caller;
 pub mod chat;
+pub mod cipher;
 pub mod half_open;
 pub mod offers;
+pub mod path;
+pub mod requests;
 pub mod stun;
 pub mod viewers;
 
@@ -205,7 +209,11 @@ impl Drop for Attacking {
     fn drop(&mut self) {
         self.stop.cancel();
         if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+            if let Err(panic) = thread.join()
+                && !std::thread::panicking()
+            {
+                std::panic::resume_unwind(panic);
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Offers that are heavy, many, or point elsewhere.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::json;
@@ -119,6 +120,10 @@ pub async fn trickled(ground: Ground) {
         if stranger.offer(&with_user(&user)).await.is_none() {
             return;
         }
+        let at = |to: SocketAddr| {
+            let (ip, port) = (to.ip(), to.port());
+            format!("candidate:{port} 1 udp 1 {ip} {port} typ host")
+        };
         for port in 0..400 {
             let to = 30_000 + port;
             for line in [
@@ -127,6 +132,10 @@ pub async fn trickled(ground: Ground) {
                 format!("candidate:{port} 1 udp 1 224.0.0.251 {to} typ host"),
                 format!("candidate:{port} 1 udp 1 255.255.255.255 {to} typ host"),
                 format!("candidate:{port} 1 udp 1 127.0.0.1 {to} typ host"),
+                // All of this network, the chat server, and the camera itself.
+                format!("candidate:{port} 1 udp 1 10.77.0.255 {to} typ host"),
+                at(ground.chat),
+                ground.ports.first().copied().map_or_else(String::new, at),
             ] {
                 if stranger.candidate(&line, &user).await.is_none() {
                     return;
@@ -136,6 +145,42 @@ pub async fn trickled(ground: Ground) {
         }
     })
     .await;
+}
+
+/// Names of this network that nobody has, hundreds in each offer and as many after
+/// it, of many callers: each is a question to everybody.
+pub async fn names_of_this_network(ground: Ground) {
+    let one = |n: u8| {
+        let ground = ground.clone();
+        async move {
+            again(async || {
+                let name = format!("asking{n}");
+                let Some(mut stranger) = Stranger::join(&ground, 10 + n, &name).await else {
+                    return;
+                };
+                let candidate =
+                    |i: u32| format!("candidate:{i} 1 udp 1 {}-{i}.local 9 typ host", ufrag());
+                loop {
+                    let user = ufrag();
+                    let mut sdp = with_user(&user);
+                    for i in 0..300 {
+                        let _ = write!(sdp, "a={}\r\n", candidate(i));
+                    }
+                    if stranger.offer(&sdp).await.is_none() {
+                        return;
+                    }
+                    for i in 0..100 {
+                        if stranger.candidate(&candidate(i), &user).await.is_none() {
+                            return;
+                        }
+                        stranger.listen(Duration::from_millis(10)).await;
+                    }
+                }
+            })
+            .await;
+        }
+    };
+    crowd((0..12).map(one).collect()).await;
 }
 
 /// Ten offers a second that are 60 kB of nothing.

@@ -38,6 +38,8 @@ pub(super) struct During {
     pub(super) pictures: f64,
     /// Sent by the attackers, a second.
     pub(super) messages: f64,
+    /// What the device took, in processors.
+    pub(super) busy: f64,
     /// In bytes, before and after each second caller.
     pub(super) memory: Vec<u64>,
     pub(super) stalled: Duration,
@@ -80,13 +82,14 @@ impl Verdict {
         }
         verdict.seen = format!(
             "gap {gap:.2?} (machine {:.2?}), {:.1} pictures a second, second caller {:.2?}, {} MiB, \
-             then {}, then {}, {:.0} messages a second",
+             then {}, then {}, {:.2} processors, {:.0} messages a second",
             during.stalled,
             during.pictures,
             served.unwrap_or_default(),
             before.state.memory / MEBIBYTE,
             memory[memory.len() / 2] / MEBIBYTE,
             last / MEBIBYTE,
+            during.busy,
             during.messages,
         );
         verdict
