@@ -13,6 +13,7 @@ mod media;
 mod motion;
 mod ports;
 mod server;
+mod speaker;
 
 use std::path::{Path, PathBuf};
 
@@ -28,6 +29,7 @@ pub use motion::{HookConfig, HookEvent, MotionConfig, ZoneConfig};
 pub use ports::PortRange;
 pub(crate) use server::show;
 pub use server::{ProxyConfig, ProxyUrl, ServerConfig, ServerUrl};
+pub use speaker::{Echo, SpeakerConfig};
 
 use crate::secret::without_credentials;
 use crate::wire::UserName;
@@ -112,6 +114,8 @@ pub struct Config {
     pub video: VideoConfig,
     /// The sound.
     pub audio: AudioConfig,
+    /// Where callers are heard.
+    pub speaker: SpeakerConfig,
     /// Who may watch.
     pub viewers: ViewersConfig,
     /// The way to the viewers.
@@ -402,6 +406,7 @@ impl Config {
         )?;
         self.ice.validate()?;
         self.access.validate()?;
+        self.speaker.validate()?;
         self.motion.validate()?;
         motion::validate_hooks(&self.hooks)?;
         encoders::validate(&self.encoders)

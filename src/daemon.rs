@@ -31,7 +31,7 @@ use crate::media::hub::source::Source;
 use crate::media::probe::Encoders;
 use crate::media::{element, gst};
 use crate::network::{self, Network};
-use crate::peer::{Identity, PeerError, Peers, Quality};
+use crate::peer::{Identity, PeerError, Peers, Quality, TalkBack};
 use crate::privacy::Key;
 use crate::rate::Settings;
 use crate::sdp::{ProfileLevelId, VideoCodec};
@@ -219,7 +219,8 @@ impl Daemon {
         )
         .on(network.subscribe())
         .giving_keys(door.desk())
-        .with_privacy(shutter.privacy());
+        .with_privacy(shutter.privacy())
+        .with_speaker(TalkBack::new(&config.speaker, &hub, shutter.privacy()));
         let gate = Gate::new(access::mode(config), name.as_str(), fingerprint);
         let agent = Agent::new(
             AgentConfig {

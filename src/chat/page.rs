@@ -85,6 +85,7 @@ pub(super) static ASSETS: &[Asset] = &[
     asset!("elements.js", SCRIPT),
     asset!("picture.js", SCRIPT),
     asset!("stats.js", SCRIPT),
+    asset!("talk.js", SCRIPT),
     asset!("words.js", SCRIPT),
     asset!("words-en.js", SCRIPT),
     asset!("words-zh.js", SCRIPT),

@@ -30,6 +30,7 @@ mod rtp;
 mod sctp;
 mod socket;
 mod stats;
+pub(crate) mod talk;
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -56,6 +57,7 @@ use path::memory::Memory;
 pub(crate) use quality::Quality;
 use socket::binding::Binding;
 use socket::guard::Together;
+pub(crate) use talk::TalkBack;
 
 /// Offers and candidates that wait for a connection.
 const COMMANDS: usize = 256;
@@ -120,6 +122,8 @@ pub(crate) struct Peers {
     desk: Option<Desk>,
     /// What those who may control the camera may switch.
     privacy: Option<Privacy>,
+    /// Where those are heard who may talk.
+    talk: Option<Arc<TalkBack>>,
     events: mpsc::Sender<(SessionId, PeerEvent)>,
 }
 
@@ -168,6 +172,7 @@ impl Peers {
             together: Together::new(Instant::now()),
             desk: None,
             privacy: None,
+            talk: None,
             events,
         }
     }
@@ -190,6 +195,17 @@ impl Peers {
     pub(crate) fn with_privacy(mut self, privacy: Privacy) -> Self {
         self.privacy = Some(privacy);
         self
+    }
+
+    /// Plays what those say who may talk.
+    pub(crate) fn with_speaker(mut self, talk: Option<Arc<TalkBack>>) -> Self {
+        self.talk = talk;
+        self
+    }
+
+    /// Where they are heard.
+    pub(crate) fn talk(&self) -> Option<&Arc<TalkBack>> {
+        self.talk.as_ref()
     }
 
     /// Whether viewers are sent sound: it is wanted, and the source that runs

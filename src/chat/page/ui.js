@@ -8,6 +8,7 @@ import { InvitedScreen } from "./invited.js";
 import { titleOf } from "./keys.js";
 import { savePicture } from "./picture.js";
 import { StatsPanel } from "./stats.js";
+import { TalkPanel } from "./talk.js";
 import { words } from "./words.js";
 
 const MAX_CHAT_LINES = 200;
@@ -49,6 +50,9 @@ export class Ui {
   /** How the connection is, for whoever wants to know. */
   stats;
 
+  /** To be heard at the device. */
+  talk;
+
   /** The cameras that the person was invited to. */
   invited;
 
@@ -69,6 +73,7 @@ export class Ui {
     keys.addEventListener("change", () => this.users(this.#users.users, this.#users.devices, this.#users.me));
     this.camera = new CameraPanel($("camera"), (name, value) => on.tell({ type: "control", name, value }));
     this.motion = new MotionPanel($("motion"));
+    this.talk = new TalkPanel($("talk"), $("talk-line"));
     this.stats = new StatsPanel($("stats"), $("stats-toggle"), on);
     $("stats-toggle").onclick = () => this.stats.toggle();
     addEventListener("keydown", (event) => this.#key(event));
