@@ -28,7 +28,9 @@ pub use sizes::direction;
 pub(crate) use sizes::{shrunk_size, tier_size};
 pub(crate) use sound::SOUND_CAPTURE;
 pub use sound::{SOUND_ENCODER, SoundPlan, sound};
-pub(crate) use speaker::{SPEAKER_INPUT, SPEAKER_PAYLOAD_TYPE, SPEAKER_VOICE, speaker};
+pub(crate) use speaker::{
+    SPEAKER_INPUT, SPEAKER_PAYLOAD_TYPE, SPEAKER_VOICE, speaker, speaker_sink,
+};
 pub(crate) use watching::{WATCHING, watching};
 
 /// A queue that keeps the newest buffer: an encoder that is too slow costs

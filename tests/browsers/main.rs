@@ -27,4 +27,5 @@ mod process;
 mod roaming;
 mod siege;
 mod sound;
+mod talk;
 mod turn;

@@ -298,6 +298,56 @@ impl Drop for Playing {
 mod tests {
     use super::*;
 
+    /// Packets of a tone, as a browser makes them: 20 ms each.
+    fn tone(packets: u32) -> Vec<Vec<u8>> {
+        let description = format!(
+            "audiotestsrc num-buffers={packets} samplesperbuffer=960 ! \
+             audio/x-raw,rate=48000,channels=1 ! opusenc ! \
+             rtpopuspay pt={} ! appsink name=out sync=false",
+            plan::SPEAKER_PAYLOAD_TYPE
+        );
+        let pipeline = parse(&description, "a tone").expect("a pipeline");
+        let sink = crate::media::element::sink(&pipeline, "a tone").expect("a sink");
+        pipeline.set_state(gst::State::Playing).expect("it runs");
+        let mut all = Vec::new();
+        while let Ok(sample) = sink.pull_sample() {
+            let buffer = sample.buffer().expect("a packet");
+            all.push(buffer.map_readable().expect("memory").to_vec());
+        }
+        pipeline.set_state(gst::State::Null).expect("it stops");
+        all
+    }
+
+    #[test]
+    fn while_it_plays_a_sound_the_microphone_is_silent() {
+        crate::media::element::init().expect("GStreamer is installed");
+        let config = SpeakerConfig {
+            device: Some("null".to_owned()),
+            ..SpeakerConfig::default()
+        };
+        let duck = Duck::default();
+        let speaker = Speaker::new(&config, duck.clone()).expect("configured");
+        let clock = gst::SystemClock::obtain();
+        let is_silent = || duck.silences(clock.time().into());
+        let packets = tone(150);
+        assert!(packets.len() > 140, "{}", packets.len());
+        speaker.begin();
+        let mut heard = false;
+        for packet in packets {
+            speaker.play(packet);
+            std::thread::sleep(Duration::from_millis(20));
+            heard |= is_silent();
+        }
+        assert_eq!(*speaker.trouble().borrow(), None);
+        assert!(heard, "nothing was played");
+        speaker.end();
+        let until = Instant::now() + Duration::from_secs(10);
+        while is_silent() {
+            assert!(Instant::now() < until, "it does not end");
+            std::thread::yield_now();
+        }
+    }
+
     /// A device that is not there is said to be missing, and the next turn tries anew.
     #[test]
     fn one_that_is_missing_is_told_of_and_costs_nothing() {

@@ -31,9 +31,16 @@ pub(crate) fn speaker(device: &str) -> String {
          payload={SPEAKER_PAYLOAD_TYPE}\" ! \
          rtpjitterbuffer latency={JITTER_MS} do-lost=true ! rtpopusdepay ! \
          opusdec plc=true use-inband-fec=true ! audioconvert name={SPEAKER_VOICE} ! \
-         audio/x-raw,format=S16LE,channels=1 ! audioconvert ! audioresample ! \
-         alsasink name=device device={} provide-clock=false buffer-time={BUFFER_US} \
-         latency-time={PERIOD_US}",
+         audio/x-raw,format=S16LE,channels=1 ! {}",
+        speaker_sink(device)
+    )
+}
+
+/// From raw sound to the card.
+pub(crate) fn speaker_sink(device: &str) -> String {
+    format!(
+        "audioconvert ! audioresample ! alsasink name=device device={} provide-clock=false \
+         buffer-time={BUFFER_US} latency-time={PERIOD_US}",
         quoted(device)
     )
 }
