@@ -96,7 +96,8 @@ fn play(device: &str) -> Result<(), MediaError> {
             None => {}
         }
     }
-    Err(MediaError::Stalled(what))
+    let problem = "it does not play a tone to its end".to_owned();
+    Err(MediaError::Pipeline { what, problem })
 }
 
 /// What the microphone hears before and while the tone is played; nothing, where

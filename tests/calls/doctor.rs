@@ -1,6 +1,8 @@
 //! The doctor: the real binary, against servers and sources that work and that
 //! do not.
 
+mod speaker;
+
 use std::net::SocketAddr;
 use std::process::Output;
 use std::time::{Duration, Instant};
@@ -8,7 +10,6 @@ use std::time::{Duration, Instant};
 use crate::support::coturn::Coturn;
 use crate::support::original::Original;
 use crate::support::shims::{FakeCamera, FakeMicrophone, Fault, Format};
-use crate::support::speaker::FakeSpeaker;
 use crate::support::{Chat, certificate, file, options};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -492,39 +493,4 @@ async fn the_text_is_for_people_and_says_what_to_do() {
     );
     assert_eq!(output.stderr, b"", "nothing beside the report");
     assert_eq!(output.status.code(), Some(4));
-}
-
-#[tokio::test]
-async fn a_speaker_is_heard_by_the_microphone_in_its_room_and_by_no_other() {
-    let picture = "[video]\nsource = \"test\"\nwidth = 320\nheight = 180\n";
-    let media = format!("{picture}{}{}", FakeMicrophone::toml(), FakeSpeaker::toml());
-    let (speaker, microphone) = FakeSpeaker::in_a_room();
-    let found = examine_in(&media, &[], &microphone.env()).await;
-    let (severity, what, _) = found.worst("speaker");
-    assert_eq!(severity, "ok", "{what}");
-    assert!(what.contains("hears its tone"), "{what}");
-    speaker.unplug();
-    let found = examine_in(&media, &[], &microphone.env()).await;
-    let (severity, what, remedy) = found.worst("speaker");
-    assert_eq!(severity, "warning", "{what}");
-    assert!(what.contains("nobody can be heard"), "{what}");
-    assert!(remedy.contains("aplay -L"), "{remedy}");
-    // Far away from the microphone.
-    let microphone = FakeMicrophone::tone(440);
-    let _speaker = FakeSpeaker::beside(&microphone);
-    let found = examine_in(&media, &[], &microphone.env()).await;
-    let (severity, what, remedy) = found.worst("speaker");
-    assert_eq!(severity, "warning", "{what}");
-    assert!(
-        what.contains("does not hear it") && remedy.contains("alsamixer"),
-        "{what}"
-    );
-    // None is configured.
-    let found = examine_in(
-        &format!("{picture}{}", FakeMicrophone::toml()),
-        &[],
-        &microphone.env(),
-    )
-    .await;
-    assert_eq!(found.of("speaker"), Vec::<&Value>::new());
 }
