@@ -85,16 +85,14 @@ fn play(device: &str) -> Result<(), MediaError> {
     while Instant::now() < until {
         let kinds = [gst::MessageType::Error, gst::MessageType::Eos];
         let wait = gst::ClockTime::from_mseconds(100);
-        match bus.timed_pop_filtered(wait, &kinds) {
-            Some(message) => match message.view() {
-                gst::MessageView::Error(error) => {
-                    let problem = media::element::words(error);
-                    return Err(MediaError::Pipeline { what, problem });
-                }
-                _ => return Ok(()),
-            },
-            None => {}
-        }
+        let Some(message) = bus.timed_pop_filtered(wait, &kinds) else {
+            continue;
+        };
+        let gst::MessageView::Error(error) = message.view() else {
+            return Ok(());
+        };
+        let problem = media::element::words(error);
+        return Err(MediaError::Pipeline { what, problem });
     }
     let problem = "it does not play a tone to its end".to_owned();
     Err(MediaError::Pipeline { what, problem })
