@@ -13,6 +13,7 @@ mod media;
 mod motion;
 mod ports;
 mod server;
+mod speaker;
 
 use std::path::{Path, PathBuf};
 
@@ -29,6 +30,7 @@ pub(crate) use motion::{ZoneWish, validate_zones};
 pub use ports::PortRange;
 pub(crate) use server::show;
 pub use server::{ProxyConfig, ProxyUrl, ServerConfig, ServerUrl};
+pub use speaker::{Echo, SpeakerConfig};
 
 use crate::secret::without_credentials;
 use crate::wire::UserName;
@@ -113,6 +115,8 @@ pub struct Config {
     pub video: VideoConfig,
     /// The sound.
     pub audio: AudioConfig,
+    /// Where callers are heard.
+    pub speaker: SpeakerConfig,
     /// Who may watch.
     pub viewers: ViewersConfig,
     /// The way to the viewers.
@@ -403,6 +407,7 @@ impl Config {
         )?;
         self.ice.validate()?;
         self.access.validate()?;
+        self.speaker.validate()?;
         self.motion.validate()?;
         motion::validate_hooks(&self.hooks)?;
         encoders::validate(&self.encoders)

@@ -33,7 +33,7 @@ use crate::media::hub::source::Source;
 use crate::media::probe::Encoders;
 use crate::media::{element, gst};
 use crate::network::{self, Network};
-use crate::peer::{Identity, PeerError, Peers, Quality};
+use crate::peer::{Identity, PeerError, Peers, Quality, TalkBack};
 use crate::privacy::Key;
 use crate::rate::Settings;
 use crate::sdp::{ProfileLevelId, VideoCodec};
@@ -226,7 +226,8 @@ impl Daemon {
         .on(network.subscribe())
         .giving_keys(door.desk())
         .with_privacy(shutter.privacy())
-        .with_zones(drawing.zones());
+        .with_zones(drawing.zones())
+        .with_speaker(TalkBack::new(&config.speaker, &hub, shutter.privacy()));
         drawing.obey(&hub);
         let gate = Gate::new(access::mode(config), name.as_str(), fingerprint);
         let agent = Agent::new(

@@ -17,7 +17,7 @@
 //! | one viewer's connection; the chat server and its page | [`peer`], [`chat`] |
 //! | picture and sound, made once for all viewers | [`media`] |
 //! | shells, each the owner of one kind of socket, device, file or process | [`servers`], [`signaling`], [`network`], [`device`], [`hooks`], [`guestbook`], [`privacy`], [`zones`], [`announce`], [`state`] |
-//! | pure: no IO, no clock, no runtime | [`agent`], [`access`], [`login`], [`rate`], [`room`], [`sdp`], [`config`], [`motion`], [`wire`], [`ice`], [`secret`], [`reason`], [`watchdog`], [`ending`], `backoff`, `bucket`, `lock` |
+//! | pure: no IO, no clock, no runtime | [`agent`], [`access`], [`login`], [`rate`], [`room`], [`sdp`], [`config`], [`motion`], [`floor`], [`wire`], [`ice`], [`secret`], [`reason`], [`watchdog`], [`ending`], `backoff`, `bucket`, `lock` |
 //!
 //! What is `pub` is what the program, tests, benches and fuzz targets name.
 //! `tests/pure/house.rs` holds this table against every `use`. A file in a shell may
@@ -53,6 +53,7 @@ pub mod device;
 mod doctor;
 mod ending;
 pub mod environment;
+mod floor;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod guestbook;

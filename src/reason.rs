@@ -128,6 +128,18 @@ codes! {
     ZonesNotInvited = "zones-not-invited",
     /// There can be no such zone, or it cannot be kept; the words say why.
     ZoneRefused = "zone-refused",
+    /// The device has no speaker.
+    NoSpeaker = "no-speaker",
+    /// The viewer may not talk.
+    TalkNotInvited = "talk-not-invited",
+    /// Somebody else talks.
+    FloorTaken = "floor-taken",
+    /// Nothing was heard of who had the floor.
+    FloorSilent = "floor-silent",
+    /// Others waited for the floor.
+    FloorPassedOn = "floor-passed-on",
+    /// The speaker is gone or cannot be opened, and is tried again.
+    SpeakerLost = "speaker-lost",
     /// The page's message lacks what it needs; the words say what.
     BadMessage = "bad-message",
 }

@@ -16,7 +16,7 @@ pub enum Right {
     Watch,
     /// To hear the sound.
     Listen,
-    /// To be heard at the camera. Nothing uses it yet.
+    /// To be heard at the camera, where it has a speaker.
     Talk,
     /// To set the camera's controls, as far as `video.viewer_controls` lets
     /// anybody.

@@ -91,6 +91,7 @@ pub(super) static ASSETS: &[Asset] = &[
     asset!("zones.js", SCRIPT),
     asset!("zones.css", CSS),
     asset!("stats.js", SCRIPT),
+    asset!("talk.js", SCRIPT),
     asset!("words.js", SCRIPT),
     asset!("words-en.js", SCRIPT),
     asset!("words-zh.js", SCRIPT),

@@ -20,6 +20,7 @@ fn every_key_is_documented() {
         "server",
         "video",
         "audio",
+        "speaker",
         "viewers",
         "ice",
         "led",
@@ -138,6 +139,8 @@ fn bad_values_name_the_key() {
     for (text, key) in [
         ("[server]\nurl = \"http://x\"", "server.url"),
         ("[server]\nname = \"\"", "server.name"),
+        ("[speaker]\ndevice = \"\"", "speaker.device"),
+        ("[speaker]\ndevice = \"a\\nb\"", "speaker.device"),
         ("[video]\nwidth = 1281", "video.width"),
         ("[video]\nfps = 0", "video.fps"),
         ("[video]\nsource = \"custom\"", "video.pipeline"),

@@ -45,6 +45,7 @@ impl Changes {
             viewers: old.viewers != new.viewers,
             peers: old.ice != new.ice
                 || silent(old) != silent(new)
+                || old.speaker != new.speaker
                 || old.video.viewer_controls != new.video.viewer_controls,
             media: old.video != new.video
                 || old.audio != new.audio
@@ -135,6 +136,7 @@ mod tests {
                 only(|c| (c.media, c.peers) = (true, true)),
             ),
             ("[ice]\nloopback = true", only(|c| c.peers = true)),
+            ("[speaker]\ndevice = \"s\"", only(|c| c.peers = true)),
             ("[log]\nlevel = \"debug\"", only(|c| c.log_level = true)),
             ("[log]\nformat = \"json\"", only(|c| c.log_format = true)),
         ] {

@@ -16,7 +16,7 @@ use crate::config::{AudioSource, Config, ConfigError};
 use crate::device::led::Led;
 use crate::media::error::MediaError;
 use crate::media::gst;
-use crate::peer::Peers;
+use crate::peer::{Peers, TalkBack};
 use crate::privacy::{Key, Privacy};
 use crate::servers::Servers;
 use crate::signaling::Server;
@@ -108,6 +108,19 @@ impl Running {
         self.service.reloaded(Instant::now());
     }
 
+    /// The speaker of another configuration. Where it is the same, whoever talks goes
+    /// on.
+    fn talk_back(&self, config: &Config) -> Option<Arc<TalkBack>> {
+        let old = self.peers.talk();
+        if let Some(same) = old.filter(|old| old.is_of(&config.speaker)) {
+            return Some(same.clone());
+        }
+        if let Some(old) = old {
+            old.close();
+        }
+        TalkBack::new(&config.speaker, &self.hub, self.shutter.privacy())
+    }
+
     fn take(&mut self, new: Prepared) -> Result<Changes, StartError> {
         let Prepared {
             config,
@@ -156,7 +169,8 @@ impl Running {
                 .giving_keys(self.door.desk())
                 .with_privacy(self.shutter.privacy())
                 .with_zones(self.drawing.zones())
-                .counting(self.peers.begun().clone());
+                .counting(self.peers.begun().clone())
+                .with_speaker(self.talk_back(&config));
             self.peers = Arc::new(peers);
         }
         if let Some(media) = media {

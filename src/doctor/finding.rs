@@ -20,6 +20,8 @@ pub(crate) enum Check {
     Camera,
     /// Sound, and how loud.
     Microphone,
+    /// Whether viewers can be heard.
+    Speaker,
     /// The encoder table on this machine.
     Encoder,
     /// The time of day.
@@ -52,6 +54,7 @@ impl Check {
             Self::InUse => "devices in use",
             Self::Camera => "camera",
             Self::Microphone => "microphone",
+            Self::Speaker => "speaker",
             Self::Encoder => "encoder",
             Self::Clock => "clock",
             Self::Identity => "certificate",

@@ -28,6 +28,7 @@ mod permissions;
 mod privacy;
 mod remedies;
 mod report;
+mod speaker;
 mod stun;
 mod trial;
 
@@ -149,6 +150,8 @@ async fn devices(config: &Config, quick: bool) -> (Vec<Finding>, LatencyReport) 
         );
         findings.extend(camera);
         findings.extend(microphone);
+        // After the microphone, which listens to it.
+        findings.extend(blocking(Check::Speaker, speaker::LIMIT, with(speaker::check)).await);
     }
     let works = |check| {
         !findings

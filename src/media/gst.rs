@@ -18,6 +18,7 @@ mod pipeline;
 mod range;
 mod show;
 mod sound;
+mod speaker;
 mod tap;
 mod whole;
 
@@ -28,6 +29,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use tracing::debug;
 
+use super::duck::Duck;
 use super::element::{control, require};
 use super::encoder::{Encoder, Text};
 use super::error::MediaError;
@@ -43,6 +45,7 @@ use crate::device::learned::Learned;
 use crate::device::led::Led;
 use crate::motion;
 use crate::sdp::ProfileLevelId;
+pub(crate) use speaker::Speaker;
 
 /// Looks for the camera that the configuration asks for, and plans its picture
 /// for an encoder that takes `formats`, with what was `learned` of that camera.
@@ -170,6 +173,10 @@ impl Source for GstSource {
 
     fn attach_moves(&mut self, moves: Arc<Moves>) {
         self.picture.attach_moves(moves);
+    }
+
+    fn attach_duck(&mut self, duck: Duck) {
+        self.sound.attach_duck(duck);
     }
 
     fn start(&mut self, stream: Stream, output: Output) -> Result<(), MediaError> {

@@ -14,6 +14,7 @@
 //! * [`bitstream`] looks into what cameras and encoders give us.
 //! * [`moved`] is what is told of motion, which [`gst`] looks for where it is asked
 //!   to.
+//! * [`duck`] is pure: when the microphone is silent, since the speaker speaks.
 //! * [`drift`] is how far a sound card's pace is from the clock's.
 //! * [`latency`] is where a frame's time goes.
 //!
@@ -23,6 +24,7 @@
 pub mod bitstream;
 pub(crate) mod drift;
 pub(crate) mod driver;
+pub(crate) mod duck;
 pub mod element;
 pub mod encoder;
 pub mod error;

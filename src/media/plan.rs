@@ -8,6 +8,7 @@ mod copies;
 mod modes;
 mod sizes;
 mod sound;
+mod speaker;
 mod watching;
 
 use std::borrow::Cow;
@@ -27,6 +28,9 @@ pub use sizes::direction;
 pub(crate) use sizes::{shrunk_size, tier_size};
 pub(crate) use sound::SOUND_CAPTURE;
 pub use sound::{SOUND_ENCODER, SoundPlan, sound};
+pub(crate) use speaker::{
+    SPEAKER_INPUT, SPEAKER_PAYLOAD_TYPE, SPEAKER_VOICE, speaker, speaker_sink,
+};
 pub(crate) use watching::{WATCHING, watching};
 
 /// A queue that keeps the newest buffer: an encoder that is too slow costs

@@ -7,6 +7,7 @@
 //! comes in is read at once, so that nothing piles up in the crate, and
 //! dropped beyond [`LISTENED`].
 
+mod door;
 mod outgoing;
 
 use std::sync::Arc;
@@ -18,9 +19,10 @@ use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelMessage}
 use webrtc::error::Error;
 
 use super::Peers;
-use super::messages::{self, FromViewer, LABEL, LISTENED, MessageError, Refusal};
+use super::messages::{self, FromViewer, LISTENED, MessageError, Refusal};
 use super::quality::Seat;
 use super::stats::Observer;
+use super::talk::{FloorLine, TalkBack, Talker};
 use crate::access::{Guest, Key, KeyId, Right};
 use crate::agent::{PeerEvent, SessionId};
 use crate::bucket::Bucket;
@@ -31,6 +33,7 @@ use crate::media::status::{MediaStatus, State};
 use crate::privacy::{By, Privacy};
 use crate::reason::{Code, Reason};
 use crate::zones::{Known, Zones};
+use door::{is_ours, may_control, may_switch};
 use outgoing::Outgoing;
 
 /// Bytes that may wait for a viewer to take them.
@@ -57,10 +60,13 @@ pub(super) async fn serve(
     seat: Arc<Seat>,
     observer: Observer,
     (session, guest): (SessionId, Option<Arc<Guest>>),
+    (talk_back, talker): (Option<Arc<TalkBack>>, Option<Arc<Talker>>),
 ) {
     if !is_ours(&channel).await {
         return;
     }
+    let floor = FloorLine::of(talk_back, talker, session);
+    let has_speaker = floor.is_there();
     let (work, mut todo) = mpsc::channel(QUEUE);
     let (refuse, refusals) = mpsc::channel(QUEUE);
     let (give, keys) = mpsc::channel(1);
@@ -81,6 +87,7 @@ pub(super) async fn serve(
     let mut talk = Talk {
         zones: zones.map(Zones::subscribe),
         moves: may_watch.then_some(moves),
+        floor,
         status: shared.hub.status(),
         controls: (shared.controls.are_allowed() && may_control(guest.as_deref()))
             .then(|| shared.controls.known()),
@@ -88,6 +95,7 @@ pub(super) async fn serve(
         outgoing: Outgoing {
             status: true,
             qualities: has_choice,
+            floor: has_speaker,
             invited: guest.is_some(),
             privacy: privacy.is_some(),
             zones: zones.is_some(),
@@ -132,21 +140,6 @@ pub(super) async fn serve(
     debug!("the viewer's data channel is closed");
 }
 
-/// Whether it is for the messages that are known here; others are closed.
-async fn is_ours(channel: &Arc<dyn DataChannel>) -> bool {
-    match channel.label().await {
-        Ok(label) if label == LABEL => true,
-        Ok(label) => {
-            debug!(label, "a data channel that nobody serves here");
-            let _ = channel.close().await;
-            // Read to its end: what is not read would be kept.
-            while channel.poll().await.is_some() {}
-            false
-        }
-        Err(_) => false,
-    }
-}
-
 /// Does what somebody wants of the camera, one after the other; tells what it
 /// refuses.
 async fn at_camera(
@@ -185,16 +178,6 @@ async fn at_camera(
     }
 }
 
-/// Without an invitation they may what the configuration lets everybody.
-fn may_control(guest: Option<&Guest>) -> bool {
-    guest.is_none_or(|guest| guest.may.has(Right::Control))
-}
-
-/// Only who was invited to: strangers neither blind a camera nor open it.
-fn may_switch(guest: Option<&Guest>) -> bool {
-    guest.is_some_and(|guest| guest.may.has(Right::Control))
-}
-
 struct Talk {
     channel: Arc<dyn DataChannel>,
     seat: Arc<Seat>,
@@ -206,6 +189,7 @@ struct Talk {
     status: watch::Receiver<MediaStatus>,
     moves: Option<broadcast::Receiver<Moved>>,
     zones: Option<watch::Receiver<Arc<Known>>>,
+    floor: FloorLine,
     controls: Option<watch::Receiver<Arc<[CameraControl]>>>,
     /// Whether there is privacy, for who may switch it.
     privacy: Option<watch::Receiver<bool>>,
@@ -273,6 +257,7 @@ impl Talk {
                 Ok(()) = privacy_changed => self.outgoing.privacy = true,
                 Ok(()) = zones_changed => self.outgoing.zones = true,
                 Ok(moved) = moved => self.outgoing.motion(messages::motion(&moved, false)),
+                () = self.floor.changed() => self.outgoing.floor = true,
                 Ok(()) = self.choice.changed() => self.outgoing.qualities = true,
                 () = stats_due => {
                     self.outgoing.stats = true;
@@ -319,6 +304,11 @@ impl Talk {
             }
             Ok(FromViewer::Quality { tier }) => self.seat.pin(tier),
             Ok(FromViewer::Stats { on }) => self.watch_stats(on),
+            Ok(FromViewer::Talk { on, wait }) => {
+                if let Err(why) = self.floor.ask(on, wait) {
+                    self.refuse("talk", &why.into());
+                }
+            }
             Ok(FromViewer::Ping { id }) => self.outgoing.pong = Some(id),
             Ok(FromViewer::KeyKept { id }) => self.kept(&id),
             Ok(FromViewer::Unknown) => self.passed_over("its type is not known"),
@@ -326,6 +316,7 @@ impl Talk {
             Err(error @ MessageError::Privacy) => self.refuse("privacy", &(&error).into()),
             Err(error @ MessageError::Zone) => self.refuse("zones", &(&error).into()),
             Err(error @ MessageError::Quality) => self.refuse("quality", &(&error).into()),
+            Err(error @ MessageError::Talk) => self.refuse("talk", &(&error).into()),
             Err(error @ MessageError::Stats) => self.refuse("stats", &(&error).into()),
             Err(error @ MessageError::Ping) => self.refuse("ping", &(&error).into()),
             Err(error) => self.passed_over(&error.to_string()),
@@ -423,6 +414,14 @@ impl Talk {
                 return Ok(());
             }
             self.outgoing.privacy = false;
+        }
+        if self.outgoing.floor {
+            let words = self.floor.words();
+            if !self.try_send(&messages::floor(&words)).await? {
+                return Ok(());
+            }
+            self.floor.told();
+            self.outgoing.floor = false;
         }
         if self.outgoing.qualities {
             let count = *self.choice.borrow_and_update();

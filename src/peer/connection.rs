@@ -22,6 +22,7 @@ use super::interceptor::burst::Waiting;
 use super::interceptor::clock::Captured;
 use super::interceptor::feedback::Feedback;
 use super::interceptor::pacer::Pace;
+use super::interceptor::screen::Screen;
 use super::path::known::Path;
 use super::quality::Seat;
 use super::socket::batch::Batching;
@@ -30,6 +31,7 @@ use super::socket::roaming::Roaming;
 use super::socket::runtime::Layered;
 use super::stages::{Begins, Stage};
 use super::stats::{Observer, Tally};
+use super::talk::Talker;
 use super::{PeerCommand, PeerError, Peers, channel, while_doing};
 use crate::access::Guest;
 use crate::agent::{PeerEvent, SessionId};
@@ -86,6 +88,8 @@ pub(super) struct Connection {
     reachable: bool,
     /// What the viewer takes of the streams, by their last offer.
     taken: Taken,
+    /// Who may talk.
+    talker: Option<Arc<Talker>>,
     /// What the picture is sent in, for as long as the call lasts.
     format: VideoFormat,
     /// Keeps a camera from passing through what the viewer cannot decode.
@@ -111,12 +115,15 @@ impl Taken {
     }
 }
 
-/// The offer, as far as this device can answer it.
-fn of_device(shared: &Peers, offer: Box<Offer>) -> Box<Offer> {
-    if shared.has_audio() {
-        offer
-    } else {
-        Box::new(offer.without_sound())
+/// The offer, as far as this device can answer it, of somebody who `may_talk`.
+fn of_device(shared: &Peers, may_talk: bool, offer: Box<Offer>) -> Box<Offer> {
+    let offer = match shared.has_audio() {
+        true => offer,
+        false => Box::new(offer.without_sound()),
+    };
+    match may_talk {
+        true => Box::new(offer.hearing()),
+        false => offer,
     }
 }
 
@@ -164,7 +171,9 @@ impl Connection {
         guest: Option<Arc<Guest>>,
         offer: Box<Offer>,
     ) -> Result<(Self, Vec<(Stream, RTCRtpCodec)>, Box<Offer>), PeerError> {
-        let offer = suited(shared, of_device(shared, offer));
+        let talk = shared.talk.as_ref();
+        let talker = talk.and_then(|talk| talk.join(begins.session(), user, guest.as_deref()));
+        let offer = suited(shared, of_device(shared, talker.is_some(), offer));
         let decoder = offer.video.profile.map(|p| shared.hub.decoder(p));
         let bounds = shared.bounds();
         let path = Path::new(bounds);
@@ -189,7 +198,10 @@ impl Connection {
                 address: address.clone(),
             };
             engine::interceptors(
-                Feedback::new(Box::new(told)),
+                (
+                    Screen::new(Instant::now()).hearing(talker.clone()),
+                    Feedback::new(Box::new(told)),
+                ),
                 waiting.clone(),
                 bounds,
                 &path,
@@ -230,6 +242,7 @@ impl Connection {
             guard,
             reachable: true,
             taken: Taken::of(&offer),
+            talker,
             format: offer.video.clone(),
             _decoder: decoder,
             tasks: JoinSet::new(),
@@ -302,6 +315,7 @@ impl Connection {
         let index = u16::try_from(index).unwrap_or_default();
         self.carrier = (mid.map(str::to_owned), index);
         self.taken = Taken::of(offer);
+        self.hear(offer.voice());
         self.open_or_close();
         self.tell(PeerEvent::Answered { sdp: text }).await;
         self.begins.end(Stage::Answer, Instant::now());
@@ -319,7 +333,7 @@ impl Connection {
                 command = inbox.recv() => match command {
                     None => break None,
                     Some(PeerCommand::Offer(offer)) => {
-                        let offer = of_device(&self.shared, offer);
+                        let offer = of_device(&self.shared, self.talker.is_some(), offer);
                         match offer.sending(&self.format) {
                             Some(offer) => self.answer(&offer).await,
                             None => Err(PeerError::Offer(OfferError::OtherFormats)),
@@ -368,6 +382,9 @@ impl Connection {
             }
         }
         self.tasks.shutdown().await;
+        if let Some(talker) = &self.talker {
+            talker.leave();
+        }
         if let Err(error) = self.connection.close().await {
             debug!(%error, "closing");
         }
@@ -403,6 +420,7 @@ impl Connection {
             self.seat.clone(),
             self.observer(),
             (self.session, self.guest.clone()),
+            (self.shared.talk.clone(), self.talker.clone()),
         );
         self.tasks.spawn(serve.in_current_span());
         Ok(())

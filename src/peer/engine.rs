@@ -1,8 +1,6 @@
 //! The codecs, header extensions and interceptors of one viewer's connection,
 //! made for the formats of their offer.
 
-use std::time::Instant;
-
 use rtc::interceptor::{CongestionControlBuilder, SenderReportBuilder, Slot, TwccSenderBuilder};
 use rtc::peer_connection::configuration::media_engine::{
     MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8,
@@ -154,7 +152,7 @@ pub(super) fn media_engine(offer: &Offer) -> Result<MediaEngine> {
 /// What stands between the tracks and the wire. The crate's own pacer is not
 /// among them: it starts at 1 Mbit/s and freezes a picture under loss.
 pub(super) fn interceptors(
-    feedback: Feedback,
+    (screen, feedback): (Screen, Feedback),
     waiting: Waiting,
     bounds: Bounds,
     path: &Path,
@@ -164,10 +162,7 @@ pub(super) fn interceptors(
 ) -> Registry {
     let estimator = Estimator::new(bounds, path.clone());
     Registry::new()
-        .with(
-            Slot::from(SCREEN_SLOT),
-            Passing::new(Screen::new(Instant::now())),
-        )
+        .with(Slot::from(SCREEN_SLOT), Passing::new(screen))
         .with(
             Slot::CongestionControl,
             WithRtx(CongestionControlBuilder::new(estimator).build()),

@@ -31,6 +31,7 @@ use super::interceptor::burst::Waiting;
 use super::interceptor::clock::Captured;
 use super::interceptor::feedback::{Feedback, Listener};
 use super::interceptor::pacer::Pace;
+use super::interceptor::screen::Screen;
 use super::path::known::{Bounds, Path};
 use super::rtp::red;
 use super::socket::guard::fuzzing::{Model, address};
@@ -206,7 +207,7 @@ pub fn interceptors(data: &[u8]) {
     let captured = Captured::default();
     captured.note(VIDEO, 1, now, 90_000);
     let chain = engine::interceptors(
-        Feedback::new(Box::new(Nobody)),
+        (Screen::new(now), Feedback::new(Box::new(Nobody))),
         waiting.clone(),
         BOUNDS,
         &path,

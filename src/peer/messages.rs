@@ -12,10 +12,12 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::talk::FloorWords;
 use crate::access::{Guest, Key, KeyId};
 use crate::bucket::Rate;
 use crate::config::{ControlValue, ZoneConfig, ZoneWish};
 use crate::device::controls::{CameraControl, Kind};
+use crate::floor::Place;
 use crate::media::moved::Moved;
 use crate::media::status::MediaStatus;
 use crate::motion::trigger::End;
@@ -65,6 +67,13 @@ pub(crate) enum FromViewer {
     Stats {
         /// Tell it.
         on: bool,
+    },
+    /// They want to talk, or no longer.
+    Talk {
+        /// They do.
+        on: bool,
+        /// They wait until they may.
+        wait: bool,
     },
     /// Say what time it is there: answered by [`pong`] at once.
     Ping {
@@ -136,6 +145,9 @@ pub(crate) enum MessageError {
          away); a zones message needs \"configured\": true"
     )]
     Zone,
+    /// A `talk` message without what it needs; the viewer is told.
+    #[error("a talk message needs \"on\" (true or false)")]
+    Talk,
     /// A `stats` message without what it needs; the viewer is told.
     #[error("a stats message needs \"on\" (true or false)")]
     Stats,
@@ -219,6 +231,13 @@ pub(crate) fn parse(text: &[u8]) -> Result<FromViewer, MessageError> {
             Some(on) => Ok(FromViewer::Stats { on }),
             None => Err(MessageError::Stats),
         },
+        Some("talk") => match message["on"].as_bool() {
+            Some(on) => Ok(FromViewer::Talk {
+                on,
+                wait: message["wait"].as_bool() == Some(true),
+            }),
+            None => Err(MessageError::Talk),
+        },
         Some("ping") => match message["id"].as_u64().map(u32::try_from) {
             Some(Ok(id)) => Ok(FromViewer::Ping { id }),
             _ => Err(MessageError::Ping),
@@ -272,6 +291,29 @@ fn control(control: &CameraControl) -> Value {
         message["inactive"] = true.into();
     }
     message
+}
+
+/// Who is heard at the camera, and whether this viewer may be.
+pub(super) fn floor(words: &FloorWords) -> String {
+    let bounded = |text: &str| text.chars().take(MAX_WORDS).collect::<String>();
+    let told = |reason: &Reason| json!({"why": reason.code, "text": bounded(&reason.words)});
+    let you = match words.place {
+        Place::Talks => "talks",
+        Place::Waits => "waits",
+        Place::Listens => "listens",
+    };
+    let mut message = json!({"type": "floor", "may": words.may, "you": you});
+    if let Some(name) = &words.talks {
+        message["talks"] = bounded(name).into();
+    }
+    if let Some(reason) = &words.why {
+        message["why"] = told(reason)["why"].clone();
+        message["text"] = told(reason)["text"].clone();
+    }
+    if let Some(reason) = &words.speaker {
+        message["speaker"] = told(reason);
+    }
+    message.to_string()
 }
 
 /// Motion, as it begins and once more as it ends. `past`: it is said to somebody

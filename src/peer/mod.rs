@@ -31,6 +31,7 @@ mod sctp;
 mod socket;
 pub(crate) mod stages;
 mod stats;
+pub(crate) mod talk;
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -59,6 +60,7 @@ pub(crate) use quality::Quality;
 use socket::binding::Binding;
 use socket::guard::Together;
 use stages::Begun;
+pub(crate) use talk::TalkBack;
 
 /// Offers and candidates that wait for a connection.
 const COMMANDS: usize = 256;
@@ -127,6 +129,8 @@ pub(crate) struct Peers {
     privacy: Option<Privacy>,
     /// Where motion is looked for, which they may draw.
     zones: Option<Zones>,
+    /// Where those are heard who may talk.
+    talk: Option<Arc<TalkBack>>,
     events: mpsc::Sender<(SessionId, PeerEvent)>,
 }
 
@@ -177,6 +181,7 @@ impl Peers {
             desk: None,
             privacy: None,
             zones: None,
+            talk: None,
             events,
         }
     }
@@ -217,6 +222,17 @@ impl Peers {
     /// Where motion is looked for, where it is.
     fn watched_zones(&self) -> Option<&Zones> {
         self.zones.as_ref().filter(|zones| zones.are_watched())
+    }
+
+    /// Plays what those say who may talk.
+    pub(crate) fn with_speaker(mut self, talk: Option<Arc<TalkBack>>) -> Self {
+        self.talk = talk;
+        self
+    }
+
+    /// Where they are heard.
+    pub(crate) fn talk(&self) -> Option<&Arc<TalkBack>> {
+        self.talk.as_ref()
     }
 
     /// Whether viewers are sent sound: it is wanted, and the source that runs

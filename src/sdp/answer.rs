@@ -3,6 +3,7 @@
 use super::Offer;
 use super::choose::{Line, Role};
 use super::h264::ProfileLevelId;
+use super::voice::LEVEL_URI;
 use super::write::{DATA, SOUND, VIDEO, line};
 
 /// Of the crate's end of data channels.
@@ -122,21 +123,26 @@ impl Offer {
             line(text, format_args!("a=inactive"));
             return Ok(());
         }
+        let voice = self.voice_in(i);
         match &section.role {
             Role::Video { sends } | Role::Sound { sends } => {
-                rtp(text, section, *sends);
+                rtp(text, section, (*sends, voice.is_some()));
                 for attribute in answered.iter().flat_map(|a| &a.attributes) {
                     self.attribute(text, attribute, stream);
                 }
             }
             Role::Idle { payload_type, name } => {
-                rtp(text, section, false);
+                rtp(text, section, (false, voice.is_some()));
                 if !name.is_empty() {
                     line(text, format_args!("a=rtpmap:{payload_type} {name}"));
                 }
             }
             Role::Data => data(text, section, answered),
             Role::Rejected => {}
+        }
+        // The crate knows nothing of what is heard.
+        if let Some(level) = voice.and_then(|voice| voice.level) {
+            line(text, format_args!("a=extmap:{level} {LEVEL_URI}"));
         }
         Ok(())
     }
@@ -180,8 +186,13 @@ impl Offer {
     }
 }
 
-fn rtp(text: &mut String, section: &Line, sends: bool) {
-    let direction = if sends { "sendonly" } else { "inactive" };
+fn rtp(text: &mut String, section: &Line, sends_and_hears: (bool, bool)) {
+    let direction = match sends_and_hears {
+        (true, true) => "sendrecv",
+        (true, false) => "sendonly",
+        (false, true) => "recvonly",
+        (false, false) => "inactive",
+    };
     line(text, format_args!("a={direction}"));
     line(text, format_args!("a=rtcp-mux"));
     if section.rtcp_rsize {

@@ -11,6 +11,7 @@ use super::format::{SoundFormat, VideoCodec, VideoFormat};
 use super::h264::ProfileLevelId;
 use super::read::Description;
 use super::section::Section;
+use super::voice::{self, Voice};
 use super::{Offer, OfferError};
 use crate::wire;
 
@@ -115,6 +116,7 @@ impl Description {
             video,
             formats,
             sound: None,
+            voice: None,
             data: None,
             lines: self.lines(),
             bundle,
@@ -127,6 +129,7 @@ impl Description {
             SoundFormat::choose(section).filter(|_| sound && section.is_rtp())
         };
         if let Some((i, sound)) = members.iter().find_map(|i| Some((*i, sound(i)?))) {
+            offer.voice = Voice::of(i, &self.sections[i], &sound, &offer.video);
             offer.sound = Some(sound);
             offer.lines[i].role = Role::Sound { sends: true };
         }
@@ -170,6 +173,7 @@ impl Description {
                 first.formats.iter().filter(has).cloned().collect()
             },
             sound: first.sound.clone(),
+            voice: None,
             data: first.data,
             lines: self.lines(),
             bundle,
@@ -183,9 +187,13 @@ impl Description {
             sound.is_some_and(|sound| section.is_muxed() && sound.is_in(section))
         };
         let sound = best("audio", &has_sound, members.clone());
-        if let Some(i) = sound {
-            let sends = self.sections[i].receives();
+        if let (Some(i), Some(format)) = (sound, &first.sound) {
+            let section = &self.sections[i];
+            let sends = section.receives();
+            offer.voice = Voice::of(i, section, format, &offer.video);
             offer.lines[i].role = Role::Sound { sends };
+        } else {
+            self.voice_again(first, &mut offer, &members);
         }
         self.finish_offer(&mut offer, &members);
         Ok(offer)
@@ -350,10 +358,7 @@ impl Offer {
         if let Some(sound) = self.sound.take() {
             for line in &mut self.lines {
                 if let Role::Sound { .. } = line.role {
-                    line.role = Role::Idle {
-                        payload_type: sound.opus,
-                        name: "opus/48000/2".to_owned(),
-                    };
+                    voice::unsent(line, sound.opus);
                 }
             }
         }

@@ -19,6 +19,7 @@ mod format;
 mod h264;
 mod read;
 mod section;
+mod voice;
 mod write;
 
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub use format::{RedFormat, SoundFormat, VideoCodec, VideoFormat};
 pub use h264::ProfileLevelId;
 pub use read::Description;
 use read::MAX_SECTIONS;
+pub use voice::Voice;
 
 /// Longest description read, in bytes. A browser's offer has 5 to 15 kB.
 pub(crate) const MAX_SDP_BYTES: usize = 60 * 1024;
@@ -109,6 +111,8 @@ pub struct Offer {
     formats: Vec<VideoFormat>,
     /// How they take sound, where the offer takes Opus.
     pub sound: Option<SoundFormat>,
+    /// What they say themselves.
+    voice: Option<Voice>,
     data: Option<Data>,
     /// The offer's sections.
     lines: Vec<Line>,

@@ -2,6 +2,7 @@
 
 use super::attribute::{Direction, Extension, Feedback, Transport, set};
 use super::candidate::{MAX_CANDIDATES, RemoteCandidate};
+use super::voice::LEVEL_URI;
 
 /// Formats of a section, each taken once; a browser has up to 50. What follows
 /// them is passed over.
@@ -60,6 +61,8 @@ pub(super) struct Section {
     pub rtcp_mux: bool,
     pub rtcp_rsize: bool,
     pub extensions: Vec<(u8, Extension)>,
+    /// The id of the header extension with the level of what is said.
+    pub level: Option<u8>,
     pub candidates: Vec<RemoteCandidate>,
     /// RFC 8841 §5.
     pub sctp_port: Option<u16>,
@@ -90,6 +93,13 @@ impl Section {
         match self.direction.unwrap_or_default() {
             Direction::SendRecv | Direction::RecvOnly => true,
             Direction::SendOnly | Direction::Inactive => false,
+        }
+    }
+
+    pub(super) fn sends(&self) -> bool {
+        match self.direction.unwrap_or_default() {
+            Direction::SendRecv | Direction::SendOnly => true,
+            Direction::RecvOnly | Direction::Inactive => false,
         }
     }
 }
@@ -256,19 +266,21 @@ impl Section {
             return;
         };
         let (id, direction) = id.split_once('/').unwrap_or((id, "sendrecv"));
-        // One that the offerer takes.
-        let is_received = matches!(
-            Direction::read(direction),
-            Some(Direction::SendRecv | Direction::RecvOnly)
-        );
-        let Some(extension) = Extension::read(uri).filter(|_| is_received) else {
-            return;
-        };
+        let direction = Direction::read(direction);
         let Some(id) = id
             .parse()
             .ok()
             .filter(|id| (1..=MAX_EXTENSION_ID).contains(id))
         else {
+            return;
+        };
+        if uri == LEVEL_URI && matches!(direction, Some(Direction::SendRecv | Direction::SendOnly))
+        {
+            self.level.get_or_insert(id);
+        }
+        // One that the offerer takes.
+        let is_received = matches!(direction, Some(Direction::SendRecv | Direction::RecvOnly));
+        let Some(extension) = Extension::read(uri).filter(|_| is_received) else {
             return;
         };
         let is_new = |(i, e): &(u8, Extension)| *i != id && *e != extension;

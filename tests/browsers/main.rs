@@ -27,6 +27,7 @@ mod process;
 mod roaming;
 mod siege;
 mod sound;
+mod talk;
 mod turn;
 mod wall;
 mod zones;

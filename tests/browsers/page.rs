@@ -246,8 +246,12 @@ async fn a_device_is_called_without_asking_for_the_camera() {
     let sdp = offer["sdp"]["sdp"].as_str().unwrap();
     assert_eq!(
         (offer["name"].as_str(), sdp.matches("a=recvonly").count()),
-        (Some("alice"), 2)
+        (Some("alice"), 1)
     );
+    // Of the sound: room for a voice, which is not there until they talk.
+    assert_eq!(sdp.matches("a=sendrecv").count(), 1, "{sdp}");
+    let sends = "cameraAgent.pc.getSenders().some((each) => each.track)";
+    assert_eq!(alice.js(sends).await, false);
     assert!(camera.frame("new-ice-candidate").await["candidate"].is_object());
     assert_eq!(
         alice.js("document.getElementById('local').hidden").await,

@@ -37,7 +37,7 @@ const RAW: &str = "rawaudioparse use-sink-caps=false format=pcm pcm-format=s16le
 
 /// Something like speech: a voice of changing pitch through two moving
 /// formants, in syllables. Concealment cannot guess it.
-fn speech(seconds: usize) -> Vec<i16> {
+pub(crate) fn speech(seconds: usize) -> Vec<i16> {
     let mut random = fastrand::Rng::with_seed(3);
     let mut phase = 0.0;
     let (mut pitch, mut first, mut second, mut loudness) = (120.0, 500.0, 1_500.0, 0.0);

@@ -2,6 +2,7 @@
 //! do not.
 
 mod privacy;
+mod speaker;
 
 use std::net::SocketAddr;
 use std::process::Output;

@@ -2,19 +2,22 @@
  * card, and can be unplugged. tests/support/shims.rs writes the ALSA
  * configuration that names it:
  *
- *   pcm.NAME { type testmic  node FILE  frequency HZ  ppm PACE  sound RAW }
+ *   pcm.NAME { type testmic  node FILE  frequency HZ  ppm PACE  sound RAW  room ROOM }
  *
  * The microphone is there while FILE is; an open that is older than the
  * present FILE stays dead. While FILE.silent is there no sound comes, and no
  * error; while FILE.hangs is there an open does not come back; while FILE.mute is there it is all zeros; while FILE.clap is there it
  * hears 20 ms of 1 kHz at each full second of the monotonic clock. Its crystal runs fast by
  * PACE parts in a million, or slow where that is negative. With RAW, a file of
- * 48 kHz mono in 16 bits, it hears that over and over instead of a sine.
+ * 48 kHz mono in 16 bits, it hears that over and over instead of a sine. With ROOM
+ * it hears what the speaker in that room plays, and nothing else: a quarter of it,
+ * 5 ms later.
  *
  * Made with ALSA's own kit for such plug-ins (pcm_ioplug; alsa-lib,
  * doc "PCM External Plugin SDK"). ALSA's types "file" and "null" have no pace.
  */
-#define _GNU_SOURCE
+#include "room.h"
+
 #include <alsa/asoundlib.h>
 #include <alsa/pcm_external.h>
 #include <math.h>
@@ -26,7 +29,8 @@
 #include <sys/timerfd.h>
 #include <time.h>
 
-enum { RATE = 48000, CHANNELS = 2, AMPLITUDE = 12000, PATH = 512 };
+enum { RATE = ROOM_RATE, CHANNELS = 2, AMPLITUDE = 12000, PATH = 512 };
+enum { AWAY = RATE / 200 };
 enum { FRAME = CHANNELS * sizeof(int16_t) };
 
 struct microphone {
@@ -37,6 +41,7 @@ struct microphone {
   long frequency;
   int16_t *sound; /* or NULL */
   size_t samples;
+  int16_t *room; /* or NULL */
   double rate; /* frames a second of our clock */
   bool running;
   struct timespec started;
@@ -128,6 +133,12 @@ static snd_pcm_sframes_t on_transfer(snd_pcm_ioplug_t *io, const snd_pcm_channel
     double turns = (double)(at % RATE) * (double)microphone->frequency / RATE;
     int16_t value = (int16_t)(amplitude * sin(2 * M_PI * turns));
     if (microphone->sound) value = amplitude > 0 ? microphone->sound[at % microphone->samples] : 0;
+    if (microphone->room) {
+      int64_t then = (int64_t)(microphone->taken + i) - AWAY;
+      int16_t *heard = place_in_room(microphone->room, &microphone->started, then);
+      value = *heard / 4;
+      *heard = 0;
+    }
     if (claps) value = (int16_t)(amplitude * clap(microphone, microphone->taken + i));
     for (int channel = 0; channel < CHANNELS; channel++) *sample++ = value;
   }
@@ -169,6 +180,7 @@ static int on_close(snd_pcm_ioplug_t *io) {
   struct microphone *microphone = io->private_data;
   close(microphone->clock);
   free(microphone->sound);
+  if (microphone->room) munmap(microphone->room, ROOM_FRAMES * sizeof(int16_t));
   free(microphone);
   return 0;
 }
@@ -201,7 +213,7 @@ static int constrain(snd_pcm_ioplug_t *io) {
 }
 
 SND_PCM_PLUGIN_DEFINE_FUNC(testmic) {
-  const char *node = NULL, *sound = NULL;
+  const char *node = NULL, *sound = NULL, *room = NULL;
   long frequency = 0, ppm = 0;
   snd_config_iterator_t at, next;
   struct stat found;
@@ -212,6 +224,7 @@ SND_PCM_PLUGIN_DEFINE_FUNC(testmic) {
     if (snd_config_get_id(entry, &key) < 0) continue;
     if (!strcmp(key, "node")) snd_config_get_string(entry, &node);
     if (!strcmp(key, "sound")) snd_config_get_string(entry, &sound);
+    if (!strcmp(key, "room")) snd_config_get_string(entry, &room);
     if (!strcmp(key, "frequency")) snd_config_get_integer(entry, &frequency);
     if (!strcmp(key, "ppm")) snd_config_get_integer(entry, &ppm);
   }
@@ -233,6 +246,7 @@ SND_PCM_PLUGIN_DEFINE_FUNC(testmic) {
     return unread;
   }
   microphone->frequency = frequency;
+  microphone->room = enter_room(room);
   microphone->rate = RATE * (1 + (double)ppm / 1e6);
   microphone->clock = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
   microphone->io.version = SND_PCM_IOPLUG_VERSION;

@@ -34,6 +34,7 @@ pub mod qr;
 pub mod relay;
 pub mod screen;
 pub mod shims;
+pub mod speaker;
 pub mod standin;
 pub mod strain;
 pub mod tinyproxy;

@@ -310,7 +310,7 @@ impl FakeMicrophone {
         this
     }
 
-    fn with(settings: &str) -> Self {
+    pub(super) fn with(settings: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let microphone = Self { folder };
         microphone.configure(settings);
@@ -329,7 +329,7 @@ impl FakeMicrophone {
         fs::write(self.configuration(), configuration).expect("written");
     }
 
-    fn configuration(&self) -> PathBuf {
+    pub(super) fn configuration(&self) -> PathBuf {
         self.folder.path().join("asound.conf")
     }
 
@@ -448,7 +448,8 @@ fn preload() -> PathBuf {
 }
 
 fn plugin() -> PathBuf {
-    shared_object("testmic.so", &["microphone.c"], &[], &["-lasound", "-lm"])
+    let libraries = ["-lasound", "-lm"];
+    shared_object("testmic.so", &["microphone.c"], &["room.h"], &libraries)
 }
 
 /// A folder with the frames of a mode, a file each.

@@ -54,6 +54,8 @@ export class Call {
   #role;
   #prove;
   #apart;
+  /** The section of the sound, by which a device may hear the person. */
+  #voice = null;
   /** Of our last offer, while its answer is waited for. */
   #proofs = null;
   /** Its ICE user. */
@@ -116,12 +118,21 @@ export class Call {
     return true;
   }
 
+  /** Sends what this track hears to the device, or nothing. */
+  say(track) {
+    const sender = this.#voice?.sender;
+    if (sender && !this.closed && sender.track !== track) sender.replaceTrack(track).catch(() => {});
+  }
+
   /** Calls: with the person's own tracks, or to receive only. */
   async offer(stream) {
     for (const kind of ["audio", "video"]) {
       const track = stream?.getTracks().find((each) => each.kind === kind);
       if (track) this.pc.addTransceiver(track, { direction: "sendrecv", streams: [stream] });
-      else this.pc.addTransceiver(kind, { direction: "recvonly" });
+      else if (this.device && kind === "audio") {
+        // With room for the person's voice, which is not there: talking takes no new offer.
+        this.#voice = this.pc.addTransceiver(kind, { direction: "sendrecv" });
+      } else this.pc.addTransceiver(kind, { direction: "recvonly" });
     }
     if (this.device) askForCaptureTimes(this.pc);
     await this.#sendOffer();

@@ -335,6 +335,7 @@ export class Calls {
     this.#call = call;
     this.#ui.remote(call.remote, device ? peer : null);
     this.#ui.stats.watch(call.pc, device);
+    this.#ui.talk.watch(device && role === "caller" ? call : null);
     return call;
   }
 
@@ -346,6 +347,9 @@ export class Calls {
         break;
       case "controls":
         if (Array.isArray(message.controls)) this.#ui.camera.show(message.controls);
+        break;
+      case "floor":
+        this.#ui.talk.told(message);
         break;
       case "motion":
         this.#ui.motion.told(message, this.#peer);
@@ -366,6 +370,7 @@ export class Calls {
       case "error":
         if (message.about === "privacy") this.#ui.say(reasonWords(message.why, message.text), "problem");
         if (message.about === "zones") this.#ui.zones.problem(reasonWords(message.why, message.text));
+        if (message.about === "talk") this.#ui.talk.refused(reasonWords(message.why, message.text));
         if (message.about === "control") this.#ui.camera.problem(reasonWords(message.why, message.text, message.control));
         break;
       case "invited":
@@ -441,6 +446,7 @@ export class Calls {
     this.#ui.motion.hide();
     this.#ui.remote(null);
     this.#ui.stats.watch(null);
+    this.#ui.talk.watch(null);
     this.#ui.own(null);
     this.#ui.notice(null);
     this.#enter("idle", text);

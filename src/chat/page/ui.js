@@ -8,6 +8,7 @@ import { InvitedScreen } from "./invited.js";
 import { titleOf } from "./keys.js";
 import { savePicture } from "./picture.js";
 import { StatsPanel } from "./stats.js";
+import { TalkPanel } from "./talk.js";
 import { words } from "./words.js";
 import { ZonesPanel } from "./zones.js";
 
@@ -53,6 +54,9 @@ export class Ui {
   /** How the connection is, for whoever wants to know. */
   stats;
 
+  /** To be heard at the device. */
+  talk;
+
   /** The cameras that the person was invited to. */
   invited;
 
@@ -74,6 +78,7 @@ export class Ui {
     this.camera = new CameraPanel($("camera"), (name, value) => on.tell({ type: "control", name, value }));
     this.motion = new MotionPanel($("motion"));
     this.zones = new ZonesPanel($("zones"), $("zone-view"), $("remote"), (message) => on.tell(message));
+    this.talk = new TalkPanel($("talk"), $("talk-line"));
     this.stats = new StatsPanel($("stats"), $("stats-toggle"), on);
     $("stats-toggle").onclick = () => this.stats.toggle();
     addEventListener("keydown", (event) => this.#key(event));

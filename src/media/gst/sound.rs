@@ -1,6 +1,7 @@
 //! The microphone: opened on a thread of its own, since drivers take their time,
 //! and the picture must not wait for them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Instant;
 
@@ -14,6 +15,7 @@ use super::{encode_sound, plan_sound};
 use crate::config::{AudioConfig, AudioSource};
 use crate::lock::lock;
 use crate::media::drift::Drift;
+use crate::media::duck::{self, Duck};
 use crate::media::error::MediaError;
 use crate::media::hub::source::Failure;
 use crate::media::hub::source::{Output, Waker};
@@ -68,6 +70,8 @@ pub(super) struct Sound {
     pace: Arc<Mutex<Pace>>,
     /// How it is encoded.
     coding: SoundCoding,
+    /// When nothing is to be heard of it.
+    duck: Duck,
     running: Option<Running>,
     /// How many openers there have been.
     openers: u64,
@@ -95,6 +99,7 @@ impl Sound {
             base_time,
             pace: Arc::default(),
             coding: SoundCoding::default(),
+            duck: Duck::default(),
             running: None,
             openers: 0,
             wanted: None,
@@ -109,6 +114,10 @@ impl Sound {
 
     pub(super) fn attach(&mut self, waker: Waker) {
         self.waker = Some(waker);
+    }
+
+    pub(super) fn attach_duck(&mut self, duck: Duck) {
+        self.duck = duck;
     }
 
     /// Begins to open the microphone. What comes of it is seen by
@@ -132,6 +141,7 @@ impl Sound {
             base_time: self.base_time,
             pace: self.pace.clone(),
             coding: self.coding,
+            duck: self.duck.clone(),
             given_up: given_up.clone(),
             life: life.clone(),
         };
@@ -196,6 +206,7 @@ struct Opener {
     base_time: gst::ClockTime,
     pace: Arc<Mutex<Pace>>,
     coding: SoundCoding,
+    duck: Duck,
     /// Nobody wants it any more.
     given_up: GivenUp,
     /// It delivers as long as this lasts.
@@ -219,6 +230,8 @@ impl Opener {
         let output = Arc::new(Mutex::new(output));
         let capture = running.pipeline.by_name(plan::SOUND_CAPTURE);
         let pace = capture.and_then(|e| e.static_pad("src")).map(|pad| {
+            // Before the samples get a time line of their own.
+            self.silence(&pad);
             let (pace, run) = lock(&self.pace).of(running.what());
             pipeline::watch_pace(&pad, running.what(), pace.clone(), run);
             pace
@@ -228,5 +241,25 @@ impl Opener {
         self.given_up.check(MICROPHONE)?;
         running.play(&self.clock, self.base_time)?;
         Ok(Some(running))
+    }
+
+    /// Lets nothing be heard while the speaker speaks.
+    fn silence(&self, pad: &gst::Pad) {
+        let (duck, base_time) = (self.duck.clone(), self.base_time);
+        let silent = AtomicBool::new(false);
+        pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+            if let Some(gst::PadProbeData::Buffer(buffer)) = &mut info.data
+                && let Some(at) = pipeline::running_time(pad, buffer)
+            {
+                let now = duck.silences((base_time + at).into());
+                let before = silent.swap(now, Ordering::AcqRel);
+                if (before || now)
+                    && let Ok(mut samples) = buffer.make_mut().map_writable()
+                {
+                    duck::silence(&mut samples, before, now);
+                }
+            }
+            gst::PadProbeReturn::Ok
+        });
     }
 }

@@ -23,6 +23,7 @@ use self::progress::{Counters, Progress};
 use self::recent::Fan;
 use self::source::{OpenCamera, OwnH264, Request, Shared, Source, Successor};
 use self::thread::Thread;
+use super::duck::Duck;
 use super::frame::Frame;
 use super::latency::Latency;
 use super::moved::Moves;
@@ -130,6 +131,7 @@ impl Hub {
             key_frame_asked: Default::default(),
             latency: Arc::new(Latency::new(Instant::now())),
             moves: Arc::default(),
+            duck: Duck::default(),
         });
         let mut thread = Thread::new(source, requests.clone(), shared.clone(), private);
         let handle = std::thread::Builder::new()
@@ -193,6 +195,11 @@ impl Hub {
     /// Who tells of motion.
     pub fn moves(&self) -> &Arc<Moves> {
         &self.shared.moves
+    }
+
+    /// Who tells the microphone when the speaker speaks.
+    pub(crate) fn duck(&self) -> &Duck {
+        &self.shared.duck
     }
 
     /// How picture and sound are; changes are told.

@@ -10,6 +10,7 @@ use super::progress::Counters;
 use super::recent::Fan;
 use crate::device::led;
 use crate::lock::lock;
+use crate::media::duck::Duck;
 use crate::media::error::MediaError;
 use crate::media::frame::{AccessUnit, Packetizer, profile_level_id};
 use crate::media::latency::{Latency, Stage};
@@ -32,6 +33,12 @@ pub trait Source: Send {
     /// for it.
     fn attach_moves(&mut self, moves: Arc<Moves>) {
         let _ = moves;
+    }
+
+    /// Given once, after the waker: when nothing is to be heard of the microphone, by
+    /// a source that has one.
+    fn attach_duck(&mut self, duck: Duck) {
+        let _ = duck;
     }
 
     /// Begins `stream`; access units and failures go to `output`.
@@ -204,6 +211,7 @@ pub(super) struct Shared {
     pub(super) key_frame_asked: [AtomicBool; Stream::COUNT],
     pub(super) latency: Arc<Latency>,
     pub(super) moves: Arc<Moves>,
+    pub(super) duck: Duck,
 }
 
 /// Access units are at least so far apart.

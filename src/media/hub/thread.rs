@@ -236,6 +236,7 @@ impl Thread {
     fn begin(&mut self) {
         self.source.attach(Waker(self.requests.clone()));
         self.source.attach_moves(self.shared.moves.clone());
+        self.source.attach_duck(self.shared.duck.clone());
         self.shows_slate = self.source.set_private(self.private);
         self.source.set_sound(self.sound);
         self.tell_decoders();

@@ -11,6 +11,7 @@ pub(super) struct Outgoing {
     pub status: bool,
     pub controls: bool,
     pub qualities: bool,
+    pub floor: bool,
     pub privacy: bool,
     /// As whom they were invited.
     pub invited: bool,
@@ -31,6 +32,7 @@ impl Outgoing {
         !self.status
             && !self.controls
             && !self.qualities
+            && !self.floor
             && !self.privacy
             && !self.invited
             && !self.key

@@ -6,11 +6,13 @@ use std::time::Instant;
 use tracing::{Instrument, warn};
 
 use super::Connection;
+use crate::lock::lock;
 use crate::media::stream::Stream;
 use crate::peer::engine::{MIME_TYPE_RED, PLAYOUT_DELAY_URI};
 use crate::peer::rtp::capture_time;
 use crate::peer::rtp::sender::{Parameters, Sending};
 use crate::peer::stats;
+use crate::sdp::Voice;
 
 impl Connection {
     pub(super) fn reach(&mut self, reachable: bool) {
@@ -19,6 +21,16 @@ impl Connection {
             self.path.moved(Instant::now());
         }
         self.open_or_close();
+    }
+
+    /// What the viewer says is let in, in the way of their last offer.
+    pub(super) fn hear(&self, voice: Option<Voice>) {
+        if let Some(talker) = &self.talker {
+            talker.says(voice);
+            if let Some(voice) = voice {
+                lock(&self.guard).hears(voice.opus, talker.open(), Instant::now());
+            }
+        }
     }
 
     /// A stream is sent to a viewer who is heard of and takes it.

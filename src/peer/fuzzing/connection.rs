@@ -35,6 +35,7 @@ use crate::peer::interceptor::burst::Waiting;
 use crate::peer::interceptor::clock::Captured;
 use crate::peer::interceptor::feedback::Feedback;
 use crate::peer::interceptor::pacer::Pace;
+use crate::peer::interceptor::screen::Screen;
 use crate::peer::messages;
 use crate::peer::path::known::Path;
 use crate::peer::rehearsal::Rehearsal;
@@ -160,7 +161,7 @@ impl Call {
         let path = Path::new(BOUNDS);
         let waiting = Waiting::new(Arc::new(Latency::new(now)));
         let interceptors = engine::interceptors(
-            Feedback::new(Box::new(Nobody)),
+            (Screen::new(now), Feedback::new(Box::new(Nobody))),
             waiting.clone(),
             BOUNDS,
             &path,

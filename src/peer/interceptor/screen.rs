@@ -1,5 +1,5 @@
-//! What of a viewer's RTP and RTCP gets any further: only what was asked for,
-//! and only so much that looking at it is cheap.
+//! What of a viewer's RTCP gets any further: only what was asked for, and only so
+//! much that looking at it is cheap. What somebody says who may talk leaves here.
 //!
 //! A few bytes of RTCP can stand for a great many packets: 44 bytes of
 //! transport-cc for 73,719 of them (nine run lengths of 8,191), each of which
@@ -12,6 +12,7 @@
 //! decrypted and read by the crate by then; how many of those there are is the
 //! [guard](crate::peer::socket::guard)'s to bound.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use rtc::interceptor::{Packet, TaggedPacket};
@@ -26,6 +27,7 @@ use tracing::debug;
 
 use super::passing::{Out, Step};
 use crate::bucket::{Bucket, Rate};
+use crate::peer::talk::Talker;
 
 /// Numbers that a viewer's RTCP may stand for. A picture of 8 Mbit/s has 900
 /// packets a second, each reported once or twice; after some seconds without a
@@ -73,6 +75,8 @@ fn in_chunk(chunk: &PacketStatusChunk) -> usize {
 pub(in crate::peer) struct Screen {
     budget: Bucket,
     told: bool,
+    /// Who may talk.
+    talker: Option<Arc<Talker>>,
 }
 
 impl Screen {
@@ -80,7 +84,13 @@ impl Screen {
         Self {
             budget: Bucket::full(NUMBERS, now),
             told: false,
+            talker: None,
         }
+    }
+
+    /// What the viewer says goes to this one.
+    pub(crate) fn hearing(self, talker: Option<Arc<Talker>>) -> Self {
+        Self { talker, ..self }
     }
 
     /// Whether this part goes on.
@@ -101,11 +111,19 @@ impl Screen {
 
 impl Step for Screen {
     fn read(&mut self, mut packet: TaggedPacket, out: &mut Out) {
-        // A viewer is sent to; what they send was not asked for.
-        let Packet::Rtcp(parts) = &mut packet.message.packet else {
-            return;
-        };
         let now = packet.now;
+        let parts = match &mut packet.message.packet {
+            Packet::Rtcp(parts) => parts,
+            // A viewer is sent to. What they say ends here; the crate knows nothing
+            // of it.
+            Packet::Rtp(rtp) => {
+                if let Some(talker) = &self.talker {
+                    talker.speaks(rtp, now);
+                }
+                return;
+            }
+            _ => return,
+        };
         parts.retain(|part| self.takes(part.as_ref(), now));
         if !parts.is_empty() {
             out.reads.push_back(packet);

@@ -37,6 +37,7 @@ pub fn message(data: &[u8]) {
             FromViewer::Privacy { .. }
             | FromViewer::Quality { .. }
             | FromViewer::Stats { .. }
+            | FromViewer::Talk { .. }
             | FromViewer::Ping { .. }
             | FromViewer::KeyKept { .. }
             | FromViewer::Unknown,

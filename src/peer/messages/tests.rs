@@ -341,3 +341,49 @@ fn the_largest_zone_fits_a_message_and_the_most_zones_fit_one_to_a_viewer() {
     };
     assert!(super::zones(&known, true).len() < 32 * 1024);
 }
+
+#[test]
+fn who_wants_to_talk_says_so_and_is_told_who_does() {
+    let talk = |on, wait| Ok(FromViewer::Talk { on, wait });
+    for (text, wanted) in [
+        (r#"{"type":"talk","on":true,"wait":true}"#, talk(true, true)),
+        (r#"{"type":"talk","on":true}"#, talk(true, false)),
+        (r#"{"type":"talk","on":false,"wait":7}"#, talk(false, false)),
+        (r#"{"type":"talk"}"#, Err(MessageError::Talk)),
+    ] {
+        assert_eq!(parse(text.as_bytes()), wanted, "{text}");
+    }
+    let nobody = FloorWords {
+        may: true,
+        place: Place::Listens,
+        talks: None,
+        why: None,
+        speaker: None,
+    };
+    let read = |words: &FloorWords| -> Value { serde_json::from_str(&floor(words)).expect("JSON") };
+    let free = json!({"type": "floor", "may": true, "you": "listens"});
+    assert_eq!(read(&nobody), free);
+    let name = "A".repeat(10_000);
+    let lost = FloorWords {
+        may: false,
+        place: Place::Waits,
+        talks: Some(name.as_str().into()),
+        why: Some(Reason::fixed(Code::FloorSilent, "silent")),
+        speaker: Some(Reason::fixed(Code::SpeakerLost, "gone")),
+    };
+    let told = read(&lost);
+    assert_eq!(told["why"], "floor-silent");
+    assert_eq!(
+        told["speaker"],
+        json!({"why": "speaker-lost", "text": "gone"})
+    );
+    assert_eq!(
+        (&told["you"], &told["text"]),
+        (&json!("waits"), &json!("silent"))
+    );
+    assert!(
+        told["talks"]
+            .as_str()
+            .is_some_and(|name| name.len() == MAX_WORDS)
+    );
+}

@@ -4,6 +4,7 @@
 
 mod again;
 mod odd;
+mod voice;
 
 use super::*;
 

@@ -10,8 +10,8 @@
 //!   (RFC 8445 §7.3). A stranger who found the port is not heard.
 //! * DTLS and RTCP come only from those; DTLS as far as [`handshake`] says, and
 //!   ours leaves [`again`] where it is not answered, and with the first one a
-//!   [`train`] that tells how much the path takes. RTP is sent to viewers and
-//!   taken from nobody.
+//!   [`train`] that tells how much the path takes. RTP is sent to viewers, and
+//!   taken of who may talk ([`speech`]).
 //!
 //! An address behind a TURN server is an address like others: what goes through
 //! the relay is unwrapped first. What goes to STUN and TURN servers themselves
@@ -24,12 +24,15 @@ mod handshake;
 mod names;
 mod pairs;
 mod socket;
+mod speech;
 mod stun;
 mod together;
 mod train;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use crate::backoff::doubled;
@@ -41,6 +44,7 @@ pub(in crate::peer) use names::Multicast;
 use names::Names;
 use pairs::{Endpoint, Pair};
 pub(in crate::peer) use socket::Guarded;
+use speech::Speech;
 use stun::{Class, Kind, Method, Stun, Transaction, look};
 pub(in crate::peer) use together::Together;
 pub(in crate::peer) use train::Credentials;
@@ -115,6 +119,7 @@ pub(in crate::peer) struct Guard {
     checks: Bucket,
     reports: Bucket,
     records: Bucket,
+    speech: Option<Speech>,
     names: Names,
     /// This machine itself may be called from.
     loopback: bool,
@@ -140,6 +145,7 @@ impl Guard {
             checks: Bucket::full(CHECKS, now),
             reports: Bucket::full(REPORTS, now),
             records: Bucket::full(RECORDS, now),
+            speech: None,
             names: Names::new(now),
             loopback: false,
             handshake: Handshake::default(),
@@ -158,6 +164,14 @@ impl Guard {
     /// Whether viewers may be on this machine.
     pub(crate) fn may_be_here(self, loopback: bool) -> Self {
         Self { loopback, ..self }
+    }
+
+    /// The viewer may talk, by Opus of this payload type, while it is `open`.
+    pub(crate) fn hears(&mut self, opus: u8, open: Arc<AtomicBool>, now: Instant) {
+        match &mut self.speech {
+            Some(speech) => speech.is_in(opus),
+            None => self.speech = Some(Speech::new(opus, open, now)),
+        }
     }
 
     /// Our ICE username fragment from now on.
@@ -387,8 +401,10 @@ impl Guard {
     fn comes(&mut self, socket: usize, from: Endpoint, datagram: &[u8], now: Instant) -> bool {
         match look(datagram) {
             Kind::Stun(stun) => self.is_ours(socket, from, &stun, datagram.len(), now),
-            // A viewer is only sent to.
-            Kind::Rtp => false,
+            Kind::Rtp => {
+                self.may_speak(socket, from)
+                    && self.speech.as_mut().is_some_and(|s| s.takes(datagram, now))
+            }
             Kind::Rtcp => self.may_speak(socket, from) && self.reports.take(1.0, now),
             Kind::Dtls => {
                 let passes = self.may_speak(socket, from)

@@ -287,6 +287,42 @@ fn media_of_a_viewer_goes_no_further_and_reports_as_far_as_an_honest_one_has_the
     assert!((2_500..=2_751).contains(&passed), "{passed} in ten seconds");
 }
 
+/// RTP with Opus, of a stream of this number.
+fn speech(payload_type: u8, stream: u8, length: usize) -> Vec<u8> {
+    let mut rtp = vec![0x80, payload_type, 0, 1, 0, 0, 0, 0, 0, 0, 0, stream];
+    rtp.resize(length, 0);
+    rtp
+}
+
+#[test]
+fn of_who_may_talk_as_much_speech_gets_in_as_somebody_says() {
+    let mut bench = Bench::new(5_000);
+    let open = Arc::new(AtomicBool::new(false));
+    bench.guard.hears(111, open.clone(), bench.now);
+    assert!(!bench.comes(1, &speech(111, 1, 80)), "no path yet");
+    assert!(bench.check(1, 1));
+    assert!(bench.comes(1, &write::success(1)));
+    assert!(!bench.comes(1, &speech(111, 1, 80)), "not their turn");
+    open.store(true, std::sync::atomic::Ordering::Release);
+    assert!(bench.comes(1, &speech(111, 1, 80)));
+    for (strange, why) in [
+        (speech(102, 1, 80), "another format"),
+        (speech(111, 1, 1_473), "too long"),
+        (speech(111, 1, 11), "no header"),
+    ] {
+        assert!(!bench.comes(1, &strange), "{why}");
+    }
+    let streams = (0..=255).filter(|n| bench.comes(1, &speech(111, *n, 80)));
+    assert_eq!(streams.count(), 4);
+    // Ten seconds of a flood.
+    let mut passed = 0;
+    for _ in 0..10_000 {
+        bench.pass(Duration::from_millis(1));
+        passed += usize::from(bench.comes(1, &speech(111, 1, 80)));
+    }
+    assert!((1_000..=1_200).contains(&passed), "{passed} in ten seconds");
+}
+
 /// Who has a path still pays for what they send over it.
 #[test]
 fn a_viewer_who_floods_their_path_is_heard_as_often_as_a_browser() {

@@ -1,0 +1,193 @@
+//! The floor: who of those who watch is heard at the camera. One talks at a time.
+//! Pure: what happened and the time go in, whose turn it is comes out.
+//!
+//! Most ask for it: with a button that they hold. Others cannot, for their page
+//! knows no button: what they say is heard while nobody else talks, and they make
+//! room for whoever asks as soon as they pause.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// Who has it and says nothing for so long gives it back.
+pub(crate) const SILENCE: Duration = Duration::from_secs(20);
+/// The same for one who did not ask: it is theirs again with their next word.
+pub(crate) const PAUSE: Duration = Duration::from_secs(2);
+/// While others wait, a turn is over after so long.
+pub(crate) const TURN: Duration = Duration::from_secs(60);
+/// So many wait; who comes later is told to ask again.
+pub(crate) const MOST_WAITING: usize = 8;
+
+/// Whoever talks or waits, by something that tells them apart.
+#[derive(Debug)]
+pub(crate) struct Floor<W> {
+    turn: Option<Turn<W>>,
+    waiting: VecDeque<W>,
+}
+
+#[derive(Debug)]
+struct Turn<W> {
+    who: W,
+    /// They asked for it.
+    asked: bool,
+    /// When they got it, or when the first began to wait for it, whichever is later.
+    since: Instant,
+    /// When something was last heard.
+    voice: Instant,
+}
+
+impl<W> Turn<W> {
+    fn patience(&self) -> Duration {
+        if self.asked { SILENCE } else { PAUSE }
+    }
+}
+
+/// What comes of asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// It is theirs.
+    Given,
+    /// They get it after those before them.
+    Waits,
+    /// Somebody else has it.
+    Taken,
+}
+
+/// Why a turn ended that nobody gave back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// Nothing was heard.
+    Silent,
+    /// Others waited.
+    PassedOn,
+}
+
+/// Where somebody stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Talks,
+    Waits,
+    Listens,
+}
+
+impl<W: Copy + PartialEq> Floor<W> {
+    pub(crate) fn new() -> Self {
+        Self {
+            turn: None,
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// Who talks.
+    pub(crate) fn talks(&self) -> Option<W> {
+        self.turn.as_ref().map(|turn| turn.who)
+    }
+
+    /// Where `who` stands.
+    pub(crate) fn place(&self, who: W) -> Place {
+        if self.talks() == Some(who) {
+            Place::Talks
+        } else if self.waiting.contains(&who) {
+            Place::Waits
+        } else {
+            Place::Listens
+        }
+    }
+
+    /// `who` wants to talk, and `waits` until they may where somebody else does.
+    pub(crate) fn ask(&mut self, who: W, waits: bool, now: Instant) -> Asked {
+        match &mut self.turn {
+            Some(turn) if turn.who == who => {
+                turn.asked = true;
+                Asked::Given
+            }
+            // Who did not ask has paused.
+            Some(turn) if !turn.asked && now.saturating_duration_since(turn.voice) >= PAUSE => {
+                self.turn = None;
+                self.give(who, true, now);
+                Asked::Given
+            }
+            None => {
+                self.give(who, true, now);
+                Asked::Given
+            }
+            Some(_) if self.waiting.contains(&who) => Asked::Waits,
+            Some(turn) if waits && self.waiting.len() < MOST_WAITING => {
+                if self.waiting.is_empty() {
+                    turn.since = now;
+                }
+                self.waiting.push_back(who);
+                Asked::Waits
+            }
+            Some(_) => Asked::Taken,
+        }
+    }
+
+    /// `who` is done, or no longer waits, or has left.
+    pub(crate) fn give_back(&mut self, who: W, now: Instant) {
+        self.waiting.retain(|waits| *waits != who);
+        if self.talks() == Some(who) {
+            self.next(now);
+        }
+    }
+
+    /// Something came of `who`, `loud` where it is no silence. One who cannot ask
+    /// `begins` a turn with it. True where it is to be heard.
+    pub(crate) fn speaks(&mut self, who: W, loud: bool, begins: bool, now: Instant) -> bool {
+        match &mut self.turn {
+            Some(turn) => {
+                let is_theirs = turn.who == who;
+                if is_theirs && loud {
+                    turn.voice = turn.voice.max(now);
+                }
+                is_theirs
+            }
+            None if begins && loud => {
+                self.give(who, false, now);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Ends a turn whose time is over: whose, and why.
+    pub(crate) fn poll(&mut self, now: Instant) -> Option<(W, Over)> {
+        let (at, over) = self.end()?;
+        let who = self.talks().filter(|_| at <= now)?;
+        self.next(now);
+        Some((who, over))
+    }
+
+    /// When [`poll`](Self::poll) has something to do.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        self.end().map(|(at, _)| at)
+    }
+
+    fn end(&self) -> Option<(Instant, Over)> {
+        let turn = self.turn.as_ref()?;
+        let silent = (turn.voice + turn.patience(), Over::Silent);
+        let passed = (turn.since + TURN, Over::PassedOn);
+        Some(match self.waiting.is_empty() {
+            false if passed.0 < silent.0 => passed,
+            _ => silent,
+        })
+    }
+
+    fn next(&mut self, now: Instant) {
+        self.turn = None;
+        if let Some(who) = self.waiting.pop_front() {
+            self.give(who, true, now);
+        }
+    }
+
+    fn give(&mut self, who: W, asked: bool, now: Instant) {
+        self.turn = Some(Turn {
+            who,
+            asked,
+            since: now,
+            voice: now,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

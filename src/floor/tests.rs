@@ -1,0 +1,191 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+struct Bench {
+    floor: Floor<u8>,
+    now: Instant,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self {
+            floor: Floor::new(),
+            now: Instant::now(),
+        }
+    }
+
+    fn ask(&mut self, who: u8) -> Asked {
+        self.floor.ask(who, true, self.now)
+    }
+
+    fn voice(&mut self, who: u8) -> bool {
+        self.floor.speaks(who, true, false, self.now)
+    }
+
+    /// One who cannot ask says something.
+    fn unasked(&mut self, who: u8) -> bool {
+        self.floor.speaks(who, true, true, self.now)
+    }
+
+    /// Time passes, in which each turn ends when it is over.
+    fn pass(&mut self, time: Duration) -> Vec<(u8, Over)> {
+        let until = self.now + time;
+        let mut over = Vec::new();
+        while let Some(at) = self.floor.next_timeout().filter(|at| *at <= until) {
+            self.now = at;
+            over.extend(self.floor.poll(at));
+        }
+        self.now = until;
+        over
+    }
+}
+
+#[test]
+fn one_talks_at_a_time_and_passes_it_on_to_who_waits() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.ask(1), Asked::Given);
+    assert_eq!(bench.ask(1), Asked::Given, "it is theirs");
+    assert_eq!(bench.floor.ask(2, false, bench.now), Asked::Taken);
+    assert_eq!(bench.floor.place(2), Place::Listens);
+    assert_eq!(bench.ask(2), Asked::Waits);
+    assert_eq!(bench.ask(3), Asked::Waits);
+    assert_eq!(bench.ask(2), Asked::Waits, "they wait once");
+    assert!(bench.voice(1) && !bench.voice(2) && !bench.voice(4));
+    bench.floor.give_back(2, bench.now);
+    bench.floor.give_back(4, bench.now);
+    assert_eq!(bench.floor.talks(), Some(1));
+    bench.floor.give_back(1, bench.now);
+    assert_eq!(bench.floor.place(3), Place::Talks);
+    bench.floor.give_back(3, bench.now);
+    assert_eq!(bench.floor.talks(), None);
+    assert_eq!(bench.floor.next_timeout(), None);
+}
+
+#[test]
+fn twenty_seconds_of_silence_give_it_back() {
+    let mut bench = Bench::new();
+    bench.ask(1);
+    for _ in 0..100 {
+        assert_eq!(bench.pass(SECOND), []);
+        assert!(bench.voice(1));
+    }
+    // What is sent and is no sound is silence.
+    for _ in 0..19 {
+        assert_eq!(bench.pass(SECOND), []);
+        assert!(bench.floor.speaks(1, false, false, bench.now));
+    }
+    assert_eq!(bench.pass(SECOND), [(1, Over::Silent)]);
+    assert!(!bench.voice(1), "nobody hears them now");
+}
+
+#[test]
+fn while_others_wait_a_turn_lasts_a_minute() {
+    let mut bench = Bench::new();
+    bench.ask(1);
+    for _ in 0..90 {
+        bench.pass(SECOND);
+        bench.voice(1);
+    }
+    bench.ask(2);
+    let mut over = Vec::new();
+    for seconds in 1..=60 {
+        bench.voice(1);
+        over = bench.pass(SECOND);
+        assert_eq!(over.is_empty(), seconds < 60, "after {seconds} s");
+    }
+    assert_eq!(over, [(1, Over::PassedOn)]);
+    assert_eq!(bench.floor.talks(), Some(2));
+}
+
+#[test]
+fn who_cannot_ask_is_heard_while_nobody_else_talks_and_makes_room_when_they_pause() {
+    let mut bench = Bench::new();
+    assert!(!bench.floor.speaks(7, false, true, bench.now), "silence");
+    assert!(bench.unasked(7));
+    assert_eq!(bench.ask(1), Asked::Waits);
+    // They pause.
+    assert_eq!(bench.pass(PAUSE), [(7, Over::Silent)]);
+    assert_eq!(bench.floor.talks(), Some(1));
+    assert!(!bench.unasked(7));
+    bench.floor.give_back(1, bench.now);
+    assert!(bench.unasked(7));
+}
+
+#[test]
+fn who_asks_takes_it_over_from_one_who_paused_before_the_timer_ran() {
+    let mut bench = Bench::new();
+    bench.unasked(7);
+    bench.now += PAUSE;
+    assert_eq!(bench.ask(1), Asked::Given);
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Ask(u8, bool),
+    GiveBack(u8),
+    Speaks(u8, bool, bool),
+    Pass(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let who = 0..12_u8;
+    prop_oneof![
+        (who.clone(), any::<bool>()).prop_map(|(who, waits)| Step::Ask(who, waits)),
+        who.clone().prop_map(Step::GiveBack),
+        (who, any::<bool>(), any::<bool>()).prop_map(|(w, l, b)| Step::Speaks(w, l, b)),
+        (0..30_000_u64).prop_map(Step::Pass),
+    ]
+}
+
+proptest! {
+    /// Whatever happens: at most one is heard, nobody waits while it is free, and
+    /// nobody keeps it for longer than they may.
+    #[test]
+    fn the_floor_is_one_persons_and_never_stuck(steps in prop::collection::vec(step(), 1..200)) {
+        let mut bench = Bench::new();
+        // When whoever has it was last heard or got it, and since when others wait.
+        for step in steps {
+            match step {
+                Step::Ask(who, waits) => {
+                    let before = bench.floor.talks();
+                    match bench.floor.ask(who, waits, bench.now) {
+                        Asked::Given => prop_assert_eq!(bench.floor.talks(), Some(who)),
+                        Asked::Waits | Asked::Taken => {
+                            prop_assert_eq!(bench.floor.talks(), before);
+                            prop_assert!(before.is_some_and(|b| b != who));
+                        }
+                    }
+                }
+                Step::GiveBack(who) => {
+                    bench.floor.give_back(who, bench.now);
+                    prop_assert_eq!(bench.floor.place(who), Place::Listens);
+                }
+                Step::Speaks(who, loud, begins) => {
+                    let before = bench.floor.talks();
+                    let heard = bench.floor.speaks(who, loud, begins, bench.now);
+                    prop_assert_eq!(heard, bench.floor.talks() == Some(who));
+                    prop_assert!(before.is_none() || bench.floor.talks() == before);
+                }
+                Step::Pass(ms) => {
+                    let over = bench.pass(Duration::from_millis(ms));
+                    prop_assert!(over.len() <= MOST_WAITING + 1);
+                }
+            }
+            prop_assert!(bench.floor.waiting.len() <= MOST_WAITING);
+            if bench.floor.talks().is_none() {
+                prop_assert!(bench.floor.waiting.is_empty());
+            }
+            let heard = (0..12).filter(|who| bench.floor.place(*who) == Place::Talks);
+            prop_assert!(heard.count() <= 1);
+            // However it goes on, in silence it is soon free.
+            let limit = bench.floor.next_timeout();
+            prop_assert_eq!(limit.is_some(), bench.floor.talks().is_some());
+            prop_assert!(limit.is_none_or(|at| at <= bench.now + SILENCE));
+        }
+        bench.pass(SILENCE * (MOST_WAITING as u32 + 1));
+        prop_assert_eq!(bench.floor.talks(), None);
+    }
+}

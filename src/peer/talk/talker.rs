@@ -1,0 +1,165 @@
+//! One call that may talk: what it asks for, and what comes of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::Instant;
+
+use bytes::{BufMut, BytesMut};
+use rtc::rtp;
+
+use super::{NO_SPEAKER, PRIVATE, State, TalkBack};
+use crate::agent::SessionId;
+use crate::floor::Asked;
+use crate::media::plan::SPEAKER_PAYLOAD_TYPE;
+use crate::reason::{Code, Reason};
+use crate::sdp::Voice;
+
+/// Longest payload that is played, in bytes: 60 ms of Opus at its best (RFC 6716
+/// §3.2.1 has 1,275 bytes a frame).
+const MOST_PAYLOAD: usize = 1_300;
+/// What is this far under full scale, in dB, or further, is silence (RFC 6464 §3).
+const SILENT: u8 = 55;
+/// Of an offer without the header extension for it.
+const NO_LEVEL: u8 = 0;
+/// Of a viewer whose offer says nothing of a voice.
+const NO_VOICE: u8 = u8::MAX;
+
+const TAKEN: Reason = Reason::fixed(
+    Code::FloorTaken,
+    "somebody else talks; ask again when they have finished",
+);
+
+/// A call that may talk; it has done so when this is dropped.
+pub(in crate::peer) struct Talker {
+    talk: Arc<TalkBack>,
+    session: SessionId,
+    open: Arc<AtomicBool>,
+    /// The payload type of what they say, and the header extension with its level.
+    opus: AtomicU8,
+    level: AtomicU8,
+}
+
+impl Talker {
+    pub(super) fn new(talk: Arc<TalkBack>, session: SessionId, open: Arc<AtomicBool>) -> Self {
+        Self {
+            talk,
+            session,
+            open,
+            opus: AtomicU8::new(NO_VOICE),
+            level: AtomicU8::new(NO_LEVEL),
+        }
+    }
+
+    /// How they say it, by their last offer; nothing, where that has no voice.
+    pub(in crate::peer) fn says(&self, voice: Option<Voice>) {
+        let level = voice.and_then(|voice| voice.level).unwrap_or(NO_LEVEL);
+        self.level.store(level, Ordering::Release);
+        let opus = voice.map_or(NO_VOICE, |voice| voice.opus);
+        self.opus.store(opus, Ordering::Release);
+    }
+
+    /// Whether their packets are let in.
+    pub(in crate::peer) fn open(&self) -> Arc<AtomicBool> {
+        self.open.clone()
+    }
+
+    /// Their page can ask.
+    pub(super) fn can_ask(&self) {
+        let mut state = self.talk.lock();
+        if let Some(member) = state.members.get_mut(&self.session) {
+            member.asks = true;
+        }
+        self.settled(&mut state);
+    }
+
+    /// They want to talk, and `wait` until they may.
+    ///
+    /// # Errors
+    ///
+    /// Why they may not now.
+    pub(super) fn ask(&self, wait: bool) -> Result<(), Reason> {
+        let mut state = self.talk.lock();
+        if state.closed {
+            return Err(NO_SPEAKER);
+        }
+        if self.talk.is_private() {
+            return Err(PRIVATE);
+        }
+        let asked = state.floor.ask(self.session, wait, Instant::now());
+        self.settled(&mut state);
+        match asked {
+            Asked::Given | Asked::Waits => Ok(()),
+            Asked::Taken => Err(TAKEN),
+        }
+    }
+
+    /// They are done, or no longer want to.
+    pub(super) fn give_back(&self) {
+        let mut state = self.talk.lock();
+        state.floor.give_back(self.session, Instant::now());
+        self.settled(&mut state);
+    }
+
+    /// The call is over.
+    pub(in crate::peer) fn leave(&self) {
+        let mut state = self.talk.lock();
+        state.floor.give_back(self.session, Instant::now());
+        state.members.remove(&self.session);
+        self.settled(&mut state);
+    }
+
+    fn settled(&self, state: &mut State) {
+        self.talk.settle(state);
+        self.talk.changed.notify_one();
+    }
+
+    /// A packet of theirs. Called on the connection's driver.
+    pub(in crate::peer) fn speaks(&self, packet: &rtp::Packet, now: Instant) {
+        let header = &packet.header;
+        let is_speech = header.payload_type == self.opus.load(Ordering::Acquire)
+            && (1..=MOST_PAYLOAD).contains(&packet.payload.len());
+        if !is_speech || self.talk.is_private() {
+            return;
+        }
+        let level = match self.level.load(Ordering::Acquire) {
+            NO_LEVEL => None,
+            id => header.get_extension(id),
+        };
+        let level = level.and_then(|level| level.first().map(|byte| byte & 0x7f));
+        let loud = level.is_none_or(|level| level < SILENT);
+        let mut state = self.talk.lock();
+        if state.closed {
+            return;
+        }
+        let begins = state.members.get(&self.session).is_some_and(|m| !m.asks);
+        let heard = state.floor.speaks(self.session, loud, begins, now);
+        if heard && state.plays != Some(self.session) {
+            self.settled(&mut state);
+        }
+        drop(state);
+        if heard {
+            self.talk.speaker.play(written(packet));
+        }
+    }
+}
+
+impl Drop for Talker {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// What is played of a packet: its number, its time and its payload, under a header
+/// of our own (RFC 3550 §5.1).
+fn written(packet: &rtp::Packet) -> Vec<u8> {
+    const VERSION: u8 = 2 << 6;
+    const SSRC: u32 = 1;
+    let mut text = BytesMut::with_capacity(12 + packet.payload.len());
+    text.put_u8(VERSION);
+    text.put_u8(SPEAKER_PAYLOAD_TYPE | u8::from(packet.header.marker) << 7);
+    text.put_u16(packet.header.sequence_number);
+    text.put_u32(packet.header.timestamp);
+    text.put_u32(SSRC);
+    text.extend_from_slice(&packet.payload);
+    text.into()
+}
