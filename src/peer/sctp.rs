@@ -24,6 +24,9 @@ const CHUNKS: Rate = Rate {
     burst: 400.0,
     per_second: 200.0,
 };
+/// SACKs that our own DATA are worth, one each: half of them are answered (RFC 9260
+/// §6.2), and of what was said long ago nothing is.
+const OWED: usize = 256;
 /// How far ahead of what we have acknowledged a number may be: beyond what fits into
 /// a browser's first windows.
 const AHEAD: u32 = 512;
@@ -54,6 +57,8 @@ const OUTGOING_RESET: u16 = 13;
 #[derive(Debug)]
 pub(super) struct Sctp {
     chunks: Bucket,
+    /// SACKs, and their blocks, that cost nothing: for what we have sent.
+    owed: usize,
     /// The last number of theirs that we acknowledged.
     acknowledged: Option<u32>,
     first: usize,
@@ -69,6 +74,7 @@ impl Sctp {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             chunks: Bucket::full(CHUNKS, now),
+            owed: 0,
             acknowledged: None,
             first: 0,
             beginnings: 0,
@@ -81,8 +87,10 @@ impl Sctp {
     /// A packet of ours.
     pub(super) fn says(&mut self, packet: &[u8]) {
         for chunk in chunks(packet).into_iter().flatten() {
-            if chunk.kind == SACK {
-                self.acknowledged = chunk.number(0).or(self.acknowledged);
+            match chunk.kind {
+                SACK => self.acknowledged = chunk.number(0).or(self.acknowledged),
+                DATA => self.owed = (self.owed + 1).min(OWED),
+                _ => {}
             }
         }
     }
@@ -92,8 +100,18 @@ impl Sctp {
         let Some(chunks) = chunks(packet) else {
             return false;
         };
-        let cost: usize = chunks.iter().map(Chunk::cost).sum();
+        let cost: usize = chunks.iter().map(|chunk| self.cost(chunk)).sum();
         self.chunks.take(cost as f64, now) && chunks.iter().all(|chunk| self.passes(chunk))
+    }
+
+    /// Who is sent a file says often that it has come.
+    fn cost(&mut self, chunk: &Chunk<'_>) -> usize {
+        let free = match chunk.kind {
+            SACK => chunk.cost().min(self.owed),
+            _ => 0,
+        };
+        self.owed -= free;
+        chunk.cost() - free
     }
 
     fn passes(&mut self, chunk: &Chunk<'_>) -> bool {
@@ -401,6 +419,16 @@ mod tests {
         assert_eq!(heard(&mut sctp, chunk(4, &[0; 8])), 400);
         let mut sctp = at(0, now);
         assert_eq!(heard(&mut sctp, sack(0, 31)), 400 / 32);
+        // What we send is answered, and no more than that.
+        let mut sctp = at(0, now);
+        for number in 0..1_000 {
+            sctp.says(&packet(&[data(number, 0)]));
+        }
+        assert_eq!(heard(&mut sctp, sack(0, 0)), OWED + 400);
+        for number in 0..1_000 {
+            sctp.says(&packet(&[data(number, 0)]));
+            assert!(sctp.hears(&packet(&[sack(number, 0)]), now), "{number}");
+        }
     }
 
     #[test]
