@@ -18,6 +18,7 @@ mod pipeline;
 mod range;
 mod show;
 mod sound;
+mod still;
 mod tap;
 mod whole;
 
@@ -31,7 +32,7 @@ use tracing::debug;
 use super::element::{control, require};
 use super::encoder::{Encoder, Text};
 use super::error::MediaError;
-use super::hub::source::{Output, OwnH264, PictureStatus, SILENCE, Source, Waker};
+use super::hub::source::{Output, OwnH264, PictureStatus, SILENCE, Source, Still, Waker};
 use super::moved::Moves;
 use super::plan::{Circumstances, PicturePlan, SoundPlan};
 use super::probe::Encoders;
@@ -216,6 +217,10 @@ impl Source for GstSource {
 
     fn picture(&self) -> Option<PictureStatus> {
         Some(self.picture.status())
+    }
+
+    fn still(&mut self, still: Still) {
+        self.picture.still(still);
     }
 
     fn set_decoders(&mut self, decoders: Vec<ProfileLevelId>) {
