@@ -12,6 +12,7 @@ mod ice;
 mod media;
 mod motion;
 mod ports;
+mod recording;
 mod server;
 
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ pub use media::{
 };
 pub use motion::{HookConfig, HookEvent, MotionConfig, ZoneConfig};
 pub use ports::PortRange;
+pub use recording::{RecordWhen, RecordingConfig};
 pub(crate) use server::show;
 pub use server::{ProxyConfig, ProxyUrl, ServerConfig, ServerUrl};
 
@@ -126,6 +128,8 @@ pub struct Config {
     pub log: LogConfig,
     /// What moves.
     pub motion: MotionConfig,
+    /// What is kept of picture and sound.
+    pub recording: RecordingConfig,
     /// What is run when something happens.
     pub hooks: Vec<HookConfig>,
     /// Rows for the encoder table, besides its own.
@@ -403,6 +407,7 @@ impl Config {
         self.ice.validate()?;
         self.access.validate()?;
         self.motion.validate()?;
+        self.recording.validate(self.motion.enabled)?;
         motion::validate_hooks(&self.hooks)?;
         encoders::validate(&self.encoders)
     }

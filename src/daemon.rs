@@ -34,6 +34,7 @@ use crate::network::{self, Network};
 use crate::peer::{Identity, PeerError, Peers, Quality};
 use crate::privacy::Key;
 use crate::rate::Settings;
+use crate::recorder::Recorder;
 use crate::sdp::{ProfileLevelId, VideoCodec};
 use crate::servers::Servers;
 use crate::service::{Service, Snapshot};
@@ -159,6 +160,7 @@ pub struct Daemon {
     events: mpsc::Receiver<(SessionId, PeerEvent)>,
     door: Door,
     shutter: Shutter,
+    recorder: Recorder,
 }
 
 impl Daemon {
@@ -208,6 +210,7 @@ impl Daemon {
         let network = watch::Sender::new(Network::now());
         let with_audio = config.audio.source != AudioSource::None;
         let viewer_controls = config.video.viewer_controls.clone();
+        let recorder = Recorder::new(hub.clone(), shutter.privacy().subscribe());
         let peers = Peers::new(
             hub.clone(),
             Quality::new(hub.clone(), qualities),
@@ -219,7 +222,8 @@ impl Daemon {
         )
         .on(network.subscribe())
         .giving_keys(door.desk())
-        .with_privacy(shutter.privacy());
+        .with_privacy(shutter.privacy())
+        .with_recordings(recorder.recordings());
         let gate = Gate::new(access::mode(config), name.as_str(), fingerprint);
         let agent = Agent::new(
             AgentConfig {
@@ -243,6 +247,7 @@ impl Daemon {
             events,
             door,
             shutter,
+            recorder,
         })
     }
 
@@ -269,8 +274,10 @@ impl Daemon {
             events,
             door,
             mut shutter,
+            mut recorder,
         } = self;
         shutter.listen();
+        recorder.take(&config, privacy::folder(&config));
         let changes = network.subscribe();
         let listening = tokio::spawn(network::listen(network));
         let latency = hub.latency().clone();
@@ -299,6 +306,7 @@ impl Daemon {
             latency,
             door,
             shutter,
+            recorder,
         };
         running.until_quit(events, by.reloads, shutdown).await;
         drop(hotplug);
@@ -308,6 +316,7 @@ impl Daemon {
                 link.close().await;
             }
             while running.closing.join_next().await.is_some() {}
+            running.recorder.stop().await;
         };
         if tokio::time::timeout(SHUTDOWN, goodbye).await.is_err() {
             warn!("some viewers could not be told goodbye in time");

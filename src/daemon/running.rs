@@ -25,6 +25,7 @@ use crate::media::latency::Latency;
 use crate::media::moved::Moved;
 use crate::network::Network;
 use crate::peer::{Peer, Peers};
+use crate::recorder::Recorder;
 use crate::service::{Service, Snapshot};
 use crate::signaling::{Link, Server, SignalingEvent};
 
@@ -58,6 +59,8 @@ pub(super) struct Running {
     pub(super) moves: broadcast::Receiver<Moved>,
     /// What is run then.
     pub(super) hooks: Hooks,
+    /// What is kept of picture and sound.
+    pub(super) recorder: Recorder,
 }
 
 impl Running {
@@ -78,6 +81,7 @@ impl Running {
         self.door.say(super::access::mode(&self.config));
         loop {
             self.report();
+            self.recorder.watched(self.agent.connected());
             let timeout = sleep_until(self.agent.poll_timeout());
             let report = sleep_until(self.service.poll_timeout());
             let event = tokio::select! {

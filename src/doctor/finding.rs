@@ -28,6 +28,8 @@ pub(crate) enum Check {
     Identity,
     /// Who is let in.
     Access,
+    /// Where recordings are kept.
+    Recording,
     /// The chat server.
     ChatServer,
     /// Each STUN and TURN server.
@@ -52,6 +54,7 @@ impl Check {
             Self::Clock => "clock",
             Self::Identity => "certificate",
             Self::Access => "who may watch",
+            Self::Recording => "recordings",
             Self::ChatServer => "chat server",
             Self::IceServer => "STUN and TURN",
             Self::Candidates => "addresses",

@@ -24,6 +24,7 @@ mod identity;
 mod in_use;
 mod microphone;
 mod permissions;
+mod recording;
 mod remedies;
 mod report;
 mod stun;
@@ -84,7 +85,15 @@ pub(crate) async fn examine(path: Option<&Path>, quick: bool) -> Report {
     findings.extend(
         blocking(Check::Access, Duration::from_secs(5), {
             let config = config.clone();
+            let service = service.clone();
             move || vec![access::check(&config, service)]
+        })
+        .await,
+    );
+    findings.extend(
+        blocking(Check::Recording, Duration::from_secs(5), {
+            let config = config.clone();
+            move || recording::check(&config, service)
         })
         .await,
     );

@@ -8,7 +8,8 @@
 //! so they only put what they hear into a channel.
 //!
 //! A viewer who opens the data channel [`messages::LABEL`] is told how picture
-//! and sound are; one who opens none is sent media alone.
+//! and sound are; one who opens none is sent media alone. One for [`files`] is for
+//! recordings.
 
 mod assembly;
 mod channel;
@@ -17,6 +18,7 @@ mod controls;
 mod crypto;
 mod engine;
 mod events;
+mod files;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod identity;
@@ -45,6 +47,7 @@ use crate::media::hub::Hub;
 use crate::network::Network;
 use crate::privacy::Privacy;
 use crate::reason::{Code, Reason};
+use crate::recorder::Recordings;
 use crate::sdp::{Offer, OfferError, RemoteCandidate};
 use crate::servers::Servers;
 use crate::wire::UserName;
@@ -120,6 +123,10 @@ pub(crate) struct Peers {
     desk: Option<Desk>,
     /// What those who may control the camera may switch.
     privacy: Option<Privacy>,
+    /// What those who may see it are shown of the time before.
+    recordings: Recordings,
+    /// One picture is made at a time.
+    still: Arc<tokio::sync::Mutex<()>>,
     events: mpsc::Sender<(SessionId, PeerEvent)>,
 }
 
@@ -168,6 +175,8 @@ impl Peers {
             together: Together::new(Instant::now()),
             desk: None,
             privacy: None,
+            recordings: Recordings::default(),
+            still: Arc::default(),
             events,
         }
     }
@@ -189,6 +198,12 @@ impl Peers {
     /// Lets those who were invited to control the camera switch privacy.
     pub(crate) fn with_privacy(mut self, privacy: Privacy) -> Self {
         self.privacy = Some(privacy);
+        self
+    }
+
+    /// Shows recordings to those who were invited to see them.
+    pub(crate) fn with_recordings(mut self, recordings: Recordings) -> Self {
+        self.recordings = recordings;
         self
     }
 

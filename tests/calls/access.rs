@@ -3,6 +3,7 @@
 
 mod hostile;
 mod privacy;
+mod recordings;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
