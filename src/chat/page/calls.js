@@ -359,6 +359,7 @@ export class Calls {
         break;
       case "invited":
         this.#invited(textOf(message.label, MAX_LABEL));
+        if (this.#call) this.#ui.recordings.offer(this.#call.pc, message.may, this.#peer);
         break;
       case "key":
         this.#rekey(message);
@@ -447,6 +448,7 @@ export class Calls {
     this.#ui.media(null);
     this.#ui.camera.hide();
     this.#ui.motion.hide();
+    this.#ui.recordings.hide();
     this.#ui.remote(null);
     this.#ui.stats.watch(null);
     this.#ui.own(null);

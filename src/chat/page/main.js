@@ -21,6 +21,7 @@ const keys = new Keys();
 const ui = new Ui({
   call: (name, watch) => calls.start(name, watch),
   hangUp: () => calls.hangUp(),
+  pc: () => calls.pc,
   accept: () => calls.accept(),
   decline: () => calls.decline(),
   rename: (name) => {
