@@ -12,6 +12,7 @@ mod ice;
 mod media;
 mod motion;
 mod ports;
+mod recording;
 mod server;
 mod speaker;
 
@@ -28,6 +29,7 @@ pub use media::{
 pub use motion::{HookConfig, HookEvent, MotionConfig, ZoneConfig};
 pub(crate) use motion::{ZoneWish, validate_zones};
 pub use ports::PortRange;
+pub use recording::{RecordWhen, RecordingConfig};
 pub(crate) use server::show;
 pub use server::{ProxyConfig, ProxyUrl, ServerConfig, ServerUrl};
 pub use speaker::{Echo, SpeakerConfig};
@@ -131,6 +133,8 @@ pub struct Config {
     pub log: LogConfig,
     /// What moves.
     pub motion: MotionConfig,
+    /// What is kept of picture and sound.
+    pub recording: RecordingConfig,
     /// What is run when something happens.
     pub hooks: Vec<HookConfig>,
     /// Rows for the encoder table, besides its own.
@@ -409,6 +413,7 @@ impl Config {
         self.access.validate()?;
         self.speaker.validate()?;
         self.motion.validate()?;
+        self.recording.validate(self.motion.enabled)?;
         motion::validate_hooks(&self.hooks)?;
         encoders::validate(&self.encoders)
     }

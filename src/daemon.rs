@@ -36,6 +36,7 @@ use crate::network::{self, Network};
 use crate::peer::{Identity, PeerError, Peers, Quality, TalkBack};
 use crate::privacy::Key;
 use crate::rate::Settings;
+use crate::recorder::Recorder;
 use crate::sdp::{ProfileLevelId, VideoCodec};
 use crate::servers::Servers;
 use crate::service::{Service, Snapshot};
@@ -164,6 +165,7 @@ pub struct Daemon {
     door: Door,
     shutter: Shutter,
     drawing: Drawing,
+    recorder: Recorder,
 }
 
 impl Daemon {
@@ -214,6 +216,7 @@ impl Daemon {
         let network = watch::Sender::new(Network::now());
         let with_audio = config.audio.source != AudioSource::None;
         let viewer_controls = config.video.viewer_controls.clone();
+        let recorder = Recorder::new(hub.clone(), shutter.privacy().subscribe());
         let peers = Peers::new(
             hub.clone(),
             Quality::new(hub.clone(), qualities),
@@ -227,7 +230,8 @@ impl Daemon {
         .giving_keys(door.desk())
         .with_privacy(shutter.privacy())
         .with_zones(drawing.zones())
-        .with_speaker(TalkBack::new(&config.speaker, &hub, shutter.privacy()));
+        .with_speaker(TalkBack::new(&config.speaker, &hub, shutter.privacy()))
+        .with_recordings(recorder.recordings());
         drawing.obey(&hub);
         let gate = Gate::new(access::mode(config), name.as_str(), fingerprint);
         let agent = Agent::new(
@@ -253,6 +257,7 @@ impl Daemon {
             door,
             shutter,
             drawing,
+            recorder,
         })
     }
 
@@ -280,8 +285,10 @@ impl Daemon {
             door,
             mut shutter,
             drawing,
+            mut recorder,
         } = self;
         shutter.listen();
+        recorder.take(&config, privacy::folder(&config));
         let changes = network.subscribe();
         let listening = tokio::spawn(network::listen(network));
         let latency = hub.latency().clone();
@@ -312,6 +319,7 @@ impl Daemon {
             door,
             shutter,
             drawing,
+            recorder,
         };
         running.until_quit(events, by.reloads, shutdown).await;
         drop(hotplug);
@@ -321,6 +329,7 @@ impl Daemon {
                 link.close().await;
             }
             while running.closing.join_next().await.is_some() {}
+            running.recorder.stop().await;
         };
         if tokio::time::timeout(SHUTDOWN, goodbye).await.is_err() {
             warn!("some viewers could not be told goodbye in time");

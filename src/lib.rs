@@ -15,6 +15,7 @@
 //! | the device's one loop: events in, commands out | [`daemon`] |
 //! | tells the service manager and the log | [`service`], [`logging`] |
 //! | one viewer's connection; the chat server and its page | [`peer`], [`chat`] |
+//! | keeps what viewers are sent | [`recorder`] |
 //! | picture and sound, made once for all viewers | [`media`] |
 //! | shells, each the owner of one kind of socket, device, file or process | [`servers`], [`signaling`], [`network`], [`device`], [`hooks`], [`guestbook`], [`privacy`], [`zones`], [`announce`], [`state`] |
 //! | pure: no IO, no clock, no runtime | [`agent`], [`access`], [`login`], [`rate`], [`room`], [`sdp`], [`config`], [`motion`], [`floor`], [`wire`], [`ice`], [`secret`], [`reason`], [`watchdog`], [`ending`], `backoff`, `bucket`, `lock` |
@@ -71,6 +72,7 @@ mod peer;
 mod privacy;
 mod rate;
 pub mod reason;
+mod recorder;
 pub mod room;
 pub mod sdp;
 pub mod secret;

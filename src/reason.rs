@@ -140,6 +140,28 @@ codes! {
     FloorPassedOn = "floor-passed-on",
     /// The speaker is gone or cannot be opened, and is tried again.
     SpeakerLost = "speaker-lost",
+    /// The viewer was not invited to see recordings.
+    RecordingsNotInvited = "recordings-not-invited",
+    /// Nothing is recorded here.
+    RecordingsOff = "recordings-off",
+    /// There is no such recording, or no more.
+    RecordingGone = "recording-gone",
+    /// It is being written still.
+    RecordingBusy = "recording-busy",
+    /// The disk refuses; the words say why.
+    RecordingFailed = "recording-failed",
+    /// The viewer was not invited to delete recordings.
+    DeleteNotInvited = "delete-not-invited",
+    /// Viewers may not make recordings.
+    NoRecordButton = "no-record-button",
+    /// What viewers are sent is no format that is recorded.
+    RecordOtherFormat = "record-other-format",
+    /// More is asked for than is handed over at a time.
+    FilesBusy = "files-busy",
+    /// There is no picture of the camera's that could be given.
+    NoStill = "no-still",
+    /// The viewer asks for more pictures than they get.
+    StillTooOften = "still-too-often",
     /// The page's message lacks what it needs; the words say what.
     BadMessage = "bad-message",
 }

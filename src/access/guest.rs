@@ -21,7 +21,8 @@ pub enum Right {
     /// To set the camera's controls, as far as `video.viewer_controls` lets
     /// anybody.
     Control,
-    /// To see what was recorded. Nothing uses it yet.
+    /// To see what was recorded, and to make a recording where the camera lets
+    /// viewers; with [`Control`](Self::Control) to delete what was.
     Recordings,
 }
 

@@ -29,6 +29,7 @@ fn every_key_is_documented() {
         "log",
         "motion",
         "[motion.zones]",
+        "recording",
         "[hooks]",
         "[encoders]",
     ] {

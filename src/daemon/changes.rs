@@ -23,6 +23,8 @@ pub(super) struct Changes {
     pub privacy: bool,
     /// Something else is run when something happens.
     pub hooks: bool,
+    /// Other things are recorded.
+    pub recording: bool,
     /// Another level of the log.
     pub log_level: bool,
     /// Another look of the log, which takes a restart.
@@ -55,6 +57,7 @@ impl Changes {
             access: old.access != new.access,
             privacy: old.privacy != new.privacy,
             hooks: old.hooks != new.hooks,
+            recording: old.recording != new.recording,
             log_level: old.log.level != new.log.level,
             log_format: old.log.format != new.log.format,
         }
@@ -75,6 +78,7 @@ impl Changes {
             (self.access, "others are let in"),
             (self.privacy, "privacy"),
             (self.hooks, "other hooks"),
+            (self.recording, "other recordings"),
             (self.log_level, "another log level"),
             (self.log_format, "another log format, which takes a restart"),
         ] {
@@ -129,6 +133,7 @@ mod tests {
                 "[[hooks]]\non = [\"motion\"]\ncommand = [\"/bin/true\"]",
                 only(|c| c.hooks = true),
             ),
+            ("[recording]\nbutton = true", only(|c| c.recording = true)),
             ("[access]\nmode = \"invited\"", only(|c| c.access = true)),
             ("[privacy]\nalways = true", only(|c| c.privacy = true)),
             (

@@ -88,8 +88,8 @@ impl Shutter {
     }
 }
 
-/// Where it is kept what the owner wants.
-fn folder(config: &Config) -> Option<PathBuf> {
+/// Where it is kept what the owner wants, and what was recorded.
+pub(super) fn folder(config: &Config) -> Option<PathBuf> {
     config.access.folder.clone().or_else(state::folder)
 }
 

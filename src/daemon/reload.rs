@@ -121,6 +121,28 @@ impl Running {
         TalkBack::new(&config.speaker, &self.hub, self.shutter.privacy())
     }
 
+    /// For connections to come: those that are there keep what they were made with.
+    fn renew_peers(&mut self, config: &Config, servers: Servers) {
+        let peers = Peers::new(
+            self.hub.clone(),
+            self.peers.quality(),
+            config.audio.source != AudioSource::None,
+            config.video.viewer_controls.clone(),
+            servers,
+            self.peers.identity().clone(),
+            self.tell.clone(),
+        );
+        let peers = peers
+            .on(self.network.clone())
+            .giving_keys(self.door.desk())
+            .with_privacy(self.shutter.privacy())
+            .with_zones(self.drawing.zones())
+            .counting(self.peers.begun().clone())
+            .with_speaker(self.talk_back(config))
+            .with_recordings(self.recorder.recordings());
+        self.peers = Arc::new(peers);
+    }
+
     fn take(&mut self, new: Prepared) -> Result<Changes, StartError> {
         let Prepared {
             config,
@@ -149,35 +171,17 @@ impl Running {
         changes.peers |= servers.ice() != self.peers.servers().ice();
         self.server = server;
         if changes.peers {
-            let with_audio = config.audio.source != AudioSource::None;
-            let (hub, tell) = (self.hub.clone(), self.tell.clone());
-            // Connections that are there keep what they were made with.
-            let viewer_controls = config.video.viewer_controls.clone();
-            let quality = self.peers.quality();
-            let identity = self.peers.identity().clone();
-            let peers = Peers::new(
-                hub,
-                quality,
-                with_audio,
-                viewer_controls,
-                servers,
-                identity,
-                tell,
-            );
-            let peers = peers
-                .on(self.network.clone())
-                .giving_keys(self.door.desk())
-                .with_privacy(self.shutter.privacy())
-                .with_zones(self.drawing.zones())
-                .counting(self.peers.begun().clone())
-                .with_speaker(self.talk_back(&config));
-            self.peers = Arc::new(peers);
+            self.renew_peers(&config, servers);
         }
         if let Some(media) = media {
             // Its tiers, its bitrates and its sound are its own: until it takes
             // over, who calls gets what the present one has.
             let quality = self.peers.quality();
-            let then = move || quality.replace(media.qualities);
+            let back = self.recorder.step_aside();
+            let then = move || {
+                quality.replace(media.qualities);
+                back();
+            };
             self.hub.replace_source(media.source, media.profile, then);
         }
         let now = Instant::now();
@@ -197,6 +201,8 @@ impl Running {
             self.away = None;
             self.agent.reconnect(now);
         }
+        let folder = super::privacy::folder(&config);
+        self.recorder.take(&config, folder);
         self.led = led;
         self.config = config;
         Ok(changes)

@@ -27,6 +27,7 @@ use crate::media::latency::Latency;
 use crate::media::moved::Moved;
 use crate::network::Network;
 use crate::peer::{Peer, Peers};
+use crate::recorder::Recorder;
 use crate::service::{Service, Snapshot};
 use crate::signaling::{Link, Server, SignalingEvent};
 
@@ -64,6 +65,8 @@ pub(super) struct Running {
     pub(super) hooks: Hooks,
     /// How calls begin, where it is written down.
     pub(super) begun: Kept,
+    /// What is kept of picture and sound.
+    pub(super) recorder: Recorder,
 }
 
 /// Not several at once after the loop was held up.
@@ -88,6 +91,7 @@ impl Running {
         self.door.say(super::access::mode(&self.config));
         loop {
             self.report();
+            self.recorder.watched(self.agent.connected());
             let timeout = sleep_until(self.agent.poll_timeout());
             let report = sleep_until(self.service.poll_timeout());
             let event = tokio::select! {

@@ -32,6 +32,8 @@ pub(crate) enum Check {
     Access,
     /// Whether camera and microphone are to stay closed.
     Privacy,
+    /// Where recordings are kept.
+    Recording,
     /// The chat server.
     ChatServer,
     /// Each STUN and TURN server.
@@ -60,6 +62,7 @@ impl Check {
             Self::Identity => "certificate",
             Self::Access => "who may watch",
             Self::Privacy => "privacy",
+            Self::Recording => "recordings",
             Self::ChatServer => "chat server",
             Self::IceServer => "STUN and TURN",
             Self::Candidates => "addresses",

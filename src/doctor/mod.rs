@@ -26,6 +26,7 @@ mod in_use;
 mod microphone;
 mod permissions;
 mod privacy;
+mod recording;
 mod remedies;
 mod report;
 mod speaker;
@@ -91,11 +92,19 @@ pub(crate) async fn examine(path: Option<&Path>, quick: bool) -> Report {
     findings.extend(
         blocking(Check::Access, Duration::from_secs(5), {
             let config = config.clone();
+            let service = service.clone();
             move || {
                 let begun = begun::check(&config, service.clone());
                 let access = access::check(&config, service);
                 begun.into_iter().chain([access]).collect()
             }
+        })
+        .await,
+    );
+    findings.extend(
+        blocking(Check::Recording, Duration::from_secs(5), {
+            let config = config.clone();
+            move || recording::check(&config, service)
         })
         .await,
     );

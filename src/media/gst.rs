@@ -19,6 +19,7 @@ mod range;
 mod show;
 mod sound;
 mod speaker;
+mod still;
 mod tap;
 mod whole;
 
@@ -33,7 +34,7 @@ use super::duck::Duck;
 use super::element::{control, require};
 use super::encoder::{Encoder, Text};
 use super::error::MediaError;
-use super::hub::source::{Output, OwnH264, PictureStatus, SILENCE, Source, Waker};
+use super::hub::source::{Output, OwnH264, PictureStatus, SILENCE, Source, Still, Waker};
 use super::moved::Moves;
 use super::plan::{Circumstances, PicturePlan, SoundPlan};
 use super::probe::Encoders;
@@ -232,6 +233,10 @@ impl Source for GstSource {
 
     fn picture(&self) -> Option<PictureStatus> {
         Some(self.picture.status())
+    }
+
+    fn still(&mut self, still: Still) {
+        self.picture.still(still);
     }
 
     fn set_decoders(&mut self, decoders: Vec<ProfileLevelId>) {

@@ -32,7 +32,7 @@ use super::socket::runtime::Layered;
 use super::stages::{Begins, Stage};
 use super::stats::{Observer, Tally};
 use super::talk::Talker;
-use super::{PeerCommand, PeerError, Peers, channel, while_doing};
+use super::{PeerCommand, PeerError, Peers, channel, files, while_doing};
 use crate::access::Guest;
 use crate::agent::{PeerEvent, SessionId};
 use crate::lock::lock;
@@ -414,14 +414,18 @@ impl Connection {
         if self.channels_opened > MOST_CHANNELS {
             return Err(PeerError::Channels(MOST_CHANNELS));
         }
-        let serve = channel::serve(
-            channel,
-            self.shared.clone(),
-            self.seat.clone(),
-            self.observer(),
-            (self.session, self.guest.clone()),
-            (self.shared.talk.clone(), self.talker.clone()),
-        );
+        let (shared, guest) = (self.shared.clone(), self.guest.clone());
+        let (seat, observer) = (self.seat.clone(), self.observer());
+        let session = self.session;
+        let talk = (self.shared.talk.clone(), self.talker.clone());
+        let serve = async move {
+            match channel.label().await {
+                Ok(label) if label == files::messages::LABEL => {
+                    files::serve(channel, shared, guest).await;
+                }
+                _ => channel::serve(channel, shared, seat, observer, (session, guest), talk).await,
+            }
+        };
         self.tasks.spawn(serve.in_current_span());
         Ok(())
     }

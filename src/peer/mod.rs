@@ -8,7 +8,8 @@
 //! so they only put what they hear into a channel.
 //!
 //! A viewer who opens the data channel [`messages::LABEL`] is told how picture
-//! and sound are; one who opens none is sent media alone.
+//! and sound are; one who opens none is sent media alone. One for [`files`] is for
+//! recordings.
 
 mod assembly;
 mod channel;
@@ -17,6 +18,7 @@ mod controls;
 mod crypto;
 mod engine;
 mod events;
+mod files;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod identity;
@@ -47,6 +49,7 @@ use crate::media::hub::Hub;
 use crate::network::Network;
 use crate::privacy::Privacy;
 use crate::reason::{Code, Reason};
+use crate::recorder::Recordings;
 use crate::sdp::{Offer, OfferError, RemoteCandidate};
 use crate::servers::Servers;
 use crate::wire::UserName;
@@ -131,6 +134,10 @@ pub(crate) struct Peers {
     zones: Option<Zones>,
     /// Where those are heard who may talk.
     talk: Option<Arc<TalkBack>>,
+    /// What those who may see it are shown of the time before.
+    recordings: Recordings,
+    /// One picture is made at a time.
+    still: Arc<tokio::sync::Mutex<()>>,
     events: mpsc::Sender<(SessionId, PeerEvent)>,
 }
 
@@ -182,6 +189,8 @@ impl Peers {
             privacy: None,
             zones: None,
             talk: None,
+            recordings: Recordings::default(),
+            still: Arc::default(),
             events,
         }
     }
@@ -233,6 +242,12 @@ impl Peers {
     /// Where they are heard.
     pub(crate) fn talk(&self) -> Option<&Arc<TalkBack>> {
         self.talk.as_ref()
+    }
+
+    /// Shows recordings to those who were invited to see them.
+    pub(crate) fn with_recordings(mut self, recordings: Recordings) -> Self {
+        self.recordings = recordings;
+        self
     }
 
     /// Whether viewers are sent sound: it is wanted, and the source that runs

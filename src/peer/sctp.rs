@@ -33,6 +33,9 @@ const CHUNKS: Rate = Rate {
     burst: 400.0,
     per_second: 200.0,
 };
+/// SACKs that our own DATA are worth, one each: half of them are answered (RFC 9260
+/// §6.2), and of what was said long ago nothing is.
+const OWED: usize = 256;
 /// How far ahead of what we have acknowledged a number may be: beyond what fits into
 /// a browser's first windows.
 const AHEAD: u32 = 512;
@@ -58,6 +61,8 @@ const BLOCKS: usize = 32;
 #[derive(Debug)]
 pub(super) struct Sctp {
     chunks: Bucket,
+    /// SACKs, and their blocks, that cost nothing: for what we have sent.
+    owed: usize,
     /// The number before their first one, and the last one that we acknowledged.
     before: Option<u32>,
     acknowledged: Option<u32>,
@@ -79,6 +84,7 @@ impl Sctp {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             chunks: Bucket::full(CHUNKS, now),
+            owed: 0,
             before: None,
             acknowledged: None,
             window: 0,
@@ -94,6 +100,9 @@ impl Sctp {
     /// A packet of ours.
     pub(super) fn says(&mut self, packet: &[u8]) {
         for chunk in chunks(packet).into_iter().flatten() {
+            if chunk.kind == DATA {
+                self.owed = (self.owed + 1).min(OWED);
+            }
             // All three have the window behind a number (RFC 9260 §§3.3.2 to 3.3.4).
             let (INIT | INIT_ACK | SACK) = chunk.kind else {
                 continue;
@@ -120,8 +129,18 @@ impl Sctp {
         let Some(chunks) = read(packet) else {
             return false;
         };
-        let cost: usize = chunks.iter().map(Chunk::cost).sum();
+        let cost: usize = chunks.iter().map(|chunk| self.cost(chunk)).sum();
         self.chunks.take(cost as f64, now) && chunks.iter().all(|chunk| self.passes(chunk))
+    }
+
+    /// Who is sent a file says often that it has come.
+    fn cost(&mut self, chunk: &Chunk<'_>) -> usize {
+        let free = match chunk.kind {
+            SACK => chunk.cost().min(self.owed),
+            _ => 0,
+        };
+        self.owed -= free;
+        chunk.cost() - free
     }
 
     fn passes(&mut self, chunk: &Chunk<'_>) -> bool {

@@ -24,6 +24,7 @@ mod networks;
 mod page;
 mod paths;
 mod process;
+mod recordings;
 mod roaming;
 mod siege;
 mod sound;

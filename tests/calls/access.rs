@@ -3,6 +3,7 @@
 
 mod hostile;
 mod privacy;
+mod recordings;
 mod zones;
 
 use std::os::unix::fs::PermissionsExt;

@@ -36,6 +36,7 @@ const PURE_CRATES: &[&str] = &[
     "serde",
     "serde_json",
     "sha1",
+    "shiguredo_mp4",
     "thiserror",
     "time",
     "toml",

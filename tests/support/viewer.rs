@@ -232,8 +232,7 @@ impl Viewer {
                     };
                     match event {
                         DataChannelEvent::OnMessage(message) => {
-                            let read = serde_json::from_slice(&message.data).expect("JSON");
-                            lock(&shared.heard).messages.push(read);
+                            lock(&shared.heard).told(&message.data, message.is_string);
                         }
                         DataChannelEvent::OnOpen => lock(&shared.heard).channel_opened = true,
                         DataChannelEvent::OnClose => lock(&shared.heard).channel_closed = true,

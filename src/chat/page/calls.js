@@ -375,6 +375,7 @@ export class Calls {
         break;
       case "invited":
         this.#invited(textOf(message.label, MAX_LABEL));
+        if (this.#call) this.#ui.recordings.offer(this.#call.pc, message.may, this.#peer);
         break;
       case "key":
         takeKey(this.#keys, this.#call, message);
@@ -444,6 +445,7 @@ export class Calls {
     this.#ui.camera.hide();
     this.#ui.zones.hide();
     this.#ui.motion.hide();
+    this.#ui.recordings.hide();
     this.#ui.remote(null);
     this.#ui.stats.watch(null);
     this.#ui.talk.watch(null);

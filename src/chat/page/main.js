@@ -25,6 +25,7 @@ const ui = new Ui({
     return calls.start(name, watch);
   },
   hangUp: () => calls.hangUp(),
+  pc: () => calls.pc,
   accept: () => {
     wall?.close();
     calls.accept();

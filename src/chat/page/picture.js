@@ -17,12 +17,23 @@ export async function savePicture(video, camera) {
   canvas.getContext("2d").drawImage(video, 0, 0, width, height);
   const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", QUALITY));
   if (!blob) return false;
+  saveAs(blob, camera, at.getTime(), "jpg");
+  return true;
+}
+
+/** Saves a picture as the camera has it, over its channel for files. */
+export async function saveStill(files, camera) {
+  const { bytes } = await files.ask({ type: "picture" });
+  saveAs(new Blob([bytes], { type: "image/jpeg" }), camera, Date.now(), "jpg");
+}
+
+/** Saves a file, named by the camera and by when it was, in ms since 1970. */
+export function saveAs(blob, camera, at, kind) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
-  link.download = `${fileName(camera)} ${at.toISOString().slice(0, 19).replaceAll(":", "-")}Z.jpg`;
+  link.download = `${fileName(camera)} ${new Date(at).toISOString().slice(0, 19).replaceAll(":", "-")}Z.${kind}`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), KEPT_MS);
-  return true;
 }
 
 /** A camera's name, without what a file system takes for something else. */

@@ -6,10 +6,11 @@ import { MotionPanel } from "./motion.js";
 import { closeDialog, isPressed, openDialog, press } from "./elements.js";
 import { InvitedScreen } from "./invited.js";
 import { titleOf } from "./keys.js";
-import { savePicture } from "./picture.js";
+import { savePicture, saveStill } from "./picture.js";
+import { RecordingsPanel } from "./recordings.js";
 import { StatsPanel } from "./stats.js";
 import { TalkPanel } from "./talk.js";
-import { words } from "./words.js";
+import { reasonWords, words } from "./words.js";
 import { ZonesPanel } from "./zones.js";
 
 const MAX_CHAT_LINES = 200;
@@ -45,11 +46,16 @@ export class Ui {
   /** The camera's controls, where the device lets us set them. */
   camera;
 
+  /** Saves a picture as a camera has it. */
+  #still = (_camera) => null;
+
   /** What moved before the camera, where the device looks for it. */
   motion;
 
   /** Where it looks for that, over the picture. */
   zones;
+  /** What the camera has recorded, where the person may see it. */
+  recordings;
 
   /** How the connection is, for whoever wants to know. */
   stats;
@@ -62,7 +68,7 @@ export class Ui {
 
   /**
    * `on`: call(name, watch), hangUp(), accept(), decline(), rename(name), chat(text),
-   * tell(message), renew(), add(text, name); `keys` are the cameras that the person was invited to.
+   * tell(message), pc(), renew(), add(text, name); `keys` are the cameras that the person was invited to.
    */
   constructor(on, keys) {
     this.invited = new InvitedScreen($("invited"), keys, {
@@ -79,6 +85,7 @@ export class Ui {
     this.motion = new MotionPanel($("motion"));
     this.zones = new ZonesPanel($("zones"), $("zone-view"), $("remote"), (message) => on.tell(message));
     this.talk = new TalkPanel($("talk"), $("talk-line"));
+    this.recordings = new RecordingsPanel($("recordings"), $("player"));
     this.stats = new StatsPanel($("stats"), $("stats-toggle"), on);
     $("stats-toggle").onclick = () => this.stats.toggle();
     addEventListener("keydown", (event) => this.#key(event));
@@ -125,6 +132,7 @@ export class Ui {
     $("mic").onclick = () => this.#toggle("mic", "audio");
     $("cam").onclick = () => this.#toggle("cam", "video");
     $("privacy").onclick = () => on.tell({ type: "privacy", on: !isPressed($("privacy")) });
+    this.#still = (camera) => saveStill(this.recordings.files(on.pc()), camera);
     $("fullscreen").onclick = () => this.#fullScreen();
     $("unmute").onclick = () => {
       $("remote").muted = false;
@@ -298,6 +306,16 @@ export class Ui {
     const video = $("remote");
     $("save").hidden = camera === null;
     $("privacy").hidden = true;
+    $("still").hidden = camera === null;
+    $("still").onclick = async () => {
+      $("still").disabled = true;
+      try {
+        await this.#still(camera);
+      } catch (error) {
+        this.say(error?.why ? reasonWords(error.why, error.text) : words.noStill, "problem");
+      }
+      $("still").disabled = false;
+    };
     $("save").onclick = async () => {
       if (!await savePicture(video, camera)) this.say(words.noStill, "problem");
     };

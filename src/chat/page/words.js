@@ -235,6 +235,14 @@ export function motionWords(zone, began, ended) {
   return words.motionFor(when, zone, number(Math.max(1, Math.round((ended - began) / 1000))));
 }
 
+/** A recording, as a device lists it: when, how long, why. */
+export function recordingWords({ began_ms: began, seconds, why }) {
+  const when = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "medium" }).format(began);
+  const reason = ofGroup("whys", why) ?? textOf(why, MAX_REASON);
+  if (!Number.isFinite(seconds)) return words.recordingOpen(when, reason);
+  return words.recordingOf(when, number(seconds), reason);
+}
+
 /** A control's name, for people: "White balance automatic". */
 export function controlWords(name) {
   const known = ofGroup("controls", name);

@@ -155,6 +155,7 @@ fn of_config(config: &Config) -> Known {
         &server.ca_file,
         &config.ice.ca_file,
         &config.access.folder,
+        &config.recording.folder,
         &config.access.log,
     ];
     let paths = files

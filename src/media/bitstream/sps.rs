@@ -104,13 +104,21 @@ const EXTENDED_SAR: u32 = 255;
 /// Table E-2.
 const UNSPECIFIED_FORMAT: u32 = 5;
 
-/// Reads up to `vui_parameters_present_flag`.
-fn up_to_vui(reader: &mut Reader) -> Option<()> {
+/// Width and height in pixels of what an SPS, from its header byte on, is for.
+pub(crate) fn size(sps: &[u8]) -> Option<(u32, u32)> {
+    let bits = bits(sps.get(1..)?)?;
+    up_to_vui(&mut Reader { bits: &bits, at: 0 })
+}
+
+/// Reads up to `vui_parameters_present_flag`: width and height (§7.4.2.1.1).
+fn up_to_vui(reader: &mut Reader) -> Option<(u32, u32)> {
     let profile = reader.number(8)?;
     reader.number(16)?;
     reader.exp_golomb()?;
+    let mut chroma = 1;
     if [100, 110, 122, 244, 44, 83, 86, 118, 128].contains(&profile) {
-        if reader.exp_golomb()? == 3 {
+        chroma = reader.exp_golomb()?;
+        if chroma == 3 {
             reader.bit()?;
         }
         reader.exp_golomb()?;
@@ -136,18 +144,32 @@ fn up_to_vui(reader: &mut Reader) -> Option<()> {
     }
     reader.exp_golomb()?;
     reader.bit()?;
-    reader.exp_golomb()?;
-    reader.exp_golomb()?;
-    if !reader.bit()? {
-        reader.bit()?;
-    }
+    let across = reader.exp_golomb()?.checked_add(1)?;
+    let down = reader.exp_golomb()?.checked_add(1)?;
+    let fields = match reader.bit()? {
+        true => 1,
+        false => {
+            reader.bit()?;
+            2
+        }
+    };
     reader.bit()?;
+    let mut cropped = [0; 4];
     if reader.bit()? {
-        for _ in 0..4 {
-            reader.exp_golomb()?;
+        for side in &mut cropped {
+            *side = reader.exp_golomb()?;
         }
     }
-    Some(())
+    let [left, right, top, bottom] = cropped;
+    let unit = [[1, 1], [2, 2], [2, 1], [1, 1]].get(usize::try_from(chroma).ok()?)?;
+    let side = |blocks: u32, unit: u32, cropped: u32| {
+        let pixels = blocks.checked_mul(16)?;
+        pixels.checked_sub(unit.checked_mul(cropped)?)
+    };
+    let width = side(across, unit[0], left.checked_add(right)?)?;
+    let rows = down.checked_mul(fields)?;
+    let height = side(rows, unit[1] * fields, top.checked_add(bottom)?)?;
+    Some((width, height))
 }
 
 struct Reader<'a> {
@@ -252,6 +274,14 @@ mod tests {
         assert_eq!(reader.number(4)?, 0b1001);
         assert_eq!(reader.number(3)?, UNSPECIFIED_FORMAT);
         Some(sps[reader.at..].to_vec())
+    }
+
+    #[test]
+    fn a_size_is_without_what_is_cropped() {
+        // 40 by 23 blocks, of whose last row half is left out.
+        assert_eq!(size(&OPENH264[4..19]), Some((640, 360)));
+        assert_eq!(size(&OPENH264[4..9]), None);
+        assert_eq!(size(&[]), None);
     }
 
     #[test]

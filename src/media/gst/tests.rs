@@ -2,6 +2,7 @@
 
 mod motion;
 mod rates;
+mod still;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -16,7 +16,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use tokio::sync::{broadcast, watch};
+use bytes::Bytes;
+use tokio::sync::{broadcast, oneshot, watch};
 use tracing::error;
 
 use self::progress::{Counters, Progress};
@@ -269,6 +270,19 @@ impl Hub {
             requests: self.requests.clone(),
             shared: self.shared.clone(),
         }
+    }
+
+    /// The next picture that viewers see, as a JPEG; nothing where there is none, or it
+    /// is the slate.
+    pub(crate) fn still(&self) -> oneshot::Receiver<Result<Bytes, String>> {
+        let (still, picture) = oneshot::channel();
+        let _ = self.requests.send(Request::Still(still));
+        picture
+    }
+
+    /// Somebody watches H.264.
+    pub(crate) fn has_decoders(&self) -> bool {
+        !lock(&self.shared.decoders).is_empty()
     }
 
     /// What is to be said of the H.264 stream to those who [watch](Self::decoder)

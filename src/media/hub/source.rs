@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use bytes::Bytes;
+use tokio::sync::{oneshot, watch};
 
 use super::progress::Counters;
 use super::recent::Fan;
@@ -19,6 +20,9 @@ use crate::media::moved::Moves;
 use crate::media::status::{self, MediaStatus};
 use crate::media::stream::{Encoding, SoundCoding, Stream, VideoRate};
 use crate::sdp::ProfileLevelId;
+
+/// Who waits for one picture as a JPEG; dropped where there is none.
+pub type Still = oneshot::Sender<Result<Bytes, String>>;
 
 /// Makes access units while somebody watches. Called from one thread of its
 /// own, so its methods may block.
@@ -95,6 +99,11 @@ pub trait Source: Send {
     fn set_private(&mut self, private: bool) -> bool {
         let _ = private;
         false
+    }
+
+    /// Gives the next picture that viewers see to `still`. Opens nothing for it.
+    fn still(&mut self, still: Still) {
+        drop(still);
     }
 
     /// The profiles of those who watch H.264, from now on.
@@ -175,6 +184,8 @@ pub(super) enum Request {
     DeviceAppeared,
     /// The owner wants every device closed, or no longer.
     Private(bool),
+    /// Somebody wants a picture.
+    Still(Still),
     /// Others watch H.264.
     Decoders,
     /// Another source, as soon as nobody watches this one.

@@ -214,6 +214,7 @@ impl Thread {
             }
             Request::Private(private) => self.set_private(private, now),
             Request::Replace(successor) => self.successor = Some(successor),
+            Request::Still(still) => self.source.still(still),
             Request::Decoders => self.tell_decoders(),
             Request::Wake | Request::Stop => {}
         }

@@ -86,6 +86,16 @@ fn what_comes_fast_is_paid_for() {
     assert_eq!(heard(&mut sctp, chunk(4, &[0, 1, 0, 8, 0, 0, 0, 0])), 400);
     let mut sctp = at(0, now);
     assert_eq!(heard(&mut sctp, sack(0, 31)), 400 / 32);
+    // What we send is answered, and no more than that.
+    let mut sctp = at(0, now);
+    for number in 0..1_000 {
+        sctp.says(&packet(&[data(number, 0)]));
+    }
+    assert_eq!(heard(&mut sctp, sack(0, 0)), OWED + 400);
+    for number in 0..1_000 {
+        sctp.says(&packet(&[data(number, 0)]));
+        assert!(sctp.hears(&packet(&[sack(number, 0)]), now), "{number}");
+    }
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub struct Heard {
     pub state: Option<RTCPeerConnectionState>,
     /// What came over the data channel.
     pub messages: Vec<Value>,
+    /// What came over it that is no text.
+    pub bytes: Vec<u8>,
     /// It was opened.
     pub channel_opened: bool,
     /// It was closed.
@@ -39,6 +41,18 @@ pub struct Heard {
     pub(super) deaf: bool,
     /// Candidates that came before their answer.
     pub(super) early: VecDeque<RTCIceCandidateInit>,
+}
+
+impl Heard {
+    /// Something came over a data channel.
+    pub(super) fn told(&mut self, data: &[u8], is_text: bool) {
+        match is_text {
+            true => self
+                .messages
+                .push(serde_json::from_slice(data).expect("JSON")),
+            false => self.bytes.extend_from_slice(data),
+        }
+    }
 }
 
 pub(super) async fn hear(shared: &Shared, name: &str, mut frame: Value) {

@@ -14,12 +14,22 @@ use crate::media::gst::camera::{Camera, Opener, Teller};
 use crate::media::gst::caption::paint;
 use crate::media::gst::overlay::Caption;
 use crate::media::gst::picture::Picture;
+use crate::media::hub::source::Still;
 use crate::media::plan;
 use crate::media::plan::{Carries, Target};
 use crate::media::recovery::{Action, Event, Slate};
 use crate::media::stream::{Encoding, VideoRate};
 
 impl Show {
+    /// The next picture of the camera's; a slate is none.
+    pub(in crate::media::gst) fn still(&mut self, still: Still) {
+        if self.shown == Shown::Camera
+            && let Some(picture) = self.shown_picture()
+        {
+            picture.still(still);
+        }
+    }
+
     pub(super) fn act(&mut self, now: Instant) {
         self.note_loss(now);
         while let Some(action) = self.recovery.next_action() {

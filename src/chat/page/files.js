@@ -1,0 +1,112 @@
+// Files of a camera's, over a data channel of their own (docs/protocol.md): one thing is
+// asked for at a time, and of a file one part, so that no more is on its way than that.
+
+const CHANNEL = "camera-agent-files";
+/** Bytes of one part: what a device hands over at once is 1 MiB. */
+export const PART = 512 * 1024;
+/** Bytes of a picture. */
+const MOST_OF_PICTURE = 8 * 1024 * 1024;
+
+export class Files {
+  #channel;
+  #open;
+  /** What is waited for: {resolve, reject, answer, left, bytes}. */
+  #asked = null;
+  #turn;
+  #on;
+
+  /** `on`: state(message), refused(message), gone(). */
+  constructor(pc, on) {
+    this.#on = on;
+    this.#turn = Promise.resolve();
+    this.#channel = pc.createDataChannel(CHANNEL);
+    this.#channel.binaryType = "arraybuffer";
+    this.#channel.onmessage = ({ data }) => this.#told(data);
+    this.#open = new Promise((resolve, reject) => {
+      this.#channel.onopen = resolve;
+      this.#channel.onclose = () => {
+        const gone = new Error("closed");
+        reject(gone);
+        this.#asked?.reject(gone);
+        this.#asked = null;
+        this.#on.gone();
+      };
+    });
+    this.#open.catch(() => {});
+  }
+
+  close() {
+    this.#channel.close();
+  }
+
+  /** Resolves to the answer, with `bytes` where some followed; rejects with {why, text}. */
+  ask(message) {
+    const answer = this.#turn.then(() => this.#ask(message));
+    this.#turn = answer.catch(() => {});
+    return answer;
+  }
+
+  /** Says something that has no answer of its own. */
+  tell(message) {
+    if (this.#channel.readyState === "open") this.#channel.send(JSON.stringify(message));
+  }
+
+  /** A part of a file, from this byte on. */
+  part(id, from) {
+    return this.ask({ type: "get", id, from, length: PART });
+  }
+
+  async #ask(message) {
+    await this.#open;
+    return new Promise((resolve, reject) => {
+      this.#asked = { resolve, reject, answer: null, left: 0, bytes: null, at: 0 };
+      this.tell(message);
+    });
+  }
+
+  #told(data) {
+    if (typeof data !== "string") return this.#took(new Uint8Array(data));
+    let message;
+    try {
+      message = JSON.parse(data);
+    } catch {
+      return;
+    }
+    switch (message?.type) {
+      case "recording":
+        this.#on.state(message);
+        break;
+      case "error":
+        if (message.about === "record" || !this.#asked) this.#on.refused(message);
+        else this.#end("reject", message);
+        break;
+      case "part":
+      case "picture":
+        if (!this.#asked || !(message.length >= 0 && message.length <= (message.type === "part" ? PART : MOST_OF_PICTURE))) return;
+        this.#asked.answer = message;
+        this.#asked.left = message.length;
+        this.#asked.bytes = new Uint8Array(message.length);
+        this.#took(new Uint8Array(0));
+        break;
+      case "list":
+      case "deleted":
+        this.#end("resolve", message);
+        break;
+    }
+  }
+
+  #took(bytes) {
+    const asked = this.#asked;
+    if (!asked?.answer || bytes.length > asked.left) return;
+    asked.bytes.set(bytes, asked.at);
+    asked.at += bytes.length;
+    asked.left -= bytes.length;
+    if (asked.left === 0) this.#end("resolve", { ...asked.answer, bytes: asked.bytes });
+  }
+
+  #end(how, answer) {
+    const asked = this.#asked;
+    this.#asked = null;
+    asked?.[how](answer);
+  }
+}

@@ -1,0 +1,197 @@
+// What a camera has recorded, for who was invited to see it: a list, the latest first,
+// each to play, to save and, where they may, to delete; and a button to make one.
+
+import { isPressed, press } from "./elements.js";
+import { Files } from "./files.js";
+import { saveAs } from "./picture.js";
+import { Player, fetchAll } from "./player.js";
+import { reasonWords, recordingWords, textOf, words } from "./words.js";
+
+const MAX_ID = 40;
+/** Rows that are shown: more are there by asking for older ones. */
+const MOST = 10_000;
+
+export class RecordingsPanel {
+  #panel;
+  #list;
+  #problem;
+  #button;
+  #more;
+  #none;
+  #player;
+  #files = null;
+  #camera = "";
+  #mayDelete = false;
+  /** By id. */
+  #rows = new Map();
+  /** The last that was listed. */
+  #oldest = null;
+  #loading = false;
+  /** The list has changed while it was loaded. */
+  #again = false;
+
+  constructor(panel, dialog) {
+    this.#panel = panel;
+    this.#list = panel.querySelector("ol");
+    this.#problem = panel.querySelector(".problem");
+    this.#button = panel.querySelector(".record");
+    this.#more = panel.querySelector(".more");
+    this.#none = panel.querySelector(".none");
+    this.#player = new Player(dialog);
+    panel.addEventListener("toggle", () => panel.open && this.#load(null));
+    this.#more.onclick = () => this.#load(this.#oldest);
+    this.#button.onclick = () => {
+      this.#problem.textContent = "";
+      this.#files?.tell({ type: "record", on: !isPressed(this.#button) });
+    };
+  }
+
+  /** A call to a camera that lets us see them; `may` is what its owner says. */
+  offer(pc, may, camera) {
+    if (!Array.isArray(may) || !may.includes("recordings")) return;
+    this.#camera = camera;
+    this.files(pc);
+  }
+
+  /** The channel for this call's files. */
+  files(pc) {
+    if (this.#files) return this.#files;
+    const files = new Files(pc, {
+      state: (message) => this.#state(message),
+      refused: (message) => this.#refused(message),
+      gone: () => files === this.#files && this.hide(),
+    });
+    this.#files = files;
+    return files;
+  }
+
+  hide() {
+    const files = this.#files;
+    this.#files = null;
+    files?.close();
+    this.#player.close();
+    this.#panel.hidden = true;
+    this.#panel.open = false;
+    this.#clear();
+  }
+
+  #clear() {
+    this.#rows.clear();
+    this.#list.replaceChildren();
+    this.#oldest = null;
+    this.#more.hidden = this.#none.hidden = true;
+    this.#problem.textContent = "";
+  }
+
+  #state({ now, button, may_delete: mayDelete }) {
+    this.#mayDelete = mayDelete === true;
+    this.#button.hidden = button !== true;
+    press(this.#button, typeof now === "string");
+    // What is recorded by itself no button ends.
+    this.#button.disabled = typeof now === "string" && now !== "button";
+    this.#button.textContent = typeof now === "string" ? words.recordingNow : words.record;
+    this.#panel.hidden = false;
+    if (this.#panel.open) this.#load(null);
+  }
+
+  #refused({ why, text }) {
+    this.#problem.textContent = reasonWords(why, text);
+  }
+
+  async #load(before) {
+    if (this.#loading) {
+      this.#again ||= before === null;
+      return;
+    }
+    this.#loading = true;
+    try {
+      const { recordings, more } = await this.#files.ask({ type: "list", before });
+      if (!Array.isArray(recordings)) return;
+      const focused = this.#focused();
+      if (before === null) this.#clear();
+      for (const one of recordings) this.#add(one);
+      this.#more.hidden = more !== true || this.#rows.size >= MOST;
+      this.#none.hidden = this.#rows.size > 0;
+      focused?.();
+    } catch (error) {
+      if (error?.why) this.#refused(error);
+    } finally {
+      this.#loading = false;
+    }
+    if (this.#again && this.#files) {
+      this.#again = false;
+      this.#load(null);
+    }
+  }
+
+  /** Whoever uses the keyboard stays where they are; null for who is elsewhere. */
+  #focused() {
+    const row = document.activeElement?.closest("#recordings li");
+    const place = row ? [...row.children].indexOf(document.activeElement) : -1;
+    const [id] = [...this.#rows].find(([, each]) => each === row) ?? [];
+    return place < 0 ? null : () => (this.#rows.get(id)?.children[place] ?? this.#list).focus();
+  }
+
+  #add(one) {
+    const id = textOf(one?.id, MAX_ID);
+    if (!id || !Number.isFinite(one.began_ms) || this.#rows.has(id)) return;
+    const row = document.createElement("li");
+    const what = recordingWords(one);
+    const about = document.createElement("span");
+    about.textContent = what;
+    const progress = document.createElement("progress");
+    progress.hidden = true;
+    progress.setAttribute("aria-label", words.loading);
+    const acts = [
+      this.#act(words.play, what, () => this.#player.play(this.#files, one)),
+      this.#act(words.save, what, () => this.#save(one, progress)),
+    ];
+    if (this.#mayDelete && one.seconds !== null) {
+      acts.push(this.#act(words.delete, what, () => this.#delete(one, row)));
+    }
+    row.append(about, ...acts, progress);
+    this.#rows.set(id, row);
+    this.#list.append(row);
+    this.#oldest = id;
+  }
+
+  #act(name, what, act) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "quiet";
+    button.textContent = name;
+    button.setAttribute("aria-label", words.actOn(name, what));
+    button.onclick = act;
+    return button;
+  }
+
+  async #save(one, progress) {
+    if (!progress.hidden) return;
+    const files = this.#files;
+    progress.hidden = false;
+    progress.value = 0;
+    try {
+      const blob = await fetchAll(files, one, (share) => {
+        progress.value = share;
+      }, () => files !== this.#files);
+      if (blob) saveAs(blob, this.#camera, one.began_ms, "mp4");
+    } catch (error) {
+      if (error?.why) this.#refused(error);
+    } finally {
+      progress.hidden = true;
+    }
+  }
+
+  async #delete(one, row) {
+    if (!confirm(words.deleteSure(recordingWords(one)))) return;
+    try {
+      await this.#files.ask({ type: "delete", id: one.id });
+      const next = row.nextElementSibling ?? row.previousElementSibling;
+      row.remove();
+      this.#rows.delete(one.id);
+      (next?.querySelector("button") ?? this.#panel.querySelector("summary")).focus();
+    } catch (error) {
+      if (error?.why) this.#refused(error);
+    }
+  }
+}

@@ -1,0 +1,350 @@
+//! A viewer's data channel for files: gives them a picture as the camera has it; lists
+//! recordings for them, hands them over in parts, deletes them, and begins and ends one.
+//! Who was not invited to that is told so.
+//!
+//! One thing is done at a time. What waits to be sent is [`SEND_BUFFER`] at most, and no
+//! more than the page has asked for; a file is read as it is sent. What comes in is read
+//! at once, and dropped beyond [`LISTENED`].
+
+pub(crate) mod messages;
+mod still;
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use tracing::debug;
+use webrtc::data_channel::{DataChannel, DataChannelEvent};
+use webrtc::error::Error;
+
+use self::messages::{Asked, MOST_LISTED};
+use self::still::Stills;
+use super::Peers;
+#[cfg(doc)]
+use super::channel::SEND_BUFFER;
+use super::messages::LISTENED;
+use crate::access::{Guest, Right};
+use crate::bucket::{Bucket, Rate};
+use crate::reason::{Code, Reason};
+use crate::recorder::{Id, NotPressed, Now, Recordings};
+
+/// What is asked for while something is sent waits, so much of it.
+const QUEUE: usize = 8;
+/// Bytes of one message: what every browser takes (RFC 8831 §6.6).
+const CHUNK: u64 = 16 * 1024;
+/// A file goes out at 12 Mbit/s at most, several times as fast as it is played: the
+/// picture has the path, too.
+const PACE: Rate = Rate {
+    burst: 64.0 * 1024.0,
+    per_second: 1_500_000.0,
+};
+
+const NOT_INVITED: Reason = Reason::fixed(
+    Code::RecordingsNotInvited,
+    "only who was invited to see recordings may; ask this camera's owner for such an invitation",
+);
+const NOT_TO_DELETE: Reason = Reason::fixed(
+    Code::DeleteNotInvited,
+    "only who was invited to control this camera, too, may delete recordings",
+);
+const NONE: Reason = Reason::fixed(Code::RecordingsOff, "this camera records nothing");
+const GONE: Reason = Reason::fixed(Code::RecordingGone, "this recording is not there any more");
+const WRITING: Reason = Reason::fixed(
+    Code::RecordingBusy,
+    "this recording is being written still; it can be deleted when it has ended",
+);
+const NO_BUTTON: Reason = Reason::fixed(
+    Code::NoRecordButton,
+    "viewers may not make recordings on this camera",
+);
+const OTHER_FORMAT: Reason = Reason::fixed(
+    Code::RecordOtherFormat,
+    "whoever watches now is sent VP8, and this camera records H.264 alone",
+);
+const BUSY: Reason = Reason::fixed(
+    Code::FilesBusy,
+    "too much was asked for at once; ask again when the last has come",
+);
+
+/// A part of a file, or a picture, on its way.
+struct Part {
+    of: Of,
+    at: u64,
+    left: u64,
+}
+
+/// Where it comes from.
+enum Of {
+    File(Id, Arc<File>),
+    Picture(Bytes),
+}
+
+struct Files {
+    channel: Arc<dyn DataChannel>,
+    recordings: Recordings,
+    may_delete: bool,
+    outgoing: VecDeque<String>,
+    waiting: VecDeque<Asked>,
+    part: Option<Part>,
+    stills: Stills,
+    /// Why nothing of recordings is for them.
+    refused: Option<Reason>,
+    pace: Bucket,
+    limiter: Bucket,
+    state: Option<Now>,
+}
+
+/// Serves the channel until it closes.
+pub(super) async fn serve(
+    channel: Arc<dyn DataChannel>,
+    shared: Arc<Peers>,
+    guest: Option<Arc<Guest>>,
+) {
+    let recordings = shared.recordings.clone();
+    // Only who was invited to it: an open camera shows what is before it, not what was.
+    let may = |right| guest.as_ref().is_some_and(|guest| guest.may.has(right));
+    let (state, refused) = match (may(Right::Recordings), recordings.state()) {
+        (true, Some(state)) => (Some(state), None),
+        (true, None) => (None, Some(NONE)),
+        (false, _) => (None, Some(NOT_INVITED)),
+    };
+    let now = Instant::now();
+    let mut files = Files {
+        channel,
+        recordings,
+        may_delete: may(Right::Control),
+        outgoing: VecDeque::new(),
+        waiting: VecDeque::new(),
+        part: None,
+        stills: Stills::new(shared.hub.clone(), shared.still.clone(), now),
+        refused,
+        pace: Bucket::full(PACE, now),
+        limiter: Bucket::full(LISTENED, now),
+        state,
+    };
+    files.tell_state();
+    if let Err(error) = files.run().await {
+        debug!(%error, "the viewer's channel for files takes nothing");
+    }
+}
+
+impl Files {
+    async fn run(&mut self) -> Result<(), Error> {
+        loop {
+            if self.part.is_none()
+                && self.outgoing.is_empty()
+                && !self.stills.is_coming()
+                && let Some(asked) = self.waiting.pop_front()
+            {
+                self.obey(asked).await;
+                continue;
+            }
+            let changed = async {
+                match &mut self.state {
+                    Some(state) => state.changed().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let has_work = self.part.is_some() || !self.outgoing.is_empty();
+            let due = self.pace.due(CHUNK as f64).into();
+            let room = async {
+                if self.outgoing.is_empty() {
+                    tokio::time::sleep_until(due).await;
+                }
+                self.channel.writable().await
+            };
+            tokio::select! {
+                event = self.channel.poll() => match event {
+                    None | Some(DataChannelEvent::OnClosing | DataChannelEvent::OnClose) => {
+                        return Ok(());
+                    }
+                    Some(DataChannelEvent::OnMessage(message)) => {
+                        self.heard(&message.data);
+                    }
+                    Some(_) => {}
+                },
+                picture = self.stills.next() => self.took(picture),
+                is_there = changed => {
+                    if !is_there {
+                        self.state = None;
+                    }
+                    self.tell_state();
+                }
+                room = room, if has_work => {
+                    room?;
+                    self.send().await?;
+                }
+            }
+        }
+    }
+
+    fn tell_state(&mut self) {
+        if let Some(Now {
+            why,
+            list,
+            has_button,
+        }) = &mut self.state
+        {
+            list.mark_unchanged();
+            let now = *why.borrow_and_update();
+            let text = messages::recording(now, *has_button, self.may_delete);
+            self.say(text);
+        }
+    }
+
+    /// Who does not read is told no more.
+    fn say(&mut self, text: String) {
+        if self.outgoing.len() < 2 * QUEUE {
+            self.outgoing.push_back(text);
+        }
+    }
+
+    fn refuse(&mut self, about: &str, reason: &Reason, id: Option<Id>) {
+        self.say(messages::error(about, reason, id));
+    }
+
+    fn heard(&mut self, message: &[u8]) {
+        if !self.limiter.take(1.0, Instant::now()) {
+            return;
+        }
+        match (messages::parse(message), &self.refused) {
+            (Ok(asked), Some(reason)) if asked != Asked::Picture => {
+                let reason = reason.clone();
+                self.refuse(asked.about(), &reason, asked.id());
+            }
+            (Ok(asked), _) if self.waiting.len() < QUEUE => self.waiting.push_back(asked),
+            (Ok(asked), _) => self.refuse(asked.about(), &BUSY, asked.id()),
+            (Err(error), _) => {
+                if let Some(about) = error.about() {
+                    let reason = Reason::new(Code::BadMessage, error.to_string());
+                    self.refuse(about, &reason, None);
+                }
+            }
+        }
+    }
+
+    fn took(&mut self, picture: Result<Bytes, Reason>) {
+        match picture {
+            Ok(bytes) => {
+                self.say(messages::picture(bytes.len()));
+                self.part = Some(Part {
+                    at: 0,
+                    left: bytes.len() as u64,
+                    of: Of::Picture(bytes),
+                });
+            }
+            Err(reason) => self.refuse("picture", &reason, None),
+        }
+    }
+
+    async fn obey(&mut self, asked: Asked) {
+        match asked {
+            Asked::List { before } => {
+                let (page, more) = self.recordings.page(before, MOST_LISTED);
+                self.say(messages::list(before, &page, more));
+            }
+            Asked::Get { id, from, length } => match self.open(id, from, length).await {
+                Ok((part, size)) => {
+                    self.say(messages::part(id, from, part.left, size));
+                    self.part = Some(part);
+                }
+                Err(error) => self.refuse("get", &reason(&error), Some(id)),
+            },
+            Asked::Delete { id } if !self.may_delete => {
+                self.refuse("delete", &NOT_TO_DELETE, Some(id));
+            }
+            Asked::Delete { id } => match self.recordings.delete(id).await {
+                Ok(()) => self.say(messages::deleted(id)),
+                Err(error) => self.refuse("delete", &reason(&error), Some(id)),
+            },
+            Asked::Picture => {
+                if let Err(reason) = self.stills.ask(Instant::now()) {
+                    self.refuse("picture", &reason, None);
+                }
+            }
+            Asked::Record { on } => {
+                let reason = match self.recordings.press(on) {
+                    Ok(()) => return,
+                    Err(NotPressed::NoButton) => NO_BUTTON,
+                    Err(NotPressed::OtherFormat) => OTHER_FORMAT,
+                };
+                self.refuse("record", &reason, None);
+            }
+        }
+    }
+
+    async fn open(&mut self, id: Id, from: u64, length: u64) -> io::Result<(Part, u64)> {
+        let file = self.recordings.open(id).await?;
+        let size = file.metadata()?.len();
+        let part = Part {
+            of: Of::File(id, Arc::new(file)),
+            at: from,
+            left: length.min(size.saturating_sub(from)),
+        };
+        Ok((part, size))
+    }
+
+    /// Sends one message, for which there is room.
+    async fn send(&mut self) -> Result<(), Error> {
+        if let Some(text) = self.outgoing.pop_front() {
+            return self.channel.send_text(&text).await;
+        }
+        let Some(part) = &mut self.part else {
+            return Ok(());
+        };
+        let length = part.left.min(CHUNK);
+        if length > 0 {
+            let at = part.at;
+            let read = match &part.of {
+                Of::Picture(bytes) => {
+                    let (at, length) = (at as usize, length as usize);
+                    Ok(BytesMut::from(&bytes[at..at + length]))
+                }
+                Of::File(id, file) => read(file.clone(), at, length)
+                    .await
+                    .map_err(|error| (*id, error)),
+            };
+            match read {
+                Ok(bytes) => {
+                    (part.at, part.left) = (at + length, part.left - length);
+                    self.pace.charge(length as f64, PACE.burst);
+                    self.channel.send(bytes).await?;
+                }
+                Err((id, error)) => {
+                    self.part = None;
+                    self.refuse("get", &reason(&error), Some(id));
+                    return Ok(());
+                }
+            }
+        }
+        if self.part.as_ref().is_some_and(|part| part.left == 0) {
+            self.part = None;
+        }
+        Ok(())
+    }
+}
+
+async fn read(file: Arc<File>, at: u64, length: u64) -> io::Result<BytesMut> {
+    let read = tokio::task::spawn_blocking(move || {
+        let mut bytes = BytesMut::zeroed(usize::try_from(length).unwrap_or_default());
+        file.read_exact_at(&mut bytes, at)?;
+        Ok(bytes)
+    });
+    read.await
+        .unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
+}
+
+fn reason(error: &io::Error) -> Reason {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof => GONE,
+        io::ErrorKind::ResourceBusy => WRITING,
+        _ => Reason::new(
+            Code::RecordingFailed,
+            format!("the camera's disk does not do it: {error}"),
+        ),
+    }
+}

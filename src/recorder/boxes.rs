@@ -1,0 +1,83 @@
+//! How much of a file is whole, and how long that is: of one whose end was never
+//! written, since the power was cut. Pure.
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+use shiguredo_mp4::Decode;
+use shiguredo_mp4::boxes::MoofBox;
+
+/// Ticks a second of the first track, the picture's: [`film`](super::film).
+const RATE: u64 = 90_000;
+/// Of a second of picture and sound it has some 2 KB.
+const LARGEST_MOOF: u64 = 1024 * 1024;
+
+/// What of a file can be played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Whole {
+    /// From its beginning on.
+    pub(super) bytes: u64,
+    /// As a name has it.
+    pub(super) seconds: u32,
+}
+
+/// Looks at what there is; nothing where there is not one whole fragment.
+pub(super) fn whole(file: &mut (impl Read + Seek)) -> io::Result<Option<Whole>> {
+    let length = file.seek(SeekFrom::End(0))?;
+    let mut at = 0;
+    let mut end = 0;
+    let mut found = None;
+    while let Some((kind, size)) = header(file, at, length)? {
+        match &kind {
+            b"moof" if size <= LARGEST_MOOF => {
+                file.seek(SeekFrom::Start(at))?;
+                let mut bytes = vec![0; usize::try_from(size).unwrap_or_default()];
+                file.read_exact(&mut bytes)?;
+                let Some(ticks) = end_of(&bytes) else { break };
+                end = ticks;
+            }
+            b"mdat" if end > 0 => {
+                found = Some(Whole {
+                    bytes: at + size,
+                    seconds: seconds(end),
+                });
+            }
+            b"ftyp" | b"moov" => {}
+            _ => break,
+        }
+        at += size;
+    }
+    Ok(found)
+}
+
+/// The box that begins here, where all of it is there.
+fn header(
+    file: &mut (impl Read + Seek),
+    at: u64,
+    length: u64,
+) -> io::Result<Option<([u8; 4], u64)>> {
+    if length.saturating_sub(at) < 8 {
+        return Ok(None);
+    }
+    file.seek(SeekFrom::Start(at))?;
+    let mut header = [0; 8];
+    file.read_exact(&mut header)?;
+    let [a, b, c, d, kind @ ..] = header;
+    let size = u64::from(u32::from_be_bytes([a, b, c, d]));
+    let is_whole = size >= 8 && at + size <= length;
+    Ok(is_whole.then_some((kind, size)))
+}
+
+/// Where the picture of a fragment ends, in ticks.
+fn end_of(moof: &[u8]) -> Option<u64> {
+    let (moof, _) = MoofBox::decode(moof).ok()?;
+    let picture = moof.traf_boxes.iter().find(|t| t.tfhd_box.track_id == 1)?;
+    let began = picture.tfdt_box.as_ref()?.base_media_decode_time;
+    let samples = picture.trun_boxes.iter().flat_map(|trun| &trun.samples);
+    let whole = samples.map(|sample| u64::from(sample.duration.unwrap_or_default()));
+    Some(began + whole.sum::<u64>())
+}
+
+/// As a name has it: begun ones count.
+fn seconds(ticks: u64) -> u32 {
+    u32::try_from(ticks.div_ceil(RATE)).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,328 @@
+//! Recordings: keeps what viewers are sent, as it is, in files of this device's.
+//!
+//! The recorder is one more viewer of the whole picture and of the sound: it shares
+//! their frames, and nothing is encoded for it twice. While it is off there is none
+//! of it: no task, no thread, no memory.
+//!
+//! * [`wish`] says whether something is recorded, [`ring`] keeps what was a moment
+//!   ago, [`picture`] and [`opus`] read frames, [`film`] makes a file of them,
+//!   [`boxes`] reads one whose end is missing, [`names`] and [`catalogue`] say what
+//!   there is and which goes next. None of these touches a file or a clock.
+//! * `run` takes frames and is a task; [`disk`] writes files and is a thread.
+
+mod boxes;
+mod catalogue;
+mod disk;
+mod film;
+mod names;
+mod opus;
+mod picture;
+mod ring;
+mod run;
+#[cfg(test)]
+mod tests;
+mod wish;
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tracing::{debug, warn};
+
+use crate::config::{AudioSource, Config, RecordWhen, RecordingConfig};
+use crate::lock::lock;
+use crate::media::hub::Hub;
+pub(crate) use catalogue::Entry;
+use catalogue::Limits;
+use disk::{Disk, Folder};
+pub(crate) use names::{Id, Why};
+use run::Run;
+use wish::Wish;
+
+/// A million bytes.
+const MB: u64 = 1_000_000;
+/// Seconds of a day.
+const DAY: u64 = 86_400;
+/// Troubles that wait to be told: one is enough.
+const TROUBLES: usize = 4;
+/// Where recordings are, in the state folder.
+const FOLDER: &str = "recordings";
+
+/// Who watches: viewers with a path, and whether one of them takes H.264.
+type Viewers = (usize, bool);
+
+/// What the device records; it ends what it writes when it is [stopped](Self::stop).
+pub(crate) struct Recorder {
+    hub: Hub,
+    private: watch::Receiver<bool>,
+    wanted: Option<Wanted>,
+    recordings: Recordings,
+    viewers: watch::Sender<Viewers>,
+    aside: watch::Sender<bool>,
+    task: Option<JoinHandle<()>>,
+}
+
+/// Why a button does nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotPressed {
+    /// There is none.
+    NoButton,
+    /// Nobody is sent what can be recorded.
+    OtherFormat,
+}
+
+/// What is recorded now.
+pub(crate) struct Now {
+    /// Why; `None` where nothing is.
+    pub(crate) why: watch::Receiver<Option<Why>>,
+    /// Changes with what there is.
+    pub(crate) list: watch::Receiver<u64>,
+    /// Viewers may begin and end one.
+    pub(crate) has_button: bool,
+}
+
+impl Now {
+    /// Waits for a change; false where nothing is recorded any more.
+    pub(crate) async fn changed(&mut self) -> bool {
+        tokio::select! {
+            why = self.why.changed() => why.is_ok(),
+            list = self.list.changed() => list.is_ok(),
+        }
+    }
+}
+
+/// What is recorded, and how.
+#[derive(Debug, Clone, PartialEq)]
+struct Wanted {
+    config: RecordingConfig,
+    folder: PathBuf,
+    has_sound: bool,
+    /// What the picture has in bit/s while nobody watches.
+    rate: u32,
+}
+
+/// Where recordings are; `state` is the device's state folder.
+pub(crate) fn folder(config: &Config, state: Option<PathBuf>) -> Option<PathBuf> {
+    let own = || Some(state?.join(FOLDER));
+    config.recording.folder.clone().or_else(own)
+}
+
+impl Wanted {
+    /// `None` where nothing is.
+    fn of(config: &Config, state: Option<PathBuf>) -> Option<Self> {
+        let wanted = &config.recording;
+        if !wanted.is_on() {
+            return None;
+        }
+        let Some(folder) = folder(config, state) else {
+            warn!("nothing is recorded: there is no state folder; name one in recording.folder");
+            return None;
+        };
+        Some(Self {
+            config: wanted.clone(),
+            folder,
+            has_sound: config.audio.source != AudioSource::None,
+            rate: config.video.bitrate_kbps.saturating_mul(1000),
+        })
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            bytes: self.config.total_mb * MB,
+            age: u64::from(self.config.age_days) * DAY,
+            free: self.config.free_mb * MB,
+        }
+    }
+}
+
+/// What was recorded, and the button; clones are the same.
+#[derive(Clone, Default)]
+pub(crate) struct Recordings(Arc<Mutex<Option<Live>>>);
+
+/// A recorder that runs.
+#[derive(Clone)]
+struct Live {
+    folder: Arc<Folder>,
+    has_button: bool,
+    when: RecordWhen,
+    viewers: watch::Receiver<Viewers>,
+    pressed: watch::Sender<bool>,
+    state: watch::Sender<Option<Why>>,
+    /// It ends when this goes.
+    _alive: Arc<watch::Sender<()>>,
+}
+
+impl Recorder {
+    /// One that records nothing yet.
+    pub(crate) fn new(hub: Hub, private: watch::Receiver<bool>) -> Self {
+        Self {
+            hub,
+            private,
+            wanted: None,
+            recordings: Recordings::default(),
+            viewers: watch::Sender::default(),
+            aside: watch::Sender::default(),
+            task: None,
+        }
+    }
+
+    /// For connections.
+    pub(crate) fn recordings(&self) -> Recordings {
+        self.recordings.clone()
+    }
+
+    /// Records as configured from now on; `state` is the device's state folder. Called
+    /// within a runtime.
+    pub(crate) fn take(&mut self, config: &Config, state: Option<PathBuf>) {
+        let wanted = Wanted::of(config, state);
+        if wanted == self.wanted {
+            return;
+        }
+        self.wanted.clone_from(&wanted);
+        // What it writes it brings to an end.
+        *lock(&self.recordings.0) = None;
+        let before = self.task.take();
+        let Some(wanted) = wanted else {
+            return;
+        };
+        let config = &wanted.config;
+        let alive = Arc::new(watch::Sender::new(()));
+        let live = Live {
+            folder: Folder::new(wanted.folder.clone()),
+            has_button: config.button,
+            when: config.when,
+            viewers: self.viewers.subscribe(),
+            pressed: watch::Sender::default(),
+            state: watch::Sender::default(),
+            _alive: alive.clone(),
+        };
+        let (tell, troubles) = mpsc::channel(TROUBLES);
+        let disk = Disk::start(live.folder.clone(), wanted.limits(), move |trouble| {
+            let _ = tell.try_send(trouble);
+        });
+        let disk = match disk {
+            Ok(disk) => disk,
+            Err(error) => {
+                warn!(%error, "nothing is recorded: no thread can be started");
+                return;
+            }
+        };
+        let (viewers, h264) = *self.viewers.borrow();
+        let wish = Wish {
+            when: config.when,
+            button: config.button,
+            private: *self.private.borrow(),
+            aside: *self.aside.borrow(),
+            viewers,
+            h264,
+            motions: 0,
+            pressed: false,
+        };
+        let run = Run::new(self.hub.clone(), wish, &wanted, disk)
+            .told_of_viewers(self.viewers.subscribe(), self.aside.subscribe())
+            .told_of_privacy(self.private.clone());
+        let (pressed, state) = (live.pressed.clone(), live.state.clone());
+        let ends = alive.subscribe();
+        *lock(&self.recordings.0) = Some(live);
+        self.task = Some(tokio::spawn(async move {
+            // One file is written at a time.
+            if let Some(before) = before {
+                let _ = before.await;
+            }
+            run.until(ends, pressed, state, troubles).await;
+        }));
+    }
+
+    /// So many viewers have a path.
+    pub(crate) fn watched(&self, viewers: usize) {
+        if self.task.is_none() {
+            return;
+        }
+        let now = (viewers, viewers > 0 && self.hub.has_decoders());
+        self.viewers.send_if_modified(|before| {
+            let has_changed = *before != now;
+            *before = now;
+            has_changed
+        });
+    }
+
+    /// Another source waits until nobody takes the picture: lets go of it while nobody
+    /// watches, until the returned function is called.
+    pub(crate) fn step_aside(&self) -> impl FnOnce() + Send + 'static {
+        let aside = self.aside.clone();
+        aside.send_replace(true);
+        move || {
+            aside.send_replace(false);
+        }
+    }
+
+    /// Brings what is being written to an end.
+    pub(crate) async fn stop(&mut self) {
+        *lock(&self.recordings.0) = None;
+        if let Some(task) = self.task.take()
+            && task.await.is_err()
+        {
+            debug!("the recorder did not end by itself");
+        }
+    }
+}
+
+impl Recordings {
+    fn live(&self) -> Option<Live> {
+        lock(&self.0).clone()
+    }
+
+    /// Those before this second, the latest first, and whether there are more.
+    pub(crate) fn page(&self, before: Option<Id>, most: usize) -> (Vec<(Id, Entry)>, bool) {
+        let Some(live) = self.live() else {
+            return (Vec::new(), false);
+        };
+        lock(&live.folder.catalogue).page(before, most)
+    }
+
+    /// Opens one to be read.
+    pub(crate) async fn open(&self, id: Id) -> io::Result<File> {
+        self.at_disk(move |folder| folder.open(id)).await
+    }
+
+    /// Deletes one that is not being written.
+    pub(crate) async fn delete(&self, id: Id) -> io::Result<()> {
+        self.at_disk(move |folder| folder.delete(id)).await
+    }
+
+    async fn at_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Folder) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let live = self.live().ok_or(io::ErrorKind::NotFound)?;
+        let folder = live.folder.clone();
+        tokio::task::spawn_blocking(move || work(&folder))
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
+    }
+
+    /// A viewer presses the button, or once more.
+    pub(crate) fn press(&self, on: bool) -> Result<(), NotPressed> {
+        let live = self.live().filter(|live| live.has_button);
+        let live = live.ok_or(NotPressed::NoButton)?;
+        let has_own = matches!(live.when, RecordWhen::Motion | RecordWhen::Always);
+        if on && !has_own && matches!(*live.viewers.borrow(), (1.., false)) {
+            return Err(NotPressed::OtherFormat);
+        }
+        live.pressed.send_replace(on);
+        Ok(())
+    }
+
+    /// What is recorded, now and after each change; `None` where nothing ever is.
+    pub(crate) fn state(&self) -> Option<Now> {
+        let live = self.live()?;
+        Some(Now {
+            why: live.state.subscribe(),
+            list: live.folder.changes.subscribe(),
+            has_button: live.has_button,
+        })
+    }
+}

@@ -1,0 +1,476 @@
+//! Shell: takes frames, keeps those of a moment ago, and has the disk write those that are
+//! wanted.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc, watch};
+use tracing::warn;
+
+use super::disk::{Disk, Job, Said, Trouble};
+use super::film::{Film, Refused};
+use super::names::Why;
+use super::picture;
+use super::ring::{Kept, Ring};
+use super::wish::Wish;
+use super::{Viewers, Wanted};
+use crate::media::frame::Frame;
+use crate::media::hub::recent::size;
+use crate::media::hub::{Hub, Watch};
+use crate::media::moved::Moved;
+use crate::media::stream::{Encoding, Stream, VideoRate};
+
+const PICTURE: Stream = Stream::Video(Encoding::H264);
+/// A disk that failed is tried again after so long.
+const RETRY: Duration = Duration::from_secs(5);
+/// A file whose picture has stopped for so long has ended.
+const STOPPED: Duration = Duration::from_secs(3);
+/// Key frames are no further apart than this, and than four fifths of the pre-roll:
+/// by them a recording is cut and sought in.
+const KEYS_APART: Duration = Duration::from_secs(4);
+/// And no closer where it is this that asks for them.
+const KEYS_LEAST: Duration = Duration::from_secs(1);
+
+/// A frame, as viewers get it.
+#[derive(Debug, Clone)]
+enum Taken {
+    Picture(Arc<Frame>),
+    Sound(Arc<Frame>),
+}
+
+/// What keeps the streams running, and where they come from.
+struct Streams {
+    picture: broadcast::Receiver<Arc<Frame>>,
+    sound: Option<broadcast::Receiver<Arc<Frame>>>,
+    _watches: (Watch, Option<Watch>),
+}
+
+/// A file that is being made, or waits for its first key frame.
+struct Filming {
+    why: Why,
+    film: Option<Film>,
+    /// The disk has begun it.
+    is_on_disk: bool,
+    began: SystemTime,
+    last_picture: Instant,
+}
+
+/// The recorder's task.
+pub(super) struct Run {
+    hub: Hub,
+    wish: Wish,
+    disk: Disk,
+    has_sound: bool,
+    rate: u32,
+    keys_apart: Duration,
+    ring: Ring<Taken>,
+    streams: Option<Streams>,
+    filming: Option<Filming>,
+    motions: HashSet<(Arc<str>, SystemTime)>,
+    /// Nothing is begun before.
+    retry_at: Option<Instant>,
+    /// The last key frame, and when one was last asked for.
+    last_key: Option<Instant>,
+    asked: Option<Instant>,
+    /// Pictures are missing: nothing is of use before the next key frame.
+    is_torn: bool,
+    said: Said,
+    /// That nobody takes what can be recorded was said.
+    said_codec: bool,
+    said_unusable: bool,
+    viewers: watch::Receiver<Viewers>,
+    aside: watch::Receiver<bool>,
+    private: watch::Receiver<bool>,
+}
+
+/// The next frame, where there are any.
+async fn next(streams: &mut Option<Streams>) -> (Result<Taken, RecvError>, bool) {
+    let Some(streams) = streams else {
+        return std::future::pending().await;
+    };
+    let packet = async {
+        match &mut streams.sound {
+            Some(sound) => sound.recv().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        frame = streams.picture.recv() => (frame.map(Taken::Picture), true),
+        packet = packet => (packet.map(Taken::Sound), false),
+    }
+}
+
+impl Run {
+    /// Told of nothing yet.
+    pub(super) fn new(hub: Hub, wish: Wish, wanted: &Wanted, disk: Disk) -> Self {
+        let pre_roll = Duration::from_secs(wanted.config.pre_roll_s.into());
+        Self {
+            hub,
+            wish,
+            disk,
+            has_sound: wanted.has_sound,
+            rate: wanted.rate,
+            keys_apart: (pre_roll * 4 / 5).clamp(KEYS_LEAST, KEYS_APART),
+            ring: Ring::new(pre_roll),
+            streams: None,
+            filming: None,
+            motions: HashSet::new(),
+            retry_at: None,
+            last_key: None,
+            asked: None,
+            is_torn: false,
+            said: Said::default(),
+            said_codec: false,
+            said_unusable: false,
+            viewers: watch::channel(Viewers::default()).1,
+            aside: watch::channel(false).1,
+            private: watch::channel(false).1,
+        }
+    }
+
+    pub(super) fn told_of_viewers(
+        mut self,
+        viewers: watch::Receiver<Viewers>,
+        aside: watch::Receiver<bool>,
+    ) -> Self {
+        (self.viewers, self.aside) = (viewers, aside);
+        self
+    }
+
+    pub(super) fn told_of_privacy(mut self, private: watch::Receiver<bool>) -> Self {
+        self.private = private;
+        self
+    }
+
+    /// Runs until `ends` has no sender any more.
+    pub(super) async fn until(
+        mut self,
+        mut ends: watch::Receiver<()>,
+        pressed: watch::Sender<bool>,
+        state: watch::Sender<Option<Why>>,
+        mut troubles: mpsc::Receiver<Trouble>,
+    ) {
+        let mut button = pressed.subscribe();
+        let (past, mut moves) = self.hub.moves().listen();
+        self.know(past);
+        loop {
+            self.look(&pressed, &mut button);
+            self.follow();
+            let why = self.filming.as_ref().map(|filming| filming.why);
+            state.send_if_modified(|before| std::mem::replace(before, why) != why);
+            let due = self.due();
+            tokio::select! {
+                gone = ends.changed() => if gone.is_err() { break },
+                Ok(()) = self.viewers.changed() => {}
+                Ok(()) = self.aside.changed() => {}
+                Ok(()) = self.private.changed() => {}
+                Ok(()) = button.changed() => {}
+                moved = moves.recv() => match moved {
+                    Ok(moved) => self.moved(moved),
+                    Err(RecvError::Lagged(_)) => {
+                        let (past, news) = self.hub.moves().listen();
+                        moves = news;
+                        self.know(past);
+                    }
+                    Err(RecvError::Closed) => break,
+                },
+                Some(Trouble(problem)) = troubles.recv() => self.failed(&problem),
+                (taken, is_picture) = next(&mut self.streams) => match taken {
+                    Ok(taken) => self.take(taken),
+                    Err(RecvError::Lagged(_)) if is_picture => self.tear(),
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => break,
+                },
+                () = sleep_until(due) => {}
+            }
+        }
+        self.end();
+        state.send_replace(None);
+        let disk = self.disk;
+        self.streams = None;
+        let _ = tokio::task::spawn_blocking(move || drop(disk)).await;
+    }
+
+    /// Looks at all that it hangs on.
+    fn look(&mut self, pressed: &watch::Sender<bool>, button: &mut watch::Receiver<bool>) {
+        let (viewers, h264) = *self.viewers.borrow_and_update();
+        self.wish.private = *self.private.borrow_and_update();
+        // With viewers there is nothing to be had by it: they take the picture, too.
+        self.wish.aside = *self.aside.borrow_and_update() && viewers == 0;
+        (self.wish.viewers, self.wish.h264) = (viewers, h264);
+        self.wish.motions = self.motions.len();
+        self.wish.pressed = *button.borrow_and_update();
+        if self.wish.pressed && (viewers == 0 || self.wish.private) {
+            // Who comes next has to press it again.
+            pressed.send_replace(false);
+            button.mark_unchanged();
+            self.wish.pressed = false;
+        }
+        let is_other = self.wish.is_other_codec();
+        if is_other && !std::mem::replace(&mut self.said_codec, is_other) {
+            warn!("nothing is recorded: who watches takes VP8, and H.264 alone is recorded");
+        }
+        self.said_codec = is_other;
+    }
+
+    /// Brings about what is wanted.
+    fn follow(&mut self) {
+        let now = Instant::now();
+        match (self.wish.takes(), self.streams.is_some()) {
+            (true, false) => {
+                let picture = self.hub.watch(PICTURE);
+                let sound = self.has_sound.then(|| self.hub.watch(Stream::Audio));
+                self.streams = Some(Streams {
+                    picture: picture.frames(),
+                    sound: sound.as_ref().map(Watch::frames),
+                    _watches: (picture, sound),
+                });
+                (self.last_key, self.asked, self.is_torn) = (None, None, false);
+                self.ask_for_key(now);
+            }
+            (false, true) => {
+                self.end();
+                self.streams = None;
+                self.ring.clear();
+            }
+            (true, true) | (false, false) => {}
+        }
+        if self.retry_at.is_some_and(|at| now >= at) {
+            self.retry_at = None;
+        }
+        match (self.wish.why(), self.filming.is_some()) {
+            (Some(why), false) if self.retry_at.is_none() => self.begin(why, now),
+            (None, true) => self.end(),
+            _ => {}
+        }
+        let stopped = self
+            .filming
+            .as_ref()
+            .filter(|filming| filming.film.is_some());
+        if stopped.is_some_and(|f| now.saturating_duration_since(f.last_picture) >= STOPPED) {
+            self.end();
+        }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        let filming = self
+            .filming
+            .as_ref()
+            .filter(|filming| filming.film.is_some());
+        let stopped = filming.map(|filming| filming.last_picture + STOPPED);
+        self.retry_at.into_iter().chain(stopped).min()
+    }
+
+    /// What has moved before this began to listen, and does still.
+    fn know(&mut self, past: Vec<Moved>) {
+        self.motions.clear();
+        for moved in past {
+            self.moved(moved);
+        }
+    }
+
+    fn moved(&mut self, moved: Moved) {
+        let which = (moved.zone, moved.began);
+        match moved.ended {
+            None => drop(self.motions.insert(which)),
+            Some(_) => drop(self.motions.remove(&which)),
+        }
+    }
+
+    fn begin(&mut self, why: Why, now: Instant) {
+        self.filming = Some(Filming {
+            why,
+            film: None,
+            is_on_disk: false,
+            began: SystemTime::now(),
+            last_picture: now,
+        });
+        let before: Vec<_> = self.ring.iter().map(|kept| kept.what.clone()).collect();
+        if before.is_empty() {
+            self.ask_for_key(now);
+        }
+        for taken in before {
+            self.film(&taken);
+        }
+    }
+
+    fn end(&mut self) {
+        let Some(filming) = self.filming.take() else {
+            return;
+        };
+        let Filming {
+            why,
+            film: Some(film),
+            is_on_disk,
+            began,
+            last_picture,
+        } = filming
+        else {
+            return;
+        };
+        let (bytes, length) = film.end(last_picture + Duration::from_millis(33));
+        let told = bytes.is_none_or(|bytes| {
+            self.disk.tell(match is_on_disk {
+                true => Job::Append(bytes),
+                false => Job::Begin { began, why, bytes },
+            })
+        });
+        if told {
+            self.disk.tell(Job::End(length));
+        }
+    }
+
+    /// A frame has come.
+    fn take(&mut self, taken: Taken) {
+        let (frame, is_key) = match &taken {
+            Taken::Picture(frame) => (frame, frame.key),
+            Taken::Sound(frame) => (frame, false),
+        };
+        if let Taken::Picture(frame) = &taken {
+            let now = frame.encoded_at;
+            if frame.key {
+                self.last_key = Some(now);
+                self.is_torn = false;
+            }
+            let is_far = |at: Instant| now.saturating_duration_since(at) >= self.keys_apart;
+            if self.last_key.is_none_or(is_far) {
+                self.ask_for_key(now);
+            }
+        }
+        if self.is_torn {
+            return;
+        }
+        if self.wish.remembers() {
+            self.ring.push(Kept {
+                at: frame.captured_at,
+                key: is_key,
+                bytes: size(frame),
+                what: taken.clone(),
+            });
+        }
+        self.film(&taken);
+    }
+
+    /// Frames were missed.
+    fn tear(&mut self) {
+        self.is_torn = true;
+        self.ring.clear();
+        self.asked = None;
+        self.ask_for_key(Instant::now());
+    }
+
+    /// Where nobody watches, what a viewer's path carried last says nothing any more.
+    fn ask_for_key(&mut self, now: Instant) {
+        let is_lately = |at: Instant| now.saturating_duration_since(at) < KEYS_LEAST;
+        if self.asked.is_some_and(is_lately) {
+            return;
+        }
+        self.asked = Some(now);
+        if self.wish.viewers == 0 {
+            let rate = VideoRate {
+                bits_per_second: self.rate,
+                every: 1,
+                percent: 100,
+            };
+            self.hub.set_rate(PICTURE, rate);
+        }
+        self.hub.request_key_frame(PICTURE);
+    }
+
+    /// Puts a frame into the file.
+    fn film(&mut self, taken: &Taken) {
+        let Some(filming) = &mut self.filming else {
+            return;
+        };
+        let frame = match taken {
+            Taken::Picture(frame) => frame,
+            Taken::Sound(frame) => {
+                if let (Some(film), Some(packet)) = (&mut filming.film, frame.payloads.first()) {
+                    film.sound(packet, frame.captured_at);
+                }
+                return;
+            }
+        };
+        let Some(unit) = picture::unit(&frame.payloads) else {
+            return self.tear();
+        };
+        let Some(film) = &mut filming.film else {
+            if frame.key {
+                self.first_picture(frame);
+            }
+            return;
+        };
+        filming.last_picture = frame.captured_at;
+        match film.picture(unit, frame.key, frame.captured_at) {
+            Ok(None) => {}
+            Ok(Some(bytes)) => self.write(bytes),
+            Err(Refused::Another | Refused::Unusable) => {
+                let why = filming.why;
+                self.end();
+                self.filming = Some(Filming {
+                    why,
+                    film: None,
+                    is_on_disk: false,
+                    began: SystemTime::now(),
+                    last_picture: frame.captured_at,
+                });
+                match frame.key {
+                    true => self.first_picture(frame),
+                    false => self.ask_for_key(frame.encoded_at),
+                }
+            }
+        }
+    }
+
+    fn first_picture(&mut self, frame: &Arc<Frame>) {
+        let Some(filming) = &mut self.filming else {
+            return;
+        };
+        let age = frame.captured_at.elapsed();
+        let now = SystemTime::now();
+        filming.began = now.checked_sub(age).unwrap_or(now);
+        filming.last_picture = frame.captured_at;
+        let made = filming.began.duration_since(SystemTime::UNIX_EPOCH);
+        let unit = picture::unit(&frame.payloads);
+        filming.film =
+            unit.and_then(|unit| Film::begin(unit, frame.captured_at, made.unwrap_or_default()));
+        if filming.film.is_none() && !std::mem::replace(&mut self.said_unusable, true) {
+            warn!(
+                "nothing is recorded: the H.264 of this camera says nothing of itself that is understood"
+            );
+        }
+    }
+
+    fn write(&mut self, bytes: Vec<u8>) {
+        let Some(filming) = &mut self.filming else {
+            return;
+        };
+        let (began, why) = (filming.began, filming.why);
+        let told = self.disk.tell(match filming.is_on_disk {
+            true => Job::Append(bytes),
+            false => Job::Begin { began, why, bytes },
+        });
+        if !told {
+            self.failed("the disk does not keep up");
+        } else if std::mem::replace(&mut filming.is_on_disk, true) && self.retry_at.is_none() {
+            // The second fragment: the first is written.
+            self.said.works();
+        }
+    }
+
+    /// Nothing can be written now.
+    fn failed(&mut self, problem: &str) {
+        self.filming = None;
+        self.retry_at = Some(Instant::now() + RETRY);
+        self.said.trouble(problem, RETRY);
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}

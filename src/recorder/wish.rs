@@ -1,0 +1,140 @@
+//! Whether picture and sound are taken, and whether they are written. Pure.
+
+use super::names::Why;
+use crate::config::RecordWhen;
+
+/// All that it hangs on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wish {
+    /// As configured.
+    pub(super) when: RecordWhen,
+    /// As configured: viewers have a button.
+    pub(super) button: bool,
+    /// The owner wants privacy.
+    pub(super) private: bool,
+    /// Another source waits until nobody takes the picture.
+    pub(super) aside: bool,
+    /// Viewers with a path.
+    pub(super) viewers: usize,
+    /// One of them takes H.264.
+    pub(super) h264: bool,
+    /// Motion that goes on.
+    pub(super) motions: usize,
+    /// A viewer has pressed the button.
+    pub(super) pressed: bool,
+}
+
+impl Wish {
+    /// Frames are taken, so that what comes is there at once. Where the camera is
+    /// not to be open for it, only while somebody watches the same.
+    pub(super) fn takes(&self) -> bool {
+        if self.private || self.aside {
+            return false;
+        }
+        match self.when {
+            RecordWhen::Motion | RecordWhen::Always => true,
+            RecordWhen::Watched => self.is_watched(),
+            RecordWhen::Off => self.button && self.is_watched(),
+        }
+    }
+
+    /// A file is written, and why.
+    pub(super) fn why(&self) -> Option<Why> {
+        if !self.takes() {
+            return None;
+        }
+        let by_itself = match self.when {
+            RecordWhen::Always => Some(Why::Always),
+            RecordWhen::Motion => (self.motions > 0).then_some(Why::Motion),
+            RecordWhen::Watched => Some(Why::Watched),
+            RecordWhen::Off => None,
+        };
+        let by_hand = self.button && self.pressed && self.viewers > 0;
+        by_itself.or(by_hand.then_some(Why::Button))
+    }
+
+    /// What was before its cause is kept in memory.
+    pub(super) fn remembers(&self) -> bool {
+        match self.when {
+            RecordWhen::Motion => true,
+            RecordWhen::Off => self.button,
+            RecordWhen::Watched | RecordWhen::Always => false,
+        }
+    }
+
+    /// Somebody watches, and nobody what can be recorded.
+    pub(super) fn is_other_codec(&self) -> bool {
+        let needs_viewers = matches!(self.when, RecordWhen::Watched | RecordWhen::Off);
+        needs_viewers && self.viewers > 0 && !self.h264
+    }
+
+    fn is_watched(&self) -> bool {
+        self.viewers > 0 && self.h264
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wish(when: RecordWhen) -> Wish {
+        Wish {
+            when,
+            button: false,
+            private: false,
+            aside: false,
+            viewers: 0,
+            h264: false,
+            motions: 0,
+            pressed: false,
+        }
+    }
+
+    #[test]
+    fn each_mode_records_when_it_says() {
+        let off = wish(RecordWhen::Off);
+        assert_eq!((off.takes(), off.why()), (false, None));
+        let always = wish(RecordWhen::Always);
+        assert_eq!((always.takes(), always.why()), (true, Some(Why::Always)));
+        let mut motion = wish(RecordWhen::Motion);
+        assert_eq!((motion.takes(), motion.why()), (true, None));
+        motion.motions = 1;
+        assert_eq!(motion.why(), Some(Why::Motion));
+        let mut watched = wish(RecordWhen::Watched);
+        assert!(!watched.takes());
+        watched.viewers = 1;
+        // Of VP8 alone, for which H.264 would be one more encode.
+        assert!(!watched.takes() && watched.is_other_codec());
+        watched.h264 = true;
+        assert_eq!(watched.why(), Some(Why::Watched));
+        assert!(!watched.is_other_codec() && !watched.remembers());
+    }
+
+    #[test]
+    fn a_button_records_while_somebody_watches() {
+        let mut off = wish(RecordWhen::Off);
+        off.pressed = true;
+        (off.viewers, off.h264) = (1, true);
+        assert!(!off.takes(), "nobody has a button");
+        off.button = true;
+        assert!(off.takes() && off.remembers());
+        assert_eq!(off.why(), Some(Why::Button));
+        off.viewers = 0;
+        assert_eq!((off.takes(), off.why()), (false, None));
+    }
+
+    #[test]
+    fn privacy_and_another_source_come_first() {
+        for when in [RecordWhen::Motion, RecordWhen::Always, RecordWhen::Watched] {
+            let mut all = wish(when);
+            (all.viewers, all.h264, all.motions) = (1, true, 1);
+            (all.button, all.pressed) = (true, true);
+            assert!(all.takes() && all.why().is_some());
+            let mut private = all.clone();
+            private.private = true;
+            assert_eq!((private.takes(), private.why()), (false, None));
+            all.aside = true;
+            assert_eq!((all.takes(), all.why()), (false, None));
+        }
+    }
+}

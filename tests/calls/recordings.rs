@@ -1,0 +1,197 @@
+//! Recordings, from a moving picture to files that can be played, whatever happens to
+//! the process and to the disk.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::support::device::Device;
+use crate::support::viewer::Viewer;
+use crate::support::{Chat, SOON, until};
+
+/// Moves all the time, and sounds.
+fn configuration(folder: &Path, recording: &str) -> String {
+    format!(
+        "[video]\nsource = \"custom\"\npipeline = \"videotestsrc is-live=true pattern=ball\"\n\
+         width = 320\nheight = 180\nbitrate_kbps = 300\n[audio]\nsource = \"test\"\n\
+         [ice]\nloopback = true\n\
+         [motion]\nenabled = true\ninitial_s = 1\nmaximum_s = 2\nblind_s = 4\n\
+         [recording]\nfolder = \"{}\"\n{recording}\n",
+        folder.display()
+    )
+}
+
+/// What is there: names and paths, the oldest first.
+fn files(folder: &Path) -> Vec<(String, PathBuf)> {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut files: Vec<_> = files
+        .map(|file| (file.file_name().to_string_lossy().into_owned(), file.path()))
+        .collect();
+    files.sort();
+    files
+}
+
+fn is_over(name: &str) -> bool {
+    name.ends_with("s.mp4")
+}
+
+/// Seconds since 1970, out of a name.
+fn began(name: &str) -> u64 {
+    let at = name.split_once('_').expect("ours").0;
+    let output = std::process::Command::new("date")
+        .args(["--utc", "+%s", "--date"])
+        .arg(format!(
+            "{}-{}-{} {}:{}:{}",
+            &at[..4],
+            &at[4..6],
+            &at[6..8],
+            &at[9..11],
+            &at[11..13],
+            &at[13..15]
+        ))
+        .output();
+    let output = String::from_utf8(output.expect("date").stdout).expect("a number");
+    output.trim().parse().expect("a number")
+}
+
+/// Both tracks are decoded to their end, without a word.
+async fn plays(path: &Path) {
+    let mut program = Command::new("gst-launch-1.0");
+    program.args(["--quiet", "filesrc"]);
+    program.arg(format!("location={}", path.display()));
+    program
+        .args("! qtdemux name=d d.video_0 ! queue ! h264parse ! openh264dec ! fakesink".split(' '));
+    program.args("d.audio_0 ! queue ! opusdec ! fakesink".split(' '));
+    let output = tokio::time::timeout(SOON, program.output()).await;
+    let output = output.expect("in time").expect("it runs");
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && words.is_empty(),
+        "{path:?}: {words}"
+    );
+}
+
+#[tokio::test]
+async fn motion_is_recorded_from_before_it_and_a_kill_costs_the_last_second() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let chat = Chat::start().await;
+    let toml = configuration(
+        folder.path(),
+        "when = \"motion\"\ntotal_mb = 0\nfree_mb = 0",
+    );
+    let device = Device::start(chat.addr, &toml).await;
+    // The first may come before so much was seen.
+    let done = || {
+        files(folder.path())
+            .into_iter()
+            .filter(|(name, _)| is_over(name))
+    };
+    until("two recordings", 2 * SOON, async || {
+        (done().count() >= 2).then_some(())
+    })
+    .await;
+    let url = format!("ws://{}/", chat.addr);
+    let mut viewer = Viewer::join(&url, "viewer", "camera").await;
+    viewer.call_with(&["camera-agent"]).await;
+    let is_past = |m: &Value| m["type"] == "motion" && m["past"] == true;
+    viewer.told("what was before", is_past).await;
+    let moved = viewer.heard(|heard| {
+        let past = heard.messages.iter().filter(|m| is_past(m));
+        past.map(|m| m["began_ms"].as_u64().expect("a time"))
+            .collect::<Vec<_>>()
+    });
+    let (name, path) = done().nth(1).expect("two");
+    let before = moved[1] as f64 / 1000.0 - began(&name) as f64;
+    assert!(
+        (4.0..20.0).contains(&before),
+        "{before} s before: {name} {moved:?}"
+    );
+    assert!(name.contains("_motion_"), "{name}");
+    plays(&path).await;
+    // Killed in the middle of one.
+    let under_way = || {
+        files(folder.path())
+            .into_iter()
+            .find(|(name, _)| !is_over(name))
+    };
+    let (cut, path) = until("one that goes on", 2 * SOON, async || {
+        under_way().filter(|(_, path)| fs::metadata(path).is_ok_and(|known| known.len() > 0))
+    })
+    .await;
+    drop(device);
+    let size = fs::metadata(&path).expect("it is there").len();
+    plays(&path).await;
+    let again = Device::start(chat.addr, &toml).await;
+    let stem = cut.trim_end_matches(".mp4").to_owned();
+    let (_, mended) = until("it has an end", SOON, async || {
+        done().find(|(name, _)| name.starts_with(&stem))
+    })
+    .await;
+    assert_eq!(fs::metadata(&mended).expect("there").len(), size);
+    plays(&mended).await;
+    drop(again);
+    chat.stop().await;
+}
+
+/// In the mount namespace of the device.
+async fn mount(device: &Device, options: &str, folder: &Path) {
+    let pid = device.pid().to_string();
+    let done = Command::new("nsenter")
+        .args(["--target", &pid, "--mount", "mount", "--options"])
+        .arg(format!("remount,{options}"))
+        .arg(folder)
+        .status()
+        .await;
+    assert!(done.expect("nsenter").success(), "{options}");
+}
+
+#[tokio::test]
+async fn a_disk_that_is_read_only_or_full_stops_recording_and_never_a_call() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let chat = Chat::start().await;
+    let recording = "when = \"always\"\ntotal_mb = 0\nfree_mb = 0";
+    let server = format!(
+        "[server]\nurl = \"ws://{}/\"\nname = \"camera\"\n",
+        chat.addr
+    );
+    let toml = format!("{server}{}", configuration(folder.path(), recording));
+    let mut program = Command::new("unshare");
+    program.args(["--mount", "sh", "-c"]);
+    program.arg("mount -t tmpfs -o ro,size=300k none \"$0\" && exec \"$@\"");
+    program
+        .arg(folder.path())
+        .arg(env!("CARGO_BIN_EXE_camera-agent"));
+    let device = Device::run(program, &toml).await;
+    let stopped = "nothing is recorded until this is mended";
+    let goes_on = "recording goes on";
+    device.logs(stopped, 1, SOON).await;
+    let url = format!("ws://{}/", chat.addr);
+    let mut viewer = Viewer::join(&url, "viewer", "camera").await;
+    viewer.call().await;
+    viewer.watch(10).await;
+
+    mount(&device, "rw,size=300k", folder.path()).await;
+    device.logs(goes_on, 1, SOON).await;
+    device.logs(stopped, 2, 2 * SOON).await;
+    let frames = viewer.received(|r| r.video.frames);
+    let inside = PathBuf::from(format!(
+        "/proc/{}/root{}",
+        device.pid(),
+        folder.path().display()
+    ));
+    // What was written before is whole.
+    let (name, path) = files(&inside).swap_remove(0);
+    assert!(is_over(&name), "{name}");
+    plays(&path).await;
+    mount(&device, "size=50m", folder.path()).await;
+    device.logs(goes_on, 2, SOON).await;
+    viewer.watch(frames + 60).await;
+    viewer.heard(|heard| assert_eq!(heard.hung_up, None));
+    assert_eq!(device.logged(stopped), 2, "each is said once");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    drop(device);
+    chat.stop().await;
+}
