@@ -122,22 +122,24 @@ pub(super) async fn serve(
             }
         }),
     };
-    // Beside the talk, for it is written to a disk first.
-    let give_key = async {
-        let guest = guest.filter(|guest| guest.needs_key());
-        if let (Some(guest), Some(desk)) = (guest, &shared.desk)
-            && let Some(key) = desk.give(guest.id).await
-        {
-            let _ = give.send(key).await;
-        }
-        std::future::pending::<()>().await;
-    };
     tokio::select! {
         () = talk.run() => {}
         () = at_camera => {}
-        () = give_key => {}
+        // Beside the talk, for it is written to a disk first.
+        () = give_key(&shared, guest, give) => {}
     }
     debug!("the viewer's data channel is closed");
+}
+
+/// Has a key made for who was invited and has none yet.
+async fn give_key(shared: &Peers, guest: Option<Arc<Guest>>, give: mpsc::Sender<(KeyId, Key)>) {
+    let guest = guest.filter(|guest| guest.needs_key());
+    if let (Some(guest), Some(desk)) = (guest, &shared.desk)
+        && let Some(key) = desk.give(guest.id).await
+    {
+        let _ = give.send(key).await;
+    }
+    std::future::pending::<()>().await;
 }
 
 /// Does what somebody wants of the camera, one after the other; tells what it
@@ -430,6 +432,11 @@ impl Talk {
             }
             self.outgoing.qualities = false;
         }
+        self.send_queued().await
+    }
+
+    /// How their stream goes, where motion is looked for, and what is told in order.
+    async fn send_queued(&mut self) -> Result<(), Error> {
         if self.outgoing.stats {
             let stats = self.observer.look(Instant::now());
             if !self.try_send(&messages::stats(&stats)).await? {
@@ -437,11 +444,6 @@ impl Talk {
             }
             self.outgoing.stats = false;
         }
-        self.send_queued().await
-    }
-
-    /// Where motion is looked for, and what is told in order.
-    async fn send_queued(&mut self) -> Result<(), Error> {
         if self.outgoing.zones
             && let Some(zones) = &mut self.zones
         {

@@ -190,13 +190,7 @@ impl Connection {
         let (pace, captured) = (Pace::new(path.clone()), Captured::default());
         let (tally, address): (_, Arc<Mutex<_>>) = (Tally::of(begins.clone()), Arc::default());
         let interceptors = || {
-            let told = Told {
-                session: begins.session(),
-                shared: shared.clone(),
-                seat: seat.clone(),
-                path: path.clone(),
-                address: address.clone(),
-            };
+            let told = Told::new((begins.session(), shared), &seat, &path, &address);
             engine::interceptors(
                 (
                     Screen::new(Instant::now()).hearing(talker.clone()),

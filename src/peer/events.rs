@@ -72,12 +72,29 @@ impl PeerConnectionEventHandler for Handler {
 /// What a viewer says by RTCP goes to the agent, to the encoder and to what is
 /// known of their path.
 pub(super) struct Told {
-    pub session: SessionId,
-    pub shared: Arc<Peers>,
-    pub seat: Arc<Seat>,
-    pub path: Path,
+    session: SessionId,
+    shared: Arc<Peers>,
+    seat: Arc<Seat>,
+    path: Path,
     /// Where their RTCP comes from.
-    pub address: Arc<Mutex<Option<IpAddr>>>,
+    address: Arc<Mutex<Option<IpAddr>>>,
+}
+
+impl Told {
+    pub(super) fn new(
+        (session, shared): (SessionId, &Arc<Peers>),
+        seat: &Arc<Seat>,
+        path: &Path,
+        address: &Arc<Mutex<Option<IpAddr>>>,
+    ) -> Self {
+        Self {
+            session,
+            shared: shared.clone(),
+            seat: seat.clone(),
+            path: path.clone(),
+            address: address.clone(),
+        }
+    }
 }
 
 impl Listener for Told {

@@ -3,7 +3,7 @@
 use super::Offer;
 use super::choose::{Line, Role};
 use super::h264::ProfileLevelId;
-use super::voice::LEVEL_URI;
+use super::section::LEVEL_URI;
 use super::write::{DATA, SOUND, VIDEO, line};
 
 /// Of the crate's end of data channels.

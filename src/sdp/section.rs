@@ -2,8 +2,9 @@
 
 use super::attribute::{Direction, Extension, Feedback, Transport, set};
 use super::candidate::{MAX_CANDIDATES, RemoteCandidate};
-use super::voice::LEVEL_URI;
 
+/// The level of what is said, in each packet (RFC 6464).
+pub(super) const LEVEL_URI: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
 /// Formats of a section, each taken once; a browser has up to 50. What follows
 /// them is passed over.
 const MAX_FORMATS: usize = 64;

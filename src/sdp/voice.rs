@@ -6,9 +6,6 @@ use super::read::Description;
 use super::section::Section;
 use super::{Offer, VideoFormat};
 
-/// The level of what is said, in each packet (RFC 6464).
-pub(super) const LEVEL_URI: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
-
 /// The caller's own sound. It is taken where the device [hears](Offer::hearing) it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Voice {

@@ -283,8 +283,8 @@ impl Ours {
         };
         let kind = KINDS[usize::from(draw.byte()) % KINDS.len()];
         if kind == 4 {
-            let length = value.len() as u8 + 4;
-            value.splice(0..0, [0, 1, 0, length]);
+            let length = (value.len() as u16 + 4).to_be_bytes();
+            value.splice(0..0, [0, 1, length[0], length[1]]);
         }
         write::chunk(kind, &value)
     }

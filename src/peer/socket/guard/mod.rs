@@ -31,8 +31,6 @@ mod train;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use crate::backoff::doubled;
@@ -164,14 +162,6 @@ impl Guard {
     /// Whether viewers may be on this machine.
     pub(crate) fn may_be_here(self, loopback: bool) -> Self {
         Self { loopback, ..self }
-    }
-
-    /// The viewer may talk, by Opus of this payload type, while it is `open`.
-    pub(crate) fn hears(&mut self, opus: u8, open: Arc<AtomicBool>, now: Instant) {
-        match &mut self.speech {
-            Some(speech) => speech.is_in(opus),
-            None => self.speech = Some(Speech::new(opus, open, now)),
-        }
     }
 
     /// Our ICE username fragment from now on.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use super::Guard;
 use crate::bucket::{Bucket, Rate};
 
 /// Packets a second. Browsers send 50 of Opus; 100 are the most that it makes sense
@@ -31,7 +32,7 @@ pub(super) struct Speech {
 }
 
 impl Speech {
-    pub(super) fn new(opus: u8, open: Arc<AtomicBool>, now: Instant) -> Self {
+    fn new(opus: u8, open: Arc<AtomicBool>, now: Instant) -> Self {
         Self {
             opus,
             open,
@@ -41,7 +42,7 @@ impl Speech {
     }
 
     /// The payload type from now on.
-    pub(super) fn is_in(&mut self, opus: u8) {
+    fn is_in(&mut self, opus: u8) {
         self.opus = opus;
     }
 
@@ -62,5 +63,15 @@ impl Speech {
             self.streams.push(stream);
         }
         self.budget.take(1.0, now)
+    }
+}
+
+impl Guard {
+    /// The viewer may talk, by Opus of this payload type, while it is `open`.
+    pub(crate) fn hears(&mut self, opus: u8, open: Arc<AtomicBool>, now: Instant) {
+        match &mut self.speech {
+            Some(speech) => speech.is_in(opus),
+            None => self.speech = Some(Speech::new(opus, open, now)),
+        }
     }
 }
