@@ -2,9 +2,7 @@
 //! device in a process of its own, 1280×720 at 30 frames a second.
 //!
 //! `cargo bench --bench page`. From idle means that nobody has watched for so
-//! long that the encoder was stopped; warm, that somebody else watches. Far is
-//! warm with 50 ms of delay each way between the device and all else, in network
-//! namespaces, which takes root.
+//! long that the encoder was stopped; warm, that somebody else watches.
 //!
 //! Of each call the stages are printed as the device logs them: the median of 20.
 //!
@@ -16,19 +14,15 @@
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::Value;
-use support::bed::{Bed, HERE, block_on, run};
 use support::browser::{Browser, Person};
 use support::device::Device;
 use support::{Chat, SOON};
-use tokio::process::Command;
 
-const AGENT: &str = env!("CARGO_BIN_EXE_camera-agent");
-/// Each way, in the columns that are far.
-const DELAY: &str = "50ms";
+const MEDIA: &str =
+    "[video]\nsource = \"test\"\n[audio]\nsource = \"test\"\n[ice]\nloopback = true\n";
 /// Lip-sync is found in so long.
 const SETTLES: Duration = Duration::from_secs(15);
 /// Calls of which a median is made.
@@ -48,15 +42,11 @@ const STAGES: [(&str, &str); 6] = [
 ];
 
 fn main() {
-    let mut columns = Vec::new();
-    block_on(async { columns.extend(measure().await) });
-    Bed::enter(|bed| {
-        run(&format!("tc qdisc add dev d0 root netem delay {DELAY}"));
-        bed.there
-            .run(&format!("tc qdisc add dev d1 root netem delay {DELAY}"));
-        block_on(async { columns.push(far(&bed).await) });
-    });
-    print(&columns);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    print(&runtime.block_on(measure()));
 }
 
 /// The calls of one column: what the device logged of each, and ms from the click
@@ -95,16 +85,9 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn toml(chat: SocketAddr, loopback: bool) -> String {
-    format!(
-        "[server]\nurl = \"ws://{chat}/\"\nname = \"camera\"\n[video]\nsource = \"test\"\n\
-         [audio]\nsource = \"test\"\n[ice]\nloopback = {loopback}\n"
-    )
-}
-
 async fn measure() -> [Column; 2] {
     let chat = Chat::start().await;
-    let device = Device::with(&toml(chat.addr, true)).await;
+    let device = Device::start(chat.addr, MEDIA).await;
     device.registered().await;
     let alice = person(&chat, "alice").await;
 
@@ -119,7 +102,7 @@ async fn measure() -> [Column; 2] {
         idle.click(&alice, &device).await;
     }
     hang_up(&alice).await;
-    let warm = warm("warm", &chat, &device, &alice).await;
+    let warm = warm(&chat, &device, &alice).await;
 
     click(&alice).await;
     let with_sound = ages(&alice).await;
@@ -137,10 +120,10 @@ async fn measure() -> [Column; 2] {
 }
 
 /// Calls while somebody else watches.
-async fn warm(name: &'static str, chat: &Chat, device: &Device, alice: &Browser) -> Column {
+async fn warm(chat: &Chat, device: &Device, alice: &Browser) -> Column {
     let bob = person(chat, "bob").await;
     click(&bob).await;
-    let mut column = Column::new(name);
+    let mut column = Column::new("warm");
     for _ in 0..CALLS {
         column.click(alice, device).await;
         hang_up(alice).await;
@@ -150,21 +133,12 @@ async fn warm(name: &'static str, chat: &Chat, device: &Device, alice: &Browser)
     column
 }
 
-async fn far(bed: &Bed) -> Column {
-    let chat = Chat::with(camera_agent::chat::Options::new((HERE, 0).into())).await;
-    let program: Command = bed.there.command(AGENT);
-    let device = Device::run(program, &toml(chat.addr, false)).await;
-    device.registered().await;
-    let alice = person(&chat, "alice").await;
-    // The first call of a browser is another matter.
-    click(&alice).await;
-    hang_up(&alice).await;
-    warm("far", &chat, &device, &alice).await
-}
-
 fn print(columns: &[Column]) {
     let names: String = columns.iter().map(|c| format!("{:>8}", c.name)).collect();
-    println!("how a call begins, ms, median of {CALLS} (far: {DELAY} each way){names}");
+    println!(
+        "{:<55}{names}",
+        format!("how a call begins, ms, median of {CALLS}")
+    );
     let row = |what: &str, of: &dyn Fn(&Column) -> f64| {
         let cells: String = columns.iter().map(|c| format!("{:>8.1}", of(c))).collect();
         println!("  {what:<53}{cells}");
@@ -217,8 +191,7 @@ async fn ages(browser: &Browser) -> Vec<f64> {
 
 async fn person(chat: &Chat, name: &str) -> Browser {
     let browser = Browser::start(Person::default()).await;
-    let address = format!("http://{}/?name={name}", chat.addr);
-    browser.open(&address).await;
+    browser.open(&chat.page(name)).await;
     browser
         .until_js(
             "the camera in the list",

@@ -81,11 +81,11 @@ async fn while_motion_is_looked_for_it_goes_to_callers_as_it_is_too() {
     let anew = "opened anew, to pass its own H.264 through";
     bed.device.logs(anew, 1, SOON).await;
     bed.device.logs("decoded to look for motion", 1, SOON).await;
-    for _ in 0..2 {
+    for calls in 1..=2 {
         let viewer = bed.viewer().await;
         flows("the camera", SOON, &viewer, pictures, FULL_RATE).await;
         viewer.hang_up().await;
-        bed.device.logs("call ended", 1, SOON).await;
+        bed.device.logs("hung up", calls, SOON).await;
     }
     let encoded = bed.device.log().iter().any(|line| {
         let description = line["description"].as_str().unwrap_or_default();
