@@ -1,8 +1,8 @@
 //! The crate's answer, put back onto the caller's own sections (RFC 3264 §6).
 
 use super::Offer;
-use super::choose::{Line, Role};
 use super::h264::ProfileLevelId;
+use super::roles::{Line, Role};
 use super::section::LEVEL_URI;
 use super::write::{DATA, SOUND, VIDEO, line};
 

@@ -18,6 +18,7 @@ mod choose;
 mod format;
 mod h264;
 mod read;
+mod roles;
 mod section;
 mod voice;
 mod write;
@@ -32,11 +33,12 @@ use attribute::Fingerprint;
 pub(crate) use candidate::is_one_machine;
 pub use candidate::{MAX_CANDIDATES, RemoteCandidate, Unfit};
 pub use choose::{Candidates, Place};
-use choose::{Data, Line, Path};
+use choose::{Data, Path};
 pub use format::{RedFormat, SoundFormat, VideoCodec, VideoFormat};
 pub use h264::ProfileLevelId;
 pub use read::Description;
 use read::MAX_SECTIONS;
+use roles::{Line, Role};
 pub use voice::Voice;
 
 /// Longest description read, in bytes. A browser's offer has 5 to 15 kB.
@@ -220,13 +222,13 @@ impl Offer {
 
     /// The caller takes the picture now.
     pub fn takes_picture(&self) -> bool {
-        let takes = |l: &Line| l.role == choose::Role::Video { sends: true };
+        let takes = |l: &Line| l.role == Role::Video { sends: true };
         self.lines.iter().any(takes)
     }
 
     /// The caller takes the sound now.
     pub fn takes_sound(&self) -> bool {
-        let takes = |l: &Line| l.role == choose::Role::Sound { sends: true };
+        let takes = |l: &Line| l.role == Role::Sound { sends: true };
         self.lines.iter().any(takes)
     }
 }

@@ -1,8 +1,8 @@
 //! What a caller says into their microphone, as far as an offer tells of it.
 
-use super::choose::{Line, Role};
 use super::format::{OPUS_CLOCK, SoundFormat};
 use super::read::Description;
+use super::roles::{Line, Role};
 use super::section::Section;
 use super::{Offer, VideoFormat};
 
