@@ -164,8 +164,8 @@ mod tests {
                 prop_assert_ne!(id, writing);
                 let is_old = age > 0 && now - id.began > age;
                 prop_assert!(catalogue.bytes > bytes || is_old);
-                let older = catalogue.entries.range(..id).map(|(id, _)| *id);
-                prop_assert!(older.filter(|id| *id != writing).next().is_none());
+                let mut older = catalogue.entries.range(..id).map(|(id, _)| *id);
+                prop_assert!(!older.any(|id| id != writing));
                 catalogue.remove(id);
             }
             let left: Vec<_> = catalogue.entries.keys().filter(|id| **id != writing).collect();
