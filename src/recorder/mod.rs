@@ -19,8 +19,6 @@ mod opus;
 mod picture;
 mod ring;
 mod run;
-#[cfg(test)]
-mod tests;
 mod wish;
 
 use std::fs::File;
@@ -326,3 +324,6 @@ impl Recordings {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

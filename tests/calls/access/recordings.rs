@@ -38,7 +38,6 @@ fn may(words: &str) -> impl FnOnce(&mut Invitation) {
 async fn listed(viewer: &Viewer, wanted: impl Fn(&Value) -> bool) -> Value {
     let began = Instant::now();
     loop {
-        viewer.heard(|_| ());
         let before = viewer.heard(|h| h.messages.iter().filter(|m| m["type"] == "list").count());
         ask(viewer, json!({"type": "list", "before": null})).await;
         let list = viewer
