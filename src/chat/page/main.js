@@ -99,7 +99,7 @@ const away = () => {
 signaling.addEventListener("open", () => {
   refusal = null;
   ui.online(true);
-  if (calls.state === "idle") ui.say(...(news ?? [words.online]));
+  if (calls.state === "idle" && !wall?.isOpen) ui.say(...(news ?? [words.online]));
   news = null;
   calls.refreshIceServers();
 });

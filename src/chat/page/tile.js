@@ -56,7 +56,8 @@ export class Tile {
     this.button.setAttribute("aria-label", words.wallLarge(title));
     this.button.onclick = on.enlarge;
     this.#video = document.createElement("video");
-    Object.assign(this.#video, { muted: true, playsInline: true, autoplay: true });
+    // A Firefox would give it the focus in place of the button that it is in.
+    Object.assign(this.#video, { muted: true, playsInline: true, autoplay: true, tabIndex: -1 });
     this.button.append(this.#video);
     const label = make("p", "label");
     label.textContent = title;

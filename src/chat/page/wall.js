@@ -172,7 +172,7 @@ export class Wall {
   /** From picture to picture, as they stand. */
   #arrow(event) {
     const buttons = this.#buttons();
-    const at = buttons.indexOf(event.target);
+    const at = buttons.indexOf(event.target.closest(".show"));
     if (at < 0 || event.ctrlKey || event.metaKey || event.altKey) return;
     const places = buttons.map((button) => button.getBoundingClientRect());
     const to = next(places, at, event.key);
