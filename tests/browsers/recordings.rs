@@ -234,43 +234,6 @@ async fn a_recording_is_made_played_while_it_comes_saved_and_deleted() {
     bench.chat.stop().await;
 }
 
-/// This machine's Firefox has no H.264, in a call or in a file: it is told what cannot be
-/// recorded for it and what it cannot play, and saves that.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_firefox_without_h264_is_told_so_and_saves() {
-    let bench = Bench::with("watch,recordings", "when = \"always\"").await;
-    let alice = bench.watched_by(Person::with_firefox()).await;
-    let row = "document.querySelectorAll('#recordings li button').length === 2";
-    alice.until_js("a row, with nothing to delete", row).await;
-    alice.click("#recordings li button").await;
-    let problem = "document.querySelector('#player .problem').textContent";
-    let said = format!("{problem}.startsWith('This browser cannot play this recording')");
-    let plays = "document.querySelector('#player video').currentTime > 1";
-    alice
-        .until_js("it says so", &format!("{said} || {plays}"))
-        .await;
-    alice.click("#player .close").await;
-    alice
-        .js(
-            "(globalThis.saved = null, HTMLAnchorElement.prototype.click = function () {
-                saved = this.download; }, null)",
-        )
-        .await;
-    alice.click("#recordings li button:nth-of-type(2)").await;
-    alice
-        .until_js("it is offered", "/Z\\.mp4$/.test(saved)")
-        .await;
-    bench.chat.stop().await;
-
-    let bench = Bench::new("watch,recordings").await;
-    let bob = bench.watched_by(Person::with_firefox()).await;
-    bob.click("#recordings .record").await;
-    let told = "document.querySelector('#recordings .problem').textContent.includes('H.264')
-        || document.querySelector('#recordings .record').getAttribute('aria-pressed') === 'true'";
-    bob.until_js("it is told so", told).await;
-    bench.chat.stop().await;
-}
-
 /// Nobody else has a list.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_was_not_invited_to_recordings_sees_nothing_of_them() {
