@@ -74,7 +74,7 @@ fn play(device: &str) -> Result<(), MediaError> {
     let description = format!(
         "audiotestsrc num-buffers={LENGTH} samplesperbuffer={} freq={TONE} volume=0.4 ! \
          audio/x-raw,rate={RATE} ! tee name=t ! queue ! {} \
-         t. ! queue ! appsink name=out sync=false drop=true max-buffers=1",
+         t. ! queue ! appsink name=out sync=false drop=true max-buffers=1 wait-on-eos=false",
         RATE / 100,
         plan::speaker_sink(device)
     );

@@ -35,6 +35,9 @@ pub struct Track {
     pub bytes: u64,
     /// Packets of sound that carry the one before once more, in-band.
     pub fec: u64,
+    /// How long the frames of sound are that came before the last one, in ticks.
+    pub ticks: i64,
+    last_ticks: i64,
     /// Every SPS that did not equal the one before.
     pub sps: Vec<Vec<u8>>,
     /// The longest time between two whole pictures, since this was set to zero.
@@ -202,6 +205,7 @@ impl Track {
         if header.payload_type == OPUS {
             self.frames += 1;
             self.fec += u64::from(has_fec(&packet.payload));
+            self.ticks += std::mem::replace(&mut self.last_ticks, ticks(&packet.payload));
             return;
         }
         match begins_key_frame(&packet.payload) {
@@ -235,6 +239,16 @@ pub fn has_fec(packet: &[u8]) -> bool {
     match packet {
         [toc, first, ..] => toc >> 3 < 16 && toc & 0b111 == 0 && first & 0x40 != 0,
         _ => false,
+    }
+}
+
+/// How long the one frame of an Opus packet is, in ticks of 48 kHz (RFC 6716 §3.1).
+fn ticks(packet: &[u8]) -> i64 {
+    let config = packet.first().map_or(0, |toc| toc >> 3);
+    match config {
+        0..12 => [480, 960, 1_920, 2_880][usize::from(config % 4)],
+        12..16 => [480, 960][usize::from(config % 2)],
+        _ => [120, 240, 480, 960][usize::from(config % 4)],
     }
 }
 
