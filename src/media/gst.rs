@@ -116,19 +116,28 @@ fn encode_sound(pipeline: &gst::Pipeline, coding: SoundCoding) {
     let Some(encoder) = pipeline.by_name(plan::SOUND_ENCODER) else {
         return;
     };
+    let set = |encoder: &gst::Element, property: &'static str, value: &str| {
+        if let Err(why) = control::set_property(encoder, property, value) {
+            debug!(property, why, "the encoder of the sound was not told");
+        }
+    };
     let percent = coding.loss_percent.to_string();
+    set(&encoder, "packet-loss-percentage", &percent);
     let milliseconds = match coding.short_frames {
         true => "10",
         false => "20",
     };
-    for (property, value) in [
-        ("packet-loss-percentage", &*percent),
-        ("frame-size", milliseconds),
-    ] {
-        if let Err(why) = control::set_property(&encoder, property, value) {
-            debug!(property, why, "the encoder of the sound was not told");
+    // Between two buffers, on their own thread: opusenc ends the process where a frame
+    // of one length meets the other.
+    let Some(pad) = encoder.static_pad("sink") else {
+        return;
+    };
+    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, _| {
+        if let Some(encoder) = pad.parent_element() {
+            set(&encoder, "frame-size", milliseconds);
         }
-    }
+        gst::PadProbeReturn::Remove
+    });
 }
 
 /// The [`Source`] over GStreamer.

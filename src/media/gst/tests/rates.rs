@@ -179,3 +179,32 @@ async fn a_stream_becomes_smaller_and_larger_without_a_gap() {
     assert_eq!(sizes[0], sizes[3]);
     thread.stop();
 }
+
+/// It ended the process, where the length was changed in the middle of a frame.
+#[test]
+fn the_length_of_sound_s_frames_changes_at_any_time() {
+    init().expect("GStreamer is installed");
+    let description = format!(
+        "audiotestsrc samplesperbuffer=480 ! audio/x-raw,rate=48000,channels=1 ! \
+         opusenc name={} ! fakesink sync=false",
+        plan::SOUND_ENCODER
+    );
+    let pipeline = gstreamer::parse::launch(&description).expect("it parses");
+    let pipeline: gstreamer::Pipeline = pipeline.downcast().expect("a pipeline");
+    pipeline
+        .set_state(gstreamer::State::Playing)
+        .expect("it plays");
+    for change in 0..3_000 {
+        let coding = SoundCoding {
+            loss_percent: 0,
+            short_frames: change % 2 == 0,
+        };
+        encode_sound(&pipeline, coding);
+        std::thread::sleep(Duration::from_micros(300));
+    }
+    let bus = pipeline.bus().expect("a bus");
+    assert!(bus.pop_filtered(&[gstreamer::MessageType::Error]).is_none());
+    pipeline
+        .set_state(gstreamer::State::Null)
+        .expect("it stops");
+}
