@@ -104,30 +104,3 @@ impl FakeSpeaker {
         text.lines().filter_map(read).collect()
     }
 }
-
-/// Samples that are taken together where sounds are compared: 1 kHz is left of them.
-const TOGETHER: usize = 24;
-
-/// How alike two sounds are, 0 to 1: the greatest correlation there is, however far
-/// the second is behind, up to so many samples.
-pub fn alike(first: &[i16], second: &[i16], most_behind: usize) -> f64 {
-    let coarse = |sound: &[i16]| -> Vec<f64> {
-        let parts = sound.chunks_exact(TOGETHER);
-        parts
-            .map(|part| part.iter().map(|s| f64::from(*s)).sum())
-            .collect()
-    };
-    let (first, second) = (coarse(first), coarse(second));
-    let of = |behind: usize| {
-        let pairs = first.iter().zip(&second[behind.min(second.len())..]);
-        let (mut both, mut a, mut b) = (0.0, 1.0, 1.0);
-        for (x, y) in pairs {
-            both += x * y;
-            a += x * x;
-            b += y * y;
-        }
-        both / f64::sqrt(a * b)
-    };
-    let all = (0..=most_behind / TOGETHER).map(of);
-    all.max_by(f64::total_cmp).expect("some")
-}
