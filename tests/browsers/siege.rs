@@ -27,6 +27,8 @@ use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use camera_agent::chat::Options;
+
 use crate::attackers::half_open::Records;
 use crate::attackers::{
     Attacking, CAMERA, Ground, chat, half_open, offers, path, requests, viewers,
@@ -37,7 +39,7 @@ use crate::support::cpu::cpu_of;
 use crate::support::device::{Device, TEST_MEDIA};
 use crate::support::strain::Strain;
 use crate::support::viewer::Viewer;
-use crate::support::{Chat, options, until};
+use crate::support::{Chat, until};
 use tokio::time::{sleep, timeout};
 use verdict::{Before, During, MEBIBYTE, State, Verdict};
 
@@ -411,8 +413,7 @@ fn strangers_cost_the_honest_viewer_nothing() {
             }
             let time = Duration::from_secs(seconds.unwrap_or(3));
 
-            let mut chat = options();
-            chat.listen = (HERE, 0).into();
+            let chat = Options::new((HERE, 0).into());
             let server = Chat::with(chat).await;
             let mut place = Place::open(bed, &server).await;
             sleep(Duration::from_secs(3)).await;

@@ -115,9 +115,13 @@ impl Chat {
     }
 }
 
-/// Any free port of 127.0.0.1, otherwise the defaults.
+/// Any free port of 127.0.0.1, otherwise the defaults, but for the time that a peer
+/// may be silent: a [`User`] reads, and answers pings, only while its test waits for a
+/// frame, and a test waits for a browser's start in between.
 pub fn options() -> Options {
-    Options::new(([127, 0, 0, 1], 0).into())
+    let mut options = Options::new(([127, 0, 0, 1], 0).into());
+    options.silence = 4 * SOON;
+    options
 }
 
 /// A file of this text, gone with the returned value.

@@ -35,15 +35,15 @@ async fn two_who_want_to_talk_take_turns() {
     alice.click("#talk").await;
     is_told(&bob, "You are talking.").await;
     is_told(&alice, "bob is talking.").await;
+    until("both were heard", SOON, || async {
+        (speaker.starts().len() >= 2 && speaker.played().len() > RATE).then_some(())
+    })
+    .await;
     // The end of a call gives it back as well.
     bob.click("#hangup").await;
     alice
         .until_js("silence", "document.getElementById('talk-line').hidden")
         .await;
-    until("both were heard", SOON, || async {
-        (speaker.starts().len() >= 2 && speaker.played().len() > RATE).then_some(())
-    })
-    .await;
     alice.clean_console().await;
     bob.clean_console().await;
 }
