@@ -10,6 +10,9 @@ use crate::support::nginx::Nginx;
 use crate::support::{Chat, SOON, User};
 use serde_json::json;
 
+/// Of the page's own end.
+const UFRAG: &str = "/ice-ufrag:(\\S+)/.exec(cameraAgent.pc.localDescription.sdp)[1]";
+
 async fn two(chat: &Chat, first: Person, second: Person) -> (Browser, Browser) {
     let (alice, bob) = tokio::join!(Browser::start(first), Browser::start(second));
     tokio::join!(async { alice.open(&chat.page("alice")).await }, async {
@@ -151,14 +154,13 @@ async fn where_one_hears_nothing_ice_is_restarted() {
     alice.call("bob").await;
     bob.click("#accept").await;
     tokio::join!(alice.frames_rise(5), bob.frames_rise(5));
-    let ufrag = "/ice-ufrag:(\\S+)/.exec(cameraAgent.pc.localDescription.sdp)[1]";
     for deaf in [&bob, &alice] {
-        let before = alice.js(ufrag).await;
+        let before = alice.js(UFRAG).await;
         deaf.promise(
             "cameraAgent.pc.getStats().then((now) => { cameraAgent.pc.getStats = async () => now; })",
         )
         .await;
-        let renewed = format!("{ufrag} !== {before} && cameraAgent.pc.signalingState === 'stable'");
+        let renewed = format!("{UFRAG} !== {before} && cameraAgent.pc.signalingState === 'stable'");
         alice.until_js("a new ICE generation", &renewed).await;
         deaf.js("delete cameraAgent.pc.getStats").await;
         tokio::join!(alice.frames_rise(5), bob.frames_rise(5));
@@ -166,6 +168,34 @@ async fn where_one_hears_nothing_ice_is_restarted() {
     }
     alice.clean_console().await;
     bob.clean_console().await;
+}
+
+/// A restart may leave one end checking, which browsers do without an end.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_left_checking_tries_again_and_then_ends_the_call() {
+    let chat = Chat::start().await;
+    let (alice, bob) = two(&chat, Person::default(), Person::default()).await;
+    alice.call("bob").await;
+    bob.click("#accept").await;
+    tokio::join!(alice.frames_rise(5), bob.frames_rise(5));
+    let before = alice.js(UFRAG).await;
+    alice
+        .promise(
+            "cameraAgent.pc.getStats().then((now) => {
+                 cameraAgent.pc.getStats = async () => now;
+                 Object.defineProperty(cameraAgent.pc, 'connectionState', { get: () => 'connecting' });
+             })",
+        )
+        .await;
+    alice
+        .until_js("a new ICE generation", &format!("{UFRAG} !== {before}"))
+        .await;
+    // A minute is a second now.
+    alice
+        .js("globalThis.setTimeout = ((real) => (f, ms, ...all) => real(f, ms / 60, ...all))(setTimeout),
+             cameraAgent.pc.onconnectionstatechange()")
+        .await;
+    alice.says("connection to bob was lost").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

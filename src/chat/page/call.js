@@ -341,6 +341,10 @@ export class Call {
         this.#watching ||= setInterval(() => this.#watch(), 1_000);
         this.#on.state("connected", this.device ? words.watching(this.peer) : words.connected(this.peer));
         break;
+      case "connecting":
+        // A restart that finds no path stays here: browsers do not call that failed.
+        if (this.#wasConnected) this.#giveUp ||= setTimeout(() => this.#end(words.lost(this.peer)), LOST_MS);
+        break;
       case "disconnected":
       case "failed":
         clearTimeout(this.#connecting);
@@ -384,10 +388,13 @@ export class Call {
     }
   }
 
-  /** Who is left so is checking still, after that restart. */
+  /** Connected, or checking after a restart. */
+  #isUp() {
+    return this.#wasConnected && ["connected", "connecting"].includes(this.pc.connectionState);
+  }
+
   #heardNobody(now, silent) {
-    const waits = ["connected", "connecting"].includes(this.pc.connectionState);
-    if (!waits || silent < PERSON_SILENCE_MS || this.#received === 0 || this.#silences === MAX_SILENCES) return;
+    if (!this.#isUp() || silent < PERSON_SILENCE_MS || this.#received === 0 || this.#silences === MAX_SILENCES) return;
     this.#receivedAt = now;
     this.#silences += 1;
     if (this.#role === "caller") this.restart();
@@ -396,10 +403,11 @@ export class Call {
 
   /**
    * The other end does not hear this page any more, though this browser may find
-   * another path good: one that only a restart makes the other use.
+   * another path good: one that only a restart makes the other use. Or this browser
+   * is left checking after the last one.
    */
   restart() {
-    if (this.closed || this.#role !== "caller" || this.pc.connectionState !== "connected") return;
+    if (this.closed || this.#role !== "caller" || !this.#isUp()) return;
     if (this.pc.signalingState === "stable") this.#sendOffer({ iceRestart: true });
   }
 
