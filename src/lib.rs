@@ -68,7 +68,7 @@ pub mod media;
 pub mod motion;
 mod network;
 mod owner;
-mod peer;
+pub mod peer;
 mod privacy;
 mod rate;
 pub mod reason;

@@ -3,7 +3,7 @@
 //!
 //! It is the crate's own provider. Only ciphers that authenticate what they
 //! encrypt can tell what it is, so no other suite is offered
-//! ([`super::assembly::settings`]).
+//! (`assembly::settings`).
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -43,18 +43,37 @@ impl Look for Sctp {
 
 /// The crate's own provider with somebody who looks.
 pub(super) fn with<L: Look>(look: L) -> Result<Arc<dyn RTCCryptoProvider>, CryptoError> {
-    Ok(Arc::new(Watched {
-        inner: default_provider()?,
-        look: Arc::new(Mutex::new(look)),
-    }))
+    let look = Arc::new(Mutex::new(look));
+    wrapping(move |new| {
+        Ok(Box::new(Cipher {
+            inner: new()?,
+            look: look.clone(),
+        }))
+    })
 }
 
-struct Watched<L> {
+/// Makes one more cipher of the same key.
+type NewCipher<'a> = &'a dyn Fn() -> Result<Box<dyn AeadCipher>, CryptoError>;
+
+/// The crate's own provider, whose authenticating ciphers are those that `wrap` makes
+/// of its own.
+pub fn wrapping<W>(wrap: W) -> Result<Arc<dyn RTCCryptoProvider>, CryptoError>
+where
+    W: Fn(NewCipher<'_>) -> Result<Box<dyn AeadCipher>, CryptoError> + Send + Sync + 'static,
+{
+    let inner = default_provider()?;
+    Ok(Arc::new(Wrapping { inner, wrap }))
+}
+
+struct Wrapping<W> {
     inner: Arc<dyn RTCCryptoProvider>,
-    look: Arc<Mutex<L>>,
+    wrap: W,
 }
 
-impl<L: Look> RTCCryptoProvider for Watched<L> {
+impl<W> RTCCryptoProvider for Wrapping<W>
+where
+    W: Fn(NewCipher<'_>) -> Result<Box<dyn AeadCipher>, CryptoError> + Send + Sync + 'static,
+{
     fn name(&self) -> &'static str {
         self.inner.name()
     }
@@ -68,16 +87,16 @@ impl<L: Look> RTCCryptoProvider for Watched<L> {
     }
 }
 
-impl<L: Look> RTCCrypto for Watched<L> {
+impl<W> RTCCrypto for Wrapping<W>
+where
+    W: Fn(NewCipher<'_>) -> Result<Box<dyn AeadCipher>, CryptoError> + Send + Sync + 'static,
+{
     fn new_aead(
         &self,
         algorithm: AeadAlgorithm,
         key: &[u8],
     ) -> Result<Box<dyn AeadCipher>, CryptoError> {
-        Ok(Box::new(Cipher {
-            inner: self.inner.crypto().new_aead(algorithm, key)?,
-            look: self.look.clone(),
-        }))
+        (self.wrap)(&|| self.inner.crypto().new_aead(algorithm, key))
     }
 
     fn supports(&self, algorithm: CryptoAlgorithm) -> bool {

@@ -15,7 +15,7 @@ mod assembly;
 mod channel;
 mod connection;
 mod controls;
-mod crypto;
+pub mod crypto;
 mod engine;
 mod events;
 mod files;

@@ -3,12 +3,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use rtc::crypto::{
-    ActiveKeyExchange, AeadAlgorithm, AeadCipher, BlockCipherAlgorithm, CbcAlgorithm, CbcCipher,
-    CryptoAlgorithm, CryptoError, HashAlgorithm, HmacAlgorithm, KeyExchangeAlgorithm, Mac,
-    PublicKey, RTCCrypto, RTCCryptoProvider, RTCRandom, SignatureScheme, SigningKey, StreamCipher,
-    StreamCipherAlgorithm, default_provider,
-};
+use camera_agent::peer::crypto::wrapping;
+use rtc::crypto::{AeadCipher, CryptoError, RTCCryptoProvider};
 
 /// What AES-GCM adds to a record of DTLS: epoch and number, type, version, length.
 const ADDED: usize = 13;
@@ -79,10 +75,15 @@ impl Keys {
 
     /// The library's own cryptography, with an eye on it.
     pub fn provider(&self) -> Arc<dyn RTCCryptoProvider> {
-        Arc::new(Kept {
-            inner: default_provider().expect("there is one"),
-            keys: self.clone(),
-        })
+        let keys = self.clone();
+        let kept = wrapping(move |new| {
+            Ok(Box::new(Cipher {
+                inner: new()?,
+                spare: Some(new()?),
+                keys: keys.clone(),
+            }))
+        });
+        kept.expect("the library has one")
     }
 }
 
@@ -115,110 +116,6 @@ const TABLE: [u32; 256] = {
     }
     table
 };
-
-struct Kept {
-    inner: Arc<dyn RTCCryptoProvider>,
-    keys: Keys,
-}
-
-impl RTCCryptoProvider for Kept {
-    fn name(&self) -> &'static str {
-        self.inner.name()
-    }
-
-    fn crypto(&self) -> &dyn RTCCrypto {
-        self
-    }
-
-    fn random(&self) -> &dyn RTCRandom {
-        self.inner.random()
-    }
-}
-
-impl RTCCrypto for Kept {
-    fn new_aead(
-        &self,
-        algorithm: AeadAlgorithm,
-        key: &[u8],
-    ) -> Result<Box<dyn AeadCipher>, CryptoError> {
-        let crypto = self.inner.crypto();
-        Ok(Box::new(Cipher {
-            inner: crypto.new_aead(algorithm, key)?,
-            spare: Some(crypto.new_aead(algorithm, key)?),
-            keys: self.keys.clone(),
-        }))
-    }
-
-    fn supports(&self, algorithm: CryptoAlgorithm) -> bool {
-        self.inner.crypto().supports(algorithm)
-    }
-
-    fn hash(&self, algorithm: HashAlgorithm, data: &[u8]) -> Result<Vec<u8>, CryptoError> {
-        self.inner.crypto().hash(algorithm, data)
-    }
-
-    fn block_encrypt(
-        &self,
-        algorithm: BlockCipherAlgorithm,
-        key: &[u8],
-        block: &mut [u8],
-    ) -> Result<(), CryptoError> {
-        self.inner.crypto().block_encrypt(algorithm, key, block)
-    }
-
-    fn new_hmac(&self, algorithm: HmacAlgorithm, key: &[u8]) -> Result<Box<dyn Mac>, CryptoError> {
-        self.inner.crypto().new_hmac(algorithm, key)
-    }
-
-    fn new_stream_cipher(
-        &self,
-        algorithm: StreamCipherAlgorithm,
-        key: &[u8],
-    ) -> Result<Box<dyn StreamCipher>, CryptoError> {
-        self.inner.crypto().new_stream_cipher(algorithm, key)
-    }
-
-    fn new_cbc(
-        &self,
-        algorithm: CbcAlgorithm,
-        key: &[u8],
-    ) -> Result<Box<dyn CbcCipher>, CryptoError> {
-        self.inner.crypto().new_cbc(algorithm, key)
-    }
-
-    fn start_key_exchange(
-        &self,
-        algorithm: KeyExchangeAlgorithm,
-    ) -> Result<Box<dyn ActiveKeyExchange>, CryptoError> {
-        self.inner.crypto().start_key_exchange(algorithm)
-    }
-
-    fn generate_signing_key(
-        &self,
-        scheme: SignatureScheme,
-    ) -> Result<Arc<dyn SigningKey>, CryptoError> {
-        self.inner.crypto().generate_signing_key(scheme)
-    }
-
-    fn import_signing_key(
-        &self,
-        scheme: SignatureScheme,
-        key: &[u8],
-    ) -> Result<Arc<dyn SigningKey>, CryptoError> {
-        self.inner.crypto().import_signing_key(scheme, key)
-    }
-
-    fn verify_signature(
-        &self,
-        scheme: SignatureScheme,
-        key: PublicKey<'_>,
-        message: &[u8],
-        signature: &[u8],
-    ) -> Result<(), CryptoError> {
-        let crypto = self.inner.crypto();
-        crypto.verify_signature(scheme, key, message, signature)
-    }
-}
 
 struct Cipher {
     inner: Box<dyn AeadCipher>,
