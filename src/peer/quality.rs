@@ -30,6 +30,8 @@ pub(super) struct Assignment {
 struct Member {
     codec: VideoCodec,
     path: Path,
+    /// Their path has shown.
+    is_there: bool,
     /// They are sent the sound.
     hears: bool,
     /// Their decoder makes use of Opus's in-band FEC.
@@ -89,7 +91,8 @@ impl Quality {
     }
 
     /// A viewer comes, of whose path this is known and will become known. Their
-    /// encoder is told its bitrate before it can be started.
+    /// encoder is told its bitrate before it can be started. They count for others once
+    /// they [are there](Seat::is_there).
     pub(super) fn join(self: &Arc<Self>, offer: &Offer, path: Path) -> Seat {
         let codec = offer.video.codec;
         let now = Instant::now();
@@ -100,7 +103,7 @@ impl Quality {
             settings, tiers, ..
         } = &mut *state;
         let tiers = tiers.entry(codec).or_insert_with(|| Tiers::new(settings));
-        let tier = tiers.join(id, path.sight(), now);
+        let tier = tiers.come(id, path.sight(), now);
         let (assigned, receiver) = watch::channel(Assignment {
             encoding: Encoding { codec, tier },
             thinned: false,
@@ -108,6 +111,7 @@ impl Quality {
         let member = Member {
             codec,
             path,
+            is_there: false,
             hears: offer.sound.is_some(),
             inband_fec: offer.sound.as_ref().is_some_and(|s| s.inband_fec),
             assigned,
@@ -151,7 +155,11 @@ impl Quality {
         for (id, member) in members.iter() {
             let codec = member.codec;
             let tiers = tiers.entry(codec).or_insert_with(|| Tiers::new(settings));
-            let tier = tiers.join(*id, member.path.sight(), now);
+            let sight = member.path.sight();
+            let tier = match member.is_there {
+                true => tiers.join(*id, sight, now),
+                false => tiers.come(*id, sight, now),
+            };
             member.assigned.send_replace(Assignment {
                 encoding: Encoding { codec, tier },
                 thinned: false,
@@ -196,7 +204,7 @@ impl Quality {
         state.sound_loss.update(losses, now);
         let loss_percent = state.sound_loss.percent();
         let most = state.settings.most();
-        let hear = state.members.values().filter(|m| m.hears);
+        let hear = state.members.values().filter(|m| m.hears && m.is_there);
         let paths = hear.map(|m| m.path.carries(most, now));
         let coding = SoundCoding {
             loss_percent,
@@ -260,8 +268,8 @@ impl Quality {
             }
             Decision::Move { viewer, tier } => {
                 if let Some(member) = members.get(&viewer) {
-                    let estimate = member.path.estimate();
-                    info!(viewer, tier, ?estimate, "another quality");
+                    let carries = member.path.estimate().bits_per_second;
+                    info!(viewer, tier, carries, "another quality");
                     let encoding = Encoding { codec, tier };
                     member.assigned.send_modify(|a| a.encoding = encoding);
                 }
@@ -326,6 +334,21 @@ impl Seat {
         } else {
             debug!("a key frame would cost the others too much");
         }
+    }
+
+    /// Their path has shown.
+    pub(super) fn is_there(&self) {
+        let now = Instant::now();
+        let mut state = self.quality.lock();
+        let State { tiers, members, .. } = &mut *state;
+        let Some(member) = members.get_mut(&self.id).filter(|m| !m.is_there) else {
+            return;
+        };
+        member.is_there = true;
+        if let Some(tiers) = tiers.get_mut(&self.codec) {
+            tiers.is_there(self.id, now);
+        }
+        self.quality.poll(&mut state, now);
     }
 
     /// How many tiers they can choose from; told again when their choice is void.

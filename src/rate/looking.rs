@@ -4,8 +4,9 @@
 use std::time::Instant;
 
 use super::{
-    DOWN_AFTER, DOWN_AT_ONCE, Decision, FLOODED, FORGET, HOLD, OVERHEAD, PROBE_LEAST, PROBE_STEP,
-    RECOVERED, Sight, TOO_NARROW, TRIAL, TRIAL_FAILED, Tiers, UP_AFTER, UP_MARGIN, VAIN, ViewerId,
+    CHOICE_EVERY, DOWN_AFTER, DOWN_AT_ONCE, Decision, FLOODED, FORGET, HOLD, OVERHEAD, PROBE_LEAST,
+    PROBE_STEP, RECOVERED, Sight, TOO_NARROW, TRIAL, TRIAL_FAILED, Tiers, UP_AFTER, UP_MARGIN,
+    VAIN, ViewerId,
 };
 use crate::backoff::doubled;
 
@@ -39,13 +40,18 @@ impl Tiers {
         now: Instant,
         decisions: &mut Vec<Decision>,
     ) {
-        let Some(v) = self.viewers.get(&id) else {
+        let Some(v) = self.viewers.get(&id).filter(|v| !v.comes) else {
             return;
         };
         if let Some(pinned) = v.pinned
             && pinned != v.tier
+            && v.chose
+                .is_none_or(|at| now.saturating_duration_since(at) >= CHOICE_EVERY)
             && self.may_cost_others(id, pinned, now)
         {
+            if let Some(v) = self.viewers.get_mut(&id) {
+                v.chose = Some(now);
+            }
             return self.move_to(id, pinned, now, decisions);
         }
         if let Some(look) = self.look(id, targets, now) {

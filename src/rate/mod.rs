@@ -8,6 +8,7 @@
 //!   quantile of them. It drops at most once a second and climbs by steps.
 //! * Who chose a tier, or is about to leave it, has no say in its bitrate as long
 //!   as others watch it: however many claim a narrow path, nobody else pays.
+//! * Nor has who has called and whose path has not shown yet.
 //! * A viewer is *healthy* where their path carries most of what the others'
 //!   carry. One whose path is too narrow for the rest goes to the next tier, so
 //!   that they take nothing from them. At the last tier their frames are thinned.
@@ -88,6 +89,9 @@ const PROBE_WAIT: (Duration, Duration) = (Duration::from_secs(4), Duration::from
 /// Where others watch the same tier a viewer may force a key frame in so many
 /// seconds.
 const KEY_FRAME_EVERY: f64 = 10.0;
+/// A viewer is given another tier of their choice no more often, also where nobody
+/// shares it: each begins with a key frame, and keeps an encoder of its own running.
+const CHOICE_EVERY: Duration = Duration::from_secs(2);
 /// What they ask for within this time of it is the same one, on its way.
 const KEY_FRAME_COMES: Duration = Duration::from_secs(1);
 /// An encoder floods a path from this multiple of what the path carries.
@@ -200,7 +204,26 @@ impl Tiers {
         }
     }
 
-    /// A viewer comes; the tier they begin with.
+    /// Somebody calls whose path has not shown yet; the tier that they will begin with.
+    /// As long as others watch it they count for nothing: an offer is anybody's words.
+    pub(crate) fn come(&mut self, viewer: ViewerId, sight: Sight, now: Instant) -> usize {
+        let tier = self.join(viewer, sight, now);
+        if let Some(v) = self.viewers.get_mut(&viewer) {
+            v.comes = true;
+        }
+        tier
+    }
+
+    /// Their path has shown: they are a viewer now, and on trial from here on.
+    pub(crate) fn is_there(&mut self, viewer: ViewerId, now: Instant) {
+        if let Some(v) = self.viewers.get_mut(&viewer).filter(|v| v.comes) {
+            v.comes = false;
+            v.moved = now;
+            v.trial = Some((now + TRIAL.0, usable(v.sight, self.audio)));
+        }
+    }
+
+    /// A viewer comes whose path is there; the tier they begin with.
     pub(crate) fn join(&mut self, viewer: ViewerId, sight: Sight, now: Instant) -> usize {
         let usable = self.usable(sight);
         let fits = |tier: &Tier| usable >= tier.range.steady;
@@ -210,6 +233,7 @@ impl Tiers {
             viewer,
             Viewer {
                 tier,
+                comes: false,
                 sight,
                 trial: Some((now + TRIAL.0, usable)),
                 moved: now,
@@ -218,6 +242,7 @@ impl Tiers {
                 low: None,
                 high: None,
                 pinned: None,
+                chose: None,
                 thinned: false,
                 flooded: 0,
                 probing: Probing::NEW,
@@ -297,7 +322,7 @@ impl Tiers {
     /// Whether a viewer may cause a key frame of this tier, by whatever means:
     /// one budget for what is asked for and for tiers that are chosen.
     fn may_cost_others(&mut self, viewer: ViewerId, tier: usize, now: Instant) -> bool {
-        let others = |(id, v): (&ViewerId, &Viewer)| *id != viewer && v.tier == tier;
+        let others = |(id, v): (&ViewerId, &Viewer)| *id != viewer && v.tier == tier && !v.comes;
         let alone = !self.viewers.iter().any(others);
         let Some(v) = self.viewers.get_mut(&viewer) else {
             return false;
@@ -346,7 +371,8 @@ impl Tiers {
     }
 
     /// Whose paths make a tier's bitrate: those who were put there and will
-    /// stay; where there are none, who chose it and can have it; or all.
+    /// stay; where there are none, who chose it and can have it; or all. Who only
+    /// comes counts where nobody else is there.
     fn votes(&self, tier: usize) -> impl Fn(&Viewer) -> bool {
         let steady = self.tiers[tier].range.steady;
         let is_last = tier + 1 == self.tiers.len();
@@ -354,6 +380,7 @@ impl Tiers {
         let class = move |v: &Viewer| {
             let stays = is_last || usable(v.sight, audio) >= steady;
             match (v.pinned, stays) {
+                _ if v.comes => 4,
                 (None, true) => 0,
                 (None, false) => 1,
                 (Some(_), true) => 2,

@@ -279,6 +279,65 @@ fn a_majority_that_claims_a_narrow_path_costs_nobody_the_better_tier() {
     assert!(least >= RANGES[0].steady, "{least}");
 }
 
+/// Two offers without a path halved the bitrate for as long as they were waited for.
+#[test]
+fn who_only_calls_costs_those_who_watch_nothing() {
+    let mut sim = Sim::new(12);
+    let watches = sim.join(50e6);
+    sim.run(10);
+    let sight = Sight {
+        carries: 1_200_000,
+        open: true,
+        full: false,
+        can_probe: true,
+    };
+    for ghost in 100..116 {
+        assert_eq!(sim.tiers.come(ghost, sight, sim.now), 0);
+        assert!(sim.tiers.may_force_key_frame(watches, sim.now), "alone");
+    }
+    for _ in 0..300 {
+        sim.tick();
+        assert_eq!(sim.rates[0], Some(2_000_000));
+    }
+    // With a path they count, once they have shown what it carries.
+    for ghost in 100..103 {
+        sim.tiers.is_there(ghost, sim.now);
+    }
+    sim.run(2);
+    assert_eq!(sim.rates[0], Some(2_000_000));
+    sim.run(3);
+    assert!(sim.rates[0] < Some(1_200_000), "{:?}", sim.rates);
+    // Alone they have the encoder made ready for them.
+    sim.leave(0);
+    let mut alone = Tiers::new(&Settings {
+        tiers: RANGES.to_vec(),
+        audio: AUDIO,
+    });
+    alone.come(1, sight, sim.now);
+    assert!(!alone.poll(sim.now).is_empty());
+    assert!(alone.rate_of(0) > Some(1_000_000));
+}
+
+/// Each change of who is alone with two encoders began with a key frame, and kept both
+/// running.
+#[test]
+fn who_is_alone_changes_the_quality_in_their_turn_too() {
+    let mut sim = Sim::new(13);
+    let flips = sim.join(50e6);
+    sim.run(5);
+    sim.tiers.pin(flips, Some(1));
+    sim.tick();
+    assert_eq!(sim.tiers.tier_of(flips), Some(1), "at once");
+    let mut moves = 0;
+    for n in 0..600 {
+        sim.tiers.pin(flips, Some(n % 2));
+        let before = sim.tiers.tier_of(flips);
+        sim.tick();
+        moves += u32::from(sim.tiers.tier_of(flips) != before);
+    }
+    assert!((20..=31).contains(&moves), "{moves} in a minute");
+}
+
 #[test]
 fn who_is_alone_with_a_quality_they_chose_gets_what_the_path_carries() {
     let mut sim = Sim::new(11);

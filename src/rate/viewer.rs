@@ -48,6 +48,8 @@ impl Probing {
 #[derive(Debug)]
 pub(super) struct Viewer {
     pub(super) tier: usize,
+    /// They have called, and no path has shown yet.
+    pub(super) comes: bool,
     pub(super) sight: Sight,
     /// Until when they are on trial, and what was usable when it began.
     pub(super) trial: Option<(Instant, u32)>,
@@ -61,6 +63,8 @@ pub(super) struct Viewer {
     /// Since when their path carries what the better tier needs.
     pub(super) high: Option<Instant>,
     pub(super) pinned: Option<usize>,
+    /// When they were last given what they chose.
+    pub(super) chose: Option<Instant>,
     pub(super) thinned: bool,
     /// For so many seconds their tier's encoder has made more than their path
     /// carries, up to [`FLOODED`](super::FLOODED).

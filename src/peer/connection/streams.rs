@@ -58,6 +58,7 @@ impl Connection {
     /// anybody's words, and starts no camera and no encoder; now they start
     /// while DTLS is under way.
     pub(super) fn start_media(&mut self) {
+        self.seat.is_there();
         for outlet in &mut self.outlets {
             if outlet.watch.is_some() || outlet.task.is_some() {
                 continue;
