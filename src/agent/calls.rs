@@ -11,7 +11,7 @@ use super::guests::Admitted;
 use super::limits::{Payer, Refusal};
 use super::lines::bounded;
 use super::session::{Caller, Session, SessionId};
-use super::{Agent, BUSY, FULL, HALF_OPEN, REASON};
+use super::{Agent, BUSY, CROWDED, FULL, HALF_OPEN, REASON};
 use crate::access::{Guest, Mode, Right};
 use crate::reason::{Code, Reason};
 use crate::sdp::{Description, MAX_CANDIDATES, Offer, Place, RemoteCandidate};
@@ -213,7 +213,8 @@ impl Agent {
     /// Sees that there is room for one more call, or refuses it.
     pub(super) fn make_room(&mut self, caller: &Caller, now: Instant) -> bool {
         let limit = self.config.max_viewers;
-        if self.sessions.connected() >= limit {
+        // Who makes room does so once the newcomer has a path: an offer is anybody's words.
+        if self.sessions.connected() >= limit && self.sessions.makes_room(caller, None).is_none() {
             let words = format_args!("call refused: viewer limit of {limit}");
             self.turn_down(caller, words, FULL, now);
             return false;
@@ -222,8 +223,8 @@ impl Agent {
             return true;
         }
         let limits = &self.limits;
-        let debt = |payer: &Payer| limits.debt(payer);
-        let Some(id) = self.sessions.gives_way(debt(&caller.payer), debt) else {
+        let debt = |payer: &Payer| limits.debt(payer, now);
+        let Some(id) = self.sessions.gives_way(&caller.payer, debt) else {
             let words = "call refused: too many calls that come to nothing";
             self.turn_down(caller, words, BUSY, now);
             return false;
@@ -232,6 +233,21 @@ impl Agent {
             info!(session = %id, "gives way: it has no media path yet, and others call");
         }
         self.end(id, BUSY, now);
+        true
+    }
+
+    /// All places are taken and one more has a path: whether another makes room for it.
+    pub(super) fn has_room_made(&mut self, newcomer: SessionId, now: Instant) -> bool {
+        let Some(caller) = self.sessions.get_mut(newcomer).map(|s| s.by()) else {
+            return false;
+        };
+        let Some(id) = self.sessions.makes_room(&caller, Some(newcomer)) else {
+            return false;
+        };
+        if self.is_worth_a_line(now) {
+            info!(session = %id, by = %newcomer, "makes room: all places are taken");
+        }
+        self.end(id, CROWDED, now);
         true
     }
 

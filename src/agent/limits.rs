@@ -80,7 +80,7 @@ impl Payer {
 
     /// In whose debt a call is. Names are to be had for nothing, addresses are
     /// not.
-    fn debtor(&self) -> Self {
+    pub(super) fn debtor(&self) -> Self {
         match self {
             Self::At(source, _) => Self::Source(*source),
             Self::Name(_) | Self::Source(_) | Self::Guest(..) => self.clone(),
@@ -107,7 +107,7 @@ impl Caller {
     }
 }
 
-/// Calls, junk and what was refused, since the debtor last had a media path.
+/// Calls that came to no media path, junk and what was refused.
 #[derive(Debug, Clone, Copy)]
 struct Debt {
     owed: f64,
@@ -115,9 +115,13 @@ struct Debt {
 }
 
 impl Debt {
-    fn forgive(&mut self, now: Instant) {
+    fn left(self, now: Instant) -> f64 {
         let elapsed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.owed = (self.owed - elapsed * FORGIVEN).max(0.0);
+        (self.owed - elapsed * FORGIVEN).max(0.0)
+    }
+
+    fn forgive(&mut self, now: Instant) {
+        self.owed = self.left(now);
         self.at = self.at.max(now);
     }
 
@@ -212,15 +216,16 @@ impl OfferLimits {
         }
     }
 
-    /// Their media path is up.
+    /// The media path of a call of theirs is up: that one came to something.
     pub(super) fn connected(&mut self, name: &Payer, now: Instant) {
-        debt(&mut self.debts, name, now).owed = 0.0;
+        let debt = debt(&mut self.debts, name, now);
+        debt.owed = (debt.owed - 1.0).max(0.0);
     }
 
     /// The calls without a media path that they had of late, rounded.
-    pub(super) fn debt(&self, name: &Payer) -> u32 {
-        let owed = self.debts.get(&name.debtor()).map_or(0.0, |debt| debt.owed);
-        owed.round() as u32
+    pub(super) fn debt(&self, name: &Payer, now: Instant) -> u32 {
+        let debt = self.debts.get(&name.debtor());
+        debt.map_or(0.0, |debt| debt.left(now)).round() as u32
     }
 }
 
@@ -320,8 +325,8 @@ mod tests {
         }
         assert!(read < 60, "{read} in 10 s of 8 names");
         assert_eq!(limits.calls.level(), 1.0);
-        assert!(limits.debt(&name("m0")) >= 2);
-        assert_eq!(limits.debt(&name("alice")), 0);
+        assert!(limits.debt(&name("m0"), now) >= 2);
+        assert_eq!(limits.debt(&name("alice"), now), 0);
     }
 
     #[test]
@@ -337,13 +342,17 @@ mod tests {
         for i in 0..12 {
             assert_eq!(limits.call(&name(&format!("n{i}")), now), Ok(()), "{i}");
         }
+        // One call that came to something pays for itself, and for no other.
+        let before = limits.debt(&name("m0"), now);
         limits.connected(&name("m0"), now);
-        assert_eq!(limits.debt(&name("m0")), 0);
-        assert!(limits.debt(&name("m1")) >= 2);
+        assert_eq!(limits.debt(&name("m0"), now), before - 1);
+        assert!(limits.debt(&name("m1"), now) >= 2);
         now += Duration::from_secs(150);
-        limits.connected(&name("m2"), now);
+        assert_eq!(limits.debt(&name("m1"), now), 0);
         assert_eq!(limits.call(&name("m1"), now), Ok(()));
-        assert_eq!(limits.debt(&name("m1")), 1);
+        assert_eq!(limits.debt(&name("m1"), now), 1);
+        limits.connected(&name("m1"), now);
+        assert_eq!(limits.debt(&name("m1"), now), 0);
     }
 
     /// As it was seen: fifty addresses, a new name for each offer.

@@ -84,6 +84,11 @@ const FULL: Reason = Reason::fixed(
     Code::Full,
     "the camera has as many viewers as it can serve; try again later",
 );
+/// The same, told to who makes room.
+const CROWDED: Reason = Reason::fixed(
+    Code::Full,
+    "the camera has as many viewers as it can serve, and somebody else has this place now",
+);
 /// Why all calls end.
 const SHUTTING_DOWN: Reason = Reason::fixed(Code::ShuttingDown, "the camera is shutting down");
 
@@ -281,7 +286,9 @@ impl Agent {
                 if session.connected(now) {
                     let payer = session.payer.clone();
                     self.limits.connected(&payer, now);
-                    if self.sessions.connected() > self.config.max_viewers {
+                    if self.sessions.connected() > self.config.max_viewers
+                        && !self.has_room_made(id, now)
+                    {
                         return self.end(id, FULL, now);
                     }
                     info!(caller = %target, session = %id, "connected");

@@ -1,6 +1,7 @@
 //! The calls there are, each under the name that opened it.
 
-use std::cmp::Reverse;
+mod places;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
@@ -161,6 +162,15 @@ impl Session {
         self.is_of_another_guest(guest) || self.is_of_another(conn) && !own
     }
 
+    /// Whose call it is.
+    pub(super) fn by(&self) -> Caller {
+        Caller {
+            name: self.caller.clone(),
+            guest: self.guest.clone(),
+            payer: self.payer.clone(),
+        }
+    }
+
     /// The last offer has this ufrag.
     pub(super) fn is_at(&self, ufrag: &str) -> bool {
         first_ufrag(&self.offer) == ufrag
@@ -241,6 +251,11 @@ impl Session {
         }
     }
 
+    /// They take neither picture nor sound.
+    fn is_on_hold(&self) -> bool {
+        !self.offer.takes_picture() && !self.offer.takes_sound()
+    }
+
     /// Nothing is heard of the viewer, until they are [connected](Self::connected)
     /// again.
     pub(super) fn interrupt(&mut self) {
@@ -295,11 +310,9 @@ impl Session {
                 _ => (until, NO_PATH),
             },
             Path::Up { last_rtcp } => {
-                let takes = self.offer.takes_picture() || self.offer.takes_sound();
-                let (patience, reason) = if takes {
-                    (RTCP_TIMEOUT, UNREACHABLE)
-                } else {
-                    (HELD_TIMEOUT, ON_HOLD)
+                let (patience, reason) = match self.is_on_hold() {
+                    false => (RTCP_TIMEOUT, UNREACHABLE),
+                    true => (HELD_TIMEOUT, ON_HOLD),
                 };
                 let silent = last_rtcp + patience;
                 match self.absent {
@@ -334,21 +347,6 @@ impl Sessions {
     /// How many have none yet.
     pub(super) fn half_open(&self) -> usize {
         self.live.len() - self.connected()
-    }
-
-    /// Which of those without a media path is the first to give way: one whose
-    /// caller has left, else one of the caller with the most `debt`, else the
-    /// oldest. `None` where all have less debt than `newcomer`.
-    pub(super) fn gives_way(
-        &self,
-        newcomer: u32,
-        debt: impl Fn(&Payer) -> u32,
-    ) -> Option<SessionId> {
-        let candidates = self.live.values().filter(|s| !s.is_up());
-        let (left, owes, oldest) = candidates
-            .map(|s| (s.absent.is_some(), debt(&s.payer), Reverse(s.id)))
-            .max()?;
-        (left || owes >= newcomer).then_some(oldest.0)
     }
 
     pub(super) fn open(

@@ -3,11 +3,12 @@
 //! `original_server.rs`, `calls.rs` and `device_page.rs`, by its number.
 
 mod limits;
+mod places;
 
 use std::time::Duration;
 
 use crate::desk::*;
-use camera_agent::agent::{Command, Event, PeerEvent, RTCP_TIMEOUT};
+use camera_agent::agent::{Command, Event, HALF_OPEN, PeerEvent, RTCP_TIMEOUT, SessionId};
 use camera_agent::sdp::{MAX_CANDIDATES, VideoCodec};
 use camera_agent::wire::{Candidate, ClientId, Incoming, Outgoing, Stamp};
 

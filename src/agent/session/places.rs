@@ -1,0 +1,61 @@
+//! Who makes room for whom.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use super::{Caller, Session, SessionId, Sessions};
+use crate::agent::limits::Payer;
+
+impl Sessions {
+    /// Which of those without a media path is the first to give way to `newcomer`: one
+    /// whose caller has left, else one of whoever has the most of them, else of the one
+    /// with the most `debt`, else the oldest. `None` where nobody has more than the
+    /// newcomer, and all owe less.
+    pub(in crate::agent) fn gives_way(
+        &self,
+        newcomer: &Payer,
+        debt: impl Fn(&Payer) -> u32,
+    ) -> Option<SessionId> {
+        let half_open = || self.live.values().filter(|s| !s.is_up());
+        let held = counted(half_open());
+        let (left, has, owes, oldest) = half_open()
+            .map(|s| {
+                let absent = s.absent.is_some();
+                (absent, held(&s.payer), debt(&s.payer), Reverse(s.id))
+            })
+            .max()?;
+        (left || has > held(newcomer) || owes >= debt(newcomer)).then_some(oldest.0)
+    }
+
+    /// Who with a media path makes room where all places are taken and `newcomer`, with
+    /// a path of their own, comes: a call on hold; for who was invited, a stranger; else
+    /// one of whoever has at least two places more than the newcomer. Of several the one
+    /// of who has the most, the newest of those.
+    pub(in crate::agent) fn makes_room(
+        &self,
+        newcomer: &Caller,
+        id: Option<SessionId>,
+    ) -> Option<SessionId> {
+        let others = || {
+            let up = self.live.values().filter(|s| s.is_up());
+            up.filter(move |s| Some(s.id) != id)
+        };
+        let held = counted(others());
+        let own = held(&newcomer.payer);
+        let is_stranger = |s: &Session| newcomer.guest.is_some() && s.guest.is_none();
+        let (_, _, _, id) = others()
+            .map(|s| (s.is_on_hold(), is_stranger(s), held(&s.payer), s.id))
+            .filter(|(on_hold, stranger, has, _)| *on_hold || *stranger || *has >= own + 2)
+            .max()?;
+        Some(id)
+    }
+}
+
+/// How many of these calls a payer has, under whatever names.
+fn counted<'a>(calls: impl Iterator<Item = &'a Session>) -> impl Fn(&Payer) -> usize {
+    let mut counts = HashMap::new();
+    for call in calls {
+        *counts.entry(call.payer.debtor()).or_insert(0) += 1;
+    }
+    move |payer| counts.get(&payer.debtor()).copied().unwrap_or(0)
+}

@@ -1,0 +1,118 @@
+//! Who makes room for whom.
+
+use super::*;
+
+/// Who calls from an address that our own server tells apart.
+fn offers_at(desk: &mut Desk, source: u64, caller: &str, sdp: String) -> Vec<Command> {
+    desk.message(Incoming::From {
+        stamp: Stamp {
+            conn: ClientId(source.into()),
+            source: Some(source),
+        },
+        message: Box::new(Incoming::VideoOffer {
+            name: name(caller),
+            sdp,
+            access: None,
+        }),
+    })
+}
+
+fn opens(commands: &[Command]) -> Option<SessionId> {
+    commands.iter().find_map(|command| match command {
+        Command::Open { session, .. } => Some(*session),
+        _ => None,
+    })
+}
+
+fn rings(desk: &mut Desk, source: u64, caller: &str) -> Option<SessionId> {
+    let commands = offers_at(desk, source, caller, offer(&ufrag(caller), 'a'));
+    let session = opens(&commands)?;
+    desk.peer(session, PeerEvent::Answered { sdp: "v=0".into() });
+    Some(session)
+}
+
+fn watches(desk: &mut Desk, source: u64, caller: &str) -> SessionId {
+    let session = rings(desk, source, caller).expect("there is room");
+    desk.peer(session, PeerEvent::Connected);
+    session
+}
+
+/// Of at least four characters (RFC 8839 §5.4).
+fn ufrag(caller: &str) -> String {
+    format!("{caller}user")
+}
+
+fn on_hold(caller: &str) -> String {
+    let sdp = offer(&ufrag(caller), 'a');
+    ["a=sendrecv", "a=recvonly"]
+        .iter()
+        .fold(sdp, |sdp, direction| sdp.replace(direction, "a=inactive"))
+}
+
+/// One that came to something paid for fifteen that did not, and whoever called then
+/// was told to wait.
+#[test]
+fn half_open_calls_of_one_address_give_way_however_good_its_name_is() {
+    let mut desk = Desk::online(4);
+    let first = rings(&mut desk, 1, "first").expect("there is room");
+    for i in 1..HALF_OPEN {
+        rings(&mut desk, 1, &format!("ghost{i}")).expect("there is room");
+        desk.wait(SECOND / 2);
+    }
+    desk.peer(first, PeerEvent::Connected);
+    rings(&mut desk, 1, "ghost16").expect("there is room");
+    // Its debts are forgotten while it is heard of.
+    desk.wait(8 * SECOND);
+    offers_at(&mut desk, 1, "first", offer("renewed", 'a'));
+    let commands = offers_at(&mut desk, 2, "alice", offer("alice", 'b'));
+    assert!(opens(&commands).is_some(), "{commands:?}");
+    assert_eq!(closed(&commands).len(), 1);
+    assert_ne!(closed(&commands), [first]);
+}
+
+/// Eight names of one address, on hold, kept everybody out for as long as they liked.
+#[test]
+fn calls_on_hold_make_room_for_who_has_a_path() {
+    let mut desk = Desk::online(2);
+    let held = watches(&mut desk, 1, "held");
+    offers_at(&mut desk, 1, "held", on_hold("held"));
+    watches(&mut desk, 2, "bob");
+    let alice = rings(&mut desk, 3, "alice").expect("one on hold will make room");
+    assert_eq!(desk.agent.viewers(), 3, "not before there is a path");
+    let commands = desk.peer(alice, PeerEvent::Connected);
+    assert_eq!(closed(&commands), [held]);
+    assert_eq!(hung_up(&commands)[0].0, "held");
+    assert_eq!(desk.agent.connected(), 2);
+}
+
+#[test]
+fn an_address_with_many_places_gives_the_newest_to_one_with_fewer() {
+    let mut desk = Desk::online(4);
+    let crowd: Vec<_> = ["a1", "a2", "a3", "a4"]
+        .iter()
+        .map(|caller| watches(&mut desk, 1, caller))
+        .collect();
+    assert_eq!(rings(&mut desk, 1, "a5"), None, "its own share");
+    for (caller, gone) in [("bob", 3), ("bill", 2)] {
+        let new = rings(&mut desk, 2, caller).expect("they have more than a share");
+        let commands = desk.peer(new, PeerEvent::Connected);
+        assert_eq!(closed(&commands), [crowd[gone]], "{caller}");
+    }
+    // Two each: that is fair, and nobody is sent away in turn.
+    assert_eq!(rings(&mut desk, 2, "ben"), None);
+    assert_eq!(rings(&mut desk, 1, "a6"), None);
+    // With one place less than the other it is as fair as can be.
+    let carol = rings(&mut desk, 3, "carol").expect("two are more than none");
+    assert_eq!(closed(&desk.peer(carol, PeerEvent::Connected)).len(), 1);
+    assert_eq!(rings(&mut desk, 3, "cecil"), None);
+}
+
+#[test]
+fn where_nothing_is_known_of_addresses_nobody_who_watches_is_sent_away() {
+    let mut desk = Desk::online(2);
+    desk.call("alice", "AAAA", 'a');
+    desk.call("bob", "BBBB", 'b');
+    let commands = desk.offers("carol", &offer("CCCC", 'c'));
+    assert_eq!(hung_up(&commands)[0].0, "carol");
+    assert_eq!(desk.agent.connected(), 2);
+}
