@@ -2,20 +2,25 @@
 //! that all of them are told after each change.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout};
 use tracing::{debug, info};
 
 use super::messages::Refusal;
 use crate::config::ControlValue;
 use crate::device::controls::{self, CameraControl, ControlError};
+use crate::lock::lock;
 use crate::media::hub::Hub;
 use crate::reason::{Code, Reason};
 
 /// A driver that takes longer does not answer.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// From one viewer's wish to the next, in turn: each is told to all viewers.
+const PACE: Duration = Duration::from_millis(100);
+/// From one line of the log to the next.
+const LINES: Duration = Duration::from_secs(1);
 
 const NO_CAMERA: Reason = Reason::fixed(
     Code::NoControls,
@@ -33,10 +38,16 @@ pub(super) struct ViewerControls {
     /// Of the configuration: names, or `*`.
     allowed: Vec<String>,
     known: watch::Sender<Arc<[CameraControl]>>,
-    /// One caller at the camera at a time; a driver that hangs holds up one
-    /// thread, not one more with each message.
-    turn: Arc<Mutex<()>>,
+    /// One caller at the camera at a time, in their order; a driver that hangs holds up
+    /// one thread, not one more with each message.
+    turn: Arc<Mutex<Turn>>,
+    /// When a line was last written.
+    logged: std::sync::Mutex<Option<Instant>>,
 }
+
+/// When the camera may be asked again.
+#[derive(Default)]
+struct Turn(Option<Instant>);
 
 impl ViewerControls {
     pub(super) fn new(hub: Hub, allowed: Vec<String>) -> Self {
@@ -45,6 +56,7 @@ impl ViewerControls {
             allowed,
             known: watch::Sender::new(Arc::new([])),
             turn: Arc::default(),
+            logged: std::sync::Mutex::default(),
         }
     }
 
@@ -100,9 +112,20 @@ impl ViewerControls {
             })
             .await
             .map_err(refused)?;
-        info!(control = words, "a viewer set the camera");
+        self.log(&words);
         self.tell(list);
         Ok(())
+    }
+
+    /// Not for each of a slider's steps.
+    fn log(&self, words: &str) {
+        let mut logged = lock(&self.logged);
+        if logged.is_none_or(|at| at.elapsed() >= LINES) {
+            *logged = Some(Instant::now());
+            info!(control = words, "a viewer set the camera");
+        } else {
+            debug!(control = words, "a viewer set the camera");
+        }
     }
 
     /// Also where nothing changed: whoever asked sees what became of it.
@@ -118,7 +141,11 @@ impl ViewerControls {
         let camera = self.hub.camera().ok_or(NO_CAMERA)?;
         let turn = self.turn.clone();
         let work = async {
-            let turn = turn.lock_owned().await;
+            let mut turn = turn.lock_owned().await;
+            if let Some(at) = turn.0 {
+                sleep_until(at.into()).await;
+            }
+            turn.0 = Some(Instant::now() + PACE);
             tokio::task::spawn_blocking(move || {
                 let result = match camera.led.while_lit() {
                     Some(_lit) => {
