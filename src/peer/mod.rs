@@ -137,7 +137,7 @@ pub(crate) struct Peers {
     /// What those who may see it are shown of the time before.
     recordings: Recordings,
     /// One picture is made at a time.
-    still: Arc<tokio::sync::Mutex<()>>,
+    still: files::still::Newest,
     events: mpsc::Sender<(SessionId, PeerEvent)>,
 }
 

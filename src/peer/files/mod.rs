@@ -7,14 +7,14 @@
 //! at once, and dropped beyond [`LISTENED`].
 
 pub(crate) mod messages;
-mod still;
+pub(super) mod still;
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use tracing::debug;
@@ -36,6 +36,8 @@ use crate::recorder::{Id, NotPressed, Now, Recordings};
 const QUEUE: usize = 8;
 /// Bytes of one message: what every browser takes (RFC 8831 §6.6).
 const CHUNK: u64 = 16 * 1024;
+/// Who takes none of what they asked for in so long has let go of it.
+const STALLED: Duration = Duration::from_secs(10);
 /// A file goes out at 12 Mbit/s at most, several times as fast as it is played: the
 /// picture has the path, too.
 const PACE: Rate = Rate {
@@ -90,6 +92,8 @@ struct Files {
     outgoing: VecDeque<String>,
     waiting: VecDeque<Asked>,
     part: Option<Part>,
+    /// When something was last sent, or nothing was waiting to be.
+    moved: Instant,
     stills: Stills,
     /// Why nothing of recordings is for them.
     refused: Option<Reason>,
@@ -120,6 +124,7 @@ pub(super) async fn serve(
         outgoing: VecDeque::new(),
         waiting: VecDeque::new(),
         part: None,
+        moved: now,
         stills: Stills::new(shared.hub.clone(), shared.still.clone(), now),
         refused,
         pace: Bucket::full(PACE, now),
@@ -130,6 +135,9 @@ pub(super) async fn serve(
     if let Err(error) = files.run().await {
         debug!(%error, "the viewer's channel for files takes nothing");
     }
+    // Read to its end: what is not read would be kept.
+    let _ = files.channel.close().await;
+    while files.channel.poll().await.is_some() {}
 }
 
 impl Files {
@@ -150,6 +158,10 @@ impl Files {
                 }
             };
             let has_work = self.part.is_some() || !self.outgoing.is_empty();
+            if !has_work {
+                self.moved = Instant::now();
+            }
+            let stalled = self.moved + STALLED;
             let due = self.pace.due(CHUNK as f64).into();
             let room = async {
                 if self.outgoing.is_empty() {
@@ -176,7 +188,12 @@ impl Files {
                 }
                 room = room, if has_work => {
                     room?;
+                    self.moved = Instant::now();
                     self.send().await?;
+                }
+                () = tokio::time::sleep_until(stalled.into()), if has_work => {
+                    debug!("the viewer's channel for files takes nothing");
+                    return Ok(());
                 }
             }
         }

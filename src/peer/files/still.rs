@@ -1,4 +1,5 @@
-//! Pictures for one viewer: one at a time of all viewers', and not often.
+//! Pictures for one viewer: one at a time of all viewers', and not often. Those who ask
+//! together get the same one.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -22,6 +23,10 @@ const PACE: Rate = Rate {
 };
 /// The next picture comes in this time, and is encoded, or none does.
 const PATIENCE: Duration = Duration::from_secs(4);
+/// Whoever asks so soon after another was made is given that one.
+const FRESH: Duration = Duration::from_secs(1);
+/// For those who asked before.
+const TURN: Duration = Duration::from_secs(10);
 /// Bytes of one: what a camera of 4K makes has 3 MB.
 const MOST: usize = 8 * 1024 * 1024;
 
@@ -31,22 +36,33 @@ const OFTEN: Reason = Reason::fixed(
     "a picture every two seconds is what this camera makes; try again in a moment",
 );
 
+/// The newest one that was made, and when; of all viewers, each in their turn.
+pub(in crate::peer) type Newest = Arc<Mutex<Option<(Instant, Bytes)>>>;
+
 type Coming = Pin<Box<dyn Future<Output = Result<Bytes, Reason>> + Send>>;
+
+/// Whether there is a picture of the camera's.
+fn is_live(hub: &Hub) -> Result<(), Reason> {
+    match hub.status().borrow().video.state {
+        State::Live => Ok(()),
+        State::Private => Err(PRIVATE),
+        State::Idle | State::Starting | State::Lost => Err(NONE),
+    }
+}
 
 /// One viewer's.
 pub(super) struct Stills {
     hub: Hub,
-    /// Of all viewers.
-    turn: Arc<Mutex<()>>,
+    newest: Newest,
     pace: Bucket,
     coming: Option<Coming>,
 }
 
 impl Stills {
-    pub(super) fn new(hub: Hub, turn: Arc<Mutex<()>>, now: Instant) -> Self {
+    pub(super) fn new(hub: Hub, newest: Newest, now: Instant) -> Self {
         Self {
             hub,
-            turn,
+            newest,
             pace: Bucket::full(PACE, now),
             coming: None,
         }
@@ -58,23 +74,27 @@ impl Stills {
 
     /// Asks for one.
     pub(super) fn ask(&mut self, now: Instant) -> Result<(), Reason> {
-        let state = self.hub.status().borrow().video.state;
-        match state {
-            State::Live => {}
-            State::Private => return Err(PRIVATE),
-            State::Idle | State::Starting | State::Lost => return Err(NONE),
-        }
+        is_live(&self.hub)?;
         if !self.pace.take(1.0, now) {
             return Err(OFTEN);
         }
-        let (hub, turn) = (self.hub.clone(), self.turn.clone());
+        let (hub, newest) = (self.hub.clone(), self.newest.clone());
         self.coming = Some(Box::pin(async move {
-            let made = timeout(PATIENCE, async move {
-                let _turn = turn.lock().await;
-                hub.still().await
-            });
-            match made.await {
-                Ok(Ok(Ok(bytes))) if bytes.len() <= MOST => Ok(bytes),
+            let newest = timeout(TURN, newest.lock_owned()).await;
+            let mut newest = newest.map_err(|_| OFTEN)?;
+            // In the meantime it may have been hidden.
+            is_live(&hub)?;
+            if let Some((at, picture)) = &*newest
+                && at.elapsed() < FRESH
+            {
+                return Ok(picture.clone());
+            }
+            *newest = None;
+            match timeout(PATIENCE, hub.still()).await {
+                Ok(Ok(Ok(picture))) if picture.len() <= MOST => {
+                    *newest = Some((Instant::now(), picture.clone()));
+                    Ok(picture)
+                }
                 Ok(Ok(Err(error))) => {
                     debug!(error, "no picture for a viewer");
                     Err(NONE)
