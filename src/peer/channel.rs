@@ -33,7 +33,7 @@ use crate::media::status::{MediaStatus, State};
 use crate::privacy::{By, Privacy};
 use crate::reason::{Code, Reason};
 use crate::zones::{Known, Zones};
-use door::{is_ours, may_control, may_switch};
+use door::{may_control, may_switch};
 use outgoing::Outgoing;
 
 /// Bytes that may wait for a viewer to take them.
@@ -62,9 +62,6 @@ pub(super) async fn serve(
     (session, guest): (SessionId, Option<Arc<Guest>>),
     (talk_back, talker): (Option<Arc<TalkBack>>, Option<Arc<Talker>>),
 ) {
-    if !is_ours(&channel).await {
-        return;
-    }
     let floor = FloorLine::of(talk_back, talker, session);
     let has_speaker = floor.is_there();
     let (work, mut todo) = mpsc::channel(QUEUE);

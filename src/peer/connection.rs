@@ -2,6 +2,7 @@
 //! once its path is up.
 
 mod candidates;
+mod doors;
 mod streams;
 
 use std::net::IpAddr;
@@ -14,6 +15,8 @@ use tokio::task::JoinSet;
 use tracing::{Instrument, debug};
 use webrtc::data_channel::DataChannel;
 use webrtc::peer_connection::{PeerConnection, RTCPeerConnectionState, RTCSessionDescription};
+
+use doors::Doors;
 
 use super::assembly::{Outlet, Parts, add_track, connect};
 use super::engine;
@@ -97,7 +100,7 @@ pub(super) struct Connection {
     /// One for each data channel, one that logs how the stream goes, and those
     /// that end by themselves.
     tasks: JoinSet<()>,
-    channels_opened: usize,
+    doors: Doors,
 }
 
 /// The streams that a viewer takes at the moment.
@@ -240,7 +243,7 @@ impl Connection {
             format: offer.video.clone(),
             _decoder: decoder,
             tasks: JoinSet::new(),
-            channels_opened: 0,
+            doors: Doors::default(),
         };
         Ok((this, streams, offer))
     }
@@ -404,19 +407,21 @@ impl Connection {
     }
 
     fn serve(&mut self, channel: Arc<dyn DataChannel>) -> Result<(), PeerError> {
-        self.channels_opened += 1;
-        if self.channels_opened > MOST_CHANNELS {
+        self.doors.opened += 1;
+        if self.doors.opened > MOST_CHANNELS {
             return Err(PeerError::Channels(MOST_CHANNELS));
         }
         let (shared, guest) = (self.shared.clone(), self.guest.clone());
         let (seat, observer) = (self.seat.clone(), self.observer());
         let session = self.session;
         let talk = (self.shared.talk.clone(), self.talker.clone());
+        let doors = self.doors.clone();
         let serve = async move {
-            match channel.label().await {
-                Ok(label) if label == files::messages::LABEL => {
-                    files::serve(channel, shared, guest).await;
-                }
+            let Some(entered) = doors.enter(&channel).await else {
+                return;
+            };
+            match entered.label {
+                files::messages::LABEL => files::serve(channel, shared, guest).await,
                 _ => channel::serve(channel, shared, seat, observer, (session, guest), talk).await,
             }
         };
