@@ -452,8 +452,10 @@ function withSoundApart(sdp) {
     .join("");
 }
 
+/** Of the other end's certificate: all that are named, since a browser may go by any. */
 function fingerprint(sdp) {
-  return /^a=fingerprint:(.*)$/m.exec(sdp ?? "")?.[1].trim().toLowerCase() ?? null;
+  const all = [...(sdp ?? "").matchAll(/^a=fingerprint:(.*)$/gim)].map(([, each]) => each.trim().toLowerCase());
+  return all.length > 0 ? [...new Set(all)].sort().join() : null;
 }
 
 function ufrag(sdp) {

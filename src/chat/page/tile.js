@@ -132,11 +132,7 @@ export class Tile {
       case "video-answer":
         if (frame.sdp) this.#answered(call, frame);
         break;
-      case "video-offer":
-        if (!call.isFrom(frame.sdp)) break;
-        call.isAt(frame);
-        call.answer(frame.sdp, null);
-        break;
+      // No offer is answered: a camera makes none.
       case "new-ice-candidate":
         call.candidate(frame.candidate);
         break;
