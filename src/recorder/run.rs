@@ -77,8 +77,6 @@ pub(super) struct Run {
     /// Pictures are missing: nothing is of use before the next key frame.
     is_torn: bool,
     said: Said,
-    /// That nobody takes what can be recorded was said.
-    said_codec: bool,
     said_unusable: bool,
     viewers: watch::Receiver<Viewers>,
     aside: watch::Receiver<bool>,
@@ -122,7 +120,6 @@ impl Run {
             asked: None,
             is_torn: false,
             said: Said::default(),
-            said_codec: false,
             said_unusable: false,
             viewers: watch::channel(Viewers::default()).1,
             aside: watch::channel(false).1,
@@ -208,11 +205,6 @@ impl Run {
             button.mark_unchanged();
             self.wish.pressed = false;
         }
-        let is_other = self.wish.is_other_codec();
-        if is_other && !std::mem::replace(&mut self.said_codec, is_other) {
-            warn!("nothing is recorded: who watches takes VP8, and H.264 alone is recorded");
-        }
-        self.said_codec = is_other;
     }
 
     /// Brings about what is wanted.
@@ -361,14 +353,15 @@ impl Run {
         self.ask_for_key(Instant::now());
     }
 
-    /// Where nobody watches, what a viewer's path carried last says nothing any more.
+    /// Where nobody watches the same, what a viewer's path carried last says nothing any
+    /// more.
     fn ask_for_key(&mut self, now: Instant) {
         let is_lately = |at: Instant| now.saturating_duration_since(at) < KEYS_LEAST;
         if self.asked.is_some_and(is_lately) {
             return;
         }
         self.asked = Some(now);
-        if self.wish.viewers == 0 {
+        if !self.wish.h264 {
             let rate = VideoRate {
                 bits_per_second: self.rate,
                 every: 1,

@@ -297,7 +297,6 @@ export default {
     "recording-failed": "Der Speicher der Kamera macht das nicht: {detail}",
     "delete-not-invited": "Nur wer diese Kamera auch steuern darf, darf Aufnahmen löschen.",
     "no-record-button": "Zuschauer dürfen mit dieser Kamera nichts aufnehmen.",
-    "record-other-format": "Wer jetzt zusieht, bekommt VP8, und diese Kamera nimmt nur H.264 auf.",
     "files-busy": "Es wurde zu viel auf einmal verlangt. Bitte versuchen Sie es gleich noch einmal.",
     "no-still": "Von der Kamera gibt es gerade kein Bild.",
     "still-too-often": "Die Kamera macht alle zwei Sekunden ein Bild. Bitte versuchen Sie es gleich noch einmal.",

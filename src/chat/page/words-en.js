@@ -297,7 +297,6 @@ export default {
     "recording-failed": "The camera's disk does not do it: {detail}",
     "delete-not-invited": "Only who was invited to control this camera, too, may delete recordings.",
     "no-record-button": "Viewers may not make recordings on this camera.",
-    "record-other-format": "Whoever watches now is sent VP8, and this camera records H.264 alone.",
     "files-busy": "Too much was asked for at once. Please try again in a moment.",
     "no-still": "There is no picture of the camera now.",
     "still-too-often": "The camera makes a picture every two seconds. Please try again in a moment.",

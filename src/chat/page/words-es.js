@@ -297,7 +297,6 @@ export default {
     "recording-failed": "El disco de la cámara no lo hace: {detail}",
     "delete-not-invited": "Solo quien también fue invitado a controlar esta cámara puede borrar grabaciones.",
     "no-record-button": "Los espectadores no pueden grabar con esta cámara.",
-    "record-other-format": "Quien mira ahora recibe VP8, y esta cámara solo graba H.264.",
     "files-busy": "Se pidió demasiado a la vez. Inténtelo de nuevo en un momento.",
     "no-still": "Ahora no hay imagen de la cámara.",
     "still-too-often": "La cámara hace una imagen cada dos segundos. Inténtelo de nuevo en un momento.",

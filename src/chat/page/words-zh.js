@@ -297,7 +297,6 @@ export default {
     "recording-failed": "摄像头的磁盘无法完成：{detail}",
     "delete-not-invited": "只有同时受邀控制此摄像头的人才能删除录像。",
     "no-record-button": "观看者不能用此摄像头录像。",
-    "record-other-format": "现在观看者收到的是 VP8，而此摄像头只录制 H.264。",
     "files-busy": "一次请求过多。请稍后再试。",
     "no-still": "现在没有摄像头画面。",
     "still-too-often": "摄像头每两秒生成一张图片。请稍后再试。",

@@ -30,7 +30,7 @@ use super::messages::LISTENED;
 use crate::access::{Guest, Right};
 use crate::bucket::{Bucket, Rate};
 use crate::reason::{Code, Reason};
-use crate::recorder::{Id, NotPressed, Now, Recordings};
+use crate::recorder::{Id, NoButton, Now, Recordings};
 
 /// What is asked for while something is sent waits, so much of it.
 const QUEUE: usize = 8;
@@ -60,10 +60,6 @@ const WRITING: Reason = Reason::fixed(
 const NO_BUTTON: Reason = Reason::fixed(
     Code::NoRecordButton,
     "viewers may not make recordings on this camera",
-);
-const OTHER_FORMAT: Reason = Reason::fixed(
-    Code::RecordOtherFormat,
-    "whoever watches now is sent VP8, and this camera records H.264 alone",
 );
 const BUSY: Reason = Reason::fixed(
     Code::FilesBusy,
@@ -267,12 +263,9 @@ impl Files {
                 }
             }
             Asked::Record { on } => {
-                let reason = match self.recordings.press(on) {
-                    Ok(()) => return,
-                    Err(NotPressed::NoButton) => NO_BUTTON,
-                    Err(NotPressed::OtherFormat) => OTHER_FORMAT,
-                };
-                self.refuse("record", &reason, None);
+                if let Err(NoButton) = self.recordings.press(on) {
+                    self.refuse("record", &NO_BUTTON, None);
+                }
             }
         }
     }
