@@ -8,6 +8,7 @@
 //!   ago, [`picture`] and [`opus`] read frames, [`film`] makes a file of them,
 //!   [`boxes`] reads one whose end is missing, [`names`] and [`catalogue`] say what
 //!   there is and which goes next. None of these touches a file or a clock.
+//! * [`thumbnail`] waits for a small picture of each.
 //! * `run` takes frames and is a task; [`disk`] writes files and is a thread.
 
 mod boxes;
@@ -19,6 +20,7 @@ mod opus;
 mod picture;
 mod ring;
 mod run;
+mod thumbnail;
 mod wish;
 
 use std::fs::File;
@@ -275,6 +277,12 @@ impl Recordings {
     /// Opens one to be read.
     pub(crate) async fn open(&self, id: Id) -> io::Result<File> {
         self.at_disk(move |folder| folder.open(id)).await
+    }
+
+    /// A small JPEG of one; empty where it has none.
+    pub(crate) async fn thumbnail(&self, id: Id) -> io::Result<Vec<u8>> {
+        self.at_disk(move |folder| boxes::thumbnail(&mut folder.open(id)?))
+            .await
     }
 
     /// Deletes one that is not being written.

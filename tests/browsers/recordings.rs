@@ -1,5 +1,7 @@
 //! Recordings on the page: made, listed, played while they come, saved and deleted.
 
+mod day;
+
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -31,7 +33,10 @@ impl Bench {
     }
 
     async fn with(may: &str, recording: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        Self::in_folder(tempfile::tempdir().expect("a folder"), may, recording).await
+    }
+
+    async fn in_folder(folder: TempDir, may: &str, recording: &str) -> Self {
         let invite = Invite::random();
         invited(folder.path(), &invite, may);
         let chat = Chat::start().await;
@@ -48,8 +53,8 @@ impl Bench {
         }
     }
 
-    /// Watches, and opens the list.
-    async fn watched_by(&self, person: Person) -> Browser {
+    /// Watches, and could open the list.
+    async fn watching(&self, person: Person) -> Browser {
         self.device.registered().await;
         let alice = Browser::start(person).await;
         alice.client.goto(&self.link).await.expect("the page");
@@ -57,6 +62,12 @@ impl Bench {
         alice.frames_rise(5).await;
         let is_there = "!document.getElementById('recordings').hidden";
         alice.until_js("the list", is_there).await;
+        alice
+    }
+
+    /// Watches, and opens the list.
+    async fn watched_by(&self, person: Person) -> Browser {
+        let alice = self.watching(person).await;
         alice.click("#recordings summary").await;
         alice
     }
@@ -215,6 +226,9 @@ async fn from_first_to_last(person: Person) {
     let none = "!document.querySelector('#recordings .none').hidden";
     alice.until_js("nothing yet", none).await;
     bench.records(&alice).await;
+    let thumbnail = "document.querySelector('#recordings li img').naturalWidth === 192
+        && document.querySelector('#recordings li img').naturalHeight === 108";
+    alice.until_js("its thumbnail", thumbnail).await;
     let names = alice.js(NAMED).await;
     let by_hand = |act: &str| format!("{act} … recorded by hand");
     assert_eq!(
@@ -222,6 +236,12 @@ async fn from_first_to_last(person: Person) {
         json!([by_hand("Play"), by_hand("Save"), by_hand("Delete")])
     );
     plays(&alice).await;
+    assert_eq!(
+        alice
+            .js("document.querySelector('#recordings .line').getAttribute('aria-valuetext')")
+            .await,
+        "Recordings: 1"
+    );
     shows(&alice, engine).await;
     alice
         .until_js("it is closed", "!document.getElementById('player').open")

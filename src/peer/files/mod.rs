@@ -79,6 +79,17 @@ enum Of {
     Picture(Bytes),
 }
 
+impl Part {
+    /// All of a picture; nothing of an empty one.
+    fn of(picture: Bytes) -> Option<Self> {
+        (!picture.is_empty()).then(|| Self {
+            at: 0,
+            left: picture.len() as u64,
+            of: Of::Picture(picture),
+        })
+    }
+}
+
 struct Files {
     channel: Arc<dyn DataChannel>,
     recordings: Recordings,
@@ -227,11 +238,7 @@ impl Files {
         match picture {
             Ok(bytes) => {
                 self.say(messages::picture(bytes.len()));
-                self.part = Some(Part {
-                    at: 0,
-                    left: bytes.len() as u64,
-                    of: Of::Picture(bytes),
-                });
+                self.part = Part::of(bytes);
             }
             Err(reason) => self.refuse("picture", &reason, None),
         }
@@ -249,6 +256,13 @@ impl Files {
                     self.part = Some(part);
                 }
                 Err(error) => self.refuse("get", &reason(&error), Some(id)),
+            },
+            Asked::Thumbnail { id } => match self.recordings.thumbnail(id).await {
+                Ok(jpeg) => {
+                    self.say(messages::thumbnail(id, jpeg.len()));
+                    self.part = Part::of(jpeg.into());
+                }
+                Err(error) => self.refuse("thumbnail", &reason(&error), Some(id)),
             },
             Asked::Delete { id } if !self.may_delete => {
                 self.refuse("delete", &NOT_TO_DELETE, Some(id));
