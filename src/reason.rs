@@ -154,8 +154,6 @@ codes! {
     DeleteNotInvited = "delete-not-invited",
     /// Viewers may not make recordings.
     NoRecordButton = "no-record-button",
-    /// What viewers are sent is no format that is recorded.
-    RecordOtherFormat = "record-other-format",
     /// More is asked for than is handed over at a time.
     FilesBusy = "files-busy",
     /// There is no picture of the camera's that could be given.

@@ -100,9 +100,15 @@ impl Zones {
         }))
     }
 
-    /// Another configuration; what was drawn stays.
-    pub(crate) fn configure(&self, configured: &MotionConfig) {
+    /// Another configuration; what was drawn stays. Of another folder it is what was
+    /// drawn there, as after a restart.
+    pub(crate) fn configure(&self, folder: Option<&Path>, configured: &MotionConfig) {
+        let file = folder.map(|folder| folder.join(FILE));
         let mut kept = lock(&self.0.kept);
+        if file != kept.file {
+            kept.drawn = file.as_deref().and_then(read);
+            kept.file = file;
+        }
         kept.configured = configured.clone();
         self.tell(&kept);
     }
@@ -250,7 +256,7 @@ mod tests {
         assert_eq!(again.subscribe().borrow().zones[1], zone("path", 0.35));
         assert_eq!(names(&again), named(&["door", "path"], true));
         // Another configuration does not draw over them.
-        again.configure(&on(vec![zone("gate", 0.0)]));
+        again.configure(Some(folder.path()), &on(vec![zone("gate", 0.0)]));
         assert_eq!(names(&again), named(&["door", "path"], true));
         let away = ZoneWish::Away("door".to_owned());
         again.change(away, "alice").await.expect("taken away");
@@ -261,6 +267,31 @@ mod tests {
             .expect("as it was");
         assert_eq!(names(&again), named(&["gate"], false));
         assert_eq!(names(&at(&config)), named(&["door"], false));
+    }
+
+    #[tokio::test]
+    async fn another_folder_has_what_was_drawn_there_and_keeps_what_is() {
+        let (old, new) = (tempfile::tempdir(), tempfile::tempdir());
+        let (old, new) = (old.expect("a folder"), new.expect("a folder"));
+        let config = on(vec![zone("door", 0.0)]);
+        let zones = Zones::in_folder(Some(old.path()), &config);
+        zones
+            .change(put("path", 0.3), "alice")
+            .await
+            .expect("drawn");
+        zones.configure(Some(new.path()), &config);
+        assert_eq!(names(&zones), named(&["door"], false));
+        zones
+            .change(put("gate", 0.3), "alice")
+            .await
+            .expect("drawn");
+        assert!(new.path().join(FILE).exists());
+        let of = |folder: &Path| names(&Zones::in_folder(Some(folder), &config));
+        assert_eq!(of(new.path()), named(&["door", "gate"], true));
+        // And in the old one is what was there.
+        assert_eq!(of(old.path()), named(&["door", "path"], true));
+        zones.configure(Some(old.path()), &config);
+        assert_eq!(names(&zones), named(&["door", "path"], true));
     }
 
     #[tokio::test]
@@ -289,7 +320,7 @@ mod tests {
             .await
             .expect_err("motion is off");
         // Without a folder they are kept in mind.
-        off.configure(&on(Vec::new()));
+        off.configure(None, &on(Vec::new()));
         off.change(put("path", 0.0), "alice").await.expect("drawn");
         assert_eq!(names(&off), named(&["path"], true));
     }

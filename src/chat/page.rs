@@ -83,6 +83,9 @@ pub(super) static ASSETS: &[Asset] = &[
     asset!("camera.js", SCRIPT),
     asset!("motion.js", SCRIPT),
     asset!("recordings.js", SCRIPT),
+    asset!("recordings.css", CSS),
+    asset!("thumbnails.js", SCRIPT),
+    asset!("timeline.js", SCRIPT),
     asset!("files.js", SCRIPT),
     asset!("player.js", SCRIPT),
     asset!("elements.js", SCRIPT),
@@ -200,7 +203,7 @@ mod tests {
     /// parentheses (webkit.org/b/236843); docs/browsers.md.
     #[test]
     fn class_fields_with_parentheses_name_nothing_of_their_module() {
-        let globals = ["Map", "Set", "MediaStream", "document"];
+        let globals = ["Map", "Set", "WeakMap", "MediaStream", "document"];
         let fields = ASSETS
             .iter()
             .filter(|asset| asset.body.contains("export class "))

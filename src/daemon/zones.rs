@@ -1,5 +1,6 @@
 //! Where motion is looked for, as it was drawn, and who obeys that.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -16,10 +17,14 @@ pub(super) struct Drawing {
     changes: watch::Receiver<Arc<Known>>,
 }
 
+/// Where they are kept.
+fn folder(config: &Config) -> Option<PathBuf> {
+    config.access.folder.clone().or_else(state::folder)
+}
+
 impl Drawing {
     pub(super) fn new(config: &Config) -> Self {
-        let folder = config.access.folder.clone().or_else(state::folder);
-        let zones = Zones::in_folder(folder.as_deref(), &config.motion);
+        let zones = Zones::in_folder(folder(config).as_deref(), &config.motion);
         Self {
             changes: zones.subscribe(),
             zones,
@@ -33,7 +38,8 @@ impl Drawing {
 
     /// Another configuration.
     pub(super) fn take(&self, config: &Config) {
-        self.zones.configure(&config.motion);
+        self.zones
+            .configure(folder(config).as_deref(), &config.motion);
     }
 
     pub(super) async fn changed(&mut self) {

@@ -8,6 +8,7 @@
 //!   ago, [`picture`] and [`opus`] read frames, [`film`] makes a file of them,
 //!   [`boxes`] reads one whose end is missing, [`names`] and [`catalogue`] say what
 //!   there is and which goes next. None of these touches a file or a clock.
+//! * [`thumbnail`] waits for a small picture of each.
 //! * `run` takes frames and is a task; [`disk`] writes files and is a thread.
 
 mod boxes;
@@ -19,6 +20,7 @@ mod opus;
 mod picture;
 mod ring;
 mod run;
+mod thumbnail;
 mod wish;
 
 use std::fs::File;
@@ -30,7 +32,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{debug, warn};
 
-use crate::config::{AudioSource, Config, RecordWhen, RecordingConfig};
+use crate::config::{AudioSource, Config, RecordingConfig};
 use crate::lock::lock;
 use crate::media::hub::Hub;
 pub(crate) use catalogue::Entry;
@@ -63,14 +65,9 @@ pub(crate) struct Recorder {
     task: Option<JoinHandle<()>>,
 }
 
-/// Why a button does nothing.
+/// A button does nothing: viewers have none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NotPressed {
-    /// There is none.
-    NoButton,
-    /// Nobody is sent what can be recorded.
-    OtherFormat,
-}
+pub(crate) struct NoButton;
 
 /// What is recorded now.
 pub(crate) struct Now {
@@ -145,8 +142,6 @@ pub(crate) struct Recordings(Arc<Mutex<Option<Live>>>);
 struct Live {
     folder: Arc<Folder>,
     has_button: bool,
-    when: RecordWhen,
-    viewers: watch::Receiver<Viewers>,
     pressed: watch::Sender<bool>,
     state: watch::Sender<Option<Why>>,
     /// It ends when this goes.
@@ -191,8 +186,6 @@ impl Recorder {
         let live = Live {
             folder: Folder::new(wanted.folder.clone()),
             has_button: config.button,
-            when: config.when,
-            viewers: self.viewers.subscribe(),
             pressed: watch::Sender::default(),
             state: watch::Sender::default(),
             _alive: alive.clone(),
@@ -286,6 +279,12 @@ impl Recordings {
         self.at_disk(move |folder| folder.open(id)).await
     }
 
+    /// A small JPEG of one; empty where it has none.
+    pub(crate) async fn thumbnail(&self, id: Id) -> io::Result<Vec<u8>> {
+        self.at_disk(move |folder| boxes::thumbnail(&mut folder.open(id)?))
+            .await
+    }
+
     /// Deletes one that is not being written.
     pub(crate) async fn delete(&self, id: Id) -> io::Result<()> {
         self.at_disk(move |folder| folder.delete(id)).await
@@ -303,13 +302,9 @@ impl Recordings {
     }
 
     /// A viewer presses the button, or once more.
-    pub(crate) fn press(&self, on: bool) -> Result<(), NotPressed> {
+    pub(crate) fn press(&self, on: bool) -> Result<(), NoButton> {
         let live = self.live().filter(|live| live.has_button);
-        let live = live.ok_or(NotPressed::NoButton)?;
-        let has_own = matches!(live.when, RecordWhen::Motion | RecordWhen::Always);
-        if on && !has_own && matches!(*live.viewers.borrow(), (1.., false)) {
-            return Err(NotPressed::OtherFormat);
-        }
+        let live = live.ok_or(NoButton)?;
         live.pressed.send_replace(on);
         Ok(())
     }

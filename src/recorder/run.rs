@@ -14,6 +14,7 @@ use super::film::{Film, Refused};
 use super::names::Why;
 use super::picture;
 use super::ring::{Kept, Ring};
+use super::thumbnail::Thumbnail;
 use super::wish::Wish;
 use super::{Viewers, Wanted};
 use crate::media::frame::Frame;
@@ -55,6 +56,20 @@ struct Filming {
     is_on_disk: bool,
     began: SystemTime,
     last_picture: Instant,
+    thumbnail: Thumbnail,
+}
+
+impl Filming {
+    fn new(why: Why, last_picture: Instant) -> Self {
+        Self {
+            why,
+            film: None,
+            is_on_disk: false,
+            began: SystemTime::now(),
+            last_picture,
+            thumbnail: Thumbnail::default(),
+        }
+    }
 }
 
 /// The recorder's task.
@@ -77,8 +92,6 @@ pub(super) struct Run {
     /// Pictures are missing: nothing is of use before the next key frame.
     is_torn: bool,
     said: Said,
-    /// That nobody takes what can be recorded was said.
-    said_codec: bool,
     said_unusable: bool,
     viewers: watch::Receiver<Viewers>,
     aside: watch::Receiver<bool>,
@@ -122,7 +135,6 @@ impl Run {
             asked: None,
             is_torn: false,
             said: Said::default(),
-            said_codec: false,
             said_unusable: false,
             viewers: watch::channel(Viewers::default()).1,
             aside: watch::channel(false).1,
@@ -208,11 +220,6 @@ impl Run {
             button.mark_unchanged();
             self.wish.pressed = false;
         }
-        let is_other = self.wish.is_other_codec();
-        if is_other && !std::mem::replace(&mut self.said_codec, is_other) {
-            warn!("nothing is recorded: who watches takes VP8, and H.264 alone is recorded");
-        }
-        self.said_codec = is_other;
     }
 
     /// Brings about what is wanted.
@@ -280,13 +287,7 @@ impl Run {
     }
 
     fn begin(&mut self, why: Why, now: Instant) {
-        self.filming = Some(Filming {
-            why,
-            film: None,
-            is_on_disk: false,
-            began: SystemTime::now(),
-            last_picture: now,
-        });
+        self.filming = Some(Filming::new(why, now));
         let before: Vec<_> = self.ring.iter().map(|kept| kept.what.clone()).collect();
         if before.is_empty() {
             self.ask_for_key(now);
@@ -306,6 +307,7 @@ impl Run {
             is_on_disk,
             began,
             last_picture,
+            mut thumbnail,
         } = filming
         else {
             return;
@@ -318,6 +320,9 @@ impl Run {
             })
         });
         if told {
+            if let Some(bytes) = thumbnail.next(&self.hub) {
+                self.disk.tell(Job::Append(bytes));
+            }
             self.disk.tell(Job::End(length));
         }
     }
@@ -361,14 +366,15 @@ impl Run {
         self.ask_for_key(Instant::now());
     }
 
-    /// Where nobody watches, what a viewer's path carried last says nothing any more.
+    /// Where nobody watches the same, what a viewer's path carried last says nothing any
+    /// more.
     fn ask_for_key(&mut self, now: Instant) {
         let is_lately = |at: Instant| now.saturating_duration_since(at) < KEYS_LEAST;
         if self.asked.is_some_and(is_lately) {
             return;
         }
         self.asked = Some(now);
-        if self.wish.viewers == 0 {
+        if !self.wish.h264 {
             let rate = VideoRate {
                 bits_per_second: self.rate,
                 every: 1,
@@ -409,13 +415,7 @@ impl Run {
             Err(Refused::Another | Refused::Unusable) => {
                 let why = filming.why;
                 self.end();
-                self.filming = Some(Filming {
-                    why,
-                    film: None,
-                    is_on_disk: false,
-                    began: SystemTime::now(),
-                    last_picture: frame.captured_at,
-                });
+                self.filming = Some(Filming::new(why, frame.captured_at));
                 match frame.key {
                     true => self.first_picture(frame),
                     false => self.ask_for_key(frame.encoded_at),
@@ -434,6 +434,8 @@ impl Run {
         filming.last_picture = frame.captured_at;
         let made = filming.began.duration_since(SystemTime::UNIX_EPOCH);
         let unit = picture::unit(&frame.payloads);
+        // What is before the camera now: what was before its cause is not what it is about.
+        let _ = filming.thumbnail.next(&self.hub);
         filming.film =
             unit.and_then(|unit| Film::begin(unit, frame.captured_at, made.unwrap_or_default()));
         if filming.film.is_none() && !std::mem::replace(&mut self.said_unusable, true) {
@@ -457,6 +459,11 @@ impl Run {
         } else if std::mem::replace(&mut filming.is_on_disk, true) && self.retry_at.is_none() {
             // The second fragment: the first is written.
             self.said.works();
+        }
+        if let Some(filming) = &mut self.filming
+            && let Some(bytes) = filming.thumbnail.next(&self.hub)
+        {
+            self.disk.tell(Job::Append(bytes));
         }
     }
 

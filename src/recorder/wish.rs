@@ -26,15 +26,16 @@ pub(super) struct Wish {
 
 impl Wish {
     /// Frames are taken, so that what comes is there at once. Where the camera is
-    /// not to be open for it, only while somebody watches the same.
+    /// not to be open for it, only while somebody watches; and where they watch VP8, for
+    /// which H.264 is one more encode, only while it is written.
     pub(super) fn takes(&self) -> bool {
         if self.private || self.aside {
             return false;
         }
         match self.when {
             RecordWhen::Motion | RecordWhen::Always => true,
-            RecordWhen::Watched => self.is_watched(),
-            RecordWhen::Off => self.button && self.is_watched(),
+            RecordWhen::Watched => self.viewers > 0,
+            RecordWhen::Off => self.button && self.viewers > 0 && (self.h264 || self.pressed),
         }
     }
 
@@ -60,16 +61,6 @@ impl Wish {
             RecordWhen::Off => self.button,
             RecordWhen::Watched | RecordWhen::Always => false,
         }
-    }
-
-    /// Somebody watches, and nobody what can be recorded.
-    pub(super) fn is_other_codec(&self) -> bool {
-        let needs_viewers = matches!(self.when, RecordWhen::Watched | RecordWhen::Off);
-        needs_viewers && self.viewers > 0 && !self.h264
-    }
-
-    fn is_watched(&self) -> bool {
-        self.viewers > 0 && self.h264
     }
 }
 
@@ -103,11 +94,11 @@ mod tests {
         let mut watched = wish(RecordWhen::Watched);
         assert!(!watched.takes());
         watched.viewers = 1;
-        // Of VP8 alone, for which H.264 would be one more encode.
-        assert!(!watched.takes() && watched.is_other_codec());
-        watched.h264 = true;
-        assert_eq!(watched.why(), Some(Why::Watched));
-        assert!(!watched.is_other_codec() && !watched.remembers());
+        for h264 in [false, true] {
+            watched.h264 = h264;
+            assert_eq!(watched.why(), Some(Why::Watched));
+            assert!(!watched.remembers());
+        }
     }
 
     #[test]
@@ -120,6 +111,11 @@ mod tests {
         assert!(off.takes() && off.remembers());
         assert_eq!(off.why(), Some(Why::Button));
         off.viewers = 0;
+        assert_eq!((off.takes(), off.why()), (false, None));
+        // Who watches VP8 costs no second encode before they press it.
+        (off.viewers, off.h264) = (1, false);
+        assert_eq!(off.why(), Some(Why::Button));
+        off.pressed = false;
         assert_eq!((off.takes(), off.why()), (false, None));
     }
 

@@ -1,10 +1,12 @@
 //! Recordings on the page: made, listed, played while they come, saved and deleted.
 
+mod day;
+
 use std::path::Path;
 use std::time::SystemTime;
 
 use crate::support::Chat;
-use crate::support::browser::{Browser, Person};
+use crate::support::browser::{Browser, Engine, Person};
 use crate::support::device::{Device, TEST_MEDIA};
 use crate::support::invitee::{focused, link};
 use camera_agent::access::{Invitation, Invite, May, Stage};
@@ -31,7 +33,10 @@ impl Bench {
     }
 
     async fn with(may: &str, recording: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        Self::in_folder(tempfile::tempdir().expect("a folder"), may, recording).await
+    }
+
+    async fn in_folder(folder: TempDir, may: &str, recording: &str) -> Self {
         let invite = Invite::random();
         invited(folder.path(), &invite, may);
         let chat = Chat::start().await;
@@ -48,8 +53,8 @@ impl Bench {
         }
     }
 
-    /// Watches, and opens the list.
-    async fn watched_by(&self, person: Person) -> Browser {
+    /// Watches, and could open the list.
+    async fn watching(&self, person: Person) -> Browser {
         self.device.registered().await;
         let alice = Browser::start(person).await;
         alice.client.goto(&self.link).await.expect("the page");
@@ -57,6 +62,12 @@ impl Bench {
         alice.frames_rise(5).await;
         let is_there = "!document.getElementById('recordings').hidden";
         alice.until_js("the list", is_there).await;
+        alice
+    }
+
+    /// Watches, and opens the list.
+    async fn watched_by(&self, person: Person) -> Browser {
+        let alice = self.watching(person).await;
         alice.click("#recordings summary").await;
         alice
     }
@@ -102,8 +113,8 @@ const NAMED: &str = "[...document.querySelectorAll('#recordings li button')]
 /// It begins before all of it is there, and can be sought in.
 async fn plays(alice: &Browser) {
     alice
-        .js("(globalThis.sources = [], URL.createObjectURL = ((make) => (of) => {
-                sources.push([of.constructor.name, of.size ?? 0]); return make.call(URL, of); })(URL.createObjectURL), null)")
+        .js("(window.sources = [], window.URL.createObjectURL = ((make) => (of) => {
+                window.sources.push([of.constructor.name, of.size ?? 0]); return make.call(window.URL, of); })(window.URL.createObjectURL), null)")
         .await;
     alice.click("#recordings li button").await;
     let video = "document.querySelector('#player video')";
@@ -113,7 +124,10 @@ async fn plays(alice: &Browser) {
             &format!("{video}.currentTime > 1 && {video}.videoWidth === 640"),
         )
         .await;
-    assert_eq!(alice.js("sources").await, json!([["MediaSource", 0]]));
+    assert_eq!(
+        alice.js("window.sources").await,
+        json!([["MediaSource", 0]])
+    );
     let length = alice.js(&format!("{video}.duration")).await;
     assert!(
         length.as_f64().is_some_and(|s| (3.0..20.0).contains(&s)),
@@ -142,8 +156,10 @@ async fn plays(alice: &Browser) {
 }
 
 /// For people to look at (`PICTURES=FOLDER`), and by the keyboard out of it.
-async fn shows(alice: &Browser) {
-    if let Ok(folder) = std::env::var("PICTURES") {
+async fn shows(alice: &Browser, engine: Engine) {
+    if engine == Engine::Chromium
+        && let Ok(folder) = std::env::var("PICTURES")
+    {
         for (name, (width, height)) in [("desk", DESK), ("phone", PHONE)] {
             let resized = alice.client.set_window_size(width, height).await;
             resized.expect("a size");
@@ -169,30 +185,50 @@ async fn shows(alice: &Browser) {
 async fn saves(alice: &Browser, bench: &Bench) {
     alice
         .js(
-            "(globalThis.saved = null, HTMLAnchorElement.prototype.click = function () {
-                saved = this.download; }, null)",
+            "(window.saved = null, window.HTMLAnchorElement.prototype.click = function () {
+                window.saved = this.download; }, null)",
         )
         .await;
     alice.click("#recordings li button:nth-of-type(2)").await;
-    let name = r"/^camera \d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ\.mp4$/.test(saved)";
+    let name = r"/^camera \d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ\.mp4$/.test(window.saved)";
     alice.until_js("it is offered", name).await;
     let files = std::fs::read_dir(bench.folder.path().join("recordings"));
     let mut files = files.expect("a folder").map(|file| file.expect("one"));
     let size = files.next().expect("one").metadata().expect("one").len();
-    assert_eq!(alice.js("sources.at(-1)").await, json!(["Blob", size]));
+    assert_eq!(
+        alice.js("window.sources.at(-1)").await,
+        json!(["Blob", size])
+    );
     // And what the camera sees now, as it sees it.
     alice.click("#still").await;
-    let still = "/^camera .*Z\\.jpg$/.test(saved) && sources.at(-1)[1] > 5000";
+    let still = "/^camera .*Z\\.jpg$/.test(window.saved) && window.sources.at(-1)[1] > 5000";
     alice.until_js("a picture is offered", still).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recording_is_made_played_while_it_comes_saved_and_deleted() {
+    from_first_to_last(Person::default()).await;
+}
+
+/// It is sent VP8, and what is recorded is H.264.
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_firefox_too_a_recording_is_made_played_saved_and_deleted() {
+    from_first_to_last(Person::with_firefox()).await;
+}
+
+async fn from_first_to_last(person: Person) {
     let bench = Bench::new("watch,listen,control,recordings").await;
-    let alice = bench.watched_by(Person::default()).await;
+    let engine = person.engine;
+    let alice = bench.watched_by(person).await;
+    if engine == Engine::Firefox {
+        assert_eq!(bench.device.logged("codec\":\"VP8"), 1);
+    }
     let none = "!document.querySelector('#recordings .none').hidden";
     alice.until_js("nothing yet", none).await;
     bench.records(&alice).await;
+    let thumbnail = "document.querySelector('#recordings li img').naturalWidth === 192
+        && document.querySelector('#recordings li img').naturalHeight === 108";
+    alice.until_js("its thumbnail", thumbnail).await;
     let names = alice.js(NAMED).await;
     let by_hand = |act: &str| format!("{act} … recorded by hand");
     assert_eq!(
@@ -200,7 +236,13 @@ async fn a_recording_is_made_played_while_it_comes_saved_and_deleted() {
         json!([by_hand("Play"), by_hand("Save"), by_hand("Delete")])
     );
     plays(&alice).await;
-    shows(&alice).await;
+    assert_eq!(
+        alice
+            .js("document.querySelector('#recordings .line').getAttribute('aria-valuetext')")
+            .await,
+        "Recordings: 1"
+    );
+    shows(&alice, engine).await;
     alice
         .until_js("it is closed", "!document.getElementById('player').open")
         .await;
@@ -213,7 +255,7 @@ async fn a_recording_is_made_played_while_it_comes_saved_and_deleted() {
     );
 
     saves(&alice, &bench).await;
-    alice.js("(globalThis.confirm = () => true, null)").await;
+    alice.js("(window.confirm = () => true, null)").await;
     alice.click("#recordings li button:nth-of-type(3)").await;
     alice
         .until_js(

@@ -132,6 +132,53 @@ async fn while_somebody_talks_nobody_hears_them_come_back_from_the_room() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_speaker_that_is_unplugged_is_told_of_and_is_back_with_its_plug() {
+    let folder = tempfile::tempdir().expect("a folder");
+    wave(&speech(10), &folder.path().join("said.wav"));
+    let chat = Chat::start().await;
+    let (device, _microphone, speaker) = camera(&chat).await;
+    let alice = Browser::start(speaks(&folder.path().join("said.wav"))).await;
+    watches(&alice, &chat, "alice").await;
+    alice.click("#talk").await;
+    is_told(&alice, "You are talking.").await;
+    plays(&speaker, 1).await;
+    for times in 1..=2 {
+        speaker.unplug();
+        device.logs("the speaker is silent", times, SOON).await;
+        is_told(&alice, "The camera's speaker is silent: it is tried again.").await;
+        let before = speaker.played().len() / RATE;
+        speaker.replug();
+        device.logs("the speaker is back", times, SOON).await;
+        is_told(&alice, "You are talking.").await;
+        plays(&speaker, before + 1).await;
+    }
+    // Of the call nothing was lost.
+    alice.frames_rise(10).await;
+    assert_eq!(device.said("call"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_talks_into_a_muted_microphone_is_told_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    wave(&vec![0; RATE], &folder.path().join("nothing.wav"));
+    let chat = Chat::start().await;
+    let (_device, _microphone, _speaker) = camera(&chat).await;
+    let alice = Browser::start(speaks(&folder.path().join("nothing.wav"))).await;
+    watches(&alice, &chat, "alice").await;
+    alice.click("#talk").await;
+    is_told(&alice, "You are talking.").await;
+    is_told(&alice, "Your microphone gives no sound. Is it muted?").await;
+    // Until they are done.
+    alice.click("#talk").await;
+    alice
+        .until_js(
+            "nothing more",
+            "document.getElementById('talk-line').hidden",
+        )
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_may_not_talk_has_no_button() {
     let chat = Chat::start().await;
     let microphone = FakeMicrophone::tone(440);

@@ -94,12 +94,14 @@ static int on_stop(snd_pcm_ioplug_t *io) {
 /* Where in its buffer the card reads now. */
 static snd_pcm_sframes_t on_pointer(snd_pcm_ioplug_t *io) {
   struct speaker *speaker = io->private_data;
-  if (is_unplugged(speaker)) {
-    snd_pcm_ioplug_set_state(io, SND_PCM_STATE_DISCONNECTED);
-    return -ENODEV;
-  }
   int64_t at = played(speaker);
-  if (at > speaker->written) return -EPIPE;
+  if (is_unplugged(speaker)) {
+    /* As a card's driver leaves it. An error given back here is taken for an underrun. */
+    snd_pcm_ioplug_set_state(io, SND_PCM_STATE_DISCONNECTED);
+    if (at > speaker->written) at = speaker->written;
+  } else if (at > speaker->written) {
+    return -EPIPE;
+  }
   return (snd_pcm_sframes_t)((uint64_t)at % io->buffer_size);
 }
 
@@ -128,6 +130,7 @@ static int on_revents(snd_pcm_ioplug_t *io, struct pollfd *polled, unsigned coun
   if (polled->revents & POLLIN && read(speaker->clock, &ticks, sizeof ticks) < 0) return -errno;
   *revents = 0;
   if (is_unplugged(speaker)) {
+    snd_pcm_ioplug_set_state(io, SND_PCM_STATE_DISCONNECTED);
     *revents = POLLERR | POLLHUP;
     return 0;
   }

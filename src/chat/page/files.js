@@ -6,6 +6,8 @@ const CHANNEL = "camera-agent-files";
 export const PART = 512 * 1024;
 /** Bytes of a picture. */
 const MOST_OF_PICTURE = 8 * 1024 * 1024;
+/** Bytes that may follow an answer of this kind. */
+const MOST = { part: PART, picture: MOST_OF_PICTURE, thumbnail: 64 * 1024 };
 
 export class Files {
   #channel;
@@ -82,7 +84,8 @@ export class Files {
         break;
       case "part":
       case "picture":
-        if (!this.#asked || !(message.length >= 0 && message.length <= (message.type === "part" ? PART : MOST_OF_PICTURE))) return;
+      case "thumbnail":
+        if (!this.#asked || !(message.length >= 0 && message.length <= MOST[message.type])) return;
         this.#asked.answer = message;
         this.#asked.left = message.length;
         this.#asked.bytes = new Uint8Array(message.length);

@@ -43,9 +43,15 @@ export class MotionPanel {
     }
     row.textContent = motionWords(name, began, ended);
     row.dataset.over = String(ended !== undefined);
+    [row.dataset.began, row.dataset.ended] = [began, ended ?? Date.now()];
     this.#panel.hidden = false;
     this.#offer();
     if (isNew && past !== true) this.#notify(name, camera);
+  }
+
+  /** When something moved that is in the list: [began, ended], in ms since 1970. */
+  times() {
+    return [...this.#rows.values()].map(({ dataset }) => [Number(dataset.began), Number(dataset.ended)]);
   }
 
   hide() {

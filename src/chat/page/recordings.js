@@ -29,14 +29,20 @@ export class RecordingsPanel {
   #loading = false;
   /** The list has changed while it was loaded. */
   #again = false;
+  /** Thumbnails and the day's line, which come with the first list; null before, or where they cannot. */
+  #thumbnails = null;
+  #timeline = null;
+  /** When something moved, as the page knows it: [began, ended]. */
+  #moves;
 
-  constructor(panel, dialog) {
+  constructor(panel, dialog, moves) {
     this.#panel = panel;
+    this.#moves = moves;
     this.#list = panel.querySelector("ol");
     this.#problem = panel.querySelector(".problem");
     this.#button = panel.querySelector(".record");
     this.#more = panel.querySelector(".more");
-    this.#none = panel.querySelector(".none");
+    this.#none = panel.querySelector(":scope > .none");
     this.#player = new Player(dialog);
     panel.addEventListener("toggle", () => panel.open && this.#load(null));
     this.#more.onclick = () => this.#load(this.#oldest);
@@ -73,9 +79,11 @@ export class RecordingsPanel {
     this.#panel.hidden = true;
     this.#panel.open = false;
     this.#clear();
+    this.#timeline?.clear();
   }
 
   #clear() {
+    this.#thumbnails?.drop(this.#list.querySelectorAll(".thumbnail"));
     this.#rows.clear();
     this.#list.replaceChildren();
     this.#oldest = null;
@@ -105,6 +113,7 @@ export class RecordingsPanel {
     }
     this.#loading = true;
     try {
+      await this.#parts();
       const { recordings, more } = await this.#files.ask({ type: "list", before });
       if (!Array.isArray(recordings)) return;
       const focused = this.#focused();
@@ -113,6 +122,7 @@ export class RecordingsPanel {
       this.#more.hidden = more !== true || this.#rows.size >= MOST;
       this.#none.hidden = this.#rows.size > 0;
       focused?.();
+      if (before === null) this.#timeline?.changed(recordings[0]?.began_ms ?? null);
     } catch (error) {
       if (error?.why) this.#refused(error);
     } finally {
@@ -121,6 +131,28 @@ export class RecordingsPanel {
     if (this.#again && this.#files) {
       this.#again = false;
       this.#load(null);
+    }
+  }
+
+  /** What a page that has no recordings does without. */
+  async #parts() {
+    if (this.#timeline) return;
+    try {
+      const [{ Thumbnails }, { Timeline }] = await Promise.all([import("./thumbnails.js"), import("./timeline.js")]);
+      const style = document.createElement("link");
+      Object.assign(style, { rel: "stylesheet", href: "recordings.css" });
+      document.head.append(style);
+      const thumbnails = new Thumbnails(async (id) => (await this.#files.ask({ type: "thumbnail", id })).bytes);
+      this.#thumbnails = thumbnails;
+      this.#timeline = new Timeline(this.#panel.querySelector(".day"), {
+        list: (before) => this.#files.ask({ type: "list", before }),
+        moves: this.#moves,
+        image: (id) => thumbnails.of(id),
+        drop: (images) => thumbnails.drop(images),
+        play: (one) => this.#player.play(this.#files, one),
+      });
+    } catch {
+      // A list without them is better than none.
     }
   }
 
@@ -149,6 +181,7 @@ export class RecordingsPanel {
     if (this.#mayDelete && one.seconds !== null) {
       acts.push(this.#act(words.delete, what, () => this.#delete(one, row)));
     }
+    if (this.#thumbnails) row.append(this.#thumbnails.of(id));
     row.append(about, ...acts, progress);
     this.#rows.set(id, row);
     this.#list.append(row);
@@ -187,6 +220,7 @@ export class RecordingsPanel {
     try {
       await this.#files.ask({ type: "delete", id: one.id });
       const next = row.nextElementSibling ?? row.previousElementSibling;
+      this.#thumbnails?.drop(row.querySelectorAll(".thumbnail"));
       row.remove();
       this.#rows.delete(one.id);
       (next?.querySelector("button") ?? this.#panel.querySelector("summary")).focus();

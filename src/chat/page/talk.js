@@ -11,8 +11,12 @@ import { reasonWords, textOf, words } from "./words.js";
 const SHORT_MS = 300;
 /** How often the level is shown. */
 const LOOK_MS = 100;
-/** Not a sound for so long: a microphone that is switched off hears just that. */
-const MUTED_MS = 2_000;
+/** Not a sound since it was opened: a microphone that is switched off hears just that. */
+const MUTED_MS = 3_000;
+/** The same of one that was heard: people pause. */
+const PAUSE_MS = 10_000;
+/** No sound is what stays 60 dB under full scale: a canceller of echo puts noise in place of nothing. */
+const SILENT = 0.001;
 const MAX_NAME = 80;
 /** The level's meter begins so many dB under full scale. */
 const LOWEST_DB = 60;
@@ -39,6 +43,8 @@ export class TalkPanel {
   #context = null;
   #looking = 0;
   #heardAt = 0;
+  /** Its microphone has given a sound. */
+  #heard = false;
   /** The browser has let us before. */
   #allowed = false;
   /** Why the person is not heard; "" when nothing is wrong. */
@@ -197,6 +203,7 @@ export class TalkPanel {
   /** Shows how loud it is, and that there is nothing. */
   #listen(stream) {
     this.#heardAt = performance.now();
+    this.#heard = false;
     let analyser;
     try {
       this.#context = new AudioContext();
@@ -211,10 +218,14 @@ export class TalkPanel {
       const peak = samples.reduce((most, each) => Math.max(most, Math.abs(each)), 0);
       const now = performance.now();
       const [track] = stream.getAudioTracks();
-      if (peak > 0 && !track.muted) this.#heardAt = now;
+      if (peak > SILENT && !track.muted) {
+        this.#heardAt = now;
+        this.#heard = true;
+      }
       const level = 1 + 20 * Math.log10(Math.max(peak, 1e-6)) / LOWEST_DB;
       this.#meter.value = Math.min(1, Math.max(0, level));
-      const muted = this.#context?.state === "running" && now - this.#heardAt > MUTED_MS;
+      const most = this.#heard ? PAUSE_MS : MUTED_MS;
+      const muted = this.#context?.state === "running" && now - this.#heardAt > most;
       if (muted !== this.#muted) {
         this.#muted = muted;
         this.#show();

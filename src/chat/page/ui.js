@@ -85,7 +85,7 @@ export class Ui {
     this.motion = new MotionPanel($("motion"));
     this.zones = new ZonesPanel($("zones"), $("zone-view"), $("remote"), (message) => on.tell(message));
     this.talk = new TalkPanel($("talk"), $("talk-line"));
-    this.recordings = new RecordingsPanel($("recordings"), $("player"));
+    this.recordings = new RecordingsPanel($("recordings"), $("player"), () => this.motion.times());
     this.stats = new StatsPanel($("stats"), $("stats-toggle"), on);
     $("stats-toggle").onclick = () => this.stats.toggle();
     addEventListener("keydown", (event) => this.#key(event));

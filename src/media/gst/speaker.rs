@@ -31,6 +31,9 @@ const RETRY: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(100);
 /// What is in the jitter buffer and the card when the last packet came.
 const REST: Duration = Duration::from_millis(200);
+/// A card that is gone takes each period at once and says so each time: as often, and no
+/// oftener.
+const PERIOD: Duration = Duration::from_millis(10);
 /// Threads of which all but one wait for a driver that does not come back.
 const MOST_THREADS: usize = 2;
 
@@ -159,6 +162,7 @@ impl Opener {
         let what = format!("speaker {}", self.device);
         let pipeline = parse(&plan::speaker(&self.device), &what)?;
         let playing = Playing {
+            errors: errors(&pipeline),
             input: pipeline
                 .by_name(SPEAKER_INPUT)
                 .and_then(|e| e.downcast().ok())
@@ -231,7 +235,30 @@ struct Playing {
     pipeline: gst::Pipeline,
     input: gst_app::AppSrc,
     clock: gst::Clock,
+    /// What its elements say went wrong: the first of it.
+    errors: Receiver<String>,
     what: String,
+}
+
+/// What goes wrong in this pipeline from now on. The thread that says so is held up for
+/// a moment, and no more than one is kept: alsasink writes on, without a pause, to a card
+/// that was unplugged, and who waits for its locks would wait for ever.
+fn errors(pipeline: &gst::Pipeline) -> Receiver<String> {
+    let (tell, errors) = sync_channel(1);
+    if let Some(bus) = pipeline.bus() {
+        bus.set_sync_handler(move |_, message| {
+            if let gst::MessageView::Error(error) = message.view() {
+                let _ = tell.try_send(words(error));
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "this is the thread of a card that is gone, which waits for nothing"
+                )]
+                std::thread::sleep(PERIOD);
+            }
+            gst::BusSyncReply::Drop
+        });
+    }
+    errors
 }
 
 impl Playing {
@@ -275,16 +302,11 @@ impl Playing {
 
     /// The same, where it says so in this time.
     fn waits(&self, time: Duration) -> Option<MediaError> {
-        let bus = self.pipeline.bus()?;
-        let time = gst::ClockTime::try_from(time).unwrap_or_default();
-        let message = bus.timed_pop_filtered(time, &[gst::MessageType::Error])?;
-        match message.view() {
-            gst::MessageView::Error(error) => Some(MediaError::Pipeline {
-                what: self.what.clone(),
-                problem: words(error),
-            }),
-            _ => None,
-        }
+        let problem = self.errors.recv_timeout(time).ok()?;
+        Some(MediaError::Pipeline {
+            what: self.what.clone(),
+            problem,
+        })
     }
 }
 

@@ -19,6 +19,8 @@ use crate::media::plan::{Carries, H264_DECODER};
 
 /// Of the JPEG, of 100: what cannot be told from the picture.
 const QUALITY: u32 = 90;
+/// The same of one that is made smaller, to be found by.
+const ROUGH: u32 = 75;
 /// Encoding one takes no longer.
 const PATIENCE: gst::ClockTime = gst::ClockTime::from_seconds(3);
 /// Of a JPEG's headers: where a marker of a Huffman table is looked for.
@@ -47,11 +49,14 @@ impl Picture {
             if only_keys && buffer.flags().contains(gst::BufferFlags::DELTA_UNIT) {
                 return gst::PadProbeReturn::Ok;
             }
-            let asked = lock(&still).take().filter(|still| !still.is_closed());
+            let asked = lock(&still).take().filter(|still| !still.to.is_closed());
             if let (Some(still), Some(caps)) = (asked, pad.current_caps()) {
                 // The camera gets its own back at once.
                 let copy = buffer.copy_deep();
-                let encode = move || drop(still.send(encoded(copy, &caps)));
+                let encode = move || {
+                    let picture = encoded(copy, &caps, still.width);
+                    drop(still.to.send(picture));
+                };
                 let thread = std::thread::Builder::new().name("still".into());
                 if let Err(error) = thread.spawn(encode) {
                     debug!(%error, "no picture for who asked");
@@ -67,15 +72,17 @@ fn media_type(pad: &gst::Pad) -> Option<String> {
     Some(caps.structure(0)?.name().to_string())
 }
 
-/// The JPEG of a picture of any kind.
+/// The JPEG of a picture of any kind; `width` is for another than it has.
 fn encoded(
     buffer: Result<gst::Buffer, gst::glib::BoolError>,
     caps: &gst::Caps,
+    width: Option<u32>,
 ) -> Result<Bytes, String> {
     let mut buffer = buffer.map_err(|error| error.to_string())?;
     let decode = match caps.structure(0).map(|s| s.name().as_str()) {
         Some("image/jpeg") => {
-            if let Ok(bytes) = buffer.map_readable()
+            if width.is_none()
+                && let Ok(bytes) = buffer.map_readable()
                 && is_whole(&bytes)
             {
                 return Ok(Bytes::copy_from_slice(&bytes));
@@ -85,8 +92,13 @@ fn encoded(
         Some("video/x-h264") => format!("h264parse ! {H264_DECODER} ! "),
         _ => String::new(),
     };
+    // Its height follows.
+    let scale = width.map_or_else(String::new, |width| {
+        format!("videoscale ! video/x-raw,width={width},pixel-aspect-ratio=1/1 ! ")
+    });
+    let quality = if width.is_some() { ROUGH } else { QUALITY };
     let description = format!(
-        "appsrc name=in format=time ! {decode}videoconvert ! jpegenc quality={QUALITY} ! \
+        "appsrc name=in format=time ! {decode}{scale}videoconvert ! jpegenc quality={quality} ! \
          appsink name=out sync=false"
     );
     let pipeline = parse(&description, "still").map_err(|error| error.to_string())?;

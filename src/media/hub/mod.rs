@@ -22,7 +22,7 @@ use tracing::error;
 
 use self::progress::{Counters, Progress};
 use self::recent::Fan;
-use self::source::{OpenCamera, OwnH264, Request, Shared, Source, Successor};
+use self::source::{OpenCamera, OwnH264, Request, Shared, Source, Still, Successor};
 use self::thread::Thread;
 use super::duck::Duck;
 use super::frame::Frame;
@@ -275,8 +275,17 @@ impl Hub {
     /// The next picture that viewers see, as a JPEG; nothing where there is none, or it
     /// is the slate.
     pub(crate) fn still(&self) -> oneshot::Receiver<Result<Bytes, String>> {
-        let (still, picture) = oneshot::channel();
-        let _ = self.requests.send(Request::Still(still));
+        self.still_of(None)
+    }
+
+    /// The same, so many pixels wide.
+    pub(crate) fn thumbnail(&self, width: u32) -> oneshot::Receiver<Result<Bytes, String>> {
+        self.still_of(Some(width))
+    }
+
+    fn still_of(&self, width: Option<u32>) -> oneshot::Receiver<Result<Bytes, String>> {
+        let (to, picture) = oneshot::channel();
+        let _ = self.requests.send(Request::Still(Still { to, width }));
         picture
     }
 

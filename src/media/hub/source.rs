@@ -21,8 +21,14 @@ use crate::media::status::{self, MediaStatus};
 use crate::media::stream::{Encoding, SoundCoding, Stream, VideoRate};
 use crate::sdp::ProfileLevelId;
 
-/// Who waits for one picture as a JPEG; dropped where there is none.
-pub type Still = oneshot::Sender<Result<Bytes, String>>;
+/// One picture as a JPEG, for who waits for it; dropped where there is none.
+#[derive(Debug)]
+pub struct Still {
+    /// They wait here.
+    pub(crate) to: oneshot::Sender<Result<Bytes, String>>,
+    /// In pixels; `None` for as the camera has it.
+    pub(crate) width: Option<u32>,
+}
 
 /// Makes access units while somebody watches. Called from one thread of its
 /// own, so its methods may block.

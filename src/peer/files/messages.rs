@@ -32,6 +32,11 @@ pub(crate) enum Asked {
         /// How many, at most [`MOST_ASKED`].
         length: u64,
     },
+    /// Its thumbnail.
+    Thumbnail {
+        /// Which.
+        id: Id,
+    },
     /// That it is deleted.
     Delete {
         /// Which.
@@ -52,6 +57,7 @@ impl Asked {
         match self {
             Self::List { .. } => "list",
             Self::Get { .. } => "get",
+            Self::Thumbnail { .. } => "thumbnail",
             Self::Delete { .. } => "delete",
             Self::Record { .. } => "record",
             Self::Picture => "picture",
@@ -60,7 +66,7 @@ impl Asked {
 
     pub(super) fn id(&self) -> Option<Id> {
         match self {
-            Self::Get { id, .. } | Self::Delete { id } => Some(*id),
+            Self::Get { id, .. } | Self::Thumbnail { id } | Self::Delete { id } => Some(*id),
             Self::List { .. } | Self::Record { .. } | Self::Picture => None,
         }
     }
@@ -120,6 +126,9 @@ pub(crate) fn parse(text: &[u8]) -> Result<Asked, NotAsked> {
                 )),
             }
         }
+        Some("thumbnail") => Ok(Asked::Thumbnail {
+            id: id("thumbnail")?,
+        }),
         Some("delete") => Ok(Asked::Delete { id: id("delete")? }),
         Some("record") => match message["on"].as_bool() {
             Some(on) => Ok(Asked::Record { on }),
@@ -161,6 +170,11 @@ pub(super) fn list(before: Option<Id>, recordings: &[(Id, Entry)], more: bool) -
 pub(super) fn part(id: Id, from: u64, length: u64, size: u64) -> String {
     json!({"type": "part", "id": id.to_string(), "from": from, "length": length, "size": size})
         .to_string()
+}
+
+/// A JPEG of so many bytes follows, or nothing.
+pub(super) fn thumbnail(id: Id, length: usize) -> String {
+    json!({"type": "thumbnail", "id": id.to_string(), "length": length}).to_string()
 }
 
 /// It is deleted.
@@ -210,6 +224,11 @@ mod tests {
             (r#"{"type": "else"}"#, Err(None)),
             ("[]", Err(None)),
             (r#"{"type": "list", "before": 3}"#, Err(Some("list"))),
+            (
+                r#"{"type": "thumbnail", "id": "20261130T103515Z"}"#,
+                Ok(Asked::Thumbnail { id }),
+            ),
+            (r#"{"type": "thumbnail"}"#, Err(Some("thumbnail"))),
             (r#"{"type": "delete", "id": "../x"}"#, Err(Some("delete"))),
             (
                 r#"{"type": "get", "id": "20261130T103515Z", "from": 5, "length": 1048577}"#,
@@ -224,10 +243,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_understood_or_not(text in ".{0,200}", kind in "list|get|delete|record") {
+        fn any_text_is_understood_or_not(text in ".{0,200}", kind in "list|get|thumbnail|delete|record") {
             let _ = parse(text.as_bytes());
             let message = json!({"type": kind, "id": text, "before": text, "from": 1, "length": 1});
-            if let Ok(Asked::Get { id, .. } | Asked::Delete { id }) =
+            if let Ok(Asked::Get { id, .. } | Asked::Thumbnail { id } | Asked::Delete { id }) =
                 parse(message.to_string().as_bytes())
             {
                 prop_assert_eq!(id.to_string(), text);

@@ -30,7 +30,7 @@ use super::messages::LISTENED;
 use crate::access::{Guest, Right};
 use crate::bucket::{Bucket, Rate};
 use crate::reason::{Code, Reason};
-use crate::recorder::{Id, NotPressed, Now, Recordings};
+use crate::recorder::{Id, NoButton, Now, Recordings};
 
 /// What is asked for while something is sent waits, so much of it.
 const QUEUE: usize = 8;
@@ -63,10 +63,6 @@ const NO_BUTTON: Reason = Reason::fixed(
     Code::NoRecordButton,
     "viewers may not make recordings on this camera",
 );
-const OTHER_FORMAT: Reason = Reason::fixed(
-    Code::RecordOtherFormat,
-    "whoever watches now is sent VP8, and this camera records H.264 alone",
-);
 const BUSY: Reason = Reason::fixed(
     Code::FilesBusy,
     "too much was asked for at once; ask again when the last has come",
@@ -83,6 +79,17 @@ struct Part {
 enum Of {
     File(Id, Arc<File>),
     Picture(Bytes),
+}
+
+impl Part {
+    /// All of a picture; nothing of an empty one.
+    fn of(picture: Bytes) -> Option<Self> {
+        (!picture.is_empty()).then(|| Self {
+            at: 0,
+            left: picture.len() as u64,
+            of: Of::Picture(picture),
+        })
+    }
 }
 
 struct Files {
@@ -248,11 +255,7 @@ impl Files {
         match picture {
             Ok(bytes) => {
                 self.say(messages::picture(bytes.len()));
-                self.part = Some(Part {
-                    at: 0,
-                    left: bytes.len() as u64,
-                    of: Of::Picture(bytes),
-                });
+                self.part = Part::of(bytes);
             }
             Err(reason) => self.refuse("picture", &reason, None),
         }
@@ -271,6 +274,13 @@ impl Files {
                 }
                 Err(error) => self.refuse("get", &reason(&error), Some(id)),
             },
+            Asked::Thumbnail { id } => match self.recordings.thumbnail(id).await {
+                Ok(jpeg) => {
+                    self.say(messages::thumbnail(id, jpeg.len()));
+                    self.part = Part::of(jpeg.into());
+                }
+                Err(error) => self.refuse("thumbnail", &reason(&error), Some(id)),
+            },
             Asked::Delete { id } if !self.may_delete => {
                 self.refuse("delete", &NOT_TO_DELETE, Some(id));
             }
@@ -284,12 +294,9 @@ impl Files {
                 }
             }
             Asked::Record { on } => {
-                let reason = match self.recordings.press(on) {
-                    Ok(()) => return,
-                    Err(NotPressed::NoButton) => NO_BUTTON,
-                    Err(NotPressed::OtherFormat) => OTHER_FORMAT,
-                };
-                self.refuse("record", &reason, None);
+                if let Err(NoButton) = self.recordings.press(on) {
+                    self.refuse("record", &NO_BUTTON, None);
+                }
             }
         }
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use crate::recorder::boxes::whole;
+use crate::recorder::boxes::{thumbnail, whole, with_thumbnail};
 use crate::recorder::film::{Film, Refused};
 use crate::recorder::opus;
 use crate::recorder::picture::{Sets, Unit};
@@ -124,4 +124,42 @@ fn another_size_another_sound_and_ten_minutes_are_another_file() {
         Err(Refused::Another)
     );
     assert!(Film::begin(unit(false, 9), start, Duration::ZERO).is_none());
+}
+
+/// It is found between two fragments, and passed over where they are counted.
+#[test]
+fn a_thumbnail_is_part_of_a_file_and_takes_nothing_from_it() {
+    let start = Instant::now();
+    let mut film = Film::begin(unit(true, 100), start, Duration::ZERO).expect("it begins");
+    let mut file = Vec::new();
+    let jpeg = [0xff, 0xd8, 1, 2, 3, 0xff, 0xd9];
+    let none: [u8; 0] = [];
+    let mut ends = Vec::new();
+    for i in 1..100 {
+        let at = start + Duration::from_millis(50 * i);
+        let bytes = film.picture(unit(i % 20 == 0, 50), i % 20 == 0, at);
+        let Some(bytes) = bytes.expect("it is taken") else {
+            continue;
+        };
+        file.extend(bytes);
+        let found = thumbnail(&mut Cursor::new(&file)).expect("memory");
+        match ends.len() {
+            0 => assert_eq!(found, none),
+            _ => assert_eq!(found, jpeg),
+        }
+        if ends.is_empty() {
+            let counted = seconds(&file);
+            file.extend(with_thumbnail(&jpeg));
+            assert_eq!(seconds(&file), counted.map(|(_, s)| (file.len() as u64, s)));
+            // What was cut in the middle of it is without it.
+            assert_eq!(seconds(&file[..file.len() - 1]), counted);
+        }
+        ends.push(file.len());
+        assert_eq!(seconds(&file).map(|s| s.0), Some(file.len() as u64));
+    }
+    assert!(ends.len() > 2, "{ends:?}");
+    // Of others' boxes, and of none.
+    let other = [&32_u32.to_be_bytes()[..], b"uuid", &[7; 24]].concat();
+    assert_eq!(thumbnail(&mut Cursor::new(other)).expect("memory"), none);
+    assert_eq!(thumbnail(&mut Cursor::new(none)).expect("memory"), none);
 }

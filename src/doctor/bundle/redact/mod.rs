@@ -206,17 +206,16 @@ impl Redactor {
 
     /// A device's own name, which may hold its owner's: "Anna's headset".
     pub(crate) fn card(&mut self, name: &str) -> String {
-        let words: Vec<_> = name
-            .split(' ')
-            .map(|word| {
-                let owner = word.strip_suffix("'s").or(word.strip_suffix("’s"));
-                match owner.filter(|owner| !owner.is_empty()) {
-                    Some(owner) => format!("{}'s", self.placeholder(Kind::Name, owner)),
-                    None => word.to_owned(),
-                }
-            })
-            .collect();
-        self.scan(&prepared(&words.join(" ")), Words::Setting)
+        let Some((before, owner, after)) = rules::owner(name) else {
+            return self.setting(name);
+        };
+        let (before, owner, after) = (prepared(before), prepared(owner), prepared(after));
+        self.learn(Kind::Name, &owner);
+        let before = self.scan(&before, Words::Setting);
+        let after = self.scan(&after, Words::Setting);
+        let shown = format!("{before}{}{after}", self.placeholder(Kind::Name, &owner));
+        self.remember(name, &shown);
+        shown
     }
 
     fn remember(&mut self, text: &str, shown: &str) {
@@ -260,7 +259,13 @@ impl Redactor {
         let Found { length, pieces } = rules::find(before, &text[at..], words == Words::Prose)?;
         let shown = pieces.into_iter().map(|piece| match piece {
             Piece::Keep(text) => text,
-            Piece::Hide(kind, text) => self.placeholder(kind, &text),
+            Piece::Hide(kind, text) => {
+                // What the owner has set may stand in errors in other ways.
+                if words == Words::Setting && kind == Kind::Host {
+                    self.learn(kind, &text);
+                }
+                self.placeholder(kind, &text)
+            }
             Piece::Path(text) => self.known_in(&text, words),
         });
         Some((length, shown.collect()))

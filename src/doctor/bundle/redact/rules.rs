@@ -58,6 +58,20 @@ const NAMES: &[&str] = &[
     "caller", "essid", "hostname", "label", "login", "psk", "ssid", "user", "user-id", "username",
 ];
 
+/// Fields, such as elements' properties, whose value is a machine's name or address.
+const HOSTS: &[&str] = &[
+    "address",
+    "bind-address",
+    "host",
+    "ip",
+    "local-address",
+    "peer",
+    "proxy",
+    "remote-host",
+    "server",
+    "udp-bind-address",
+];
+
 /// What begins `rest`, which stands behind the character `before`.
 pub(super) fn find(before: Option<char>, rest: &str, is_prose: bool) -> Option<Found> {
     if before.is_some_and(char::is_alphanumeric) {
@@ -71,6 +85,7 @@ pub(super) fn find(before: Option<char>, rest: &str, is_prose: bool) -> Option<F
         .or_else(|| number(rest))
         .or_else(|| key(rest))
         .or_else(|| host(rest).filter(|_| is_prose))
+        .or_else(|| value(rest).filter(|_| matches!(before, Some('=' | '"'))))
 }
 
 fn hidden(kind: Kind, text: &str) -> Found {
@@ -150,6 +165,31 @@ fn address(rest: &str) -> Option<Found> {
             Piece::Keep(format!("{port}{tail}")),
         ],
     })
+}
+
+/// A host, and a port where there is one.
+fn place(text: &str) -> [Piece; 2] {
+    let (host, port) = host_and_port(text);
+    let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    let host = match ip {
+        _ if is_local(host) => Piece::Keep(host.to_owned()),
+        Ok(ip) => Piece::Hide(Kind::Ip, ip.to_string()),
+        Err(_) => Piece::Hide(Kind::Host, host.to_owned()),
+    };
+    [host, Piece::Keep(port.to_owned())]
+}
+
+/// The value of a setting that is a host's name, whatever the setting is called. Files
+/// look so, too: in doubt it goes.
+fn value(rest: &str) -> Option<Found> {
+    let end = rest.find(ends_an_address).unwrap_or(rest.len());
+    let (name, _) = host_and_port(&rest[..end]);
+    let found = host(name)?;
+    let is_whole = found.length == name.len();
+    let Some(Piece::Hide(Kind::Host, name)) = found.pieces.first() else {
+        return None;
+    };
+    is_whole.then(|| hidden(Kind::Host, name))
 }
 
 /// The port with its colon.
@@ -236,8 +276,13 @@ fn field(before: Option<char>, rest: &str) -> Option<Found> {
     }
     let equals = rest.find(|c: char| !c.is_ascii_alphabetic() && c != '-')?;
     let key = &rest[..equals];
-    let is_name = NAMES.iter().any(|name| name.eq_ignore_ascii_case(key));
-    let value = rest[equals..].strip_prefix('=').filter(|_| is_name)?;
+    let is_one_of = |all: &[&str]| all.iter().any(|name| name.eq_ignore_ascii_case(key));
+    let value = rest[equals..].strip_prefix('=')?;
+    let kind = match (is_one_of(NAMES), is_one_of(HOSTS)) {
+        (true, _) => Kind::Name,
+        (_, true) => Kind::Host,
+        _ => return None,
+    };
     let (quote, value) = match value.strip_prefix('"') {
         Some(quoted) => ("\"", &quoted[..quoted.find('"').unwrap_or(quoted.len())]),
         None => (
@@ -245,14 +290,20 @@ fn field(before: Option<char>, rest: &str) -> Option<Found> {
             &value[..value.find(ends_an_address).unwrap_or(value.len())],
         ),
     };
-    if value.is_empty() {
+    // An address with a scheme is found by that.
+    if value.is_empty() || kind == Kind::Host && value.contains("://") {
         return None;
     }
     let head = format!("{key}={quote}");
-    Some(Found {
+    let mut found = Found {
         length: head.len() + value.len(),
-        pieces: vec![Piece::Keep(head), Piece::Hide(Kind::Name, value.to_owned())],
-    })
+        pieces: vec![Piece::Keep(head)],
+    };
+    match kind {
+        Kind::Host => found.pieces.extend(place(value)),
+        _ => found.pieces.push(Piece::Hide(kind, value.to_owned())),
+    }
+    Some(found)
 }
 
 /// Pairs of hexadecimal digits with one sign between them: a MAC (IEEE 802, 48 or
@@ -366,4 +417,39 @@ fn host(rest: &str) -> Option<Found> {
         _ => Kind::Name,
     };
     Some(hidden(kind, token))
+}
+
+/// Whose a device is by its own name ("Anna Berg's headset", "Headset von Anna Berg"), and
+/// what is before and behind that. The owner's may be several words: all of them are theirs,
+/// from where the name begins, or a part of it.
+pub(super) fn owner(name: &str) -> Option<(&str, &str, &str)> {
+    const APART: &[&str] = &[": ", " - ", "(", ", "];
+    const OF: &[&str] = &[" of ", " von ", " de ", " van ", " di "];
+    let marks = ["'s ", "’s ", "の", "的"];
+    let ends = marks
+        .iter()
+        .filter_map(|mark| name.rfind(mark))
+        .max()
+        .or_else(|| {
+            name.strip_suffix("'s")
+                .or(name.strip_suffix("’s"))
+                .map(str::len)
+        });
+    if let Some(end) = ends.filter(|end| *end > 0) {
+        let parts = APART
+            .iter()
+            .filter_map(|sign| Some(name[..end].rfind(sign)? + sign.len()));
+        let begin = parts.max().unwrap_or(0);
+        let is_there = !name[begin..end].trim().is_empty();
+        return is_there.then(|| (&name[..begin], &name[begin..end], &name[end..]));
+    }
+    let begin = OF
+        .iter()
+        .filter_map(|of| Some(name.find(of)? + of.len()))
+        .min()?;
+    let end = name[begin..]
+        .find([':', '(', ','])
+        .map_or(name.len(), |at| begin + at);
+    let owner = name[begin..end].trim_end();
+    (!owner.is_empty()).then(|| (&name[..begin], owner, &name[begin + owner.len()..]))
 }

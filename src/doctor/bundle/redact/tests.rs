@@ -156,7 +156,73 @@ fn a_link_loses_its_serial_number_and_keeps_its_model() {
         unknown,
         "/dev/v4l/by-id/usb-ACME_Cam_serial-3-video-index0 is gone"
     );
-    assert_eq!(r.card("Anna’s headset"), "name-1's headset");
+    assert_eq!(r.card("Anna’s headset"), "name-1’s headset");
+}
+
+#[test]
+fn a_device_that_is_called_after_its_owner_is_so_no_more() {
+    let mut r = redactor();
+    for (card, shown) in [
+        ("Anna Berg's headset", "name-1's headset"),
+        ("UVC Camera: Otto Graf’s", "UVC Camera: name-2’s"),
+        ("Headset von Rike Maria Sand", "Headset von name-3"),
+        ("iPhone de José: camera", "iPhone de name-4: camera"),
+        ("太郎のカメラ", "name-5のカメラ"),
+        ("HD Pro Webcam C920", "HD Pro Webcam C920"),
+        (
+            "Integrated Camera: Integrated C",
+            "Integrated Camera: Integrated C",
+        ),
+    ] {
+        assert_eq!(r.card(card), shown);
+        // And where somebody speaks of it.
+        assert_eq!(
+            r.prose(&format!("{card} is silent")),
+            format!("{shown} is silent")
+        );
+    }
+    assert_eq!(r.prose("call of Otto Graf"), "call of name-2");
+}
+
+#[test]
+fn hosts_in_a_pipeline_go_however_they_stand_there() {
+    let mut r = redactor();
+    for (text, shown) in [
+        (
+            "tcpclientsrc host=frontdoor port=5000 ! h264parse",
+            "tcpclientsrc host=host-1 port=5000 ! h264parse",
+        ),
+        (
+            "tcpclientsrc host=\"cam.example.org\" ! tee name=t t.src_0 ! queue",
+            "tcpclientsrc host=\"host-2\" ! tee name=t t.src_0 ! queue",
+        ),
+        (
+            "souphttpsrc location=http://cam.example.org/x proxy=gate:8080",
+            "souphttpsrc location=http://host-2/… proxy=host-3:8080",
+        ),
+        ("udpsrc address=192.0.2.7 ! x", "udpsrc address=ip-1 ! x"),
+        (
+            "udpsrc address=127.0.0.1 port=1",
+            "udpsrc address=127.0.0.1 port=1",
+        ),
+        ("x clients=one.example.org:5,b", "x clients=host-4:5,b"),
+        (
+            "videotestsrc pattern=ball ! video/x-raw,framerate=30/1 ! t.",
+            "videotestsrc pattern=ball ! video/x-raw,framerate=30/1 ! t.",
+        ),
+    ] {
+        assert_eq!(r.setting(text), shown, "{text}");
+        // The plan says it again.
+        assert_eq!(
+            r.ours(&format!("{text} ! appsink")),
+            format!("{shown} ! appsink")
+        );
+    }
+    // And what an element says of it.
+    assert_eq!(
+        r.prose("cannot connect to frontdoor"),
+        "cannot connect to host-1"
+    );
 }
 
 #[test]

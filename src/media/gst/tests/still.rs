@@ -28,6 +28,12 @@ async fn a_picture_is_whole_whatever_viewers_are_sent_and_nothing_is_opened_for_
         jpeg::check(&picture).expect("it is whole");
         assert_eq!(size(&picture), (320, 180));
     }
+    // Small ones keep the shape, and are a few KB.
+    let small = timeout(LIMIT, hub.thumbnail(160)).await.expect("in time");
+    let small = small.expect("one comes").expect("it is encoded");
+    jpeg::check(&small).expect("it is whole");
+    assert_eq!(size(&small), (160, 90));
+    assert!(small.len() < 10_000, "{} bytes", small.len());
     // Of who does not wait nothing is left.
     drop(hub.still());
     hub.set_private(true);

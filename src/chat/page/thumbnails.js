@@ -1,0 +1,84 @@
+// Thumbnails of recordings: fetched for what is in sight, and for nothing else, so that
+// a list of ten thousand costs what the screen shows of it.
+
+/** So many are kept: those that were in sight last. */
+const MOST = 200;
+
+export class Thumbnails {
+  #ask;
+  #observer;
+  /** Of which recording each image is. */
+  #ids = new WeakMap();
+  /** In sight, and without its picture. */
+  #wanted = new Set();
+  /** Addresses by id, the one that was not looked at for longest first. */
+  #kept = new Map();
+  #busy = false;
+
+  /** `ask(id)` resolves to a JPEG's bytes, none where there is no thumbnail. */
+  constructor(ask) {
+    this.#ask = ask;
+    this.#observer = new IntersectionObserver((entries) => this.#look(entries));
+  }
+
+  /** The image of this recording. What it shows is said beside it. */
+  of(id) {
+    const image = document.createElement("img");
+    image.className = "thumbnail";
+    image.alt = "";
+    this.#ids.set(image, id);
+    this.#observer.observe(image);
+    return image;
+  }
+
+  /** Nothing of these images is in use any more. */
+  drop(images) {
+    for (const image of images) {
+      this.#observer.unobserve(image);
+      this.#wanted.delete(image);
+    }
+  }
+
+  #look(entries) {
+    for (const { target, isIntersecting } of entries) {
+      if (!isIntersecting) {
+        this.#wanted.delete(target);
+        target.removeAttribute("src");
+      } else if (!this.#show(target)) this.#wanted.add(target);
+    }
+    this.#fetch();
+  }
+
+  #show(image) {
+    const id = this.#ids.get(image);
+    const address = this.#kept.get(id);
+    if (!address) return false;
+    this.#kept.delete(id);
+    this.#kept.set(id, address);
+    image.src = address;
+    return true;
+  }
+
+  async #fetch() {
+    if (this.#busy) return;
+    this.#busy = true;
+    try {
+      while (this.#wanted.size > 0) {
+        const [image] = this.#wanted;
+        this.#wanted.delete(image);
+        const id = this.#ids.get(image);
+        if (this.#show(image)) continue;
+        const bytes = await this.#ask(id);
+        // One that is being written may have it later: nothing is remembered of that.
+        if (bytes.length === 0) continue;
+        this.#kept.set(id, `data:image/jpeg;base64,${btoa(String.fromCharCode(...bytes))}`);
+        if (this.#kept.size > MOST) this.#kept.delete(this.#kept.keys().next().value);
+        this.#show(image);
+      }
+    } catch {
+      // The call is over, or the recording is gone: the list says so.
+    } finally {
+      this.#busy = false;
+    }
+  }
+}
