@@ -51,7 +51,7 @@ const DESCRIPTORS: &str = "--nofile=1024:1024";
 type Attack = fn(Ground) -> Pin<Box<dyn Future<Output = ()>>>;
 
 /// Every kind, by name.
-const KINDS: [(&str, Attack); 24] = [
+const KINDS: [(&str, Attack); 25] = [
     ("heavy offers", |g| Box::pin(offers::heavy(g))),
     ("offers that point at others", |g| {
         Box::pin(offers::at_a_third_party(g))
@@ -94,6 +94,7 @@ const KINDS: [(&str, Attack); 24] = [
     ("a viewer's floods", |g| Box::pin(path::floods(g))),
     ("restarts and roles", |g| Box::pin(path::restarts(g))),
     ("channels and wishes", |g| Box::pin(path::wishes(g))),
+    ("calls on hold", |g| Box::pin(viewers::on_hold(g))),
     ("requests of every shape", |g| {
         Box::pin(requests::of_every_shape(g))
     }),

@@ -1,10 +1,13 @@
 //! Several cameras on one page: each in a call of its own, one of them large.
 
+use camera_agent::access::Invite;
 use serde_json::{Value, json};
 
 use crate::languages::{fits, is_accessible};
 use crate::support::browser::{Browser, Person};
 use crate::support::device::Device;
+use crate::support::invitee::sent_until_now;
+use crate::support::standin::{StandIn, sdp_of, side};
 use crate::support::{Chat, SOON, until};
 
 /// With a smaller quality and sound, and so cheap that a busy machine's path carries
@@ -225,4 +228,37 @@ async fn with_one_camera_the_page_is_as_it_was() {
         (alice.js(HIDDEN).await == false).then_some(())
     })
     .await;
+}
+
+/// A camera makes no offers. One that was answered would be anybody's who runs the
+/// server, with a certificate of theirs beside the camera's.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_to_one_of_several_is_not_answered() {
+    let chat = Chat::start().await;
+    let _attic = device(&chat, "attic").await;
+    let mut porch = StandIn::join(&chat, "porch", &Invite::random()).await;
+    let alice = opened(Person::default(), &chat).await;
+    let offer = porch.offered().await;
+    let answer = porch.engine.answer(sdp_of(&offer)).await;
+    porch
+        .user
+        .send(json!({
+            "type": "video-answer", "target": "alice",
+            "sdp": {"type": "answer", "sdp": answer}, "ufrag": side(sdp_of(&offer)).1,
+        }))
+        .await;
+    let state = "document.querySelector('#wall [data-name=porch]').dataset.state === 'connected'";
+    alice.until_js("the porch", state).await;
+    let renewed = answer.replace("a=setup:active", "a=setup:actpass");
+    porch
+        .user
+        .send(json!({
+            "type": "video-offer", "target": "alice", "sdp": {"type": "offer", "sdp": renewed},
+        }))
+        .await;
+    let sent = sent_until_now(&alice, &mut porch.user).await;
+    let answers = sent.iter().filter(|frame| frame["type"] == "video-answer");
+    assert_eq!(answers.count(), 0, "{sent:?}");
+    alice.until_js("it goes on", state).await;
+    alice.clean_console().await;
 }

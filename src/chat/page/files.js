@@ -16,6 +16,8 @@ export class Files {
   #asked = null;
   #turn;
   #on;
+  #refuse;
+  #closed = false;
 
   /** `on`: state(message), refused(message), gone(). */
   constructor(pc, on) {
@@ -26,19 +28,28 @@ export class Files {
     this.#channel.onmessage = ({ data }) => this.#told(data);
     this.#open = new Promise((resolve, reject) => {
       this.#channel.onopen = resolve;
-      this.#channel.onclose = () => {
-        const gone = new Error("closed");
-        reject(gone);
-        this.#asked?.reject(gone);
-        this.#asked = null;
-        this.#on.gone();
-      };
+      this.#refuse = reject;
     });
+    this.#channel.onclose = () => {
+      this.#end();
+      this.#on.gone();
+    };
     this.#open.catch(() => {});
   }
 
   close() {
+    // Where the call was closed first, not every browser says that the channel was, too.
+    this.#end();
     this.#channel.close();
+  }
+
+  /** Nothing comes any more of what is waited for. */
+  #end() {
+    const gone = new Error("closed");
+    this.#closed = true;
+    this.#refuse(gone);
+    this.#asked?.reject(gone);
+    this.#asked = null;
   }
 
   /** Resolves to the answer, with `bytes` where some followed; rejects with {why, text}. */
@@ -60,6 +71,7 @@ export class Files {
 
   async #ask(message) {
     await this.#open;
+    if (this.#closed) throw new Error("closed");
     return new Promise((resolve, reject) => {
       this.#asked = { resolve, reject, answer: null, left: 0, bytes: null, at: 0 };
       this.tell(message);
@@ -80,7 +92,7 @@ export class Files {
         break;
       case "error":
         if (message.about === "record" || !this.#asked) this.#on.refused(message);
-        else this.#end("reject", message);
+        else this.#settle("reject", message);
         break;
       case "part":
       case "picture":
@@ -93,7 +105,7 @@ export class Files {
         break;
       case "list":
       case "deleted":
-        this.#end("resolve", message);
+        this.#settle("resolve", message);
         break;
     }
   }
@@ -104,10 +116,10 @@ export class Files {
     asked.bytes.set(bytes, asked.at);
     asked.at += bytes.length;
     asked.left -= bytes.length;
-    if (asked.left === 0) this.#end("resolve", { ...asked.answer, bytes: asked.bytes });
+    if (asked.left === 0) this.#settle("resolve", { ...asked.answer, bytes: asked.bytes });
   }
 
-  #end(how, answer) {
+  #settle(how, answer) {
     const asked = this.#asked;
     this.#asked = null;
     asked?.[how](answer);

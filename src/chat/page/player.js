@@ -10,7 +10,13 @@ const AHEAD = 60;
 const BEHIND = 20;
 
 const next = (target, ...events) => new Promise((resolve) => {
-  for (const event of events) target.addEventListener(event, resolve, { once: true });
+  // The others go with the first: a long film waits often.
+  const come = new AbortController();
+  const came = (event) => {
+    come.abort();
+    resolve(event);
+  };
+  for (const event of events) target.addEventListener(event, came, { signal: come.signal });
 });
 
 export class Player {

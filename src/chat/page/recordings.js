@@ -78,6 +78,7 @@ export class RecordingsPanel {
     this.#player.close();
     this.#panel.hidden = true;
     this.#panel.open = false;
+    this.#again = false;
     this.#clear();
     this.#timeline?.clear();
   }
@@ -117,9 +118,11 @@ export class RecordingsPanel {
       const { recordings, more } = await this.#files.ask({ type: "list", before });
       if (!Array.isArray(recordings)) return;
       const focused = this.#focused();
-      if (before === null) this.#clear();
-      for (const one of recordings) this.#add(one);
-      this.#more.hidden = more !== true || this.#rows.size >= MOST;
+      if (before === null) this.#renew(recordings, more === true);
+      else {
+        for (const one of recordings) this.#put(one, null);
+        this.#more.hidden = more !== true || this.#rows.size >= MOST;
+      }
       this.#none.hidden = this.#rows.size > 0;
       focused?.();
       if (before === null) this.#timeline?.changed(recordings[0]?.began_ms ?? null);
@@ -132,6 +135,17 @@ export class RecordingsPanel {
       this.#again = false;
       this.#load(null);
     }
+  }
+
+  /** The newest anew: rows of older ones stay, and so does what is done with a row. */
+  #renew(recordings, more) {
+    const ids = recordings.map((one) => textOf(one?.id, MAX_ID));
+    const last = more ? ids.at(-1) ?? "" : "";
+    const had = [...this.#rows.keys()];
+    for (const id of had.filter((id) => id >= last && !ids.includes(id))) this.#remove(id);
+    if (!had.some((id) => id < last)) this.#more.hidden = !more;
+    let before = this.#list.firstElementChild;
+    for (const one of recordings) before = this.#put(one, before)?.nextElementSibling ?? null;
   }
 
   /** What a page that has no recordings does without. */
@@ -164,10 +178,16 @@ export class RecordingsPanel {
     return place < 0 ? null : () => (this.#rows.get(id)?.children[place] ?? this.#list).focus();
   }
 
-  #add(one) {
+  /** A row, new where there is none or another is said of it now; it comes before this one. */
+  #put(one, before) {
     const id = textOf(one?.id, MAX_ID);
-    if (!id || !Number.isFinite(one.began_ms) || this.#rows.has(id)) return;
+    if (!id || !Number.isFinite(one.began_ms)) return before?.previousElementSibling;
+    const known = this.#rows.get(id);
+    if (known && (known.dataset.seconds === String(one.seconds) || !known.querySelector("progress").hidden)) {
+      return known;
+    }
     const row = document.createElement("li");
+    row.dataset.seconds = String(one.seconds);
     const what = recordingWords(one);
     const about = document.createElement("span");
     about.textContent = what;
@@ -179,13 +199,24 @@ export class RecordingsPanel {
       this.#act(words.save, what, () => this.#save(one, progress)),
     ];
     if (this.#mayDelete && one.seconds !== null) {
-      acts.push(this.#act(words.delete, what, () => this.#delete(one, row)));
+      acts.push(this.#act(words.delete, what, () => this.#delete(one)));
     }
     if (this.#thumbnails) row.append(this.#thumbnails.of(id));
     row.append(about, ...acts, progress);
+    if (known) {
+      this.#thumbnails?.drop(known.querySelectorAll(".thumbnail"));
+      known.replaceWith(row);
+    } else this.#list.insertBefore(row, before);
     this.#rows.set(id, row);
-    this.#list.append(row);
-    this.#oldest = id;
+    if (!this.#oldest || id < this.#oldest) this.#oldest = id;
+    return row;
+  }
+
+  #remove(id) {
+    const row = this.#rows.get(id);
+    this.#thumbnails?.drop(row.querySelectorAll(".thumbnail"));
+    row.remove();
+    this.#rows.delete(id);
   }
 
   #act(name, what, act) {
@@ -215,14 +246,13 @@ export class RecordingsPanel {
     }
   }
 
-  async #delete(one, row) {
+  async #delete(one) {
     if (!confirm(words.deleteSure(recordingWords(one)))) return;
     try {
       await this.#files.ask({ type: "delete", id: one.id });
-      const next = row.nextElementSibling ?? row.previousElementSibling;
-      this.#thumbnails?.drop(row.querySelectorAll(".thumbnail"));
-      row.remove();
-      this.#rows.delete(one.id);
+      const row = this.#rows.get(one.id);
+      const next = row?.nextElementSibling ?? row?.previousElementSibling;
+      if (row) this.#remove(one.id);
       (next?.querySelector("button") ?? this.#panel.querySelector("summary")).focus();
     } catch (error) {
       if (error?.why) this.#refused(error);

@@ -45,6 +45,8 @@ export class TalkPanel {
   #heardAt = 0;
   /** Its microphone has given a sound. */
   #heard = false;
+  /** The person knows that they can talk here. */
+  #meant = false;
   /** The browser has let us before. */
   #allowed = false;
   /** Why the person is not heard; "" when nothing is wrong. */
@@ -74,6 +76,7 @@ export class TalkPanel {
   watch(call) {
     this.#end(false);
     this.#call = call;
+    this.#meant = Boolean(call?.camera);
     this.#floor = { may: false, you: "listens" };
     this.#problem = "";
     this.#show();
@@ -93,7 +96,8 @@ export class TalkPanel {
       this.#end(false);
       this.#problem = reasonWords(message.why, message.text);
     } else if (before !== "listens" && this.#floor.you === "listens" && this.#wants) {
-      this.#end(false);
+      // Or it is the end of an earlier turn, and the device gives them this one, too.
+      this.#end(true);
     }
     this.#send();
     this.#show();
@@ -108,6 +112,7 @@ export class TalkPanel {
 
   #down(event) {
     if (event.button !== 0) return;
+    this.#meant = true;
     if (this.#wants) return this.#end(true);
     this.#pressedAt = performance.now();
     // So that it is known when the finger leaves the button's place.
@@ -128,21 +133,29 @@ export class TalkPanel {
   }
 
   #toggle() {
+    this.#meant = true;
     if (this.#wants) return this.#end(true);
     this.#locked = true;
     this.#begin();
   }
 
-  /** The space bar, where nothing else has it: text, other buttons, lists. */
+  /**
+   * The space bar, where nothing else has it: text, other buttons, lists. At a camera that
+   * the person was invited to, and elsewhere once they have used the button: somebody who
+   * only calls themselves a camera is not to hear who wanted to scroll.
+   */
   #key(event, down) {
-    if (event.key !== " " || this.#button.hidden || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key !== " ") return;
+    // Wherever it is let go.
+    if (!down && this.#pressedAt !== null) return this.#up();
+    if (this.#button.hidden || !this.#meant || event.ctrlKey || event.metaKey || event.altKey) return;
     const own = event.target === this.#button;
     const other = event.target.closest?.("input, textarea, select, button, a, summary, dialog, [role=log]");
     if (other && !own) return;
     event.preventDefault();
-    if (!down) return this.#up();
-    if (event.repeat) return;
+    if (!down || event.repeat) return;
     if (this.#locked) return this.#end(true);
+    if (this.#wants) return;
     this.#pressedAt = performance.now() - SHORT_MS;
     this.#begin();
   }

@@ -307,11 +307,14 @@ export class Ui {
     $("save").hidden = camera === null;
     $("privacy").hidden = true;
     $("still").hidden = camera === null;
+    $("still").disabled = false;
     $("still").onclick = async () => {
       $("still").disabled = true;
       try {
         await this.#still(camera);
       } catch (error) {
+        // What became of an ended call is said already.
+        if (video.srcObject !== stream) return;
         this.say(error?.why ? reasonWords(error.why, error.text) : words.noStill, "problem");
       }
       $("still").disabled = false;

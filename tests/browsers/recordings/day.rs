@@ -170,6 +170,22 @@ async fn ten_thousand_are_listed_at_once_with_thumbnails_of_what_is_in_sight() {
                 "document.querySelectorAll('#recordings li').length === 200",
             )
             .await;
+        // A new one is on top, and nothing else is lost.
+        alice.click("#recordings .record").await;
+        alice
+            .until_js(
+                "one more",
+                "document.querySelectorAll('#recordings li').length === 201",
+            )
+            .await;
+        alice.click("#recordings .record").await;
+        alice
+            .until_js(
+                "it has ended",
+                "document.querySelector('#recordings li').dataset.seconds !== 'null'
+                 && document.querySelectorAll('#recordings li').length >= 201",
+            )
+            .await;
         alice.clean_console().await;
         alice.click("#hangup").await;
         alice.state("idle").await;
