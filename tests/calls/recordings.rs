@@ -57,21 +57,55 @@ fn began(name: &str) -> u64 {
     output.trim().parse().expect("a number")
 }
 
-/// Both tracks are decoded to their end, without a word.
+/// Three who read it find nothing to say: both tracks are decoded to their end.
 async fn plays(path: &Path) {
+    decodes(path).await;
+    let mut program = Command::new("ffprobe");
+    program.args("-v warning -count_frames -of csv=p=0 -show_entries".split(' '));
+    program.args(["stream=codec_name,nb_read_frames"]).arg(path);
+    let (said, words) = ran(program, path).await;
+    let frames = |codec: &str| {
+        let line = said.lines().find_map(|line| line.strip_prefix(codec));
+        line.and_then(|line| line[1..].parse::<u32>().ok())
+    };
+    assert!(words.is_empty(), "{path:?}: {words}");
+    let counted = (frames("h264"), frames("opus"));
+    assert!(
+        matches!(counted, (Some(10..), Some(10..))),
+        "{path:?}: {said}"
+    );
+    let mut program = Command::new("gst-discoverer-1.0");
+    program.arg(path);
+    let (said, words) = ran(program, path).await;
+    assert!(words.is_empty(), "{path:?}: {words}");
+    for part in ["H.264", "Opus", "Seekable"] {
+        assert!(said.contains(part), "{path:?}: {said}");
+    }
+    for bad in ["rror", "arning", "issing"] {
+        assert!(!said.contains(bad), "{path:?}: {said}");
+    }
+}
+
+/// What it says, and what it complains of.
+async fn ran(mut program: Command, path: &Path) -> (String, String) {
+    let output = tokio::time::timeout(SOON, program.output()).await;
+    let output = output.expect("in time").expect("make test-packages");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (said, words) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{path:?}: {said} {words}");
+    (said, words)
+}
+
+/// Both tracks are decoded to their end, without a word.
+async fn decodes(path: &Path) {
     let mut program = Command::new("gst-launch-1.0");
     program.args(["--quiet", "filesrc"]);
     program.arg(format!("location={}", path.display()));
     program
         .args("! qtdemux name=d d.video_0 ! queue ! h264parse ! openh264dec ! fakesink".split(' '));
     program.args("d.audio_0 ! queue ! opusdec ! fakesink".split(' '));
-    let output = tokio::time::timeout(SOON, program.output()).await;
-    let output = output.expect("in time").expect("it runs");
-    let words = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && words.is_empty(),
-        "{path:?}: {words}"
-    );
+    let (_, words) = ran(program, path).await;
+    assert!(words.is_empty(), "{path:?}: {words}");
 }
 
 #[tokio::test]
@@ -133,6 +167,65 @@ async fn motion_is_recorded_from_before_it_and_a_kill_costs_the_last_second() {
     assert_eq!(fs::metadata(&mended).expect("there").len(), size);
     plays(&mended).await;
     drop(again);
+    chat.stop().await;
+}
+
+/// As somebody sets it who finds it wrong, while something is recorded.
+#[tokio::test]
+async fn a_clock_that_is_set_back_an_hour_costs_no_recording() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let chat = Chat::start().await;
+    let server = format!(
+        "[server]\nurl = \"ws://{}/\"\nname = \"camera\"\n",
+        chat.addr
+    );
+    // Were its age taken by the clock alone, something would be too old.
+    let recording = "when = \"motion\"\npre_roll_s = 1\ntotal_mb = 0\nfree_mb = 0\nage_days = 1";
+    let toml = format!("{server}{}", configuration(folder.path(), recording));
+    let clock = tempfile::tempdir().expect("a folder");
+    let set = |time: &str| {
+        let (new, file) = (clock.path().join("new"), clock.path().join("clock"));
+        fs::write(&new, time).expect("written");
+        fs::rename(new, file).expect("renamed");
+    };
+    set("+0");
+    let mut program = Command::new(env!("CARGO_BIN_EXE_camera-agent"));
+    program
+        .env("LD_PRELOAD", "/usr/$LIB/faketime/libfaketimeMT.so.1")
+        .env("FAKETIME_TIMESTAMP_FILE", clock.path().join("clock"))
+        .env("FAKETIME_CACHE_DURATION", "1")
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        .env("NO_FAKE_STAT", "1");
+    let device = Device::run(program, &toml).await;
+    let names = || files(folder.path()).into_iter().map(|(name, _)| name);
+    let is_under_way = || names().any(|name| !is_over(&name));
+    until("one, and another that goes on", 2 * SOON, async || {
+        (names().any(|name| is_over(&name)) && is_under_way()).then_some(())
+    })
+    .await;
+    let before: Vec<_> = names().filter(|name| is_over(name)).collect();
+    let latest = before.iter().map(|name| began(name)).max().expect("one");
+    set("-1h");
+    let is_earlier = |name: &String| is_over(name) && began(name) + 3000 < latest;
+    until("two of an hour ago", 2 * SOON, async || {
+        (names().filter(is_earlier).count() >= 2).then_some(())
+    })
+    .await;
+    device.signal("TERM").await;
+    let all = files(folder.path());
+    for name in before {
+        assert!(
+            all.iter().any(|(other, _)| *other == name),
+            "{name} is gone"
+        );
+    }
+    for (name, path) in all.iter().filter(|(name, _)| is_over(name)) {
+        // Its length is no matter of the clock.
+        let length = name.rsplit_once('_').expect("ours").1;
+        let length: u32 = length.trim_end_matches("s.mp4").parse().expect("a length");
+        assert!((1..30).contains(&length), "{name}");
+        plays(path).await;
+    }
     chat.stop().await;
 }
 
