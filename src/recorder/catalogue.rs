@@ -25,7 +25,7 @@ pub(super) struct Limits {
 pub(crate) struct Entry {
     /// Why there is one.
     pub(crate) why: Why,
-    /// How long it is; `None` while it is being written.
+    /// How long it is; `None` while it is being written, and where it has no end yet.
     pub(crate) seconds: Option<u32>,
     /// How large it is.
     pub(crate) bytes: u64,

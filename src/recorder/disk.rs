@@ -1,25 +1,31 @@
 //! The files: a thread of its own, since a disk may take its time. What goes wrong
 //! ends the file, and is told.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::collections::VecDeque;
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, mpsc};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with, statvfs};
-use tokio::sync::watch;
+use rustix::fs::statvfs;
 use tracing::{debug, info, warn};
 
-use super::boxes;
-use super::catalogue::{Catalogue, Entry, Limits};
-use super::names::{Id, Why, read};
+use super::catalogue::{Entry, Limits};
+use super::folder::{Folder, rename};
+use super::names::{Id, Why};
 use crate::lock::lock;
 
-/// Fragments and ends that wait for the disk: more than half a minute of them.
-const QUEUE: usize = 40;
+/// Fragments that wait for the disk. What was kept in memory comes at once, which is
+/// half a minute and a few seconds; while that is written as much may follow.
+const MOST_WAITING: usize = 80;
+/// The same in bytes: all that may be kept in memory, and some.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
+/// So many that were left without an end are tried again with each that begins.
+const MEND_AT_ONCE: usize = 8;
 /// The limits are looked at before each file, and after so many fragments of one.
 const LOOK_EVERY: u32 = 10;
 
@@ -27,6 +33,8 @@ const LOOK_EVERY: u32 = 10;
 pub(super) enum Job {
     /// Another file, with its first fragment.
     Begin {
+        /// Its number, by which [`Report`]s say of which they are.
+        film: u64,
         began: SystemTime,
         why: Why,
         bytes: Vec<u8>,
@@ -35,163 +43,93 @@ pub(super) enum Job {
     Append(Vec<u8>),
     /// No more comes.
     End(Duration),
+    /// The same, and something of it is missing: it ends before that.
+    GiveUp,
 }
 
-/// Why a file could not be written.
-#[derive(Debug, Clone)]
-pub(super) struct Trouble(pub(super) String);
-
-/// The folder, as all see it.
-#[derive(Debug)]
-pub(super) struct Folder {
-    path: PathBuf,
-    pub(super) catalogue: Mutex<Catalogue>,
-    /// One has begun, has ended or is gone: the number of times.
-    pub(super) changes: watch::Sender<u64>,
-}
-
-impl Folder {
-    pub(super) fn new(path: PathBuf) -> Arc<Self> {
-        Arc::new(Self {
-            path,
-            catalogue: Mutex::default(),
-            changes: watch::Sender::default(),
-        })
-    }
-
-    fn changed(&self) {
-        self.changes.send_modify(|times| *times += 1);
-    }
-
-    /// Opens one to be read. Blocks.
-    pub(super) fn open(&self, id: Id) -> io::Result<File> {
-        // It gets its last name as it ends: the second time is behind that.
-        let open = || {
-            let entry = lock(&self.catalogue).get(id);
-            let entry = entry.ok_or(io::ErrorKind::NotFound)?;
-            let file = OpenOptions::new()
-                .read(true)
-                .custom_flags(libc::O_NOFOLLOW)
-                .open(self.path.join(entry.file(id)))?;
-            Ok(file)
-        };
-        open().or_else(|_: io::Error| open())
-    }
-
-    /// Deletes one that is not being written. Blocks.
-    pub(super) fn delete(&self, id: Id) -> io::Result<()> {
-        let entry = {
-            let catalogue = lock(&self.catalogue);
-            if catalogue.is_being_written(id) {
-                return Err(io::ErrorKind::ResourceBusy.into());
-            }
-            catalogue.get(id).ok_or(io::ErrorKind::NotFound)?
-        };
-        match fs::remove_file(self.path.join(entry.file(id))) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+impl Job {
+    /// Of a fragment.
+    fn bytes(&self) -> Option<usize> {
+        match self {
+            Self::Begin { bytes, .. } | Self::Append(bytes) => Some(bytes.len()),
+            Self::End(_) | Self::GiveUp => None,
         }
-        lock(&self.catalogue).remove(id);
-        self.changed();
-        Ok(())
-    }
-
-    /// What was there before.
-    fn scan(&self) {
-        let Ok(files) = fs::read_dir(&self.path) else {
-            return;
-        };
-        let mut unfinished = Vec::new();
-        for file in files.flatten() {
-            let name = file.file_name();
-            let Some((id, why, seconds)) = name.to_str().and_then(read) else {
-                continue;
-            };
-            let Ok(known) = file.metadata() else { continue };
-            if !known.is_file() {
-                continue;
-            }
-            match seconds {
-                Some(_) => {
-                    let bytes = known.len();
-                    let entry = Entry {
-                        why,
-                        seconds,
-                        bytes,
-                    };
-                    lock(&self.catalogue).put(id, entry);
-                }
-                None => unfinished.push((id, why)),
-            }
-        }
-        for (id, why) in unfinished {
-            if let Err(error) = self.mend(id, why) {
-                debug!(%id, %error, "a recording without an end stays as it is");
-            }
-        }
-    }
-
-    /// Gives one whose end was never written an end, behind its last whole fragment.
-    fn mend(&self, id: Id, why: Why) -> io::Result<()> {
-        let mut entry = Entry {
-            why,
-            seconds: None,
-            bytes: 0,
-        };
-        let path = self.path.join(entry.file(id));
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(&path)?;
-        let Some(whole) = boxes::whole(&mut file)? else {
-            return fs::remove_file(&path);
-        };
-        file.set_len(whole.bytes)?;
-        (entry.seconds, entry.bytes) = (Some(whole.seconds), whole.bytes);
-        rename(&path, &self.path.join(entry.file(id)))?;
-        info!(%id, seconds = whole.seconds, "a recording that was cut off is whole up to there");
-        lock(&self.catalogue).put(id, entry);
-        Ok(())
     }
 }
 
-/// Without another one's being overwritten.
-fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // A file system that has no such thing; the name is one that is free.
-        Err(rustix::io::Errno::INVAL) => fs::rename(from, to),
-        result => Ok(result?),
-    }
+/// What became of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Report {
+    /// More than its first fragment is on the disk.
+    Works(u64),
+    /// It could not be written, or not be ended, and why.
+    Failed(u64, String),
 }
 
 /// A handle on the thread; it ends what it writes when this is dropped.
 pub(super) struct Disk {
     jobs: Option<mpsc::SyncSender<Job>>,
+    waiting: Arc<Waiting>,
     thread: Option<JoinHandle<()>>,
 }
 
+/// What it was told and has not done yet.
+#[derive(Default)]
+struct Waiting {
+    fragments: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl Waiting {
+    fn has_room(&self, bytes: usize) -> bool {
+        self.fragments.load(Ordering::Acquire) < MOST_WAITING
+            && self.bytes.load(Ordering::Acquire) + bytes <= MOST_BYTES
+    }
+
+    fn comes(&self, bytes: usize) {
+        self.fragments.fetch_add(1, Ordering::AcqRel);
+        self.bytes.fetch_add(bytes, Ordering::AcqRel);
+    }
+
+    fn is_done(&self, bytes: usize) {
+        self.fragments.fetch_sub(1, Ordering::AcqRel);
+        self.bytes.fetch_sub(bytes, Ordering::AcqRel);
+    }
+}
+
 impl Disk {
-    /// Calls `trouble` when a file could not be written, once for each.
+    /// Calls `report` with what becomes of each file.
     pub(super) fn start(
         folder: Arc<Folder>,
         limits: Limits,
-        trouble: impl Fn(Trouble) + Send + 'static,
+        report: impl Fn(Report) + Send + 'static,
     ) -> io::Result<Self> {
-        let (jobs, inbox) = mpsc::sync_channel(QUEUE);
+        // Each that begins has one end, and is a fragment.
+        let (jobs, inbox) = mpsc::sync_channel::<Job>(2 * MOST_WAITING + 1);
+        let waiting = Arc::<Waiting>::default();
+        let done = waiting.clone();
         let run = move || {
             let mut writer = Writer {
+                unfinished: folder.scan(),
                 folder,
                 limits,
+                film: 0,
                 file: None,
                 fragments: 0,
             };
-            writer.folder.scan();
             writer.folder.changed();
             for job in inbox {
-                if let Err(error) = writer.obey(job) {
-                    writer.give_up();
-                    trouble(Trouble(writer.words(&error)));
+                let bytes = job.bytes();
+                match writer.obey(job) {
+                    Ok(true) => report(Report::Works(writer.film)),
+                    Ok(false) => {}
+                    Err(error) => {
+                        writer.give_up();
+                        report(Report::Failed(writer.film, writer.words(&error)));
+                    }
+                }
+                if let Some(bytes) = bytes {
+                    done.is_done(bytes);
                 }
             }
             writer.give_up();
@@ -201,15 +139,23 @@ impl Disk {
             .spawn(run)?;
         Ok(Self {
             jobs: Some(jobs),
+            waiting,
             thread: Some(thread),
         })
     }
 
-    /// False where the disk does not keep up.
+    /// False where the disk does not keep up, and has no room for a fragment. An end
+    /// always finds room: there is one for each beginning at most.
     pub(super) fn tell(&self, job: Job) -> bool {
-        self.jobs
-            .as_ref()
-            .is_some_and(|jobs| jobs.try_send(job).is_ok())
+        let bytes = job.bytes();
+        if bytes.is_some_and(|bytes| !self.waiting.has_room(bytes)) {
+            return false;
+        }
+        if let Some(bytes) = bytes {
+            self.waiting.comes(bytes);
+        }
+        let jobs = self.jobs.as_ref();
+        jobs.is_some_and(|jobs| jobs.try_send(job).is_ok())
     }
 }
 
@@ -233,8 +179,13 @@ struct Writing {
 struct Writer {
     folder: Arc<Folder>,
     limits: Limits,
+    /// The one that was begun last.
+    film: u64,
     file: Option<Writing>,
+    /// Of that one.
     fragments: u32,
+    /// Those that have no end, since the disk refused it.
+    unfinished: VecDeque<(Id, Why)>,
 }
 
 /// Nothing is left to delete.
@@ -250,15 +201,40 @@ impl std::fmt::Display for Full {
 impl std::error::Error for Full {}
 
 impl Writer {
-    fn obey(&mut self, job: Job) -> io::Result<()> {
+    /// True where the file's second fragment is written: it goes well.
+    fn obey(&mut self, job: Job) -> io::Result<bool> {
         match job {
-            Job::Begin { began, why, bytes } => {
+            Job::Begin {
+                film,
+                began,
+                why,
+                bytes,
+            } => {
                 self.give_up();
+                self.film = film;
                 self.begin(began, why)?;
-                self.append(&bytes)
+                self.append(&bytes)?;
+                self.mend_unfinished();
             }
-            Job::Append(bytes) => self.append(&bytes),
-            Job::End(length) => self.end(length),
+            Job::Append(bytes) => {
+                let is_written = self.append(&bytes)?;
+                return Ok(is_written && self.fragments == 2);
+            }
+            Job::End(length) => self.end(length)?,
+            Job::GiveUp => self.give_up(),
+        }
+        Ok(false)
+    }
+
+    /// The disk takes something again.
+    fn mend_unfinished(&mut self) {
+        for _ in 0..self.unfinished.len().min(MEND_AT_ONCE) {
+            if let Some((id, why)) = self.unfinished.pop_front() {
+                match self.folder.mend(id, why) {
+                    Ok(()) => self.folder.changed(),
+                    Err(_) => self.unfinished.push_back((id, why)),
+                }
+            }
         }
     }
 
@@ -298,9 +274,10 @@ impl Writer {
         Ok(())
     }
 
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// False where the file was given up before.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<bool> {
         let Some(writing) = &mut self.file else {
-            return Ok(());
+            return Ok(false);
         };
         writing.file.write_all(bytes)?;
         // A cut of the power costs what is not on the disk.
@@ -311,7 +288,7 @@ impl Writer {
         if self.fragments.is_multiple_of(LOOK_EVERY) {
             self.make_room()?;
         }
-        Ok(())
+        Ok(true)
     }
 
     fn end(&mut self, length: Duration) -> io::Result<()> {
@@ -320,19 +297,23 @@ impl Writer {
         };
         let seconds = length.as_secs() + u64::from(length.subsec_nanos() > 0);
         writing.entry.seconds = Some(u32::try_from(seconds).unwrap_or(u32::MAX));
-        let renamed = rename(
-            &writing.path,
-            &self.folder.path.join(writing.entry.file(writing.id)),
-        );
+        let name = self.folder.path.join(writing.entry.file(writing.id));
+        let renamed = rename(&writing.path, &name);
         let mut catalogue = lock(&self.folder.catalogue);
         catalogue.write(None);
-        match renamed {
-            Ok(()) => catalogue.put(writing.id, writing.entry),
-            Err(_) => catalogue.remove(writing.id),
+        if renamed.is_ok() {
+            catalogue.put(writing.id, writing.entry);
         }
         drop(catalogue);
         self.folder.changed();
-        info!(id = %writing.id, seconds, "recorded");
+        match &renamed {
+            Ok(()) => info!(id = %writing.id, seconds, "recorded"),
+            // It is all there, and is given its name when that can be done.
+            Err(_) => {
+                let which = (writing.id, writing.entry.why);
+                self.unfinished.push_back(which);
+            }
+        }
         renamed
     }
 
@@ -342,12 +323,10 @@ impl Writer {
             return;
         };
         drop(writing.file);
-        let mut catalogue = lock(&self.folder.catalogue);
-        catalogue.write(None);
-        catalogue.remove(writing.id);
-        drop(catalogue);
-        if let Err(error) = self.folder.mend(writing.id, writing.entry.why) {
-            debug!(id = %writing.id, %error, "a recording stays without an end");
+        lock(&self.folder.catalogue).write(None);
+        let which @ (id, why) = (writing.id, writing.entry.why);
+        if self.folder.mend(id, why).is_err() {
+            self.unfinished.push_back(which);
         }
         self.folder.changed();
     }
@@ -381,7 +360,7 @@ impl Writer {
 /// Says once that nothing is recorded, and once that something is again.
 #[derive(Debug, Default)]
 pub(super) struct Said {
-    is_failing: bool,
+    pub(super) is_failing: bool,
 }
 
 impl Said {

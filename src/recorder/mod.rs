@@ -9,12 +9,14 @@
 //!   [`boxes`] reads one whose end is missing, [`names`] and [`catalogue`] say what
 //!   there is and which goes next. None of these touches a file or a clock.
 //! * [`thumbnail`] waits for a small picture of each.
-//! * `run` takes frames and is a task; [`disk`] writes files and is a thread.
+//! * `run` takes frames and is a task; [`disk`] writes files and is a thread;
+//!   [`folder`] is what both and viewers know of them.
 
 mod boxes;
 mod catalogue;
 mod disk;
 mod film;
+mod folder;
 mod names;
 mod opus;
 mod picture;
@@ -37,7 +39,8 @@ use crate::lock::lock;
 use crate::media::hub::Hub;
 pub(crate) use catalogue::Entry;
 use catalogue::Limits;
-use disk::{Disk, Folder};
+use disk::Disk;
+use folder::Folder;
 pub(crate) use names::{Id, Why};
 use run::Run;
 use wish::Wish;
@@ -46,8 +49,8 @@ use wish::Wish;
 const MB: u64 = 1_000_000;
 /// Seconds of a day.
 const DAY: u64 = 86_400;
-/// Troubles that wait to be told: one is enough.
-const TROUBLES: usize = 4;
+/// What became of files, until it is looked at: two for each that waits, and more.
+const REPORTS: usize = 256;
 /// Where recordings are, in the state folder.
 const FOLDER: &str = "recordings";
 
@@ -190,17 +193,6 @@ impl Recorder {
             state: watch::Sender::default(),
             _alive: alive.clone(),
         };
-        let (tell, troubles) = mpsc::channel(TROUBLES);
-        let disk = Disk::start(live.folder.clone(), wanted.limits(), move |trouble| {
-            let _ = tell.try_send(trouble);
-        });
-        let disk = match disk {
-            Ok(disk) => disk,
-            Err(error) => {
-                warn!(%error, "nothing is recorded: no thread can be started");
-                return;
-            }
-        };
         let (viewers, h264) = *self.viewers.borrow();
         let wish = Wish {
             when: config.when,
@@ -212,18 +204,35 @@ impl Recorder {
             motions: 0,
             pressed: false,
         };
-        let run = Run::new(self.hub.clone(), wish, &wanted, disk)
-            .told_of_viewers(self.viewers.subscribe(), self.aside.subscribe())
-            .told_of_privacy(self.private.clone());
+        let (hub, private) = (self.hub.clone(), self.private.clone());
+        let watched = (self.viewers.subscribe(), self.aside.subscribe());
         let (pressed, state) = (live.pressed.clone(), live.state.clone());
+        let folder = live.folder.clone();
         let ends = alive.subscribe();
         *lock(&self.recordings.0) = Some(live);
+        let recordings = self.recordings.clone();
         self.task = Some(tokio::spawn(async move {
-            // One file is written at a time.
+            // One file is written at a time, and what is written is not looked at.
             if let Some(before) = before {
                 let _ = before.await;
             }
-            run.until(ends, pressed, state, troubles).await;
+            let (tell, reports) = mpsc::channel(REPORTS);
+            let disk = Disk::start(folder.clone(), wanted.limits(), move |report| {
+                let _ = tell.try_send(report);
+            });
+            match disk {
+                Ok(disk) => {
+                    Run::new(hub, wish, &wanted, disk)
+                        .told_of_viewers(watched.0, watched.1)
+                        .told_of_privacy(private)
+                        .until(ends, pressed, state, reports)
+                        .await;
+                }
+                Err(error) => {
+                    warn!(%error, "nothing is recorded: no thread can be started");
+                    recordings.forget(&folder);
+                }
+            }
         }));
     }
 
@@ -264,6 +273,17 @@ impl Recorder {
 impl Recordings {
     fn live(&self) -> Option<Live> {
         lock(&self.0).clone()
+    }
+
+    /// Nothing is recorded there.
+    fn forget(&self, folder: &Arc<Folder>) {
+        let mut live = lock(&self.0);
+        if live
+            .as_ref()
+            .is_some_and(|l| Arc::ptr_eq(&l.folder, folder))
+        {
+            *live = None;
+        }
     }
 
     /// Those before this second, the latest first, and whether there are more.

@@ -1,20 +1,21 @@
 //! Shell: takes frames, keeps those of a moment ago, and has the disk write those that are
 //! wanted.
 
+mod filming;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, watch};
-use tracing::warn;
 
-use super::disk::{Disk, Job, Said, Trouble};
-use super::film::{Film, Refused};
+use self::filming::Filming;
+use super::disk::{Disk, Report, Said};
 use super::names::Why;
-use super::picture;
 use super::ring::{Kept, Ring};
-use super::thumbnail::Thumbnail;
 use super::wish::Wish;
 use super::{Viewers, Wanted};
 use crate::media::frame::Frame;
@@ -48,30 +49,6 @@ struct Streams {
     _watches: (Watch, Option<Watch>),
 }
 
-/// A file that is being made, or waits for its first key frame.
-struct Filming {
-    why: Why,
-    film: Option<Film>,
-    /// The disk has begun it.
-    is_on_disk: bool,
-    began: SystemTime,
-    last_picture: Instant,
-    thumbnail: Thumbnail,
-}
-
-impl Filming {
-    fn new(why: Why, last_picture: Instant) -> Self {
-        Self {
-            why,
-            film: None,
-            is_on_disk: false,
-            began: SystemTime::now(),
-            last_picture,
-            thumbnail: Thumbnail::default(),
-        }
-    }
-}
-
 /// The recorder's task.
 pub(super) struct Run {
     hub: Hub,
@@ -83,6 +60,8 @@ pub(super) struct Run {
     ring: Ring<Taken>,
     streams: Option<Streams>,
     filming: Option<Filming>,
+    /// The last one that the disk was to begin.
+    films: u64,
     motions: HashSet<(Arc<str>, SystemTime)>,
     /// Nothing is begun before.
     retry_at: Option<Instant>,
@@ -129,6 +108,7 @@ impl Run {
             ring: Ring::new(pre_roll),
             streams: None,
             filming: None,
+            films: 0,
             motions: HashSet::new(),
             retry_at: None,
             last_key: None,
@@ -162,15 +142,15 @@ impl Run {
         mut ends: watch::Receiver<()>,
         pressed: watch::Sender<bool>,
         state: watch::Sender<Option<Why>>,
-        mut troubles: mpsc::Receiver<Trouble>,
+        mut reports: mpsc::Receiver<Report>,
     ) {
         let mut button = pressed.subscribe();
         let (past, mut moves) = self.hub.moves().listen();
         self.know(past);
         loop {
             self.look(&pressed, &mut button);
-            self.follow();
-            let why = self.filming.as_ref().map(|filming| filming.why);
+            self.follow(Instant::now());
+            let why = self.why();
             state.send_if_modified(|before| std::mem::replace(before, why) != why);
             let due = self.due();
             tokio::select! {
@@ -188,7 +168,7 @@ impl Run {
                     }
                     Err(RecvError::Closed) => break,
                 },
-                Some(Trouble(problem)) = troubles.recv() => self.failed(&problem),
+                Some(report) = reports.recv() => self.told(report),
                 (taken, is_picture) = next(&mut self.streams) => match taken {
                     Ok(taken) => self.take(taken),
                     Err(RecvError::Lagged(_)) if is_picture => self.tear(),
@@ -203,6 +183,11 @@ impl Run {
         let disk = self.disk;
         self.streams = None;
         let _ = tokio::task::spawn_blocking(move || drop(disk)).await;
+    }
+
+    /// Why something is recorded now: it may have begun for something else.
+    fn why(&self) -> Option<Why> {
+        self.filming.as_ref().and(self.wish.why())
     }
 
     /// Looks at all that it hangs on.
@@ -223,8 +208,7 @@ impl Run {
     }
 
     /// Brings about what is wanted.
-    fn follow(&mut self) {
-        let now = Instant::now();
+    fn follow(&mut self, now: Instant) {
         match (self.wish.takes(), self.streams.is_some()) {
             (true, false) => {
                 let picture = self.hub.watch(PICTURE);
@@ -258,6 +242,8 @@ impl Run {
             .filter(|filming| filming.film.is_some());
         if stopped.is_some_and(|f| now.saturating_duration_since(f.last_picture) >= STOPPED) {
             self.end();
+            // It ends there, too: the next file would end where it began.
+            self.ring.clear();
         }
     }
 
@@ -283,47 +269,6 @@ impl Run {
         match moved.ended {
             None => drop(self.motions.insert(which)),
             Some(_) => drop(self.motions.remove(&which)),
-        }
-    }
-
-    fn begin(&mut self, why: Why, now: Instant) {
-        self.filming = Some(Filming::new(why, now));
-        let before: Vec<_> = self.ring.iter().map(|kept| kept.what.clone()).collect();
-        if before.is_empty() {
-            self.ask_for_key(now);
-        }
-        for taken in before {
-            self.film(&taken);
-        }
-    }
-
-    fn end(&mut self) {
-        let Some(filming) = self.filming.take() else {
-            return;
-        };
-        let Filming {
-            why,
-            film: Some(film),
-            is_on_disk,
-            began,
-            last_picture,
-            mut thumbnail,
-        } = filming
-        else {
-            return;
-        };
-        let (bytes, length) = film.end(last_picture + Duration::from_millis(33));
-        let told = bytes.is_none_or(|bytes| {
-            self.disk.tell(match is_on_disk {
-                true => Job::Append(bytes),
-                false => Job::Begin { began, why, bytes },
-            })
-        });
-        if told {
-            if let Some(bytes) = thumbnail.next(&self.hub) {
-                self.disk.tell(Job::Append(bytes));
-            }
-            self.disk.tell(Job::End(length));
         }
     }
 
@@ -383,95 +328,6 @@ impl Run {
             self.hub.set_rate(PICTURE, rate);
         }
         self.hub.request_key_frame(PICTURE);
-    }
-
-    /// Puts a frame into the file.
-    fn film(&mut self, taken: &Taken) {
-        let Some(filming) = &mut self.filming else {
-            return;
-        };
-        let frame = match taken {
-            Taken::Picture(frame) => frame,
-            Taken::Sound(frame) => {
-                if let (Some(film), Some(packet)) = (&mut filming.film, frame.payloads.first()) {
-                    film.sound(packet, frame.captured_at);
-                }
-                return;
-            }
-        };
-        let Some(unit) = picture::unit(&frame.payloads) else {
-            return self.tear();
-        };
-        let Some(film) = &mut filming.film else {
-            if frame.key {
-                self.first_picture(frame);
-            }
-            return;
-        };
-        filming.last_picture = frame.captured_at;
-        match film.picture(unit, frame.key, frame.captured_at) {
-            Ok(None) => {}
-            Ok(Some(bytes)) => self.write(bytes),
-            Err(Refused::Another | Refused::Unusable) => {
-                let why = filming.why;
-                self.end();
-                self.filming = Some(Filming::new(why, frame.captured_at));
-                match frame.key {
-                    true => self.first_picture(frame),
-                    false => self.ask_for_key(frame.encoded_at),
-                }
-            }
-        }
-    }
-
-    fn first_picture(&mut self, frame: &Arc<Frame>) {
-        let Some(filming) = &mut self.filming else {
-            return;
-        };
-        let age = frame.captured_at.elapsed();
-        let now = SystemTime::now();
-        filming.began = now.checked_sub(age).unwrap_or(now);
-        filming.last_picture = frame.captured_at;
-        let made = filming.began.duration_since(SystemTime::UNIX_EPOCH);
-        let unit = picture::unit(&frame.payloads);
-        // What is before the camera now: what was before its cause is not what it is about.
-        let _ = filming.thumbnail.next(&self.hub);
-        filming.film =
-            unit.and_then(|unit| Film::begin(unit, frame.captured_at, made.unwrap_or_default()));
-        if filming.film.is_none() && !std::mem::replace(&mut self.said_unusable, true) {
-            warn!(
-                "nothing is recorded: the H.264 of this camera says nothing of itself that is understood"
-            );
-        }
-    }
-
-    fn write(&mut self, bytes: Vec<u8>) {
-        let Some(filming) = &mut self.filming else {
-            return;
-        };
-        let (began, why) = (filming.began, filming.why);
-        let told = self.disk.tell(match filming.is_on_disk {
-            true => Job::Append(bytes),
-            false => Job::Begin { began, why, bytes },
-        });
-        if !told {
-            self.failed("the disk does not keep up");
-        } else if std::mem::replace(&mut filming.is_on_disk, true) && self.retry_at.is_none() {
-            // The second fragment: the first is written.
-            self.said.works();
-        }
-        if let Some(filming) = &mut self.filming
-            && let Some(bytes) = filming.thumbnail.next(&self.hub)
-        {
-            self.disk.tell(Job::Append(bytes));
-        }
-    }
-
-    /// Nothing can be written now.
-    fn failed(&mut self, problem: &str) {
-        self.filming = None;
-        self.retry_at = Some(Instant::now() + RETRY);
-        self.said.trouble(problem, RETRY);
     }
 }
 

@@ -1,5 +1,6 @@
 //! From frames to files that can be played.
 
+mod disks;
 mod films;
 
 use std::path::Path;
@@ -261,6 +262,46 @@ async fn a_disk_that_refuses_stops_recording_until_it_takes_again() {
     std::fs::remove_file(&blocked).expect("removed");
     bench.until("it goes on", |all| all.len() == 1).await;
     bench.recorder.stop().await;
+}
+
+#[tokio::test]
+async fn a_reload_has_one_writer_at_a_time() {
+    let mut bench = Bench::new();
+    bench.take(RecordWhen::Always);
+    bench
+        .until("a fragment", |all| {
+            all.first().is_some_and(|(_, e)| e.bytes > 0)
+        })
+        .await;
+    let mut other = configured(bench.folder.path(), RecordWhen::Always);
+    other.recording.age_days = 999;
+    // The disk takes its time with the last of it: nobody else touches that file.
+    let folder = bench.recorder.recordings().live().expect("it runs").folder;
+    let (hold, held) = std::sync::mpsc::channel::<()>();
+    let (locked, is_locked) = std::sync::mpsc::channel();
+    let holds = std::thread::spawn(move || {
+        let _catalogue = lock(&folder.catalogue);
+        let _ = locked.send(());
+        let _ = held.recv();
+    });
+    is_locked.recv().expect("it is held up");
+    bench.recorder.take(&other, None);
+    for _ in 0..50 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert_eq!(bench.all(), [], "what is being written was looked at");
+    }
+    drop(hold);
+    holds.join().expect("it ends");
+    bench
+        .until("the next one", |all| {
+            all.len() == 2 && all[0].1.bytes > 0 && all[1].1.seconds.is_some()
+        })
+        .await;
+    let (id, entry) = bench.all()[1];
+    let file = std::fs::metadata(bench.folder.path().join(entry.file(id)));
+    assert_eq!(file.expect("by its name").len(), entry.bytes);
+    bench.recorder.stop().await;
+    assert_eq!(bench.files().len(), 2, "{:?}", bench.files());
 }
 
 /// It alone takes the picture, and another source waits for nobody to do so.

@@ -1,0 +1,234 @@
+//! Frames in simulated time, and what of them is in the folder.
+
+use std::fs;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::config::{Config, RecordWhen};
+use crate::lock::lock;
+use crate::media::frame::{AccessUnit, Packetizer};
+use crate::media::hub::HubThread;
+use crate::media::replay::{Replay, access_units};
+use crate::recorder::catalogue::Limits;
+use crate::recorder::folder::Folder;
+use crate::recorder::names;
+
+const CLIP: &[u8] = include_bytes!("../../../tests/fixtures/clip.h264");
+const FRAME: Duration = Duration::from_nanos(33_333_334);
+const SOON: Duration = Duration::from_secs(30);
+
+struct Bench {
+    run: Run,
+    reports: mpsc::Receiver<Report>,
+    folder: Arc<Folder>,
+    home: TempDir,
+    now: Instant,
+    pictures: Vec<bytes::Bytes>,
+    packetizer: Packetizer,
+    count: usize,
+    _thread: HubThread,
+}
+
+impl Bench {
+    fn new(when: RecordWhen, pre_roll_s: u32) -> Self {
+        let home = tempfile::tempdir().expect("a folder");
+        let mut config = Config::default();
+        config.recording.when = when;
+        config.recording.button = true;
+        config.recording.pre_roll_s = pre_roll_s;
+        config.recording.folder = Some(home.path().join("recordings"));
+        let wanted = Wanted::of(&config, None).expect("it is on");
+        let wish = Wish {
+            when,
+            button: true,
+            private: false,
+            aside: false,
+            viewers: 1,
+            h264: true,
+            motions: 0,
+            pressed: false,
+        };
+        let folder = Folder::new(wanted.folder.clone());
+        let (tell, reports) = mpsc::channel(99);
+        let limits = Limits {
+            bytes: 0,
+            age: 0,
+            free: 0,
+        };
+        let disk = Disk::start(folder.clone(), limits, move |report| {
+            let _ = tell.try_send(report);
+        });
+        let (hub, thread) = Hub::start(Box::new(Replay::new(CLIP, 30)), None);
+        Self {
+            run: Run::new(hub, wish, &wanted, disk.expect("a thread")),
+            reports,
+            folder,
+            home,
+            now: Instant::now(),
+            pictures: access_units(CLIP),
+            packetizer: Packetizer::new(PICTURE),
+            count: 0,
+            _thread: thread,
+        }
+    }
+
+    fn frame(&mut self, is_picture: bool) -> Arc<Frame> {
+        // A key frame a second.
+        let position = self.count % 30;
+        let data = match is_picture {
+            true => self.pictures[position].clone(),
+            false => bytes::Bytes::from_static(crate::recorder::opus::SILENCE),
+        };
+        let unit = AccessUnit {
+            data,
+            key: is_picture && position == 0,
+            running_time: Duration::ZERO,
+            captured_at: self.now,
+            encoder_in: None,
+            encoded_at: self.now,
+        };
+        let frame = match is_picture {
+            true => self.packetizer.packetize(unit),
+            false => Packetizer::new(Stream::Audio).packetize(unit),
+        };
+        Arc::new(frame.expect("it has something"))
+    }
+
+    /// Sound comes for so long, and pictures where there are any.
+    fn pass(&mut self, time: Duration, has_picture: bool) {
+        let until = self.now + time;
+        while self.now < until {
+            self.run.follow(self.now);
+            if has_picture {
+                let picture = self.frame(true);
+                self.count += 1;
+                self.run.take(Taken::Picture(picture));
+            }
+            let sound = self.frame(false);
+            self.run.take(Taken::Sound(sound));
+            self.now += FRAME;
+        }
+        self.run.follow(self.now);
+    }
+
+    /// Ends, and says how long what was recorded is, in seconds.
+    fn recorded(self) -> Vec<u32> {
+        let Self { mut run, home, .. } = self;
+        run.end();
+        drop(run);
+        seconds(&home.path().join("recordings"))
+    }
+}
+
+fn seconds(folder: &Path) -> Vec<u32> {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut all: Vec<_> = files
+        .map(|file| file.file_name().into_string().expect("ours"))
+        .map(|name| names::read(&name).expect("ours"))
+        .collect();
+    all.sort_by_key(|(id, ..)| *id);
+    all.iter()
+        .map(|(.., seconds)| seconds.expect("an end"))
+        .collect()
+}
+
+/// The encoder hangs, and the motion goes on.
+#[tokio::test]
+async fn a_picture_that_stands_still_is_one_recording() {
+    let mut bench = Bench::new(RecordWhen::Motion, 5);
+    bench.pass(3 * Duration::from_secs(1), true);
+    bench.run.wish.motions = 1;
+    bench.pass(Duration::from_secs(1), true);
+    bench.pass(Duration::from_secs(6), false);
+    assert_eq!(bench.recorded(), [4]);
+}
+
+#[tokio::test]
+async fn a_disk_works_when_it_has_said_so() {
+    let mut bench = Bench::new(RecordWhen::Motion, 5);
+    let blocked = bench.home.path().join("recordings");
+    fs::write(&blocked, "a file in the way").expect("written");
+    bench.pass(Duration::from_secs(4), true);
+    bench.run.wish.motions = 1;
+    for _ in 0..3 {
+        bench.run.follow(bench.now);
+        assert!(bench.run.filming.is_some(), "it is tried");
+        let report = bench.reports.recv().await.expect("a report");
+        bench.run.told(report);
+        assert!(bench.run.said.is_failing && bench.run.filming.is_none());
+        // All of the pre-roll is told before the disk has answered.
+        bench.run.retry_at = None;
+        bench.run.follow(bench.now);
+        assert!(bench.run.said.is_failing, "nothing is written yet");
+        let report = bench.reports.recv().await.expect("a report");
+        bench.run.told(report);
+        bench.run.retry_at = None;
+    }
+    fs::remove_file(&blocked).expect("removed");
+    bench.run.follow(bench.now);
+    let report = bench.reports.recv().await.expect("a report");
+    assert_eq!(report, Report::Works(bench.run.films));
+    bench.run.told(report);
+    assert!(!bench.run.said.is_failing);
+    assert_eq!(bench.recorded(), [4]);
+}
+
+/// The thread is held up where it says how much there is.
+#[tokio::test]
+async fn a_file_ends_although_the_disk_did_not_keep_up_and_half_a_minute_is_no_trouble() {
+    let mut bench = Bench::new(RecordWhen::Motion, 30);
+    bench.pass(Duration::from_secs(35), true);
+    let folder = bench.folder.clone();
+    let held_up = lock(&folder.catalogue);
+    bench.run.wish.motions = 1;
+    bench.pass(Duration::from_secs(30), true);
+    assert!(
+        bench.run.filming.is_some(),
+        "the pre-roll has room, and as much more"
+    );
+    bench.pass(Duration::from_secs(30), true);
+    assert!(bench.run.filming.is_none() && bench.run.said.is_failing);
+    bench.run.wish.motions = 0;
+    drop(held_up);
+    let began = Instant::now();
+    loop {
+        let (all, _) = lock(&folder.catalogue).page(None, 9);
+        if let [(_, entry)] = all[..]
+            && entry.seconds.is_some()
+        {
+            break;
+        }
+        assert!(began.elapsed() < SOON, "{all:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// What becomes of a file is told when the next has begun.
+#[tokio::test]
+async fn the_trouble_of_a_file_before_is_none_of_this_one() {
+    let mut bench = Bench::new(RecordWhen::Always, 0);
+    bench.pass(Duration::from_secs(3), true);
+    let late = Report::Failed(bench.run.films - 1, "it was full".to_owned());
+    bench.run.told(late);
+    assert!(bench.run.filming.is_some() && bench.run.retry_at.is_none());
+    assert_eq!(bench.recorded(), [3]);
+}
+
+#[tokio::test]
+async fn a_recording_is_for_what_it_goes_on_for() {
+    let mut bench = Bench::new(RecordWhen::Motion, 0);
+    bench.run.wish.pressed = true;
+    bench.pass(Duration::from_secs(1), true);
+    assert_eq!(bench.run.why(), Some(Why::Button));
+    bench.run.wish.motions = 1;
+    bench.pass(Duration::from_secs(1), true);
+    bench.run.wish.pressed = false;
+    bench.pass(Duration::from_secs(1), true);
+    assert_eq!(bench.run.why(), Some(Why::Motion));
+    bench.run.wish.motions = 0;
+    bench.pass(Duration::from_secs(1), true);
+    assert_eq!(bench.run.why(), None);
+    assert_eq!(bench.recorded(), [3]);
+}
