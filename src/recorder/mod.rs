@@ -80,14 +80,26 @@ pub(crate) struct Now {
     pub(crate) list: watch::Receiver<u64>,
     /// Viewers may begin and end one.
     pub(crate) has_button: bool,
+    of: Recordings,
 }
 
 impl Now {
-    /// Waits for a change; false where nothing is recorded any more.
+    /// Waits for a change, of which recorder records, too; false where none does any more.
     pub(crate) async fn changed(&mut self) -> bool {
-        tokio::select! {
+        let is_there = tokio::select! {
             why = self.why.changed() => why.is_ok(),
             list = self.list.changed() => list.is_ok(),
+        };
+        if is_there {
+            return true;
+        }
+        // This one has ended; where another follows on it, it is there already.
+        match self.of.state() {
+            Some(now) => {
+                *self = now;
+                true
+            }
+            None => false,
         }
     }
 }
@@ -336,6 +348,7 @@ impl Recordings {
             why: live.state.subscribe(),
             list: live.folder.changes.subscribe(),
             has_button: live.has_button,
+            of: self.clone(),
         })
     }
 }

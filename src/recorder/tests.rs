@@ -265,7 +265,7 @@ async fn a_disk_that_refuses_stops_recording_until_it_takes_again() {
 }
 
 #[tokio::test]
-async fn a_reload_has_one_writer_at_a_time() {
+async fn a_reload_has_one_writer_at_a_time_and_who_listens_hears_on() {
     let mut bench = Bench::new();
     bench.take(RecordWhen::Always);
     bench
@@ -273,6 +273,7 @@ async fn a_reload_has_one_writer_at_a_time() {
             all.first().is_some_and(|(_, e)| e.bytes > 0)
         })
         .await;
+    let mut now = bench.recorder.recordings().state().expect("a recorder");
     let mut other = configured(bench.folder.path(), RecordWhen::Always);
     other.recording.age_days = 999;
     // The disk takes its time with the last of it: nobody else touches that file.
@@ -300,7 +301,18 @@ async fn a_reload_has_one_writer_at_a_time() {
     let (id, entry) = bench.all()[1];
     let file = std::fs::metadata(bench.folder.path().join(entry.file(id)));
     assert_eq!(file.expect("by its name").len(), entry.bytes);
+    // Of the one that ended, and of the one that follows.
+    let began = Instant::now();
+    while *now.why.borrow_and_update() != Some(Why::Always) || *now.list.borrow() < 2 {
+        assert!(began.elapsed() < SOON);
+        let changed = tokio::time::timeout(SOON, now.changed()).await;
+        assert!(changed.expect("there is news"), "something is recorded");
+    }
     bench.recorder.stop().await;
+    while tokio::time::timeout(SOON, now.changed())
+        .await
+        .expect("an end")
+    {}
     assert_eq!(bench.files().len(), 2, "{:?}", bench.files());
 }
 

@@ -211,6 +211,7 @@ impl Files {
             why,
             list,
             has_button,
+            ..
         }) = &mut self.state
         {
             list.mark_unchanged();
