@@ -9,6 +9,10 @@ const MOST: usize = 100_000;
 /// Before 2020-01-01 a clock was not set; no age is known of what was recorded then.
 const SET: u64 = 1_577_836_800;
 
+/// Recordings that viewers made by a button go first where they have more than one
+/// part in so many of what may be kept: they displace no more of the others.
+const SHARE: u64 = 4;
+
 /// What may be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Limits {
@@ -42,6 +46,8 @@ impl Entry {
 pub(super) struct Catalogue {
     entries: BTreeMap<Id, Entry>,
     bytes: u64,
+    /// Of those that were made by a button.
+    by_hand: u64,
     writing: Option<Id>,
 }
 
@@ -54,8 +60,10 @@ impl Catalogue {
     /// There is one, or it has changed.
     pub(super) fn put(&mut self, id: Id, entry: Entry) {
         self.bytes += entry.bytes;
+        self.by_hand += by_hand(&entry);
         if let Some(old) = self.entries.insert(id, entry) {
             self.bytes -= old.bytes;
+            self.by_hand -= by_hand(&old);
         }
     }
 
@@ -75,6 +83,7 @@ impl Catalogue {
     pub(super) fn remove(&mut self, id: Id) {
         if let Some(old) = self.entries.remove(&id) {
             self.bytes -= old.bytes;
+            self.by_hand -= by_hand(&old);
         }
     }
 
@@ -91,7 +100,8 @@ impl Catalogue {
     }
 
     /// The one that is to go: the oldest that is not being written, where there is
-    /// too much. `now` is in seconds since 1970, `free` what the disk has left.
+    /// too much; of those made by a button, where these have more than their
+    /// [share](SHARE). `now` is in seconds since 1970, `free` what the disk has left.
     pub(super) fn surplus(&self, limits: &Limits, now: u64, free: u64) -> Option<Id> {
         let mut done = self
             .entries
@@ -105,10 +115,32 @@ impl Catalogue {
             limits.age > 0 && id.began >= SET && now.saturating_sub(id.began) > limits.age
         };
         match is_too_much {
-            true => Some(oldest),
+            true => self.surplus_by_hand(limits).or(Some(oldest)),
             // What a clock that was not set has named comes first, and has no age.
             false => std::iter::once(&oldest).chain(done).find(is_old).copied(),
         }
+    }
+    /// The oldest that was made by a button, where such have more than their share.
+    fn surplus_by_hand(&self, limits: &Limits) -> Option<Id> {
+        let all = match limits.bytes {
+            0 => self.bytes,
+            most => most,
+        };
+        if self.by_hand <= all / SHARE {
+            return None;
+        }
+        let mut made = self
+            .entries
+            .iter()
+            .filter(|(id, entry)| entry.why == Why::Button && !self.is_being_written(**id));
+        made.next().map(|(id, _)| *id)
+    }
+}
+
+fn by_hand(entry: &Entry) -> u64 {
+    match entry.why {
+        Why::Button => entry.bytes,
+        Why::Motion | Why::Watched | Why::Always => 0,
     }
 }
 
@@ -207,6 +239,48 @@ mod tests {
             catalogue.remove(id);
         }
         assert_eq!(catalogue.surplus(&limits, SET, 99), None);
+    }
+
+    /// Somebody presses the button again and again: three quarters stay.
+    #[test]
+    fn what_is_made_by_a_button_displaces_a_quarter_of_the_others_at_most() {
+        let (mut catalogue, _) = filled((0..100).map(|i| (SET + i, 1)));
+        let limits = Limits { bytes: 100, ..NONE };
+        for began in 0..200 {
+            let id = catalogue.free_id(SET + 1_000 + began).expect("free");
+            let mut made = entry(1);
+            made.why = Why::Button;
+            catalogue.put(id, made);
+            catalogue.write(Some(id));
+            while let Some(id) = catalogue.surplus(&limits, SET + 2_000, 0) {
+                catalogue.remove(id);
+            }
+        }
+        assert_eq!((catalogue.bytes, catalogue.by_hand), (100, 25));
+        let motions = catalogue.entries.values().filter(|e| e.why == Why::Motion);
+        assert_eq!(motions.count(), 75);
+        // What else is recorded takes it back.
+        catalogue.write(None);
+        for began in 0..200 {
+            let id = catalogue.free_id(SET + 3_000 + began).expect("free");
+            catalogue.put(id, entry(1));
+            while let Some(id) = catalogue.surplus(&limits, SET + 4_000, 0) {
+                catalogue.remove(id);
+            }
+        }
+        assert_eq!(catalogue.by_hand, 0);
+        // Where there is nothing else, all of it may be such.
+        let (mut catalogue, _) = filled([]);
+        for began in 0..200 {
+            let id = catalogue.free_id(SET + began).expect("free");
+            let mut made = entry(1);
+            made.why = Why::Button;
+            catalogue.put(id, made);
+            while let Some(id) = catalogue.surplus(&limits, SET + 2_000, 0) {
+                catalogue.remove(id);
+            }
+        }
+        assert_eq!(catalogue.by_hand, 100);
     }
 
     /// A clock that goes back an hour makes names that are older than those before,

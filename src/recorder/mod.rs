@@ -29,11 +29,13 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{debug, warn};
 
+use crate::bucket::{Bucket, Rate};
 use crate::config::{AudioSource, Config, RecordingConfig};
 use crate::lock::lock;
 use crate::media::hub::Hub;
@@ -49,6 +51,12 @@ use wish::Wish;
 const MB: u64 = 1_000_000;
 /// Seconds of a day.
 const DAY: u64 = 86_400;
+/// Whoever presses the button, one begins no more often than this: each takes room
+/// that others had.
+const PRESSES: Rate = Rate {
+    burst: 1.0,
+    per_second: 0.1,
+};
 /// What became of files, until it is looked at: two for each that waits, and more.
 const REPORTS: usize = 256;
 /// Where recordings are, in the state folder.
@@ -68,9 +76,14 @@ pub(crate) struct Recorder {
     task: Option<JoinHandle<()>>,
 }
 
-/// A button does nothing: viewers have none.
+/// Why a button does nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct NoButton;
+pub(crate) enum NotPressed {
+    /// There is none.
+    NoButton,
+    /// One was begun just now.
+    TooOften,
+}
 
 /// What is recorded now.
 pub(crate) struct Now {
@@ -158,6 +171,7 @@ struct Live {
     folder: Arc<Folder>,
     has_button: bool,
     pressed: watch::Sender<bool>,
+    presses: Arc<Mutex<Bucket>>,
     state: watch::Sender<Option<Why>>,
     /// It ends when this goes.
     _alive: Arc<watch::Sender<()>>,
@@ -202,6 +216,7 @@ impl Recorder {
             folder: Folder::new(wanted.folder.clone()),
             has_button: config.button,
             pressed: watch::Sender::default(),
+            presses: Arc::new(Mutex::new(Bucket::full(PRESSES, Instant::now()))),
             state: watch::Sender::default(),
             _alive: alive.clone(),
         };
@@ -333,10 +348,14 @@ impl Recordings {
             .unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
     }
 
-    /// A viewer presses the button, or once more.
-    pub(crate) fn press(&self, on: bool) -> Result<(), NoButton> {
+    /// A viewer presses the button, or once more, which always helps.
+    pub(crate) fn press(&self, on: bool, now: Instant) -> Result<(), NotPressed> {
         let live = self.live().filter(|live| live.has_button);
-        let live = live.ok_or(NoButton)?;
+        let live = live.ok_or(NotPressed::NoButton)?;
+        let begins = on && !*live.pressed.borrow();
+        if begins && !lock(&live.presses).take(1.0, now) {
+            return Err(NotPressed::TooOften);
+        }
         live.pressed.send_replace(on);
         Ok(())
     }

@@ -68,9 +68,12 @@ impl<T> Ring<T> {
         self.bytes = 0;
     }
 
-    /// All of it, the oldest first: a key frame.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Kept<T>> {
-        self.kept.iter()
+    /// From the last key frame that was no later than this on, the oldest first; where
+    /// there is none such, or no time is given, all of it. A key frame is first.
+    pub(super) fn since(&self, at: Option<Instant>) -> impl Iterator<Item = &Kept<T>> {
+        let is_before = |kept: &Kept<T>| at.is_some_and(|at| kept.at <= at);
+        let first = self.kept.iter().rposition(|k| k.key && is_before(k));
+        self.kept.iter().skip(first.unwrap_or_default())
     }
 }
 
@@ -107,13 +110,20 @@ mod tests {
                     keys.push(at);
                 }
                 ring.push(kept(at, key, 10));
-                let first = ring.iter().next();
+                let first = ring.since(None).next();
                 prop_assert!(first.is_none_or(|first| first.key));
                 // The last key frame that is old enough, else the first.
                 let old = keys.iter().rev().find(|k| **k + length <= at);
                 let expected = old.or(keys.first());
                 prop_assert_eq!(first.map(|first| first.at), expected.copied());
-                prop_assert_eq!(ring.bytes, ring.iter().count() * 10);
+                prop_assert_eq!(ring.bytes, ring.since(None).count() * 10);
+                // From where the last one ended no picture is missing, and none is
+                // there that was not needed.
+                if let Some(since) = ring.kept.get(ring.kept.len() / 2).map(|k| k.at) {
+                    let rest: Vec<_> = ring.since(Some(since)).collect();
+                    prop_assert!(rest[0].key && rest[0].at <= since);
+                    prop_assert!(rest[1..].iter().all(|k| !k.key || k.at > since));
+                }
             }
         }
     }
@@ -130,7 +140,7 @@ mod tests {
             ));
             assert!(ring.bytes <= MOST_BYTES);
         }
-        assert!(ring.iter().count() > 30);
+        assert!(ring.since(None).count() > 30);
         // Without another key frame there is nothing left to begin with.
         for i in 100..200_u32 {
             ring.push(kept(
@@ -140,6 +150,6 @@ mod tests {
             ));
             assert!(ring.bytes <= MOST_BYTES);
         }
-        assert_eq!(ring.iter().count(), 0);
+        assert_eq!(ring.since(None).count(), 0);
     }
 }

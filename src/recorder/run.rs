@@ -62,6 +62,8 @@ pub(super) struct Run {
     filming: Option<Filming>,
     /// The last one that the disk was to begin.
     films: u64,
+    /// What the last one has was captured until then.
+    filmed: Option<Instant>,
     motions: HashSet<(Arc<str>, SystemTime)>,
     /// Nothing is begun before.
     retry_at: Option<Instant>,
@@ -109,6 +111,7 @@ impl Run {
             streams: None,
             filming: None,
             films: 0,
+            filmed: None,
             motions: HashSet::new(),
             retry_at: None,
             last_key: None,

@@ -200,7 +200,9 @@ async fn who_watches_is_recorded_and_a_button_begins_and_ends_one() {
     config.recording.pre_roll_s = 2;
     bench.recorder.take(&config, None);
     let recordings = bench.recorder.recordings();
-    assert_eq!(recordings.press(true), Ok(()));
+    let start = Instant::now();
+    let press = |on, s| recordings.press(on, start + Duration::from_secs(s));
+    assert_eq!(press(true, 0), Ok(()));
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(bench.all(), [], "nobody watches");
     let profile = crate::sdp::ProfileLevelId([0x42, 0xe0, 0x1f]);
@@ -210,12 +212,14 @@ async fn who_watches_is_recorded_and_a_button_begins_and_ends_one() {
     tokio::time::sleep(Duration::from_millis(3_000)).await;
     assert_eq!(bench.all(), [], "it was pressed for nobody");
     let pressed = std::time::SystemTime::now();
-    assert_eq!(recordings.press(true), Ok(()));
+    assert_eq!(press(true, 9), Err(NotPressed::TooOften));
+    assert_eq!(press(true, 11), Ok(()));
+    assert_eq!(press(true, 12), Ok(()), "it is pressed");
     bench.until("it", |all| all.len() == 1).await;
     let began = std::time::UNIX_EPOCH + Duration::from_secs(bench.all()[0].0.began);
     let before = pressed.duration_since(began).unwrap_or_default();
     assert!(before >= Duration::from_secs(2), "{before:?}");
-    assert_eq!(recordings.press(false), Ok(()));
+    assert_eq!(press(false, 13), Ok(()));
     bench
         .until("an end", |all| all[0].1.seconds.is_some())
         .await;
@@ -233,9 +237,9 @@ async fn who_watches_is_recorded_and_a_button_begins_and_ends_one() {
         }
         assert!(began.elapsed() < SOON, "an encode for nothing");
     }
-    assert_eq!(recordings.press(true), Ok(()));
+    assert_eq!(press(true, 30), Ok(()));
     bench.until("another one", |all| all.len() == 2).await;
-    assert_eq!(recordings.press(false), Ok(()));
+    assert_eq!(press(false, 31), Ok(()));
     bench
         .until("an end", |all| all.iter().all(|(_, e)| e.seconds.is_some()))
         .await;
@@ -345,6 +349,6 @@ fn what_is_off_is_not_there() {
         .take(&Config::default(), Some("/nowhere".into()));
     assert!(bench.recorder.task.is_none() && bench.recorder.recordings().state().is_none());
     bench.recorder.watched(1);
-    let pressed = bench.recorder.recordings().press(true);
-    assert_eq!(pressed, Err(NoButton));
+    let pressed = bench.recorder.recordings().press(true, Instant::now());
+    assert_eq!(pressed, Err(NotPressed::NoButton));
 }

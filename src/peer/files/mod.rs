@@ -30,7 +30,7 @@ use super::messages::LISTENED;
 use crate::access::{Guest, Right};
 use crate::bucket::{Bucket, Rate};
 use crate::reason::{Code, Reason};
-use crate::recorder::{Id, NoButton, Now, Recordings};
+use crate::recorder::{Id, NotPressed, Now, Recordings};
 
 /// What is asked for while something is sent waits, so much of it.
 const QUEUE: usize = 8;
@@ -62,6 +62,10 @@ const WRITING: Reason = Reason::fixed(
 const NO_BUTTON: Reason = Reason::fixed(
     Code::NoRecordButton,
     "viewers may not make recordings on this camera",
+);
+const TOO_OFTEN: Reason = Reason::fixed(
+    Code::FilesBusy,
+    "a recording can be begun every ten seconds; try again in a moment",
 );
 const BUSY: Reason = Reason::fixed(
     Code::FilesBusy,
@@ -295,9 +299,12 @@ impl Files {
                 }
             }
             Asked::Record { on } => {
-                if let Err(NoButton) = self.recordings.press(on) {
-                    self.refuse("record", &NO_BUTTON, None);
-                }
+                let reason = match self.recordings.press(on, Instant::now()) {
+                    Ok(()) => return,
+                    Err(NotPressed::NoButton) => NO_BUTTON,
+                    Err(NotPressed::TooOften) => TOO_OFTEN,
+                };
+                self.refuse("record", &reason, None);
             }
         }
     }

@@ -66,7 +66,11 @@ impl Filming {
 impl Run {
     pub(super) fn begin(&mut self, why: Why, now: Instant) {
         self.filming = Some(Filming::new(why, now));
-        let before: Vec<_> = self.ring.iter().map(|kept| kept.what.clone()).collect();
+        // A button is pressed as often as somebody likes: what the last file has is
+        // not written again. Something that moves is shown from before it.
+        let filmed = self.filmed.filter(|_| why == Why::Button);
+        let before = self.ring.since(filmed).map(|kept| kept.what.clone());
+        let before: Vec<_> = before.collect();
         if before.is_empty() {
             self.ask_for_key(now);
         }
@@ -92,6 +96,7 @@ impl Run {
                 true => Job::End(length),
                 false => Job::GiveUp,
             });
+            self.filmed = is_whole.then_some(filming.last_picture);
         }
     }
 
@@ -183,6 +188,7 @@ impl Run {
         if self.filming.take().is_some_and(|f| f.is_on_disk) {
             self.disk.tell(Job::GiveUp);
         }
+        self.filmed = None;
         self.retry_at = Some(Instant::now() + RETRY);
         self.said.trouble(problem, RETRY);
     }

@@ -232,3 +232,20 @@ async fn a_recording_is_for_what_it_goes_on_for() {
     assert_eq!(bench.run.why(), None);
     assert_eq!(bench.recorded(), [3]);
 }
+
+#[tokio::test]
+async fn a_button_that_is_pressed_again_writes_no_second_twice() {
+    let mut bench = Bench::new(RecordWhen::Off, 10);
+    bench.pass(Duration::from_secs(12), true);
+    for _ in 0..3 {
+        bench.run.wish.pressed = true;
+        bench.pass(Duration::from_secs(1), true);
+        bench.run.wish.pressed = false;
+        bench.pass(Duration::from_secs(1), true);
+    }
+    let all = bench.recorded();
+    assert_eq!(all.len(), 3, "{all:?}");
+    assert!(all[0] >= 11, "{all:?}");
+    // From the key frame before the last one's end on.
+    assert!(all[1..].iter().all(|seconds| *seconds <= 3), "{all:?}");
+}
