@@ -7,6 +7,7 @@
 //! at once, and dropped beyond [`LISTENED`].
 
 pub(crate) mod messages;
+mod outbox;
 pub(super) mod still;
 
 use std::collections::VecDeque;
@@ -22,6 +23,7 @@ use webrtc::data_channel::{DataChannel, DataChannelEvent};
 use webrtc::error::Error;
 
 use self::messages::{Asked, MOST_LISTED};
+use self::outbox::Outbox;
 use self::still::Stills;
 use super::Peers;
 #[cfg(doc)]
@@ -100,7 +102,7 @@ struct Files {
     channel: Arc<dyn DataChannel>,
     recordings: Recordings,
     may_delete: bool,
-    outgoing: VecDeque<String>,
+    outgoing: Outbox,
     waiting: VecDeque<Asked>,
     part: Option<Part>,
     /// When something was last sent, or nothing was waiting to be.
@@ -132,7 +134,7 @@ pub(super) async fn serve(
         channel,
         recordings,
         may_delete: may(Right::Control),
-        outgoing: VecDeque::new(),
+        outgoing: Outbox::default(),
         waiting: VecDeque::new(),
         part: None,
         moved: now,
@@ -175,7 +177,7 @@ impl Files {
             let stalled = self.moved + STALLED;
             let due = self.pace.due(CHUNK as f64).into();
             let room = async {
-                if self.outgoing.is_empty() {
+                if self.part.is_some() && self.outgoing.is_part_next() {
                     tokio::time::sleep_until(due).await;
                 }
                 self.channel.writable().await
@@ -228,8 +230,14 @@ impl Files {
     /// Who does not read is told no more.
     fn say(&mut self, text: String) {
         if self.outgoing.len() < 2 * QUEUE {
-            self.outgoing.push_back(text);
+            self.outgoing.say(text);
         }
+    }
+
+    /// Has a part sent behind the text that says so.
+    fn hand_over(&mut self, text: String, part: Option<Part>) {
+        self.outgoing.announce(text);
+        self.part = part;
     }
 
     fn refuse(&mut self, about: &str, reason: &Reason, id: Option<Id>) {
@@ -259,8 +267,8 @@ impl Files {
     fn took(&mut self, picture: Result<Bytes, Reason>) {
         match picture {
             Ok(bytes) => {
-                self.say(messages::picture(bytes.len()));
-                self.part = Part::of(bytes);
+                let text = messages::picture(bytes.len());
+                self.hand_over(text, Part::of(bytes));
             }
             Err(reason) => self.refuse("picture", &reason, None),
         }
@@ -274,15 +282,14 @@ impl Files {
             }
             Asked::Get { id, from, length } => match self.open(id, from, length).await {
                 Ok((part, size)) => {
-                    self.say(messages::part(id, from, part.left, size));
-                    self.part = Some(part);
+                    self.hand_over(messages::part(id, from, part.left, size), Some(part));
                 }
                 Err(error) => self.refuse("get", &reason(&error), Some(id)),
             },
             Asked::Thumbnail { id } => match self.recordings.thumbnail(id).await {
                 Ok(jpeg) => {
-                    self.say(messages::thumbnail(id, jpeg.len()));
-                    self.part = Part::of(jpeg.into());
+                    let text = messages::thumbnail(id, jpeg.len());
+                    self.hand_over(text, Part::of(jpeg.into()));
                 }
                 Err(error) => self.refuse("thumbnail", &reason(&error), Some(id)),
             },
@@ -322,7 +329,7 @@ impl Files {
 
     /// Sends one message, for which there is room.
     async fn send(&mut self) -> Result<(), Error> {
-        if let Some(text) = self.outgoing.pop_front() {
+        if let Some(text) = self.outgoing.next(self.part.is_some()) {
             return self.channel.send_text(&text).await;
         }
         let Some(part) = &mut self.part else {
