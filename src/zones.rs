@@ -6,11 +6,13 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
+use crate::bucket::{Bucket, Rate};
 use crate::config::{ConfigError, MotionConfig, ZoneConfig, ZoneWish, validate_zones};
 use crate::lock::lock;
 use crate::reason::{Code, Reason};
@@ -20,6 +22,17 @@ use crate::state;
 const FILE: &str = "zones.toml";
 /// In bytes. Sixteen zones of 32 corners have 20 kB.
 const LONGEST: u64 = 64 * 1024;
+
+/// How often they may be drawn, by all together: each is written to the disk.
+const CHANGES: Rate = Rate {
+    burst: 3.0,
+    per_second: 1.0,
+};
+/// Of which so many have a line in the log.
+const LINES: Rate = Rate {
+    burst: 5.0,
+    per_second: 0.05,
+};
 
 /// The zones in force.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -44,11 +57,30 @@ struct Written {
 #[derive(Debug, Clone)]
 pub(crate) struct Zones(Arc<Shared>);
 
-#[derive(Debug)]
+/// Writes what was drawn, or that nothing is, into this file.
+type Keep = dyn Fn(Option<&Path>, Option<&[ZoneConfig]>) -> io::Result<()> + Send + Sync;
+
 struct Shared {
-    /// Locked from before the file is touched until what came of it is told.
+    /// Never locked while a disk is waited for.
     kept: Mutex<Kept>,
+    /// One is drawn after the other: locked from before the file is touched until what
+    /// came of it is told.
+    drawing: Mutex<()>,
+    keep: Box<Keep>,
+    pace: Mutex<Pace>,
     known: watch::Sender<Arc<Known>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Zones").field("kept", &self.kept).finish()
+    }
+}
+
+#[derive(Debug)]
+struct Pace {
+    changes: Bucket,
+    lines: Bucket,
 }
 
 #[derive(Debug)]
@@ -68,35 +100,47 @@ impl Kept {
             sensitivity: self.configured.sensitivity,
         })
     }
+}
 
-    fn write(&self, drawn: Option<&[ZoneConfig]>) -> io::Result<()> {
-        let Some(file) = &self.file else {
-            return Ok(());
+/// In this file; without one what was drawn is forgotten with the process.
+fn write(file: Option<&Path>, drawn: Option<&[ZoneConfig]>) -> io::Result<()> {
+    let Some(file) = file else {
+        return Ok(());
+    };
+    let Some(zones) = drawn else {
+        return match fs::remove_file(file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
         };
-        let Some(zones) = drawn else {
-            return match fs::remove_file(file) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                Ok(()) | Err(_) => Ok(()),
-            };
-        };
-        let zones = zones.to_vec();
-        let text = toml::to_string(&Written { zones }).map_err(io::Error::other)?;
-        state::replace(file, &text)
-    }
+    };
+    let zones = zones.to_vec();
+    let text = toml::to_string(&Written { zones }).map_err(io::Error::other)?;
+    state::replace(file, &text)
 }
 
 impl Zones {
     /// Those that were drawn are in a file of this folder.
     pub(crate) fn in_folder(folder: Option<&Path>, configured: &MotionConfig) -> Self {
-        let file = folder.map(|folder| folder.join(FILE));
+        let file: Option<PathBuf> = folder.map(|folder| folder.join(FILE));
+        Self::kept_by(Box::new(write), file, configured)
+    }
+
+    fn kept_by(keep: Box<Keep>, file: Option<PathBuf>, configured: &MotionConfig) -> Self {
         let kept = Kept {
             drawn: file.as_deref().and_then(read),
             file,
             configured: configured.clone(),
         };
+        let now = Instant::now();
         Self(Arc::new(Shared {
             known: watch::Sender::new(kept.known()),
             kept: Mutex::new(kept),
+            drawing: Mutex::default(),
+            keep,
+            pace: Mutex::new(Pace {
+                changes: Bucket::full(CHANGES, now),
+                lines: Bucket::full(LINES, now),
+            }),
         }))
     }
 
@@ -104,13 +148,19 @@ impl Zones {
     /// drawn there, as after a restart.
     pub(crate) fn configure(&self, folder: Option<&Path>, configured: &MotionConfig) {
         let file = folder.map(|folder| folder.join(FILE));
+        let is_other = file != lock(&self.0.kept).file;
+        let drawn = file.as_deref().filter(|_| is_other).and_then(read);
         let mut kept = lock(&self.0.kept);
-        if file != kept.file {
-            kept.drawn = file.as_deref().and_then(read);
-            kept.file = file;
+        if is_other {
+            (kept.file, kept.drawn) = (file, drawn);
         }
         kept.configured = configured.clone();
-        self.tell(&kept);
+        let known = kept.known();
+        self.0.known.send_if_modified(|old| {
+            let changed = *old != known;
+            *old = known;
+            changed
+        });
     }
 
     /// Those in force, now and after each change.
@@ -127,54 +177,66 @@ impl Zones {
     ///
     /// # Errors
     ///
-    /// There can be no such zone, or it cannot be kept. Nothing has changed then.
-    pub(crate) async fn change(&self, wish: ZoneWish, who: &str) -> Result<(), Reason> {
-        let this = self.clone();
-        let changed = tokio::task::spawn_blocking(move || this.set(wish)).await;
-        let changed = changed.unwrap_or_else(|ended| {
-            let words = format!("it could not be kept: {ended}");
-            Err(Reason::new(Code::ZoneRefused, words))
-        });
-        if changed.is_ok() {
-            info!(by = who, "zones of motion were drawn");
-        }
-        changed
-    }
-
-    fn set(&self, wish: ZoneWish) -> Result<(), Reason> {
-        let refused = |words: String| Reason::new(Code::ZoneRefused, words);
-        let mut kept = lock(&self.0.kept);
-        if !kept.configured.enabled {
+    /// There can be no such zone, it cannot be kept, or others were drawn just now.
+    /// Nothing has changed then.
+    pub(crate) async fn change(
+        &self,
+        wish: ZoneWish,
+        who: &str,
+        now: Instant,
+    ) -> Result<(), Reason> {
+        if !lock(&self.0.pace).changes.take(1.0, now) {
             return Err(refused(
-                "motion is not looked for (motion.enabled)".to_owned(),
+                "zones are drawn too often; try again in a second".to_owned(),
             ));
         }
-        let drawn = match wish {
-            ZoneWish::Configured => None,
-            wish => {
-                let now = kept.drawn.as_ref().unwrap_or(&kept.configured.zones);
-                let changed = wish.applied_to(now);
-                let changed = changed.map_err(|error: ConfigError| refused(error.to_string()))?;
-                Some(changed)
-            }
-        };
-        if let Err(error) = kept.write(drawn.as_deref()) {
-            warn!(%error, file = ?kept.file, "zones cannot be kept; mend access.folder");
-            return Err(refused(format!("it cannot be kept: {error}")));
+        let this = self.clone();
+        let changed = tokio::task::spawn_blocking(move || this.set(wish)).await;
+        changed.unwrap_or_else(|ended| Err(refused(format!("it could not be kept: {ended}"))))?;
+        // Whoever draws all day fills no log.
+        match lock(&self.0.pace).lines.take(1.0, now) {
+            true => info!(by = who, "zones of motion were drawn"),
+            false => debug!(by = who, "zones of motion were drawn"),
         }
-        kept.drawn = drawn;
-        self.tell(&kept);
         Ok(())
     }
 
-    fn tell(&self, kept: &Kept) {
-        let known = kept.known();
-        self.0.known.send_if_modified(|old| {
-            let changed = *old != known;
-            *old = known;
-            changed
-        });
+    fn set(&self, wish: ZoneWish) -> Result<(), Reason> {
+        let _drawing = lock(&self.0.drawing);
+        let (file, drawn) = {
+            let kept = lock(&self.0.kept);
+            if !kept.configured.enabled {
+                return Err(refused(
+                    "motion is not looked for (motion.enabled)".to_owned(),
+                ));
+            }
+            let drawn = match wish {
+                ZoneWish::Configured => None,
+                wish => {
+                    let now = kept.drawn.as_ref().unwrap_or(&kept.configured.zones);
+                    let changed = wish.applied_to(now);
+                    Some(changed.map_err(|error: ConfigError| refused(error.to_string()))?)
+                }
+            };
+            (kept.file.clone(), drawn)
+        };
+        if let Err(error) = (self.0.keep)(file.as_deref(), drawn.as_deref()) {
+            warn!(%error, ?file, "zones cannot be kept; mend access.folder");
+            return Err(refused(format!("it cannot be kept: {error}")));
+        }
+        let mut kept = lock(&self.0.kept);
+        // They may be kept elsewhere by now, where others were drawn.
+        if kept.file == file {
+            kept.drawn = drawn;
+        }
+        // Also where it is what it was: who drew it waits for that.
+        self.0.known.send_replace(kept.known());
+        Ok(())
     }
+}
+
+fn refused(words: String) -> Reason {
+    Reason::new(Code::ZoneRefused, words)
 }
 
 /// What was drawn; `None` where nothing was, or nothing that can be used.
@@ -205,6 +267,10 @@ fn read(path: &Path) -> Option<Vec<ZoneConfig>> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::mpsc;
+    use std::time::Duration;
+
     use super::*;
 
     fn zone(name: &str, at: f32) -> ZoneConfig {
@@ -240,6 +306,13 @@ mod tests {
         (names.iter().map(|&name| name.to_owned()).collect(), drawn)
     }
 
+    /// As the next one who comes after a while.
+    async fn change(zones: &Zones, wish: ZoneWish) -> Result<(), Reason> {
+        static LATER: AtomicU64 = AtomicU64::new(1);
+        let later = Duration::from_secs(LATER.fetch_add(60, Ordering::Relaxed));
+        zones.change(wish, "alice", Instant::now() + later).await
+    }
+
     #[tokio::test]
     async fn what_is_drawn_outlasts_a_restart_until_it_is_as_configured_again() {
         let folder = tempfile::tempdir().expect("a folder");
@@ -247,10 +320,7 @@ mod tests {
         let config = on(vec![zone("door", 0.0)]);
         let zones = at(&config);
         assert_eq!(names(&zones), named(&["door"], false));
-        zones
-            .change(put("path", 0.35), "alice")
-            .await
-            .expect("drawn");
+        change(&zones, put("path", 0.35)).await.expect("drawn");
         assert_eq!(names(&zones), named(&["door", "path"], true));
         let again = at(&config);
         assert_eq!(again.subscribe().borrow().zones[1], zone("path", 0.35));
@@ -259,12 +329,10 @@ mod tests {
         again.configure(Some(folder.path()), &on(vec![zone("gate", 0.0)]));
         assert_eq!(names(&again), named(&["door", "path"], true));
         let away = ZoneWish::Away("door".to_owned());
-        again.change(away, "alice").await.expect("taken away");
+        change(&again, away).await.expect("taken away");
         assert_eq!(names(&at(&config)), named(&["path"], true));
-        again
-            .change(ZoneWish::Configured, "alice")
-            .await
-            .expect("as it was");
+        let configured = change(&again, ZoneWish::Configured).await;
+        configured.expect("as it was");
         assert_eq!(names(&again), named(&["gate"], false));
         assert_eq!(names(&at(&config)), named(&["door"], false));
     }
@@ -275,16 +343,10 @@ mod tests {
         let (old, new) = (old.expect("a folder"), new.expect("a folder"));
         let config = on(vec![zone("door", 0.0)]);
         let zones = Zones::in_folder(Some(old.path()), &config);
-        zones
-            .change(put("path", 0.3), "alice")
-            .await
-            .expect("drawn");
+        change(&zones, put("path", 0.3)).await.expect("drawn");
         zones.configure(Some(new.path()), &config);
         assert_eq!(names(&zones), named(&["door"], false));
-        zones
-            .change(put("gate", 0.3), "alice")
-            .await
-            .expect("drawn");
+        change(&zones, put("gate", 0.3)).await.expect("drawn");
         assert!(new.path().join(FILE).exists());
         let of = |folder: &Path| names(&Zones::in_folder(Some(folder), &config));
         assert_eq!(of(new.path()), named(&["door", "gate"], true));
@@ -298,7 +360,7 @@ mod tests {
     async fn what_breaks_a_rule_or_cannot_be_kept_changes_nothing() {
         let folder = tempfile::tempdir().expect("a folder");
         let zones = Zones::in_folder(Some(folder.path()), &on(vec![zone("door", 0.0)]));
-        let refused = zones.change(put("path", 1.5), "alice").await;
+        let refused = change(&zones, put("path", 1.5)).await;
         let reason = refused.expect_err("it is outside");
         assert_eq!(reason.code, Code::ZoneRefused);
         assert!(
@@ -310,19 +372,77 @@ mod tests {
         let file = folder.path().join("file");
         fs::write(&file, "").expect("written");
         let zones = Zones::in_folder(Some(&file.join("state")), &on(Vec::new()));
-        zones
-            .change(put("path", 0.0), "alice")
-            .await
-            .expect_err("it cannot be kept");
+        let kept = change(&zones, put("path", 0.0)).await;
+        kept.expect_err("it cannot be kept");
         assert_eq!(names(&zones), named(&[], false));
         let off = Zones::in_folder(None, &MotionConfig::default());
-        off.change(put("path", 0.0), "alice")
-            .await
-            .expect_err("motion is off");
+        let drawn = change(&off, put("path", 0.0)).await;
+        drawn.expect_err("motion is off");
         // Without a folder they are kept in mind.
         off.configure(None, &on(Vec::new()));
-        off.change(put("path", 0.0), "alice").await.expect("drawn");
+        change(&off, put("path", 0.0)).await.expect("drawn");
         assert_eq!(names(&off), named(&["path"], true));
+    }
+
+    #[tokio::test]
+    async fn who_draws_what_there_is_is_told_and_nobody_draws_more_than_once_a_second() {
+        let zones = Zones::in_folder(None, &on(vec![zone("door", 0.0)]));
+        let mut known = zones.subscribe();
+        for _ in 0..2 {
+            change(&zones, put("path", 0.5)).await.expect("drawn");
+            assert!(known.has_changed().expect("there"), "the form waits for it");
+            known.mark_unchanged();
+        }
+        zones.configure(None, &on(vec![zone("door", 0.0)]));
+        assert!(!known.has_changed().expect("there"), "nothing is new");
+        let start = Instant::now() + Duration::from_secs(1_000_000);
+        let mut drawn = 0;
+        for ms in (0..10_000).step_by(50) {
+            let now = start + Duration::from_millis(ms);
+            match zones.change(put("path", 0.5), "alice", now).await {
+                Ok(()) => drawn += 1,
+                Err(reason) => {
+                    assert_eq!(reason.code, Code::ZoneRefused);
+                    assert!(reason.words.contains("too often"), "{reason:?}");
+                }
+            }
+        }
+        assert!((10..=13).contains(&drawn), "{drawn}");
+    }
+
+    /// A disk that takes its time holds up who draws, and nobody else.
+    #[tokio::test]
+    async fn what_is_watched_is_known_while_zones_are_written() {
+        let (writes, is_written) = mpsc::channel();
+        let (go_on, held) = mpsc::channel::<()>();
+        let held = Mutex::new(held);
+        let keep = move |_: Option<&Path>, _: Option<&[ZoneConfig]>| {
+            let _ = writes.send(());
+            let _ = lock(&held).recv();
+            Ok(())
+        };
+        let zones = Zones::kept_by(Box::new(keep), None, &on(Vec::new()));
+        let drawing = tokio::spawn({
+            let zones = zones.clone();
+            async move { change(&zones, put("path", 0.0)).await }
+        });
+        tokio::task::spawn_blocking(move || is_written.recv())
+            .await
+            .expect("it runs")
+            .expect("it is written");
+        let (looked, at_once) = mpsc::channel();
+        std::thread::spawn({
+            let zones = zones.clone();
+            move || {
+                zones.configure(None, &on(vec![zone("gate", 0.0)]));
+                let _ = looked.send(zones.are_watched());
+            }
+        });
+        let at_once = at_once.recv_timeout(Duration::from_secs(30));
+        assert!(at_once.expect("nobody waits for the disk"));
+        go_on.send(()).expect("it waits");
+        drawing.await.expect("it runs").expect("drawn");
+        assert_eq!(names(&zones), named(&["path"], true));
     }
 
     #[test]

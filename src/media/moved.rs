@@ -54,8 +54,14 @@ impl Default for Moves {
 impl Moves {
     /// Motion is looked for in these zones, in place of those of the configuration.
     pub(crate) fn draw(&self, zones: Option<Vec<Zone>>) {
-        *lock(&self.drawn) = zones.map(Arc::from);
-        self.drawing.fetch_add(1, Ordering::Release);
+        let zones = zones.map(Arc::from);
+        let mut drawn = lock(&self.drawn);
+        // Who looks for motion begins anew where they are others, and sees nothing for
+        // a while.
+        if *drawn != zones {
+            *drawn = zones;
+            self.drawing.fetch_add(1, Ordering::Release);
+        }
     }
 
     /// Another number whenever others are drawn.
@@ -119,6 +125,20 @@ mod tests {
         assert!(later.try_recv().is_err());
         let told: Vec<_> = std::iter::from_fn(|| news.try_recv().ok()).collect();
         assert_eq!(told, [moved(1, None), moved(1, end), moved(9, None)]);
+    }
+
+    #[test]
+    fn what_is_drawn_as_it_was_is_nothing_new() {
+        let moves = Moves::default();
+        let zones = || Some(Zone::all(&[], 5));
+        let before = moves.drawing();
+        moves.draw(None);
+        assert_eq!(moves.drawing(), before);
+        moves.draw(zones());
+        let drawn = moves.drawing();
+        assert_ne!(drawn, before);
+        moves.draw(zones());
+        assert_eq!(moves.drawing(), drawn);
     }
 
     #[test]

@@ -163,7 +163,7 @@ async fn at_camera(
             }
             Work::Zones(wish) => {
                 if let Some(zones) = &shared.zones
-                    && let Err(reason) = zones.change(wish, who).await
+                    && let Err(reason) = zones.change(wish, who, Instant::now()).await
                 {
                     let _ = refuse.try_send(("zones", reason.into()));
                 }
