@@ -3,7 +3,9 @@
 //!
 //! Most ask for it: with a button that they hold. Others cannot, for their page
 //! knows no button: what they say is heard while nobody else talks, and they make
-//! room for whoever asks as soon as they pause.
+//! room for whoever asks as soon as they pause, or after a moment.
+//!
+//! Who was invited to talk comes before strangers, in the line and in a turn.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -14,19 +16,33 @@ pub(crate) const SILENCE: Duration = Duration::from_secs(20);
 pub(crate) const PAUSE: Duration = Duration::from_secs(2);
 /// While others wait, a turn is over after so long.
 pub(crate) const TURN: Duration = Duration::from_secs(60);
-/// So many wait; who comes later is told to ask again.
+/// The same of one who did not ask: who never pauses is heard for so long.
+pub(crate) const UNASKED: Duration = Duration::from_secs(5);
+/// So many wait, of those who were invited and of strangers; who comes later is told to
+/// ask again.
 pub(crate) const MOST_WAITING: usize = 8;
 
 /// Whoever talks or waits, by something that tells them apart.
 #[derive(Debug)]
 pub(crate) struct Floor<W> {
     turn: Option<Turn<W>>,
-    waiting: VecDeque<W>,
+    /// Those who were invited before strangers, each in their order.
+    waiting: VecDeque<(W, Rank)>,
+}
+
+/// Who goes before whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Rank {
+    /// Everybody may talk here.
+    Stranger,
+    /// They were invited to talk.
+    Invited,
 }
 
 #[derive(Debug)]
 struct Turn<W> {
     who: W,
+    rank: Rank,
     /// They asked for it.
     asked: bool,
     /// When they got it, or when the first began to wait for it, whichever is later.
@@ -39,13 +55,21 @@ impl<W> Turn<W> {
     fn patience(&self) -> Duration {
         if self.asked { SILENCE } else { PAUSE }
     }
+
+    /// How long it lasts while others wait.
+    fn longest(&self) -> Duration {
+        if self.asked { TURN } else { UNASKED }
+    }
 }
 
 /// What comes of asking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub(crate) enum Asked<W> {
     /// It is theirs.
-    Given,
+    Given {
+        /// From this stranger, whose turn it was.
+        taken_from: Option<W>,
+    },
     /// They get it after those before them.
     Waits,
     /// Somebody else has it.
@@ -86,36 +110,52 @@ impl<W: Copy + PartialEq> Floor<W> {
     pub(crate) fn place(&self, who: W) -> Place {
         if self.talks() == Some(who) {
             Place::Talks
-        } else if self.waiting.contains(&who) {
+        } else if self.is_waiting(who) {
             Place::Waits
         } else {
             Place::Listens
         }
     }
 
-    /// `who` wants to talk, and `waits` until they may where somebody else does.
-    pub(crate) fn ask(&mut self, who: W, waits: bool, now: Instant) -> Asked {
+    fn is_waiting(&self, who: W) -> bool {
+        self.waiting.iter().any(|(waits, _)| *waits == who)
+    }
+
+    /// `who` wants to talk, and `waits` until they may where somebody else does. Who was
+    /// invited takes it from a stranger.
+    pub(crate) fn ask(&mut self, who: W, rank: Rank, waits: bool, now: Instant) -> Asked<W> {
+        let is_waiting = self.is_waiting(who);
         match &mut self.turn {
             Some(turn) if turn.who == who => {
-                turn.asked = true;
-                Asked::Given
+                (turn.asked, turn.rank) = (true, rank);
+                Asked::Given { taken_from: None }
+            }
+            Some(turn) if turn.rank < rank => {
+                let taken_from = Some(turn.who);
+                self.waiting.retain(|(waits, _)| *waits != who);
+                self.give(who, rank, true, now);
+                Asked::Given { taken_from }
             }
             // Who did not ask has paused.
             Some(turn) if !turn.asked && now.saturating_duration_since(turn.voice) >= PAUSE => {
-                self.turn = None;
-                self.give(who, true, now);
-                Asked::Given
+                self.give(who, rank, true, now);
+                Asked::Given { taken_from: None }
             }
             None => {
-                self.give(who, true, now);
-                Asked::Given
+                self.give(who, rank, true, now);
+                Asked::Given { taken_from: None }
             }
-            Some(_) if self.waiting.contains(&who) => Asked::Waits,
-            Some(turn) if waits && self.waiting.len() < MOST_WAITING => {
+            Some(_) if is_waiting => Asked::Waits,
+            Some(turn) if waits => {
+                let of_rank = |(_, other): &&(W, Rank)| *other == rank;
+                if self.waiting.iter().filter(of_rank).count() == MOST_WAITING {
+                    return Asked::Taken;
+                }
                 if self.waiting.is_empty() {
                     turn.since = now;
                 }
-                self.waiting.push_back(who);
+                let place = self.waiting.partition_point(|(_, other)| *other >= rank);
+                self.waiting.insert(place, (who, rank));
                 Asked::Waits
             }
             Some(_) => Asked::Taken,
@@ -124,14 +164,14 @@ impl<W: Copy + PartialEq> Floor<W> {
 
     /// `who` is done, or no longer waits, or has left.
     pub(crate) fn give_back(&mut self, who: W, now: Instant) {
-        self.waiting.retain(|waits| *waits != who);
+        self.waiting.retain(|(waits, _)| *waits != who);
         if self.talks() == Some(who) {
             self.next(now);
         }
     }
 
     /// Something came of `who`, `loud` where it is no silence. One who cannot ask
-    /// `begins` a turn with it. True where it is to be heard.
+    /// `begins` a turn with it, as of a stranger. True where it is to be heard.
     pub(crate) fn speaks(&mut self, who: W, loud: bool, begins: bool, now: Instant) -> bool {
         match &mut self.turn {
             Some(turn) => {
@@ -142,7 +182,7 @@ impl<W: Copy + PartialEq> Floor<W> {
                 is_theirs
             }
             None if begins && loud => {
-                self.give(who, false, now);
+                self.give(who, Rank::Stranger, false, now);
                 true
             }
             None => false,
@@ -165,7 +205,7 @@ impl<W: Copy + PartialEq> Floor<W> {
     fn end(&self) -> Option<(Instant, Over)> {
         let turn = self.turn.as_ref()?;
         let silent = (turn.voice + turn.patience(), Over::Silent);
-        let passed = (turn.since + TURN, Over::PassedOn);
+        let passed = (turn.since + turn.longest(), Over::PassedOn);
         Some(match self.waiting.is_empty() {
             false if passed.0 < silent.0 => passed,
             _ => silent,
@@ -174,14 +214,15 @@ impl<W: Copy + PartialEq> Floor<W> {
 
     fn next(&mut self, now: Instant) {
         self.turn = None;
-        if let Some(who) = self.waiting.pop_front() {
-            self.give(who, true, now);
+        if let Some((who, rank)) = self.waiting.pop_front() {
+            self.give(who, rank, true, now);
         }
     }
 
-    fn give(&mut self, who: W, asked: bool, now: Instant) {
+    fn give(&mut self, who: W, rank: Rank, asked: bool, now: Instant) {
         self.turn = Some(Turn {
             who,
+            rank,
             asked,
             since: now,
             voice: now,

@@ -4,6 +4,16 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
+const GIVEN: Asked<u8> = Asked::Given { taken_from: None };
+
+/// Of a hundred on they were invited.
+fn rank(who: u8) -> Rank {
+    match who {
+        ..100 => Rank::Stranger,
+        100.. => Rank::Invited,
+    }
+}
+
 struct Bench {
     floor: Floor<u8>,
     now: Instant,
@@ -17,8 +27,8 @@ impl Bench {
         }
     }
 
-    fn ask(&mut self, who: u8) -> Asked {
-        self.floor.ask(who, true, self.now)
+    fn ask(&mut self, who: u8) -> Asked<u8> {
+        self.floor.ask(who, rank(who), true, self.now)
     }
 
     fn voice(&mut self, who: u8) -> bool {
@@ -46,9 +56,12 @@ impl Bench {
 #[test]
 fn one_talks_at_a_time_and_passes_it_on_to_who_waits() {
     let mut bench = Bench::new();
-    assert_eq!(bench.ask(1), Asked::Given);
-    assert_eq!(bench.ask(1), Asked::Given, "it is theirs");
-    assert_eq!(bench.floor.ask(2, false, bench.now), Asked::Taken);
+    assert_eq!(bench.ask(1), GIVEN);
+    assert_eq!(bench.ask(1), GIVEN, "it is theirs");
+    assert_eq!(
+        bench.floor.ask(2, Rank::Stranger, false, bench.now),
+        Asked::Taken
+    );
     assert_eq!(bench.floor.place(2), Place::Listens);
     assert_eq!(bench.ask(2), Asked::Waits);
     assert_eq!(bench.ask(3), Asked::Waits);
@@ -119,7 +132,65 @@ fn who_asks_takes_it_over_from_one_who_paused_before_the_timer_ran() {
     let mut bench = Bench::new();
     bench.unasked(7);
     bench.now += PAUSE;
-    assert_eq!(bench.ask(1), Asked::Given);
+    assert_eq!(bench.ask(1), GIVEN);
+}
+
+/// Seven strangers wait, and one talks without a pause.
+#[test]
+fn who_was_invited_goes_before_strangers() {
+    let mut bench = Bench::new();
+    for who in 1..=8 {
+        bench.ask(who);
+    }
+    assert_eq!(bench.ask(9), Asked::Waits, "eight wait");
+    assert_eq!(bench.ask(10), Asked::Taken);
+    let taken_from = Some(1);
+    assert_eq!(bench.ask(101), Asked::Given { taken_from });
+    assert_eq!(bench.floor.place(1), Place::Listens);
+    // Among themselves they wait, and before the strangers.
+    assert_eq!(bench.ask(102), Asked::Waits);
+    assert_eq!(bench.ask(103), Asked::Waits);
+    for who in [101, 102, 103, 2] {
+        assert_eq!(bench.floor.talks(), Some(who));
+        bench.floor.give_back(who, bench.now);
+    }
+    assert_eq!(bench.floor.talks(), Some(3));
+    // Who waits already is given it, too.
+    let mut bench = Bench::new();
+    bench.ask(101);
+    bench.ask(102);
+    bench.ask(1);
+    bench.floor.give_back(101, bench.now);
+    bench.floor.give_back(102, bench.now);
+    assert_eq!(bench.floor.talks(), Some(1));
+    assert_eq!(
+        bench.ask(102),
+        Asked::Given {
+            taken_from: Some(1)
+        }
+    );
+    bench.floor.give_back(102, bench.now);
+    assert_eq!(bench.floor.talks(), None);
+}
+
+#[test]
+fn who_cannot_ask_and_never_pauses_is_heard_for_five_seconds_more() {
+    let mut bench = Bench::new();
+    assert!(bench.unasked(7));
+    for _ in 0..600 {
+        assert_eq!(bench.pass(SECOND / 10), [], "nobody waits");
+        assert!(bench.unasked(7));
+    }
+    bench.ask(1);
+    let mut over = Vec::new();
+    for tenths in 1..=50 {
+        bench.unasked(7);
+        over = bench.pass(SECOND / 10);
+        assert_eq!(over.is_empty(), tenths < 50, "{tenths}");
+    }
+    assert_eq!(over, [(7, Over::PassedOn)]);
+    assert_eq!(bench.floor.talks(), Some(1));
+    assert!(!bench.unasked(7));
 }
 
 #[derive(Debug, Clone)]
@@ -131,7 +202,7 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let who = 0..12_u8;
+    let who = prop_oneof![0..12_u8, 100..112_u8];
     prop_oneof![
         (who.clone(), any::<bool>()).prop_map(|(who, waits)| Step::Ask(who, waits)),
         who.clone().prop_map(Step::GiveBack),
@@ -151,8 +222,8 @@ proptest! {
             match step {
                 Step::Ask(who, waits) => {
                     let before = bench.floor.talks();
-                    match bench.floor.ask(who, waits, bench.now) {
-                        Asked::Given => prop_assert_eq!(bench.floor.talks(), Some(who)),
+                    match bench.floor.ask(who, rank(who), waits, bench.now) {
+                        Asked::Given { .. } => prop_assert_eq!(bench.floor.talks(), Some(who)),
                         Asked::Waits | Asked::Taken => {
                             prop_assert_eq!(bench.floor.talks(), before);
                             prop_assert!(before.is_some_and(|b| b != who));
@@ -171,21 +242,22 @@ proptest! {
                 }
                 Step::Pass(ms) => {
                     let over = bench.pass(Duration::from_millis(ms));
-                    prop_assert!(over.len() <= MOST_WAITING + 1);
+                    prop_assert!(over.len() <= 2 * MOST_WAITING + 1);
                 }
             }
-            prop_assert!(bench.floor.waiting.len() <= MOST_WAITING);
+            prop_assert!(bench.floor.waiting.len() <= 2 * MOST_WAITING);
+            prop_assert!(bench.floor.waiting.iter().is_sorted_by(|a, b| a.1 >= b.1));
             if bench.floor.talks().is_none() {
                 prop_assert!(bench.floor.waiting.is_empty());
             }
-            let heard = (0..12).filter(|who| bench.floor.place(*who) == Place::Talks);
+            let heard = (0..112).filter(|who| bench.floor.place(*who) == Place::Talks);
             prop_assert!(heard.count() <= 1);
             // However it goes on, in silence it is soon free.
             let limit = bench.floor.next_timeout();
             prop_assert_eq!(limit.is_some(), bench.floor.talks().is_some());
             prop_assert!(limit.is_none_or(|at| at <= bench.now + SILENCE));
         }
-        bench.pass(SILENCE * (MOST_WAITING as u32 + 1));
+        bench.pass(SILENCE * (2 * MOST_WAITING as u32 + 1));
         prop_assert_eq!(bench.floor.talks(), None);
     }
 }

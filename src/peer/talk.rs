@@ -3,6 +3,8 @@
 
 mod line;
 mod talker;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,8 +16,9 @@ use tracing::{debug, info};
 
 use crate::access::{Guest, Right};
 use crate::agent::SessionId;
+use crate::bucket::{Bucket, Rate};
 use crate::config::SpeakerConfig;
-use crate::floor::{Floor, Over, Place};
+use crate::floor::{Floor, Over, Place, Rank};
 use crate::lock::lock;
 use crate::media::gst::Speaker;
 use crate::media::hub::Hub;
@@ -23,6 +26,18 @@ use crate::privacy::Privacy;
 use crate::reason::{Code, Reason};
 pub(in crate::peer) use line::{FloorLine, FloorWords};
 pub(in crate::peer) use talker::Talker;
+
+/// How often one call may ask for the floor: each turn opens the speaker, and is told to
+/// everybody.
+const TURNS: Rate = Rate {
+    burst: 5.0,
+    per_second: 1.0,
+};
+/// Of who talks, so many lines are in the log at INFO; all are at DEBUG.
+const LINES: Rate = Rate {
+    burst: 20.0,
+    per_second: 0.5,
+};
 
 const NO_SPEAKER: Reason = Reason::fixed(Code::NoSpeaker, "this camera has no speaker");
 const SILENCE: Reason = Reason::fixed(
@@ -80,6 +95,7 @@ struct State {
     plays: Option<SessionId>,
     /// Turns that were taken.
     lost: u64,
+    lines: Bucket,
     /// A task looks at the time.
     looking: bool,
     /// It is another device's from now on.
@@ -92,20 +108,27 @@ struct Member {
     open: Arc<AtomicBool>,
     /// Their page can ask for it.
     asks: bool,
+    rank: Rank,
+    turns: Bucket,
 }
 
 impl TalkBack {
     /// For what is configured; `None` where there is no speaker.
     pub(crate) fn new(config: &SpeakerConfig, hub: &Hub, privacy: Privacy) -> Option<Arc<Self>> {
+        Self::of(config, hub, Some(privacy))
+    }
+
+    fn of(config: &SpeakerConfig, hub: &Hub, privacy: Option<Privacy>) -> Option<Arc<Self>> {
         Some(Arc::new(Self {
             speaker: Speaker::new(config, hub.duck().clone())?,
             config: config.clone(),
-            privacy: Some(privacy),
+            privacy,
             state: Mutex::new(State {
                 floor: Floor::new(),
                 members: HashMap::new(),
                 plays: None,
                 lost: 0,
+                lines: Bucket::full(LINES, Instant::now()),
                 looking: false,
                 closed: false,
             }),
@@ -153,6 +176,8 @@ impl TalkBack {
             name: name.into(),
             open: open.clone(),
             asks: false,
+            rank: guest.map_or(Rank::Stranger, |_| Rank::Invited),
+            turns: Bucket::full(TURNS, Instant::now()),
         };
         state.members.insert(session, member);
         if !std::mem::replace(&mut state.looking, true) {
@@ -233,10 +258,11 @@ impl TalkBack {
         self.news.send_if_modified(|news| {
             let is_new = news.talks != talks;
             if is_new {
-                info!(
-                    who = talks.as_ref().map_or("nobody", |(_, name)| name),
-                    "talks"
-                );
+                let who = talks.as_ref().map_or("nobody", |(_, name)| name);
+                match state.lines.take(1.0, Instant::now()) {
+                    true => info!(who, "talks"),
+                    false => debug!(who, "talks"),
+                }
             }
             let changed = is_new || news.waiting != waiting;
             (news.talks, news.waiting) = (talks, waiting);

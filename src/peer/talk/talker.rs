@@ -7,9 +7,9 @@ use std::time::Instant;
 use bytes::{BufMut, BytesMut};
 use rtc::rtp;
 
-use super::{NO_SPEAKER, PRIVATE, State, TalkBack};
+use super::{NO_SPEAKER, PASSED_ON, PRIVATE, State, TalkBack};
 use crate::agent::SessionId;
-use crate::floor::Asked;
+use crate::floor::{Asked, Place};
 use crate::media::plan::SPEAKER_PAYLOAD_TYPE;
 use crate::reason::{Code, Reason};
 use crate::sdp::Voice;
@@ -27,6 +27,11 @@ const NO_VOICE: u8 = u8::MAX;
 const TAKEN: Reason = Reason::fixed(
     Code::FloorTaken,
     "somebody else talks; ask again when they have finished",
+);
+
+const TOO_OFTEN: Reason = Reason::fixed(
+    Code::CameraBusy,
+    "the floor is asked for too often; try again in a second",
 );
 
 /// A call that may talk; it has done so when this is dropped.
@@ -85,10 +90,26 @@ impl Talker {
         if self.talk.is_private() {
             return Err(PRIVATE);
         }
-        let asked = state.floor.ask(self.session, wait, Instant::now());
+        let now = Instant::now();
+        let listens = state.floor.place(self.session) == Place::Listens;
+        let Some(member) = state.members.get_mut(&self.session) else {
+            return Err(NO_SPEAKER);
+        };
+        let rank = member.rank;
+        if listens && !member.turns.take(1.0, now) {
+            return Err(TOO_OFTEN);
+        }
+        let asked = state.floor.ask(self.session, rank, wait, now);
+        if let Asked::Given {
+            taken_from: Some(stranger),
+        } = asked
+            && state.members.get(&stranger).is_some_and(|m| m.asks)
+        {
+            self.talk.takes(&mut state, stranger, &PASSED_ON);
+        }
         self.settled(&mut state);
         match asked {
-            Asked::Given | Asked::Waits => Ok(()),
+            Asked::Given { .. } | Asked::Waits => Ok(()),
             Asked::Taken => Err(TAKEN),
         }
     }

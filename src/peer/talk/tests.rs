@@ -1,0 +1,66 @@
+//! Who asks, and what becomes of it, over a speaker that plays to nobody.
+
+use super::*;
+use crate::media::replay::Replay;
+
+struct Bench {
+    talk: Arc<TalkBack>,
+    _thread: crate::media::hub::HubThread,
+}
+
+impl Bench {
+    fn new() -> Self {
+        crate::media::element::init().expect("GStreamer is installed");
+        let config = SpeakerConfig {
+            device: Some("null".to_owned()),
+            strangers: true,
+            ..SpeakerConfig::default()
+        };
+        let clip = include_bytes!("../../../tests/fixtures/clip.h264");
+        let (hub, thread) = Hub::start(Box::new(Replay::new(clip, 30)), None);
+        Self {
+            talk: TalkBack::of(&config, &hub, None).expect("a speaker"),
+            _thread: thread,
+        }
+    }
+
+    /// A stranger whose page has the button.
+    fn stranger(&self, number: u64) -> FloorLine {
+        let session = SessionId::new(number);
+        let talker = self.talk.join(session, "somebody", None);
+        assert!(talker.is_some(), "they may");
+        FloorLine::of(Some(self.talk.clone()), talker, session)
+    }
+}
+
+#[tokio::test]
+async fn a_call_gets_five_turns_at_once_and_then_one_a_second() {
+    let bench = Bench::new();
+    let (alice, mut bob) = (bench.stranger(1), bench.stranger(2));
+    for _ in 0..5 {
+        alice.ask(true, false).expect("it is theirs");
+        alice.ask(true, false).expect("it is theirs still");
+        alice.ask(false, false).expect("given back");
+    }
+    let refused = alice.ask(true, true).expect_err("too often");
+    assert_eq!(refused.code, Code::CameraBusy);
+    // That is nobody else's affair.
+    bob.ask(true, false).expect("it is theirs");
+    assert_eq!(bob.words().place, Place::Talks);
+}
+
+#[tokio::test]
+async fn a_stranger_is_told_who_took_it_from_them() {
+    let bench = Bench::new();
+    let mut stranger = bench.stranger(1);
+    let owner = bench.stranger(2);
+    let session = SessionId::new(2);
+    if let Some(member) = bench.talk.lock().members.get_mut(&session) {
+        member.rank = Rank::Invited;
+    }
+    stranger.ask(true, true).expect("it is theirs");
+    owner.ask(true, false).expect("it is theirs at once");
+    let words = stranger.words();
+    assert_eq!(words.place, Place::Listens);
+    assert_eq!(words.why.map(|why| why.code), Some(Code::FloorPassedOn));
+}
