@@ -5,8 +5,8 @@
 //! what is lost, and to the card. One that fails or is unplugged is tried again
 //! once a second, for as long as somebody talks.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -31,11 +31,11 @@ const RETRY: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(100);
 /// What is in the jitter buffer and the card when the last packet came.
 const REST: Duration = Duration::from_millis(200);
+/// A driver that took nothing for so long does not come back.
+const STUCK: Duration = Duration::from_secs(3);
 /// A card that is gone takes each period at once and says so each time: as often, and no
 /// oftener.
 const PERIOD: Duration = Duration::from_millis(10);
-/// Threads of which all but one wait for a driver that does not come back.
-const MOST_THREADS: usize = 2;
 
 /// A packet of RTP, and when it came.
 type Packet = (Instant, Vec<u8>);
@@ -43,17 +43,33 @@ type Packet = (Instant, Vec<u8>);
 /// The speaker of a device.
 pub(crate) struct Speaker {
     opener: Arc<Opener>,
-    /// To the thread of the present turn.
-    turn: Mutex<Option<SyncSender<Packet>>>,
+    /// The present turn.
+    turn: Mutex<Option<Turn>>,
+}
+
+/// What somebody says, on its way to the thread.
+struct Turn {
+    packets: SyncSender<Packet>,
+    /// When there was room for the last one.
+    taken: Instant,
+}
+
+/// What the thread is for.
+#[derive(Default)]
+struct Work {
+    /// The turn that follows on the one it plays.
+    next: Option<Receiver<Packet>>,
+    /// There is one, which looks here before it ends.
+    has_thread: bool,
 }
 
 struct Opener {
     device: String,
     echo: Echo,
     duck: Duck,
-    /// One has it open at a time.
-    turn: Mutex<()>,
-    threads: AtomicUsize,
+    work: Mutex<Work>,
+    /// It was said in the log that it is silent.
+    is_silent: AtomicBool,
     /// Why nothing is heard of it.
     trouble: watch::Sender<Option<String>>,
 }
@@ -65,8 +81,8 @@ impl Speaker {
             device: config.device.clone()?,
             echo: config.echo,
             duck,
-            turn: Mutex::default(),
-            threads: AtomicUsize::new(0),
+            work: Mutex::default(),
+            is_silent: AtomicBool::new(false),
             trouble: watch::Sender::new(None),
         };
         Some(Self {
@@ -80,29 +96,21 @@ impl Speaker {
         self.opener.trouble.subscribe()
     }
 
-    /// Somebody is about to talk.
+    /// Somebody is about to talk. What was said before is played to its end first.
     pub(crate) fn begin(&self) {
         let (packets, inbox) = sync_channel(QUEUE);
-        *lock(&self.turn) = Some(packets);
+        let taken = Instant::now();
+        *lock(&self.turn) = Some(Turn { packets, taken });
         let opener = self.opener.clone();
-        if opener.threads.fetch_add(1, Ordering::AcqRel) >= MOST_THREADS {
-            opener.threads.fetch_sub(1, Ordering::AcqRel);
-            opener.fails("its driver does not come back; unplug it, or restart this machine");
+        let mut work = lock(&self.opener.work);
+        work.next = Some(inbox);
+        if work.has_thread {
             return;
         }
         let thread = std::thread::Builder::new().name("speaker".into());
-        let spawned = thread.spawn({
-            let opener = opener.clone();
-            move || {
-                let device = lock(&opener.turn);
-                opener.run(&inbox);
-                drop(device);
-                opener.threads.fetch_sub(1, Ordering::AcqRel);
-            }
-        });
-        if let Err(error) = spawned {
-            opener.threads.fetch_sub(1, Ordering::AcqRel);
-            opener.fails(&format!("no thread to open it: {error}"));
+        match thread.spawn(move || opener.work()) {
+            Ok(_) => work.has_thread = true,
+            Err(error) => self.opener.fails(&format!("no thread to open it: {error}")),
         }
     }
 
@@ -114,8 +122,15 @@ impl Speaker {
 
     /// Plays a packet of RTP with Opus. What there is no room for is lost.
     pub(crate) fn play(&self, packet: Vec<u8>) {
-        if let Some(turn) = &*lock(&self.turn) {
-            let _ = turn.try_send((Instant::now(), packet));
+        let now = Instant::now();
+        if let Some(turn) = &mut *lock(&self.turn) {
+            match turn.packets.try_send((now, packet)) {
+                Ok(()) => turn.taken = now,
+                Err(TrySendError::Full(_)) if now - turn.taken >= STUCK => self
+                    .opener
+                    .fails("its driver does not come back; unplug it, or restart this machine"),
+                Err(_) => {}
+            }
         }
     }
 }
@@ -130,14 +145,32 @@ impl Opener {
             *trouble = Some(why.to_owned());
             is_new
         });
-        if news {
+        // Once until it works: whoever talks may try as often as they like.
+        if news && !self.is_silent.swap(true, Ordering::AcqRel) {
             warn!(speaker = %self.device, why, "the speaker is silent");
         }
     }
 
     fn works(&self) {
-        if self.trouble.send_replace(None).is_some() {
+        self.trouble.send_replace(None);
+        if self.is_silent.swap(false, Ordering::AcqRel) {
             info!(speaker = %self.device, "the speaker is back");
+        }
+    }
+
+    /// Plays one turn after the other, while there are any.
+    fn work(&self) {
+        loop {
+            let next = {
+                let mut work = lock(&self.work);
+                let next = work.next.take();
+                work.has_thread = next.is_some();
+                next
+            };
+            match next {
+                Some(inbox) => self.run(&inbox),
+                None => return,
+            }
         }
     }
 
@@ -368,6 +401,34 @@ mod tests {
             assert!(Instant::now() < until, "it does not end");
             std::thread::yield_now();
         }
+    }
+
+    /// Whoever presses and lets go as fast as they can: the one who talks then is heard.
+    #[test]
+    fn turns_that_follow_each_other_at_once_cost_no_voice() {
+        crate::media::element::init().expect("GStreamer is installed");
+        let config = SpeakerConfig {
+            device: Some("null".to_owned()),
+            ..SpeakerConfig::default()
+        };
+        let duck = Duck::default();
+        let speaker = Speaker::new(&config, duck.clone()).expect("configured");
+        let packets = tone(150);
+        for _ in 0..20 {
+            speaker.begin();
+            speaker.play(packets[0].clone());
+            speaker.end();
+        }
+        speaker.begin();
+        let clock = gst::SystemClock::obtain();
+        let mut heard = false;
+        for packet in packets {
+            speaker.play(packet);
+            std::thread::sleep(Duration::from_millis(20));
+            heard |= duck.silences(clock.time().into());
+        }
+        assert_eq!(*speaker.trouble().borrow(), None);
+        assert!(heard, "nothing was played");
     }
 
     /// A device that is not there is said to be missing, and the next turn tries anew.
