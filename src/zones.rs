@@ -69,6 +69,28 @@ impl Kept {
         })
     }
 
+    /// Another file is in place of the `old` one.
+    fn follow(&mut self, old: Option<&Path>) {
+        let Some(file) = &self.file else {
+            return;
+        };
+        if let Some(drawn) = read(file) {
+            self.drawn = Some(drawn);
+            return;
+        }
+        let Some(drawn) = &self.drawn else {
+            return;
+        };
+        match self.write(Some(drawn)) {
+            Ok(()) => drop(old.map(fs::remove_file)),
+            Err(error) => warn!(
+                %error, file = %file.display(),
+                "the zones that were drawn hold until the next start only: they cannot be kept \
+                 there; mend access.folder"
+            ),
+        }
+    }
+
     fn write(&self, drawn: Option<&[ZoneConfig]>) -> io::Result<()> {
         let Some(file) = &self.file else {
             return Ok(());
@@ -100,14 +122,14 @@ impl Zones {
         }))
     }
 
-    /// Another configuration; what was drawn stays. Of another folder it is what was
-    /// drawn there, as after a restart.
+    /// Another configuration; what was drawn stays, and follows to another folder, unless
+    /// that has zones of its own.
     pub(crate) fn configure(&self, folder: Option<&Path>, configured: &MotionConfig) {
         let file = folder.map(|folder| folder.join(FILE));
         let mut kept = lock(&self.0.kept);
         if file != kept.file {
-            kept.drawn = file.as_deref().and_then(read);
-            kept.file = file;
+            let old = std::mem::replace(&mut kept.file, file);
+            kept.follow(old.as_deref());
         }
         kept.configured = configured.clone();
         self.tell(&kept);
@@ -270,28 +292,35 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_folder_has_what_was_drawn_there_and_keeps_what_is() {
-        let (old, new) = (tempfile::tempdir(), tempfile::tempdir());
-        let (old, new) = (old.expect("a folder"), new.expect("a folder"));
+    async fn what_is_drawn_follows_to_another_folder_that_has_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
         let config = on(vec![zone("door", 0.0)]);
-        let zones = Zones::in_folder(Some(old.path()), &config);
-        zones
-            .change(put("path", 0.3), "alice")
-            .await
-            .expect("drawn");
-        zones.configure(Some(new.path()), &config);
-        assert_eq!(names(&zones), named(&["door"], false));
-        zones
-            .change(put("gate", 0.3), "alice")
-            .await
-            .expect("drawn");
-        assert!(new.path().join(FILE).exists());
-        let of = |folder: &Path| names(&Zones::in_folder(Some(folder), &config));
-        assert_eq!(of(new.path()), named(&["door", "gate"], true));
-        // And in the old one is what was there.
-        assert_eq!(of(old.path()), named(&["door", "path"], true));
-        zones.configure(Some(old.path()), &config);
+        let of = |name: &str| names(&Zones::in_folder(Some(&at(name)), &config));
+        let zones = Zones::in_folder(Some(&at("one")), &config);
+        let drawn = zones.change(put("path", 0.3), "alice").await;
+        drawn.expect("kept");
+        zones.configure(Some(&at("two")), &config);
         assert_eq!(names(&zones), named(&["door", "path"], true));
+        assert_eq!(of("two"), named(&["door", "path"], true));
+        assert_eq!(of("one"), named(&["door"], false));
+        // What is drawn from now on is kept there, too.
+        let drawn = zones.change(put("gate", 0.3), "alice").await;
+        drawn.expect("kept");
+        assert_eq!(of("two"), named(&["door", "path", "gate"], true));
+        // A folder that has its own keeps them.
+        let third = Zones::in_folder(Some(&at("three")), &config);
+        let drawn = third.change(put("yard", 0.3), "bob").await;
+        drawn.expect("kept");
+        zones.configure(Some(&at("three")), &config);
+        assert_eq!(names(&zones), named(&["door", "yard"], true));
+        assert_eq!(of("two"), named(&["door", "path", "gate"], true));
+        // Where they cannot be kept they hold all the same.
+        let file = at("file");
+        fs::write(&file, "").expect("written");
+        zones.configure(Some(&file.join("four")), &config);
+        assert_eq!(names(&zones), named(&["door", "yard"], true));
+        assert_eq!(of("three"), named(&["door", "yard"], true));
     }
 
     #[tokio::test]
