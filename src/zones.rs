@@ -144,14 +144,17 @@ impl Zones {
         }))
     }
 
-    /// Another configuration; what was drawn stays. Of another folder it is what was
-    /// drawn there, as after a restart.
+    /// Another configuration; what was drawn stays, and follows to another folder, unless
+    /// that has zones of its own.
     pub(crate) fn configure(&self, folder: Option<&Path>, configured: &MotionConfig) {
         let file = folder.map(|folder| folder.join(FILE));
-        let is_other = file != lock(&self.0.kept).file;
-        let drawn = file.as_deref().filter(|_| is_other).and_then(read);
+        let (old, drawn) = {
+            let kept = lock(&self.0.kept);
+            (kept.file.clone(), kept.drawn.clone())
+        };
+        let moved = (file != old).then(|| self.follow(old.as_deref(), file.as_deref(), drawn));
         let mut kept = lock(&self.0.kept);
-        if is_other {
+        if let Some(drawn) = moved {
             (kept.file, kept.drawn) = (file, drawn);
         }
         kept.configured = configured.clone();
@@ -161,6 +164,29 @@ impl Zones {
             *old = known;
             changed
         });
+    }
+
+    /// What was drawn, where another file is in place of the `old` one.
+    fn follow(
+        &self,
+        old: Option<&Path>,
+        file: Option<&Path>,
+        drawn: Option<Vec<ZoneConfig>>,
+    ) -> Option<Vec<ZoneConfig>> {
+        if let Some(there) = file.and_then(read) {
+            return Some(there);
+        }
+        if drawn.is_some() {
+            match (self.0.keep)(file, drawn.as_deref()) {
+                Ok(()) => drop(old.filter(|_| file.is_some()).map(fs::remove_file)),
+                Err(error) => warn!(
+                    %error, ?file,
+                    "the zones that were drawn hold until the next start only: they cannot be \
+                     kept there; mend access.folder"
+                ),
+            }
+        }
+        drawn
     }
 
     /// Those in force, now and after each change.
@@ -338,22 +364,32 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_folder_has_what_was_drawn_there_and_keeps_what_is() {
-        let (old, new) = (tempfile::tempdir(), tempfile::tempdir());
-        let (old, new) = (old.expect("a folder"), new.expect("a folder"));
+    async fn what_is_drawn_follows_to_another_folder_that_has_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
         let config = on(vec![zone("door", 0.0)]);
-        let zones = Zones::in_folder(Some(old.path()), &config);
-        change(&zones, put("path", 0.3)).await.expect("drawn");
-        zones.configure(Some(new.path()), &config);
-        assert_eq!(names(&zones), named(&["door"], false));
-        change(&zones, put("gate", 0.3)).await.expect("drawn");
-        assert!(new.path().join(FILE).exists());
-        let of = |folder: &Path| names(&Zones::in_folder(Some(folder), &config));
-        assert_eq!(of(new.path()), named(&["door", "gate"], true));
-        // And in the old one is what was there.
-        assert_eq!(of(old.path()), named(&["door", "path"], true));
-        zones.configure(Some(old.path()), &config);
+        let of = |name: &str| names(&Zones::in_folder(Some(&at(name)), &config));
+        let zones = Zones::in_folder(Some(&at("one")), &config);
+        change(&zones, put("path", 0.3)).await.expect("kept");
+        zones.configure(Some(&at("two")), &config);
         assert_eq!(names(&zones), named(&["door", "path"], true));
+        assert_eq!(of("two"), named(&["door", "path"], true));
+        assert_eq!(of("one"), named(&["door"], false));
+        // What is drawn from now on is kept there, too.
+        change(&zones, put("gate", 0.3)).await.expect("kept");
+        assert_eq!(of("two"), named(&["door", "path", "gate"], true));
+        // A folder that has its own keeps them.
+        let third = Zones::in_folder(Some(&at("three")), &config);
+        change(&third, put("yard", 0.3)).await.expect("kept");
+        zones.configure(Some(&at("three")), &config);
+        assert_eq!(names(&zones), named(&["door", "yard"], true));
+        assert_eq!(of("two"), named(&["door", "path", "gate"], true));
+        // Where they cannot be kept they hold all the same.
+        let file = at("file");
+        fs::write(&file, "").expect("written");
+        zones.configure(Some(&file.join("four")), &config);
+        assert_eq!(names(&zones), named(&["door", "yard"], true));
+        assert_eq!(of("three"), named(&["door", "yard"], true));
     }
 
     #[tokio::test]

@@ -81,6 +81,7 @@ export class RecordingsPanel {
     this.#again = false;
     this.#clear();
     this.#timeline?.clear();
+    this.#thumbnails?.clear();
   }
 
   #clear() {

@@ -39,6 +39,12 @@ export class Thumbnails {
     }
   }
 
+  /** Another camera's recordings may be called the same. */
+  clear() {
+    this.#wanted.clear();
+    this.#kept.clear();
+  }
+
   #look(entries) {
     for (const { target, isIntersecting } of entries) {
       if (!isIntersecting) {
