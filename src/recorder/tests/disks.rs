@@ -11,6 +11,9 @@ use crate::recorder::film::Film;
 use crate::recorder::folder::Folder;
 use crate::recorder::names::{Id, Why};
 
+/// Whether the list is so.
+type Probe = dyn Fn(&[(Id, Entry)]) -> bool;
+
 /// A file of three seconds, in a piece.
 fn film() -> Vec<u8> {
     let start = Instant::now();
@@ -52,7 +55,7 @@ fn a_recording_whose_end_the_disk_refused_is_there_and_is_given_it_later() {
     });
     let disk = disk.expect("a thread");
     let all = || lock(&folder.catalogue).page(None, 9).0;
-    let until = |what: &str, probe: &dyn Fn(&[(Id, Entry)]) -> bool| {
+    let until = |what: &str, probe: &Probe| {
         let began = Instant::now();
         while !probe(&all()) {
             assert!(
