@@ -17,6 +17,7 @@ use std::time::Duration;
 use tracing::debug;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Runtime, Transmit};
 
+use super::apart::Apart;
 use super::guard::{Guard, Guarded, Multicast};
 use super::runtime::{Boxed, Layer, Layered};
 use crate::lock::lock;
@@ -58,7 +59,8 @@ impl Layer for Batching {
     }
 
     fn wrap(&self, socket: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        let socket = Arc::new(Gathering::new(self.inner.wrap_udp_socket(socket)?));
+        let socket = Apart::new(self.inner.wrap_udp_socket(socket)?);
+        let socket = Arc::new(Gathering::new(Arc::new(socket)));
         let mut sockets = lock(&self.sockets);
         sockets.retain(|socket| socket.strong_count() > 0);
         sockets.push(Arc::downgrade(&socket));
@@ -209,10 +211,6 @@ impl AsyncUdpSocket for Gathering {
 
     fn max_gso_segments(&self) -> usize {
         self.socket.max_gso_segments()
-    }
-
-    fn max_gro_segments(&self) -> usize {
-        self.socket.max_gro_segments()
     }
 }
 
