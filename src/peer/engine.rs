@@ -1,7 +1,7 @@
 //! The codecs, header extensions and interceptors of one viewer's connection,
 //! made for the formats of their offer.
 
-use rtc::interceptor::{CongestionControlBuilder, SenderReportBuilder, Slot, TwccSenderBuilder};
+use rtc::interceptor::Slot;
 use rtc::peer_connection::configuration::media_engine::{
     MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8,
 };
@@ -13,13 +13,14 @@ use webrtc::error::Result;
 use webrtc::peer_connection::{MediaEngine, Registry};
 
 use super::interceptor::burst::{Burst, Waiting};
-use super::interceptor::clock::{self, Captured, Clock};
+use super::interceptor::clock::{Captured, Clock};
 use super::interceptor::feedback::Feedback;
+use super::interceptor::line::{Between, Line};
+use super::interceptor::numbers::Numbers;
 use super::interceptor::pacer::{Pace, Pacer};
 use super::interceptor::passing::Passing;
 use super::interceptor::repair::Repair;
 use super::interceptor::screen::Screen;
-use super::interceptor::with_rtx::WithRtx;
 use super::path::estimate::Estimator;
 use super::path::known::{Bounds, Path};
 use super::rtp::capture_time;
@@ -30,16 +31,6 @@ use crate::sdp::{Offer, SoundFormat, VideoCodec};
 /// (<http://www.webrtc.org/experiments/rtp-hdrext/playout-delay>).
 pub(super) const PLAYOUT_DELAY_URI: &str =
     "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay";
-
-/// In front of all that reads RTCP.
-pub(super) const SCREEN_SLOT: usize = 500;
-/// Between the pacer's slot and the NACK responder's: behind everything that
-/// reads RTCP for congestion control.
-const FEEDBACK_SLOT: usize = 3_500;
-/// Behind the sender reports on their way out.
-const CLOCK_SLOT: usize = 10_500;
-/// Before everything else that a packet meets on its way out.
-const BURST_SLOT: usize = 20_000;
 
 /// The codec of the video track, as the offer writes it.
 pub(super) fn video_codec(offer: &Offer) -> RTCRtpCodec {
@@ -160,23 +151,15 @@ pub(super) fn interceptors(
     captured: Captured,
     tally: &Tally,
 ) -> Registry {
-    let estimator = Estimator::new(bounds, path.clone());
-    Registry::new()
-        .with(Slot::from(SCREEN_SLOT), Passing::new(screen))
-        .with(
-            Slot::CongestionControl,
-            WithRtx(CongestionControlBuilder::new(estimator).build()),
-        )
-        .with(Slot::TwccSender, WithRtx(TwccSenderBuilder::new().build()))
-        .with(Slot::Pacer, Passing::new(Pacer::new(pace, tally.clone())))
-        .with(Slot::from(FEEDBACK_SLOT), Passing::new(feedback))
-        .with(Slot::NackResponder, Passing::new(Repair::new(path.clone())))
-        .with(Slot::from(CLOCK_SLOT), Passing::new(Clock::new(captured)))
-        .with(
-            Slot::SenderReport,
-            SenderReportBuilder::new()
-                .with_interval(clock::MADE)
-                .build(),
-        )
-        .with(Slot::from(BURST_SLOT), Passing::new(Burst(waiting)))
+    let line = Line {
+        burst: Burst(waiting),
+        clock: Clock::new(captured),
+        repair: Repair::new(path.clone()),
+        pacer: Pacer::new(pace, tally.clone()),
+        numbers: Numbers::new(Estimator::new(bounds, path.clone())),
+        screen,
+        feedback,
+        between: Between::default(),
+    };
+    Registry::new().with(Slot::Pacer, Passing::new(line))
 }
