@@ -12,6 +12,7 @@ use rtc::sdp::extmap::TRANSPORT_CC_URI;
 use webrtc::error::Result;
 use webrtc::peer_connection::{MediaEngine, Registry};
 
+use super::convoy::Convoy;
 use super::interceptor::burst::{Burst, Waiting};
 use super::interceptor::clock::{Captured, Clock};
 use super::interceptor::feedback::Feedback;
@@ -20,6 +21,7 @@ use super::interceptor::numbers::Numbers;
 use super::interceptor::pacer::{Pace, Pacer};
 use super::interceptor::passing::Passing;
 use super::interceptor::repair::Repair;
+use super::interceptor::row::Row;
 use super::interceptor::screen::Screen;
 use super::path::estimate::Estimator;
 use super::path::known::{Bounds, Path};
@@ -143,7 +145,7 @@ pub(super) fn media_engine(offer: &Offer) -> Result<MediaEngine> {
 /// What stands between the tracks and the wire. The crate's own pacer is not
 /// among them: it starts at 1 Mbit/s and freezes a picture under loss.
 pub(super) fn interceptors(
-    (screen, feedback): (Screen, Feedback),
+    (screen, feedback, convoy): (Screen, Feedback, Convoy),
     waiting: Waiting,
     bounds: Bounds,
     path: &Path,
@@ -157,6 +159,7 @@ pub(super) fn interceptors(
         repair: Repair::new(path.clone()),
         pacer: Pacer::new(pace, tally.clone()),
         numbers: Numbers::new(Estimator::new(bounds, path.clone())),
+        row: Row::new(convoy),
         screen,
         feedback,
         between: Between::default(),

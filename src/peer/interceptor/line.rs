@@ -3,7 +3,7 @@
 //! The crate has a chain for this, in which each link has a queue, and each packet
 //! is moved five times to pass one by: it was a third of what a viewer cost. Here
 //! those that only look are shown a packet in passing. Outwards:
-//! [`Burst`], [`Clock`], [`Repair`], [`Pacer`], [`Numbers`]; inwards: [`Screen`],
+//! [`Burst`], [`Clock`], [`Repair`], [`Pacer`], [`Numbers`], [`Row`]; inwards: [`Screen`],
 //! [`Numbers`], [`Feedback`], [`Repair`].
 
 use std::time::Instant;
@@ -17,6 +17,7 @@ use super::numbers::Numbers;
 use super::pacer::Pacer;
 use super::passing::{Out, Step, shrink};
 use super::repair::Repair;
+use super::row::Row;
 use super::screen::Screen;
 
 /// The interceptor.
@@ -26,6 +27,7 @@ pub(in crate::peer) struct Line<E> {
     pub repair: Repair,
     pub pacer: Pacer,
     pub numbers: Numbers<E>,
+    pub row: Row,
     pub screen: Screen,
     pub feedback: Feedback,
     /// Between two of them; empty in between.
@@ -51,7 +53,7 @@ impl<E: BandwidthEstimator> Line<E> {
         }
         while let Some(mut packet) = paced.writes.pop_front() {
             self.numbers.sees(&mut packet);
-            out.writes.push_back(packet);
+            self.row.write(packet, out);
         }
         shrink(&mut paced.writes);
     }

@@ -10,4 +10,5 @@ pub(super) mod numbers;
 pub(super) mod pacer;
 pub(super) mod passing;
 pub(super) mod repair;
+pub(super) mod row;
 pub(super) mod screen;
