@@ -9,12 +9,17 @@
 //! two builds, run them in turn, and look at the ratios to the bare sender.
 //! "unadapted" is the device for viewers who give no feedback and say once that
 //! their paths carry everything: there is nothing to follow.
+//! What one more viewer costs is reckoned between 8 and 64 of them, the sender
+//! on one core and the viewers on another: `cargo bench --bench calls -- crowd`
+//! measures that alone.
 #![allow(clippy::disallowed_methods, reason = "clippy.toml is for the program")]
 
 #[path = "calls/bare.rs"]
 mod bare;
 #[path = "calls/clip.rs"]
 mod clip;
+#[path = "calls/crowd.rs"]
+mod crowd;
 #[path = "../tests/support/cuttable.rs"]
 #[allow(dead_code, reason = "shared with the tests")]
 mod cuttable;
@@ -40,6 +45,7 @@ use camera_agent::chat::{Options, Server};
 use camera_agent::media::probe::child;
 use process::{Child, Usage};
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 const VIEWERS: [usize; 3] = [1, 4, 16];
@@ -71,8 +77,18 @@ fn main() {
             child::serve(std::io::stdin(), std::io::stdout()).expect("a probe");
         }
         Some("viewers") => runtime.block_on(viewers::run(&arguments[2], &arguments[3])),
+        Some("crowd") => runtime.block_on(crowds()),
         _ => runtime.block_on(all()),
     }
+}
+
+async fn crowds() {
+    let clip = tempfile::NamedTempFile::new().expect("a file");
+    clip::make(clip.path());
+    println!(
+        "{}",
+        json!({"bench": "calls", "crowd": crowd::run(clip.path()).await})
+    );
 }
 
 async fn all() {
@@ -137,9 +153,11 @@ async fn all() {
         );
         ratios.push(line);
     }
+    let crowd = crowd::run(clip.path()).await;
     println!(
         "{}",
-        json!({"bench": "calls", "rows": rows, "ratios": ratios, "adaptation": adaptation})
+        json!({"bench": "calls", "rows": rows, "ratios": ratios, "adaptation": adaptation,
+            "crowd": crowd})
     );
 }
 
@@ -210,13 +228,19 @@ async fn watch(clip: &Path) -> Watched {
     count(&child).await
 }
 
-async fn measure(sender: &str, viewers: usize, clip: Option<&Path>, encode: f64) -> Value {
+/// A chat server for as many as want to call; its address, and how it ends.
+async fn chat() -> (String, CancellationToken, JoinHandle<()>) {
     let mut options = Options::new(([127, 0, 0, 1], 0).into());
     options.limits.burst = 100_000;
     let server = Server::bind(options).await.expect("a port is free");
     let url = format!("ws://{}/", server.local_addr());
     let stop = CancellationToken::new();
     let server = tokio::spawn(server.run(stop.clone()));
+    (url, stop, server)
+}
+
+async fn measure(sender: &str, viewers: usize, clip: Option<&Path>, encode: f64) -> Value {
+    let (url, stop, server) = chat().await;
 
     let clip = clip.map(|c| c.display().to_string());
     let role = match sender {

@@ -33,6 +33,15 @@ impl Child {
         Self::run(program)
     }
 
+    /// The same on one core and no other.
+    pub fn start_on(core: usize, arguments: &[&str]) -> Self {
+        let mut program = Command::new("taskset");
+        program.args(["--cpu-list", &core.to_string()]);
+        program.arg(std::env::current_exe().expect("its own path"));
+        program.args(arguments);
+        Self::run(program)
+    }
+
     pub fn run(mut program: Command) -> Self {
         let mut child = program
             .stdin(Stdio::piped())

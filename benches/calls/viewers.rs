@@ -66,6 +66,10 @@ pub async fn run(url: &str, count: &str) {
     let word = told_soon().await;
     let from_idle = word.trim() == "from idle";
     let silent = word.trim() == "silent";
+    let guests = match word.trim() {
+        "crowd" => 0,
+        _ => CALLS,
+    };
     let (mut answers, mut firsts, mut idle) = (vec![], vec![], vec![]);
     if from_idle {
         for i in 0..CALLS {
@@ -88,7 +92,7 @@ pub async fn run(url: &str, count: &str) {
         }
         viewers.push(viewer);
     }
-    for i in 0..CALLS {
+    for i in 0..guests {
         // At most two key frames a second are forced, and a person who calls
         // does not come right after another.
         tokio::time::sleep(Duration::from_millis(1_100)).await;
@@ -102,9 +106,10 @@ pub async fn run(url: &str, count: &str) {
     for viewer in &viewers {
         viewer.received(|r| {
             r.delays.clear();
-            r.video.gaps = 0;
+            (r.video.gaps, r.video.frames) = (0, 0);
         });
     }
+    let began = Instant::now();
     println!(
         "{}",
         json!({"answer_ms": quantile(&mut answers, 0.5),
@@ -113,17 +118,19 @@ pub async fn run(url: &str, count: &str) {
     );
     told_soon().await;
     let mut delays = Vec::new();
-    let mut gaps = 0;
+    let (mut gaps, mut rates) = (0, Vec::new());
+    let seconds = began.elapsed().as_secs_f64();
     for viewer in &viewers {
         viewer.received(|r| {
             delays.extend(r.delays.drain(..).map(milliseconds));
             gaps += r.video.gaps;
+            rates.push(r.video.frames as f64 / seconds);
         });
     }
     println!(
         "{}",
         json!({"p50_ms": quantile(&mut delays, 0.5), "p95_ms": quantile(&mut delays, 0.95),
-            "gaps": gaps})
+            "gaps": gaps, "least_fps": quantile(&mut rates, 0.0)})
     );
     told();
 }

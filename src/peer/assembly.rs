@@ -23,6 +23,7 @@ use webrtc::peer_connection::{
 };
 use webrtc::rtp_transceiver::RtpSender;
 
+use super::convoy::Convoy;
 use super::crypto::{self, Look};
 use super::events::Handler;
 use super::sctp::Sctp;
@@ -96,6 +97,7 @@ pub(super) struct Parts {
     pub interceptors: Registry,
     pub handler: Arc<Handler>,
     pub runtime: Layered<Batching>,
+    pub convoy: Convoy,
     pub mdns: MulticastDnsMode,
 }
 
@@ -123,6 +125,7 @@ async fn build(shared: &Peers, parts: Parts) -> webrtc::error::Result<Box<dyn Pe
         interceptors,
         handler,
         runtime,
+        convoy,
         mdns,
     } = parts;
     let configuration = RTCConfigurationBuilder::new()
@@ -131,7 +134,7 @@ async fn build(shared: &Peers, parts: Parts) -> webrtc::error::Result<Box<dyn Pe
         .build();
     let connection = PeerConnectionBuilder::new()
         .with_configuration(configuration)
-        .with_setting_engine(settings(mdns))
+        .with_setting_engine(settings_for(mdns, Sctp::new(Instant::now()), convoy))
         .with_media_engine(engine)
         .with_interceptor_registry(interceptors)
         .with_handler(handler)
@@ -144,13 +147,18 @@ async fn build(shared: &Peers, parts: Parts) -> webrtc::error::Result<Box<dyn Pe
 }
 
 /// What every connection is set to.
+#[cfg(any(test, fuzzing))]
 pub(super) fn settings(mdns: MulticastDnsMode) -> SettingEngine {
-    settings_for(mdns, Sctp::new(Instant::now()))
+    settings_for(mdns, Sctp::new(Instant::now()), Convoy::default())
 }
 
-/// The same, with somebody else who looks at what DTLS carries.
-pub(super) fn settings_for(mdns: MulticastDnsMode, look: impl Look) -> SettingEngine {
-    let builder = match crypto::with(look) {
+/// What every connection is set to, with who looks at what DTLS carries.
+pub(super) fn settings_for(
+    mdns: MulticastDnsMode,
+    look: impl Look,
+    convoy: Convoy,
+) -> SettingEngine {
+    let builder = match crypto::with(look, convoy) {
         Ok(provider) => SettingEngineBuilder::new().with_crypto_provider(provider),
         // The crate finds none either, and says so.
         Err(_) => SettingEngineBuilder::new(),

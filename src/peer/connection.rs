@@ -19,6 +19,7 @@ use webrtc::peer_connection::{PeerConnection, RTCPeerConnectionState, RTCSession
 use doors::Doors;
 
 use super::assembly::{Outlet, Parts, add_track, connect};
+use super::convoy::Convoy;
 use super::engine;
 use super::events::{HEARD, Handler, Heard, Told};
 use super::interceptor::burst::Waiting;
@@ -138,6 +139,12 @@ fn suited(shared: &Peers, offer: Box<Offer>) -> Box<Offer> {
     }
 }
 
+/// What may pass the sockets of a connection.
+fn guard(shared: &Peers) -> Arc<Mutex<Guard>> {
+    let guard = Guard::new(shared.together.clone(), Instant::now());
+    Arc::new(Mutex::new(guard.may_be_here(shared.binding.loopback)))
+}
+
 /// What the viewer is sent, each with its codec.
 fn streams(offer: &Offer, seat: &Seat) -> Vec<(Stream, RTCRtpCodec)> {
     let video = Stream::Video(seat.assigned().borrow().encoding);
@@ -186,19 +193,17 @@ impl Connection {
         let servers = shared.servers.for_call(user);
         let roaming = Arc::new(Roaming::new(servers.clone()));
         let handler = Arc::new(Handler::new(tell, roaming.layer.wake()));
-        let guard = Guard::new(shared.together.clone(), Instant::now());
-        let guard = Arc::new(Mutex::new(guard.may_be_here(shared.binding.loopback)));
+        let guard = guard(shared);
         let waiting = Waiting::new(shared.hub.latency().clone());
         let engine = engine::media_engine(&offer).map_err(while_doing("preparing the codecs"))?;
         let (pace, captured) = (Pace::new(path.clone()), Captured::default());
         let (tally, address): (_, Arc<Mutex<_>>) = (Tally::of(begins.clone()), Arc::default());
+        let convoy = Convoy::default();
         let interceptors = || {
             let told = Told::new((begins.session(), shared), &seat, &path, &address);
+            let screen = Screen::new(Instant::now()).hearing(talker.clone());
             engine::interceptors(
-                (
-                    Screen::new(Instant::now()).hearing(talker.clone()),
-                    Feedback::new(Box::new(told)),
-                ),
+                (screen, Feedback::new(Box::new(told)), convoy.clone()),
                 waiting.clone(),
                 bounds,
                 &path,
@@ -212,7 +217,8 @@ impl Connection {
             engine: engine.clone(),
             interceptors: interceptors(),
             handler: handler.clone(),
-            runtime: Batching::over(roaming.clone(), guard.clone()),
+            runtime: Batching::over(roaming.clone(), guard.clone(), convoy.clone()),
+            convoy: convoy.clone(),
             mdns,
         })
         .await

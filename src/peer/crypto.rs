@@ -1,5 +1,6 @@
 //! The crate's cryptography, with a look at what DTLS carries: the one place where
-//! a record is in the clear and not yet read.
+//! a record is in the clear and not yet read. And where it encrypts a packet of RTP,
+//! those [behind](super::convoy) it are encrypted, too.
 //!
 //! It is the crate's own provider. Only ciphers that authenticate what they
 //! encrypt can tell what it is, so no other suite is offered
@@ -15,6 +16,7 @@ use rtc::crypto::{
     StreamCipherAlgorithm, default_provider,
 };
 
+use super::convoy::{Convoy, Name};
 use super::sctp::Sctp;
 use crate::lock::lock;
 
@@ -41,13 +43,17 @@ impl Look for Sctp {
     }
 }
 
-/// The crate's own provider with somebody who looks.
-pub(super) fn with<L: Look>(look: L) -> Result<Arc<dyn RTCCryptoProvider>, CryptoError> {
+/// The crate's own provider, for one connection, with somebody who looks.
+pub(super) fn with<L: Look>(
+    look: L,
+    convoy: Convoy,
+) -> Result<Arc<dyn RTCCryptoProvider>, CryptoError> {
     let look = Arc::new(Mutex::new(look));
-    wrapping(move |new| {
+    wrapping_in(convoy.clone(), move |new| {
         Ok(Box::new(Cipher {
             inner: new()?,
             look: look.clone(),
+            convoy: convoy.clone(),
         }))
     })
 }
@@ -61,13 +67,24 @@ pub fn wrapping<W>(wrap: W) -> Result<Arc<dyn RTCCryptoProvider>, CryptoError>
 where
     W: Fn(NewCipher<'_>) -> Result<Box<dyn AeadCipher>, CryptoError> + Send + Sync + 'static,
 {
-    let inner = default_provider()?;
-    Ok(Arc::new(Wrapping { inner, wrap }))
+    wrapping_in(Convoy::default(), wrap)
+}
+
+fn wrapping_in<W>(convoy: Convoy, wrap: W) -> Result<Arc<dyn RTCCryptoProvider>, CryptoError>
+where
+    W: Fn(NewCipher<'_>) -> Result<Box<dyn AeadCipher>, CryptoError> + Send + Sync + 'static,
+{
+    Ok(Arc::new(Wrapping {
+        inner: default_provider()?,
+        wrap,
+        convoy,
+    }))
 }
 
 struct Wrapping<W> {
     inner: Arc<dyn RTCCryptoProvider>,
     wrap: W,
+    convoy: Convoy,
 }
 
 impl<W> RTCCryptoProvider for Wrapping<W>
@@ -125,6 +142,8 @@ where
         algorithm: StreamCipherAlgorithm,
         key: &[u8],
     ) -> Result<Box<dyn StreamCipher>, CryptoError> {
+        // DTLS has none here: media is encrypted by AES in counter mode.
+        self.convoy.is_barred();
         self.inner.crypto().new_stream_cipher(algorithm, key)
     }
 
@@ -173,6 +192,7 @@ where
 struct Cipher<L> {
     inner: Box<dyn AeadCipher>,
     look: Arc<Mutex<L>>,
+    convoy: Convoy,
 }
 
 fn is_carried(added: &[u8]) -> bool {
@@ -194,7 +214,11 @@ impl<L: Look> AeadCipher for Cipher<L> {
         if is_carried(added) {
             lock(&self.look).says(text);
         }
-        self.inner.seal_in_place(nonce, added, text, tag)
+        self.inner.seal_in_place(nonce, added, text, tag)?;
+        if let Some(first) = Name::read(added) {
+            self.convoy.seal(first, nonce, &mut *self.inner);
+        }
+        Ok(())
     }
 
     fn open_in_place(

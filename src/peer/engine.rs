@@ -1,7 +1,7 @@
 //! The codecs, header extensions and interceptors of one viewer's connection,
 //! made for the formats of their offer.
 
-use rtc::interceptor::{CongestionControlBuilder, SenderReportBuilder, Slot, TwccSenderBuilder};
+use rtc::interceptor::Slot;
 use rtc::peer_connection::configuration::media_engine::{
     MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8,
 };
@@ -12,14 +12,17 @@ use rtc::sdp::extmap::TRANSPORT_CC_URI;
 use webrtc::error::Result;
 use webrtc::peer_connection::{MediaEngine, Registry};
 
+use super::convoy::Convoy;
 use super::interceptor::burst::{Burst, Waiting};
-use super::interceptor::clock::{self, Captured, Clock};
+use super::interceptor::clock::{Captured, Clock};
 use super::interceptor::feedback::Feedback;
+use super::interceptor::line::{Between, Line};
+use super::interceptor::numbers::Numbers;
 use super::interceptor::pacer::{Pace, Pacer};
 use super::interceptor::passing::Passing;
 use super::interceptor::repair::Repair;
+use super::interceptor::row::Row;
 use super::interceptor::screen::Screen;
-use super::interceptor::with_rtx::WithRtx;
 use super::path::estimate::Estimator;
 use super::path::known::{Bounds, Path};
 use super::rtp::capture_time;
@@ -30,16 +33,6 @@ use crate::sdp::{Offer, SoundFormat, VideoCodec};
 /// (<http://www.webrtc.org/experiments/rtp-hdrext/playout-delay>).
 pub(super) const PLAYOUT_DELAY_URI: &str =
     "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay";
-
-/// In front of all that reads RTCP.
-pub(super) const SCREEN_SLOT: usize = 500;
-/// Between the pacer's slot and the NACK responder's: behind everything that
-/// reads RTCP for congestion control.
-const FEEDBACK_SLOT: usize = 3_500;
-/// Behind the sender reports on their way out.
-const CLOCK_SLOT: usize = 10_500;
-/// Before everything else that a packet meets on its way out.
-const BURST_SLOT: usize = 20_000;
 
 /// The codec of the video track, as the offer writes it.
 pub(super) fn video_codec(offer: &Offer) -> RTCRtpCodec {
@@ -152,7 +145,7 @@ pub(super) fn media_engine(offer: &Offer) -> Result<MediaEngine> {
 /// What stands between the tracks and the wire. The crate's own pacer is not
 /// among them: it starts at 1 Mbit/s and freezes a picture under loss.
 pub(super) fn interceptors(
-    (screen, feedback): (Screen, Feedback),
+    (screen, feedback, convoy): (Screen, Feedback, Convoy),
     waiting: Waiting,
     bounds: Bounds,
     path: &Path,
@@ -160,23 +153,16 @@ pub(super) fn interceptors(
     captured: Captured,
     tally: &Tally,
 ) -> Registry {
-    let estimator = Estimator::new(bounds, path.clone());
-    Registry::new()
-        .with(Slot::from(SCREEN_SLOT), Passing::new(screen))
-        .with(
-            Slot::CongestionControl,
-            WithRtx(CongestionControlBuilder::new(estimator).build()),
-        )
-        .with(Slot::TwccSender, WithRtx(TwccSenderBuilder::new().build()))
-        .with(Slot::Pacer, Passing::new(Pacer::new(pace, tally.clone())))
-        .with(Slot::from(FEEDBACK_SLOT), Passing::new(feedback))
-        .with(Slot::NackResponder, Passing::new(Repair::new(path.clone())))
-        .with(Slot::from(CLOCK_SLOT), Passing::new(Clock::new(captured)))
-        .with(
-            Slot::SenderReport,
-            SenderReportBuilder::new()
-                .with_interval(clock::MADE)
-                .build(),
-        )
-        .with(Slot::from(BURST_SLOT), Passing::new(Burst(waiting)))
+    let line = Line {
+        burst: Burst(waiting),
+        clock: Clock::new(captured),
+        repair: Repair::new(path.clone()),
+        pacer: Pacer::new(pace, tally.clone()),
+        numbers: Numbers::new(Estimator::new(bounds, path.clone())),
+        row: Row::new(convoy),
+        screen,
+        feedback,
+        between: Between::default(),
+    };
+    Registry::new().with(Slot::Pacer, Passing::new(line))
 }

@@ -26,6 +26,7 @@ pub use connection::connection;
 pub use records::records;
 pub use sctp::sctp;
 
+use super::convoy::Convoy;
 use super::engine;
 use super::interceptor::burst::Waiting;
 use super::interceptor::clock::Captured;
@@ -207,7 +208,11 @@ pub fn interceptors(data: &[u8]) {
     let captured = Captured::default();
     captured.note(VIDEO, 1, now, 90_000);
     let chain = engine::interceptors(
-        (Screen::new(now), Feedback::new(Box::new(Nobody))),
+        (
+            Screen::new(now),
+            Feedback::new(Box::new(Nobody)),
+            Convoy::default(),
+        ),
         waiting.clone(),
         BOUNDS,
         &path,

@@ -15,6 +15,7 @@ mod assembly;
 mod channel;
 mod connection;
 mod controls;
+mod convoy;
 pub mod crypto;
 mod engine;
 mod events;

@@ -30,6 +30,7 @@ use super::{BOUNDS, Nobody, PAYLOAD, address, part};
 use crate::fuzzing::Draw;
 use crate::media::latency::Latency;
 use crate::peer::assembly::settings;
+use crate::peer::convoy::Convoy;
 use crate::peer::engine;
 use crate::peer::interceptor::burst::Waiting;
 use crate::peer::interceptor::clock::Captured;
@@ -161,7 +162,11 @@ impl Call {
         let path = Path::new(BOUNDS);
         let waiting = Waiting::new(Arc::new(Latency::new(now)));
         let interceptors = engine::interceptors(
-            (Screen::new(now), Feedback::new(Box::new(Nobody))),
+            (
+                Screen::new(now),
+                Feedback::new(Box::new(Nobody)),
+                Convoy::default(),
+            ),
             waiting.clone(),
             BOUNDS,
             &path,

@@ -9,6 +9,7 @@ use rtc::ice::mdns::MulticastDnsMode;
 use super::connection::{Call, REHEARSAL};
 use crate::lock::lock;
 use crate::peer::assembly::settings_for;
+use crate::peer::convoy::Convoy;
 use crate::peer::crypto::Look;
 use crate::peer::sctp::write;
 
@@ -62,7 +63,11 @@ struct Meddled {
 impl Meddled {
     fn connected() -> Self {
         let words = Arc::<Mutex<Words>>::default();
-        let settings = settings_for(MulticastDnsMode::Disabled, Meddler(words.clone()));
+        let settings = settings_for(
+            MulticastDnsMode::Disabled,
+            Meddler(words.clone()),
+            Convoy::default(),
+        );
         let mut call = Call::connected_by(&REHEARSAL, settings);
         call.pass(Duration::from_secs(1));
         call.say("hello".to_owned());

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use rtc::interceptor::{AttributedPacket, Packet, TaggedPacket};
 use rtc::rtp;
 
-use super::passing::{Out, Step};
+use super::passing::{Out, Step, shrink};
 use crate::lock::lock;
 use crate::media::frame::Frame;
 use crate::media::latency::{Latency, Stage};
@@ -101,7 +101,7 @@ impl Waiting {
     }
 
     /// Takes what waits out of the queue, on its way to the socket.
-    fn leave(&self, mut take: impl FnMut(rtp::Packet)) {
+    pub(super) fn leave(&self, mut take: impl FnMut(rtp::Packet)) {
         let mut queue = self.lock();
         let Queue {
             packets,
@@ -114,6 +114,7 @@ impl Waiting {
             packet.header.sequence_number = numbers.next(packet.header.ssrc);
             take(packet);
         }
+        shrink(packets);
         let now = Instant::now();
         for picture in pictures.drain(..) {
             let since = |then| now.saturating_duration_since(then);

@@ -75,8 +75,9 @@ fn reports(packet: &dyn rtc::rtcp::Packet) -> &[ReceptionReport] {
     }
 }
 
-impl Step for Feedback {
-    fn read(&mut self, packet: TaggedPacket, out: &mut Out) {
+impl Feedback {
+    /// Passes on what is said.
+    pub(super) fn hears(&mut self, packet: &TaggedPacket) {
         if let Packet::Rtcp(parts) = &packet.message.packet {
             let last = self.alive_at.replace(packet.now);
             match last {
@@ -107,6 +108,12 @@ impl Step for Feedback {
                 }
             }
         }
+    }
+}
+
+impl Step for Feedback {
+    fn read(&mut self, packet: TaggedPacket, out: &mut Out) {
+        self.hears(&packet);
         out.reads.push_back(packet);
     }
 

@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 use rtc::interceptor::{Attribute, Packet, StreamInfo, TaggedPacket};
 use rtc::shared::marshal::MarshalSize;
 
-use super::passing::{Out, Step};
+use super::passing::{Out, Step, shrink};
 use crate::peer::path::known::Path;
 use crate::peer::stats::Tally;
 
@@ -233,6 +233,7 @@ impl Pacer {
             packet.now = packet.now.max(now);
             out.writes.push_back(packet);
         }
+        shrink(&mut self.media);
     }
 }
 

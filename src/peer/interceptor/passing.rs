@@ -24,8 +24,12 @@ pub(in crate::peer) trait Step: Send + Sync {
         out.reads.push_back(packet);
     }
 
-    /// A packet is on its way to the viewer.
-    fn write(&mut self, packet: TaggedPacket, out: &mut Out) {
+    /// A packet passes on its way to the viewer.
+    fn sees(&mut self, _packet: &mut TaggedPacket) {}
+
+    /// A packet is on its way to the viewer. What is not put into `out` stays here.
+    fn write(&mut self, mut packet: TaggedPacket, out: &mut Out) {
+        self.sees(&mut packet);
         out.writes.push_back(packet);
     }
 
@@ -42,6 +46,17 @@ pub(in crate::peer) trait Step: Send + Sync {
 
     /// A stream of ours is over.
     fn unbind(&mut self, _stream: &StreamInfo) {}
+}
+
+/// What a queue keeps room for when it is empty: an ordinary picture, and not the
+/// key frame that a call begins with.
+const ROOM: usize = 16;
+
+/// Gives back most of the room that an empty queue has.
+pub(super) fn shrink<T>(queue: &mut VecDeque<T>) {
+    if queue.is_empty() && queue.capacity() > ROOM {
+        queue.shrink_to(ROOM);
+    }
 }
 
 /// An interceptor of a [`Step`].
@@ -81,7 +96,11 @@ impl<S: Step> Protocol<TaggedPacket, TaggedPacket, ()> for Passing<S> {
     }
 
     fn poll_write(&mut self) -> Option<TaggedPacket> {
-        self.out.writes.pop_front()
+        let packet = self.out.writes.pop_front();
+        if packet.is_none() {
+            shrink(&mut self.out.writes);
+        }
+        packet
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {

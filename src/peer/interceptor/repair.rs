@@ -39,6 +39,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use rtc::interceptor::{Attribute, AttributedPacket, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
 use rtc::rtp;
@@ -130,10 +131,50 @@ struct Filling {
     counted: Instant,
 }
 
-struct Kept {
-    packet: rtp::Packet,
+/// A packet that was sent, as far as it is needed once more: a whole one takes
+/// twice the room, and there are many.
+pub(in crate::peer) struct Kept {
+    sequence: u16,
+    marker: bool,
+    timestamp: u32,
+    payload: Bytes,
+    /// Where it would be repeated as it was.
+    header: Option<Box<rtp::Header>>,
     sent: Instant,
     repeated: Option<Instant>,
+}
+
+impl Kept {
+    pub(crate) fn new(packet: &rtp::Packet, sent: Instant) -> Self {
+        Self {
+            sequence: packet.header.sequence_number,
+            marker: packet.header.marker,
+            timestamp: packet.header.timestamp,
+            payload: packet.payload.clone(),
+            header: None,
+            sent,
+            repeated: None,
+        }
+    }
+
+    /// RFC 4588 §4: the original sequence number, then the original payload.
+    pub(crate) fn as_rtx(&self, ssrc: u32, payload_type: u8, number: u16) -> rtp::Packet {
+        let mut payload = Vec::with_capacity(2 + self.payload.len());
+        payload.extend_from_slice(&self.sequence.to_be_bytes());
+        payload.extend_from_slice(&self.payload);
+        rtp::Packet {
+            header: rtp::header::Header {
+                version: 2,
+                ssrc,
+                payload_type,
+                sequence_number: number,
+                timestamp: self.timestamp,
+                marker: self.marker,
+                ..Default::default()
+            },
+            payload: payload.into(),
+        }
+    }
 }
 
 struct Stream {
@@ -157,29 +198,35 @@ impl Stream {
         }
     }
 
-    fn keep(&mut self, packet: rtp::Packet, now: Instant) {
+    fn keep(&mut self, packet: &rtp::Packet, now: Instant) {
         let sequence = packet.header.sequence_number;
+        let mut kept = Kept::new(packet, now);
+        if self.rtx.is_none() {
+            kept.header = Some(packet.header.clone().into());
+        }
         self.newest = Some(sequence);
-        self.kept[usize::from(sequence) % KEPT] = Some(Kept {
-            packet,
-            sent: now,
-            repeated: None,
-        });
+        self.kept[usize::from(sequence) % KEPT] = Some(kept);
     }
 
     fn find(&mut self, sequence: u16) -> Option<&mut Kept> {
         let kept = self.kept[usize::from(sequence) % KEPT].as_mut()?;
-        (kept.packet.header.sequence_number == sequence).then_some(kept)
+        (kept.sequence == sequence).then_some(kept)
     }
 
     /// A packet once more: as RTX, or as it was.
     fn repeat(&mut self, sequence: u16, now: Instant) -> Option<TaggedPacket> {
-        let original = self.find(sequence)?.packet.clone();
-        let packet = match self.rtx {
-            None => original,
-            Some((ssrc, payload_type)) => {
-                self.rtx_sequence = self.rtx_sequence.wrapping_add(1);
-                as_rtx(&original, ssrc, payload_type, self.rtx_sequence)
+        let (rtx, number) = (self.rtx, self.rtx_sequence.wrapping_add(1));
+        let kept = self.find(sequence)?;
+        let packet = match (rtx, &kept.header) {
+            (None, None) => return None,
+            (None, Some(header)) => rtp::Packet {
+                header: (**header).clone(),
+                payload: kept.payload.clone(),
+            },
+            (Some((ssrc, payload_type)), _) => {
+                let packet = kept.as_rtx(ssrc, payload_type, number);
+                self.rtx_sequence = number;
+                packet
             }
         };
         Some(TaggedPacket {
@@ -239,7 +286,7 @@ impl Repair {
             if on_its_way {
                 continue;
             }
-            let size = kept.packet.payload.len();
+            let size = kept.payload.len();
             if !self.budget.spend(size, estimate.bits_per_second, now) {
                 return;
             }
@@ -266,7 +313,7 @@ impl Repair {
             let Some(kept) = stream.find(again.sequence) else {
                 continue;
             };
-            let size = kept.packet.payload.len();
+            let size = kept.payload.len();
             let estimate = self.path.estimate().bits_per_second;
             if self.budget.spend_of_plenty(size, estimate, now) {
                 out.writes.extend(stream.repeat(again.sequence, now));
@@ -311,11 +358,11 @@ impl Repair {
             let mut sequence = stream.newest;
             while owed > 0.0
                 && let Some(at) = sequence
+                && let number = stream.rtx_sequence.wrapping_add(1)
                 && let Some(kept) = stream.find(at)
             {
-                let original = kept.packet.clone();
-                stream.rtx_sequence = stream.rtx_sequence.wrapping_add(1);
-                let packet = as_rtx(&original, ssrc, payload_type, stream.rtx_sequence);
+                let packet = kept.as_rtx(ssrc, payload_type, number);
+                stream.rtx_sequence = number;
                 owed -= packet.marshal_size() as f64;
                 sequence = Some(at.wrapping_sub(1));
                 out.writes.push_back(TaggedPacket {
@@ -331,32 +378,9 @@ impl Repair {
     }
 }
 
-/// RFC 4588 §4: the original sequence number, then the original payload.
-pub(in crate::peer) fn as_rtx(
-    original: &rtp::Packet,
-    ssrc: u32,
-    payload_type: u8,
-    sequence: u16,
-) -> rtp::Packet {
-    let mut payload = Vec::with_capacity(2 + original.payload.len());
-    payload.extend_from_slice(&original.header.sequence_number.to_be_bytes());
-    payload.extend_from_slice(&original.payload);
-    rtp::Packet {
-        header: rtp::header::Header {
-            version: 2,
-            ssrc,
-            payload_type,
-            sequence_number: sequence,
-            timestamp: original.header.timestamp,
-            marker: original.header.marker,
-            ..Default::default()
-        },
-        payload: payload.into(),
-    }
-}
-
-impl Step for Repair {
-    fn read(&mut self, packet: TaggedPacket, out: &mut Out) {
+impl Repair {
+    /// What is asked for is put into `out`.
+    pub(super) fn hears(&mut self, packet: &TaggedPacket, out: &mut Out) {
         if let Packet::Rtcp(parts) = &packet.message.packet {
             for part in parts {
                 if let Some(nack) = part.as_any().downcast_ref() {
@@ -364,20 +388,25 @@ impl Step for Repair {
                 }
             }
         }
+    }
+}
+
+impl Step for Repair {
+    fn read(&mut self, packet: TaggedPacket, out: &mut Out) {
+        self.hears(&packet, out);
         out.reads.push_back(packet);
     }
 
-    fn write(&mut self, packet: TaggedPacket, out: &mut Out) {
+    fn sees(&mut self, packet: &mut TaggedPacket) {
         if let Packet::Rtp(rtp) = &packet.message.packet
             && let Some(stream) = self.streams.get_mut(&rtp.header.ssrc)
         {
-            stream.keep(rtp.clone(), packet.now);
+            stream.keep(rtp, packet.now);
         }
         if let (Some(filling), Packet::Rtp(rtp)) = (self.probe(packet.now), &packet.message.packet)
         {
             filling.owed -= rtp.marshal_size() as f64;
         }
-        out.writes.push_back(packet);
     }
 
     fn timeout(&mut self, now: Instant, out: &mut Out) {

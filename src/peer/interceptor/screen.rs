@@ -137,12 +137,13 @@ mod tests {
 
     use super::*;
     use proptest::prelude::*;
-    use rtc::interceptor::{AttributedPacket, CongestionControlBuilder, Registry, Slot};
+    use rtc::interceptor::{AttributedPacket, Registry, Slot};
     use rtc::rtcp;
     use rtc::rtp;
     use rtc::sansio::Protocol;
     use rtc::shared::TransportContext;
 
+    use crate::peer::interceptor::numbers::Numbers;
     use crate::peer::interceptor::passing::Passing;
     use crate::peer::path::estimate::Estimator;
     use crate::peer::path::known::{Bounds, Path};
@@ -209,12 +210,9 @@ mod tests {
         let mut chain = Registry::new()
             .with(
                 Slot::CongestionControl,
-                CongestionControlBuilder::new(estimator).build(),
+                Passing::new(Numbers::new(estimator)),
             )
-            .with(
-                Slot::from(crate::peer::engine::SCREEN_SLOT),
-                Passing::new(Screen::new(now)),
-            )
+            .with(Slot::from(500), Passing::new(Screen::new(now)))
             .build();
         let began = Instant::now();
         // 350 kbit/s.

@@ -7,6 +7,7 @@
 //! driver gives it one by one. The driver says nowhere that a turn is over; but
 //! it then goes to sleep, and [`Runtime::sleep`] is ours too.
 
+use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,9 +18,11 @@ use std::time::Duration;
 use tracing::debug;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Runtime, Transmit};
 
+use super::apart::Apart;
 use super::guard::{Guard, Guarded, Multicast};
 use super::runtime::{Boxed, Layer, Layered};
 use crate::lock::lock;
+use crate::peer::convoy::{Convoy, Datagrams};
 
 /// The port of multicast DNS (RFC 6762 §3), whose packets are no call's.
 const MULTICAST_DNS: u16 = 5353;
@@ -34,16 +37,23 @@ pub(in crate::peer) struct Batching {
     inner: Arc<dyn Runtime>,
     sockets: Arc<Mutex<Vec<Weak<Gathering>>>>,
     guard: Arc<Mutex<Guard>>,
+    convoy: Convoy,
     made: AtomicUsize,
 }
 
 impl Batching {
-    /// The sockets of `inner` send what `guard` lets pass.
-    pub(crate) fn over(inner: Arc<dyn Runtime>, guard: Arc<Mutex<Guard>>) -> Layered<Self> {
+    /// The sockets of `inner` send what `guard` lets pass, and what is in `convoy`
+    /// behind it.
+    pub(crate) fn over(
+        inner: Arc<dyn Runtime>,
+        guard: Arc<Mutex<Guard>>,
+        convoy: Convoy,
+    ) -> Layered<Self> {
         let layer = Self {
             inner,
             sockets: Arc::default(),
             guard,
+            convoy,
             made: AtomicUsize::new(0),
         };
         Layered { layer }
@@ -58,7 +68,8 @@ impl Layer for Batching {
     }
 
     fn wrap(&self, socket: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        let socket = Arc::new(Gathering::new(self.inner.wrap_udp_socket(socket)?));
+        let socket = Apart::new(self.inner.wrap_udp_socket(socket)?);
+        let socket = Arc::new(Gathering::new(Arc::new(socket), self.convoy.clone()));
         let mut sockets = lock(&self.sockets);
         sockets.retain(|socket| socket.strong_count() > 0);
         sockets.push(Arc::downgrade(&socket));
@@ -120,21 +131,58 @@ impl Gathered {
 #[derive(Debug)]
 struct Gathering {
     socket: Arc<dyn AsyncUdpSocket>,
+    convoy: Convoy,
     gathered: Mutex<Gathered>,
+    /// What was taken and did not find room in time.
+    late: Mutex<VecDeque<(SocketAddr, Vec<u8>)>>,
 }
 
 impl Gathering {
-    fn new(socket: Arc<dyn AsyncUdpSocket>) -> Self {
+    fn new(socket: Arc<dyn AsyncUdpSocket>, convoy: Convoy) -> Self {
         Self {
             socket,
+            convoy,
             gathered: Mutex::default(),
+            late: Mutex::default(),
         }
     }
 
     /// Sends what was gathered. Pending where the socket does not take all now;
     /// the rest stays.
     fn flush(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.send(&mut lock(&self.gathered), cx)
+        let mut gathered = lock(&self.gathered);
+        ready!(self.catch_up(&mut gathered, cx));
+        self.send(&mut gathered, cx)
+    }
+
+    /// Gathers what is late; pending where there is no room for all of it.
+    fn catch_up(&self, gathered: &mut Gathered, cx: &mut Context<'_>) -> Poll<()> {
+        let mut late = lock(&self.late);
+        while let Some((destination, datagram)) = late.front() {
+            if !gathered.takes(datagram, *destination) {
+                ready!(self.send(gathered, cx));
+            }
+            gathered.add(datagram, *destination);
+            late.pop_front();
+        }
+        Poll::Ready(())
+    }
+
+    /// Gathers a datagram, or keeps it until there is room.
+    fn gather(
+        &self,
+        gathered: &mut Gathered,
+        datagram: &[u8],
+        destination: SocketAddr,
+        cx: &mut Context<'_>,
+    ) {
+        let mut late = lock(&self.late);
+        let fits = late.is_empty()
+            && (gathered.takes(datagram, destination) || self.send(gathered, cx).is_ready());
+        match fits {
+            true => gathered.add(datagram, destination),
+            false => late.push_back((destination, datagram.to_vec())),
+        }
     }
 
     fn send(&self, gathered: &mut Gathered, cx: &mut Context<'_>) -> Poll<()> {
@@ -185,16 +233,23 @@ impl AsyncUdpSocket for Gathering {
             contents,
             ..
         } = *transmit;
-        let plain =
-            transmit.segment_size.is_none() && transmit.ecn.is_none() && transmit.src_ip.is_none();
-        if !plain || contents.is_empty() {
+        ready!(self.catch_up(&mut gathered, cx));
+        if transmit.ecn.is_some() || transmit.src_ip.is_some() || contents.is_empty() {
             ready!(self.send(&mut gathered, cx));
             return self.socket.poll_send(cx, transmit);
         }
-        if !gathered.takes(contents, destination) {
+        let size = transmit.segment_size.unwrap_or(contents.len()).max(1);
+        let first = &contents[..size.min(contents.len())];
+        if !gathered.takes(first, destination) {
             ready!(self.send(&mut gathered, cx));
         }
-        gathered.add(contents, destination);
+        for datagram in contents.chunks(size) {
+            self.gather(&mut gathered, datagram, destination, cx);
+            let behind = self.convoy.behind(datagram);
+            for datagram in behind.iter().flat_map(Datagrams::iter) {
+                self.gather(&mut gathered, datagram, destination, cx);
+            }
+        }
         Poll::Ready(Ok(contents.len()))
     }
 
@@ -210,16 +265,12 @@ impl AsyncUdpSocket for Gathering {
     fn max_gso_segments(&self) -> usize {
         self.socket.max_gso_segments()
     }
-
-    fn max_gro_segments(&self) -> usize {
-        self.socket.max_gro_segments()
-    }
 }
 
 /// A socket over `socket` that gathers what it sends.
 #[cfg(test)]
 pub(in crate::peer) fn gathering(socket: Arc<dyn AsyncUdpSocket>) -> Arc<dyn AsyncUdpSocket> {
-    Arc::new(Gathering::new(socket))
+    Arc::new(Gathering::new(socket, Convoy::default()))
 }
 
 /// What a connection says last: its driver sleeps no more.
@@ -230,163 +281,4 @@ impl Drop for Gathering {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Destination, bytes and segment size.
-    type Call = (SocketAddr, Vec<u8>, Option<usize>);
-
-    /// Writes down what it is given.
-    #[derive(Debug)]
-    struct Paper {
-        calls: Mutex<Vec<Call>>,
-        gso: Mutex<usize>,
-        /// Takes nothing.
-        busy: Mutex<bool>,
-        /// Refuses segments, and learns it, as a card without them does.
-        refuses: bool,
-    }
-
-    impl Paper {
-        fn new(refuses: bool) -> Arc<Self> {
-            Arc::new(Self {
-                calls: Mutex::default(),
-                gso: Mutex::new(64),
-                busy: Mutex::new(false),
-                refuses,
-            })
-        }
-    }
-
-    impl AsyncUdpSocket for Paper {
-        fn local_addr(&self) -> io::Result<SocketAddr> {
-            Ok(([127, 0, 0, 1], 1).into())
-        }
-
-        fn poll_send(
-            &self,
-            _: &mut Context<'_>,
-            transmit: &Transmit<'_>,
-        ) -> Poll<io::Result<usize>> {
-            if *lock(&self.busy) {
-                return Poll::Pending;
-            }
-            if self.refuses && transmit.segment_size.is_some() {
-                *lock(&self.gso) = 1;
-                return Poll::Ready(Err(io::Error::other("EIO")));
-            }
-            lock(&self.calls).push((
-                transmit.destination,
-                transmit.contents.to_vec(),
-                transmit.segment_size,
-            ));
-            Poll::Ready(Ok(transmit.contents.len()))
-        }
-
-        fn poll_recv(
-            &self,
-            _: &mut Context<'_>,
-            _: &mut [IoSliceMut<'_>],
-            _: &mut [RecvMeta],
-        ) -> Poll<io::Result<usize>> {
-            Poll::Pending
-        }
-
-        fn max_gso_segments(&self) -> usize {
-            *lock(&self.gso)
-        }
-    }
-
-    fn address(port: u16) -> SocketAddr {
-        ([192, 0, 2, 1], port).into()
-    }
-
-    fn send(socket: &Gathering, port: u16, size: usize, byte: u8) -> Poll<io::Result<usize>> {
-        let contents = vec![byte; size];
-        let transmit = Transmit {
-            destination: address(port),
-            ecn: None,
-            contents: &contents,
-            segment_size: None,
-            src_ip: None,
-        };
-        socket.poll_send(&mut Context::from_waker(Waker::noop()), &transmit)
-    }
-
-    /// Port, bytes and segment size of each call.
-    fn calls(paper: &Paper) -> Vec<(u16, usize, Option<usize>)> {
-        let calls = lock(&paper.calls);
-        calls
-            .iter()
-            .map(|(a, b, s)| (a.port(), b.len(), *s))
-            .collect()
-    }
-
-    fn flush(socket: &Gathering) -> Poll<()> {
-        socket.flush(&mut Context::from_waker(Waker::noop()))
-    }
-
-    #[test]
-    fn a_picture_leaves_in_one_call_in_order() {
-        let paper = Paper::new(false);
-        let socket = Gathering::new(paper.clone());
-        for (size, byte) in [(1200, 1), (1200, 2), (1200, 3), (700, 4)] {
-            assert!(send(&socket, 9, size, byte).is_ready());
-        }
-        assert_eq!(calls(&paper), [], "the turn is not over");
-        assert!(flush(&socket).is_ready());
-        assert_eq!(calls(&paper), [(9, 4300, Some(1200))]);
-        let bytes = lock(&paper.calls)[0].1.clone();
-        let firsts: Vec<_> = bytes.chunks(1200).map(|c| c[0]).collect();
-        assert_eq!(firsts, [1, 2, 3, 4]);
-        assert!(flush(&socket).is_ready());
-        assert_eq!(calls(&paper).len(), 1, "and once");
-    }
-
-    #[test]
-    fn what_the_kernel_could_not_cut_apart_is_not_put_together() {
-        let paper = Paper::new(false);
-        let socket = Gathering::new(paper.clone());
-        // A longer one, one behind a shorter one, another destination.
-        for (port, size) in [(9, 100), (9, 1200), (9, 1200), (9, 50), (9, 50), (8, 50)] {
-            assert!(send(&socket, port, size, 0).is_ready());
-        }
-        assert!(flush(&socket).is_ready());
-        assert_eq!(
-            calls(&paper),
-            [
-                (9, 100, None),
-                (9, 2450, Some(1200)),
-                (9, 50, None),
-                (8, 50, None)
-            ]
-        );
-        for _ in 0..200 {
-            assert!(send(&socket, 9, 1000, 0).is_ready());
-        }
-        assert!(flush(&socket).is_ready());
-        let sizes: Vec<_> = calls(&paper)[4..].iter().map(|c| c.1).collect();
-        assert_eq!(sizes, [60_000, 60_000, 60_000, 20_000]);
-    }
-
-    #[test]
-    fn a_card_that_cannot_gets_them_one_by_one_and_a_busy_socket_later() {
-        let paper = Paper::new(true);
-        let socket = Gathering::new(paper.clone());
-        for size in [1200, 1200, 700] {
-            assert!(send(&socket, 9, size, 0).is_ready());
-        }
-        assert!(flush(&socket).is_ready());
-        let one_by_one = [(9, 1200, None), (9, 1200, None), (9, 700, None)];
-        assert_eq!(calls(&paper), one_by_one);
-
-        *lock(&paper.busy) = true;
-        assert!(send(&socket, 9, 1200, 0).is_ready());
-        assert!(send(&socket, 8, 1200, 0).is_pending(), "as the socket is");
-        assert!(flush(&socket).is_pending());
-        *lock(&paper.busy) = false;
-        // The last words of a connection.
-        drop(socket);
-        assert_eq!(calls(&paper)[3..], [(9, 1200, None)]);
-    }
-}
+mod tests;

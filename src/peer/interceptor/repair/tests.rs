@@ -116,7 +116,7 @@ proptest! {
         for step in steps {
             sequence = sequence.wrapping_add(step);
             let header = rtp::Header { sequence_number: sequence, ..Default::default() };
-            stream.keep(rtp::Packet { header, ..Default::default() }, now);
+            stream.keep(&rtp::Packet { header, ..Default::default() }, now);
             sent.push(sequence);
         }
         for old in sent.iter().rev() {

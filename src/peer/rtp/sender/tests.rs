@@ -32,6 +32,7 @@ fn headers() -> Headers {
 #[test]
 fn the_longest_packet_fits_every_ipv6_path() {
     use crate::media::frame::{MAX_PAYLOAD, overhead};
+    use crate::peer::interceptor::repair::Kept;
     use rtc::shared::marshal::Marshal;
     let parameters = Parameters {
         playout_delay: Some(6),
@@ -42,7 +43,7 @@ fn the_longest_packet_fits_every_ipv6_path() {
     let mut frame = frame(0, 1);
     frame.payloads = vec![vec![0; MAX_PAYLOAD].into()];
     let mut packet = headers.packets(&frame).next().expect("one packet");
-    let mut rtx = crate::peer::interceptor::repair::as_rtx(&packet, 8, 97, 1);
+    let mut rtx = Kept::new(&packet, Instant::now()).as_rtx(8, 97, 1);
     let number = Bytes::from_static(&[0; overhead::EXTENSIONS[0]]);
     for packet in [&mut packet, &mut rtx] {
         let set = packet.header.set_extension(3, number.clone());

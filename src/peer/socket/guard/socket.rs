@@ -178,10 +178,6 @@ impl AsyncUdpSocket for Guarded {
     fn max_gso_segments(&self) -> usize {
         self.inner.max_gso_segments()
     }
-
-    fn max_gro_segments(&self) -> usize {
-        self.inner.max_gro_segments()
-    }
 }
 
 #[cfg(test)]
