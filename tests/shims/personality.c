@@ -16,6 +16,13 @@
  *                and hfi_platform_v4.c at 3cfe5815ce0e. NV12 alone, 128 bytes by 32
  *                lines; sizes by 16; no ENCODER_CMD and no EOS event; GOP_SIZE is the
  *                distance of I pictures, of which only the first is an IDR.
+ * vsi_v4l2       NXP i.MX 8M Mini: a Hantro H1. nxp-imx/linux-imx 044b7c331fa1,
+ *                18c346fa30ae, drivers/mxc/hantro_v4l2/vsi-v4l2-enc.c, -config.c, -priv.h,
+ *                and vsi-v4l2.h at 27000b405000. A program beside the driver (vsidaemon)
+ *                encodes, and puts a level that is too low up by itself. video_device has
+ *                no name. Sizes by 4, lines of 16 bytes, packed ones of 32. Of its raw
+ *                formats those of one plane without RGB; of its controls those of H.264.
+ *                200 may be open, decoders among them.
  */
 #include "personality.h"
 
@@ -167,6 +174,62 @@ static const struct personality all[] = {
                      PROFILES_OF_FOUR &
                          ~((1ULL << V4L2_MPEG_VIDEO_H264_PROFILE_STEREO_HIGH) |
                            (1ULL << V4L2_MPEG_VIDEO_H264_PROFILE_MULTIVIEW_HIGH))),
+            },
+    },
+    {
+        .name = "vsi_v4l2",
+        .driver = "vsi_v4l2",
+        .card = "vsi_v4l2enc",
+        .bus = "platform:vsi_v4l2enc",
+        .formats = {{V4L2_PIX_FMT_NV12, 16},
+                    {V4L2_PIX_FMT_YUV420, 16},
+                    {V4L2_PIX_FMT_NV21, 16},
+                    {V4L2_PIX_FMT_YUYV, 32}},
+        .sizes = {144, 1920, 4, 96, 4080, 4},
+        .padded_width = 4,
+        .padded_height = 2,
+        .chroma_lines = 1,
+        .least_buffers = 1,
+        .contexts = 200,
+        .counted = AT_OPEN,
+        .refusal = EBUSY,
+        .has_encoder_cmd = true,
+        .has_eos_event = true,
+        .takes_stride = true,
+        .live_bitrate = true,
+        .flags_key_frames = true,
+        .rate_switch = V4L2_CID_MPEG_VIDEO_FRAME_RC_ENABLE,
+        .gop = V4L2_CID_MPEG_VIDEO_GOP_SIZE,
+        .headers = V4L2_CID_MPEG_VIDEO_REPEAT_SEQ_HEADER,
+        .controls =
+            {
+                INTEGER("Min Number of Capture Buffers", MIN_BUFFERS_FOR_CAPTURE, 1, 16, 1, 1),
+                INTEGER("Min Number of Output Buffers", MIN_BUFFERS_FOR_OUTPUT, 1, 16, 1, 1),
+                INTEGER("Rotate", ROTATE, 0, 270, 90, 0),
+                INTEGER("Video B Frames", MPEG_VIDEO_B_FRAMES, 0, 0, 1, 0),
+                INTEGER("Video GOP Size", MPEG_VIDEO_GOP_SIZE, 1, INT32_MAX, 1, 30),
+                MENU("Video Bitrate Mode", MPEG_VIDEO_BITRATE_MODE, 1, 0, 0),
+                INTEGER("Video Bitrate", MPEG_VIDEO_BITRATE, 10000, 288000000, 1, 2097152),
+                BOOLEAN("Frame Level Rate Control Enable", MPEG_VIDEO_FRAME_RC_ENABLE, 1),
+                MENU("Sequence Header Mode", MPEG_VIDEO_HEADER_MODE, 1, 1, 0),
+                INTEGER("Max Number of MBs in a Slice", MPEG_VIDEO_MULTI_SLICE_MAX_MB, 1, 120, 1, 1),
+                MENU("Slice Partitioning Method", MPEG_VIDEO_MULTI_SLICE_MODE, 1, 0, 0),
+                BOOLEAN("H264 MB Level Rate Control", MPEG_VIDEO_MB_RC_ENABLE, 0),
+                BOOLEAN("Repeat Sequence Header", MPEG_VIDEO_REPEAT_SEQ_HEADER, 1),
+                BUTTON("Force Key Frame", MPEG_VIDEO_FORCE_KEY_FRAME),
+                INTEGER("H264 I-Frame QP Value", MPEG_VIDEO_H264_I_FRAME_QP, -1, 51, 1, 30),
+                INTEGER("H264 P-Frame QP Value", MPEG_VIDEO_H264_P_FRAME_QP, -1, 51, 1, 30),
+                INTEGER("H264 B-Frame QP Value", MPEG_VIDEO_H264_B_FRAME_QP, -1, 51, 1, 30),
+                INTEGER("H264 Minimum QP Value", MPEG_VIDEO_H264_MIN_QP, 0, 51, 1, 0),
+                INTEGER("H264 Maximum QP Value", MPEG_VIDEO_H264_MAX_QP, 0, 51, 1, 51),
+                INTEGER("H264 CPB Buffer Size", MPEG_VIDEO_H264_CPB_SIZE, 0, 288000000, 1, 0),
+                INTEGER("H264 Chroma QP Index Offset", MPEG_VIDEO_H264_CHROMA_QP_INDEX_OFFSET, -12,
+                        12, 1, 0),
+                MENU("H264 Level", MPEG_VIDEO_H264_LEVEL, V4L2_MPEG_VIDEO_H264_LEVEL_5_1,
+                     V4L2_MPEG_VIDEO_H264_LEVEL_5_0, 0),
+                MENU("H264 Profile", MPEG_VIDEO_H264_PROFILE,
+                     V4L2_MPEG_VIDEO_H264_PROFILE_MULTIVIEW_HIGH,
+                     V4L2_MPEG_VIDEO_H264_PROFILE_BASELINE, 0),
             },
     },
 };

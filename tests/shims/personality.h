@@ -9,7 +9,7 @@
 
 #include <linux/videodev2.h>
 
-enum { RAW_FORMATS = 8, CODEC_CONTROLS = 20 };
+enum { RAW_FORMATS = 8, CODEC_CONTROLS = 24 };
 
 /* When a context counts against the limit, and is refused beyond it. */
 enum counted { AT_OPEN, AT_REQBUFS, AT_STREAMON };

@@ -29,6 +29,8 @@ pub enum Board {
     Wave5,
     /// venus.
     Venus,
+    /// vsi_v4l2, over a Hantro H1.
+    Hantro,
 }
 
 impl Board {
@@ -38,6 +40,7 @@ impl Board {
             Self::RaspberryPi => "bcm2835-codec",
             Self::Wave5 => "wave5",
             Self::Venus => "venus",
+            Self::Hantro => "vsi_v4l2",
         }
     }
 
@@ -47,7 +50,13 @@ impl Board {
             Self::RaspberryPi => "bcm2835-codec-encode",
             Self::Wave5 => "C&M Wave5 VPU encoder",
             Self::Venus => "qcom-venus-encoder",
+            Self::Hantro => "",
         }
+    }
+
+    /// Its other node, where it has one.
+    fn beside(self) -> Option<&'static str> {
+        (self == Self::Hantro).then_some("dev/vsi_daemon_ctrl")
     }
 
     /// The row of the encoder table that is for it.
@@ -56,6 +65,7 @@ impl Board {
             Self::RaspberryPi => "raspberry-pi",
             Self::Wave5 => "ti-wave5",
             Self::Venus => "qualcomm-v4l2",
+            Self::Hantro => "nxp-v4l2",
         }
     }
 }
@@ -210,6 +220,9 @@ impl FakeCodec {
             fs::create_dir_all(codec.path(folder)).expect("a folder");
         }
         codec.describe(board);
+        if let Some(node) = board.beside() {
+            codec.write(node, "");
+        }
         codec.replug();
         codec.share_registry();
         codec

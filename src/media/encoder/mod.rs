@@ -414,6 +414,9 @@ mod tests {
                 .is_some_and(|w| w.contains('8'))
         );
         assert!(ti.sizes.refusal(160, 120, 30).is_some());
+        let nxp = row("nxp-v4l2");
+        assert_eq!(nxp.sizes.refusal(1080, 1920, 30), None);
+        assert!(nxp.sizes.refusal(1366, 768, 30).is_some());
     }
 
     #[test]

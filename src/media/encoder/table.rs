@@ -188,6 +188,32 @@ fn vendors() -> Vec<Encoder> {
         },
         Encoder {
             package: "gstreamer1.0-plugins-good".into(),
+            boards: "NXP i.MX 8M Mini, 8M Plus with NXP's kernel (Hantro)".into(),
+            rank: 80,
+            // The video node has no name; this one is made beside it.
+            nodes: texts(&["/dev/vsi_daemon_ctrl"]),
+            formats: texts(&["NV12", "I420"]),
+            sizes: Sizes {
+                least: (144, 144),
+                most: (1920, 4080),
+                // Of the H1 in the Mini.
+                multiple: (4, 4),
+                least_fps: 1,
+            },
+            controls: vec![
+                ("video_bitrate_mode".into(), 1),
+                ("frame_level_rate_control_enable".into(), 1),
+                ("repeat_sequence_header".into(), 1),
+            ],
+            gop: control("video_gop_size"),
+            rate: control("video_bitrate"),
+            // GStreamer 1.22.0 to 1.22.3 drop the event.
+            key_frame: KeyFrame::Control("force_key_frame".into()),
+            caps: CONSTRAINED_LEVEL_4.into(),
+            ..h264("nxp-v4l2", "v4l2h264enc")
+        },
+        Encoder {
+            package: "gstreamer1.0-plugins-good".into(),
             boards: "TI AM62A, AM62P, AM67 (Wave5)".into(),
             rank: 80,
             nodes: texts(&["v4l2:wave5-enc", "v4l2:C&M Wave5 VPU encoder"]),

@@ -50,3 +50,9 @@ async fn venus_s_picture_is_shown() {
     // Its pictures are padded to 128 by 32 pixels.
     are_shown(Board::Venus, Format::Yuyv, (480, 272)).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_hantro_s_picture_is_shown() {
+    // Its lines are padded to 16 bytes.
+    are_shown(Board::Hantro, Format::Yuyv, (424, 240)).await;
+}

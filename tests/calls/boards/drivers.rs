@@ -1,5 +1,5 @@
 //! Boards' encoders behind GStreamer's own V4L2 element: the rows of the table
-//! over drivers that behave as bcm2835-codec, wave5 and venus do
+//! over drivers that behave as bcm2835-codec, wave5, venus and vsi_v4l2 do
 //! (tests/shims/personality.c), and as they do when something is wrong.
 
 mod faults;
@@ -14,7 +14,7 @@ use crate::support::device::Device;
 use crate::support::viewer::Viewer;
 use crate::support::{SOON, options};
 
-/// All three drivers take this size.
+/// All these drivers take this size.
 const PICTURE: &str = "source = \"test\"\nwidth = 640\nheight = 352\nbitrate_kbps = 800\n";
 
 /// A configuration of an agent that nobody calls.

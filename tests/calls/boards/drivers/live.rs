@@ -6,7 +6,7 @@ use crate::support::{SOON, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_frame_is_made_when_a_viewer_asks_for_one() {
-    for board in [Board::RaspberryPi, Board::Venus] {
+    for board in [Board::RaspberryPi, Board::Venus, Board::Hantro] {
         let codec = FakeCodec::new(board);
         let call = Call::open(&codec, PICTURE, &[]).await;
         call.viewer.watch(30).await;

@@ -61,6 +61,14 @@ async fn venus_does_all_without_a_word() {
 }
 
 #[tokio::test]
+async fn the_hantro_of_nxp_s_kernel_does_all_without_a_word() {
+    let report = report(Board::Hantro).await;
+    assert_eq!(report["warnings"].to_string(), "[]", "{report}");
+    keys_come_within_a_frame(&report);
+    bitrates_are_followed(&report, &[START, CHANGE]);
+}
+
+#[tokio::test]
 async fn wave5_is_taken_with_what_its_driver_cannot_do() {
     let report = report(Board::Wave5).await;
     // Its driver has no control to force a key frame, and writes the bitrate to

@@ -204,3 +204,9 @@ async fn venus_follows_a_bitrate_within_a_second() {
     let test = "boards::drivers::restarts::venus_follows_a_bitrate_within_a_second";
     follow_a_bitrate(Board::Venus, test).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_hantro_follows_a_bitrate_within_a_second() {
+    let test = "boards::drivers::restarts::the_hantro_follows_a_bitrate_within_a_second";
+    follow_a_bitrate(Board::Hantro, test).await;
+}
