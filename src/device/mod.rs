@@ -5,7 +5,8 @@
 //! * `v4l2` is one Video4Linux node, [`controls`] sets a camera's.
 //! * [`formats`] and [`learned`] are pure: what pixel formats are, and what
 //!   opening a camera has taught.
-//! * [`led`] tells people that the camera is open.
+//! * [`led`] tells people that the camera is open, [`mapped`] lets go of what a failed
+//!   start left of it.
 
 pub(crate) mod controls;
 pub(crate) mod discovery;
@@ -14,6 +15,7 @@ pub(crate) mod hotplug;
 pub mod learned;
 pub(crate) mod led;
 mod loopback;
+pub(crate) mod mapped;
 pub(crate) mod v4l2;
 
 use serde::{Deserialize, Serialize};

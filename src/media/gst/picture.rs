@@ -130,7 +130,8 @@ impl Picture {
     /// Holds these until its device is closed again.
     pub(super) fn hold(&mut self, lit: Option<Lit>, opening: Arc<Opening>) {
         let node = self.plan.node.as_deref();
-        self.running.hold(Device::new(lit, Some(opening), node));
+        let device = Device::new(lit, Some(opening), node, self.frames.clone());
+        self.running.hold(device);
     }
 
     /// The camera's buffers come as handles, which other devices can take.

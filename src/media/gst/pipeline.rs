@@ -15,6 +15,7 @@ use tracing::{debug, info, warn};
 use super::branch::BranchId;
 use super::openers::Opening;
 use crate::device::led::Lit;
+use crate::device::mapped;
 use crate::lock::lock;
 use crate::media::bitstream::sps::{self, Colours};
 use crate::media::drift::Drift;
@@ -60,13 +61,36 @@ pub(super) struct Device {
     opening: Option<Arc<Opening>>,
     /// Its node as the kernel names it, where it is known.
     node: Option<PathBuf>,
+    /// Beats with its first picture.
+    flow: Arc<Liveness>,
 }
 
 impl Device {
-    pub(super) fn new(lit: Option<Lit>, opening: Option<Arc<Opening>>, node: Option<&str>) -> Self {
+    pub(super) fn new(
+        lit: Option<Lit>,
+        opening: Option<Arc<Opening>>,
+        node: Option<&str>,
+        flow: Arc<Liveness>,
+    ) -> Self {
         // By-id names are links.
         let node = node.and_then(|node| std::fs::canonicalize(node).ok());
-        Self { lit, opening, node }
+        Self {
+            lit,
+            opening,
+            node,
+            flow,
+        }
+    }
+
+    /// Where it was closed and gave no picture, lets go of what its element left
+    /// mapped: nobody has any of it. Before another one opens it.
+    fn let_go(&self) {
+        if let (Some(node), None) = (&self.node, self.flow.last()) {
+            let count = mapped::let_go(node);
+            if count > 0 {
+                debug!(node = %node.display(), count, "buffers of a start that failed");
+            }
+        }
     }
 
     /// Descriptors of this process that are open on the node. Buffers that
@@ -279,6 +303,9 @@ pub(super) fn stop(element: gst::Element, what: &str, device: Option<Device>) {
         let _ = element.set_state(gst::State::Null);
         let device = lock(&held).take();
         let open = device.as_ref().map(Device::descriptors);
+        if let (Some(device), Some([])) = (&device, open.as_deref()) {
+            device.let_go();
+        }
         // Before it is said to be done, where it is.
         let mut late = device.filter(|_| open.as_ref().is_some_and(|open| !open.is_empty()));
         // Its driver came back.

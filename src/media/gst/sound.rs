@@ -226,7 +226,7 @@ impl Opener {
             sound.what,
             Arc::new(move |_, error| failure.report(error)),
         )?;
-        running.hold(Device::new(None, Some(opening), None));
+        running.hold(Device::new(None, Some(opening), None, Arc::default()));
         let output = Arc::new(Mutex::new(output));
         let capture = running.pipeline.by_name(plan::SOUND_CAPTURE);
         let pace = capture.and_then(|e| e.static_pad("src")).map(|pad| {
