@@ -47,7 +47,10 @@ if [ "${1:-}" != shell ]; then
   cargo test --test machines --no-run
 fi
 tests/lab/image.sh
-[ "$GUEST" != boards.sh ] || tests/lab/boards.sh
+if [ "$GUEST" = boards.sh ]; then
+  tests/lab/boards.sh
+  cc -shared -fPIC -nostdlib -O2 -o "$LAB/boards/sequence.so" tests/lab/guest/sequence.c
+fi
 
 trap lab_down EXIT
 trap 'exit 130' INT
@@ -59,6 +62,7 @@ vm_put tests/lab/guest/. /root/guest
 if [ "$GUEST" = boards.sh ]; then
   vm_put "$LAB/boards/packages" /root/
   vm_put "$LAB/boards/modules" /root/
+  vm_put "$LAB/boards/sequence.so" /usr/local/lib/
 fi
 vm sh -eu "/root/guest/$GUEST" "$HOST_SIDE"
 chat_up "$AGENT"

@@ -15,8 +15,12 @@ mkdir -p /etc/camera-agent
 printf '[server]\nurl = "ws://%s:6503/"\nname = "vivid"\n' "$1" >/etc/camera-agent/server.toml
 cp /etc/camera-agent/server.toml /etc/camera-agent/camera-agent.toml
 cp "$here/camera-agent.service" /etc/systemd/system/
-# The encoders are tried once, not with each test.
+# The encoders are tried once, not with each test. What is under libcamera: sequence.c.
 mkdir -p /etc/systemd/system/camera-agent.service.d
-printf '[Service]\nCacheDirectory=camera-agent\n' >/etc/systemd/system/camera-agent.service.d/boards.conf
+cat >/etc/systemd/system/camera-agent.service.d/boards.conf <<EOF
+[Service]
+CacheDirectory=camera-agent
+Environment=LD_PRELOAD=/usr/local/lib/sequence.so
+EOF
 systemctl daemon-reload
 systemctl --quiet enable camera-agent
