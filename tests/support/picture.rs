@@ -75,22 +75,30 @@ pub fn is_bars(picture: &[[f64; 3]]) -> bool {
 /// The bars of a test card, all of their colours, as vivid and the test cameras
 /// show them.
 pub fn assert_bars(row: &[[f64; 3]]) {
-    for (colour, [r, g, b]) in [
+    let missing = missing_bar(row);
+    assert_eq!(missing, None, "no such bar in {row:?}");
+}
+
+/// A colour of those bars that is not there.
+pub fn missing_bar(row: &[[f64; 3]]) -> Option<&'static str> {
+    let bars = [
         ("yellow", [1, 1, 0]),
         ("cyan", [0, 1, 1]),
         ("green", [0, 1, 0]),
         ("magenta", [1, 0, 1]),
         ("red", [1, 0, 0]),
         ("blue", [0, 0, 1]),
-    ] {
-        let seen = row.iter().any(|pixel| {
+    ];
+    let seen = |[r, g, b]: [u8; 3]| {
+        row.iter().any(|pixel| {
             pixel.iter().zip([r, g, b]).all(|(value, on)| match on {
                 1 => *value > 130.0,
                 _ => *value < 70.0,
             })
-        });
-        assert!(seen, "no {colour} bar in {row:?}");
-    }
+        })
+    };
+    let mut missing = bars.into_iter().filter(|(_, colour)| !seen(*colour));
+    missing.next().map(|(name, _)| name)
 }
 
 /// The mean difference of two rows' values.
