@@ -127,6 +127,18 @@ async fn goes_along_the_day(alice: &Browser, day: &str) {
     assert_eq!(alice.js(drawn).await, true);
 }
 
+/// And nothing else is lost.
+async fn a_new_one_is_on_top(alice: &Browser) {
+    let rows = "document.querySelectorAll('#recordings li').length";
+    alice.click("#recordings .record").await;
+    alice.until_js("one more", &format!("{rows} === 201")).await;
+    alice.click("#recordings .record").await;
+    let ended = "document.querySelector('#recordings li').dataset.seconds !== 'null'";
+    alice
+        .until_js("it has ended", &format!("{ended} && {rows} === 201"))
+        .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_are_listed_at_once_with_thumbnails_of_what_is_in_sight() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -170,22 +182,9 @@ async fn ten_thousand_are_listed_at_once_with_thumbnails_of_what_is_in_sight() {
                 "document.querySelectorAll('#recordings li').length === 200",
             )
             .await;
-        // A new one is on top, and nothing else is lost.
-        alice.click("#recordings .record").await;
-        alice
-            .until_js(
-                "one more",
-                "document.querySelectorAll('#recordings li').length === 201",
-            )
-            .await;
-        alice.click("#recordings .record").await;
-        alice
-            .until_js(
-                "it has ended",
-                "document.querySelector('#recordings li').dataset.seconds !== 'null'
-                 && document.querySelectorAll('#recordings li').length >= 201",
-            )
-            .await;
+        if (size, dark) == (DESK, false) {
+            a_new_one_is_on_top(&alice).await;
+        }
         alice.clean_console().await;
         alice.click("#hangup").await;
         alice.state("idle").await;
