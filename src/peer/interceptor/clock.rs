@@ -109,7 +109,7 @@ impl Sent {
         self.due = Some(now + wait);
         let report = SenderReport {
             ssrc: self.ssrc,
-            ntp_time: SystemInstant::now(now).ntp(now),
+            ntp_time: ntp(now),
             rtp_time: point.at(now),
             packet_count: self.packets,
             octet_count: self.octets,
@@ -121,6 +121,13 @@ impl Sent {
             message: AttributedPacket::new(Packet::Rtcp(vec![Box::new(report)])),
         }
     }
+}
+
+/// The wall clock's time at `now`, which a busy driver may tell some milliseconds late.
+fn ntp(now: Instant) -> u64 {
+    let present = Instant::now();
+    let unix = SystemInstant::now(present).duration_since_unix_epoch();
+    SystemInstant::unix2ntp(unix.saturating_sub(present.saturating_duration_since(now)))
 }
 
 impl Step for Clock {
@@ -202,6 +209,16 @@ mod tests {
         clock.handle_write(packet).expect("it takes everything");
         let passed = clock.poll_write().expect("it passes");
         assert!(matches!(passed.message.packet, Packet::Rtp(_)));
+    }
+
+    #[test]
+    fn what_is_told_late_has_its_own_time() {
+        let now = Instant::now();
+        let Some(before) = now.checked_sub(Duration::from_millis(500)) else {
+            return;
+        };
+        let apart = ntp(now).wrapping_sub(ntp(before)) as f64 / f64::from(u32::MAX);
+        assert!((0.49..0.51).contains(&apart), "{apart} s");
     }
 
     /// What is reported at `now`.

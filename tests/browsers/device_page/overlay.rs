@@ -69,9 +69,10 @@ fn agrees_with_what_was_sent(shown: &Value) {
     assert!((0.7..1.4).contains(&(came / sent)), "{came} of {sent}");
     assert!((number(&measured["fps"]) - number(&told["fps"])).abs() < 8.0);
     assert_eq!(measured["tier"], told["tier"]);
-    // One machine, one clock, which are compared to a millisecond or two.
+    // One machine, one clock, which are compared to half a round trip: more than it takes
+    // at times, and then it is said to take no time.
     let latency = number(&measured["latency"]);
-    assert!((0.1..500.0).contains(&latency), "{latency} ms");
+    assert!((0.0..500.0).contains(&latency), "{latency} ms");
 }
 
 /// A row for each number, in words.
