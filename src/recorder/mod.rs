@@ -10,7 +10,7 @@
 //!   there is and which goes next. None of these touches a file or a clock.
 //! * [`thumbnail`] waits for a small picture of each.
 //! * `run` takes frames and is a task; [`disk`] writes files and is a thread;
-//!   [`folder`] is what both and viewers know of them.
+//!   [`mod@folder`] is what both and viewers know of them.
 
 mod boxes;
 mod catalogue;
