@@ -160,6 +160,8 @@ codes! {
     NoStill = "no-still",
     /// The viewer asks for more pictures than they get.
     StillTooOften = "still-too-often",
+    /// The viewer asks for the floor, or begins a recording, more often than anybody may.
+    TooOften = "too-often",
     /// The page's message lacks what it needs; the words say what.
     BadMessage = "bad-message",
 }

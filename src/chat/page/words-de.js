@@ -307,6 +307,7 @@ export default {
     "files-busy": "Es wurde zu viel auf einmal verlangt. Bitte versuchen Sie es gleich noch einmal.",
     "no-still": "Von der Kamera gibt es gerade kein Bild.",
     "still-too-often": "Die Kamera macht alle zwei Sekunden ein Bild. Bitte versuchen Sie es gleich noch einmal.",
+    "too-often": "Das wurde zu oft verlangt. Bitte versuchen Sie es gleich noch einmal.",
     "bad-message": "Die Kamera versteht diese Seite nicht: {detail}"
   },
   "whys": {

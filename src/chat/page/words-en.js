@@ -307,6 +307,7 @@ export default {
     "files-busy": "Too much was asked for at once. Please try again in a moment.",
     "no-still": "There is no picture of the camera now.",
     "still-too-often": "The camera makes a picture every two seconds. Please try again in a moment.",
+    "too-often": "This was asked for too often. Please try again in a moment.",
     "bad-message": "The camera does not understand this page: {detail}"
   },
   "whys": {

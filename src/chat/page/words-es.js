@@ -307,6 +307,7 @@ export default {
     "files-busy": "Se pidió demasiado a la vez. Inténtelo de nuevo en un momento.",
     "no-still": "Ahora no hay imagen de la cámara.",
     "still-too-often": "La cámara hace una imagen cada dos segundos. Inténtelo de nuevo en un momento.",
+    "too-often": "Se pidió demasiadas veces. Inténtelo de nuevo en un momento.",
     "bad-message": "La cámara no entiende esta página: {detail}"
   },
   "whys": {

@@ -307,6 +307,7 @@ export default {
     "files-busy": "一次请求过多。请稍后再试。",
     "no-still": "现在没有摄像头画面。",
     "still-too-often": "摄像头每两秒生成一张图片。请稍后再试。",
+    "too-often": "请求过于频繁。请稍后再试。",
     "bad-message": "摄像头无法识别此页面的消息：{detail}"
   },
   "whys": {

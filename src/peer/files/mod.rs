@@ -66,7 +66,7 @@ const NO_BUTTON: Reason = Reason::fixed(
     "viewers may not make recordings on this camera",
 );
 const TOO_OFTEN: Reason = Reason::fixed(
-    Code::FilesBusy,
+    Code::TooOften,
     "a recording can be begun every ten seconds; try again in a moment",
 );
 const BUSY: Reason = Reason::fixed(

@@ -30,7 +30,7 @@ const TAKEN: Reason = Reason::fixed(
 );
 
 const TOO_OFTEN: Reason = Reason::fixed(
-    Code::CameraBusy,
+    Code::TooOften,
     "the floor is asked for too often; try again in a second",
 );
 

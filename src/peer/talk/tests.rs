@@ -43,7 +43,7 @@ async fn a_call_gets_five_turns_at_once_and_then_one_a_second() {
         alice.ask(false, false).expect("given back");
     }
     let refused = alice.ask(true, true).expect_err("too often");
-    assert_eq!(refused.code, Code::CameraBusy);
+    assert_eq!(refused.code, Code::TooOften);
     // That is nobody else's affair.
     bob.ask(true, false).expect("it is theirs");
     assert_eq!(bob.words().place, Place::Talks);
