@@ -14,7 +14,7 @@ use super::session::{Caller, Session, SessionId};
 use super::{Agent, BUSY, CROWDED, FULL, HALF_OPEN, REASON};
 use crate::access::{Guest, Mode, Right};
 use crate::reason::{Code, Reason};
-use crate::sdp::{Description, MAX_CANDIDATES, Offer, Place, RemoteCandidate};
+use crate::sdp::{Description, MAX_CANDIDATES, Offer, OfferError, Place, RemoteCandidate};
 use crate::wire::{Access, Candidate, ClientId, Stamp, UserName};
 
 /// Why an offer is dropped.
@@ -63,7 +63,7 @@ impl Agent {
             false => s.is_of_another(conn.as_ref()),
         });
         let of_another_guest = by_invitation && live.is_some_and(|s| s.is_of_another_guest(guest));
-        let is_heard = live.is_some_and(Session::is_heard);
+        let has_name = live.is_some_and(|s| s.has_name(now));
         let is_up = live.is_some_and(Session::is_up) && !of_another_guest;
         let live = live.map(|s| s.id);
         if let Err(refusal) = self.limits.read(&caller.payer, sdp.len(), is_up, now) {
@@ -83,18 +83,13 @@ impl Agent {
         };
         let offer = match read {
             Ok(offer) => Box::new(allowed(offer, guest.map(|g| &**g))),
-            Err(error) => {
-                let words = bounded(&error.to_string(), REASON);
-                let reason = Reason::new(error.code(), words);
-                self.junk(&caller, reason.clone(), now);
-                // The hang-up ends on the caller's side what they had.
-                if let Some(id) = live.filter(|_| !of_another) {
-                    self.close(id, &reason.words, now);
-                }
-                return;
-            }
+            // The hang-up ends on the caller's side what they had.
+            Err(error) => return self.junk(&caller, &error, live.filter(|_| !of_another), now),
         };
-        if !is_up && let Err(refusal) = self.limits.call(&caller.payer, now) {
+        // With a path, too, another connection is paid for.
+        if !(is_up && same.is_some())
+            && let Err(refusal) = self.limits.call(&caller.payer, now)
+        {
             return self.turn_away(&caller, refusal, now);
         }
         if let Some(id) = same {
@@ -104,7 +99,7 @@ impl Agent {
             }
             return;
         }
-        if of_another && is_heard {
+        if of_another && has_name {
             self.turn_down(&caller, "call refused: the name is in use", TAKEN, now);
             return;
         }
@@ -127,10 +122,15 @@ impl Agent {
         self.close(id, "replaced by a new call from the same name", now);
     }
 
-    /// Refuses an offer that cannot be answered.
-    fn junk(&mut self, caller: &Caller, reason: Reason, now: Instant) {
+    /// Refuses an offer that cannot be answered, and ends the call that its sender has.
+    fn junk(&mut self, caller: &Caller, error: &OfferError, has: Option<SessionId>, now: Instant) {
+        let words = bounded(&error.to_string(), REASON);
+        let reason = Reason::new(error.code(), words);
         self.limits.junk(&caller.payer, now);
-        self.turn_down(caller, "call refused", reason, now);
+        self.turn_down(caller, "call refused", reason.clone(), now);
+        if let Some(id) = has {
+            self.close(id, &reason.words, now);
+        }
     }
 
     /// Refuses an offer: tells its sender, and the logs.

@@ -47,6 +47,9 @@ const LARGE: usize = 20_000;
 /// What a call that is refused for the total adds to a debt: who asks again and
 /// again comes after who asks once.
 const REFUSED: f64 = 0.25;
+/// What is taken off a debt for a call that came to something. Not all of it: whoever
+/// completes call upon call would take the whole total, and owe nothing.
+const CAME_TO_SOMETHING: f64 = 0.5;
 /// Calls without a media path that are forgotten in a second.
 const FORGIVEN: f64 = 1.0 / 15.0;
 /// More debt than this is as bad.
@@ -216,10 +219,11 @@ impl OfferLimits {
         }
     }
 
-    /// The media path of a call of theirs is up: that one came to something.
+    /// The media path of a call of theirs is up: that one came to something, and counts
+    /// for half.
     pub(super) fn connected(&mut self, name: &Payer, now: Instant) {
         let debt = debt(&mut self.debts, name, now);
-        debt.owed = (debt.owed - 1.0).max(0.0);
+        debt.owed = (debt.owed - CAME_TO_SOMETHING).max(0.0);
     }
 
     /// The calls without a media path that they had of late, rounded.
@@ -342,17 +346,38 @@ mod tests {
         for i in 0..12 {
             assert_eq!(limits.call(&name(&format!("n{i}")), now), Ok(()), "{i}");
         }
-        // One call that came to something pays for itself, and for no other.
-        let before = limits.debt(&name("m0"), now);
+        // One call that came to something pays for half of itself, and for no other.
+        let before = limits.debts[&name("m0")].left(now);
         limits.connected(&name("m0"), now);
-        assert_eq!(limits.debt(&name("m0"), now), before - 1);
+        assert_eq!(limits.debts[&name("m0")].left(now), before - 0.5);
         assert!(limits.debt(&name("m1"), now) >= 2);
         now += Duration::from_secs(150);
         assert_eq!(limits.debt(&name("m1"), now), 0);
         assert_eq!(limits.call(&name("m1"), now), Ok(()));
         assert_eq!(limits.debt(&name("m1"), now), 1);
         limits.connected(&name("m1"), now);
+        now += Duration::from_secs(8);
         assert_eq!(limits.debt(&name("m1"), now), 0);
+    }
+
+    /// Four calls a second that came up were the whole total, and cost nothing.
+    #[test]
+    fn whoever_completes_call_upon_call_leaves_room_for_others() {
+        let mut now = Instant::now();
+        let mut limits = OfferLimits::new(now);
+        for i in 0..500 {
+            now += Duration::from_millis(200);
+            for m in 0..2 {
+                let who = name(&format!("m{m}"));
+                if limits.call(&who, now).is_ok() {
+                    limits.connected(&who, now);
+                }
+            }
+            if i >= 50 && i % 10 == 0 {
+                let who = name(&format!("honest{i}"));
+                assert_eq!(limits.call(&who, now), Ok(()), "{i}");
+            }
+        }
     }
 
     /// As it was seen: fifty addresses, a new name for each offer.

@@ -68,9 +68,13 @@ const HELD_TIMEOUT: Duration = Duration::from_secs(600);
 /// An offer whose media path is not up by then is given up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Calls without a media path, beside the viewers there may be. One more makes
-/// the first of them give way; at the rate at which calls
-/// are taken each has four seconds at the least.
-pub const HALF_OPEN: usize = 16;
+/// the first of them give way; when all that may be taken at once come, and then as fast
+/// as they are taken, each has four seconds.
+pub const HALF_OPEN: usize = 40;
+/// A viewer who is not reachable keeps the name of their call for so long against who
+/// calls by it from elsewhere: the network often comes back. Not for longer, for they
+/// may be the same person with a new page.
+const NAME_KEPT: Duration = Duration::from_secs(10);
 /// The longest reason that is told or logged, in bytes: it may hold what a
 /// stranger wrote.
 const REASON: usize = 200;

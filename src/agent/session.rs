@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::limits::Payer;
-use super::{ABSENT_RTCP_TIMEOUT, CONNECT_TIMEOUT, HELD_TIMEOUT, RTCP_TIMEOUT};
+use super::{ABSENT_RTCP_TIMEOUT, CONNECT_TIMEOUT, HELD_TIMEOUT, NAME_KEPT, RTCP_TIMEOUT};
 use crate::access::{Guest, Stage};
 use crate::reason::{Code, Reason};
 use crate::sdp::{Candidates, Offer};
@@ -181,9 +181,13 @@ impl Session {
         matches!((&self.conn, conn), (Some(own), Some(conn)) if own != conn)
     }
 
-    /// True while media flows, as far as is known.
-    pub(super) fn is_heard(&self) -> bool {
-        self.is_up() && !self.interrupted
+    /// True while nobody else may call by the name of this call: media flows, as far as
+    /// is known, or did [a moment ago](NAME_KEPT).
+    pub(super) fn has_name(&self, now: Instant) -> bool {
+        match self.path {
+            Path::Up { last_rtcp } => !self.interrupted || now < last_rtcp + NAME_KEPT,
+            Path::Connecting { .. } => false,
+        }
     }
 
     /// The caller has this connection now.

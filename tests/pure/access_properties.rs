@@ -4,6 +4,7 @@
 
 mod calls;
 mod notes;
+mod places;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

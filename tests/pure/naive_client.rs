@@ -338,8 +338,14 @@ fn point_7_the_name_of_a_viewer_who_has_left_the_chat_ends_and_replaces_nothing(
         "{commands:?}"
     );
     assert_eq!(desk.message(from(17, hang_up())), []);
-    // A viewer who is not heard of any more does not keep the name.
+    // Who is not reachable for a moment keeps the name; for longer, they do not.
+    desk.peer(session, PeerEvent::Rtcp);
     desk.peer(session, PeerEvent::Interrupted);
+    desk.wait(9 * SECOND);
+    let commands = offers_from(&mut desk, 20, &offer("DDDD", 'd'));
+    assert_eq!(closed(&commands), []);
+    assert_eq!(hung_up(&commands)[0].0, "alice", "the newcomer is told");
+    desk.wait(2 * SECOND);
     let commands = offers_from(&mut desk, 20, &offer("DDDD", 'd'));
     assert_eq!(closed(&commands), [session]);
     assert_eq!(closed(&desk.message(from(20, hang_up()))).len(), 1);

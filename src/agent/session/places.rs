@@ -9,8 +9,8 @@ use crate::agent::limits::Payer;
 impl Sessions {
     /// Which of those without a media path is the first to give way to `newcomer`: one
     /// whose caller has left, else one of whoever has the most of them, else of the one
-    /// with the most `debt`, else the oldest. `None` where nobody has more than the
-    /// newcomer, and all owe less.
+    /// with the most `debt`, else the oldest. `None` where all are here, have no more than the
+    /// newcomer, and owe less.
     pub(in crate::agent) fn gives_way(
         &self,
         newcomer: &Payer,
@@ -18,19 +18,22 @@ impl Sessions {
     ) -> Option<SessionId> {
         let half_open = || self.live.values().filter(|s| !s.is_up());
         let held = counted(half_open());
-        let (left, has, owes, oldest) = half_open()
+        let (own, own_debt) = (held(newcomer), debt(newcomer));
+        let (.., oldest) = half_open()
             .map(|s| {
                 let absent = s.absent.is_some();
                 (absent, held(&s.payer), debt(&s.payer), Reverse(s.id))
             })
+            .filter(|(left, has, owes, _)| *left || *has > own || *owes >= own_debt)
             .max()?;
-        (left || has > held(newcomer) || owes >= debt(newcomer)).then_some(oldest.0)
+        Some(oldest.0)
     }
 
     /// Who with a media path makes room where all places are taken and `newcomer`, with
     /// a path of their own, comes: a call on hold; for who was invited, a stranger; else
     /// one of whoever has at least two places more than the newcomer. Of several the one
-    /// of who has the most, the newest of those.
+    /// of who has the most, the newest of those. Who was invited makes no room for a
+    /// stranger.
     pub(in crate::agent) fn makes_room(
         &self,
         newcomer: &Caller,
@@ -44,6 +47,7 @@ impl Sessions {
         let own = held(&newcomer.payer);
         let is_stranger = |s: &Session| newcomer.guest.is_some() && s.guest.is_none();
         let (_, _, _, id) = others()
+            .filter(|s| newcomer.guest.is_some() || s.guest.is_none())
             .map(|s| (s.is_on_hold(), is_stranger(s), held(&s.payer), s.id))
             .filter(|(on_hold, stranger, has, _)| *on_hold || *stranger || *has >= own + 2)
             .max()?;

@@ -251,7 +251,7 @@ fn who_shows_their_own_key_replaces_their_call_by_whatever_connection() {
     }
 }
 
-fn offers(desk: &mut Desk, from: &str, ufrag: usize, shown: Shown) -> Vec<Command> {
+pub(super) fn offers(desk: &mut Desk, from: &str, ufrag: usize, shown: Shown) -> Vec<Command> {
     desk.message(Incoming::VideoOffer {
         name: name(from),
         sdp: offer(UFRAGS[ufrag], PRINTS[shown.print]),

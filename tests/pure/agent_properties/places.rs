@@ -22,12 +22,16 @@ fn calls_without_a_path_are_no_viewers_and_the_oldest_gives_way() {
     let mut desk = Desk::online(2);
     let mut half_open = Vec::new();
     for i in 0..HALF_OPEN {
+        if i >= 20 {
+            desk.wait(SECOND / 4);
+        }
         let commands = desk.offers(&format!("m{i}"), &offer(&format!("MM{i:02}"), 'a'));
         let [Command::Open { session, .. }] = commands[..] else {
             panic!("{commands:?}")
         };
         half_open.push(session);
     }
+    desk.wait(SECOND);
     let commands = desk.offers("alice", &offer("AAAA", 'c'));
     assert_eq!(closed(&commands), [half_open[0]]);
     assert_eq!(hung_up(&commands)[0].0, "m0");

@@ -60,7 +60,7 @@ fn half_open_calls_of_one_address_give_way_however_good_its_name_is() {
         desk.wait(SECOND / 2);
     }
     desk.peer(first, PeerEvent::Connected);
-    rings(&mut desk, 1, "ghost16").expect("there is room");
+    rings(&mut desk, 1, "ghost").expect("there is room");
     // Its debts are forgotten while it is heard of.
     desk.wait(8 * SECOND);
     offers_at(&mut desk, 1, "first", offer("renewed", 'a'));
@@ -68,6 +68,47 @@ fn half_open_calls_of_one_address_give_way_however_good_its_name_is() {
     assert!(opens(&commands).is_some(), "{commands:?}");
     assert_eq!(closed(&commands).len(), 1);
     assert_ne!(closed(&commands), [first]);
+}
+
+/// Twenty-four calls may come at once: the seventeenth put out one that was on its way.
+#[test]
+fn a_burst_of_calls_from_many_addresses_puts_out_none_that_is_under_way() {
+    let mut desk = Desk::online(4);
+    let alice = rings(&mut desk, 1, "alice").expect("there is room");
+    for i in 0..40 {
+        if i >= 23 {
+            desk.wait(SECOND / 4);
+        }
+        if i < 39 {
+            rings(&mut desk, 2 + i, &format!("m{i}")).expect("there is room");
+            assert!(desk.agent.viewers() == 2 + i as usize, "{i}: {alice}");
+        } else {
+            // Four seconds later it is the first.
+            let commands = offers_at(&mut desk, 99, "bob", offer("bobs", 'b'));
+            assert_eq!(closed(&commands), [alice]);
+        }
+    }
+}
+
+/// A call by another certificate was charged nothing while the one before it was up.
+#[test]
+fn who_has_a_path_and_calls_anew_pays_for_it() {
+    let mut desk = Desk::online(4);
+    let names: Vec<_> = (0..8).map(|i| format!("m{i}")).collect();
+    let mut opened = 0;
+    for round in 0..20 {
+        for who in &names {
+            let print = if round % 2 == 0 { 'a' } else { 'b' };
+            let commands = offers_at(&mut desk, 1, who, offer(&ufrag(who), print));
+            if let Some(session) = opens(&commands) {
+                opened += 1;
+                desk.peer(session, PeerEvent::Answered { sdp: "v=0".into() });
+                desk.peer(session, PeerEvent::Connected);
+            }
+        }
+        desk.wait(SECOND / 2);
+    }
+    assert!(opened < 24 + 10 * 4, "{opened} in ten seconds");
 }
 
 /// Eight names of one address, on hold, kept everybody out for as long as they liked.
