@@ -52,7 +52,10 @@ impl<E: BandwidthEstimator> Line<E> {
             self.pacer.write(packet, paced);
         }
         while let Some(mut packet) = paced.writes.pop_front() {
-            self.numbers.sees(&mut packet);
+            if !self.repair.is_as_it_was(&packet) {
+                self.numbers.sees(&mut packet);
+                self.repair.left(&packet);
+            }
             self.row.write(packet, out);
         }
         shrink(&mut paced.writes);

@@ -138,7 +138,8 @@ pub(in crate::peer) struct Kept {
     marker: bool,
     timestamp: u32,
     payload: Bytes,
-    /// Where it would be repeated as it was.
+    /// As it left, where it would be repeated as it was: under one number no two
+    /// packets may ever be encrypted (RFC 7714 §9.1).
     header: Option<Box<rtp::Header>>,
     sent: Instant,
     repeated: Option<Instant>,
@@ -200,10 +201,7 @@ impl Stream {
 
     fn keep(&mut self, packet: &rtp::Packet, now: Instant) {
         let sequence = packet.header.sequence_number;
-        let mut kept = Kept::new(packet, now);
-        if self.rtx.is_none() {
-            kept.header = Some(packet.header.clone().into());
-        }
+        let kept = Kept::new(packet, now);
         self.newest = Some(sequence);
         self.kept[usize::from(sequence) % KEPT] = Some(kept);
     }
@@ -379,6 +377,27 @@ impl Repair {
 }
 
 impl Repair {
+    /// True of a packet that goes out again under a number that it had before: nothing
+    /// may be changed in it.
+    pub(super) fn is_as_it_was(&self, packet: &TaggedPacket) -> bool {
+        let Packet::Rtp(rtp) = &packet.message.packet else {
+            return false;
+        };
+        packet.message.has(&Attribute::Retransmission)
+            && self.streams.contains_key(&rtp.header.ssrc)
+    }
+
+    /// The packet leaves like this.
+    pub(super) fn left(&mut self, packet: &TaggedPacket) {
+        if let Packet::Rtp(rtp) = &packet.message.packet
+            && let Some(stream) = self.streams.get_mut(&rtp.header.ssrc)
+            && stream.rtx.is_none()
+            && let Some(kept) = stream.find(rtp.header.sequence_number)
+        {
+            kept.header = Some(rtp.header.clone().into());
+        }
+    }
+
     /// What is asked for is put into `out`.
     pub(super) fn hears(&mut self, packet: &TaggedPacket, out: &mut Out) {
         if let Packet::Rtcp(parts) = &packet.message.packet {
