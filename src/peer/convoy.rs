@@ -28,6 +28,8 @@ use crate::lock::lock;
 const MOST: usize = 63;
 /// Rows on their way through the crate; it takes all there are in one turn.
 const ROWS: usize = 64;
+/// Payload types that stand for RTCP where both share a port (RFC 5761 §4).
+const RTCP: std::ops::Range<u8> = 64..96;
 /// Of an RTP header without extensions (RFC 3550 §5.1).
 const HEADER: usize = 12;
 /// Of AES-GCM (RFC 7714 §8.1); the last two bytes hold the packet's number.
@@ -41,21 +43,28 @@ pub(in crate::peer) struct Name {
 }
 
 impl Name {
-    pub(crate) fn of(header: &rtp::Header) -> Self {
-        Self {
+    /// `None` of a payload type that [would be read](Self::read) as RTCP's.
+    pub(crate) fn of(header: &rtp::Header) -> Option<Self> {
+        (!RTCP.contains(&header.payload_type)).then_some(Self {
             ssrc: header.ssrc,
             number: header.sequence_number,
-        }
+        })
     }
 
-    /// What these bytes begin with, where it is RTP and not RTCP (RFC 5761 §4).
+    /// What these bytes begin with, where it is RTP and not RTCP.
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let header: &[u8; HEADER] = bytes.first_chunk()?;
-        let is_rtp = header[0] >> 6 == 2 && !(64..96).contains(&(header[1] & 0x7f));
+        let is_rtp = header[0] >> 6 == 2 && !RTCP.contains(&(header[1] & 0x7f));
         is_rtp.then(|| Self {
             ssrc: u32::from_be_bytes([header[8], header[9], header[10], header[11]]),
             number: u16::from_be_bytes([header[2], header[3]]),
         })
+    }
+
+    /// True of a later packet of the same stream.
+    fn is_behind(self, other: Self) -> bool {
+        let ahead = self.number.wrapping_sub(other.number);
+        self.ssrc == other.ssrc && (1..1 << 15).contains(&ahead)
     }
 
     /// The packet right behind, under the same rollover counter.
@@ -150,6 +159,9 @@ impl Convoy {
     /// `first` is encrypted with this nonce: so are those behind it.
     pub(crate) fn seal(&self, first: Name, nonce: &[u8], cipher: &mut dyn AeadCipher) {
         let mut state = lock(&self.0);
+        // The crate keeps a stream's order, so these have lost their first packet. They
+        // must be gone before their numbers come again.
+        state.waiting.retain(|(name, _)| !first.is_behind(*name));
         let Some(at) = state.waiting.iter().position(|(name, _)| *name == first) else {
             return;
         };
@@ -185,10 +197,11 @@ impl Convoy {
     /// `datagram` leaves through a socket: what follows it.
     pub(crate) fn behind(&self, datagram: &[u8]) -> Option<Datagrams> {
         match datagram {
-            // A relay's wrapping: ChannelData, or a Send indication
-            // (RFC 8656 §12.4, §11.3).
+            // A relay's wrapping: ChannelData, or a Send indication (RFC 8656 §12.4,
+            // §11.3). It may hold a check alone, while media goes straight on: rows that
+            // are on their way stay.
             [64..80, ..] | [0x00, 0x16, ..] => {
-                lock(&self.0).one_by_one();
+                lock(&self.0).is_direct = false;
                 None
             }
             // DTLS, which the crate sends on the way that media will take.
@@ -238,6 +251,10 @@ mod tests {
         }
     }
 
+    fn name_of(header: &rtp::Header) -> Name {
+        Name::of(header).expect("it is a picture's")
+    }
+
     fn cipher() -> Box<dyn AeadCipher> {
         let provider = default_provider().expect("it is built in");
         let crypto = provider.crypto();
@@ -269,7 +286,7 @@ mod tests {
     /// A convoy whose connection has sent a record of DTLS.
     fn convoy() -> Convoy {
         let convoy = Convoy::default();
-        let first = Name::of(&packet(1, 10).header);
+        let first = name_of(&packet(1, 10).header);
         assert!(convoy.follow(first, packet(2, 10)).is_err());
         assert!(convoy.behind(&[22, 254, 253]).is_none());
         convoy
@@ -281,7 +298,7 @@ mod tests {
         let row: Vec<_> = (0..20)
             .map(|n| packet(0xff00 + n, 1_000 - usize::from(n)))
             .collect();
-        let first = Name::of(&row[0].header);
+        let first = name_of(&row[0].header);
         for packet in &row[1..] {
             convoy.follow(first, packet.clone()).expect("it may follow");
         }
@@ -295,7 +312,7 @@ mod tests {
     #[test]
     fn a_number_is_never_encrypted_twice() {
         let convoy = convoy();
-        let first = Name::of(&packet(5, 0).header);
+        let first = name_of(&packet(5, 0).header);
         convoy.follow(first, packet(6, 10)).expect("it may follow");
         let nonce = nonce(&packet(5, 0));
         convoy.seal(first, &nonce, &mut *cipher());
@@ -304,12 +321,31 @@ mod tests {
         assert!(lock(&convoy.0).waiting.is_empty());
     }
 
+    /// Behind a relay no row comes to take away what was left, and the numbers come again
+    /// with the next rollover counter.
+    #[test]
+    fn what_has_lost_its_first_packet_is_gone_before_its_numbers_come_again() {
+        let convoy = convoy();
+        let name = name_of(&packet(10, 0).header);
+        convoy.follow(name, packet(11, 10)).expect("it may follow");
+        let alone = packet(20, 10);
+        convoy.seal(name_of(&alone.header), &nonce(&alone), &mut *cipher());
+        assert!(lock(&convoy.0).waiting.is_empty());
+        // What comes before a row is none of its affair.
+        convoy.follow(name, packet(11, 10)).expect("it may follow");
+        for number in [9, 5] {
+            let alone = packet(number, 10);
+            convoy.seal(name_of(&alone.header), &nonce(&alone), &mut *cipher());
+        }
+        assert_eq!(lock(&convoy.0).waiting.len(), 1);
+    }
+
     #[test]
     fn rows_that_lose_their_first_packet_are_lost_and_no_others() {
         let convoy = convoy();
         for number in [10, 20, 30] {
             let first = packet(number, 10);
-            let name = Name::of(&first.header);
+            let name = name_of(&first.header);
             convoy
                 .follow(name, packet(number + 1, 10))
                 .expect("it may follow");
@@ -330,7 +366,7 @@ mod tests {
     fn behind_a_relay_each_packet_goes_by_itself_until_one_comes_through() {
         let convoy = convoy();
         let first = packet(10, 10);
-        let name = Name::of(&first.header);
+        let name = name_of(&first.header);
         let follow = |number| convoy.follow(name, packet(number, 10)).is_ok();
         assert!(follow(11));
         convoy.seal(name, &nonce(&first), &mut *cipher());
@@ -354,11 +390,33 @@ mod tests {
         assert!(!follow(14));
     }
 
+    /// Browsers go on checking a relay's address while media goes straight on.
+    #[test]
+    fn a_check_through_a_relay_costs_no_row_of_the_way_that_media_takes() {
+        let convoy = convoy();
+        let (first, second) = (packet(10, 10), packet(20, 10));
+        for first in [&first, &second] {
+            let number = first.header.sequence_number + 1;
+            convoy
+                .follow(name_of(&first.header), packet(number, 10))
+                .expect("it may follow");
+        }
+        convoy.seal(name_of(&first.header), &nonce(&first), &mut *cipher());
+        let answer = [&[0x40, 0x01, 0, 40], [1; 40].as_slice()].concat();
+        assert!(convoy.behind(&answer).is_none());
+        convoy.seal(name_of(&second.header), &nonce(&second), &mut *cipher());
+        for first in [first, second] {
+            let behind = convoy.behind(&sealed(&first)).expect("they follow");
+            let next = packet(first.header.sequence_number + 1, 10);
+            assert_eq!(behind.iter().collect::<Vec<_>>(), [sealed(&next)]);
+        }
+    }
+
     #[test]
     fn where_another_cipher_is_at_work_each_packet_goes_by_itself() {
         let told = convoy();
         let first = packet(10, 10);
-        let name = Name::of(&first.header);
+        let name = name_of(&first.header);
         told.is_barred();
         assert!(told.follow(name, packet(11, 10)).is_err());
         assert!(told.behind(&[22, 254, 253]).is_none());
@@ -373,17 +431,17 @@ mod tests {
     #[test]
     fn rows_are_bounded() {
         let convoy = convoy();
-        let first = Name::of(&packet(100, 0).header);
+        let first = name_of(&packet(100, 0).header);
         let follow = |number| convoy.follow(first, packet(number, 0)).is_ok();
         assert_eq!((101..300).filter(|n| follow(*n)).count(), MOST);
         for number in 1_000..2_000 {
-            let name = Name::of(&packet(number, 0).header);
+            let name = name_of(&packet(number, 0).header);
             let _ = convoy.follow(name, packet(number + 1, 0));
             assert!(lock(&convoy.0).waiting.len() <= ROWS);
         }
         for number in 3_000..4_000 {
             let first = packet(number, 0);
-            let name = Name::of(&first.header);
+            let name = name_of(&first.header);
             let _ = convoy.follow(name, packet(number + 1, 0));
             convoy.seal(name, &nonce(&first), &mut *cipher());
             assert!(lock(&convoy.0).sealed.len() <= ROWS);

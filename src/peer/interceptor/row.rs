@@ -27,7 +27,11 @@ impl Step for Row {
             out.writes.push_back(packet);
             return;
         };
-        let name = Name::of(&rtp.header);
+        let Some(name) = Name::of(&rtp.header) else {
+            self.open = None;
+            out.writes.push_back(packet);
+            return;
+        };
         // Once the first one was taken out of here, none can follow it any more.
         let open = self.open.filter(|_| !out.writes.is_empty());
         let Some((first, _)) = open.filter(|(_, last)| last.next() == Some(name)) else {
@@ -128,6 +132,25 @@ mod tests {
         write(&mut row, 7, [u16::MAX - 1, u16::MAX, 0, 1]);
         let expected = [10, 12, 0, 14, 16, 16, u16::MAX - 1, 0];
         assert_eq!(left(&mut row), expected);
+    }
+
+    /// Their bytes are read as RTCP's, and nothing would follow them.
+    #[test]
+    fn payload_types_of_rtcp_go_by_themselves() {
+        let mut row = row();
+        for sequence_number in 10..13 {
+            let header = rtp::Header {
+                payload_type: 80,
+                sequence_number,
+                ..Default::default()
+            };
+            let packet = Packet::Rtp(rtp::Packet {
+                header,
+                ..Default::default()
+            });
+            row.handle_write(tagged(packet)).expect("taken");
+        }
+        assert_eq!(left(&mut row), [10, 11, 12]);
     }
 
     #[test]

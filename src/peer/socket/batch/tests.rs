@@ -169,7 +169,7 @@ fn row(convoy: &Convoy, packets: u16, size: usize) -> Vec<u8> {
         },
         payload: vec![0; size - 28].into(),
     };
-    let first = Name::of(&packet(1).header);
+    let first = Name::of(&packet(1).header).expect("it is a picture's");
     for number in 2..=packets {
         convoy.follow(first, packet(number)).expect("it may follow");
     }
