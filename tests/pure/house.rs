@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use source::{
-    House, Module, dependencies, functions, is_pure, layers, names, public, said_to_be_pure,
+    House, Module, dependencies, functions, is_pure, layers, locked, names, public, said_to_be_pure,
     sources,
 };
 
@@ -265,4 +265,17 @@ fn what_is_public_is_named_outside() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// `make fuzz` is no part of the tests, and once did not build: a crate
+/// in its own lock file was newer than the program's.
+#[test]
+fn fuzz_targets_are_built_of_the_program_s_own_crates() {
+    let (ours, theirs) = (locked("Cargo.lock"), locked("fuzz/Cargo.lock"));
+    let wrong: Vec<_> = theirs
+        .iter()
+        .filter(|(name, versions)| ours.get(*name).is_some_and(|own| !versions.is_subset(own)))
+        .collect();
+    assert!(ours.len() > 100 && theirs.len() > 100, "they were read");
+    assert!(wrong.is_empty(), "copy Cargo.lock there: {wrong:?}");
 }

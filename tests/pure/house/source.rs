@@ -393,6 +393,19 @@ pub(super) fn names(text: &str, into: &mut BTreeSet<String>) {
     walk(text.parse().expect("Rust"), into);
 }
 
+/// The packages of a lock file, each with its versions.
+pub fn locked(file: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    let text = fs::read_to_string(path).expect("text");
+    let lock: toml::Table = text.parse().expect("TOML");
+    let mut found = BTreeMap::<_, BTreeSet<_>>::new();
+    for package in lock["package"].as_array().expect("packages") {
+        let of = |key: &str| package[key].as_str().expect("text").to_owned();
+        found.entry(of("name")).or_default().insert(of("version"));
+    }
+    found
+}
+
 /// What `Cargo.toml` calls the crates that the program is made of.
 pub(super) fn dependencies() -> BTreeSet<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
