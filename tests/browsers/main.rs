@@ -13,6 +13,7 @@ mod controls;
 mod device_page;
 mod devices;
 mod firefox;
+mod first_check;
 mod invitations_page;
 mod invited;
 mod invited_screen;

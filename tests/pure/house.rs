@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use source::{
-    House, Module, dependencies, functions, is_pure, layers, locked, names, public, said_to_be_pure,
-    sources,
+    House, Module, dependencies, functions, is_pure, layers, locked, names, public,
+    said_to_be_pure, sources,
 };
 
 /// Lines of a file. A table and its tests may be longer.

@@ -11,7 +11,8 @@
 //! * DTLS and RTCP come only from those; DTLS as far as [`handshake`] says, and
 //!   ours leaves [`again`] where it is not answered, and with the first one a
 //!   [`train`] that tells how much the path takes. RTP is sent to viewers, and
-//!   taken of who may talk ([`speech`]).
+//!   taken of who may talk ([`speech`]). A check that the crate leaves
+//!   [`unanswered`] comes to it again.
 //!
 //! An address behind a TURN server is an address like others: what goes through
 //! the relay is unwrapped first. What goes to STUN and TURN servers themselves
@@ -28,6 +29,7 @@ mod speech;
 mod stun;
 mod together;
 mod train;
+mod unanswered;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -47,6 +49,7 @@ use stun::{Class, Kind, Method, Stun, Transaction, look};
 pub(in crate::peer) use together::Together;
 pub(in crate::peer) use train::Credentials;
 use train::Train;
+use unanswered::Unanswered;
 
 /// Times of what was received that may be sent to who has not answered. One
 /// time less than QUIC has, for the headers below are not counted.
@@ -124,6 +127,7 @@ pub(in crate::peer) struct Guard {
     handshake: Handshake,
     again: Again,
     train: Train,
+    unanswered: Unanswered,
     dropped: u64,
 }
 
@@ -149,6 +153,7 @@ impl Guard {
             handshake: Handshake::default(),
             again: Again::default(),
             train: Train::default(),
+            unanswered: Unanswered::default(),
             dropped: 0,
         }
     }
@@ -189,29 +194,6 @@ impl Guard {
     /// Datagrams that are to leave by that socket once more, where it is time.
     fn once_more(&mut self, socket: usize, now: Instant) -> &[Sent] {
         self.again.take(socket, now)
-    }
-
-    /// What checks of our own are signed with.
-    pub(crate) fn signs_with(&mut self, credentials: Credentials) {
-        self.train.signs_with(credentials);
-    }
-
-    /// What the path carries at least, in bit/s, as far as it is known by now.
-    pub(crate) fn carries(&self) -> Option<u32> {
-        self.train.carries()
-    }
-
-    /// What leaves behind a datagram of DTLS that has just left.
-    fn train(&mut self, socket: usize, to: SocketAddr, now: Instant) -> Vec<Vec<u8>> {
-        let direct = Endpoint {
-            server: None,
-            address: to,
-        };
-        let pair = self.find(socket, direct);
-        match pair.is_some_and(|pair| self.pairs[pair].proven) {
-            true => self.train.leave(socket, to, now),
-            false => Vec::new(),
-        }
     }
 
     /// Datagrams that did not pass.
@@ -280,7 +262,10 @@ impl Guard {
                 _ => true,
             },
             // Answers to what was let in.
-            _ => true,
+            _ => {
+                self.unanswered.answered(&stun.transaction);
+                true
+            }
         }
     }
 
@@ -390,7 +375,13 @@ impl Guard {
 
     fn comes(&mut self, socket: usize, from: Endpoint, datagram: &[u8], now: Instant) -> bool {
         match look(datagram) {
-            Kind::Stun(stun) => self.is_ours(socket, from, &stun, datagram.len(), now),
+            Kind::Stun(stun) => {
+                let passes = self.is_ours(socket, from, &stun, datagram.len(), now);
+                if passes {
+                    self.note(socket, from, &stun, datagram);
+                }
+                passes
+            }
             Kind::Rtp => {
                 self.may_speak(socket, from)
                     && self.speech.as_mut().is_some_and(|s| s.takes(datagram, now))

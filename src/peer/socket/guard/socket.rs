@@ -29,6 +29,8 @@ pub(in crate::peer) struct Guarded {
     reader: Mutex<Option<Waker>>,
     /// The handshake is done: nothing is due any more.
     settled: AtomicBool,
+    /// What comes before what is read next.
+    again: Mutex<Option<(RecvMeta, Vec<u8>)>>,
 }
 
 impl Guarded {
@@ -45,6 +47,7 @@ impl Guarded {
             timer: Mutex::default(),
             reader: Mutex::default(),
             settled: AtomicBool::new(false),
+            again: Mutex::default(),
         }
     }
 
@@ -105,6 +108,9 @@ impl Guarded {
                     buffer.copy_within(from..end, to);
                 }
                 to += end - from;
+                if let Some(shown) = guard.shown_again() {
+                    *lock(&self.again) = Some((*meta, shown));
+                }
             }
             from = end;
         }
@@ -151,6 +157,15 @@ impl AsyncUdpSocket for Guarded {
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
         self.look_after(cx);
+        if let (Some((first, shown)), [buffer, ..], [meta, ..]) =
+            (lock(&self.again).take(), &mut *buffers, &mut *meta)
+            && let Some(room) = buffer.get_mut(..shown.len())
+        {
+            room.copy_from_slice(&shown);
+            *meta = first;
+            (meta.len, meta.stride) = (shown.len(), shown.len());
+            return Poll::Ready(Ok(1));
+        }
         for _ in 0..READS {
             let read = ready!(self.inner.poll_recv(cx, buffers, meta))?;
             let now = Instant::now();

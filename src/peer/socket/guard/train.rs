@@ -25,6 +25,7 @@ use rtc::stun::message::{BINDING_REQUEST, Message, TransactionId};
 use rtc::stun::textattrs::TextAttribute;
 
 use super::stun::Transaction;
+use super::{Endpoint, Guard};
 use crate::secret::Secret;
 
 /// Checks of a train. At 1 Mbit/s, where a key frame takes a third of a second,
@@ -177,6 +178,31 @@ fn raw(typ: AttrType, value: Vec<u8>) -> RawAttribute {
         typ,
         length: 0,
         value,
+    }
+}
+
+impl Guard {
+    /// What checks of our own are signed with.
+    pub(crate) fn signs_with(&mut self, credentials: Credentials) {
+        self.train.signs_with(credentials);
+    }
+
+    /// What the path carries at least, in bit/s, as far as it is known by now.
+    pub(crate) fn carries(&self) -> Option<u32> {
+        self.train.carries()
+    }
+
+    /// What leaves behind a datagram of DTLS that has just left.
+    pub(super) fn train(&mut self, socket: usize, to: SocketAddr, now: Instant) -> Vec<Vec<u8>> {
+        let direct = Endpoint {
+            server: None,
+            address: to,
+        };
+        let pair = self.find(socket, direct);
+        match pair.is_some_and(|pair| self.pairs[pair].proven) {
+            true => self.train.leave(socket, to, now),
+            false => Vec::new(),
+        }
     }
 }
 
