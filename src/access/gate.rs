@@ -130,6 +130,19 @@ impl Gate {
         self.guests.get(id)
     }
 
+    /// A guest with what they may here: at an open camera picture and sound, which
+    /// everybody has, beside what they were invited to, and nothing else.
+    pub(crate) fn admits(&self, guest: &Arc<Guest>) -> Arc<Guest> {
+        match self.mode {
+            Mode::Invited => guest.clone(),
+            Mode::Open => Arc::new(Guest {
+                may: guest.may.and(May::watch_and_listen()),
+                open: true,
+                ..Guest::clone(guest)
+            }),
+        }
+    }
+
     /// The first look, before anything is read: who an offer says it is from.
     /// `None` for nobody in particular, where that is enough.
     ///
@@ -166,11 +179,7 @@ impl Gate {
     ) -> Result<Option<Arc<Guest>>, Uninvited> {
         match (self.judge(&guest, access, author), self.mode) {
             (Ok(()), Mode::Invited) => Ok(Some(guest)),
-            // They may what everybody may.
-            (Ok(()) | Err(Uninvited::NotToWatch), Mode::Open) => Ok(Some(Arc::new(Guest {
-                may: May::ALL,
-                ..Guest::clone(&guest)
-            }))),
+            (Ok(()) | Err(Uninvited::NotToWatch), Mode::Open) => Ok(Some(self.admits(&guest))),
             (Err(_), Mode::Open) => Ok(None),
             (Err(error), Mode::Invited) => Err(error),
         }

@@ -57,9 +57,6 @@ impl Right {
 pub struct May(u8);
 
 impl May {
-    /// Everything, also what later versions bring.
-    pub const ALL: Self = Self(u8::MAX);
-
     /// Every word that there is.
     pub fn everything() -> Self {
         Self(Right::ALL.iter().fold(0, |all, right| all | right.bit()))
@@ -68,6 +65,11 @@ impl May {
     /// Picture and sound.
     pub fn watch_and_listen() -> Self {
         Self(Right::Watch.bit() | Right::Listen.bit())
+    }
+
+    /// These and those.
+    pub(super) fn and(self, others: Self) -> Self {
+        Self(self.0 | others.0)
     }
 
     /// Reads words with commas between them.
@@ -234,10 +236,19 @@ pub struct Guest {
     pub given: bool,
     /// The key is good no longer, or not now.
     pub pause: Option<Pause>,
+    /// The camera is open: beside what they were invited to they may what everybody
+    /// may.
+    pub open: bool,
     pub(super) key: ProofKey,
 }
 
 impl Guest {
+    /// They may this: they were invited to it, or it is for `everybody` and they are
+    /// let in as everybody is.
+    pub(crate) fn may(&self, right: Right, everybody: bool) -> bool {
+        self.may.has(right) || self.open && everybody
+    }
+
     /// They came by a link that is good once, and are to have a key of their own.
     pub(crate) fn needs_key(&self) -> bool {
         self.stage == Stage::Link && !self.given
@@ -270,6 +281,7 @@ impl Guests {
                     given: at > 0,
                     stage: invitation.stage,
                     pause: invitation.at(now),
+                    open: false,
                     key: ProofKey::of(key),
                 };
                 guests.insert(*id, Arc::new(guest));

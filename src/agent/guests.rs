@@ -1,6 +1,7 @@
 //! The agent's dealings with people who were invited, and with others.
 
 use std::fmt::Display;
+use std::sync::Arc;
 use std::time::Instant;
 
 use tracing::field::display;
@@ -38,6 +39,24 @@ fn is_proven(why: Uninvited) -> bool {
     }
 }
 
+/// A guest of a call as they are invited now.
+///
+/// # Errors
+///
+/// What they have in it is not theirs any more.
+fn still(gate: &Gate, guest: &Arc<Guest>) -> Result<Arc<Guest>, Reason> {
+    let now = gate.guest(guest.id).ok_or(TAKEN_BACK)?;
+    if let Some(pause) = now.pause {
+        return Err(Uninvited::from(pause).reason());
+    }
+    let (was, now) = (gate.admits(guest), gate.admits(now));
+    // A camera that was opened takes nothing from anybody; one that was closed does.
+    match was.may != now.may || guest.open && !now.open {
+        true => Err(CHANGED),
+        false => Ok(now),
+    }
+}
+
 /// An offer whose sender may go on, and what was read of it on the way.
 pub(super) struct Admitted {
     pub caller: Caller,
@@ -61,7 +80,8 @@ impl Agent {
         self.sessions.watching().map(|guest| &guest.label)
     }
 
-    /// Takes over who was invited; calls of others end.
+    /// Takes over who was invited; calls of those who are not any more end, also at
+    /// an open camera.
     pub fn invited(&mut self, guests: Guests, now: Instant) {
         self.gate.invite(guests);
         self.look_who_may_stay(now);
@@ -76,22 +96,19 @@ impl Agent {
     }
 
     fn look_who_may_stay(&mut self, now: Instant) {
-        if self.gate.mode() == Mode::Open {
-            return;
-        }
         let mut gone = Vec::new();
         for session in self.sessions.iter_mut() {
-            let Some(guest) = &session.guest else {
+            if session.guest.is_none() && self.gate.mode() == Mode::Invited {
                 gone.push((session.id, NOW_INVITED));
                 continue;
+            }
+            // At an open camera, too: the call has more than everybody's rights.
+            let of = |guest: &mut Option<Arc<Guest>>| match guest {
+                Some(guest) => still(&self.gate, guest).map(|now| *guest = now),
+                None => Ok(()),
             };
-            match self.gate.guest(guest.id) {
-                None => gone.push((session.id, TAKEN_BACK)),
-                Some(now) => match now.pause {
-                    Some(pause) => gone.push((session.id, Uninvited::from(pause).reason())),
-                    None if now.may != guest.may => gone.push((session.id, CHANGED)),
-                    None => session.guest = Some(now.clone()),
-                },
+            if let Err(reason) = of(&mut session.guest).and_then(|()| of(&mut session.began_as)) {
+                gone.push((session.id, reason));
             }
         }
         for (id, reason) in gone {
@@ -211,16 +228,17 @@ impl Agent {
     /// The viewer's page has kept the key of this name: it is what they hold.
     pub(super) fn kept(&mut self, session: SessionId, id: KeyId) {
         // Nobody, where the invitation was taken back meanwhile.
-        let Some(guest) = self.gate.guest(id) else {
+        let Some(guest) = self.gate.guest(id).map(|guest| self.gate.admits(guest)) else {
             return;
         };
         let session = self.sessions.get_mut(session);
-        let Some(session) = session.filter(|s| !s.is_of_another_guest(Some(guest))) else {
+        let Some(session) = session.filter(|s| !s.is_of_another_guest(Some(&guest))) else {
             return;
         };
         let (caller, label) = (&session.caller, &guest.label);
         info!(%caller, %label, %id, "has a key of their own now");
-        session.guest = Some(guest.clone());
+        session.began_as = Some(guest.clone());
+        session.guest = Some(guest);
         self.commands.push_back(Command::KeepKey { id });
     }
 

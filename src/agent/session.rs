@@ -131,8 +131,11 @@ pub(super) struct Session {
     listed: bool,
     /// Nothing is heard of the viewer.
     interrupted: bool,
-    /// Who was invited, where the caller showed it.
+    /// Who was invited, where the caller showed it with their last offer.
     pub guest: Option<Arc<Guest>>,
+    /// Who they showed to be with the first: whose rights the call has, whatever an
+    /// offer after it leaves out.
+    pub began_as: Option<Arc<Guest>>,
     pub payer: Payer,
     /// When it was opened.
     pub since: Instant,
@@ -204,6 +207,12 @@ impl Session {
             ufrag: first_ufrag(offer).to_owned(),
             guest: guest.clone(),
         };
+        // A key that they have kept meanwhile is the same invitation's.
+        if let (Some(began), Some(guest)) = (&mut self.began_as, &guest)
+            && began.label == guest.label
+        {
+            *began = guest.clone();
+        }
         self.guest = guest;
         if self.ufrags.last() != Some(&offer.ufrags) {
             self.ufrags.push(offer.ufrags.clone());
@@ -381,6 +390,7 @@ impl Sessions {
             absent: None,
             listed: true,
             interrupted: false,
+            began_as: caller.guest.clone(),
             guest: caller.guest,
             payer: caller.payer,
             since: now,

@@ -150,9 +150,11 @@ impl TalkBack {
         self.changed.notify_one();
     }
 
-    /// Whether somebody may talk. A stranger may where the configuration says so.
+    /// Whether somebody may talk. A stranger may where the configuration says so, and
+    /// where strangers are let in a guest comes no worse off than they.
     fn lets(&self, guest: Option<&Guest>) -> bool {
-        guest.map_or(self.config.strangers, |guest| guest.may.has(Right::Talk))
+        let strangers = self.config.strangers;
+        guest.map_or(strangers, |guest| guest.may(Right::Talk, strangers))
     }
 
     fn is_private(&self) -> bool {
@@ -176,7 +178,10 @@ impl TalkBack {
             name: name.into(),
             open: open.clone(),
             asks: false,
-            rank: guest.map_or(Rank::Stranger, |_| Rank::Invited),
+            rank: match guest.is_some_and(|guest| guest.may.has(Right::Talk)) {
+                true => Rank::Invited,
+                false => Rank::Stranger,
+            },
             turns: Bucket::full(TURNS, Instant::now()),
         };
         state.members.insert(session, member);

@@ -1,7 +1,9 @@
 //! Who asks, and what becomes of it, over a speaker that plays to nobody.
 
 use super::*;
+use crate::access::{Gate, Guests, Invitation, Invite, May, Mode, Stage};
 use crate::media::replay::Replay;
+use crate::wire::UserName;
 
 struct Bench {
     talk: Arc<TalkBack>,
@@ -47,6 +49,36 @@ async fn a_call_gets_five_turns_at_once_and_then_one_a_second() {
     // That is nobody else's affair.
     bob.ask(true, false).expect("it is theirs");
     assert_eq!(bob.words().place, Place::Talks);
+}
+
+/// At an open camera; where strangers are not let in their word does not count.
+#[tokio::test]
+async fn who_was_not_invited_to_talk_talks_as_a_stranger_where_strangers_may() {
+    let bench = Bench::new();
+    let invite = Invite::of([7; 16]);
+    for (words, mode, rank) in [
+        ("watch", Mode::Open, Some(Rank::Stranger)),
+        ("watch", Mode::Invited, None),
+        ("watch,talk", Mode::Open, Some(Rank::Invited)),
+    ] {
+        let invitation = Invitation {
+            label: UserName::parse("bob").expect("a name"),
+            may: May::parse(words).expect("rights"),
+            made: 1,
+            until: None,
+            stage: Stage::Shared,
+            key: (invite.id(), invite.key()),
+            given: Vec::new(),
+        };
+        let guests = Guests::of(&[invitation], 10);
+        let guest = guests.get(invite.id()).expect("invited");
+        let guest = Gate::new(mode, "camera", [0xdd; 32]).admits(guest);
+        let session = SessionId::new(9);
+        let talker = bench.talk.join(session, "bob", Some(&guest));
+        let member = bench.talk.lock().members.get(&session).map(|m| m.rank);
+        assert_eq!(member, rank, "{words}");
+        assert_eq!(talker.is_some(), rank.is_some(), "{words}");
+    }
 }
 
 #[tokio::test]

@@ -183,10 +183,20 @@ fn a_camera_that_is_open_lets_everybody_in_and_proves_itself_to_guests() {
         camera: "camera",
     };
     let commands = offers(&mut desk, "bob", 0, shown);
-    let [Command::Open { session, offer, .. }] = &commands[..] else {
+    let [
+        Command::Open {
+            session,
+            offer,
+            guest,
+            ..
+        },
+    ] = &commands[..]
+    else {
         panic!("{commands:?}")
     };
     assert!(offer.sound.is_some(), "everybody hears an open camera");
+    let may = guest.as_ref().expect("a guest").may;
+    assert_eq!(may, May::watch_and_listen(), "what everybody may, no more");
     let sdp = "v=0\r\na=ice-ufrag:dev1\r\n".to_owned();
     let commands = desk.peer(*session, PeerEvent::Answered { sdp });
     let [Command::Send(Outgoing::VideoAnswer { proof, .. })] = &commands[..] else {
@@ -200,6 +210,75 @@ fn a_camera_that_is_open_lets_everybody_in_and_proves_itself_to_guests() {
     let told = hung_up(&commands);
     assert!(told[0].0 == "stranger" && told[0].1.contains("only invited people"));
     assert!(told[1].0 == "bob" && told[1].1.contains("call again"));
+}
+
+/// Rights that everybody does not have end with the invitation, whatever the call
+/// has offered since.
+#[test]
+fn at_an_open_camera_the_call_of_a_guest_ends_with_their_invitation() {
+    let of = |may: &str, until: Option<u64>| {
+        let may = May::parse(may).expect("rights");
+        let bob = Invitation {
+            may,
+            until,
+            ..invitation(1)
+        };
+        Guests::of(&[bob], 100)
+    };
+    let cases = [
+        (Guests::default(), Some("taken back")),
+        (of("watch,control", Some(50)), Some("has ended")),
+        (of("watch,recordings", None), Some("has changed")),
+        (of("watch,control", None), None),
+        // Everybody hears.
+        (of("watch,listen,control", None), None),
+    ];
+    for (now, told) in cases {
+        for again in [None, Some(false), Some(true)] {
+            let gate = Gate::new(Mode::Open, "camera", [0xdd; 32]);
+            let mut desk = Desk::behind(4, gate);
+            desk.agent.invited(of("watch,control", None), desk.now);
+            let shown = Shown {
+                key: 1,
+                ufrag: 0,
+                print: 0,
+                as_key: 1,
+                camera: "camera",
+            };
+            call(
+                &mut desk,
+                "stranger",
+                1,
+                Shown {
+                    key: 0,
+                    as_key: 0,
+                    ufrag: 1,
+                    print: 1,
+                    ..shown
+                },
+            );
+            let session = call(&mut desk, "bob", 0, shown);
+            // An offer of the same call, with the proof or without it.
+            if let Some(proves) = again {
+                let commands = desk.message(Incoming::VideoOffer {
+                    name: name("bob"),
+                    sdp: offer(UFRAGS[0], PRINTS[0]),
+                    access: proves.then(|| shown.access()),
+                });
+                let goes_on = |c: &Command| matches!(c, Command::Renegotiate { .. });
+                assert!(commands.iter().any(goes_on), "{commands:?}");
+            }
+            desk.agent.invited(now.clone(), desk.now);
+            let commands: Vec<_> = std::iter::from_fn(|| desk.agent.next_command()).collect();
+            match told {
+                Some(words) => {
+                    assert_eq!(closed(&commands), [session], "{words} {again:?}");
+                    assert!(hung_up(&commands)[0].1.contains(words), "{commands:?}");
+                }
+                None => assert_eq!(closed(&commands), [], "{again:?}"),
+            }
+        }
+    }
 }
 
 /// A page that is loaded again comes by another connection, and its old call may
