@@ -28,7 +28,7 @@ use super::interceptor::feedback::Feedback;
 use super::interceptor::pacer::Pace;
 use super::interceptor::screen::Screen;
 use super::path::known::Path;
-use super::quality::Seat;
+use super::quality::{Seat, Taken};
 use super::socket::batch::Batching;
 use super::socket::guard::{Credentials, Guard};
 use super::socket::roaming::Roaming;
@@ -105,17 +105,10 @@ pub(super) struct Connection {
 }
 
 /// The streams that a viewer takes at the moment.
-struct Taken {
-    picture: bool,
-    sound: bool,
-}
-
-impl Taken {
-    fn of(offer: &Offer) -> Self {
-        Self {
-            picture: offer.takes_picture(),
-            sound: offer.takes_sound(),
-        }
+fn taken(offer: &Offer) -> Taken {
+    Taken {
+        picture: offer.takes_picture(),
+        sound: offer.takes_sound(),
     }
 }
 
@@ -244,7 +237,7 @@ impl Connection {
             roaming,
             guard,
             reachable: true,
-            taken: Taken::of(&offer),
+            taken: taken(&offer),
             talker,
             format: offer.video.clone(),
             _decoder: decoder,
@@ -317,7 +310,7 @@ impl Connection {
         let (mid, index) = offer.carrier();
         let index = u16::try_from(index).unwrap_or_default();
         self.carrier = (mid.map(str::to_owned), index);
-        self.taken = Taken::of(offer);
+        self.taken = taken(offer);
         self.hear(offer.voice());
         self.open_or_close();
         self.tell(PeerEvent::Answered { sdp: text }).await;

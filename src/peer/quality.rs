@@ -19,6 +19,13 @@ use crate::sdp::{Offer, VideoCodec};
 /// What an encoder makes is counted over so long.
 const MADE_OVER: Duration = Duration::from_secs(1);
 
+/// The streams that a viewer is sent at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Taken {
+    pub picture: bool,
+    pub sound: bool,
+}
+
 /// What a viewer is to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Assignment {
@@ -32,11 +39,18 @@ struct Member {
     path: Path,
     /// Their path has shown.
     is_there: bool,
-    /// They are sent the sound.
-    hears: bool,
+    /// They are sent the picture, and the sound.
+    takes: Taken,
     /// Their decoder makes use of Opus's in-band FEC.
     inband_fec: bool,
     assigned: watch::Sender<Assignment>,
+}
+
+impl Member {
+    /// They are sent the sound, and their path has shown.
+    fn hears(&self) -> bool {
+        self.takes.sound && self.is_there
+    }
 }
 
 struct State {
@@ -112,7 +126,10 @@ impl Quality {
             codec,
             path,
             is_there: false,
-            hears: offer.sound.is_some(),
+            takes: Taken {
+                picture: true,
+                sound: offer.sound.is_some(),
+            },
             inband_fec: offer.sound.as_ref().is_some_and(|s| s.inband_fec),
             assigned,
         };
@@ -160,6 +177,7 @@ impl Quality {
                 true => tiers.join(*id, sight, now),
                 false => tiers.come(*id, sight, now),
             };
+            tiers.takes(*id, member.takes.picture, now);
             member.assigned.send_replace(Assignment {
                 encoding: Encoding { codec, tier },
                 thinned: false,
@@ -199,12 +217,12 @@ impl Quality {
         let losses = state
             .members
             .values()
-            .filter(|m| m.inband_fec)
+            .filter(|m| m.hears() && m.inband_fec)
             .filter_map(|m| m.path.sound_left(now));
         state.sound_loss.update(losses, now);
         let loss_percent = state.sound_loss.percent();
         let most = state.settings.most();
-        let hear = state.members.values().filter(|m| m.hears && m.is_there);
+        let hear = state.members.values().filter(|m| m.hears());
         let paths = hear.map(|m| m.path.carries(most, now));
         let coding = SoundCoding {
             loss_percent,
@@ -351,6 +369,21 @@ impl Seat {
         self.quality.poll(&mut state, now);
     }
 
+    /// They are sent this much of what there is. What one is not sent they can say
+    /// nothing of that would count for others.
+    pub(super) fn takes(&self, taken: Taken) {
+        let now = Instant::now();
+        let mut state = self.quality.lock();
+        let State { tiers, members, .. } = &mut *state;
+        let Some(member) = members.get_mut(&self.id) else {
+            return;
+        };
+        member.takes = taken;
+        if let Some(tiers) = tiers.get_mut(&self.codec) {
+            tiers.takes(self.id, taken.picture, now);
+        }
+    }
+
     /// How many tiers they can choose from; told again when their choice is void.
     pub(super) fn choice(&self) -> watch::Receiver<usize> {
         self.quality.count.subscribe()
@@ -374,3 +407,6 @@ impl Drop for Seat {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,7 +40,7 @@ impl Tiers {
         now: Instant,
         decisions: &mut Vec<Decision>,
     ) {
-        let Some(v) = self.viewers.get(&id).filter(|v| !v.comes) else {
+        let Some(v) = self.viewers.get(&id).filter(|v| v.counts()) else {
             return;
         };
         if let Some(pinned) = v.pinned

@@ -8,7 +8,8 @@
 //!   quantile of them. It drops at most once a second and climbs by steps.
 //! * Who chose a tier, or is about to leave it, has no say in its bitrate as long
 //!   as others watch it: however many claim a narrow path, nobody else pays.
-//! * Nor has who has called and whose path has not shown yet.
+//! * Nor has who has called and whose path has not shown yet, nor who takes no picture
+//!   at the moment: what they say of their path nobody can check.
 //! * A viewer is *healthy* where their path carries most of what the others'
 //!   carry. One whose path is too narrow for the rest goes to the next tier, so
 //!   that they take nothing from them. At the last tier their frames are thinned.
@@ -20,10 +21,11 @@
 //! * What they are sent cannot prove that more gets through. When they are due for
 //!   more, more is tried for a moment; a vain trial doubles the time to the next.
 
+mod looking;
 mod steps;
 mod viewer;
+mod votes;
 
-mod looking;
 mod settings;
 pub(crate) mod sound;
 
@@ -234,6 +236,7 @@ impl Tiers {
             Viewer {
                 tier,
                 comes: false,
+                takes: true,
                 sight,
                 trial: Some((now + TRIAL.0, usable)),
                 moved: now,
@@ -251,6 +254,20 @@ impl Tiers {
             },
         );
         tier
+    }
+
+    /// Whether a viewer is sent the picture: not while the call is on hold, nor while
+    /// nothing is heard of them. Until they are, they count as one who
+    /// [comes](Self::come), and are on trial when they take it again.
+    pub(crate) fn takes(&mut self, viewer: ViewerId, takes: bool, now: Instant) {
+        if let Some(v) = self.viewers.get_mut(&viewer)
+            && std::mem::replace(&mut v.takes, takes) != takes
+            && takes
+            && !v.comes
+        {
+            (v.low, v.high, v.flooded) = (None, None, 0);
+            v.trial = Some((now + TRIAL.0, usable(v.sight, self.audio)));
+        }
     }
 
     /// A viewer is gone.
@@ -322,7 +339,7 @@ impl Tiers {
     /// Whether a viewer may cause a key frame of this tier, by whatever means:
     /// one budget for what is asked for and for tiers that are chosen.
     fn may_cost_others(&mut self, viewer: ViewerId, tier: usize, now: Instant) -> bool {
-        let others = |(id, v): (&ViewerId, &Viewer)| *id != viewer && v.tier == tier && !v.comes;
+        let others = |(id, v): (&ViewerId, &Viewer)| *id != viewer && v.tier == tier && v.counts();
         let alone = !self.viewers.iter().any(others);
         let Some(v) = self.viewers.get_mut(&viewer) else {
             return false;
@@ -355,74 +372,6 @@ impl Tiers {
 
     fn usable(&self, sight: Sight) -> u32 {
         usable(sight, self.audio)
-    }
-
-    /// What the paths of a tier's viewers carry, from the least.
-    fn paths(&self, tier: usize, of: impl Fn(&Viewer) -> bool) -> Vec<u32> {
-        let ceiling = self.tiers[tier].range.ceiling;
-        let mut paths: Vec<_> = self
-            .viewers
-            .values()
-            .filter(|v| v.tier == tier && of(v))
-            .map(|v| self.usable(v.sight).min(ceiling))
-            .collect();
-        paths.sort_unstable();
-        paths
-    }
-
-    /// Whose paths make a tier's bitrate: those who were put there and will
-    /// stay; where there are none, who chose it and can have it; or all. Who only
-    /// comes counts where nobody else is there.
-    fn votes(&self, tier: usize) -> impl Fn(&Viewer) -> bool {
-        let steady = self.tiers[tier].range.steady;
-        let is_last = tier + 1 == self.tiers.len();
-        let audio = self.audio;
-        let class = move |v: &Viewer| {
-            let stays = is_last || usable(v.sight, audio) >= steady;
-            match (v.pinned, stays) {
-                _ if v.comes => 4,
-                (None, true) => 0,
-                (None, false) => 1,
-                (Some(_), true) => 2,
-                (Some(_), false) => 3,
-            }
-        };
-        let there = self.viewers.values().filter(|v| v.tier == tier);
-        let first = there.map(class).min().unwrap_or_default();
-        move |v| class(v) == first
-    }
-
-    /// What a viewer of this tier is held against: the median of those who
-    /// count, the upper of two.
-    fn reference(&self, tier: usize) -> u32 {
-        let paths = self.paths(tier, self.votes(tier));
-        paths.get(paths.len() / 2).copied().unwrap_or_default()
-    }
-
-    /// What the bitrate of each tier should be, where somebody watches it.
-    fn targets(&self, now: Instant) -> Vec<Option<u32>> {
-        (0..self.tiers.len())
-            .map(|tier| self.target(tier, now))
-            .collect()
-    }
-
-    fn target(&self, tier: usize, now: Instant) -> Option<u32> {
-        let least = f64::from(self.reference(tier)) * self.healthy(tier);
-        let votes = self.votes(tier);
-        let healthy = |v: &Viewer| votes(v) && f64::from(self.usable(v.sight)) >= least;
-        let known = |v: &Viewer| !v.is_on_trial(now);
-        let mut paths = self.paths(tier, |v| healthy(v) && known(v));
-        if paths.is_empty() {
-            paths = self.paths(tier, healthy);
-        }
-        paths.get(paths.len() / 4).copied()
-    }
-
-    fn healthy(&self, tier: usize) -> f64 {
-        match tier + 1 == self.tiers.len() {
-            true => HEALTHY_AT_LAST,
-            false => HEALTHY,
-        }
     }
 
     fn set_rate(&mut self, tier: usize, target: Option<u32>, now: Instant) -> Option<Decision> {

@@ -1,5 +1,6 @@
 //! Rules by example, then thousands of random mixes of viewers and paths.
 
+mod liars;
 mod simulated;
 
 use super::*;

@@ -50,6 +50,8 @@ pub(super) struct Viewer {
     pub(super) tier: usize,
     /// They have called, and no path has shown yet.
     pub(super) comes: bool,
+    /// They are sent the picture.
+    pub(super) takes: bool,
     pub(super) sight: Sight,
     /// Until when they are on trial, and what was usable when it began.
     pub(super) trial: Option<(Instant, u32)>,
@@ -77,6 +79,11 @@ pub(super) struct Viewer {
 }
 
 impl Viewer {
+    /// What is sent to them can show what their path carries.
+    pub(super) fn counts(&self) -> bool {
+        self.takes && !self.comes
+    }
+
     pub(super) fn is_on_trial(&self, now: Instant) -> bool {
         self.trial.is_some_and(|(until, _)| now < until)
     }

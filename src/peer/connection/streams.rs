@@ -9,6 +9,7 @@ use super::Connection;
 use crate::lock::lock;
 use crate::media::stream::Stream;
 use crate::peer::engine::{MIME_TYPE_RED, PLAYOUT_DELAY_URI};
+use crate::peer::quality::Taken;
 use crate::peer::rtp::capture_time;
 use crate::peer::rtp::sender::{Parameters, Sending};
 use crate::peer::stats;
@@ -35,12 +36,16 @@ impl Connection {
 
     /// A stream is sent to a viewer who is heard of and takes it.
     pub(super) fn open_or_close(&self) {
+        let sent = Taken {
+            picture: self.reachable && self.taken.picture,
+            sound: self.reachable && self.taken.sound,
+        };
+        self.seat.takes(sent);
         for outlet in &self.outlets {
-            let is_taken = match outlet.stream {
-                Stream::Video(_) => self.taken.picture,
-                Stream::Audio => self.taken.sound,
-            };
-            outlet.open.send_replace(self.reachable && is_taken);
+            outlet.open.send_replace(match outlet.stream {
+                Stream::Video(_) => sent.picture,
+                Stream::Audio => sent.sound,
+            });
         }
     }
 
