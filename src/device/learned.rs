@@ -74,10 +74,15 @@ impl Learned {
 
     /// The camera's H.264 may be passed through.
     pub fn pass_through(&self) -> bool {
+        self.distances.are_short() && self.is_covered()
+    }
+
+    /// Its profile is known, and all who watch have decoders of it.
+    pub(crate) fn is_covered(&self) -> bool {
         // A profile that covers not even itself is one that no browser has.
         let is_covered =
             |own: ProfileLevelId| own.covers(own) && self.decoders.iter().all(|d| d.covers(own));
-        self.distances.are_short() && self.profile.is_some_and(is_covered)
+        self.profile.is_some_and(is_covered)
     }
 
     /// The profile of the camera's own H.264, once it was seen.
@@ -237,7 +242,7 @@ mod tests {
         learned.own_profile(id("640028"));
         assert!(learned.pass_through());
         learned.set_decoders(vec![id("640c1f"), id("42e01f")]);
-        assert!(!learned.pass_through());
+        assert!(!learned.pass_through() && !learned.is_covered());
         learned.set_decoders(vec![id("640c1f")]);
         assert!(learned.pass_through());
         learned.own_profile(id("7a0028"));

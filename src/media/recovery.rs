@@ -86,6 +86,8 @@ pub(crate) enum Event {
     Announced,
     /// The owner wants the camera closed, or no longer.
     Private(bool),
+    /// What it is opened for has changed: it is closed, and opened anew.
+    Outdated,
     /// An encoder was started.
     EncoderStarted(Encoding),
     /// An encoder is not needed any more.
@@ -277,6 +279,7 @@ impl Recovery {
             }
             Event::Unwatched => self.unwatched(),
             Event::Private(private) => self.private(private, now),
+            Event::Outdated => self.outdated(now),
             Event::CameraFlows => self.camera_flows(now),
             Event::CameraFailed {
                 reason,
@@ -381,6 +384,15 @@ impl Recovery {
                 self.show(Shown::Slate(Slate::Starting));
                 self.open(now);
             }
+        }
+    }
+
+    /// What is being opened is outdated, too. No fault: nothing is waited for.
+    fn outdated(&mut self, now: Instant) {
+        if let Camera::Opening { .. } | Camera::Live { .. } = self.camera {
+            self.show(Shown::Slate(Slate::Starting));
+            self.actions.push_back(Action::CloseCamera);
+            self.open(now);
         }
     }
 

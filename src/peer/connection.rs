@@ -96,8 +96,9 @@ pub(super) struct Connection {
     talker: Option<Arc<Talker>>,
     /// What the picture is sent in, for as long as the call lasts.
     format: VideoFormat,
-    /// Keeps a camera from passing through what the viewer cannot decode.
-    _decoder: Option<Decoder>,
+    /// Keeps a camera from passing through what the viewer cannot decode, once their
+    /// path is up: an offer is anybody's words, and decides nothing for others.
+    decoder: Option<Decoder>,
     /// One for each data channel, one that logs how the stream goes, and those
     /// that end by themselves.
     tasks: JoinSet<()>,
@@ -177,7 +178,6 @@ impl Connection {
         let talk = shared.talk.as_ref();
         let talker = talk.and_then(|talk| talk.join(begins.session(), user, guest.as_deref()));
         let offer = suited(shared, of_device(shared, talker.is_some(), offer));
-        let decoder = offer.video.profile.map(|p| shared.hub.decoder(p));
         let bounds = shared.bounds();
         let path = Path::new(bounds);
         let seat = Arc::new(shared.quality.join(&offer, path.clone()));
@@ -240,7 +240,7 @@ impl Connection {
             taken: taken(&offer),
             talker,
             format: offer.video.clone(),
-            _decoder: decoder,
+            decoder: None,
             tasks: JoinSet::new(),
             doors: Doors::default(),
         };
@@ -291,8 +291,9 @@ impl Connection {
             .create_answer(None)
             .await
             .map_err(while_doing("making the answer"))?;
+        let hub = &self.shared.hub;
         let text = offer
-            .answer(&answer.sdp, self.shared.hub.profile_level_id())
+            .answer(&answer.sdp, hub.profile_level_id(self.format.profile))
             .map_err(while_doing("making the answer"))?;
         connection
             .set_local_description(answer)
@@ -447,6 +448,8 @@ impl Connection {
                 if let Some(bits_per_second) = carries {
                     self.path.takes_at_once(bits_per_second);
                 }
+                // Before it is told: recordings ask who watches H.264.
+                self.decodes();
                 self.tell(PeerEvent::Connected).await;
                 self.start_sending().await;
                 self.reach(true);

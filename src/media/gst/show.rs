@@ -91,7 +91,7 @@ pub(super) struct Show {
     /// What is to be looked for, before it is known who is told.
     settings: Option<Settings>,
     motion: Option<Arc<Motion>>,
-    /// See [`open_to_pass`](Self::open_to_pass).
+    /// See [`open_anew`](Self::open_anew).
     renewed: Option<String>,
 }
 
@@ -338,7 +338,7 @@ impl Show {
         while let Ok(news) = self.news.try_recv() {
             self.hear(news, now);
         }
-        self.open_to_pass(now);
+        self.open_anew(now);
         self.act(now);
         let (source, encoded) = match self.shown_picture() {
             Some(picture) => (picture.last_frame(), {

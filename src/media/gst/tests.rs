@@ -156,7 +156,7 @@ async fn custom_descriptions_are_scaled_and_encoded_like_any_other_source() {
     next_key(&mut pictures).await;
     next(&mut sounds).await;
     // 320×180 at 30 frames/s and 2 Mbit/s is level 2.0, 640×480 would be 3.0.
-    let profile = hub.profile_level_id().expect("an SPS");
+    let profile = hub.profile_level_id(None).expect("an SPS");
     assert_eq!(profile.0[2], 20, "{profile}");
     thread.stop();
 }

@@ -261,7 +261,7 @@ impl Hub {
 
     /// Somebody watches H.264 with a decoder of this profile, for as long as the
     /// returned value lives. A camera's own H.264 that it does not cover is not
-    /// passed through when the camera is next opened.
+    /// passed through any more: the camera is opened anew where it is.
     pub(crate) fn decoder(&self, profile: ProfileLevelId) -> Decoder {
         lock(&self.shared.decoders).push(profile);
         let _ = self.requests.send(Request::Decoders);
@@ -294,14 +294,17 @@ impl Hub {
         !lock(&self.shared.decoders).is_empty()
     }
 
-    /// What is to be said of the H.264 stream to those who [watch](Self::decoder)
-    /// it: the camera's own where that is passed through, else what the newest
-    /// SPS of the encoder says; and the higher one of both levels, since the one
-    /// may follow on the other.
-    pub fn profile_level_id(&self) -> Option<ProfileLevelId> {
+    /// What is to be said of the H.264 stream to somebody with a decoder of `theirs`
+    /// who is to [watch](Self::decoder) it: the camera's own where that is passed
+    /// through, else what the newest SPS of the encoder says; and the higher one of
+    /// both levels, since the one may follow on the other.
+    pub fn profile_level_id(&self, theirs: Option<ProfileLevelId>) -> Option<ProfileLevelId> {
         let encoded = *lock(&self.shared.profile);
         let decoders = lock(&self.shared.decoders);
-        let is_covered = |own: &OwnH264| decoders.iter().all(|d| d.covers(own.profile));
+        let is_covered = |own: &OwnH264| {
+            let mut all = decoders.iter().chain(&theirs);
+            all.all(|d| d.covers(own.profile))
+        };
         match (self.own_h264().filter(is_covered), encoded) {
             (None, encoded) => encoded,
             (Some(own), None) => own.passes.then_some(own.profile),

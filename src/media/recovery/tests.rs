@@ -404,6 +404,31 @@ fn for_privacy_the_camera_is_closed_and_a_slate_says_so() {
     assert_eq!(bench.count(Action::OpenCamera), 2);
 }
 
+/// Who came with a decoder that the camera's own stream is too much for had no picture
+/// for as long as it was open.
+#[test]
+fn a_camera_that_is_opened_for_other_viewers_is_opened_anew_and_at_once() {
+    let mut bench = Bench::watched();
+    bench.event(Event::Outdated);
+    bench.pass(ms(1_000));
+    bench.event(Event::Outdated);
+    assert_eq!(bench.count(Action::ShowSlate(Slate::Lost)), 0, "no fault");
+    bench.pass(ms(500));
+    assert!(bench.open);
+    assert_eq!(bench.recovery.status().state, State::Live);
+    assert_eq!(bench.count(Action::OpenCamera), 3);
+    assert_eq!(bench.count(Action::CloseCamera), 2);
+    // One that is closed stays so, and so does one that waits.
+    bench.event(Event::Private(true));
+    bench.event(Event::Outdated);
+    bench.pass(ms(500));
+    assert!(!bench.open);
+    bench.event(Event::Private(false));
+    bench.event(Event::Unwatched);
+    bench.event(Event::Outdated);
+    assert!(!bench.open);
+}
+
 #[test]
 fn who_comes_while_there_is_privacy_sees_the_slate_and_nothing_is_opened() {
     let mut bench = Bench::new(true);

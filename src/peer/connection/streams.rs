@@ -64,6 +64,8 @@ impl Connection {
     /// while DTLS is under way.
     pub(super) fn start_media(&mut self) {
         self.seat.is_there();
+        // Before the picture: a camera that this opens is opened for their decoder.
+        self.decodes();
         for outlet in &mut self.outlets {
             if outlet.watch.is_some() || outlet.task.is_some() {
                 continue;
@@ -72,6 +74,14 @@ impl Connection {
                 *encoding = self.seat.assigned().borrow().encoding;
             }
             outlet.watch = Some(self.shared.hub.watch(outlet.stream));
+        }
+    }
+
+    /// They are there, with their decoder.
+    pub(super) fn decodes(&mut self) {
+        if self.decoder.is_none() {
+            let profile = self.format.profile;
+            self.decoder = profile.map(|profile| self.shared.hub.decoder(profile));
         }
     }
 

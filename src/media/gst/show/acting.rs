@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 
 use super::{LOST, Numbered, PRIVATE, STARTING, Show, Shown};
 use crate::config::VideoConfig;
@@ -64,15 +64,22 @@ impl Show {
     }
 
     /// A camera that is open for motion alone is opened anew, once, where its own
-    /// H.264 can be passed through by now: who comes then is sent that.
-    pub(super) fn open_to_pass(&mut self, now: Instant) {
-        if self.motion.is_none() || !self.outputs.is_empty() {
-            return;
-        }
+    /// H.264 can be passed through by now: who comes then is sent that. And one whose
+    /// H.264 passes through where somebody who watches has no decoder of it: an
+    /// encoder's comes in its place.
+    pub(super) fn open_anew(&mut self, now: Instant) {
         let camera = self.camera.as_ref().and_then(|c| c.value.as_ref());
         let Some(plan) = camera.map(|camera| &camera.picture.plan) else {
             return;
         };
+        if plan.carries == Carries::H264 && !lock(&self.learned).is_covered() {
+            info!(picture = %plan.what, "opened anew: a viewer has no decoder of its own H.264");
+            self.recovery.handle(Event::Outdated, now);
+            return;
+        }
+        if self.motion.is_none() || !self.outputs.is_empty() {
+            return;
+        }
         let is_own = plan.mode.as_ref().is_some_and(|m| m.fourcc == "H264");
         if !is_own || plan.carries == Carries::H264 || self.renewed == plan.node {
             return;
