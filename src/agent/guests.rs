@@ -2,23 +2,27 @@
 
 use std::fmt::Display;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tracing::field::display;
 use tracing::{info, warn};
 
 use super::audit::{Note, Outcome};
 use super::limits::{Payer, Refusal};
-use super::lines::bounded;
+use super::lines::{Lines, bounded};
 use super::session::{Caller, SessionId};
 use super::{Agent, Command, REASON};
-use crate::access::{Gate, Guest, Guests, KeyId, Mode, Stage, Uninvited};
+use crate::access::{Gate, Guest, Guests, KeyId, MOST_INVITATIONS, Mode, Stage, Uninvited};
 use crate::reason::{Code, Reason};
 use crate::sdp::{self, Description, Glance, OfferError};
 use crate::wire::{Access, UserName};
 
 /// Notes that nobody has taken yet.
 const NOTES: usize = 256;
+/// Lines about one invited person's calls at once, and the time to one more.
+const GUEST_LINES: u32 = 20;
+/// See [`GUEST_LINES`].
+const GUEST_LINE_EVERY: Duration = Duration::from_secs(5);
 const TAKEN_BACK: Reason =
     Reason::fixed(Code::InvitationTakenBack, "your invitation was taken back");
 const CHANGED: Reason = Reason::fixed(
@@ -226,7 +230,7 @@ impl Agent {
     }
 
     /// The viewer's page has kept the key of this name: it is what they hold.
-    pub(super) fn kept(&mut self, session: SessionId, id: KeyId) {
+    pub(super) fn kept(&mut self, session: SessionId, id: KeyId, now: Instant) {
         // Nobody, where the invitation was taken back meanwhile.
         let Some(guest) = self.gate.guest(id).map(|guest| self.gate.admits(guest)) else {
             return;
@@ -235,10 +239,12 @@ impl Agent {
         let Some(session) = session.filter(|s| !s.is_of_another_guest(Some(&guest))) else {
             return;
         };
-        let (caller, label) = (&session.caller, &guest.label);
-        info!(%caller, %label, %id, "has a key of their own now");
+        let (caller, label) = (session.caller.clone(), guest.label.clone());
         session.began_as = Some(guest.clone());
         session.guest = Some(guest);
+        if self.is_guest_worth_a_line(&label, now) {
+            info!(%caller, %label, %id, "has a key of their own now");
+        }
         self.commands.push_back(Command::KeepKey { id });
     }
 
@@ -291,6 +297,7 @@ impl Agent {
         // they may have.
         if let Some(guest) = guest
             && outcome != Outcome::Refused
+            && self.is_guest_worth_a_line(&guest.label, now)
         {
             let (label, key) = (&guest.label, guest.id);
             let seconds = note.duration.map(|duration| duration.as_secs());
@@ -298,6 +305,23 @@ impl Agent {
             info!(%caller, %label, %key, seconds, why, "an invited person's call: {}", outcome.word());
         }
         self.keep_note(note);
+    }
+
+    /// A call of somebody who was invited may have a line; says so where some had none.
+    /// Each has a budget of their own: nobody else hides their calls, and they hide
+    /// nobody else's.
+    fn is_guest_worth_a_line(&mut self, label: &UserName, now: Instant) -> bool {
+        // The owner has renamed that many: who is left begins anew.
+        if self.guest_lines.len() >= MOST_INVITATIONS && !self.guest_lines.contains_key(label) {
+            self.guest_lines.clear();
+        }
+        let new = || Lines::new(GUEST_LINES, GUEST_LINE_EVERY, now);
+        let lines = self.guest_lines.entry(label.clone()).or_insert_with(new);
+        let left_out = lines.take(now);
+        if let Some(count @ 1..) = left_out {
+            info!(%label, count, "lines about calls of an invited person were left out");
+        }
+        left_out.is_some()
     }
 
     fn keep_note(&mut self, note: Note) {

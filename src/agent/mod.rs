@@ -35,7 +35,7 @@ mod login;
 mod outbox;
 mod session;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use tracing::{debug, info, warn};
@@ -110,6 +110,9 @@ pub struct Agent {
     outbox: Outbox,
     /// Lines about calls, and about offers that are no calls.
     lines: (Lines, Lines),
+    /// Lines about the calls of each person who was invited, by what the owner calls
+    /// them.
+    guest_lines: HashMap<UserName, Lines>,
     commands: VecDeque<Command>,
     notes: VecDeque<Note>,
     stopping: bool,
@@ -130,6 +133,7 @@ impl Agent {
                 Lines::new(40, Duration::from_secs(1), now),
                 Lines::new(10, Duration::from_secs(5), now),
             ),
+            guest_lines: HashMap::new(),
             commands: VecDeque::new(),
             notes: VecDeque::new(),
             stopping: false,
@@ -227,7 +231,8 @@ impl Agent {
                 self.step(step);
             }
             Incoming::RejectUsername { id, name } => {
-                if self.login.renamed(id.as_ref(), name.clone()) {
+                let renamed = self.login.renamed(id.as_ref(), name.clone());
+                if renamed && self.is_junk_worth_a_line(now) {
                     warn!(
                         given = %name, wanted = %self.config.name,
                         "the chat server gave us another name; ours is claimed as soon as it is free"
@@ -295,20 +300,26 @@ impl Agent {
                     {
                         return self.end(id, FULL, now);
                     }
-                    info!(caller = %target, session = %id, "connected");
+                    if self.is_worth_a_line(now) {
+                        info!(caller = %target, session = %id, "connected");
+                    }
                 }
                 if was_interrupted {
-                    info!(caller = %target, session = %id, "the viewer is back");
+                    if self.is_worth_a_line(now) {
+                        info!(caller = %target, session = %id, "the viewer is back");
+                    }
                     // It may have been our own network, and the server is back too.
                     let step = self.login.network_changed(now);
                     self.step(step);
                 }
             }
             PeerEvent::Rtcp => session.rtcp(now),
-            PeerEvent::KeyKept(key) => self.kept(id, key),
+            PeerEvent::KeyKept(key) => self.kept(id, key, now),
             PeerEvent::Interrupted => {
-                info!(caller = %target, session = %id, "the viewer is not reachable");
                 session.interrupt();
+                if self.is_worth_a_line(now) {
+                    info!(caller = %target, session = %id, "the viewer is not reachable");
+                }
                 self.ask_for_restart(id);
                 self.flush(now);
                 // It may be our own network, and then asking reaches nobody.

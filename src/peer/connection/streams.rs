@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use tracing::{Instrument, warn};
+use tracing::{Instrument, debug};
 
 use super::Connection;
 use crate::lock::lock;
@@ -105,7 +105,7 @@ impl Connection {
                 .iter()
                 .find(|c| !c.rtp_codec.mime_type.to_ascii_lowercase().ends_with("/rtx"))
             else {
-                warn!(stream = %outlet.stream, "the viewer's page took none of our codecs");
+                debug!(stream = %outlet.stream, "the viewer's page took none of our codecs");
                 continue;
             };
             let red = negotiated

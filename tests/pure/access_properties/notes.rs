@@ -231,3 +231,58 @@ fn strangers_of_any_number_hide_no_refusal_of_invited_people() {
         "not for watching",
     );
 }
+
+/// A minute of `act`, ten times a second, leaves less than a third of what everything
+/// may in the journal.
+fn a_minute_s_journal(desk: &mut Desk, mut act: impl FnMut(&mut Desk, u64)) {
+    let text = journal(|| {
+        for at in 0..600 {
+            act(desk, at);
+            desk.wait(Duration::from_millis(100));
+        }
+    });
+    assert!(text.len() < 30_000, "{} bytes:\n{text}", text.len());
+    assert!(text.contains("were left out"), "{text}");
+}
+
+#[test]
+fn a_path_that_comes_and_goes_leaves_few_lines() {
+    let mut desk = Desk::online(4);
+    let session = desk.call("alice", "AAAA", 'a');
+    a_minute_s_journal(&mut desk, |desk, _| {
+        desk.peer(session, PeerEvent::Interrupted);
+        desk.peer(session, PeerEvent::Connected);
+    });
+}
+
+#[test]
+fn who_calls_and_hangs_up_all_the_time_leaves_few_lines_and_hides_no_other_guest() {
+    let mut desk = behind_a_gate(4, &BTreeSet::from([0, 1]));
+    a_minute_s_journal(&mut desk, |desk, at| {
+        // Whoever has a path pays nothing for calling again.
+        let offered = offered("alice", Some(0), &format!("user{at}"), 'a');
+        for command in desk.message(offered) {
+            if let Command::Open { session, .. } = command {
+                let sdp = "v=0\r\na=ice-ufrag:dev0\r\n".to_owned();
+                desk.peer(session, PeerEvent::Answered { sdp });
+                desk.peer(session, PeerEvent::Connected);
+                desk.peer(session, PeerEvent::Left);
+            }
+        }
+    });
+    let text = journal(|| watches(&mut desk, offered("bob", Some(1), "user1", 'b')));
+    let line = "an invited person's call: answered";
+    assert!(text.contains(line) && text.contains("label=bob"), "{text}");
+}
+
+/// The chat server's own words.
+#[test]
+fn a_server_that_renames_the_camera_all_the_time_leaves_few_lines() {
+    let mut desk = Desk::online(4);
+    a_minute_s_journal(&mut desk, |desk, at| {
+        desk.message(Incoming::RejectUsername {
+            id: None,
+            name: name(&format!("camera{at}")),
+        });
+    });
+}
