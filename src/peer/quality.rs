@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tracing::{debug, info};
 
 use super::path::known::Path;
+use crate::bucket::{Bucket, Rate as BucketRate};
 use crate::lock::lock;
 use crate::media::hub::Hub;
 use crate::media::stream::{Encoding, SoundCoding, Stream, VideoRate};
@@ -16,6 +17,12 @@ use crate::rate::sound::{SharedLoss, ShortFrames};
 use crate::rate::{Decision, Settings, TICK, Tiers, ViewerId};
 use crate::sdp::{Offer, VideoCodec};
 
+/// Of who gets another quality, or fewer frames, so many lines are in the log at INFO,
+/// of all viewers together; all are at DEBUG. A viewer can cause them.
+const LINES: BucketRate = BucketRate {
+    burst: 20.0,
+    per_second: 0.5,
+};
 /// What an encoder makes is counted over so long.
 const MADE_OVER: Duration = Duration::from_secs(1);
 
@@ -64,6 +71,7 @@ struct State {
     joined: ViewerId,
     /// What encoders had made when they were last looked at, in bytes.
     made: HashMap<Encoding, (Instant, u64)>,
+    lines: Bucket,
     /// A task looks at the paths.
     looking: bool,
 }
@@ -99,6 +107,7 @@ impl Quality {
                 short_frames: ShortFrames::default(),
                 joined: 0,
                 made: HashMap::new(),
+                lines: Bucket::full(LINES, Instant::now()),
                 looking: false,
             }),
         })
@@ -194,6 +203,7 @@ impl Quality {
             tiers,
             members,
             made,
+            lines,
             ..
         } = state;
         for (codec, tiers) in tiers.iter_mut() {
@@ -206,7 +216,7 @@ impl Quality {
         }
         for (codec, tiers) in tiers.iter_mut() {
             for decision in tiers.poll(now) {
-                self.carry_out(*codec, decision, members, now);
+                self.carry_out(*codec, decision, members, lines, now);
             }
         }
         self.encode_sound(state, now);
@@ -266,6 +276,7 @@ impl Quality {
         codec: VideoCodec,
         decision: Decision,
         members: &HashMap<ViewerId, Member>,
+        lines: &mut Bucket,
         now: Instant,
     ) {
         match decision {
@@ -287,7 +298,10 @@ impl Quality {
             Decision::Move { viewer, tier } => {
                 if let Some(member) = members.get(&viewer) {
                     let carries = member.path.estimate().bits_per_second;
-                    info!(viewer, tier, carries, "another quality");
+                    match lines.take(1.0, now) {
+                        true => info!(viewer, tier, carries, "another quality"),
+                        false => debug!(viewer, tier, carries, "another quality"),
+                    }
                     let encoding = Encoding { codec, tier };
                     member.assigned.send_modify(|a| a.encoding = encoding);
                 }
@@ -303,7 +317,10 @@ impl Quality {
             }
             Decision::Thin { viewer, on } => {
                 if let Some(member) = members.get(&viewer) {
-                    info!(viewer, on, "thinned");
+                    match lines.take(1.0, now) {
+                        true => info!(viewer, on, "thinned"),
+                        false => debug!(viewer, on, "thinned"),
+                    }
                     member.assigned.send_modify(|a| a.thinned = on);
                 }
             }

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use super::{
     CHOICE_EVERY, DOWN_AFTER, DOWN_AT_ONCE, Decision, FLOODED, FORGET, HOLD, OVERHEAD, PROBE_LEAST,
-    PROBE_STEP, RECOVERED, Sight, TOO_NARROW, TRIAL, TRIAL_FAILED, Tiers, UP_AFTER, UP_MARGIN,
-    VAIN, ViewerId,
+    PROBE_STEP, RECOVERED, Sight, THINNED, TOO_NARROW, TRIAL, TRIAL_FAILED, Tiers, UP_AFTER,
+    UP_MARGIN, VAIN, ViewerId,
 };
 use crate::backoff::doubled;
 
@@ -144,11 +144,13 @@ impl Tiers {
             // Where they cannot go further down they get what they can carry.
             let stuck = is_last || pinned == Some(tier);
             let starved = std::mem::take(&mut v.starved);
-            let narrow = due || below_floor || (v.thinned && low.is_some());
+            let narrow = due || below_floor || (v.thinned.is_some() && low.is_some());
             // Until the encoder makes less, which takes some seconds.
             let thin = (stuck && narrow) || v.flooded == FLOODED;
-            if thin != v.thinned {
-                v.thinned = thin;
+            let rests = |at: Instant| now.saturating_duration_since(at) < THINNED;
+            let thin = thin || v.thinned.is_some_and(rests);
+            if thin != v.thinned.is_some() {
+                v.thinned = thin.then_some(now);
                 decisions.push(Decision::Thin {
                     viewer: id,
                     on: thin,
@@ -222,7 +224,7 @@ impl Tiers {
         v.low = None;
         v.high = None;
         v.flooded = 0;
-        if std::mem::replace(&mut v.thinned, false) {
+        if v.thinned.take().is_some() {
             decisions.push(Decision::Thin {
                 viewer: id,
                 on: false,

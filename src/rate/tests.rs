@@ -170,6 +170,7 @@ fn who_is_sent_more_than_their_path_carries_is_thinned_until_the_encoder_makes_l
     assert_eq!(made(&mut sim, 1_500_000), [false, false]);
     assert_eq!(made(&mut sim, 1_500_000), [true, false]);
     assert_eq!(made(&mut sim, 850_000), [true, false], "hardly less");
+    sim.run(1);
     assert_eq!(made(&mut sim, 400_000), [false, false]);
 }
 

@@ -67,7 +67,8 @@ pub(super) struct Viewer {
     pub(super) pinned: Option<usize>,
     /// When they were last given what they chose.
     pub(super) chose: Option<Instant>,
-    pub(super) thinned: bool,
+    /// Since when they are sent only what their path carries.
+    pub(super) thinned: Option<Instant>,
     /// For so many seconds their tier's encoder has made more than their path
     /// carries, up to [`FLOODED`](super::FLOODED).
     pub(super) flooded: u32,
