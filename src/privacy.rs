@@ -10,11 +10,14 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, TryLockError};
+use std::time::Instant;
 
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
+use crate::bucket::{Bucket, Rate};
 use crate::lock::lock;
+use crate::reason::{Code, Reason};
 use crate::state;
 pub(crate) use key::Key;
 
@@ -22,6 +25,22 @@ pub(crate) use key::Key;
 const FILE: &str = "privacy";
 /// What it says after the word for who wants it.
 const TEXT: &str = ": camera and microphone are to stay closed\n";
+
+/// How often viewers switch it off, all of them together. It is never too often that
+/// they switch it on.
+const PACE: Rate = Rate {
+    burst: 3.0,
+    per_second: 0.5,
+};
+/// Lines of the log about what viewers did.
+const LINES: Rate = Rate {
+    burst: 5.0,
+    per_second: 1.0,
+};
+const TOO_OFTEN: Reason = Reason::fixed(
+    Code::TooOften,
+    "privacy was switched too often just now; try again in a moment",
+);
 
 /// Who switches privacy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +73,25 @@ struct Switch {
     /// What keeps it on, whoever switches it.
     held: Mutex<Held>,
     on: watch::Sender<bool>,
+    paces: Mutex<Paces>,
+}
+
+/// What viewers may do of it.
+#[derive(Debug)]
+struct Paces {
+    offs: Bucket,
+    lines: Bucket,
+}
+
+/// Why it was not switched.
+#[derive(Debug, thiserror::Error)]
+enum NotSwitched {
+    #[error("{}", TOO_OFTEN.words)]
+    TooOften,
+    #[error("{0}")]
+    Kept(&'static str),
+    #[error(transparent)]
+    Io(#[from] io::Error),
 }
 
 /// Where it is kept what is wanted.
@@ -151,6 +189,10 @@ impl Privacy {
             kept: Mutex::new(kept),
             held: Mutex::default(),
             on: watch::Sender::new(false),
+            paces: Mutex::new(Paces {
+                offs: Bucket::full(PACE, Instant::now()),
+                lines: Bucket::full(LINES, Instant::now()),
+            }),
         }));
         switch.begin(&lock(&switch.0.kept));
         switch
@@ -246,51 +288,96 @@ impl Privacy {
     /// It cannot be written down; or it is kept on, and stays on: for a viewer, by
     /// the owner, too.
     pub(crate) fn set(&self, on: bool, by: By) -> io::Result<()> {
+        let set = self.change(on, by, || true);
+        set.map(drop).map_err(|error| match error {
+            NotSwitched::Io(error) => error,
+            NotSwitched::TooOften | NotSwitched::Kept(_) => io::Error::other(error),
+        })
+    }
+
+    /// The same where it `may` be, which is asked before it is switched off. True where
+    /// something has changed: what is so already is not written again.
+    fn change(&self, on: bool, by: By, may: impl FnOnce() -> bool) -> Result<bool, NotSwitched> {
         let mut kept = lock(&self.0.kept);
-        let is_owners = kept.is_wanted().unwrap_or(true) && kept.by() == By::Owner;
+        let wanted = kept.is_wanted();
+        let is_owners = *wanted.as_ref().unwrap_or(&true) && kept.by() == By::Owner;
+        let is_to_be_written = kept.file.is_some() && kept.unwritten.is_some();
+        let is_so = match (on, wanted) {
+            // What the owner wants a viewer does not make their own.
+            (true, _) if by == By::Viewer && is_owners => true,
+            (true, Ok(true)) => (by == By::Viewer || is_owners) && !is_to_be_written,
+            (false, Ok(false)) => true,
+            (true | false, _) => false,
+        };
         if on {
             self.tell(true);
-            // What the owner wants a viewer does not make their own.
-            if by == By::Viewer && is_owners {
-                return Ok(());
-            }
         } else if let Some(words) = lock(&self.0.held).by() {
-            return Err(io::Error::other(words));
+            return Err(NotSwitched::Kept(words));
         } else if by == By::Viewer && is_owners {
-            return Err(io::Error::other(
+            return Err(NotSwitched::Kept(
                 "the camera's owner switched it on, and they alone switch it off",
             ));
         }
-        let written = kept.write(on, by);
-        if written.is_ok() {
+        if is_so {
             self.tell(on);
+            return Ok(false);
         }
-        written
+        // What could not be written down when it was switched on is tried again no more
+        // often than that.
+        if (!on || is_to_be_written) && !may() {
+            return match on {
+                true => Ok(false),
+                false => Err(NotSwitched::TooOften),
+            };
+        }
+        kept.write(on, by)?;
+        self.tell(on);
+        Ok(true)
     }
 
     /// Switches it, off the thread that asks, for a button or a viewer: `who`, in
-    /// words.
+    /// words. Viewers do so at a pace that is all theirs together.
     ///
     /// # Errors
     ///
-    /// Those of [`set`](Self::set), in words. They are logged.
-    pub(crate) async fn switch(&self, on: bool, by: By, who: &str) -> Result<(), String> {
+    /// Those of [`set`](Self::set), or it was switched too often. They are logged.
+    pub(crate) async fn switch(
+        &self,
+        on: bool,
+        by: By,
+        who: &str,
+        now: Instant,
+    ) -> Result<(), Reason> {
         let this = self.clone();
-        let set = tokio::task::spawn_blocking(move || this.set(on, by)).await;
-        let set = set.unwrap_or_else(|ended| Err(io::Error::other(ended)));
+        let set = move || {
+            let paced = || by == By::Owner || lock(&this.0.paces).offs.take(1.0, now);
+            this.change(on, by, paced)
+        };
+        let set = tokio::task::spawn_blocking(set).await;
+        let set = set.unwrap_or_else(|ended| Err(io::Error::other(ended).into()));
+        let is_worth_a_line = || by == By::Owner || lock(&self.0.paces).lines.take(1.0, now);
         match set {
-            Ok(()) => {
-                info!(on, by = who, "privacy was switched");
-                Ok(())
-            }
+            Ok(true) if is_worth_a_line() => info!(on, by = who, "privacy was switched"),
+            Ok(_) => debug!(on, by = who, "privacy was switched, or is so"),
+            Err(NotSwitched::TooOften) => return Err(TOO_OFTEN),
             Err(error) => {
-                warn!(%error, wanted = on, is = self.is_on(), by = who, "privacy could not be switched");
-                Err(match (on, self.is_on()) {
+                let is = self.is_on();
+                match is_worth_a_line() {
+                    true => {
+                        warn!(%error, wanted = on, is, by = who, "privacy could not be switched");
+                    }
+                    false => {
+                        debug!(%error, wanted = on, is, by = who, "privacy could not be switched");
+                    }
+                }
+                let words = match (on, is) {
                     (true, true) => format!("it is on until the next start only: {error}"),
                     _ => error.to_string(),
-                })
+                };
+                return Err(Reason::new(Code::PrivacyKept, words));
             }
         }
+        Ok(())
     }
 
     fn tell(&self, on: bool) {
@@ -306,169 +393,4 @@ impl Privacy {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn it_outlasts_a_restart_and_a_command_beside_it_is_seen() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let at = || Privacy::in_folder(Some(folder.path().join("state")));
-        let privacy = at();
-        assert!(!privacy.is_on());
-        privacy.set(true, By::Owner).expect("written");
-        assert!(at().is_on());
-        at().set(false, By::Owner).expect("written");
-        assert!(privacy.is_on(), "it has not looked yet");
-        privacy.look();
-        assert!(!privacy.is_on());
-        at().set(false, By::Owner).expect("it is off already");
-    }
-
-    #[test]
-    fn what_cannot_be_written_down_holds_all_the_same() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("file");
-        fs::write(&file, "").expect("written");
-        // No folder can be where a file is.
-        let privacy = Privacy::in_folder(Some(file.join("state")));
-        privacy
-            .set(true, By::Owner)
-            .expect_err("it cannot be written");
-        assert!(privacy.is_on());
-        privacy.look();
-        assert!(privacy.is_on());
-        privacy.set(false, By::Owner).expect("nothing was written");
-        assert!(!privacy.is_on());
-        // Without a folder there is nothing to write.
-        let privacy = Privacy::in_folder(None);
-        privacy.set(true, By::Owner).expect("kept in mind");
-        privacy.look();
-        assert!(privacy.is_on());
-        privacy.set(false, By::Owner).expect("kept in mind");
-        assert!(!privacy.is_on());
-    }
-
-    #[test]
-    fn where_nobody_can_tell_it_is_on() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("file");
-        fs::write(&file, "").expect("written");
-        let privacy = Privacy::in_folder(Some(file.clone()));
-        assert!(privacy.is_on());
-        privacy.look();
-        assert!(privacy.is_on());
-        // Mended, it is as its folder says.
-        fs::remove_file(&file).expect("removed");
-        privacy.look();
-        assert!(!privacy.is_on());
-    }
-
-    #[test]
-    fn it_follows_to_another_folder_and_stays_on() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let at = |name: &str| Some(folder.path().join(name));
-        let privacy = Privacy::in_folder(at("one"));
-        privacy.set(true, By::Owner).expect("written");
-        privacy.move_to(at("two"));
-        assert!(privacy.is_on());
-        privacy.look();
-        assert!(privacy.is_on());
-        assert!(Privacy::in_folder(at("two")).is_on());
-        assert!(!Privacy::in_folder(at("one")).is_on());
-        privacy.set(false, By::Owner).expect("written");
-        assert!(!Privacy::in_folder(at("two")).is_on());
-        // Off, it is as the other folder says.
-        Privacy::in_folder(at("three"))
-            .set(true, By::Owner)
-            .expect("written");
-        privacy.move_to(at("three"));
-        assert!(privacy.is_on());
-    }
-
-    #[test]
-    fn what_keeps_it_on_nobody_switches_off_and_what_was_wanted_comes_back() {
-        let folder = tempfile::tempdir().expect("a folder");
-        for file in [Some(folder.path().to_owned()), None] {
-            for by in [Holder::Configuration, Holder::Cover] {
-                for wanted in [false, true] {
-                    let privacy = Privacy::in_folder(file.clone());
-                    privacy.set(wanted, By::Owner).expect("switched");
-                    privacy.hold(by, true);
-                    assert!(privacy.is_on());
-                    privacy.set(false, By::Owner).expect_err("it is kept on");
-                    privacy.look();
-                    assert!(privacy.is_on());
-                    privacy.hold(by, false);
-                    assert_eq!(privacy.is_on(), wanted, "{file:?} {by:?}");
-                    privacy.set(false, By::Owner).expect("switched");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn who_looks_while_it_is_written_down_does_not_switch_it_off() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let privacy = Privacy::in_folder(Some(folder.path().to_owned()));
-        let writing = lock(&privacy.0.kept);
-        // As `set` does before it writes.
-        privacy.tell(true);
-        privacy.look();
-        assert!(privacy.is_on());
-        drop(writing);
-        privacy.look();
-        assert!(!privacy.is_on(), "nothing was written");
-    }
-
-    #[test]
-    fn a_viewer_opens_what_a_viewer_closed_and_not_what_the_owner_closed() {
-        let folder = tempfile::tempdir().expect("a folder");
-        for file in [Some(folder.path().to_owned()), None] {
-            let privacy = Privacy::in_folder(file.clone());
-            privacy.set(true, By::Viewer).expect("on");
-            privacy.set(false, By::Viewer).expect("off");
-            assert!(!privacy.is_on());
-            privacy.set(true, By::Viewer).expect("on");
-            privacy.set(false, By::Owner).expect("off");
-            // What both want is the owner's, whoever was first.
-            for first in [By::Owner, By::Viewer] {
-                let second = if first == By::Owner {
-                    By::Viewer
-                } else {
-                    By::Owner
-                };
-                privacy.set(true, first).expect("on");
-                privacy.set(true, second).expect("on");
-                let error = privacy
-                    .set(false, By::Viewer)
-                    .expect_err("it is the owner's");
-                assert!(error.to_string().contains("owner"), "{error}");
-                assert!(privacy.is_on());
-                if file.is_some() {
-                    let again = Privacy::in_folder(file.clone());
-                    again
-                        .set(false, By::Viewer)
-                        .expect_err("over a restart, too");
-                }
-                privacy.set(false, By::Owner).expect("off");
-                assert!(!privacy.is_on());
-            }
-        }
-        // One of an earlier version.
-        fs::write(folder.path().join(FILE), "camera and microphone\n").expect("written");
-        let privacy = Privacy::in_folder(Some(folder.path().to_owned()));
-        privacy
-            .set(false, By::Viewer)
-            .expect_err("it is the owner's");
-    }
-
-    #[test]
-    fn only_changes_are_told() {
-        let privacy = Privacy::in_folder(None);
-        let changes = privacy.subscribe();
-        privacy.set(false, By::Owner).expect("nothing to do");
-        assert!(!changes.has_changed().expect("it is there"));
-        privacy.set(true, By::Owner).expect("switched");
-        assert!(changes.has_changed().expect("it is there"));
-    }
-}
+mod tests;

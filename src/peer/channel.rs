@@ -31,7 +31,6 @@ use crate::device::controls::CameraControl;
 use crate::media::moved::Moved;
 use crate::media::status::{MediaStatus, State};
 use crate::privacy::{By, Privacy};
-use crate::reason::{Code, Reason};
 use crate::zones::{Known, Zones};
 use door::{may_control, may_switch};
 use outgoing::Outgoing;
@@ -155,9 +154,8 @@ async fn at_camera(
             Work::Refresh => shared.controls.refresh().await,
             Work::Privacy(on) => {
                 if let Some(privacy) = &shared.privacy
-                    && let Err(words) = privacy.switch(on, By::Viewer, who).await
+                    && let Err(reason) = privacy.switch(on, By::Viewer, who, Instant::now()).await
                 {
-                    let reason = Reason::new(Code::PrivacyKept, words);
                     let _ = refuse.try_send(("privacy", reason.into()));
                 }
             }

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use evdev::{Device, EventSummary, KeyCode, SwitchCode};
 use mio::unix::SourceFd;
@@ -195,7 +195,9 @@ impl Key {
             Wish::Toggle => {
                 let on = !privacy.is_on();
                 // What went wrong is in the log.
-                let _ = privacy.switch(on, By::Owner, "the key on the device").await;
+                let _ = privacy
+                    .switch(on, By::Owner, "the key on the device", Instant::now())
+                    .await;
             }
             Wish::Hold(on) => {
                 info!(closed = on, "the privacy switch on the device");
