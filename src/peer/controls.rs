@@ -2,10 +2,11 @@
 //! that all of them are told after each change.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use tokio::sync::{Mutex, watch};
-use tokio::time::{sleep_until, timeout};
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, info};
 
 use super::messages::Refusal;
@@ -32,30 +33,60 @@ const CLOSED: Reason = Reason::fixed(
     "viewers may not set this camera's controls",
 );
 
+/// A control, and what it is to be.
+type Wish = (String, ControlValue);
+/// Sets a control of the camera, where one is to be set, and says how all of them
+/// stand then: one may change another, as automatic modes do. May block.
+type AtCamera = dyn Fn(Option<Wish>) -> Result<Vec<CameraControl>, Reason> + Send + Sync;
+
 /// What viewers may set, and how it stands.
 pub(super) struct ViewerControls {
-    hub: Hub,
+    camera: Arc<AtCamera>,
     /// Of the configuration: names, or `*`.
     allowed: Vec<String>,
     known: watch::Sender<Arc<[CameraControl]>>,
     /// One caller at the camera at a time, in their order; a driver that hangs holds up
-    /// one thread, not one more with each message.
-    turn: Arc<Mutex<Turn>>,
+    /// one thread, not one more with each message. When it may be asked again.
+    turn: Arc<Mutex<Option<Instant>>>,
+    /// Who is there for longer gets no answer.
+    patience: Duration,
+    /// Since when somebody is.
+    busy: Arc<watch::Sender<Option<Instant>>>,
+    /// Refreshes that were asked for.
+    asked: AtomicU64,
+    /// So many of them are done. Who waits for this is served by the one that runs next.
+    refreshed: Mutex<u64>,
     /// When a line was last written.
     logged: std::sync::Mutex<Option<Instant>>,
 }
 
-/// When the camera may be asked again.
-#[derive(Default)]
-struct Turn(Option<Instant>);
+/// At the camera that is open, while it is.
+fn at_camera(hub: &Hub, wish: Option<Wish>) -> Result<Vec<CameraControl>, Reason> {
+    let camera = hub.camera().ok_or(NO_CAMERA)?;
+    let _lit = camera.led.while_lit().ok_or(NO_CAMERA)?;
+    let set = wish.map_or(Ok(()), |(name, value)| {
+        controls::set(&camera.node, &name, &value).map(drop)
+    });
+    let list = set.and_then(|()| controls::list(&camera.node));
+    list.map_err(|error: ControlError| Reason::new(error.code(), error.to_string()))
+}
 
 impl ViewerControls {
     pub(super) fn new(hub: Hub, allowed: Vec<String>) -> Self {
+        let camera = move |wish| at_camera(&hub, wish);
+        Self::of(Arc::new(camera), allowed, PATIENCE)
+    }
+
+    fn of(camera: Arc<AtCamera>, allowed: Vec<String>, patience: Duration) -> Self {
         Self {
-            hub,
+            camera,
             allowed,
+            patience,
             known: watch::Sender::new(Arc::new([])),
             turn: Arc::default(),
+            busy: Arc::new(watch::Sender::new(None)),
+            asked: AtomicU64::new(0),
+            refreshed: Mutex::new(0),
             logged: std::sync::Mutex::default(),
         }
     }
@@ -74,13 +105,32 @@ impl ViewerControls {
         self.known.subscribe()
     }
 
-    /// Asks the camera anew, which may be another one than before, or none.
+    /// Asks the camera anew, which may be another one than before, or none: once for all
+    /// who ask before that is done.
     pub(super) async fn refresh(&self) {
-        let list = self.at_camera(controls::list).await.unwrap_or_else(|why| {
-            debug!(why = %why.words, "no controls for viewers");
-            Vec::new()
-        });
-        self.tell(list);
+        let own = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut refreshed = self.refreshed.lock().await;
+        if *refreshed >= own {
+            return;
+        }
+        let turn = self.turn().await;
+        let all = self.asked.load(Ordering::Relaxed);
+        let list = match turn {
+            Ok(turn) => self.at_camera(turn, None).await,
+            Err(why) => Err(why),
+        };
+        *refreshed = all;
+        match list {
+            Ok(list) => self.tell(list),
+            // Its controls are what they were, for all that is known.
+            Err(why) if why.code == Code::CameraSilent => {
+                debug!(why = %why.words, "the controls are not known anew");
+            }
+            Err(why) => {
+                debug!(why = %why.words, "no controls for viewers");
+                self.tell(Vec::new());
+            }
+        }
     }
 
     /// Sets a control and tells all viewers.
@@ -102,16 +152,10 @@ impl ViewerControls {
                 }
             });
         }
-        let set = name.clone();
         let words = format!("{name} = {value}");
-        let list = self
-            .at_camera(move |node| {
-                controls::set(node, &set, &value)?;
-                // One may change another: automatic modes do.
-                controls::list(node)
-            })
-            .await
-            .map_err(refused)?;
+        let turn = self.turn().await.map_err(&refused)?;
+        let wish = Some((name.clone(), value));
+        let list = self.at_camera(turn, wish).await.map_err(refused)?;
         self.log(&words);
         self.tell(list);
         Ok(())
@@ -134,33 +178,62 @@ impl ViewerControls {
         self.known.send_replace(list.into());
     }
 
-    async fn at_camera<T: Send + 'static>(
-        &self,
-        call: impl FnOnce(&str) -> Result<T, ControlError> + Send + 'static,
-    ) -> Result<T, Reason> {
-        let camera = self.hub.camera().ok_or(NO_CAMERA)?;
-        let turn = self.turn.clone();
-        let work = async {
-            let mut turn = turn.lock_owned().await;
-            if let Some(at) = turn.0 {
-                sleep_until(at.into()).await;
-            }
-            turn.0 = Some(Instant::now() + PACE);
-            tokio::task::spawn_blocking(move || {
-                let result = match camera.led.while_lit() {
-                    Some(_lit) => {
-                        call(&camera.node).map_err(|e| Reason::new(e.code(), e.to_string()))
-                    }
-                    None => Err(NO_CAMERA),
-                };
-                drop(turn);
-                result
-            })
-            .await
+    /// Waits until nobody is at the camera and it may be asked again. However many wait
+    /// before, that says nothing of the camera.
+    ///
+    /// # Errors
+    ///
+    /// It does not answer who is there.
+    async fn turn(&self) -> Result<OwnedMutexGuard<Option<Instant>>, Reason> {
+        let mut turn = tokio::select! {
+            biased;
+            turn = self.turn.clone().lock_owned() => turn,
+            () = self.hangs() => return Err(SILENT),
         };
-        match timeout(PATIENCE, work).await {
+        if let Some(at) = *turn {
+            sleep_until(at).await;
+        }
+        *turn = Some(Instant::now() + PACE);
+        Ok(turn)
+    }
+
+    /// Until somebody has been at the camera for longer than anything takes there.
+    async fn hangs(&self) {
+        let mut busy = self.busy.subscribe();
+        loop {
+            let since = *busy.borrow_and_update();
+            let too_long = async {
+                match since {
+                    Some(since) => sleep_until(since + self.patience).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = too_long => return,
+                Ok(()) = busy.changed() => {}
+            }
+        }
+    }
+
+    async fn at_camera(
+        &self,
+        turn: OwnedMutexGuard<Option<Instant>>,
+        wish: Option<Wish>,
+    ) -> Result<Vec<CameraControl>, Reason> {
+        let (camera, busy) = (self.camera.clone(), self.busy.clone());
+        busy.send_replace(Some(Instant::now()));
+        let work = tokio::task::spawn_blocking(move || {
+            let result = camera(wish);
+            busy.send_replace(None);
+            drop(turn);
+            result
+        });
+        match timeout(self.patience, work).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => Err(SILENT),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
