@@ -139,6 +139,8 @@ pub(crate) struct Peers {
     recordings: Recordings,
     /// One picture is made at a time.
     still: files::still::Newest,
+    /// What strangers' files have together.
+    strangers_files: files::pace::Together,
     events: mpsc::Sender<(SessionId, PeerEvent)>,
 }
 
@@ -192,6 +194,7 @@ impl Peers {
             talk: None,
             recordings: Recordings::default(),
             still: Arc::default(),
+            strangers_files: files::pace::Together::new(Instant::now()),
             events,
         }
     }

@@ -8,6 +8,7 @@
 
 pub(crate) mod messages;
 mod outbox;
+pub(super) mod pace;
 pub(super) mod still;
 
 use std::collections::VecDeque;
@@ -24,13 +25,14 @@ use webrtc::error::Error;
 
 use self::messages::{Asked, MOST_LISTED};
 use self::outbox::Outbox;
+use self::pace::Pace;
 use self::still::Stills;
 use super::Peers;
 #[cfg(doc)]
 use super::channel::SEND_BUFFER;
 use super::messages::LISTENED;
 use crate::access::{Guest, Right};
-use crate::bucket::{Bucket, Rate};
+use crate::bucket::Bucket;
 use crate::reason::{Code, Reason};
 use crate::recorder::{Id, NotPressed, Now, Recordings};
 
@@ -40,12 +42,6 @@ const QUEUE: usize = 8;
 const CHUNK: u64 = 16 * 1024;
 /// Who takes none of what they asked for in so long has let go of it.
 const STALLED: Duration = Duration::from_secs(10);
-/// A file goes out at 12 Mbit/s at most, several times as fast as it is played: the
-/// picture has the path, too.
-const PACE: Rate = Rate {
-    burst: 64.0 * 1024.0,
-    per_second: 1_500_000.0,
-};
 
 const NOT_INVITED: Reason = Reason::fixed(
     Code::RecordingsNotInvited,
@@ -110,7 +106,9 @@ struct Files {
     stills: Stills,
     /// Why nothing of recordings is for them.
     refused: Option<Reason>,
-    pace: Bucket,
+    pace: Pace,
+    /// What is to go has to wait for its turn.
+    waits: bool,
     limiter: Bucket,
     state: Option<Now>,
 }
@@ -130,6 +128,7 @@ pub(super) async fn serve(
         (false, _) => (None, Some(NOT_INVITED)),
     };
     let now = Instant::now();
+    let together = guest.is_none().then(|| shared.strangers_files.clone());
     let mut files = Files {
         channel,
         recordings,
@@ -140,7 +139,8 @@ pub(super) async fn serve(
         moved: now,
         stills: Stills::new(shared.hub.clone(), shared.still.clone(), now),
         refused,
-        pace: Bucket::full(PACE, now),
+        pace: Pace::new(together, now),
+        waits: false,
         limiter: Bucket::full(LISTENED, now),
         state,
     };
@@ -171,16 +171,27 @@ impl Files {
                 }
             };
             let has_work = self.part.is_some() || !self.outgoing.is_empty();
-            if !has_work {
-                self.moved = Instant::now();
+            let is_paced = self.part.is_some() && self.outgoing.is_part_next();
+            let now = Instant::now();
+            // Who waits for their turn has let go of nothing.
+            if !has_work || std::mem::take(&mut self.waits) {
+                self.moved = now;
             }
-            let stalled = self.moved + STALLED;
-            let due = self.pace.due(CHUNK as f64).into();
+            let mut due = None;
+            if is_paced && let Err(at) = self.pace.ask(CHUNK as f64, now) {
+                due = Some(at);
+                self.waits = true;
+            }
+            let stalled = self.moved.max(due.unwrap_or(now)) + STALLED;
             let room = async {
-                if self.part.is_some() && self.outgoing.is_part_next() {
-                    tokio::time::sleep_until(due).await;
+                match due {
+                    // Then it is asked again: others may have been before.
+                    Some(at) => {
+                        tokio::time::sleep_until(at.into()).await;
+                        Ok(false)
+                    }
+                    None => self.channel.writable().await.map(|()| true),
                 }
-                self.channel.writable().await
             };
             tokio::select! {
                 event = self.channel.poll() => match event {
@@ -200,9 +211,10 @@ impl Files {
                     self.tell_state();
                 }
                 room = room, if has_work => {
-                    room?;
-                    self.moved = Instant::now();
-                    self.send().await?;
+                    if room? {
+                        self.moved = Instant::now();
+                        self.send().await?;
+                    }
                 }
                 () = tokio::time::sleep_until(stalled.into()), if has_work => {
                     debug!("the viewer's channel for files takes nothing");
@@ -350,7 +362,7 @@ impl Files {
             match read {
                 Ok(bytes) => {
                     (part.at, part.left) = (at + length, part.left - length);
-                    self.pace.charge(length as f64, PACE.burst);
+                    self.pace.sent(length as f64);
                     self.channel.send(bytes).await?;
                 }
                 Err((id, error)) => {
