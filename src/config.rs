@@ -29,6 +29,7 @@ pub use media::{
 pub use motion::{HookConfig, HookEvent, MotionConfig, ZoneConfig};
 pub(crate) use motion::{ZoneWish, validate_zones};
 pub use ports::PortRange;
+pub(crate) use recording::LONGEST_PRE_ROLL_S;
 pub use recording::{RecordWhen, RecordingConfig};
 pub(crate) use server::show;
 pub use server::{ProxyConfig, ProxyUrl, ServerConfig, ServerUrl};

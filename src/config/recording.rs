@@ -8,7 +8,7 @@ use super::ConfigError;
 
 /// Seconds before its cause that a recording begins, at most: they are kept in
 /// memory.
-const LONGEST_PRE_ROLL_S: u32 = 30;
+pub(crate) const LONGEST_PRE_ROLL_S: u32 = 30;
 /// A disk of 16 TB, in MB.
 const LARGEST_MB: u64 = 16_000_000;
 /// Ten years.

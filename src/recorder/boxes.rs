@@ -7,6 +7,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 use shiguredo_mp4::Decode;
 use shiguredo_mp4::boxes::MoofBox;
 
+use crate::config::LONGEST_PRE_ROLL_S;
+
 /// Ticks a second of the first track, the picture's: [`film`](super::film).
 const RATE: u64 = 90_000;
 /// Of a second of picture and sound it has some 2 KB.
@@ -19,8 +21,10 @@ const THUMBNAIL: [u8; 16] = [
 const BEFORE_JPEG: usize = 24;
 /// Bytes of a thumbnail: what is larger is none.
 pub(super) const MOST_OF_JPEG: u64 = 64 * 1024;
-/// A thumbnail is looked for among the first boxes: it is made within the first seconds.
-const MOST_BOXES: usize = 64;
+/// A thumbnail is looked for among the first boxes. Before it there is the file's
+/// beginning, and two boxes for each second of the pre-roll, of the seconds to the key
+/// frame before that, and of those in which it is made.
+const MOST_BOXES: usize = 2 + 2 * (LONGEST_PRE_ROLL_S as usize + 33);
 
 /// What of a file can be played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -158,6 +158,17 @@ fn a_thumbnail_is_part_of_a_file_and_takes_nothing_from_it() {
         assert_eq!(seconds(&file).map(|s| s.0), Some(file.len() as u64));
     }
     assert!(ends.len() > 2, "{ends:?}");
+    // With the longest pre-roll it comes behind it, and behind what is before that: the
+    // seconds to a key frame, and those in which it is made.
+    let mut film = Film::begin(unit(true, 100), start, Duration::ZERO).expect("it begins");
+    let mut file = Vec::new();
+    for second in 1..=45 {
+        let at = start + Duration::from_secs(second);
+        let fragment = film.picture(unit(false, 50), false, at);
+        file.extend(fragment.expect("taken").expect("a fragment"));
+    }
+    file.extend(with_thumbnail(&jpeg));
+    assert_eq!(thumbnail(&mut Cursor::new(&file)).expect("memory"), jpeg);
     // Of others' boxes, and of none.
     let other = [&32_u32.to_be_bytes()[..], b"uuid", &[7; 24]].concat();
     assert_eq!(thumbnail(&mut Cursor::new(other)).expect("memory"), none);
