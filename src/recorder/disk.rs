@@ -41,6 +41,8 @@ pub(super) enum Job {
     },
     /// The next fragment.
     Append(Vec<u8>),
+    /// What is beside them: a thumbnail. That it is written says nothing of the disk.
+    Beside(Vec<u8>),
     /// No more comes.
     End(Duration),
     /// The same, and something of it is missing: it ends before that.
@@ -48,10 +50,12 @@ pub(super) enum Job {
 }
 
 impl Job {
-    /// Of a fragment.
+    /// Of what is to be written.
     fn bytes(&self) -> Option<usize> {
         match self {
-            Self::Begin { bytes, .. } | Self::Append(bytes) => Some(bytes.len()),
+            Self::Begin { bytes, .. } | Self::Append(bytes) | Self::Beside(bytes) => {
+                Some(bytes.len())
+            }
             Self::End(_) | Self::GiveUp => None,
         }
     }
@@ -214,11 +218,19 @@ impl Writer {
                 self.film = film;
                 self.begin(began, why)?;
                 self.append(&bytes)?;
+                self.fragments = 1;
                 self.mend_unfinished();
             }
             Job::Append(bytes) => {
                 let is_written = self.append(&bytes)?;
+                self.fragments += u32::from(is_written);
+                if is_written && self.fragments.is_multiple_of(LOOK_EVERY) {
+                    self.make_room()?;
+                }
                 return Ok(is_written && self.fragments == 2);
+            }
+            Job::Beside(bytes) => {
+                self.append(&bytes)?;
             }
             Job::End(length) => self.end(length)?,
             Job::GiveUp => self.give_up(),
@@ -284,10 +296,6 @@ impl Writer {
         writing.file.sync_data()?;
         writing.entry.bytes += bytes.len() as u64;
         lock(&self.folder.catalogue).put(writing.id, writing.entry);
-        self.fragments += 1;
-        if self.fragments.is_multiple_of(LOOK_EVERY) {
-            self.make_room()?;
-        }
         Ok(true)
     }
 

@@ -58,7 +58,7 @@ impl Filming {
     /// Its thumbnail, behind what is written, where it has come. It may be missing.
     fn write_thumbnail(&mut self, disk: &Disk, hub: &Hub) {
         if let Some(bytes) = self.thumbnail.next(hub) {
-            disk.tell(Job::Append(bytes));
+            disk.tell(Job::Beside(bytes));
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use super::films::unit;
 use crate::lock::lock;
+use crate::recorder::boxes::with_thumbnail;
 use crate::recorder::catalogue::{Entry, Limits};
 use crate::recorder::disk::{Disk, Job, Report};
 use crate::recorder::film::Film;
@@ -93,4 +94,33 @@ fn a_recording_whose_end_the_disk_refused_is_there_and_is_given_it_later() {
         "{:?}",
         all()
     );
+}
+
+/// A disk that takes a second and a thumbnail, and fails, said "recording goes on" each
+/// time that it was tried.
+#[test]
+fn a_thumbnail_is_no_proof_that_a_disk_works() {
+    const BEGAN: u64 = 1_796_034_915;
+    let home = tempfile::tempdir().expect("a folder");
+    let folder = Folder::new(home.path().to_owned());
+    let (tell, reports) = std::sync::mpsc::channel();
+    let limits = Limits {
+        bytes: 0,
+        age: 0,
+        free: 0,
+    };
+    let disk = Disk::start(folder, limits, move |report| {
+        let _ = tell.send(report);
+    });
+    let disk = disk.expect("a thread");
+    let beside = || Job::Beside(with_thumbnail(&[0xff, 0xd8, 0xff, 0xd9]));
+    for job in [begin(1, BEGAN), beside(), Job::GiveUp] {
+        assert!(disk.tell(job));
+    }
+    for job in [begin(2, BEGAN + 9), beside(), Job::Append(film()), beside()] {
+        assert!(disk.tell(job));
+    }
+    assert!(disk.tell(Job::End(Duration::from_secs(8))));
+    drop(disk);
+    assert_eq!(reports.iter().collect::<Vec<_>>(), [Report::Works(2)]);
 }
