@@ -6,6 +6,17 @@ use crate::device::discovery::video4linux::NO_SIGNAL;
 use crate::device::led::LedError;
 use crate::sdp::VideoCodec;
 
+/// An element had no buffers to stream into: GStreamer's words (1.22) for whatever a
+/// driver answered to REQBUFS or STREAMON, where they say as much.
+pub(in crate::media) fn is_of_buffers(words: &str) -> bool {
+    let all = [
+        "activate bufferpool",
+        "Buffer pool activation failed",
+        "streamon failed",
+    ];
+    all.iter().any(|no| words.contains(no))
+}
+
 /// What an encoder's element says, its `detail` only where that says more, and
 /// what it means where it says too little.
 pub(in crate::media) fn of_encoder(message: &str, detail: &str) -> String {
@@ -14,9 +25,7 @@ pub(in crate::media) fn of_encoder(message: &str, detail: &str) -> String {
         true => format!("{message} ({detail})"),
         false => message.to_owned(),
     };
-    // GStreamer 1.22's, for whatever the driver answered to REQBUFS or STREAMON.
-    let no_buffers = ["activate bufferpool", "Buffer pool activation failed"];
-    let remedy = if no_buffers.iter().any(|no| words.contains(no)) {
+    let remedy = if is_of_buffers(&words) {
         "; its driver starts no other one: it may be in use by another program, or be short of memory"
     } else if words.contains("reason not-negotiated") {
         "; its driver may not take pictures of this size"

@@ -10,6 +10,7 @@ mod branch;
 mod camera;
 mod caption;
 mod encoders;
+mod held;
 mod openers;
 mod overlay;
 mod own_rate;

@@ -12,8 +12,9 @@ use gstreamer_app as gst_app;
 use tracing::debug;
 
 use super::branch::BranchId;
+use super::held::Device;
 use super::openers::Opening;
-use super::pipeline::{Device, Life, OnProblem, Running, SharedOutput, stop};
+use super::pipeline::{Life, OnProblem, Running, SharedOutput, stop};
 use super::range;
 use super::tap::{Motion, Tap};
 use crate::device::led::Lit;

@@ -1,6 +1,5 @@
 //! A running pipeline, what it tells, and what comes out of it.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
@@ -13,14 +12,12 @@ use gstreamer_video as gst_video;
 use tracing::{debug, info, warn};
 
 use super::branch::BranchId;
-use super::openers::Opening;
-use crate::device::led::Lit;
-use crate::device::mapped;
+use super::held::Device;
 use crate::lock::lock;
 use crate::media::bitstream::sps::{self, Colours};
 use crate::media::drift::Drift;
 use crate::media::element::{parse, sink, words};
-use crate::media::error::{MediaError, of_encoder};
+use crate::media::error::{MediaError, is_of_buffers, of_encoder};
 use crate::media::frame::AccessUnit;
 use crate::media::hub::source::Output;
 use crate::media::liveness::Liveness;
@@ -29,8 +26,6 @@ use crate::secret::without_secret_properties;
 /// Stopping elements may take so long. A driver that hangs keeps its thread,
 /// and nothing else.
 const CLOSE: Duration = Duration::from_secs(1);
-/// A device that is still open is looked at so often.
-const LOOK: Duration = Duration::from_millis(100);
 /// Frames that may be inside an encoder.
 const INSIDE: usize = 32;
 
@@ -49,79 +44,10 @@ pub(super) struct Running {
     problem: Arc<Mutex<Option<String>>>,
     /// Nothing is reported any more.
     pub over: Arc<AtomicBool>,
+    /// Its source had no buffers to stream into.
+    no_buffers: Arc<AtomicBool>,
     /// The device that it has open, if it has one.
     device: Option<Device>,
-}
-
-/// A device that is open, and what is held until it is closed.
-pub(super) struct Device {
-    /// The light that is on for it.
-    lit: Option<Lit>,
-    /// Keeps others from opening it.
-    opening: Option<Arc<Opening>>,
-    /// Its node as the kernel names it, where it is known.
-    node: Option<PathBuf>,
-    /// Beats with its first picture.
-    flow: Arc<Liveness>,
-}
-
-impl Device {
-    pub(super) fn new(
-        lit: Option<Lit>,
-        opening: Option<Arc<Opening>>,
-        node: Option<&str>,
-        flow: Arc<Liveness>,
-    ) -> Self {
-        // By-id names are links.
-        let node = node.and_then(|node| std::fs::canonicalize(node).ok());
-        Self {
-            lit,
-            opening,
-            node,
-            flow,
-        }
-    }
-
-    /// Where it was closed and gave no picture, lets go of what its element left
-    /// mapped: nobody has any of it. Before another one opens it.
-    fn let_go(&self) {
-        if let (Some(node), None) = (&self.node, self.flow.last()) {
-            let count = mapped::let_go(node);
-            if count > 0 {
-                debug!(node = %node.display(), count, "buffers of a start that failed");
-            }
-        }
-    }
-
-    /// Descriptors of this process that are open on the node. Buffers that
-    /// something still holds keep one, after the element has closed its own.
-    fn descriptors(&self) -> Vec<PathBuf> {
-        let Some(node) = &self.node else {
-            return Vec::new();
-        };
-        let gone = format!("{} (deleted)", node.display());
-        let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten();
-        let is_node = |fd: &PathBuf| {
-            std::fs::read_link(fd).is_ok_and(|to| to == *node || to.as_os_str() == &*gone)
-        };
-        entries
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(is_node)
-            .collect()
-    }
-
-    /// Blocks until none of these is open any more.
-    fn wait(self, mut descriptors: Vec<PathBuf>) {
-        while !descriptors.is_empty() {
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "a thread of its own; the kernel tells nobody when a node is closed"
-            )]
-            std::thread::sleep(LOOK);
-            let open = self.descriptors();
-            descriptors.retain(|fd| open.contains(fd));
-        }
-    }
 }
 
 impl Running {
@@ -135,21 +61,25 @@ impl Running {
         let pipeline = parse(description, &what)?;
         let bus = pipeline.bus().expect("a pipeline has a bus");
         let problem = Arc::<Mutex<Option<String>>>::default();
-        let over = Arc::<AtomicBool>::default();
+        let (over, no_buffers) = <(Arc<AtomicBool>, Arc<AtomicBool>)>::default();
         let this = (
             on_problem.clone(),
             what.clone(),
             problem.clone(),
             over.clone(),
+            no_buffers.clone(),
         );
         bus.set_sync_handler(move |_, message| {
-            let (on_problem, what, first, over) = &this;
+            let (on_problem, what, first, over, no_buffers) = &this;
             let problem = match message.view() {
                 gst::MessageView::Error(error) => words(error),
                 // Each sink tells of its own end. The pipeline says it once all of
                 // them have ended, which may be the only encoder's doing.
                 _ => return gst::BusSyncReply::Drop,
             };
+            if is_of_buffers(&problem) {
+                no_buffers.store(true, Ordering::Release);
+            }
             if !over.load(Ordering::Acquire) {
                 lock(first).get_or_insert_with(|| problem.clone());
                 let branch = message.src().and_then(BranchId::of);
@@ -170,13 +100,14 @@ impl Running {
             on_problem,
             problem,
             over,
+            no_buffers,
             device: None,
         })
     }
 
     /// Holds what belongs to the device until that is closed again.
     pub(super) fn hold(&mut self, device: Device) {
-        self.device = Some(device);
+        self.device = Some(device.failing(self.no_buffers.clone()));
     }
 
     /// What it carries, for messages.
@@ -291,9 +222,9 @@ impl Drop for Running {
 /// for them goes off when their device is really closed, however late.
 pub(super) fn stop(element: gst::Element, what: &str, device: Option<Device>) {
     let (done, stopped) = mpsc::sync_channel(1);
-    let is_lit = device.as_ref().is_some_and(|device| device.lit.is_some());
-    if let Some(opening) = device.as_ref().and_then(|device| device.opening.as_ref()) {
-        opening.closes(Instant::now());
+    let is_lit = device.as_ref().is_some_and(Device::is_lit);
+    if let Some(device) = &device {
+        device.closes(Instant::now());
     }
     // Not the thread's own: where it cannot be started, nothing is closed.
     let device = Arc::new(Mutex::new(device));
@@ -310,7 +241,7 @@ pub(super) fn stop(element: gst::Element, what: &str, device: Option<Device>) {
         let mut late = device.filter(|_| open.as_ref().is_some_and(|open| !open.is_empty()));
         // Its driver came back.
         if let Some(device) = &mut late {
-            device.opening = None;
+            device.comes_back();
         }
         let _ = done.send(());
         if let (Some(device), Some(open)) = (late, open) {

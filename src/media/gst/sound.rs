@@ -9,8 +9,9 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use tracing::warn;
 
+use super::held::Device;
 use super::openers::{GivenUp, Openers, Opening};
-use super::pipeline::{self, Device, Life, Running};
+use super::pipeline::{self, Life, Running};
 use super::{encode_sound, plan_sound};
 use crate::config::{AudioConfig, AudioSource};
 use crate::lock::lock;
