@@ -165,3 +165,85 @@ async fn h264_with_rare_key_frames_is_never_passed_through() {
         );
     }
 }
+
+/// An encoder that the device made, or the camera's own stream that goes through.
+fn encoders(device: &Device) -> Vec<String> {
+    let log = device.log();
+    let all = log.iter().filter(|line| line["message"] == "encoder");
+    all.filter_map(|line| line["description"].as_str())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// A Chromium that has a camera's own H.264 of high profile, which the tests' own
+/// viewers have no decoder for; after `before`, with the camera closed.
+async fn passes_after(before: impl AsyncFn(&Bed)) -> (Bed, Browser) {
+    let format = Format::H264 {
+        gop: 30,
+        high: true,
+    };
+    let bed = Bed::start(FakeCamera::new(format, 640, 360, 30)).await;
+    let node = bed.camera.node().display().to_string();
+    let viewer = Browser::start(Person::default()).await;
+    viewer.open(&bed.chat.page("browser")).await;
+    viewer.call("camera").await;
+    viewer.frames_rise(150).await;
+    viewer.click("#hangup").await;
+    until("the camera is closed", SOON, || async {
+        (!bed.device.open_files().contains(&node)).then_some(())
+    })
+    .await;
+    before(&bed).await;
+    let known = encoders(&bed.device).len();
+    viewer.call("camera").await;
+    viewer.frames_rise(60).await;
+    let made = encoders(&bed.device).split_off(known);
+    assert!(!made.iter().any(|e| e.contains("x264enc")), "{made:?}");
+    assert!(!made.is_empty(), "it is shown");
+    (bed, viewer)
+}
+
+/// Whoever offered had the camera's H.264 encoded anew for all who came after them, for
+/// as long as they watched.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_without_a_path_does_not_keep_a_camera_s_h264_from_passing() {
+    let ghost = async |bed: &Bed| {
+        let url = format!("ws://{}/", bed.chat.addr);
+        let ghost = Viewer::join(&url, "ghost", "camera").await;
+        let offer = include_str!("../../fixtures/offer-chromium.sdp");
+        let small: Vec<_> = offer
+            .lines()
+            .filter(|line| !line.contains("VP8"))
+            .map(|line| match line.split_once("profile-level-id=") {
+                Some((line, _)) => format!("{line}profile-level-id=42e01f\r\n"),
+                None => format!("{line}\r\n"),
+            })
+            .collect();
+        ghost.send_offer(&small.concat());
+        ghost
+            .wait("an answer", |heard, _| heard.answers.first().cloned())
+            .await;
+    };
+    let (bed, viewer) = passes_after(ghost).await;
+    assert_eq!(bed.device.warnings(), 0);
+    viewer.clean_console().await;
+}
+
+/// Who came while it passed had a stream that they could not decode.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_without_a_decoder_for_what_passes_has_it_encoded_and_so_have_all() {
+    let (bed, viewer) = passes_after(async |_| {}).await;
+    let small = bed.viewer().await;
+    flows("the small one's picture", SOON, &small, pictures, FULL_RATE).await;
+    bed.device.logs("opened anew: a viewer", 1, SOON).await;
+    viewer.frames_rise(60).await;
+    assert!(
+        encoders(&bed.device)
+            .last()
+            .is_some_and(|e| e.contains("x264enc")),
+        "{:?}",
+        encoders(&bed.device)
+    );
+    assert_eq!(bed.device.logged("opened anew: a viewer"), 1, "once");
+    viewer.clean_console().await;
+}
