@@ -110,7 +110,7 @@ async fn who_takes_no_picture_has_no_say_in_its_bitrate() {
     bench.pass(Duration::from_secs(20), |_, _| {
         carries(&wide, MOST);
         for (_, path) in &liars {
-            carries(path, 100_000);
+            carries(path, 900_000);
         }
     });
     let state = bench.quality.lock();
