@@ -18,6 +18,7 @@ use tracing::debug;
 use super::hub::{Close, Hub, Outbox, Outgoing};
 use super::meter::Gauge;
 use super::websocket::Socket;
+use crate::bucket::{Bucket, Rate};
 use crate::room::{CLOSE_POLICY, CLOSE_TRY_AGAIN, ConnectionId, Source};
 
 /// How long a peer may be silent whose name another one asks for.
@@ -25,6 +26,13 @@ const CHECK: Duration = Duration::from_secs(3);
 /// How long a closed peer may take to read the close frame. Dropping the
 /// socket at once, with frames of the peer unread, would reset it instead.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// Pings of a peer's; browsers send none. Each is answered, whether the peer reads
+/// that or not.
+const PINGS: Rate = Rate {
+    burst: 60.0,
+    per_second: 2.0,
+};
 
 /// How the server tells a dead peer from a silent one.
 #[derive(Debug, Clone, Copy)]
@@ -126,12 +134,19 @@ async fn listen(
     stream: &mut SplitStream<Socket>,
     gauge: &Gauge,
 ) -> End {
+    let mut pings = Bucket::full(PINGS, Instant::now().into_std());
     loop {
         match stream.next().await {
             Some(Ok(Message::Text(text))) => hub.frame(conn, text).await,
             Some(Ok(Message::Close(_))) | None => return End::Gone,
             // Of no use; the room counts junk.
             Some(Ok(Message::Binary(_))) => hub.frame(conn, Utf8Bytes::default()).await,
+            Some(Ok(Message::Ping(_))) if !pings.take(1.0, Instant::now().into_std()) => {
+                return End::Unreadable(Close {
+                    code: CLOSE_POLICY,
+                    reason: "too many pings",
+                });
+            }
             // Answered by the library, and charged where they came in.
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
             Some(Err(error)) => return unreadable(conn, &error, gauge),

@@ -256,6 +256,20 @@ async fn a_flood_of_pongs_or_of_fragments_is_closed() {
     alice.frame("still here").await;
 }
 
+/// Few enough that the frames' own limit lets them pass.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_pings_without_end_and_reads_nothing_is_closed() {
+    let chat = Chat::start().await;
+    let mut eve = User::connect(chat.addr).await;
+    for _ in 0..200 {
+        let ping = Message::Ping(vec![b'x'; 125].into());
+        if eve.socket.send(ping).await.is_err() {
+            break;
+        }
+    }
+    assert_eq!(eve.closed().await, Some(1008));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn idle_sockets_delay_nobody_and_connections_without_a_name_are_closed() {
     let mut options = options();
