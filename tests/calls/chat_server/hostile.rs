@@ -256,6 +256,30 @@ async fn a_flood_of_pongs_or_of_fragments_is_closed() {
     alice.frame("still here").await;
 }
 
+/// Who was never in the chat holds no descriptor for a goodbye.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_turned_away_is_closed_at_once() {
+    let mut options = options();
+    options.limits.connections = 1;
+    options.limits.reserve = 0;
+    let chat = Chat::with(options).await;
+    let mut alice = User::join(chat.addr, "alice").await;
+    let handshake = "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+        Sec-WebSocket-Protocol: json\r\n\r\n";
+    // The close frame is not answered.
+    let asked = Instant::now();
+    let answer = raw(&chat, handshake.as_bytes()).await;
+    assert!(answer.contains("the chat is full"), "{answer}");
+    assert!(
+        asked.elapsed() < Duration::from_millis(700),
+        "{:?}",
+        asked.elapsed()
+    );
+    alice.send(json!({"type": "still here"})).await;
+    alice.frame("still here").await;
+}
+
 /// Few enough that the frames' own limit lets them pass.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_pings_without_end_and_reads_nothing_is_closed() {
