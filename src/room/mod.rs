@@ -69,6 +69,7 @@ use limiter::{Limiter, Refusal};
 pub use limits::Limits;
 use list::ListPace;
 pub use mailbox::Mailbox;
+pub(crate) use mailbox::Store;
 use names::Look;
 pub use names::Name;
 use reserved::Reserved;
@@ -263,9 +264,13 @@ impl Room {
         }
     }
 
-    /// A frame of `conn` found no place where it was to go: its reader has too
-    /// many of this sender already.
-    pub(crate) fn undelivered(&mut self, conn: ConnectionId, now: Instant) {
+    /// A frame of `conn` found no place where it was to go: `to` has too many of
+    /// this sender already. Nobody pays for answers to a caller who does not read.
+    pub(crate) fn undelivered(&mut self, conn: ConnectionId, to: ConnectionId, now: Instant) {
+        let sender = self.clients.get(&conn);
+        if sender.is_some_and(|sender| sender.replies.contains_key(&to)) {
+            return;
+        }
         self.charge(conn, COSTLY, "more than its reader takes", now);
     }
 
