@@ -171,8 +171,12 @@ struct Client {
     offers: HashMap<ConnectionId, Bucket>,
     /// What those who called it have paid for its answers.
     replies: HashMap<ConnectionId, u32>,
-    /// It was sent the user list as it stands.
+    /// It was sent the user list as it stands, and when it was sent one.
     listed: bool,
+    listed_at: Option<Instant>,
+    /// It has just come, or has its first name: the next list does not wait for those
+    /// of others.
+    is_new: bool,
     /// Frames ignored so far: the first is logged, the sum at the end.
     ignored: u64,
 }
@@ -231,6 +235,8 @@ impl Room {
                 offers: HashMap::new(),
                 replies: HashMap::new(),
                 listed: false,
+                listed_at: None,
+                is_new: true,
                 ignored: 0,
             },
         );
