@@ -181,7 +181,7 @@ impl Room {
     }
 
     /// What nobody else can be called.
-    fn taken(&self, conn: ConnectionId, device: bool, now: Instant) -> Looks {
+    fn taken(&self, conn: ConnectionId, device: bool, now: Instant) -> Looks<'_> {
         let mut taken = Looks::default();
         let keeps_off = self.keeps_off(conn, device);
         let others = self.clients.iter().filter(|(other, _)| **other != conn);

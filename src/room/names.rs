@@ -167,25 +167,28 @@ impl Look {
 
 /// Many looks at once, to see whether a name is free.
 #[derive(Debug, Default)]
-pub(super) struct Looks {
-    skeletons: HashSet<String>,
-    bare: HashSet<String>,
+pub(super) struct Looks<'a> {
+    skeletons: HashSet<&'a str>,
+    bare: HashSet<&'a str>,
 }
 
-impl Looks {
+impl<'a> Looks<'a> {
     /// Adds a name that is taken; nothing may come near to a device's.
-    pub(super) fn add(&mut self, look: &Look, device: bool) {
-        self.skeletons.extend(look.skeletons.iter().cloned());
+    pub(super) fn add(&mut self, look: &'a Look, device: bool) {
+        self.skeletons
+            .extend(look.skeletons.iter().map(String::as_str));
         if device {
-            self.bare
-                .extend(look.bare.iter().filter(|b| !b.is_empty()).cloned());
+            let bare = look.bare.iter().map(String::as_str);
+            self.bare.extend(bare.filter(|b| !b.is_empty()));
         }
     }
 
     pub(super) fn take(&self, name: &Name) -> bool {
         let look = Look::of(name);
-        look.skeletons.iter().any(|l| self.skeletons.contains(l))
-            || look.bare.iter().any(|l| self.bare.contains(l))
+        look.skeletons
+            .iter()
+            .any(|l| self.skeletons.contains(l.as_str()))
+            || look.bare.iter().any(|l| self.bare.contains(l.as_str()))
     }
 }
 

@@ -284,7 +284,7 @@ async fn who_is_turned_away_is_closed_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_pings_without_end_and_reads_nothing_is_closed() {
     let chat = Chat::start().await;
-    let mut eve = User::connect(chat.addr).await;
+    let mut eve = User::join(chat.addr, "eve").await;
     for _ in 0..200 {
         let ping = Message::Ping(vec![b'x'; 125].into());
         if eve.socket.send(ping).await.is_err() {
