@@ -51,6 +51,8 @@ const QUEUE: usize = 256;
 /// Frames taken at the most; the original server relays up to 1 MiB. What is
 /// too long for the agent is refused there, with a reason.
 const MAX_INCOMING: usize = 2 << 20;
+/// Bytes that may wait to be written, of frames and answers to pings.
+const WRITE_BUFFER: usize = 256 * 1024;
 
 /// Why the chat server cannot be reached at all.
 #[derive(Debug, thiserror::Error)]
@@ -207,6 +209,7 @@ impl Server {
         WebSocketConfig::default()
             .max_message_size(Some(MAX_INCOMING))
             .max_frame_size(Some(MAX_INCOMING))
+            .max_write_buffer_size(WRITE_BUFFER)
     }
 }
 

@@ -16,8 +16,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::hub::{Close, Hub, Outbox, Outgoing};
+use super::lobby::Seat;
 use super::meter::Gauge;
 use super::websocket::Socket;
+use crate::bucket::{Bucket, Rate};
 use crate::room::{CLOSE_POLICY, CLOSE_TRY_AGAIN, ConnectionId, Source};
 
 /// How long a peer may be silent whose name another one asks for.
@@ -25,6 +27,13 @@ const CHECK: Duration = Duration::from_secs(3);
 /// How long a closed peer may take to read the close frame. Dropping the
 /// socket at once, with frames of the peer unread, would reset it instead.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// Pings of a peer's; browsers send none. Each is answered, whether the peer reads
+/// that or not.
+const PINGS: Rate = Rate {
+    burst: 60.0,
+    per_second: 2.0,
+};
 
 /// How the server tells a dead peer from a silent one.
 #[derive(Debug, Clone, Copy)]
@@ -52,48 +61,60 @@ enum End {
     Unreadable(Close),
 }
 
+/// `seat` is its place among the sockets that are no chat connection: it has that
+/// until it is in the chat, and another one while it says goodbye.
 pub(super) async fn serve(
     socket: Socket,
     gauge: Arc<Gauge>,
-    source: Source,
+    (source, seat): (Source, Arc<Seat>),
     hub: Hub,
     pulse: Pulse,
     until: Until,
 ) {
     let (mut sink, mut stream) = socket.split();
-    let end = match hub.join(source).await {
-        None => End::Gone,
+    let joined = tokio::select! {
+        joined = hub.join(source) => joined,
+        () = seat.given_away() => return,
+    };
+    let (conn, outbox) = match joined {
+        None => return,
         Some(Err(full)) => {
             debug!(%full, %source, "turned a connection away");
-            End::Close(Close {
+            let close = Close {
                 code: CLOSE_TRY_AGAIN,
                 reason: "the chat is full",
-            })
-        }
-        Some(Ok((conn, outbox))) => {
-            let writer = Writer {
-                conn,
-                pulse,
-                outbox,
-                sink: &mut sink,
-                gauge: &gauge,
             };
-            let end = tokio::select! {
-                end = listen(conn, &hub, &mut stream, &gauge) => end,
-                end = writer.run() => end,
-                () = until.shutdown.cancelled() => End::Close(Close {
-                    code: 1001,
-                    reason: "the server stops",
-                }),
-                () = until.ends.cancelled() => End::Close(Close {
-                    code: CLOSE_POLICY,
-                    reason: "signed out",
-                }),
-            };
-            hub.leave(conn).await;
-            end
+            // It was never in, and has said nothing: nobody waits for it.
+            tokio::select! {
+                _ = timeout(LINGER, say(&mut sink, close)) => {}
+                () = seat.given_away() => {}
+            }
+            return;
         }
+        Some(Ok(joined)) => joined,
     };
+    let (lobby, peer) = seat.door();
+    drop(seat);
+    let writer = Writer {
+        conn,
+        pulse,
+        outbox,
+        sink: &mut sink,
+        gauge: &gauge,
+    };
+    let end = tokio::select! {
+        end = listen(conn, &hub, &mut stream, &gauge) => end,
+        end = writer.run() => end,
+        () = until.shutdown.cancelled() => End::Close(Close {
+            code: 1001,
+            reason: "the server stops",
+        }),
+        () = until.ends.cancelled() => End::Close(Close {
+            code: CLOSE_POLICY,
+            reason: "signed out",
+        }),
+    };
+    hub.leave(conn).await;
     let goodbye = async {
         match end {
             End::Gone => {}
@@ -107,7 +128,11 @@ pub(super) async fn serve(
             }
         }
     };
-    let _ = timeout(LINGER, goodbye).await;
+    let seat = lobby.enter(peer);
+    tokio::select! {
+        _ = timeout(LINGER, goodbye) => {}
+        () = seat.given_away() => debug!(%conn, "no time for a goodbye"),
+    }
 }
 
 async fn say(sink: &mut SplitSink<Socket, Message>, close: Close) {
@@ -126,12 +151,19 @@ async fn listen(
     stream: &mut SplitStream<Socket>,
     gauge: &Gauge,
 ) -> End {
+    let mut pings = Bucket::full(PINGS, Instant::now().into_std());
     loop {
         match stream.next().await {
             Some(Ok(Message::Text(text))) => hub.frame(conn, text).await,
             Some(Ok(Message::Close(_))) | None => return End::Gone,
             // Of no use; the room counts junk.
             Some(Ok(Message::Binary(_))) => hub.frame(conn, Utf8Bytes::default()).await,
+            Some(Ok(Message::Ping(_))) if !pings.take(1.0, Instant::now().into_std()) => {
+                return End::Unreadable(Close {
+                    code: CLOSE_POLICY,
+                    reason: "too many pings",
+                });
+            }
             // Answered by the library, and charged where they came in.
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
             Some(Err(error)) => return unreadable(conn, &error, gauge),

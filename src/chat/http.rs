@@ -16,6 +16,7 @@ use tracing::{debug, warn};
 
 use super::connection::{self, Pulse, Until};
 use super::hub::Hub;
+use super::lobby::Seat;
 use super::login::{self, Entered, Gate, Verdict};
 use super::meter::Metered;
 use super::origin::Origins;
@@ -267,6 +268,8 @@ impl App {
             Ok(accepted) => accepted,
             Err(answer) => return *answer,
         };
+        let seat = request.extensions_mut().remove::<Arc<Seat>>();
+        let seat = seat.expect("the listener gave it one");
         let (hub, pulse, shutdown) = (self.hub.clone(), self.pulse, self.shutdown.clone());
         let raw_frames = self.raw_frames;
         let ends = entered.as_ref().map(|entered| entered.ends.clone());
@@ -277,7 +280,7 @@ impl App {
                     let (stream, gauge) = Metered::new(TokioIo::new(upgraded), raw_frames);
                     let socket = websocket::over(stream).await;
                     let until = Until { shutdown, ends };
-                    connection::serve(socket, gauge, source, hub, pulse, until).await;
+                    connection::serve(socket, gauge, (source, seat), hub, pulse, until).await;
                 }
                 Err(error) => debug!(%error, "upgrade failed"),
             }

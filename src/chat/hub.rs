@@ -11,7 +11,7 @@ use tokio::time::sleep_until;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::lock::lock;
-use crate::room::{ConnectionId, Limits, Mailbox, Output, Room, RoomFull, Source};
+use crate::room::{ConnectionId, Limits, Mailbox, Output, Room, RoomFull, Source, Store};
 
 /// Events that wait for the room. A connection whose event finds it full waits.
 const EVENTS: usize = 256;
@@ -24,13 +24,11 @@ pub(super) struct Close {
 }
 
 /// A connection's mailbox, and what else the room has for it.
-#[derive(Default)]
 struct Shared {
     state: Mutex<State>,
     news: Notify,
 }
 
-#[derive(Default)]
 struct State {
     mailbox: Mailbox,
     check: bool,
@@ -38,6 +36,17 @@ struct State {
 }
 
 impl Shared {
+    fn new(store: Store) -> Self {
+        Self {
+            state: Mutex::new(State {
+                mailbox: Mailbox::of(store),
+                check: false,
+                close: None,
+            }),
+            news: Notify::new(),
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
@@ -149,6 +158,7 @@ pub(super) fn new(limits: Limits) -> (Hub, impl Future<Output = ()> + Send) {
     let room = Exchange {
         room: Room::new(first_id, limits, secret()),
         doors: HashMap::new(),
+        store: Store::default(),
     };
     (Hub(sender), room.run(events))
 }
@@ -168,6 +178,8 @@ fn secret() -> [u8; 32] {
 struct Exchange {
     room: Room,
     doors: HashMap<ConnectionId, Door>,
+    /// What waits in all mailboxes.
+    store: Store,
 }
 
 impl Exchange {
@@ -199,7 +211,7 @@ impl Exchange {
 
     fn join(&mut self, source: Source, reply: oneshot::Sender<Joined>, now: Instant) {
         let joined = self.room.join(source, now).map(|conn| {
-            let shared = Arc::new(Shared::default());
+            let shared = Arc::new(Shared::new(self.store.clone()));
             self.doors.insert(conn, Door(shared.clone()));
             (conn, Outbox(shared))
         });
@@ -226,7 +238,7 @@ impl Exchange {
                 Output::Relay { from, to, text } => {
                     let posted = self.tell(to, |state| state.mailbox.post(from, text));
                     if posted == Some(false) {
-                        self.room.undelivered(from, now);
+                        self.room.undelivered(from, to, now);
                     }
                 }
                 Output::Check { conn } => {

@@ -1,13 +1,9 @@
 //! The sockets: accepts them, with or without TLS, within limits of number and
 //! time, and hands their requests to [`super::http`].
-//!
-//! A newcomer never waits: when there are too many sockets that are no chat
-//! connection, the oldest of the address that has most is closed for it.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -23,21 +19,21 @@ use tracing::{debug, warn};
 
 use super::http::{App, Peer};
 use super::hub;
+use super::lobby::{Lobby, Seat};
 use super::login::Gate;
-use super::proxy::{self, Network};
 use super::tls::Certificates;
 use super::{Options, Renewal};
-use crate::lock::lock;
-use crate::room::{Source, Ticket, Waiting};
+use crate::bucket::{Bucket, Rate};
 
-/// Sockets that are no chat connection: page loads and handshakes, in all and of
-/// one address. A browser opens six.
-const WAITING: usize = 128;
-const WAITING_OF_ONE: usize = 32;
 /// A socket may ask for pages this long; browsers just open another.
 const HTTP_LIFETIME: Duration = Duration::from_secs(60);
 /// How long connections have to end at shutdown.
 const DRAIN: Duration = Duration::from_secs(2);
+/// Lines in the log about that: there may be five failures a second.
+const ACCEPT_LINES: Rate = Rate {
+    burst: 1.0,
+    per_second: 1.0 / 60.0,
+};
 /// Pause after a failed accept: there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// Bytes that the system holds for a peer that reads slowly. What shows that it
@@ -93,6 +89,7 @@ pub(super) async fn run(
         header_timeout: options.header_timeout,
         shutdown: shutdown.clone(),
     });
+    let mut failures = Failures::new(Instant::now());
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
@@ -105,7 +102,9 @@ pub(super) async fn run(
                 tasks.spawn(serve(stream, peer, seat, shared.clone()));
             }
             Err(error) => {
-                warn!(%error, "cannot accept a connection, trying again");
+                if let Some(before) = failures.tells(Instant::now()) {
+                    warn!(%error, before, "cannot accept connections, trying again");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -119,65 +118,27 @@ pub(super) async fn run(
     room.abort();
 }
 
-/// The sockets that are no chat connection.
-#[derive(Clone)]
-struct Lobby {
-    state: Arc<Mutex<LobbyState>>,
-    trusted_proxies: Arc<[Network]>,
+/// Failed accepts, of which one a minute is told.
+struct Failures {
+    lines: Bucket,
+    passed_over: u64,
 }
 
-struct LobbyState {
-    waiting: Waiting,
-    gives_way: HashMap<Ticket, CancellationToken>,
-}
-
-impl Lobby {
-    fn new(trusted_proxies: Vec<Network>) -> Self {
-        let state = LobbyState {
-            waiting: Waiting::new(WAITING, WAITING_OF_ONE),
-            gives_way: HashMap::new(),
-        };
+impl Failures {
+    fn new(now: Instant) -> Self {
         Self {
-            state: Arc::new(Mutex::new(state)),
-            trusted_proxies: trusted_proxies.into(),
+            lines: Bucket::full(ACCEPT_LINES, now),
+            passed_over: 0,
         }
     }
 
-    fn enter(&self, peer: SocketAddr) -> Seat {
-        let gives_way = CancellationToken::new();
-        let is_shared = peer.ip().to_canonical().is_loopback()
-            || proxy::is_trusted(peer, &self.trusted_proxies);
-        let mut state = self.state();
-        let (ticket, gone) = state.waiting.enter(Source::of(peer.ip()), is_shared);
-        if let Some(gone) = gone.and_then(|gone| state.gives_way.remove(&gone)) {
-            gone.cancel();
+    /// One more. Where it is to be told, how many were not since the last that was.
+    fn tells(&mut self, now: Instant) -> Option<u64> {
+        if self.lines.take(1.0, now) {
+            return Some(std::mem::take(&mut self.passed_over));
         }
-        state.gives_way.insert(ticket, gives_way.clone());
-        drop(state);
-        Seat {
-            ticket,
-            gives_way,
-            lobby: self.clone(),
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, LobbyState> {
-        lock(&self.state)
-    }
-}
-
-/// A socket's place in the lobby, until it ends or is a chat connection.
-struct Seat {
-    ticket: Ticket,
-    gives_way: CancellationToken,
-    lobby: Lobby,
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut state = self.lobby.state();
-        state.waiting.leave(self.ticket);
-        state.gives_way.remove(&self.ticket);
+        self.passed_over += 1;
+        None
     }
 }
 
@@ -210,19 +171,20 @@ async fn serve(stream: TcpStream, peer: SocketAddr, seat: Seat, shared: Arc<Shar
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "no TCP_NODELAY");
     }
+    let seat = Arc::new(seat);
     tokio::select! {
-        () = secured(stream, peer, &shared) => {}
-        () = seat.gives_way.cancelled() => debug!(%peer, "gives way to a newcomer"),
+        () = secured(stream, peer, &seat, &shared) => {}
+        () = seat.given_away() => debug!(%peer, "gives way to a newcomer"),
     }
 }
 
-async fn secured(stream: TcpStream, peer: SocketAddr, shared: &Shared) {
+async fn secured(stream: TcpStream, peer: SocketAddr, seat: &Arc<Seat>, shared: &Shared) {
     match &shared.tls {
-        None => requests(stream, peer, shared).await,
+        None => requests(stream, peer, seat, shared).await,
         Some(certificates) => {
             let handshake = certificates.acceptor().accept(stream);
             match timeout(shared.header_timeout, handshake).await {
-                Ok(Ok(stream)) => requests(stream, peer, shared).await,
+                Ok(Ok(stream)) => requests(stream, peer, seat, shared).await,
                 Ok(Err(error)) => debug!(%error, "TLS handshake failed"),
                 Err(_) => debug!("TLS handshake took too long"),
             }
@@ -230,20 +192,26 @@ async fn secured(stream: TcpStream, peer: SocketAddr, shared: &Shared) {
     }
 }
 
-async fn requests<S>(stream: S, peer: SocketAddr, shared: &Shared)
+async fn requests<S>(stream: S, peer: SocketAddr, seat: &Arc<Seat>, shared: &Shared)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = service_fn(|mut request: hyper::Request<Incoming>| {
+        seat.asked();
         request.extensions_mut().insert(Peer(peer));
+        // A WebSocket keeps it until it is in the chat.
+        request.extensions_mut().insert(seat.clone());
         let request: Request = request.map(Body::new);
-        async { Ok::<_, std::convert::Infallible>(shared.app.answer(request).await) }
+        async {
+            let answer = shared.app.answer(request).await;
+            Ok::<_, std::convert::Infallible>(answer.map(|body| seat.until_sent(body)))
+        }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(shared.header_timeout)
         .max_buf_size(32 * 1024)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(seat.flushes(stream)), service)
         .with_upgrades();
     // Ends when the request turned into a WebSocket, too.
     let served = tokio::select! {
@@ -252,5 +220,22 @@ where
     };
     if let Ok(Err(error)) = served {
         debug!(%error, "connection ended");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_to_accept_are_told_once_a_minute() {
+        let begun = Instant::now();
+        let mut failures = Failures::new(begun);
+        let told: Vec<_> = (0..900)
+            .filter_map(|i| failures.tells(begun + ACCEPT_PAUSE * i))
+            .collect();
+        assert_eq!(told.len(), 3, "in three minutes");
+        assert_eq!(told[0], 0);
+        assert!((298..=302).contains(&told[1]), "{}", told[1]);
     }
 }

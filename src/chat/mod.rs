@@ -6,8 +6,8 @@
 //! mailbox (`connection`), so that a slow or hostile peer costs itself alone, and
 //! is charged for every frame (`meter`). `http` answers requests, to those who
 //! may ask (`origin`) and are signed in where that is asked for (`login`), whoever
-//! they come by (`proxy`), and `listener` owns the
-//! sockets, with or without TLS (`tls`).
+//! they come by (`proxy`), and `listener` owns the sockets, with or without TLS
+//! (`tls`), in places that are few (`lobby`).
 //!
 //! ```no_run
 //! # use camera_agent::chat;
@@ -30,6 +30,7 @@ mod http;
 mod hub;
 mod language;
 mod listener;
+mod lobby;
 mod login;
 mod meter;
 mod origin;

@@ -79,6 +79,8 @@ pub(super) static ASSETS: &[Asset] = &[
     asset!("calls.js", SCRIPT),
     asset!("media.js", SCRIPT),
     asset!("latency.js", SCRIPT),
+    asset!("pace.js", SCRIPT),
+    asset!("rings.js", SCRIPT),
     asset!("ui.js", SCRIPT),
     asset!("camera.js", SCRIPT),
     asset!("motion.js", SCRIPT),

@@ -13,6 +13,10 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use super::meter::Metered;
 use crate::wire::{MAX_FRAME_BYTES, SUBPROTOCOL};
 
+/// Bytes that may wait to be written of one connection: the longest user list and
+/// the largest frame. Answers to pings wait here, too, and beyond it only the last.
+const WRITE_BUFFER: usize = 256 * 1024;
+
 /// A client's connection once it has been upgraded.
 pub(super) type Socket = WebSocketStream<Metered<TokioIo<Upgraded>>>;
 
@@ -72,12 +76,16 @@ pub(super) fn accept(request: &mut Request) -> Result<(Response, OnUpgrade), Box
 
 /// What is spoken on an upgraded connection.
 pub(super) async fn over(stream: Metered<TokioIo<Upgraded>>) -> Socket {
-    let config = WebSocketConfig::default()
+    WebSocketStream::from_raw_socket(stream, Role::Server, Some(config())).await
+}
+
+fn config() -> WebSocketConfig {
+    WebSocketConfig::default()
         .max_message_size(Some(MAX_FRAME_BYTES))
         .max_frame_size(Some(MAX_FRAME_BYTES))
         .read_buffer_size(8 * 1024)
-        .write_buffer_size(0);
-    WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await
+        .write_buffer_size(0)
+        .max_write_buffer_size(WRITE_BUFFER)
 }
 
 /// Whether one of a header's comma-separated words is this one.
@@ -87,4 +95,53 @@ fn has(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
         .filter_map(|v| v.to_str().ok())
         .flat_map(|v| v.split(','));
     words.any(|w| w.trim().eq_ignore_ascii_case(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind, Read, Result, Write};
+
+    use tokio_tungstenite::tungstenite::Message;
+    use tokio_tungstenite::tungstenite::protocol::WebSocket;
+
+    use super::*;
+
+    /// Pings without end, and nothing that is written is taken.
+    #[derive(Default)]
+    struct Deaf {
+        read: usize,
+        most: usize,
+    }
+
+    impl Read for Deaf {
+        fn read(&mut self, buf: &mut [u8]) -> Result<usize> {
+            let ping = [&[0x89, 0x80 | 125, 0, 0, 0, 0][..], &[b'x'; 125]].concat();
+            for byte in &mut *buf {
+                *byte = ping[self.read % ping.len()];
+                self.read += 1;
+            }
+            Ok(buf.len())
+        }
+    }
+
+    impl Write for Deaf {
+        fn write(&mut self, buf: &[u8]) -> Result<usize> {
+            self.most = self.most.max(buf.len());
+            Err(Error::from(ErrorKind::WouldBlock))
+        }
+
+        fn flush(&mut self) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn answers_to_pings_do_not_pile_up_where_nobody_reads() {
+        let mut socket = WebSocket::from_raw_socket(Deaf::default(), Role::Server, Some(config()));
+        for _ in 0..10_000 {
+            assert!(matches!(socket.read(), Ok(Message::Ping(_))));
+        }
+        let most = socket.get_ref().most;
+        assert!((1..=WRITE_BUFFER).contains(&most), "{most} bytes wait");
+    }
 }

@@ -2,10 +2,12 @@
 
 use std::time::Instant;
 
+use hmac::Mac;
 use serde_json::{Map, Value, json};
 use tracing::{debug, info};
 
-use super::names::{Look, Looks, Name};
+use super::names::{LONG_LIST, Look, Looks, Name};
+use super::reserved::Kept;
 use super::{COSTLY, ConnectionId, Named, Output, Refused, Room, Source};
 
 /// Close code for a connection that its own client has left behind.
@@ -34,16 +36,11 @@ impl Room {
         let kind_before = (before.clone(), client.device);
         client.stamped = client.stamped || device || says("stamped");
 
-        let wish = Name::of(wanted);
+        let wish = Name::of(wanted).or_else(|| before.clone());
         let name = match &wish {
+            Some(wish) if kind_before == (Some(wish.clone()), device) => wish.clone(),
             Some(wish) => self.free_name(conn, wish, device, key, now),
-            None => match before.clone() {
-                Some(name) => name,
-                None => {
-                    let taken = self.taken(conn, device, now);
-                    Name::guest().numbered(|name| taken.take(name))
-                }
-            },
+            None => self.numbered(conn, &Name::guest(), device, now),
         };
         if name.as_str() != wanted {
             self.send(
@@ -65,11 +62,9 @@ impl Room {
             Some(_) | None => debug!(%conn, %name, device, "has a name"),
         }
         let look = Look::of(&name);
-        if device {
-            self.reserved.release(&look, now);
-        }
         let client = self.clients.get_mut(&conn).expect("receive() looked it up");
         client.device = device;
+        client.is_new |= before.is_none();
         client.named = Some(Named { name, look });
         self.list_changed(now);
         Ok(())
@@ -100,28 +95,81 @@ impl Room {
                     .then_some((*other, named.name == *wish))
             })
             .collect();
-        // The same client, before this room has missed its other connection.
+        let own = self.had_before(&look, device, key, now);
         if let [(old, true)] = in_the_way[..]
-            && key.is_some_and(|key| self.is_key(old, key))
             && self.clients.get(&old).is_some_and(|c| !c.device || device)
         {
-            self.close(old, CLOSE_REPLACED, "connected again elsewhere", now);
-            return wish.clone();
+            // The same client, before this room has missed its other connection; or
+            // one that took the name for coming from where the device had been.
+            let is_same = key.is_some_and(|key| self.is_key(old, key));
+            if is_same || own.is_some_and(|(_, is_first)| is_first) {
+                self.close(old, CLOSE_REPLACED, "connected again elsewhere", now);
+                for conn in own.map(|(conn, _)| conn).into_iter().chain([old]) {
+                    self.reserved.release(conn);
+                }
+                return wish.clone();
+            }
         }
         for (conn, _) in &in_the_way {
             self.outputs.push_back(Output::Check { conn: *conn });
         }
         let source = self.clients.get(&conn).map(|client| client.source);
+        let is_of_here = |kept: &Kept| device && Some(kept.source) == source;
         let is_kept = self.reserved.names(now).any(|kept| {
-            let is_its_device =
-                key.is_some_and(|key| self.is_key(kept.conn, key)) || Some(kept.source) == source;
-            is_taken(&kept.look, true, kept.source) && !(device && is_its_device)
+            let is_own = is_of_here(kept) || own.is_some() && look.is_like(&kept.look);
+            is_taken(&kept.look, true, kept.source) && !is_own
         });
-        if in_the_way.is_empty() && !is_kept {
-            return wish.clone();
+        if !in_the_way.is_empty() || is_kept {
+            return self.numbered(conn, wish, device, now);
         }
+        let is_of_here = |kept: &Kept| is_of_here(kept) && look.is_like(&kept.look);
+        let is_back = own.is_some() || self.reserved.names(now).any(is_of_here);
+        if let Some((before, _)) = own {
+            self.reserved.release(before);
+        }
+        match is_back || self.has_room_for(conn, wish) {
+            true => wish.clone(),
+            false => self.free_name(conn, &wish.shortened(), device, key, now),
+        }
+    }
+
+    /// The connection under which a device had this name, by the key that it shows,
+    /// and whether nobody had a claim on the name before it.
+    fn had_before(
+        &self,
+        look: &Look,
+        device: bool,
+        key: Option<&str>,
+        now: Instant,
+    ) -> Option<(ConnectionId, bool)> {
+        let key = key.filter(|_| device)?;
+        let mut kept = self.reserved.names(now);
+        kept.find(|kept| look.is_like(&kept.look) && self.is_key(kept.conn, key))
+            .map(|kept| (kept.conn, kept.is_first))
+    }
+
+    /// A name with a number that is free for this client.
+    fn numbered(&self, conn: ConnectionId, wish: &Name, device: bool, now: Instant) -> Name {
         let taken = self.taken(conn, device, now);
-        wish.numbered(|name| taken.take(name))
+        let base = match self.has_room_for(conn, wish) {
+            true => wish.clone(),
+            false => wish.shortened(),
+        };
+        let drawn = |draw: u64| {
+            let mut mac = self.signed(conn);
+            mac.update(base.as_str().as_bytes());
+            mac.update(&draw.to_be_bytes());
+            let made = mac.finalize().into_bytes();
+            u64::from(u32::from_be_bytes([made[0], made[1], made[2], made[3]]))
+        };
+        base.numbered(drawn, |name| taken.take(name))
+    }
+
+    /// Whether the list of all stays short with this name in it, or the name is.
+    fn has_room_for(&self, conn: ConnectionId, name: &Name) -> bool {
+        let others = self.names().filter(|(other, _)| *other != conn);
+        let bytes: usize = others.map(|(_, name)| name.as_str().len()).sum();
+        name.is_short() || bytes + name.as_str().len() <= LONG_LIST
     }
 
     /// Whether a client may not come near to the name of a device at `source`.
@@ -133,7 +181,7 @@ impl Room {
     }
 
     /// What nobody else can be called.
-    fn taken(&self, conn: ConnectionId, device: bool, now: Instant) -> Looks {
+    fn taken(&self, conn: ConnectionId, device: bool, now: Instant) -> Looks<'_> {
         let mut taken = Looks::default();
         let keeps_off = self.keeps_off(conn, device);
         let others = self.clients.iter().filter(|(other, _)| **other != conn);

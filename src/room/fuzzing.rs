@@ -85,7 +85,7 @@ impl World {
         let paid = f64::from(self.joined) * each;
         assert!(self.relayed as f64 <= paid * 9.0 * 3_000.0);
         assert!(
-            self.listed as f64 <= (time + 1.0) * 1e6,
+            self.listed as f64 <= (time + 1.0) * 5e6,
             "{} of lists",
             self.listed
         );

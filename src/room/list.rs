@@ -1,28 +1,59 @@
 //! The user list: one for all, made when it is sent, and not too often.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{ConnectionId, Output, Room};
+use super::{ConnectionId, Output, Room, Source};
+use crate::bucket::{Bucket, Rate};
 
-/// At most five lists a second.
+/// Those who know of an earlier list get at most five a second.
 const INTERVAL: Duration = Duration::from_millis(200);
-/// And not more bytes a second than this in all, however long the list is and
-/// however many read it.
-const BYTES_PER_SECOND: f64 = 1_000_000.0;
-
-/// When the next list may go, and whether somebody waits for it.
+/// And not more bytes than this in all, however long the list is and however many
+/// read it: a list as long as they get ([`LONG_LIST`](super::names)) has gone to a
+/// full room in two seconds.
+const REPEATS: Rate = Rate {
+    burst: 4_000_000.0,
+    per_second: 4_000_000.0,
+};
+/// Likewise for those who know of none: they wait for no others.
+const FIRSTS: Rate = Rate {
+    burst: 1_000_000.0,
+    per_second: 1_000_000.0,
+};
+/// When lists may go, and who waits for one.
 #[derive(Debug, Default)]
 pub(super) struct ListPace {
-    wanted: bool,
+    /// When the next may go to those who know one.
     next_at: Option<Instant>,
+    buckets: Option<Buckets>,
+    /// The list as it stands; made when it is sent.
+    text: Option<Arc<str>>,
+    firsts_wait: bool,
+    repeats_wait: bool,
+}
+
+#[derive(Debug)]
+struct Buckets {
+    firsts: Bucket,
+    repeats: Bucket,
 }
 
 impl ListPace {
     pub(super) fn due_at(&self, now: Instant) -> Option<Instant> {
-        self.wanted.then(|| self.next_at.unwrap_or(now))
+        let cost = self.text.as_ref().map_or(0.0, |text| text.len() as f64);
+        let due = |of: fn(&Buckets) -> &Bucket| {
+            let buckets = self.buckets.as_ref();
+            buckets.map_or(now, |buckets| of(buckets).due(cost))
+        };
+        let firsts = self.firsts_wait.then(|| due(|buckets| &buckets.firsts));
+        let repeats = self.repeats_wait.then(|| {
+            let due = due(|buckets| &buckets.repeats);
+            self.next_at.map_or(due, |at| at.max(due))
+        });
+        firsts.into_iter().chain(repeats).min()
     }
 }
 
@@ -32,7 +63,7 @@ impl Room {
         for client in self.clients.values_mut() {
             client.listed = false;
         }
-        self.list.wanted = true;
+        self.list.text = None;
         self.send_lists(now);
     }
 
@@ -40,29 +71,77 @@ impl Room {
     pub(super) fn list_for(&mut self, conn: ConnectionId, now: Instant) {
         if let Some(client) = self.clients.get_mut(&conn) {
             client.listed = false;
-            self.list.wanted = true;
             self.send_lists(now);
         }
     }
 
     /// Sends the list to those who have not this one, where it is time.
     pub(super) fn send_lists(&mut self, now: Instant) {
-        if !self.list.wanted || self.list.next_at.is_some_and(|at| now < at) {
+        let waiting = self.waiting_for_lists();
+        self.list.firsts_wait = waiting.iter().any(|(_, is_first)| *is_first);
+        self.list.repeats_wait = waiting.iter().any(|(_, is_first)| !*is_first);
+        let is_time = self.list.next_at.is_none_or(|at| now >= at);
+        let goes = self.list.firsts_wait || self.list.repeats_wait && is_time;
+        if !goes {
             return;
         }
-        self.list.wanted = false;
-        let text = self.user_list();
-        let mut readers = 0u32;
-        for (to, client) in &mut self.clients {
-            if !std::mem::replace(&mut client.listed, true) {
-                readers += 1;
-                let (to, text) = (*to, text.clone());
+        let text = match self.list.text.clone() {
+            Some(text) => text,
+            None => self.user_list(),
+        };
+        self.list.text = Some(text.clone());
+        let buckets = self.list.buckets.get_or_insert_with(|| Buckets {
+            firsts: Bucket::full(FIRSTS, now),
+            repeats: Bucket::full(REPEATS, now),
+        });
+        let cost = text.len() as f64;
+        let (mut firsts_wait, mut repeats_wait) = (false, false);
+        let mut has_repeated = false;
+        for (to, is_first) in waiting {
+            let goes = match is_first {
+                true => buckets.firsts.take(cost, now),
+                false => is_time && buckets.repeats.take(cost, now),
+            };
+            if let Some(client) = self.clients.get_mut(&to).filter(|_| goes) {
+                client.listed = true;
+                client.listed_at = Some(now);
+                client.is_new &= !is_first;
+                has_repeated |= !is_first;
+                let text = text.clone();
                 self.outputs.push_back(Output::List { to, text });
+            } else if is_first {
+                firsts_wait = true;
+            } else {
+                repeats_wait = true;
             }
         }
-        let bytes = f64::from(readers) * f64::from(u32::try_from(text.len()).unwrap_or(u32::MAX));
-        let wait = Duration::from_secs_f64(bytes / BYTES_PER_SECOND).max(INTERVAL);
-        self.list.next_at = Some(now + wait);
+        self.list.firsts_wait = firsts_wait;
+        self.list.repeats_wait = repeats_wait;
+        if has_repeated {
+            self.list.next_at = Some(now + INTERVAL);
+        }
+    }
+
+    /// Who is to get a list, and whether it is one of the first that they get: in turn
+    /// by source, and of those who waited for longest.
+    fn waiting_for_lists(&self) -> Vec<(ConnectionId, bool)> {
+        let mut waiting: Vec<_> = self.clients.iter().filter(|(_, c)| !c.listed).collect();
+        waiting.sort_by_key(|(conn, client)| (client.listed_at, **conn));
+        let mut turns: HashMap<(Source, bool), usize> = HashMap::new();
+        let mut waiting: Vec<_> = waiting
+            .into_iter()
+            .map(|(conn, client)| {
+                let is_first = client.is_new;
+                let turn = turns.entry((client.source, is_first)).or_default();
+                *turn += 1;
+                (*turn, *conn, is_first)
+            })
+            .collect();
+        waiting.sort_by_key(|(turn, ..)| *turn);
+        waiting
+            .into_iter()
+            .map(|(_, conn, is_first)| (conn, is_first))
+            .collect()
     }
 
     fn user_list(&self) -> Arc<str> {

@@ -5,9 +5,13 @@
 //! queueing, Golestani 1994). Each sender has a share of the room; when all of it
 //! is taken, the sender with most loses frames. The reader loses nothing for what
 //! others do, and is not closed for it.
+//!
+//! All mailboxes of a [`Store`] are one sum. While that is large, who lets much wait
+//! has a smaller one: memory is held by those who do not read.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::ConnectionId;
 
@@ -17,14 +21,29 @@ const SENDER_BYTES: usize = 128 * 1024;
 const SENDER_FRAMES: usize = 512;
 /// Bytes that may wait from all of them.
 const TOTAL_BYTES: usize = 1024 * 1024;
+/// The same while more than [`STORE_BYTES`] wait in all mailboxes: a frame of the
+/// largest kind.
+const SHORT_BYTES: usize = 80 * 1024;
+const STORE_BYTES: usize = 12 * 1024 * 1024;
 /// What a frame costs beside its bytes, in bytes: small ones are not for nothing.
-const FRAME_COST: u64 = 64;
+const FRAME_COST: usize = 64;
 /// Answers of the room itself; each is to something that this connection sent.
 const OWN_FRAMES: usize = 32;
+
+/// Bytes that wait in all mailboxes of a room.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Store(Arc<AtomicUsize>);
+
+impl Store {
+    fn is_large(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > STORE_BYTES
+    }
+}
 
 /// Frames for one connection.
 #[derive(Debug, Default)]
 pub struct Mailbox {
+    store: Store,
     /// Of the room itself; they go first.
     own: VecDeque<Arc<str>>,
     /// The user list: only the last one counts.
@@ -52,6 +71,13 @@ struct Sender {
 }
 
 impl Mailbox {
+    /// An empty one, beside others.
+    pub(crate) fn of(store: Store) -> Self {
+        let mut mailbox = Self::default();
+        mailbox.store = store;
+        mailbox
+    }
+
     /// A frame of the room itself.
     pub(crate) fn post_own(&mut self, text: Arc<str>) {
         if self.own.len() >= OWN_FRAMES {
@@ -69,13 +95,17 @@ impl Mailbox {
     /// has too much here; it may be another frame that goes for it, and then that
     /// one's sender has.
     pub fn post(&mut self, from: ConnectionId, text: Arc<str>) -> bool {
-        let length = text.len();
+        let cost = cost(&text);
         let sender = self.senders.entry(from).or_default();
-        if sender.frames >= SENDER_FRAMES || sender.bytes + length > SENDER_BYTES {
+        if sender.frames >= SENDER_FRAMES || sender.bytes + cost > SENDER_BYTES {
             return false;
         }
-        let wanted = sender.bytes + length;
-        while self.bytes + length > TOTAL_BYTES {
+        let wanted = sender.bytes + cost;
+        let total = match self.store.is_large() {
+            true => SHORT_BYTES,
+            false => TOTAL_BYTES,
+        };
+        while self.bytes + cost > total {
             let greediest = self
                 .senders
                 .iter()
@@ -91,9 +121,10 @@ impl Mailbox {
         }
         let sender = self.senders.entry(from).or_default();
         sender.frames += 1;
-        sender.bytes += length;
-        sender.finish = sender.finish.max(self.clock) + cost(&text);
-        self.bytes += length;
+        sender.bytes += cost;
+        sender.finish = sender.finish.max(self.clock) + cost as u64;
+        self.bytes += cost;
+        self.store.0.fetch_add(cost, Ordering::Relaxed);
         self.frames
             .insert((sender.finish, self.next), Waiting { from, text });
         self.next += 1;
@@ -116,7 +147,7 @@ impl Mailbox {
         self.own.is_empty() && self.list.is_none() && self.frames.is_empty()
     }
 
-    /// Bytes that wait from other connections.
+    /// Bytes that wait from other connections, and what each frame takes beside its own.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -132,17 +163,19 @@ impl Mailbox {
         };
         if let Some(Waiting { from, text }) = self.frames.remove(&key) {
             if let Some(sender) = self.senders.get_mut(&from) {
-                sender.finish -= cost(&text);
+                sender.finish -= cost(&text) as u64;
             }
             self.gone(from, &text);
         }
     }
 
     fn gone(&mut self, from: ConnectionId, text: &str) {
-        self.bytes -= text.len();
+        let cost = cost(text);
+        self.bytes -= cost;
+        self.store.0.fetch_sub(cost, Ordering::Relaxed);
         if let Some(sender) = self.senders.get_mut(&from) {
             sender.frames -= 1;
-            sender.bytes -= text.len();
+            sender.bytes -= cost;
         }
         // Who has nothing here and was not served more than others is as good
         // as new.
@@ -152,8 +185,14 @@ impl Mailbox {
     }
 }
 
-fn cost(text: &str) -> u64 {
-    text.len() as u64 + FRAME_COST
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        self.store.0.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+fn cost(text: &str) -> usize {
+    text.len() + FRAME_COST
 }
 
 #[cfg(test)]
@@ -215,6 +254,7 @@ mod tests {
             "one who has nothing here"
         );
         assert!(mailbox.bytes() <= TOTAL_BYTES);
+        drain(&mut mailbox);
         let small = (0..10_000)
             .filter(|_| mailbox.post(conn(501), frame(1)))
             .count();
@@ -222,6 +262,42 @@ mod tests {
         drain(&mut mailbox);
         assert!(mailbox.is_empty() && mailbox.bytes() == 0);
         assert!(mailbox.senders.len() <= 1, "{:?}", mailbox.senders);
+    }
+
+    /// A crowd that sends to readers who read nothing, and one who reads.
+    #[test]
+    fn all_mailboxes_are_one_sum_and_who_reads_gets_everything() {
+        let store = Store::default();
+        let mut slow: Vec<_> = (0..272).map(|_| Mailbox::of(store.clone())).collect();
+        let mut reader = Mailbox::of(store.clone());
+        for round in 0..20 {
+            for (to, mailbox) in slow.iter_mut().enumerate() {
+                for from in 0..16 {
+                    mailbox.post(conn((to as u64 + from * 17) % 272), frame(60_000));
+                }
+            }
+            for length in [64 * 1024, 100, 9_000] {
+                let from = conn(1000 + round);
+                assert!(reader.post(from, frame(length)), "an honest reader's");
+            }
+            assert_eq!(drain(&mut reader).len(), 3);
+        }
+        let sum: usize = slow.iter().map(Mailbox::bytes).sum();
+        assert_eq!(store.0.load(Ordering::Relaxed), sum);
+        assert!(sum <= 36 << 20, "{} MiB wait", sum >> 20);
+        // A slow one has a place for a caller still.
+        assert!(slow[7].post(conn(5000), frame(5_000)));
+        drop(slow);
+        assert_eq!(store.0.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn small_frames_cost_what_they_take() {
+        let mut mailbox = Mailbox::default();
+        for sender in 0..1_000 {
+            while mailbox.post(conn(sender), frame(1)) {}
+        }
+        assert!(mailbox.frames.len() <= TOTAL_BYTES / (FRAME_COST + 1));
     }
 
     #[test]

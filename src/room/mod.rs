@@ -69,6 +69,7 @@ use limiter::{Limiter, Refusal};
 pub use limits::Limits;
 use list::ListPace;
 pub use mailbox::Mailbox;
+pub(crate) use mailbox::Store;
 use names::Look;
 pub use names::Name;
 use reserved::Reserved;
@@ -170,8 +171,12 @@ struct Client {
     offers: HashMap<ConnectionId, Bucket>,
     /// What those who called it have paid for its answers.
     replies: HashMap<ConnectionId, u32>,
-    /// It was sent the user list as it stands.
+    /// It was sent the user list as it stands, and when it was sent one.
     listed: bool,
+    listed_at: Option<Instant>,
+    /// It has just come, or has its first name: the next list does not wait for those
+    /// of others.
+    is_new: bool,
     /// Frames ignored so far: the first is logged, the sum at the end.
     ignored: u64,
 }
@@ -230,6 +235,8 @@ impl Room {
                 offers: HashMap::new(),
                 replies: HashMap::new(),
                 listed: false,
+                listed_at: None,
+                is_new: true,
                 ignored: 0,
             },
         );
@@ -263,9 +270,13 @@ impl Room {
         }
     }
 
-    /// A frame of `conn` found no place where it was to go: its reader has too
-    /// many of this sender already.
-    pub(crate) fn undelivered(&mut self, conn: ConnectionId, now: Instant) {
+    /// A frame of `conn` found no place where it was to go: `to` has too many of
+    /// this sender already. Nobody pays for answers to a caller who does not read.
+    pub(crate) fn undelivered(&mut self, conn: ConnectionId, to: ConnectionId, now: Instant) {
+        let sender = self.clients.get(&conn);
+        if sender.is_some_and(|sender| sender.replies.contains_key(&to)) {
+            return;
+        }
         self.charge(conn, COSTLY, "more than its reader takes", now);
     }
 

@@ -17,6 +17,15 @@ use unicode_security::confusable_detection::skeleton;
 /// Longest name, in characters and in bytes: 64 letters of any script.
 const MAX_CHARS: usize = 64;
 const MAX_BYTES: usize = 256;
+/// Bytes of a name where those in force are long already, and bytes of all of them
+/// from which on that is so: the list of all goes to everyone.
+const SHORT_BYTES: usize = 32;
+pub(super) const LONG_LIST: usize = 8 * 1024;
+/// Characters of what a name looks like: four for each of its own, which is what
+/// scripts need that are written with marks. Some characters stand for a sentence.
+const MAX_SKELETON: usize = 4 * MAX_CHARS;
+/// Numbers that are tried in their order, before some are drawn.
+const COUNTED: u64 = 8;
 /// Marks on one letter (UTS #39 §5.4 has four for any script).
 const MAX_MARKS: usize = 4;
 
@@ -54,7 +63,20 @@ impl Name {
         let says_something = name
             .chars()
             .any(|c| !c.is_whitespace() && !is_combining_mark(c));
-        (fits && says_something).then_some(Self(name))
+        let is_plain = || skeleton(&name).take(MAX_SKELETON + 1).count() <= MAX_SKELETON;
+        (fits && says_something && is_plain()).then_some(Self(name))
+    }
+
+    /// Its beginning, where it is too long for a room with long names.
+    pub(super) fn shortened(&self) -> Self {
+        let end = self.0.floor_char_boundary(SHORT_BYTES);
+        let seen = self.0[..end].trim_end_matches(|c: char| c.is_whitespace() || is_joiner(c));
+        Self(seen.to_owned())
+    }
+
+    /// Whether it is as long as a name may be in a room with long names.
+    pub(super) fn is_short(&self) -> bool {
+        self.0.len() <= SHORT_BYTES
     }
 
     /// What a client is called whose own idea of a name cannot be used.
@@ -68,9 +90,16 @@ impl Name {
     }
 
     /// `self` with the smallest number from 1 that makes it free, as the original
-    /// server appends numbers. A name too long for a number is cut.
-    pub(super) fn numbered(&self, taken: impl Fn(&Self) -> bool) -> Self {
-        (1u64..)
+    /// server appends numbers; where the first few are taken, with one of six digits
+    /// that is `drawn` at random. A name too long for a number is cut.
+    pub(super) fn numbered(
+        &self,
+        drawn: impl Fn(u64) -> u64,
+        taken: impl Fn(&Self) -> bool,
+    ) -> Self {
+        let drawn = (0u64..).map(|draw| 100_000 + drawn(draw) % 900_000);
+        (1..=COUNTED)
+            .chain(drawn)
             .map(|number| self.with_suffix(&number.to_string()))
             .find(|name| !taken(name))
             .expect("finitely many names are taken")
@@ -138,25 +167,28 @@ impl Look {
 
 /// Many looks at once, to see whether a name is free.
 #[derive(Debug, Default)]
-pub(super) struct Looks {
-    skeletons: HashSet<String>,
-    bare: HashSet<String>,
+pub(super) struct Looks<'a> {
+    skeletons: HashSet<&'a str>,
+    bare: HashSet<&'a str>,
 }
 
-impl Looks {
+impl<'a> Looks<'a> {
     /// Adds a name that is taken; nothing may come near to a device's.
-    pub(super) fn add(&mut self, look: &Look, device: bool) {
-        self.skeletons.extend(look.skeletons.iter().cloned());
+    pub(super) fn add(&mut self, look: &'a Look, device: bool) {
+        self.skeletons
+            .extend(look.skeletons.iter().map(String::as_str));
         if device {
-            self.bare
-                .extend(look.bare.iter().filter(|b| !b.is_empty()).cloned());
+            let bare = look.bare.iter().map(String::as_str);
+            self.bare.extend(bare.filter(|b| !b.is_empty()));
         }
     }
 
     pub(super) fn take(&self, name: &Name) -> bool {
         let look = Look::of(name);
-        look.skeletons.iter().any(|l| self.skeletons.contains(l))
-            || look.bare.iter().any(|l| self.bare.contains(l))
+        look.skeletons
+            .iter()
+            .any(|l| self.skeletons.contains(l.as_str()))
+            || look.bare.iter().any(|l| self.bare.contains(l.as_str()))
     }
 }
 
@@ -307,8 +339,50 @@ mod tests {
     #[test]
     fn the_smallest_free_number_is_appended() {
         let base = Name::of("camera").unwrap();
-        let name = base.numbered(|n| ["camera1", "camera2"].contains(&n.as_str()));
+        let name = base.numbered(|_| 0, |n| ["camera1", "camera2"].contains(&n.as_str()));
         assert_eq!(name.as_str(), "camera3");
+    }
+
+    /// Each try is a look at a name, and the room's one task takes it.
+    #[test]
+    fn few_numbers_are_tried_however_many_are_taken() {
+        let tries = std::cell::Cell::new(0);
+        let base = Name::of("camera").unwrap();
+        let name = base.numbered(
+            |draw| 77 + draw,
+            |name| {
+                tries.set(tries.get() + 1);
+                let number: u64 = name.as_str()["camera".len()..].parse().unwrap();
+                number <= 10_000
+            },
+        );
+        assert_eq!(name.as_str(), "camera100077");
+        assert!(tries.get() <= 9, "{} tries", tries.get());
+    }
+
+    #[test]
+    fn a_name_that_looks_like_a_sentence_for_each_letter_is_none() {
+        let bones = |wish: &str| skeleton(wish).count();
+        let long = "\u{FDFA}".repeat(64);
+        assert!(bones(&long) > 1_000);
+        assert_eq!(name(&long), None);
+        // Each of these is three letters, or one with two marks.
+        for wish in ["한".repeat(64), "ẩ".repeat(64)] {
+            assert_eq!(name(&wish), Some(wish.clone()), "{}", bones(&wish));
+        }
+    }
+
+    #[test]
+    fn a_name_is_shortened_between_characters() {
+        for (wish, kept) in [
+            ("x".repeat(64), "x".repeat(32)),
+            ("ü".repeat(64), "ü".repeat(16)),
+            ("กล้อง".repeat(3), "กล้องกล้อง".to_owned()),
+        ] {
+            let short = Name::of(&wish).unwrap().shortened();
+            assert_eq!(short.as_str(), kept);
+            assert!(short.is_short());
+        }
     }
 
     #[test]
@@ -320,7 +394,7 @@ mod tests {
             format!("{} y", "x".repeat(61)),
         ] {
             let base = Name::of(&base).unwrap();
-            let name = base.numbered(|n| n.as_str().ends_with(['1', '2', '3']));
+            let name = base.numbered(|_| 0, |n| n.as_str().ends_with(['1', '2', '3']));
             assert!(name.as_str().ends_with('4'), "{name}");
             assert!(Name::of(name.as_str()).is_some_and(|n| n == name));
         }

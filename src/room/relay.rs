@@ -10,6 +10,7 @@ use super::limits::OFFERS;
 use super::tags::without_tags;
 use super::{COSTLY, Client, ConnectionId, Fare, Output, Refused, Room};
 use crate::bucket::Bucket;
+use crate::wire::MAX_FRAME_BYTES;
 
 /// Frames of this type come from the server alone; one that a client sends is
 /// not relayed, or it could rename or blind another client.
@@ -21,6 +22,9 @@ const PERSONAL: [&str; 3] = ["video-offer", "video-answer", "new-ice-candidate"]
 /// Longest frame that goes to everyone: a chat line or a hang-up. Larger ones,
 /// times all clients, would fill the queues of those who read slowly.
 const MAX_BROADCAST_BYTES: usize = 8 * 1024;
+
+/// What the room writes into a frame: the sender's name, connection and address.
+const STAMP_BYTES: usize = 1024;
 
 /// Longest reason of a hang-up, in characters; pages show 200.
 const MAX_REASON: usize = 250;
@@ -83,16 +87,28 @@ impl Room {
         now: Instant,
     ) -> Result<(), Refused> {
         let is_offer = is(&frame, "video-offer");
+        if self.clients.get(&to).is_some_and(|reader| reader.stamped) {
+            self.stamp(conn, &mut frame);
+        }
+        // A number or a name may be written longer than it came.
+        let text: Arc<str> = Value::Object(frame).to_string().into();
+        if text.len() > MAX_FRAME_BYTES + STAMP_BYTES {
+            return Err(Refused::Ignored("over the size limit as it is sent on"));
+        }
+        let cost = fare.cost.max(super::frame_cost(text.len()));
         let client = self.clients.get_mut(&conn).expect("relay() looked it up");
         match client.replies.get_mut(&to) {
             // Whoever called has paid for this.
-            Some(left) if *left >= fare.cost && !is_offer => {
-                *left -= fare.cost;
+            Some(left) if *left >= cost && !is_offer => {
+                *left -= cost;
                 if fare.paid {
                     client.limiter.refund(fare.cost);
                 }
             }
-            Some(_) | None => self.pay(conn, fare, now)?,
+            Some(_) | None => {
+                let more = cost - if fare.paid { fare.cost } else { 0 };
+                client.limiter.spend(more, now).map_err(Refused::Rate)?;
+            }
         }
         if is_offer {
             self.pay_for_call(conn, to, now)?;
@@ -103,10 +119,6 @@ impl Room {
         if to != conn {
             reader.active_at = now;
         }
-        if reader.stamped {
-            self.stamp(conn, &mut frame);
-        }
-        let text = Value::Object(frame).to_string().into();
         self.outputs.push_back(Output::Relay {
             from: conn,
             to,

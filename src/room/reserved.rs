@@ -1,6 +1,7 @@
 //! Names of devices that have just gone: they stay theirs for a while.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::names::{Look, Name};
@@ -21,6 +22,11 @@ pub(super) struct Kept {
     pub(super) conn: ConnectionId,
     /// A device that comes from here is taken for it.
     pub(super) source: Source,
+    /// Nobody else had a claim on the name: whoever shows its key may have it from
+    /// one who took it for coming from the same address.
+    pub(super) is_first: bool,
+    /// How long it was here.
+    held: Duration,
     until: Instant,
 }
 
@@ -40,30 +46,54 @@ impl Reserved {
         now: Instant,
         grace: Duration,
     ) {
-        if now.saturating_duration_since(since) >= SETTLED {
+        let held = now.saturating_duration_since(since);
+        if held >= SETTLED {
             self.sources.retain(|known| *known != source);
             self.sources.push_back(source);
             if self.sources.len() > SOURCES {
                 self.sources.pop_front();
             }
         }
-        let own = |kept: &Kept| kept.source == source;
-        if self.names.iter().filter(|kept| own(kept)).count() >= PER_SOURCE
-            && let Some(oldest) = self.names.iter().position(own)
-        {
-            self.names.remove(oldest);
-        }
-        if self.names.len() >= TOTAL {
-            self.names.pop_front();
-        }
         let look = Look::of(name);
-        let until = now + grace;
+        // One that only followed on another's is kept once.
+        let again =
+            |kept: &Kept| !kept.is_first && kept.source == source && kept.look.is_like(&look);
+        self.names.retain(|kept| now < kept.until && !again(kept));
+        let is_first = !self.names.iter().any(|kept| kept.look.is_like(&look));
         self.names.push_back(Kept {
             look,
             conn,
             source,
-            until,
+            is_first,
+            held,
+            until: now + grace,
         });
+        let own = |kept: &Kept| kept.source == source;
+        if self.names.iter().filter(|kept| own(kept)).count() > PER_SOURCE {
+            self.forget_least(own);
+        }
+        if self.names.len() > TOTAL {
+            self.forget_least(|_| true);
+        }
+    }
+
+    /// Forgets one of these: of who has gone as soon as they had come, then of the
+    /// source that has most, then of who was here for the shortest time.
+    fn forget_least(&mut self, of: impl Fn(&Kept) -> bool) {
+        let mut counts: HashMap<Source, usize> = HashMap::new();
+        for kept in &self.names {
+            *counts.entry(kept.source).or_default() += 1;
+        }
+        let worth = |kept: &Kept| {
+            let count = counts.get(&kept.source).copied().unwrap_or(0);
+            (kept.held >= SETTLED, Reverse(count), kept.held)
+        };
+        let all = self.names.iter().enumerate();
+        let least = all
+            .filter(|(_, kept)| of(kept))
+            .min_by_key(|(_, kept)| worth(kept))
+            .map(|(at, _)| at);
+        least.and_then(|at| self.names.remove(at));
     }
 
     /// Whether a device was connected from here lately, for more than a moment.
@@ -76,9 +106,14 @@ impl Reserved {
         self.names.iter().filter(move |kept| now < kept.until)
     }
 
-    /// Its device is back, or the time is over.
-    pub(super) fn release(&mut self, look: &Look, now: Instant) {
-        self.names
-            .retain(|kept| now < kept.until && !kept.look.is_like(look));
+    /// A device is back that has shown the key of this connection. The name is kept
+    /// on for others who have a claim on it, but where this one was the first.
+    pub(super) fn release(&mut self, conn: ConnectionId) {
+        let Some(at) = self.names.iter().position(|kept| kept.conn == conn) else {
+            return;
+        };
+        if let Some(back) = self.names.remove(at).filter(|kept| kept.is_first) {
+            self.names.retain(|kept| !kept.look.is_like(&back.look));
+        }
     }
 }

@@ -1,4 +1,6 @@
 mod hostile;
+mod lists;
+mod names;
 
 use std::time::Duration;
 

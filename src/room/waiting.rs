@@ -1,13 +1,25 @@
 //! Sockets that are no chat connection yet: handshakes and page loads. A newcomer
-//! is always let in, and the oldest of the source that has most gives way.
+//! is always let in, and one of the source that has most gives way: first one that
+//! has asked for nothing yet, then one that has its answer, and of those the oldest.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::Source;
 
+/// A browser opens so many for a page: who has no more is not who has most.
+const OF_A_PAGE: usize = 6;
+
 /// One socket, in the order in which they came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(u64);
+
+/// How far it is; who is at the first gives way first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Mute,
+    Answered,
+    Answering,
+}
 
 /// The sockets that wait.
 #[derive(Debug)]
@@ -16,7 +28,7 @@ pub struct Waiting {
     per_source: usize,
     next: u64,
     /// Oldest first.
-    sockets: BTreeMap<Ticket, Source>,
+    sockets: BTreeMap<Ticket, (Source, Stage)>,
     counts: HashMap<Source, usize>,
 }
 
@@ -38,27 +50,45 @@ impl Waiting {
         let own = self.counts.get(&source).copied().unwrap_or(0);
         let is_crowd = own >= self.per_source && !shared;
         let is_full = self.sockets.len() >= self.total;
-        let most = self.counts.values().max().filter(|_| is_full);
+        let weight = |source: &Source| self.counts.get(source).map_or(0, |c| (*c).max(OF_A_PAGE));
+        let most = self.counts.keys().map(weight).max().filter(|_| is_full);
         let gives_way = |other: &Source| match is_crowd {
             true => *other == source,
-            false => most.is_some() && self.counts.get(other) == most,
+            false => most.is_some_and(|most| weight(other) == most),
         };
-        let mut oldest = self.sockets.iter();
-        let given_way = oldest.find(|(_, other)| gives_way(other));
-        let given_way = given_way.map(|(ticket, _)| *ticket);
+        let given_way = self
+            .sockets
+            .iter()
+            .filter(|(_, (other, _))| gives_way(other))
+            .min_by_key(|(ticket, (_, stage))| (*stage, **ticket))
+            .map(|(ticket, _)| *ticket);
         if let Some(ticket) = given_way {
             self.leave(ticket);
         }
         let ticket = Ticket(self.next);
         self.next += 1;
-        self.sockets.insert(ticket, source);
+        self.sockets.insert(ticket, (source, Stage::Mute));
         *self.counts.entry(source).or_default() += 1;
         (ticket, given_way)
     }
 
+    /// A whole request has come of it.
+    pub fn asked(&mut self, ticket: Ticket) {
+        if let Some((_, stage)) = self.sockets.get_mut(&ticket) {
+            *stage = Stage::Answering;
+        }
+    }
+
+    /// The answer has gone out.
+    pub fn answered(&mut self, ticket: Ticket) {
+        if let Some((_, stage)) = self.sockets.get_mut(&ticket) {
+            *stage = Stage::Answered;
+        }
+    }
+
     /// A socket ended, or is a chat connection now.
     pub fn leave(&mut self, ticket: Ticket) {
-        let Some(source) = self.sockets.remove(&ticket) else {
+        let Some((source, _)) = self.sockets.remove(&ticket) else {
             return;
         };
         if let Some(count) = self.counts.get_mut(&source) {
@@ -114,6 +144,29 @@ mod tests {
             assert_eq!(waiting.enter(source(9), true).1, None);
         }
         assert_eq!(waiting.enter(source(2), false).1, Some(Ticket(11)));
+    }
+
+    #[test]
+    fn a_page_that_loads_is_not_cut_by_many_addresses_with_few_sockets() {
+        let mut waiting = Waiting::new(128, 32);
+        let page: Vec<_> = (0..6).map(|_| waiting.enter(source(1), false).0).collect();
+        for ticket in &page {
+            waiting.asked(*ticket);
+        }
+        for socket in 0..1_000 {
+            let address = source(2 + (socket % 50) as u8);
+            let (ticket, given_way) = waiting.enter(address, false);
+            assert!(
+                given_way.is_none_or(|gone| !page.contains(&gone)),
+                "{socket}"
+            );
+            // Some of them ask for something, and have it.
+            if socket % 3 == 0 {
+                waiting.asked(ticket);
+                waiting.answered(ticket);
+            }
+        }
+        assert_eq!(waiting.len(), 128);
     }
 
     #[test]

@@ -6,12 +6,14 @@ use std::time::{Duration, SystemTime};
 use futures_util::{SinkExt, StreamExt};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{self, Message};
 use tracing::{debug, trace, warn};
 
 use super::SignalingEvent;
 use super::open::{Opened, Socket};
+use crate::bucket::{Bucket, Rate};
 use crate::network::Network;
 use crate::wire::{Incoming, MAX_FRAME_BYTES, Outgoing, WireError};
 
@@ -20,6 +22,12 @@ use crate::wire::{Incoming, MAX_FRAME_BYTES, Outgoing, WireError};
 const SILENCE: Duration = Duration::from_secs(25);
 /// The same where there is reason to doubt that the server is there.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Frames of the server's that carry nothing: pings, pongs, binary ones. Servers ping
+/// every few seconds.
+const EMPTY: Rate = Rate {
+    burst: 100.0,
+    per_second: 5.0,
+};
 /// Time to say goodbye.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -73,6 +81,7 @@ pub(super) async fn carry(
     // An answer to a probe is due by then.
     let mut probed: Option<Instant> = None;
     let mut bad_frames = 0_u32;
+    let mut empty = Bucket::full(EMPTY, heard.into_std());
     loop {
         let silent_at = probed.unwrap_or(heard + if pinged { SILENCE * 2 } else { SILENCE });
         tokio::select! {
@@ -92,7 +101,16 @@ pub(super) async fn carry(
                 let text = match message {
                     Some(Ok(Message::Text(text))) => text,
                     Some(Ok(Message::Close(_))) | None => return "it closed the connection".into(),
-                    Some(Ok(_)) => continue,
+                    Some(Ok(message)) => {
+                        if !empty.take(1.0, heard.into_std()) {
+                            return "it floods this device with pings".into();
+                        }
+                        // It is not read on before it has taken the answer.
+                        if message.is_ping() && let Err(end) = flush(&mut socket).await {
+                            return end;
+                        }
+                        continue;
+                    }
                     Some(Err(error)) => return format!("it broke the connection: {error}"),
                 };
                 trace!(%text, "received");
@@ -149,7 +167,16 @@ async fn send(socket: &mut Socket, frame: &Outgoing) -> Result<(), String> {
         return Ok(());
     }
     trace!(%text, "sent");
-    match timeout(SILENCE, socket.send(Message::text(text))).await {
+    taken(timeout(SILENCE, socket.send(Message::text(text))).await)
+}
+
+/// Sends what waits to be; why the connection is over, where it is.
+async fn flush(socket: &mut Socket) -> Result<(), String> {
+    taken(timeout(SILENCE, socket.flush()).await)
+}
+
+fn taken(sent: Result<Result<(), tungstenite::Error>, Elapsed>) -> Result<(), String> {
+    match sent {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(format!("it broke the connection: {error}")),
         Err(_) => Err("it takes no data".into()),
@@ -170,4 +197,100 @@ fn milliseconds() -> u64 {
     SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |d| d.as_millis() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind, Read, Result, Write};
+
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+    use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+    use tokio_tungstenite::tungstenite::http::HeaderValue;
+    use tokio_tungstenite::tungstenite::protocol::{Role, WebSocket};
+
+    use super::super::{Server, WRITE_BUFFER};
+    use super::*;
+
+    /// A ping of the longest kind, as a server sends it.
+    fn ping() -> Vec<u8> {
+        [&[0x89, 125][..], &[b'x'; 125]].concat()
+    }
+
+    /// Pings without end, and nothing that is written is taken.
+    #[derive(Default)]
+    struct Deaf {
+        read: usize,
+        most: usize,
+    }
+
+    impl Read for Deaf {
+        fn read(&mut self, buf: &mut [u8]) -> Result<usize> {
+            let ping = ping();
+            for byte in &mut *buf {
+                *byte = ping[self.read % ping.len()];
+                self.read += 1;
+            }
+            Ok(buf.len())
+        }
+    }
+
+    impl Write for Deaf {
+        fn write(&mut self, buf: &[u8]) -> Result<usize> {
+            self.most = self.most.max(buf.len());
+            Err(Error::from(ErrorKind::WouldBlock))
+        }
+
+        fn flush(&mut self) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn answers_to_pings_do_not_pile_up_where_the_server_reads_nothing() {
+        let limits = Some(Server::limits());
+        let mut socket = WebSocket::from_raw_socket(Deaf::default(), Role::Client, limits);
+        for _ in 0..10_000 {
+            assert!(matches!(socket.read(), Ok(Message::Ping(_))));
+        }
+        let most = socket.get_ref().most;
+        assert!((1..=WRITE_BUFFER).contains(&most), "{most} bytes wait");
+    }
+
+    /// Real sockets: the server pings as fast as it can and never reads.
+    #[tokio::test]
+    async fn a_server_that_pings_without_end_is_left() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("ws://{}/", listener.local_addr().expect("bound"));
+        let server = tokio::spawn(async move {
+            let (tcp, _) = listener.accept().await.expect("a device");
+            #[allow(clippy::result_large_err, reason = "the library's")]
+            let answer = |_: &Request, mut response: Response| {
+                let json = HeaderValue::from_static("json");
+                response
+                    .headers_mut()
+                    .insert("Sec-WebSocket-Protocol", json);
+                Ok(response)
+            };
+            let socket = tokio_tungstenite::accept_hdr_async(tcp, answer).await;
+            let mut tcp = socket.expect("a WebSocket").into_inner();
+            let flood = ping().repeat(100);
+            while tcp.write_all(&flood).await.is_ok() {}
+        });
+        let config = toml::from_str(&format!("url = {url:?}")).expect("a section");
+        let (events, mut told) = mpsc::channel(8);
+        let link = Server::new(&config).expect("usable").connect(1, events);
+        let closed = async {
+            loop {
+                match told.recv().await.expect("an event").1 {
+                    SignalingEvent::Closed(why) => return why,
+                    _ => continue,
+                }
+            }
+        };
+        let why = timeout(Duration::from_secs(20), closed).await;
+        assert!(why.expect("it is left").contains("pings"));
+        link.abort();
+        server.abort();
+    }
 }

@@ -1,5 +1,6 @@
 //! The page in real browsers: people call each other.
 
+mod paces;
 mod places;
 mod strangers;
 

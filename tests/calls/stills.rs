@@ -97,3 +97,25 @@ async fn a_picture_is_the_camera_s_own_jpeg_and_else_one_is_made() {
         chat.stop().await;
     }
 }
+
+/// As a list's thumbnails are, one when the last has come: what is asked for too fast
+/// waits, and is not lost.
+#[tokio::test]
+async fn whatever_is_asked_for_has_an_answer_however_fast() {
+    const ASKED: usize = 60;
+    let chat = Chat::start().await;
+    let toml = "[video]\nsource = \"test\"\n[audio]\nsource = \"none\"\n[ice]\nloopback = true\n";
+    let device = Device::start(chat.addr, toml).await;
+    device.registered().await;
+    let mut viewer = Viewer::join(&format!("ws://{}/", chat.addr), "viewer", "camera").await;
+    viewer.call_with(&["camera-agent-files"]).await;
+    for asked in 0..ASKED {
+        let id = format!("20261130T1035{asked:02}Z");
+        let ask = json!({"type": "thumbnail", "id": id}).to_string();
+        viewer.tell(&ask).await.expect("a channel");
+        let answer = viewer.told("an answer", |m| m["id"] == json!(id)).await;
+        assert_eq!(answer["about"], "thumbnail", "{answer}");
+    }
+    drop(device);
+    chat.stop().await;
+}

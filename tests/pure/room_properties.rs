@@ -302,7 +302,7 @@ impl World {
         let tokens = f64::from(self.joined)
             * (f64::from(LIMITS.burst) + f64::from(LIMITS.per_second) * time);
         prop_assert!(self.relayed as f64 <= tokens * 9.0 * 3000.0);
-        prop_assert!(self.listed as f64 <= (time + 1.0) * 1e6);
+        prop_assert!(self.listed as f64 <= (time + 1.0) * 5e6);
         Ok(())
     }
 

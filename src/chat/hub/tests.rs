@@ -26,6 +26,7 @@ const SENDER_BYTES: usize = 128 * 1024;
 const SENDER_FRAMES: usize = 512;
 const TOTAL_BYTES: usize = 1024 * 1024;
 const OWN_FRAMES: usize = 32;
+const FRAME_COST: usize = 64;
 const SECRET: [u8; 32] = [7; 32];
 
 #[derive(Debug, Clone)]
@@ -92,12 +93,13 @@ struct Line {
 impl Line {
     fn posts(&mut self, from: ConnectionId, text: Arc<str>) -> bool {
         let waiting = self.senders.entry(from).or_default();
-        let wanted = bytes(waiting) + text.len();
+        let wanted = bytes(waiting) + text.len() + FRAME_COST;
         if waiting.len() >= SENDER_FRAMES || wanted > SENDER_BYTES {
             return false;
         }
         // Too much from all: who has most loses the last.
-        while self.senders.values().map(bytes).sum::<usize>() + text.len() > TOTAL_BYTES {
+        let cost = text.len() + FRAME_COST;
+        while self.senders.values().map(bytes).sum::<usize>() + cost > TOTAL_BYTES {
             let all = self
                 .senders
                 .iter_mut()
@@ -136,7 +138,7 @@ impl Line {
 }
 
 fn bytes(waiting: &VecDeque<Arc<str>>) -> usize {
-    waiting.iter().map(|text| text.len()).sum()
+    waiting.iter().map(|text| text.len() + FRAME_COST).sum()
 }
 
 /// Both, side by side.
@@ -157,6 +159,7 @@ impl Pair {
             hub: Exchange {
                 room: room(),
                 doors: HashMap::new(),
+                store: Store::default(),
             },
             room: room(),
             now: Instant::now(),
@@ -198,7 +201,7 @@ impl Pair {
                         posted = line.posts(from, text.clone())
                     });
                     if !posted {
-                        self.room.undelivered(from, self.now);
+                        self.room.undelivered(from, to, self.now);
                     }
                 }
                 Output::Check { conn } => line(conn, lines, &mut |line| line.check = true),
@@ -455,6 +458,7 @@ fn a_join_that_nobody_waits_for_leaves_nothing() {
     let mut exchange = Exchange {
         room: Room::new(1, Limits::default(), [7; 32]),
         doors: HashMap::new(),
+        store: Store::default(),
     };
     let now = Instant::now();
     let source = Source::of([192, 0, 2, 1].into());

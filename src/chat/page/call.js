@@ -10,6 +10,7 @@
 // candidates stay here, too.
 
 import { askForCaptureTimes } from "./latency.js";
+import { Pace } from "./pace.js";
 import { words } from "./words.js";
 
 /** A call that was never connected, and one that was, are given up then. */
@@ -31,6 +32,9 @@ const MAX_PENDING_CANDIDATES = 100;
 const CHANNEL = "camera-agent";
 /** In characters; a device's longest message has half of it. */
 const MAX_MESSAGE = 64 * 1024;
+/** Of its messages so many are read at once, and in a second; the rest is dropped. */
+const MESSAGES_AT_ONCE = 100;
+const MESSAGES_A_SECOND = 30;
 
 export class Call {
   #send;
@@ -54,6 +58,8 @@ export class Call {
   #role;
   #prove;
   #apart;
+  /** Of what the device says. */
+  #pace;
   /** The section of the sound, by which a device may hear the person. */
   #voice = null;
   /** Of our last offer, while its answer is waited for. */
@@ -92,6 +98,7 @@ export class Call {
     this.#prove = prove;
     this.#apart = apart;
     this.#on = on;
+    this.#pace = new Pace(MESSAGES_AT_ONCE, MESSAGES_A_SECOND);
     this.pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
     this.pc.ontrack = ({ receiver, track }) => {
       if (device && track.kind === "video" && "jitterBufferTarget" in receiver) {
@@ -288,7 +295,7 @@ export class Call {
   }
 
   #told(data) {
-    if (typeof data !== "string" || data.length > MAX_MESSAGE) return;
+    if (typeof data !== "string" || data.length > MAX_MESSAGE || !this.#pace.take(performance.now())) return;
     let message;
     try {
       message = JSON.parse(data);

@@ -15,6 +15,8 @@ import { Proofs } from "./access.js";
 import { Call } from "./call.js";
 import { letIn, takeKey } from "./guest.js";
 import { close, openOwnMedia } from "./media.js";
+import { Frames } from "./pace.js";
+import { Rings } from "./rings.js";
 import { ask } from "./server.js";
 import { hangUpWords, lockWords, reasonWords, statusWords, textOf, words } from "./words.js";
 
@@ -51,6 +53,10 @@ export class Calls {
   #absent = 0;
   /** Whom we are about to call, while the person is asked for the camera. */
   #peer = null;
+  /** What a device says that only its last word counts of. */
+  #shown;
+  /** Who may ring. */
+  #rings;
   state = "idle";
 
   /** `keys` are the cameras that this browser was invited to. */
@@ -58,6 +64,8 @@ export class Calls {
     this.#signaling = signaling;
     this.#ui = ui;
     this.#keys = keys;
+    this.#shown = new Frames();
+    this.#rings = new Rings();
     signaling.mayRename = (wanted) => this.state === "idle" || this.#call?.me === wanted;
     this.refreshIceServers();
   }
@@ -120,6 +128,7 @@ export class Calls {
       || performance.now() - (this.#deviceAt.get(peer) ?? -Infinity) < KIND_CHANGES_MS;
     this.#begin(peer);
     this.#gives = !device;
+    if (this.#gives) this.#rings.wanted(peer);
     if (device) {
       // No question, no wait: the picture is to come at once.
       const call = this.#open(peer, "caller", device);
@@ -146,6 +155,7 @@ export class Calls {
     clearTimeout(this.#unanswered);
     this.#ui.ring(null);
     const { peer } = incoming;
+    this.#rings.wanted(peer);
     this.#gives = true;
     // The connection exists from here on, so that nothing of the peer is lost
     // while the person is asked for the camera.
@@ -161,6 +171,7 @@ export class Calls {
   decline() {
     if (!this.#incoming) return;
     const { peer } = this.#incoming;
+    this.#rings.declined(peer, performance.now());
     this.#refuse(peer, "declined");
     this.#finish(words.youDeclined(peer));
   }
@@ -267,6 +278,7 @@ export class Calls {
       // Both call each other at once: the one whose name sorts first calls.
       if (this.#signaling.name < from) return;
       this.#call?.close();
+      this.#rings.wanted(from);
       this.#ring(from, frame);
       this.accept();
     } else if (this.state === "connected" && this.#call.isOfAnother(frame)) {
@@ -279,11 +291,18 @@ export class Calls {
   }
 
   #ring(peer, frame) {
+    const now = performance.now();
+    if (!this.#rings.ring(peer, now)) {
+      this.#refuse(peer, "busy");
+      if (this.#rings.tells(now)) this.#ui.say(words.missed(peer));
+      return;
+    }
     this.#begin(peer);
     this.#incoming = { peer, frame, candidates: [] };
     this.#ui.ring(peer);
     this.#enter("ringing", words.ringing(peer));
     this.#unanswered = setTimeout(() => {
+      this.#rings.declined(peer, performance.now());
       this.#refuse(peer, "no answer");
       this.#finish(words.gaveUp(peer));
     }, PERSON_ANSWERS_MS);
@@ -343,10 +362,11 @@ export class Calls {
   #told(message) {
     switch (message.type) {
       case "status":
-        this.#ui.media(statusWords(message));
+        this.#shown.put("status", () => this.#ui.media(statusWords(message)));
         break;
       case "controls":
-        if (Array.isArray(message.controls)) this.#ui.camera.show(message.controls);
+        if (!Array.isArray(message.controls)) break;
+        this.#shown.put("controls", () => this.#ui.camera.show(message.controls));
         break;
       case "floor":
         this.#ui.talk.told(message);
@@ -355,7 +375,7 @@ export class Calls {
         this.#ui.motion.told(message, this.#peer);
         break;
       case "zones":
-        this.#ui.zones.told(message);
+        this.#shown.put("zones", () => this.#ui.zones.told(message));
         break;
       case "stats":
       case "pong":
@@ -368,6 +388,8 @@ export class Calls {
         this.#ui.stats.qualities(message.count);
         break;
       case "error":
+        // What it is about was said before.
+        this.#shown.flush();
         if (message.about === "privacy") this.#ui.say(reasonWords(message.why, message.text), "problem");
         if (message.about === "zones") this.#ui.zones.problem(reasonWords(message.why, message.text));
         if (message.about === "talk") this.#ui.talk.refused(reasonWords(message.why, message.text));
@@ -431,12 +453,14 @@ export class Calls {
   #finish(text, kind = "plain") {
     this.#turn += 1;
     this.#gives = false;
+    if (this.#incoming) this.#rings.stopped(performance.now());
     clearTimeout(this.#unanswered);
     clearTimeout(this.#absent);
     this.#absent = 0;
     this.#call = null;
     this.#incoming = null;
     this.#peer = null;
+    this.#shown.clear();
     this.#ui.lock(null);
     close(this.#own);
     this.#own = null;

@@ -5,11 +5,14 @@
 // A slider that is being moved sends no more than ten values a second, and
 // stays where the finger is: the device's list is shown on it afterwards.
 
-import { choiceWords, controlWords } from "./words.js";
+import { choiceWords, controlWords, textOf } from "./words.js";
 
 const SEND_MS = 100;
 const TOUCHED_MS = 600;
 const MAX_CONTROLS = 256;
+const MAX_CHOICES = 256;
+/** Characters of a name or a label that are shown. */
+const MAX_SHOWN = 80;
 
 export class CameraPanel {
   #panel;
@@ -85,7 +88,7 @@ class Row {
     this.#input[this.#input.type === "range" ? "oninput" : "onchange"] = () => this.#moved();
     const label = document.createElement("label");
     label.htmlFor = id;
-    label.textContent = controlWords(control.name);
+    label.textContent = controlWords(textOf(control.name, MAX_SHOWN));
     this.element.append(label, this.#input);
     if (this.#input.type === "range") {
       this.#value.htmlFor = id;
@@ -127,10 +130,10 @@ class Row {
 function input(control) {
   if (control.menu) {
     const select = document.createElement("select");
-    for (const { value, label } of control.menu) {
+    for (const { value, label } of control.menu.slice(0, MAX_CHOICES)) {
       const option = document.createElement("option");
       option.value = value;
-      option.textContent = choiceWords(label);
+      option.textContent = choiceWords(textOf(label, MAX_SHOWN));
       select.append(option);
     }
     return select;
@@ -161,5 +164,5 @@ function isMenu(menu) {
 
 /** What its elements are made from; the rest can be shown on them. */
 function shape({ name, minimum, maximum, step, menu }) {
-  return JSON.stringify([name, minimum, maximum, step, menu]);
+  return JSON.stringify([name, minimum, maximum, step, menu?.slice(0, MAX_CHOICES)]);
 }

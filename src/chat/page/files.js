@@ -9,11 +9,19 @@ const MOST_OF_PICTURE = 8 * 1024 * 1024;
 /** Bytes that may follow an answer of this kind. */
 const MOST = { part: PART, picture: MOST_OF_PICTURE, thumbnail: 64 * 1024 };
 
+/** What an answer of this kind was asked for by. */
+const ASKED = { list: "list", part: "get", picture: "picture", thumbnail: "thumbnail", deleted: "delete" };
+/** Characters of a text: a list of a hundred recordings has a quarter of it. */
+const MOST_OF_TEXT = 64 * 1024;
+/** Who says nothing for so long does not answer any more. */
+const SILENCE_MS = 15_000;
+
 export class Files {
   #channel;
   #open;
-  /** What is waited for: {resolve, reject, answer, left, bytes}. */
+  /** What is waited for: {message, resolve, reject, answer, left, bytes, at}. */
   #asked = null;
+  #silence = 0;
   #turn;
   #on;
   #refuse;
@@ -48,8 +56,7 @@ export class Files {
     const gone = new Error("closed");
     this.#closed = true;
     this.#refuse(gone);
-    this.#asked?.reject(gone);
-    this.#asked = null;
+    this.#settle("reject", gone);
   }
 
   /** Resolves to the answer, with `bytes` where some followed; rejects with {why, text}. */
@@ -73,13 +80,21 @@ export class Files {
     await this.#open;
     if (this.#closed) throw new Error("closed");
     return new Promise((resolve, reject) => {
-      this.#asked = { resolve, reject, answer: null, left: 0, bytes: null, at: 0 };
+      this.#asked = { message, resolve, reject, answer: null, left: 0, bytes: null, at: 0 };
+      this.#listen();
       this.tell(message);
     });
   }
 
+  /** What does not come is not waited for: others stand in line behind it. */
+  #listen() {
+    clearTimeout(this.#silence);
+    this.#silence = setTimeout(() => this.#settle("reject", new Error("no answer")), SILENCE_MS);
+  }
+
   #told(data) {
     if (typeof data !== "string") return this.#took(new Uint8Array(data));
+    if (data.length > MOST_OF_TEXT) return;
     let message;
     try {
       message = JSON.parse(data);
@@ -92,12 +107,13 @@ export class Files {
         break;
       case "error":
         if (message.about === "record" || !this.#asked) this.#on.refused(message);
-        else this.#settle("reject", message);
+        else if (this.#isAsked(message)) this.#settle("reject", message);
         break;
       case "part":
       case "picture":
       case "thumbnail":
-        if (!this.#asked || !(message.length >= 0 && message.length <= MOST[message.type])) return;
+        if (this.#asked?.answer || !this.#isAsked(message)) return;
+        if (!Number.isInteger(message.length) || message.length < 0 || message.length > MOST[message.type]) return;
         this.#asked.answer = message;
         this.#asked.left = message.length;
         this.#asked.bytes = new Uint8Array(message.length);
@@ -105,14 +121,26 @@ export class Files {
         break;
       case "list":
       case "deleted":
-        this.#settle("resolve", message);
+        if (this.#isAsked(message)) this.#settle("resolve", message);
         break;
     }
+  }
+
+  /** Whether this answers what is waited for, and not what is not waited for any more. */
+  #isAsked(answer) {
+    const asked = this.#asked?.message;
+    const { type, about, id, from, before } = answer;
+    if (!asked || (type === "error" ? about : ASKED[type]) !== asked.type) return false;
+    if (type === "error") return (id ?? null) === null || id === asked.id;
+    return (asked.id === undefined || id === asked.id)
+      && (asked.from === undefined || from === asked.from)
+      && (asked.before === undefined || (before ?? null) === asked.before);
   }
 
   #took(bytes) {
     const asked = this.#asked;
     if (!asked?.answer || bytes.length > asked.left) return;
+    this.#listen();
     asked.bytes.set(bytes, asked.at);
     asked.at += bytes.length;
     asked.left -= bytes.length;
@@ -122,6 +150,7 @@ export class Files {
   #settle(how, answer) {
     const asked = this.#asked;
     this.#asked = null;
+    clearTimeout(this.#silence);
     asked?.[how](answer);
   }
 }

@@ -160,6 +160,15 @@ export class Keys extends EventTarget {
   }
 }
 
+/**
+ * Names as they are listed: cameras before people, and those that the person was
+ * invited to before all: a stranger's name that sorts first takes nothing from them.
+ */
+export function inOrder(names, isCamera, keys) {
+  const worth = (name) => (keys.of(name) ? 2 : Number(isCamera(name)));
+  return [...names].sort((a, b) => worth(b) - worth(a) || a.localeCompare(b));
+}
+
 /** What a camera is called: by this person, else by itself. */
 export function titleOf({ label, name }) {
   return label || name;

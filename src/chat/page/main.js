@@ -3,7 +3,7 @@
 import { Calls } from "./calls.js";
 import { keep, recall } from "./elements.js";
 import { Invitations, takeFromAddress } from "./invitations.js";
-import { Keys, titleOf } from "./keys.js";
+import { Keys, inOrder, titleOf } from "./keys.js";
 import { ask, server } from "./server.js";
 import { Signaling } from "./signaling.js";
 import { Ui } from "./ui.js";
@@ -59,8 +59,7 @@ let loadsWall = false;
 
 async function lookForSeveral(users, devices) {
   const isCamera = (name) => devices.has(name) || keys.of(name) !== null;
-  const cameras = users.filter((name) => name !== signaling.name && isCamera(name))
-    .sort((a, b) => a.localeCompare(b));
+  const cameras = inOrder(users.filter((name) => name !== signaling.name && isCamera(name)), isCamera, keys);
   if (wall) return wall.cameras(cameras);
   if (cameras.length < 2 || loadsWall) return;
   loadsWall = true;

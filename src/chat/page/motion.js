@@ -8,6 +8,8 @@ import { motionWords, textOf, words } from "./words.js";
 
 const MOST = 50;
 const MAX_ZONE = 32;
+/** Notifications come so far apart: one takes the place of the last. */
+const NOTIFY_MS = 2_000;
 /** What `Date` takes for a time, in ms. */
 const MAX_TIME = 8.64e15;
 
@@ -17,6 +19,7 @@ export class MotionPanel {
   #button;
   /** By zone and beginning. */
   #rows = new Map();
+  #notifiedAt = -Infinity;
 
   constructor(panel) {
     this.#panel = panel;
@@ -74,6 +77,9 @@ export class MotionPanel {
 
   #notify(zone, camera) {
     if (!document.hidden || !("Notification" in window) || Notification.permission !== "granted") return;
+    const now = performance.now();
+    if (now - this.#notifiedAt < NOTIFY_MS) return;
+    this.#notifiedAt = now;
     try {
       const notification = new Notification(words.motionAt(camera), { body: zone, tag: `motion ${camera}` });
       notification.onclick = () => {

@@ -8,6 +8,9 @@ import { reasonWords, recordingWords, words } from "./words.js";
 const AHEAD = 60;
 /** Seconds behind it that are kept where a browser has no room for all. */
 const BEHIND = 20;
+/** Bytes of a file that are fetched whole; how many parts of it are folded into one. */
+const MOST_BYTES = 2 ** 31;
+const FOLDED = 32;
 
 const next = (target, ...events) => new Promise((resolve) => {
   // The others go with the first: a long film waits often.
@@ -148,18 +151,30 @@ export class Player {
   }
 }
 
-/** All of a recording; null where `isOver` came before. `progress(share)` is told how much is there. */
+/**
+ * All of a recording, as it is at first: one that is being written may go on for ever.
+ * Null where `isOver` came before. `progress(share)` is told how much is there.
+ */
 export async function fetchAll(files, recording, progress, isOver, first = null) {
-  const parts = [];
+  let part = first ?? await files.part(recording.id, 0);
+  const { size } = part;
+  if (!Number.isInteger(size) || size < 0 || size > MOST_BYTES) throw new Error("no size");
+  const blobs = [];
+  let parts = [];
   for (let at = 0; ;) {
-    const part = parts.length === 0 && first ? first : await files.part(recording.id, at);
     if (isOver()) return null;
     parts.push(part.bytes);
     at += part.length;
-    progress(part.size ? at / part.size : 1);
-    if (part.length === 0 || at >= part.size) break;
+    const isAll = part.length === 0 || at >= size;
+    // A browser keeps blobs elsewhere than in the page's memory.
+    if (isAll || parts.length === FOLDED) {
+      blobs.push(new Blob(parts));
+      parts = [];
+    }
+    progress(size ? Math.min(1, at / size) : 1);
+    if (isAll) return new Blob(blobs, { type: "video/mp4" });
+    part = await files.part(recording.id, at);
   }
-  return new Blob(parts, { type: "video/mp4" });
 }
 
 /** What is in it, as browsers ask; null where that is not to be seen. */

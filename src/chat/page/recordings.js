@@ -10,6 +10,8 @@ import { reasonWords, recordingWords, textOf, words } from "./words.js";
 const MAX_ID = 40;
 /** Rows that are shown: more are there by asking for older ones. */
 const MOST = 10_000;
+/** Recordings of one list. */
+const MOST_LISTED = 100;
 
 export class RecordingsPanel {
   #panel;
@@ -24,6 +26,8 @@ export class RecordingsPanel {
   #mayDelete = false;
   /** By id. */
   #rows = new Map();
+  /** Which of them is being saved: what stops that, by its button. */
+  #saving = new Map();
   /** The last that was listed. */
   #oldest = null;
   #loading = false;
@@ -44,7 +48,7 @@ export class RecordingsPanel {
     this.#more = panel.querySelector(".more");
     this.#none = panel.querySelector(":scope > .none");
     this.#player = new Player(dialog);
-    panel.addEventListener("toggle", () => panel.open && this.#load(null));
+    panel.addEventListener("toggle", () => panel.open && this.#load(null, true));
     this.#more.onclick = () => this.#load(this.#oldest);
     this.#button.onclick = () => {
       this.#problem.textContent = "";
@@ -79,6 +83,7 @@ export class RecordingsPanel {
     this.#panel.hidden = true;
     this.#panel.open = false;
     this.#again = false;
+    this.#saving.clear();
     this.#clear();
     this.#timeline?.clear();
     this.#thumbnails?.clear();
@@ -108,7 +113,8 @@ export class RecordingsPanel {
     this.#problem.textContent = reasonWords(why, text);
   }
 
-  async #load(before) {
+  /** `anew` forgets what is not in the newest list: nobody looks at it yet. */
+  async #load(before, anew = false) {
     if (this.#loading) {
       this.#again ||= before === null;
       return;
@@ -116,10 +122,12 @@ export class RecordingsPanel {
     this.#loading = true;
     try {
       await this.#parts();
-      const { recordings, more } = await this.#files.ask({ type: "list", before });
-      if (!Array.isArray(recordings)) return;
+      const answer = await this.#files.ask({ type: "list", before });
+      if (!Array.isArray(answer.recordings)) return;
+      const recordings = answer.recordings.slice(0, MOST_LISTED);
+      const { more } = answer;
       const focused = this.#focused();
-      if (before === null) this.#renew(recordings, more === true);
+      if (before === null) this.#renew(recordings, more === true, anew);
       else {
         for (const one of recordings) this.#put(one, null);
         this.#more.hidden = more !== true || this.#rows.size >= MOST;
@@ -139,14 +147,24 @@ export class RecordingsPanel {
   }
 
   /** The newest anew: rows of older ones stay, and so does what is done with a row. */
-  #renew(recordings, more) {
+  #renew(recordings, more, anew) {
     const ids = recordings.map((one) => textOf(one?.id, MAX_ID));
+    // So much is new that nobody knows what lies between.
+    const isApart = more && !ids.some((id) => this.#rows.has(id));
+    if (anew || isApart) {
+      for (const id of this.#rows.keys()) if (!ids.includes(id)) this.#remove(id);
+      this.#oldest = [...this.#rows.keys()].sort()[0] ?? null;
+    }
     const last = more ? ids.at(-1) ?? "" : "";
     const had = [...this.#rows.keys()];
     for (const id of had.filter((id) => id >= last && !ids.includes(id))) this.#remove(id);
     if (!had.some((id) => id < last)) this.#more.hidden = !more;
     let before = this.#list.firstElementChild;
     for (const one of recordings) before = this.#put(one, before)?.nextElementSibling ?? null;
+    if (this.#rows.size <= MOST) return;
+    const oldest = [...this.#rows.keys()].sort();
+    for (const id of oldest.splice(0, this.#rows.size - MOST)) this.#remove(id);
+    [this.#oldest] = oldest;
   }
 
   /** What a page that has no recordings does without. */
@@ -197,7 +215,7 @@ export class RecordingsPanel {
     progress.setAttribute("aria-label", words.loading);
     const acts = [
       this.#act(words.play, what, () => this.#player.play(this.#files, one)),
-      this.#act(words.save, what, () => this.#save(one, progress)),
+      this.#act(words.save, what, ({ target }) => this.#save(one, target, progress)),
     ];
     if (this.#mayDelete && one.seconds !== null) {
       acts.push(this.#act(words.delete, what, () => this.#delete(one)));
@@ -230,19 +248,29 @@ export class RecordingsPanel {
     return button;
   }
 
-  async #save(one, progress) {
-    if (!progress.hidden) return;
+  /** Saves one; the button stops it again. */
+  async #save(one, button, progress) {
+    if (this.#saving.delete(button)) return;
     const files = this.#files;
+    this.#saving.set(button, one.id);
+    const say = (name) => {
+      button.textContent = name;
+      button.setAttribute("aria-label", words.actOn(name, recordingWords(one)));
+    };
+    say(words.stop);
     progress.hidden = false;
     progress.value = 0;
+    const isOver = () => files !== this.#files || !this.#saving.has(button);
     try {
       const blob = await fetchAll(files, one, (share) => {
         progress.value = share;
-      }, () => files !== this.#files);
+      }, isOver);
       if (blob) saveAs(blob, this.#camera, one.began_ms, "mp4");
     } catch (error) {
-      if (error?.why) this.#refused(error);
+      if (!isOver()) this.#problem.textContent = error?.why ? reasonWords(error.why, error.text) : words.notSaved;
     } finally {
+      this.#saving.delete(button);
+      say(words.save);
       progress.hidden = true;
     }
   }

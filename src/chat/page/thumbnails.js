@@ -3,6 +3,8 @@
 
 /** So many are kept: those that were in sight last. */
 const MOST = 200;
+/** Between one and the next: a device hands over twenty a second. */
+const APART_MS = 60;
 
 export class Thumbnails {
   #ask;
@@ -14,6 +16,8 @@ export class Thumbnails {
   /** Addresses by id, the one that was not looked at for longest first. */
   #kept = new Map();
   #busy = false;
+  /** The camera changes with it. */
+  #turn = 0;
 
   /** `ask(id)` resolves to a JPEG's bytes, none where there is no thumbnail. */
   constructor(ask) {
@@ -41,6 +45,7 @@ export class Thumbnails {
 
   /** Another camera's recordings may be called the same. */
   clear() {
+    this.#turn += 1;
     this.#wanted.clear();
     this.#kept.clear();
   }
@@ -68,23 +73,28 @@ export class Thumbnails {
   async #fetch() {
     if (this.#busy) return;
     this.#busy = true;
+    while (this.#wanted.size > 0) {
+      const [image] = this.#wanted;
+      this.#wanted.delete(image);
+      if (this.#show(image)) continue;
+      await this.#fetchOne(image);
+      await new Promise((resolve) => setTimeout(resolve, APART_MS));
+    }
+    this.#busy = false;
+  }
+
+  async #fetchOne(image) {
+    const id = this.#ids.get(image);
+    const turn = this.#turn;
     try {
-      while (this.#wanted.size > 0) {
-        const [image] = this.#wanted;
-        this.#wanted.delete(image);
-        const id = this.#ids.get(image);
-        if (this.#show(image)) continue;
-        const bytes = await this.#ask(id);
-        // One that is being written may have it later: nothing is remembered of that.
-        if (bytes.length === 0) continue;
-        this.#kept.set(id, `data:image/jpeg;base64,${btoa(String.fromCharCode(...bytes))}`);
-        if (this.#kept.size > MOST) this.#kept.delete(this.#kept.keys().next().value);
-        this.#show(image);
-      }
+      const bytes = await this.#ask(id);
+      // One that is being written may have it later: nothing is remembered of that.
+      if (bytes.length === 0 || turn !== this.#turn) return;
+      this.#kept.set(id, `data:image/jpeg;base64,${btoa(String.fromCharCode(...bytes))}`);
+      if (this.#kept.size > MOST) this.#kept.delete(this.#kept.keys().next().value);
+      this.#show(image);
     } catch {
-      // The call is over, or the recording is gone: the list says so.
-    } finally {
-      this.#busy = false;
+      // The call is over, or this recording is gone: the list says so. Others are there.
     }
   }
 }

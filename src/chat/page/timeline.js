@@ -5,6 +5,7 @@ import { recordingWords, words } from "./words.js";
 
 /** Lists that are asked for, a hundred recordings each. */
 const MOST_LISTS = 100;
+const MOST_LISTED = 100;
 /** The line's own measure: a minute each. */
 const WIDTH = 1440;
 /** What is shorter is drawn as if it were so long, in minutes. */
@@ -111,13 +112,14 @@ export class Timeline {
         return; // The list says it.
       }
       if (turn !== this.#turn) return;
-      const listed = Array.isArray(answer.recordings) ? answer.recordings : [];
-      for (const one of listed) if (this.#isOfDay(one)) all.unshift(one);
+      const listed = Array.isArray(answer.recordings) ? answer.recordings.slice(0, MOST_LISTED) : [];
+      for (const one of listed) if (this.#isOfDay(one)) all.push(one);
       const last = listed.at(-1);
       older = answer.more === true || (last && last.began_ms < this.#from);
       if (answer.more !== true || !last || endOf(last) < this.#from) break;
       before = last.id;
     }
+    all.reverse();
     this.#before.disabled = !older;
     this.#after.disabled = this.#to > Date.now();
     const id = this.#all[this.#at]?.id;

@@ -5,7 +5,8 @@ import { CameraPanel } from "./camera.js";
 import { MotionPanel } from "./motion.js";
 import { closeDialog, isPressed, openDialog, press } from "./elements.js";
 import { InvitedScreen } from "./invited.js";
-import { titleOf } from "./keys.js";
+import { inOrder, titleOf } from "./keys.js";
+import { Frames } from "./pace.js";
 import { savePicture, saveStill } from "./picture.js";
 import { RecordingsPanel } from "./recordings.js";
 import { StatsPanel } from "./stats.js";
@@ -32,8 +33,14 @@ export class Ui {
   #users = { users: [], devices: new Set(), me: null };
   /** What the page is called. */
   #title = document.title;
+  #keys;
   /** What the person calls a camera that they are invited to; null for other names. */
   #invited = (_name) => null;
+
+  /** Chat lines that are shown once the page is drawn, and whether one is the person's. */
+  #lines = [];
+  #ownLine = false;
+  #drawn;
 
   /** When a key was pressed, the pointer was used, or was moved, and when it rang. */
   #typedAt = -Infinity;
@@ -71,11 +78,13 @@ export class Ui {
    * tell(message), pc(), renew(), add(text, name); `keys` are the cameras that the person was invited to.
    */
   constructor(on, keys) {
+    this.#drawn = new Frames();
     this.invited = new InvitedScreen($("invited"), keys, {
       watch: ({ name }) => on.call(name, true),
       add: on.add,
     });
     $("invited-open").onclick = () => this.invited.show();
+    this.#keys = keys;
     this.#invited = (name) => {
       const camera = keys.of(name);
       return camera && titleOf(camera);
@@ -214,7 +223,7 @@ export class Ui {
     const focused = document.activeElement?.dataset?.name;
     const before = [...$("users").children].map((item) => item.firstChild.dataset);
     const isDevice = (name) => devices.has(name) || this.#invited(name) !== null;
-    const sorted = [...users].sort((a, b) => isDevice(b) - isDevice(a) || a.localeCompare(b));
+    const sorted = inOrder(users, isDevice, this.#keys);
     $("users").replaceChildren(...sorted.map((name) => this.#user(name, isDevice(name), name === me)));
     const now = performance.now();
     [...$("users").children].forEach(({ firstChild: row }, i) => {
@@ -363,11 +372,21 @@ export class Ui {
     who.className = "who";
     who.textContent = own ? words.saidByYou : name;
     line.append(who, text);
+    this.#lines.push(line);
+    this.#ownLine ||= own;
+    if (this.#lines.length > MAX_CHAT_LINES) this.#lines.shift();
+    this.#drawn.put("chat", () => this.#showLines());
+  }
+
+  /** To see how far somebody has read takes a layout: once for all lines that came. */
+  #showLines() {
     const log = $("chat-log");
-    const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
-    log.append(line);
+    const goesOn = this.#ownLine || log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+    log.append(...this.#lines);
+    this.#lines = [];
+    this.#ownLine = false;
     while (log.children.length > MAX_CHAT_LINES) log.firstChild.remove();
-    if (atEnd || own) log.scrollTop = log.scrollHeight;
+    if (goesOn) log.scrollTop = log.scrollHeight;
   }
 
   /** S, where no text is written and nothing else is open. */

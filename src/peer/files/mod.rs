@@ -2,9 +2,10 @@
 //! recordings for them, hands them over in parts, deletes them, and begins and ends one.
 //! Who was not invited to that is told so.
 //!
-//! One thing is done at a time. What waits to be sent is [`SEND_BUFFER`] at most, and no
-//! more than the page has asked for; a file is read as it is sent. What comes in is read
-//! at once, and dropped beyond [`LISTENED`].
+//! One thing is done at a time, at [`LISTENED`] at most: a page that asks faster waits,
+//! and what more than [`QUEUE`] is asked for at once is refused. What waits to be sent is
+//! [`SEND_BUFFER`] at most, and no more than the page has asked for; a file is read as it
+//! is sent.
 
 pub(crate) mod messages;
 mod outbox;
@@ -38,6 +39,12 @@ use crate::recorder::{Id, NotPressed, Now, Recordings};
 
 /// What is asked for while something is sent waits, so much of it.
 const QUEUE: usize = 8;
+/// Messages that are read; more than a page writes that waits for its answers. What goes
+/// beyond is dropped.
+const READ: Rate = Rate {
+    burst: 100.0,
+    per_second: 100.0,
+};
 /// Bytes of one message: what every browser takes (RFC 8831 §6.6).
 const CHUNK: u64 = 16 * 1024;
 /// Who takes none of what they asked for in so long has let go of it.
@@ -109,7 +116,10 @@ struct Files {
     pace: Pace,
     /// What is to go has to wait for its turn.
     waits: bool,
-    limiter: Bucket,
+    read: Bucket,
+    /// Of what is done, and of what is refused.
+    done: Bucket,
+    refusals: Bucket,
     state: Option<Now>,
 }
 
@@ -141,7 +151,9 @@ pub(super) async fn serve(
         refused,
         pace: Pace::new(together, now),
         waits: false,
-        limiter: Bucket::full(LISTENED, now),
+        read: Bucket::full(READ, now),
+        done: Bucket::full(LISTENED, now),
+        refusals: Bucket::full(LISTENED, now),
         state,
     };
     files.tell_state();
@@ -156,9 +168,11 @@ pub(super) async fn serve(
 impl Files {
     async fn run(&mut self) -> Result<(), Error> {
         loop {
-            if self.part.is_none()
-                && self.outgoing.is_empty()
-                && !self.stills.is_coming()
+            let is_idle =
+                self.part.is_none() && self.outgoing.is_empty() && !self.stills.is_coming();
+            let is_next = is_idle && !self.waiting.is_empty();
+            if is_next
+                && self.done.take(1.0, Instant::now())
                 && let Some(asked) = self.waiting.pop_front()
             {
                 self.obey(asked).await;
@@ -177,6 +191,7 @@ impl Files {
             if !has_work || std::mem::take(&mut self.waits) {
                 self.moved = now;
             }
+            let next = self.done.due(1.0);
             let mut due = None;
             if is_paced && let Err(at) = self.pace.ask(CHUNK as f64, now) {
                 due = Some(at);
@@ -204,6 +219,7 @@ impl Files {
                     Some(_) => {}
                 },
                 picture = self.stills.next() => self.took(picture),
+                () = tokio::time::sleep_until(next.into()), if is_next => {}
                 is_there = changed => {
                     if !is_there {
                         self.state = None;
@@ -256,23 +272,24 @@ impl Files {
         self.say(messages::error(about, reason, id));
     }
 
+    /// Whatever is asked for has an answer, but in a flood.
     fn heard(&mut self, message: &[u8]) {
-        if !self.limiter.take(1.0, Instant::now()) {
+        let now = Instant::now();
+        if !self.read.take(1.0, now) {
             return;
         }
-        match (messages::parse(message), &self.refused) {
-            (Ok(asked), Some(reason)) if asked != Asked::Picture => {
-                let reason = reason.clone();
-                self.refuse(asked.about(), &reason, asked.id());
+        match messages::parse(message) {
+            Ok(asked) if self.waiting.len() < QUEUE => self.waiting.push_back(asked),
+            Ok(asked) if self.refusals.take(1.0, now) => {
+                self.refuse(asked.about(), &BUSY, asked.id());
             }
-            (Ok(asked), _) if self.waiting.len() < QUEUE => self.waiting.push_back(asked),
-            (Ok(asked), _) => self.refuse(asked.about(), &BUSY, asked.id()),
-            (Err(error), _) => {
+            Err(error) if self.refusals.take(1.0, now) => {
                 if let Some(about) = error.about() {
                     let reason = Reason::new(Code::BadMessage, error.to_string());
                     self.refuse(about, &reason, None);
                 }
             }
+            Ok(_) | Err(_) => {}
         }
     }
 
@@ -287,6 +304,9 @@ impl Files {
     }
 
     async fn obey(&mut self, asked: Asked) {
+        if let Some(reason) = self.refused.clone().filter(|_| asked != Asked::Picture) {
+            return self.refuse(asked.about(), &reason, asked.id());
+        }
         match asked {
             Asked::List { before } => {
                 let (page, more) = self.recordings.page(before, MOST_LISTED);

@@ -381,9 +381,50 @@ fn what_is_no_call_does_not_reach_a_device() {
 fn who_sends_more_than_is_read_pays_for_it() {
     let mut chat = Chat::new();
     let eve = chat.user("eve");
-    chat.user("slow");
+    let slow = chat.user("slow");
     for _ in 0..1000 {
-        chat.room.undelivered(eve, chat.now);
+        chat.room.undelivered(eve, slow, chat.now);
     }
     assert_eq!(chat.closed(), [eve]);
+}
+
+#[test]
+fn a_camera_does_not_pay_for_answers_to_a_caller_who_does_not_read() {
+    let mut chat = Chat::new();
+    let camera = chat.device_of(source(1), "camera");
+    let eve = chat.user_of(source(2), "eve");
+    chat.receive(eve, offer("camera"));
+    chat.outputs();
+    for _ in 0..1000 {
+        chat.room.undelivered(camera, eve, chat.now);
+    }
+    assert_eq!(chat.closed(), []);
+    assert!(chat.name_of(camera).is_some());
+}
+
+/// Numbers and names may be written longer than they came.
+#[test]
+fn a_frame_costs_what_goes_out_of_it() {
+    let mut chat = Chat::new();
+    let eve = chat.user("eve");
+    chat.user("slow");
+    let send = |chat: &mut Chat, numbers: usize| {
+        let numbers = vec!["1e15"; numbers].join(",");
+        let text = format!(r#"{{"type":"x","target":"slow","numbers":[{numbers}]}}"#);
+        assert!(text.len() < MAX_FRAME_BYTES);
+        chat.room.receive(eve, &text, chat.now);
+        chat.outputs()
+            .into_iter()
+            .filter_map(|output| match output {
+                Output::Relay { text, .. } => Some(text.len()),
+                _ => None,
+            })
+            .sum::<usize>()
+    };
+    assert_eq!(send(&mut chat, 12_000), 0, "four times a frame's size");
+    chat.pass(Duration::from_secs(60));
+    chat.outputs();
+    let sent: usize = (0..400).map(|_| send(&mut chat, 3_000)).sum();
+    let paid = Limits::default().burst as usize * 2048;
+    assert!(sent > 0 && sent <= paid, "{sent} bytes for {paid}");
 }

@@ -121,6 +121,7 @@ async fn a_call_that_comes_under_a_finger_is_not_taken_by_it() {
     alice.before_each_page(COUNTED).await;
     alice.open(&chat.page("alice")).await;
     let mut bob = User::join(chat.addr, "bob").await;
+    let mut carol = User::join(chat.addr, "carol").await;
     let offer = json!({"type": "video-offer", "target": "alice",
         "sdp": {"type": "offer", "sdp": "v=0"}});
     alice.click("#chat-input").await;
@@ -149,7 +150,7 @@ async fn a_call_that_comes_under_a_finger_is_not_taken_by_it() {
             "setInterval(() => dispatchEvent(new PointerEvent('pointerdown')), 50) > 0",
         )
         .await;
-    bob.send(offer).await;
+    carol.send(offer).await;
     alice.state("ringing").await;
     assert_eq!(alice.js("opened").await, 0);
 }

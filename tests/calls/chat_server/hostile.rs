@@ -256,6 +256,44 @@ async fn a_flood_of_pongs_or_of_fragments_is_closed() {
     alice.frame("still here").await;
 }
 
+/// Who was never in the chat holds no descriptor for a goodbye.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_turned_away_is_closed_at_once() {
+    let mut options = options();
+    options.limits.connections = 1;
+    options.limits.reserve = 0;
+    let chat = Chat::with(options).await;
+    let mut alice = User::join(chat.addr, "alice").await;
+    let handshake = "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+        Sec-WebSocket-Protocol: json\r\n\r\n";
+    // The close frame is not answered.
+    let asked = Instant::now();
+    let answer = raw(&chat, handshake.as_bytes()).await;
+    assert!(answer.contains("the chat is full"), "{answer}");
+    assert!(
+        asked.elapsed() < Duration::from_millis(700),
+        "{:?}",
+        asked.elapsed()
+    );
+    alice.send(json!({"type": "still here"})).await;
+    alice.frame("still here").await;
+}
+
+/// Few enough that the frames' own limit lets them pass.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_pings_without_end_and_reads_nothing_is_closed() {
+    let chat = Chat::start().await;
+    let mut eve = User::join(chat.addr, "eve").await;
+    for _ in 0..200 {
+        let ping = Message::Ping(vec![b'x'; 125].into());
+        if eve.socket.send(ping).await.is_err() {
+            break;
+        }
+    }
+    assert_eq!(eve.closed().await, Some(1008));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn idle_sockets_delay_nobody_and_connections_without_a_name_are_closed() {
     let mut options = options();

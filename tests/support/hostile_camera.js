@@ -1,0 +1,270 @@
+// A camera that means harm, to the page's modules alone: what it answers over its channel
+// for files, and how often. Runs in the page; tests/browsers/page/paces.rs says what holds.
+
+/** A channel for files, and what is asked over it. */
+globalThis.fakeChannel = () => {
+  const asked = [];
+  const channel = {
+    readyState: "open",
+    asked,
+    answer: () => {},
+    send(text) {
+      asked.push(JSON.parse(text));
+      this.answer(asked.at(-1));
+    },
+    close() {},
+    say(message) {
+      this.onmessage({ data: JSON.stringify(message) });
+    },
+    bytes(length) {
+      this.onmessage({ data: new ArrayBuffer(length) });
+    },
+  };
+  channel.pc = { createDataChannel: () => channel };
+  return channel;
+};
+
+const turn = () => new Promise((on) => setTimeout(on));
+
+/** What becomes of a promise by the time that nothing is left to do. */
+const fate = async (promise) => {
+  let known = "waits";
+  promise.then((value) => { known = value ?? "nothing"; }, (error) => { known = `no: ${error.why ?? error.message}`; });
+  for (let i = 0; i < 5; i += 1) await turn();
+  return known;
+};
+
+globalThis.endless = async () => {
+  const { fetchAll } = await import("./player.js");
+  const { PART } = await import("./files.js");
+  let parts = 0;
+  const files = (size) => ({
+    part: async (id, at) => {
+      parts += 1;
+      if (parts > 50) throw new Error("it has no end");
+      return { length: PART, size: size(at), bytes: new Uint8Array(PART) };
+    },
+  });
+  const save = async (size, isOver = () => false) => {
+    parts = 0;
+    const saved = await fate(fetchAll(files(size), { id: "a" }, () => {}, isOver));
+    return [saved.size ?? saved, parts];
+  };
+  return {
+    grows: await save((at) => at + 10 * PART),
+    lacks: await save(() => undefined),
+    huge: await save(() => 2 ** 40),
+    stopped: await save(() => 2 ** 30, () => parts > 3),
+  };
+};
+
+globalThis.oddAnswers = async () => {
+  const { Files } = await import("./files.js");
+  const channel = fakeChannel();
+  const files = new Files(channel.pc, { state() {}, refused() {}, gone() {} });
+  channel.onopen();
+  const made = {};
+  const half = files.ask({ type: "get", id: "a", from: 0, length: 8 });
+  await turn();
+  for (const length of [0.5, -1, 1e9, "4", null]) channel.say({ type: "part", id: "a", from: 0, length, size: 8 });
+  channel.onmessage({ data: `{"type":"list","before":null,"pad":"${"x".repeat(100_000)}"}` });
+  channel.say({ type: "part", id: "a", from: 0, length: 4, size: 4 });
+  channel.bytes(4);
+  made.half = (await fate(half)).length;
+  // Time goes on when it is told to.
+  const real = globalThis.setTimeout;
+  const timers = [];
+  globalThis.setTimeout = (act, wait) => (wait > 10_000 ? timers.push(act) : real(act, wait));
+  const first = files.ask({ type: "thumbnail", id: "b" });
+  const second = files.ask({ type: "thumbnail", id: "c" });
+  first.catch(() => {});
+  await turn();
+  made.asked = channel.asked.length;
+  timers.at(-1)?.();
+  made.first = await fate(first);
+  // The late answer is not the next one's.
+  channel.say({ type: "thumbnail", id: "b", length: 3 });
+  channel.bytes(3);
+  made.late = await fate(second);
+  channel.say({ type: "thumbnail", id: "c", length: 5 });
+  channel.bytes(5);
+  made.second = (await fate(second)).bytes?.length ?? null;
+  globalThis.setTimeout = real;
+  return made;
+};
+
+globalThis.thumbnailsBesideOneThatIsRefused = async () => {
+  const { Thumbnails } = await import("./thumbnails.js");
+  const at = [];
+  const thumbnails = new Thumbnails(async (id) => {
+    at.push(performance.now());
+    if (id === "bad") throw { why: "recording-gone" };
+    return new Uint8Array([1]);
+  });
+  const images = ["bad", "one", "two", "three"].map((id) => thumbnails.of(id));
+  const place = document.createElement("div");
+  place.style = "position:fixed;inset:0;z-index:99";
+  place.append(...images);
+  document.body.append(place);
+  for (let i = 0; i < 100 && images.filter((image) => image.src).length < 3; i += 1) {
+    await new Promise((on) => setTimeout(on, 20));
+  }
+  place.remove();
+  const gaps = at.slice(1).map((time, i) => time - at[i]);
+  return [images.filter((image) => image.src).length, Math.min(...gaps) >= 50];
+};
+
+globalThis.longLists = async () => {
+  const { RecordingsPanel } = await import("./recordings.js");
+  const { Timeline } = await import("./timeline.js");
+  const clone = (id) => {
+    const copy = document.getElementById(id).cloneNode(true);
+    document.body.append(copy);
+    return copy;
+  };
+  const [panel, dialog] = [clone("recordings"), clone("player")];
+  const began = new Date(2026, 10, 30, 1).getTime();
+  const one = (i) => {
+    const time = began + i * 1000;
+    return { id: new Date(time).toISOString().replace(/[-:]|\.\d+/g, ""), began_ms: time, seconds: 1, bytes: 1, why: "motion" };
+  };
+  const lists = (newest, length) => Array.from({ length }, (_, i) => one(newest - i));
+  const channel = fakeChannel();
+  let newest = 5_000;
+  let length = 600;
+  channel.answer = ({ type, before, id }) => {
+    if (type === "list" && before === null) channel.say({ type: "list", before, recordings: lists(newest, length), more: true });
+    else if (type === "list") channel.say({ type: "list", before, recordings: [], more: false });
+    else channel.say({ type: "thumbnail", id, length: 0 });
+  };
+  const recordings = new RecordingsPanel(panel, dialog, () => []);
+  recordings.offer(channel.pc, ["recordings"], "camera");
+  channel.onopen();
+  const listed = async () => {
+    for (let i = 0; i < 30; i += 1) await new Promise((on) => setTimeout(on, 10));
+    const rows = [...panel.querySelectorAll("ol > li")];
+    return rows.length;
+  };
+  const state = () => channel.say({ type: "recording", now: null, button: false, may_delete: false });
+  const made = {};
+  state();
+  panel.open = true;
+  made.long = await listed();
+  // More have come than a list has, while it is open.
+  [newest, length] = [5_150, 100];
+  state();
+  made.apart = await listed();
+  // And some, of which none is known to lie between; the oldest were rotated away.
+  newest = 5_190;
+  state();
+  made.more = await listed();
+  panel.open = false;
+  await listed();
+  [newest, length] = [5_200, 50];
+  panel.open = true;
+  made.opened = await listed();
+  const day = document.querySelector("#recordings .day").cloneNode(true);
+  document.body.append(day);
+  let asked = 0;
+  const timeline = new Timeline(day, {
+    list: async () => {
+      asked += 1;
+      return { recordings: lists(9_000 - asked, 1_000), more: asked < 3 };
+    },
+    moves: () => [], image: () => document.createElement("img"), drop() {}, play() {},
+  });
+  timeline.changed(one(9_000).began_ms);
+  await listed();
+  made.day = Number(day.querySelector("[role=slider]").getAttribute("aria-valuemax"));
+  for (const each of [panel, dialog, day]) each.remove();
+  return made;
+};
+
+/** A thousand messages at once over the channel of the call, and what is made of them. */
+globalThis.floodOfControls = async () => {
+  const list = document.querySelector("#camera .list");
+  let built = 0;
+  const real = list.replaceChildren;
+  list.replaceChildren = (...all) => {
+    built += 1;
+    real.apply(list, all);
+  };
+  const menu = Array.from({ length: 1_000 }, (_, value) => ({ value, label: "l".repeat(40) }));
+  const say = (message) => cameraAgent.channel.dispatchEvent(new MessageEvent("message", { data: JSON.stringify(message) }));
+  for (let i = 0; i < 1_000; i += 1) {
+    const name = `${"n".repeat(200)}${i}`;
+    say({ type: "controls", controls: [{ name, minimum: 0, maximum: 999, step: 1, value: 0, menu: menu.slice(0, 300 + i % 2) }] });
+  }
+  await new Promise((on) => requestAnimationFrame(() => requestAnimationFrame(on)));
+  delete list.replaceChildren;
+  return {
+    built,
+    choices: list.querySelectorAll("option").length,
+    name: list.querySelector("label")?.textContent.length ?? 0,
+  };
+};
+
+/** Chat lines by the server, as fast as they come. */
+globalThis.floodOfLines = async (count) => {
+  const log = document.getElementById("chat-log");
+  let layouts = 0;
+  const { get } = Object.getOwnPropertyDescriptor(Element.prototype, "scrollHeight");
+  Object.defineProperty(log, "scrollHeight", { configurable: true, get() {
+    layouts += 1;
+    return get.call(log);
+  } });
+  for (let i = 0; i < count; i += 1) {
+    const data = JSON.stringify({ type: "message", name: "eve", text: `line ${i}`, id: 1 });
+    sockets.at(-1).dispatchEvent(new MessageEvent("message", { data }));
+  }
+  await new Promise((on) => requestAnimationFrame(() => requestAnimationFrame(on)));
+  delete log.scrollHeight;
+  return { layouts, lines: log.children.length, last: log.lastChild.textContent };
+};
+
+globalThis.simulated = async () => {
+  const [{ Pace, Frames }, { Rings }, { inOrder }] =
+    await Promise.all([import("./pace.js"), import("./rings.js"), import("./keys.js")]);
+  const made = {};
+  const pace = new Pace(100, 30);
+  made.atOnce = Array.from({ length: 1_000 }, () => pace.take(0)).filter(Boolean).length;
+  made.inASecond = Array.from({ length: 1_000 }, (_, i) => pace.take(i)).filter(Boolean).length;
+  const drawn = [];
+  let draw = null;
+  const frames = new Frames((call) => { draw = call; return 1; });
+  for (let i = 0; i < 9; i += 1) frames.put("a", () => drawn.push(i));
+  frames.put("b", () => drawn.push("b"));
+  draw();
+  frames.put("a", () => drawn.push("gone"));
+  frames.clear();
+  draw();
+  made.drawn = drawn;
+  const s = (seconds) => seconds * 1_000;
+  const rings = new Rings();
+  const decline = (name, at) => {
+    rings.declined(name, at);
+    rings.stopped(at);
+  };
+  made.first = rings.ring("bob", 0);
+  decline("bob", s(1));
+  made.again = [rings.ring("bob", s(2)), rings.ring("bob", s(30)), rings.ring("bob", s(32))];
+  decline("bob", s(33));
+  made.quiet = [rings.ring("carol", s(34)), rings.ring("carol", s(60)), rings.ring("carol", s(62))];
+  rings.stopped(s(63));
+  made.hungUp = [rings.ring("carol", s(64)), rings.ring("carol", s(65))];
+  // Ever new names that ring and hang up.
+  const many = new Rings();
+  let rang = 0;
+  for (let i = 0; i < 600; i += 1) {
+    if (!many.ring(`eve ${i}`, s(i / 10))) continue;
+    rang += 1;
+    many.stopped(s(i / 10));
+  }
+  made.many = rang;
+  many.wanted("bob");
+  made.wanted = many.ring("bob", s(60));
+  made.tells = [many.tells(0), many.tells(s(9)), many.tells(s(10))];
+  const keys = { of: (name) => (name === "yard" ? {} : null) };
+  made.order = inOrder(["zoe", "0 eve", "yard", "!cam", "bob"], (name) => name === "!cam" || name === "yard", keys);
+  return made;
+};
