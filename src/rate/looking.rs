@@ -43,16 +43,20 @@ impl Tiers {
         let Some(v) = self.viewers.get(&id).filter(|v| v.counts()) else {
             return;
         };
-        if let Some(pinned) = v.pinned
-            && pinned != v.tier
+        let back = v.back && v.sight.open && v.tier > 0;
+        let wish = v.pinned.or(back.then_some(0));
+        if let Some(tier) = wish.filter(|tier| *tier != v.tier)
             && v.chose
                 .is_none_or(|at| now.saturating_duration_since(at) >= CHOICE_EVERY)
-            && self.may_cost_others(id, pinned, now)
+            && self.may_cost_others(id, tier, now)
         {
             if let Some(v) = self.viewers.get_mut(&id) {
-                v.chose = Some(now);
+                (v.chose, v.back) = (Some(now), false);
             }
-            return self.move_to(id, pinned, now, decisions);
+            return self.move_to(id, tier, now, decisions);
+        }
+        if !back && let Some(v) = self.viewers.get_mut(&id) {
+            v.back = false;
         }
         if let Some(look) = self.look(id, targets, now) {
             self.follow(id, &look, now, decisions);

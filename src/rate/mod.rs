@@ -247,6 +247,7 @@ impl Tiers {
                 low: None,
                 high: None,
                 pinned: None,
+                back: false,
                 chose: None,
                 thinned: None,
                 flooded: 0,
@@ -301,14 +302,17 @@ impl Tiers {
     }
 
     /// A viewer wants this tier whatever their path carries, or leaves it to us
-    /// again. A tier that is not there is the last one. Where others watch it, a
+    /// again: then, where their path has shown no limit, they have the best one at once
+    /// and on trial, as if they had just come. A tier that is not there is the last one. Where others watch it, a
     /// viewer's coming costs them a key frame, and waits as one that is asked
     /// for does.
     pub(crate) fn pin(&mut self, viewer: ViewerId, tier: Option<usize>) {
         let last = self.tiers.len().saturating_sub(1);
         if let Some(v) = self.viewers.get_mut(&viewer) {
             // What was seen of the path still holds.
-            v.pinned = tier.map(|t| t.min(last));
+            let tier = tier.map(|t| t.min(last));
+            let chosen = std::mem::replace(&mut v.pinned, tier);
+            v.back = tier.is_none() && (v.back || chosen.is_some_and(|t| t > 0));
         }
     }
 

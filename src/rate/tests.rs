@@ -193,6 +193,23 @@ fn a_pinned_viewer_stays_and_harms_nobody() {
     assert!(!sim.of(stubborn).thinned);
 }
 
+/// A picture of a wall that is made large stayed small for ten to twenty seconds.
+#[test]
+fn who_no_longer_wants_less_has_the_best_at_once_where_their_path_shows_no_limit() {
+    for (path, tier) in [(50e6, 0), (500_000.0, 1)] {
+        let mut sim = Sim::new(6);
+        let id = sim.join(path);
+        sim.tiers.pin(id, Some(7));
+        sim.run(30);
+        assert_eq!(sim.of(id).tier, 1);
+        sim.tiers.pin(id, None);
+        sim.run(1);
+        assert_eq!(sim.of(id).tier, tier, "{path}");
+        sim.run(30);
+        assert_eq!(sim.of(id).tier, tier, "{path}");
+    }
+}
+
 #[test]
 fn key_frames_are_scarce_only_where_others_pay_for_them() {
     let mut sim = Sim::new(7);

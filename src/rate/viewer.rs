@@ -65,6 +65,8 @@ pub(super) struct Viewer {
     /// Since when their path carries what the better tier needs.
     pub(super) high: Option<Instant>,
     pub(super) pinned: Option<usize>,
+    /// They chose less than the best, and no longer do.
+    pub(super) back: bool,
     /// When they were last given what they chose.
     pub(super) chose: Option<Instant>,
     /// Since when they are sent only what their path carries.

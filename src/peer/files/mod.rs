@@ -33,7 +33,7 @@ use super::Peers;
 use super::channel::SEND_BUFFER;
 use super::messages::LISTENED;
 use crate::access::{Guest, Right};
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, Rate};
 use crate::reason::{Code, Reason};
 use crate::recorder::{Id, NotPressed, Now, Recordings};
 

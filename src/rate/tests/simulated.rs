@@ -181,7 +181,7 @@ impl Sim {
                 let v = self.viewers.iter_mut().find(|v| v.id == viewer);
                 let v = v.expect("they are there");
                 assert_ne!(v.tier, tier);
-                let chosen = self.tiers.viewers[&viewer].pinned == Some(tier);
+                let chosen = self.tiers.viewers[&viewer].chose == Some(self.now);
                 if tier < v.tier && !chosen {
                     if let Some(last) = v.moves.last() {
                         assert!(at - *last >= HOLD.0, "up too soon after a move");
