@@ -101,16 +101,10 @@ pub(super) async fn carry(
                 let text = match message {
                     Some(Ok(Message::Text(text))) => text,
                     Some(Ok(Message::Close(_))) | None => return "it closed the connection".into(),
-                    Some(Ok(message)) => {
-                        if !empty.take(1.0, heard.into_std()) {
-                            return "it floods this device with pings".into();
-                        }
-                        // It is not read on before it has taken the answer.
-                        if message.is_ping() && let Err(end) = flush(&mut socket).await {
-                            return end;
-                        }
-                        continue;
-                    }
+                    Some(Ok(message)) => match passed(&mut socket, &message, &mut empty).await {
+                        Ok(()) => continue,
+                        Err(end) => return end,
+                    },
                     Some(Err(error)) => return format!("it broke the connection: {error}"),
                 };
                 trace!(%text, "received");
@@ -133,8 +127,7 @@ pub(super) async fn carry(
                 if probed.is_none() {
                     let until = Instant::now() + PROBE_TIMEOUT;
                     probed = Some(until);
-                    let ping = socket.send(Message::Ping(Default::default()));
-                    if timeout_at(until, ping).await.is_err() {
+                    if !takes_a_ping(&mut socket, until).await {
                         return "it takes no data".into();
                     }
                 }
@@ -147,8 +140,7 @@ pub(super) async fn carry(
                     return format!("it was silent for {} s", (SILENCE * 2).as_secs());
                 }
                 pinged = true;
-                let ping = socket.send(Message::Ping(Default::default()));
-                if timeout_at(silent_at + SILENCE, ping).await.is_err() {
+                if !takes_a_ping(&mut socket, silent_at + SILENCE).await {
                     return "it takes no data".into();
                 }
             }
@@ -170,9 +162,22 @@ async fn send(socket: &mut Socket, frame: &Outgoing) -> Result<(), String> {
     taken(timeout(SILENCE, socket.send(Message::text(text))).await)
 }
 
-/// Sends what waits to be; why the connection is over, where it is.
-async fn flush(socket: &mut Socket) -> Result<(), String> {
-    taken(timeout(SILENCE, socket.flush()).await)
+/// Passes over a frame that carries nothing, and has a ping answered: the server is
+/// not read on before it has taken that. Why the connection is over, where it is.
+async fn passed(socket: &mut Socket, message: &Message, budget: &mut Bucket) -> Result<(), String> {
+    if !budget.take(1.0, Instant::now().into_std()) {
+        return Err("it floods this device with pings".into());
+    }
+    match message.is_ping() {
+        true => taken(timeout(SILENCE, socket.flush()).await),
+        false => Ok(()),
+    }
+}
+
+/// Whether the server takes a ping by then.
+async fn takes_a_ping(socket: &mut Socket, until: Instant) -> bool {
+    let ping = socket.send(Message::Ping(Default::default()));
+    timeout_at(until, ping).await.is_ok()
 }
 
 fn taken(sent: Result<Result<(), tungstenite::Error>, Elapsed>) -> Result<(), String> {

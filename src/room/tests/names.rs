@@ -78,8 +78,9 @@ fn names_of_many_addresses_push_out_no_camera_s() {
         chat.leave(camera);
         let crowd: Vec<_> = (0..256)
             .map(|i| {
-                let from = Source::of([198, 51, 100, (i / 4) as u8].into());
-                chat.device_of(from, &format!("eve {i}"))
+                let conn = chat.join(Source::of([198, 51, 100, (i / 4) as u8].into()));
+                chat.claim_with(conn, &format!("eve {i}"), json!({"device": true}));
+                conn
             })
             .collect();
         chat.pass(Duration::from_secs(stays));
