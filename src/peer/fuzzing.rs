@@ -216,9 +216,7 @@ fn chain(
     path: &Path,
     convoy: &Convoy,
     now: Instant,
-) -> impl Interceptor
-+ Protocol<TaggedPacket, TaggedPacket, (), Wout = TaggedPacket, Time = Instant>
-+ use<> {
+) -> impl Interceptor<Wout = TaggedPacket, Time = Instant> + use<> {
     let captured = Captured::default();
     captured.note(VIDEO, 1, now, 90_000);
     let registry = engine::interceptors(
