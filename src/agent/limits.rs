@@ -48,8 +48,9 @@ const LARGE: usize = 20_000;
 /// again comes after who asks once.
 const REFUSED: f64 = 0.25;
 /// What is taken off a debt for a call that came to something. Not all of it: whoever
-/// completes call upon call would take the whole total, and owe nothing.
-const CAME_TO_SOMETHING: f64 = 0.5;
+/// completes call upon call would take the whole total, and owe nothing. Who calls again
+/// after some seconds owes next to nothing.
+const CAME_TO_SOMETHING: f64 = 0.75;
 /// Calls without a media path that are forgotten in a second.
 const FORGIVEN: f64 = 1.0 / 15.0;
 /// More debt than this is as bad.
@@ -134,6 +135,7 @@ impl Debt {
             // All but forgotten: a half would let forty names come round in
             // turn, and take what comes back as fast as it does.
             ..0.05 => 0.0,
+            ..0.5 => 0.125,
             ..1.5 => 0.25,
             _ => 0.5,
         }
@@ -220,7 +222,7 @@ impl OfferLimits {
     }
 
     /// The media path of a call of theirs is up: that one came to something, and counts
-    /// for half.
+    /// for a quarter.
     pub(super) fn connected(&mut self, name: &Payer, now: Instant) {
         let debt = debt(&mut self.debts, name, now);
         debt.owed = (debt.owed - CAME_TO_SOMETHING).max(0.0);
@@ -346,10 +348,10 @@ mod tests {
         for i in 0..12 {
             assert_eq!(limits.call(&name(&format!("n{i}")), now), Ok(()), "{i}");
         }
-        // One call that came to something pays for half of itself, and for no other.
+        // One call that came to something pays for most of itself, and for no other.
         let before = limits.debts[&name("m0")].left(now);
         limits.connected(&name("m0"), now);
-        assert_eq!(limits.debts[&name("m0")].left(now), before - 0.5);
+        assert_eq!(limits.debts[&name("m0")].left(now), before - 0.75);
         assert!(limits.debt(&name("m1"), now) >= 2);
         now += Duration::from_secs(150);
         assert_eq!(limits.debt(&name("m1"), now), 0);
@@ -358,6 +360,26 @@ mod tests {
         limits.connected(&name("m1"), now);
         now += Duration::from_secs(8);
         assert_eq!(limits.debt(&name("m1"), now), 0);
+    }
+
+    /// Twelve browsers whose calls come to nothing began at the same moment; somebody with a
+    /// good path, who calls again each two seconds, was refused.
+    #[test]
+    fn who_calls_again_is_served_beside_calls_that_come_to_nothing() {
+        let mut now = Instant::now();
+        let mut limits = OfferLimits::new(now);
+        for i in 0..400 {
+            if i % 20 == 0 {
+                for m in 0..12 {
+                    let _ = limits.call(&name(&format!("m{m}")), now);
+                }
+            }
+            if i % 40 == 5 {
+                assert_eq!(limits.call(&name("alice"), now), Ok(()), "{i}");
+                limits.connected(&name("alice"), now);
+            }
+            now += Duration::from_millis(50);
+        }
     }
 
     /// Four calls a second that came up were the whole total, and cost nothing.

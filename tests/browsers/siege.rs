@@ -260,6 +260,10 @@ impl Place {
         };
         let served = timeout(Duration::from_secs(10), served).await.is_ok();
         let time = started.elapsed();
+        if !served {
+            let (answers, told) = second.heard(|h| (h.answers.len(), h.hung_up.clone()));
+            println!("{name} had {answers} answers, and was told {told:?}");
+        }
         second.hang_up().await;
         served.then_some(time)
     }
