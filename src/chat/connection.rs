@@ -73,6 +73,7 @@ pub(super) async fn serve(
 ) {
     let (mut sink, mut stream) = socket.split();
     let joined = tokio::select! {
+        biased;
         joined = hub.join(source) => joined,
         () = seat.given_away() => return,
     };
@@ -115,6 +116,9 @@ pub(super) async fn serve(
         }),
     };
     hub.leave(conn).await;
+    if matches!(end, End::Gone) {
+        return;
+    }
     let goodbye = async {
         match end {
             End::Gone => {}

@@ -6,7 +6,7 @@ use hmac::Mac;
 use serde_json::{Map, Value, json};
 use tracing::{debug, info};
 
-use super::names::{LONG_LIST, Look, Looks, Name};
+use super::names::{LONG_LIST, LONG_OF_ALL, LONG_OF_ONE, Look, Looks, Name};
 use super::reserved::Kept;
 use super::{COSTLY, ConnectionId, Named, Output, Refused, Room, Source};
 
@@ -165,11 +165,22 @@ impl Room {
         base.numbered(drawn, |name| taken.take(name))
     }
 
-    /// Whether the list of all stays short with this name in it, or the name is.
+    /// Whether the list of all stays short with this name in it, or the name is. A
+    /// source has room for one when others have filled theirs.
     fn has_room_for(&self, conn: ConnectionId, name: &Name) -> bool {
-        let others = self.names().filter(|(other, _)| *other != conn);
-        let bytes: usize = others.map(|(_, name)| name.as_str().len()).sum();
-        name.is_short() || bytes + name.as_str().len() <= LONG_LIST
+        if name.is_short() {
+            return true;
+        }
+        let source = |conn| self.clients.get(&conn).map(|client| client.source);
+        let here = source(conn);
+        let (mut all, mut own) = (name.as_str().len(), name.as_str().len());
+        for (other, name) in self.names().filter(|(other, _)| *other != conn) {
+            all += name.as_str().len();
+            if !name.is_short() && source(other) == here {
+                own += name.as_str().len();
+            }
+        }
+        all <= LONG_LIST || own <= LONG_OF_ONE && all <= LONG_LIST + LONG_OF_ALL
     }
 
     /// Whether a client may not come near to the name of a device at `source`.

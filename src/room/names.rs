@@ -21,6 +21,9 @@ const MAX_BYTES: usize = 256;
 /// from which on that is so: the list of all goes to everyone.
 const SHORT_BYTES: usize = 32;
 pub(super) const LONG_LIST: usize = 8 * 1024;
+/// Beyond that, bytes of long names of one source, and of all of them.
+pub(super) const LONG_OF_ONE: usize = 256;
+pub(super) const LONG_OF_ALL: usize = 4 * 1024;
 /// Characters of what a name looks like: four for each of its own, which is what
 /// scripts need that are written with marks. Some characters stand for a sentence.
 const MAX_SKELETON: usize = 4 * MAX_CHARS;

@@ -5,7 +5,7 @@
 //! that can be one machine's. An odd line costs nothing but itself.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU16;
 
 /// Candidates of a caller that one ICE generation uses. Each is checked against
@@ -120,6 +120,14 @@ impl RemoteCandidate {
     /// How long the line was that it was read of, in bytes.
     pub fn length(&self) -> usize {
         self.length
+    }
+
+    /// The address at a TURN server of theirs, where it is one.
+    pub(crate) fn relay(&self) -> Option<SocketAddr> {
+        match (self.kind, &self.host) {
+            (Kind::Relay, Host::Ip(ip)) => Some((*ip, self.port.get()).into()),
+            _ => None,
+        }
     }
 
     /// The same place; what else is said of it does not matter.

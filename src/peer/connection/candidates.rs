@@ -85,7 +85,13 @@ impl Connection {
             debug!(%why, "a candidate of the viewer was passed over");
             return;
         }
-        lock(&self.guard).words(candidate.length());
+        {
+            let mut guard = lock(&self.guard);
+            guard.words(candidate.length());
+            if let Some(relay) = candidate.relay() {
+                guard.is_relay(relay);
+            }
+        }
         let candidate = RTCIceCandidateInit {
             candidate: candidate.to_string(),
             ..Default::default()

@@ -197,7 +197,7 @@ impl Files {
                 due = Some(at);
                 self.waits = true;
             }
-            let stalled = self.moved.max(due.unwrap_or(now)) + STALLED;
+            let stalled = self.moved.max(due.unwrap_or(self.moved)) + STALLED;
             let room = async {
                 match due {
                     // Then it is asked again: others may have been before.

@@ -6,14 +6,20 @@
 //! 50 ms later. Who answers an offer at once meets this in every call, for the
 //! browser's check is there before its candidates. So such a check is kept until the pair
 //! is proven, and then the crate has it as if it came again, which it answers.
+//!
+//! Not so where it came by a TURN server of theirs: the crate stays with the first pair
+//! that is nominated, and a direct way often takes a moment longer.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 
 use super::stun::{Class, Method, Stun, Transaction};
 use super::{Endpoint, Guard};
 
 /// Pairs of which the last check is kept.
 const MOST: usize = 8;
+/// Addresses of theirs at TURN servers.
+const RELAYS: usize = 16;
 /// A check is shorter, in bytes: RFC 8489 §6.1 has 548 where nothing is known of the path.
 const LONGEST: usize = 548;
 
@@ -30,6 +36,7 @@ struct Ask {
 #[derive(Debug, Default)]
 pub(super) struct Unanswered {
     asks: VecDeque<Ask>,
+    relays: VecDeque<SocketAddr>,
     /// To be shown to the crate next.
     due: Option<Vec<u8>>,
 }
@@ -51,13 +58,24 @@ impl Unanswered {
     fn proven(&mut self, socket: usize, from: Endpoint) {
         let is_it = |ask: &Ask| (ask.socket, ask.from) == (socket, from);
         let at = self.asks.iter().position(is_it);
-        if let Some(ask) = at.and_then(|at| self.asks.remove(at)) {
+        if let Some(ask) = at.and_then(|at| self.asks.remove(at))
+            && !self.relays.contains(&from.address)
+        {
             self.due = Some(ask.datagram);
         }
     }
 }
 
 impl Guard {
+    /// An address of theirs is at a TURN server.
+    pub(crate) fn is_relay(&mut self, address: SocketAddr) {
+        let relays = &mut self.unanswered.relays;
+        if !relays.contains(&address) {
+            relays.truncate(RELAYS - 1);
+            relays.push_front(address);
+        }
+    }
+
     /// A check, or an answer to one of ours, that may pass.
     pub(super) fn note(&mut self, socket: usize, from: Endpoint, stun: &Stun<'_>, raw: &[u8]) {
         // Behind a relay it would have to be wrapped again.
@@ -105,7 +123,7 @@ mod tests {
         guard
     }
 
-    fn them() -> std::net::SocketAddr {
+    fn them() -> SocketAddr {
         ([192, 0, 2, 9], 4_000).into()
     }
 
@@ -131,6 +149,13 @@ mod tests {
         assert_eq!(shown, Some(check(1, "ours:theirs")));
         assert_eq!(unanswered.shown_again(), None, "once");
         assert_eq!(meet(&mut guard(now), true, now), None, "it was answered");
+        let mut relayed = guard(now);
+        relayed.is_relay(them());
+        assert_eq!(
+            meet(&mut relayed, false, now),
+            None,
+            "a direct way may come"
+        );
     }
 
     #[test]
