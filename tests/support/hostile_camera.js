@@ -180,7 +180,7 @@ globalThis.longLists = async () => {
   return made;
 };
 
-/** A thousand messages at once over the channel of the call, and what is made of them. */
+/** Thousands of messages at once over the channel of the call, and what is made of them. */
 globalThis.floodOfControls = async () => {
   const list = document.querySelector("#camera .list");
   let built = 0;
@@ -193,12 +193,20 @@ globalThis.floodOfControls = async () => {
   const say = (message) => cameraAgent.channel.dispatchEvent(new MessageEvent("message", { data: JSON.stringify(message) }));
   for (let i = 0; i < 1_000; i += 1) {
     const name = `${"n".repeat(200)}${i}`;
-    say({ type: "controls", controls: [{ name, minimum: 0, maximum: 999, step: 1, value: 0, menu: menu.slice(0, 300 + i % 2) }] });
+    const zoom = { name: "zoom", minimum: 0, maximum: 999, step: 1, value: i };
+    say({ type: "controls", controls: [{ name, minimum: 0, maximum: 999, step: 1, value: 0, menu: menu.slice(0, 300 + i % 2) }, zoom] });
+    say({ type: "privacy", on: i === 999 });
+    say({ type: "pong", id: i });
   }
+  const privacy = document.getElementById("privacy");
+  const last = () => list.querySelector("input[type=range]")?.value;
+  for (let i = 0; i < 50 && (last() !== "999" || privacy.ariaPressed !== "true"); i += 1) await new Promise((on) => setTimeout(on, 20));
   await new Promise((on) => requestAnimationFrame(() => requestAnimationFrame(on)));
   delete list.replaceChildren;
   return {
     built,
+    last: last(),
+    privacy: privacy.getAttribute("aria-pressed"),
     choices: list.querySelectorAll("option").length,
     name: list.querySelector("label")?.textContent.length ?? 0,
   };
@@ -223,7 +231,7 @@ globalThis.floodOfLines = async (count) => {
 };
 
 globalThis.simulated = async () => {
-  const [{ Pace, Frames }, { Rings }, { inOrder }] =
+  const [{ Pace, Frames, LastWords }, { Rings }, { inOrder }] =
     await Promise.all([import("./pace.js"), import("./rings.js"), import("./keys.js")]);
   const made = {};
   const pace = new Pace(100, 30);
@@ -239,6 +247,16 @@ globalThis.simulated = async () => {
   frames.clear();
   draw();
   made.drawn = drawn;
+  const given = [];
+  const lastWords = new LastWords(2, 10, (text) => (text[0] === "x" ? null : text[0]), (text) => given.push(text));
+  for (const text of ["x1", "a1", "b1", "x2", "a2", "b2", "a3"]) lastWords.put(text, 0);
+  // What waits is said before what comes with the next room for one.
+  lastWords.put("c1", 100);
+  lastWords.put("x3", 400);
+  lastWords.put("d1", 400);
+  lastWords.clear();
+  lastWords.put("x4", 600);
+  made.given = given;
   const s = (seconds) => seconds * 1_000;
   const rings = new Rings();
   const decline = (name, at) => {

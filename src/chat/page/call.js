@@ -10,7 +10,7 @@
 // candidates stay here, too.
 
 import { askForCaptureTimes } from "./latency.js";
-import { Pace } from "./pace.js";
+import { LastWords } from "./pace.js";
 import { words } from "./words.js";
 
 /** A call that was never connected, and one that was, are given up then. */
@@ -32,9 +32,11 @@ const MAX_PENDING_CANDIDATES = 100;
 const CHANNEL = "camera-agent";
 /** In characters; a device's longest message has half of it. */
 const MAX_MESSAGE = 64 * 1024;
-/** Of its messages so many are read at once, and in a second; the rest is dropped. */
+/** Of its messages so many are read at once, and in a second; of the rest the last of each state. */
 const MESSAGES_AT_ONCE = 100;
 const MESSAGES_A_SECOND = 30;
+/** Messages that say how something is from then on, and are not said again. */
+const STATES = new Set(["status", "controls", "floor", "privacy", "zones", "qualities", "invited", "key"]);
 
 export class Call {
   #send;
@@ -59,7 +61,7 @@ export class Call {
   #prove;
   #apart;
   /** Of what the device says. */
-  #pace;
+  #told;
   /** The section of the sound, by which a device may hear the person. */
   #voice = null;
   /** Of our last offer, while its answer is waited for. */
@@ -98,7 +100,7 @@ export class Call {
     this.#prove = prove;
     this.#apart = apart;
     this.#on = on;
-    this.#pace = new Pace(MESSAGES_AT_ONCE, MESSAGES_A_SECOND);
+    this.#told = new LastWords(MESSAGES_AT_ONCE, MESSAGES_A_SECOND, stateOf, (text) => this.#read(text));
     this.pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
     this.pc.ontrack = ({ receiver, track }) => {
       if (device && track.kind === "video" && "jitterBufferTarget" in receiver) {
@@ -114,7 +116,9 @@ export class Call {
     this.pc.onconnectionstatechange = () => this.#connectionChanged();
     if (device && role === "caller") {
       this.channel = this.pc.createDataChannel(CHANNEL);
-      this.channel.onmessage = ({ data }) => this.#told(data);
+      this.channel.onmessage = ({ data }) => {
+        if (typeof data === "string" && data.length <= MAX_MESSAGE) this.#told.put(data, performance.now());
+      };
     }
   }
 
@@ -289,16 +293,16 @@ export class Call {
     clearTimeout(this.#connecting);
     clearTimeout(this.#restart);
     clearInterval(this.#watching);
+    this.#told.clear();
     this.pc.onconnectionstatechange = this.pc.onicecandidate = this.pc.ontrack = null;
     if (this.channel) this.channel.onmessage = null;
     this.pc.close();
   }
 
-  #told(data) {
-    if (typeof data !== "string" || data.length > MAX_MESSAGE || !this.#pace.take(performance.now())) return;
+  #read(text) {
     let message;
     try {
-      message = JSON.parse(data);
+      message = JSON.parse(text);
     } catch {
       return;
     }
@@ -438,6 +442,12 @@ export class Call {
     }
     this.#restartLater();
   }
+}
+
+/** Of which state a message is, or null; without reading what may be too much. */
+function stateOf(text) {
+  const type = /"type"\s*:\s*"([a-z]+)"/.exec(text)?.[1];
+  return STATES.has(type) ? type : null;
 }
 
 /** All that came; Firefox counts it by stream only. */

@@ -52,6 +52,7 @@ async fn what_others_ask_for_has_a_pace() {
         "{made}"
     );
     assert_eq!(made["drawn"], json!([8, "b"]));
+    assert_eq!(made["given"], json!(["x1", "a1", "b2", "a3", "c1", "x4"]));
     assert_eq!(made["first"], true);
     assert_eq!(made["again"], json!([false, false, true]));
     assert_eq!(made["quiet"], json!([false, false, true]));
@@ -87,6 +88,8 @@ async fn a_device_that_floods_the_page_has_its_last_word_shown_once() {
     let made = alice.promise("floodOfControls()").await;
     assert!(made["built"].as_u64().expect("a number") <= 3, "{made}");
     assert_eq!(made["choices"], 256);
+    assert_eq!(made["last"], "999", "a last state is not lost: {made}");
+    assert_eq!(made["privacy"], "true");
     assert_eq!(made["name"], 80);
 }
 
