@@ -20,7 +20,7 @@ globalThis.fakeChannel = () => {
       this.onmessage({ data: new ArrayBuffer(length) });
     },
   };
-  channel.pc = { createDataChannel: () => channel };
+  channel.pc = Object.assign(new EventTarget(), { connectionState: "connected", createDataChannel: () => channel });
   return channel;
 };
 
@@ -74,13 +74,14 @@ globalThis.oddAnswers = async () => {
   // Time goes on when it is told to.
   const real = globalThis.setTimeout;
   const timers = [];
-  globalThis.setTimeout = (act, wait) => (wait > 10_000 ? timers.push(act) : real(act, wait));
+  globalThis.setTimeout = (act, wait) => (wait >= 100 ? timers.push(act) : real(act, wait));
   const first = files.ask({ type: "thumbnail", id: "b" });
   const second = files.ask({ type: "thumbnail", id: "c" });
   first.catch(() => {});
   await turn();
   made.asked = channel.asked.length;
-  timers.at(-1)?.();
+  timers.at(-1)();
+  timers.at(-1)();
   made.first = await fate(first);
   // The late answer is not the next one's.
   channel.say({ type: "thumbnail", id: "b", length: 3 });
@@ -90,6 +91,72 @@ globalThis.oddAnswers = async () => {
   channel.bytes(5);
   made.second = (await fate(second)).bytes?.length ?? null;
   globalThis.setTimeout = real;
+  return made;
+};
+
+/** A part that is asked for while the path changes, and while the page stands still. */
+globalThis.pauses = async () => {
+  const { Files } = await import("./files.js");
+  const channel = fakeChannel();
+  const files = new Files(channel.pc, { state() {}, refused() {}, gone() {} });
+  channel.onopen();
+  // Time goes on when it is told to.
+  const [real, cancel] = [globalThis.setTimeout, globalThis.clearTimeout];
+  const timers = new Map();
+  let last = 1e9;
+  globalThis.setTimeout = (act, wait) => {
+    if (wait !== 15_000 && wait !== 100) return real(act, wait);
+    timers.set(last += 1, [act, wait]);
+    return last;
+  };
+  globalThis.clearTimeout = (id) => timers.delete(id) || cancel(id);
+  const overdue = () => {
+    const [[id, [act, wait]]] = timers;
+    timers.delete(id);
+    act();
+    return wait;
+  };
+  const path = (state) => {
+    channel.pc.connectionState = state;
+    channel.pc.dispatchEvent(new Event("connectionstatechange"));
+  };
+  const answers = (from) => {
+    channel.say({ type: "part", id: "a", from, length: 4, size: 8 });
+    channel.bytes(4);
+  };
+  const made = {};
+  // A minute without a path, and one at last.
+  let part = files.part("a", 0);
+  await turn();
+  path("disconnected");
+  made.away = [overdue(), overdue(), overdue(), await fate(part)];
+  path("connected");
+  made.back = [timers.size, [...timers.values()][0]?.[1], await fate(part)];
+  answers(0);
+  made.came = (await fate(part)).length;
+  // The page stood still: what came meanwhile is read behind the timer.
+  part = files.part("a", 4);
+  await turn();
+  made.still = overdue();
+  answers(4);
+  made.read = [(await fate(part)).length, timers.size];
+  // Nothing came: it is asked for once more, and not for ever.
+  const asked = channel.asked.length;
+  part = files.part("a", 8);
+  for (let i = 0; i < 2; i += 1) {
+    await fate(part);
+    overdue();
+    overdue();
+  }
+  made.silent = [await fate(part), channel.asked.length - asked];
+  part = files.part("a", 8);
+  await fate(part);
+  overdue();
+  overdue();
+  await fate(part);
+  answers(8);
+  made.again = (await fate(part)).length;
+  [globalThis.setTimeout, globalThis.clearTimeout] = [real, cancel];
   return made;
 };
 

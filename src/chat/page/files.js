@@ -13,10 +13,15 @@ const MOST = { part: PART, picture: MOST_OF_PICTURE, thumbnail: 64 * 1024 };
 const ASKED = { list: "list", part: "get", picture: "picture", thumbnail: "thumbnail", deleted: "delete" };
 /** Characters of a text: a list of a hundred recordings has a quarter of it. */
 const MOST_OF_TEXT = 64 * 1024;
-/** Who says nothing for so long does not answer any more. */
+/** Who is connected and says nothing for so long does not answer any more. */
 const SILENCE_MS = 15_000;
+/** Where the page itself stood still for so long (a question was open), what came is read first. */
+const LATE_MS = 100;
+/** What is said of one who does not answer. */
+const NO_ANSWER = "no answer";
 
 export class Files {
+  #pc;
   #channel;
   #open;
   /** What is waited for: {message, resolve, reject, answer, left, bytes, at}. */
@@ -30,6 +35,7 @@ export class Files {
   /** `on`: state(message), refused(message), gone(). */
   constructor(pc, on) {
     this.#on = on;
+    this.#pc = pc;
     this.#turn = Promise.resolve();
     this.#channel = pc.createDataChannel(CHANNEL);
     this.#channel.binaryType = "arraybuffer";
@@ -38,6 +44,8 @@ export class Files {
       this.#channel.onopen = resolve;
       this.#refuse = reject;
     });
+    // On another path it has all the time again.
+    pc.addEventListener("connectionstatechange", () => this.#asked && this.#listen());
     this.#channel.onclose = () => {
       this.#end();
       this.#on.gone();
@@ -71,9 +79,15 @@ export class Files {
     if (this.#channel.readyState === "open") this.#channel.send(JSON.stringify(message));
   }
 
-  /** A part of a file, from this byte on. */
-  part(id, from) {
-    return this.ask({ type: "get", id, from, length: PART });
+  /** A part of a file, from this byte on; asked for once more where no answer came. */
+  async part(id, from) {
+    const message = { type: "get", id, from, length: PART };
+    try {
+      return await this.ask(message);
+    } catch (error) {
+      if (error.message !== NO_ANSWER) throw error;
+      return this.ask(message);
+    }
   }
 
   async #ask(message) {
@@ -89,7 +103,13 @@ export class Files {
   /** What does not come is not waited for: others stand in line behind it. */
   #listen() {
     clearTimeout(this.#silence);
-    this.#silence = setTimeout(() => this.#settle("reject", new Error("no answer")), SILENCE_MS);
+    this.#silence = setTimeout(() => this.#overdue(), SILENCE_MS);
+  }
+
+  #overdue() {
+    // Nothing is lost then: it comes once there is a path again, or the call ends.
+    if (this.#pc.connectionState !== "connected") return this.#listen();
+    this.#silence = setTimeout(() => this.#settle("reject", new Error(NO_ANSWER)), LATE_MS);
   }
 
   #told(data) {

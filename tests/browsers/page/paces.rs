@@ -109,6 +109,18 @@ async fn a_camera_whose_files_have_no_end_fills_no_page() {
     assert_eq!(made["first"], "no: no answer");
     assert_eq!(made["late"], "waits");
     assert_eq!(made["second"], 5);
+    let made = alice.promise("pauses()").await;
+    assert_eq!(
+        made["away"],
+        json!([15_000, 15_000, 15_000, "waits"]),
+        "{made}"
+    );
+    assert_eq!(made["back"], json!([1, 15_000, "waits"]));
+    assert_eq!(made["came"], 4);
+    assert_eq!(made["still"], 15_000);
+    assert_eq!(made["read"], json!([4, 0]));
+    assert_eq!(made["silent"], json!(["no: no answer", 2]));
+    assert_eq!(made["again"], 4);
     let made = alice.promise("thumbnailsBesideOneThatIsRefused()").await;
     assert_eq!(made, json!([3, true]));
     let made = alice.promise("longLists()").await;
