@@ -181,6 +181,87 @@ globalThis.thumbnailsBesideOneThatIsRefused = async () => {
   return [images.filter((image) => image.src).length, Math.min(...gaps) >= 50];
 };
 
+/** Saves that go on while the list changes, are stopped and begun again. */
+globalThis.saves = async () => {
+  const { RecordingsPanel } = await import("./recordings.js");
+  const [panel, dialog] = ["recordings", "player"].map((id) => document.getElementById(id).cloneNode(true));
+  document.body.append(panel, dialog);
+  const one = (i) => {
+    const time = Date.UTC(2026, 10, 30, 1) + i * 1000;
+    return { id: new Date(time).toISOString().replace(/[-:]|\.\d+/g, ""), began_ms: time, seconds: 1, bytes: 12, why: "motion" };
+  };
+  const channel = fakeChannel();
+  const gets = [];
+  const lists = [];
+  let newest = [3, 2, 1];
+  channel.answer = ({ type, before, id, from }) => {
+    if (type === "get") gets.push({ id, from });
+    else if (type === "list") {
+      lists.push(before);
+      channel.say({ type, before, recordings: before === null ? newest.map(one) : [one(99), one(1), one(0)], more: before === null });
+    } else channel.say({ type, id, length: 0 });
+  };
+  const settled = async () => {
+    for (let i = 0; i < 20; i += 1) await new Promise((on) => setTimeout(on, 10));
+  };
+  // Lists stand in line behind the part that is on its way.
+  const part = async () => {
+    channel.say({ type: "part", ...gets.at(-1), length: 4, size: 24 });
+    channel.bytes(4);
+    await settled();
+  };
+  const saved = [];
+  const { click } = HTMLAnchorElement.prototype;
+  HTMLAnchorElement.prototype.click = function () {
+    saved.push(this.download);
+  };
+  const recordings = new RecordingsPanel(panel, dialog, () => []);
+  recordings.offer(channel.pc, ["recordings"], "camera");
+  channel.onopen();
+  const state = () => channel.say({ type: "recording", now: null, button: false, may_delete: false });
+  const rows = () => [...panel.querySelectorAll("ol > li")];
+  const made = {};
+  state();
+  panel.open = true;
+  await settled();
+  const row = rows().at(-1);
+  const button = row.querySelectorAll("button")[1];
+  const shown = () => [rows().length, rows().indexOf(row), button.textContent, row.querySelector("progress").hidden];
+  button.click();
+  await settled();
+  newest = [102, 101, 100];
+  panel.open = false;
+  await settled();
+  panel.open = true;
+  await settled();
+  await part();
+  made.reopened = shown();
+  newest = [202, 201, 200];
+  state();
+  await part();
+  made.apart = shown();
+  made.more = !panel.querySelector(".more").hidden;
+  const known = lists.length;
+  panel.querySelector(".more").click();
+  await part();
+  made.older = shown();
+  made.asked = [200, 1].map((i) => lists.slice(known).includes(one(i).id));
+  // Stopped, and begun again before the part that is on its way has come.
+  button.click();
+  made.stopped = shown().slice(2);
+  button.click();
+  made.begun = shown().slice(2);
+  await part();
+  made.goesOn = shown().slice(2);
+  for (let i = 0; i < 6; i += 1) await part();
+  made.ended = shown().slice(2);
+  made.gets = gets.map(({ from }) => from);
+  made.saved = saved.length;
+  HTMLAnchorElement.prototype.click = click;
+  for (const each of [panel, dialog]) each.remove();
+  return made;
+};
+
 globalThis.longLists = async () => {
   const { RecordingsPanel } = await import("./recordings.js");
   const { Timeline } = await import("./timeline.js");

@@ -26,7 +26,7 @@ export class RecordingsPanel {
   #mayDelete = false;
   /** By id. */
   #rows = new Map();
-  /** Which of them is being saved: what stops that, by its button. */
+  /** Which of them is being saved, by the button that stops it: {id}, of its own for each save. */
   #saving = new Map();
   /** The last that was listed. */
   #oldest = null;
@@ -129,7 +129,11 @@ export class RecordingsPanel {
       const focused = this.#focused();
       if (before === null) this.#renew(recordings, more === true, anew);
       else {
-        for (const one of recordings) this.#put(one, null);
+        for (const one of recordings) {
+          const row = this.#put(one, null);
+          // One that stayed for its save comes to its place.
+          if (row) this.#list.append(row);
+        }
         this.#more.hidden = more !== true || this.#rows.size >= MOST;
       }
       this.#none.hidden = this.#rows.size > 0;
@@ -146,24 +150,31 @@ export class RecordingsPanel {
     }
   }
 
-  /** The newest anew: rows of older ones stay, and so does what is done with a row. */
+  /**
+   * The newest anew: rows of older ones stay, and so does what is done with a row. One
+   * that is being saved stays in any case: what stops that is in it.
+   */
   #renew(recordings, more, anew) {
     const ids = recordings.map((one) => textOf(one?.id, MAX_ID));
+    const saved = new Set([...this.#saving.values()].map(({ id }) => id));
+    const goes = (id) => !ids.includes(id) && !saved.has(id);
     // So much is new that nobody knows what lies between.
     const isApart = more && !ids.some((id) => this.#rows.has(id));
+    let had = [...this.#rows.keys()];
     if (anew || isApart) {
-      for (const id of this.#rows.keys()) if (!ids.includes(id)) this.#remove(id);
-      this.#oldest = [...this.#rows.keys()].sort()[0] ?? null;
+      for (const id of had.filter(goes)) this.#remove(id);
+      // What lies between one that is only saved and the others is yet to be asked for.
+      had = had.filter((id) => ids.includes(id));
+      this.#oldest = [...had].sort()[0] ?? null;
     }
     const last = more ? ids.at(-1) ?? "" : "";
-    const had = [...this.#rows.keys()];
-    for (const id of had.filter((id) => id >= last && !ids.includes(id))) this.#remove(id);
+    for (const id of had.filter((id) => id >= last && goes(id))) this.#remove(id);
     if (!had.some((id) => id < last)) this.#more.hidden = !more;
     let before = this.#list.firstElementChild;
     for (const one of recordings) before = this.#put(one, before)?.nextElementSibling ?? null;
     if (this.#rows.size <= MOST) return;
     const oldest = [...this.#rows.keys()].sort();
-    for (const id of oldest.splice(0, this.#rows.size - MOST)) this.#remove(id);
+    for (const id of oldest.splice(0, this.#rows.size - MOST)) if (!saved.has(id)) this.#remove(id);
     [this.#oldest] = oldest;
   }
 
@@ -250,28 +261,31 @@ export class RecordingsPanel {
 
   /** Saves one; the button stops it again. */
   async #save(one, button, progress) {
-    if (this.#saving.delete(button)) return;
-    const files = this.#files;
-    this.#saving.set(button, one.id);
     const say = (name) => {
       button.textContent = name;
       button.setAttribute("aria-label", words.actOn(name, recordingWords(one)));
+      progress.hidden = name === words.save;
     };
+    if (this.#saving.delete(button)) return say(words.save);
+    const files = this.#files;
+    const own = { id: one.id };
+    this.#saving.set(button, own);
     say(words.stop);
-    progress.hidden = false;
     progress.value = 0;
-    const isOver = () => files !== this.#files || !this.#saving.has(button);
+    // Stopped, and perhaps begun again.
+    const isOver = () => files !== this.#files || this.#saving.get(button) !== own;
     try {
       const blob = await fetchAll(files, one, (share) => {
-        progress.value = share;
+        if (!isOver()) progress.value = share;
       }, isOver);
-      if (blob) saveAs(blob, this.#camera, one.began_ms, "mp4");
+      if (blob && !isOver()) saveAs(blob, this.#camera, one.began_ms, "mp4");
     } catch (error) {
       if (!isOver()) this.#problem.textContent = error?.why ? reasonWords(error.why, error.text) : words.notSaved;
     } finally {
-      this.#saving.delete(button);
-      say(words.save);
-      progress.hidden = true;
+      if (this.#saving.get(button) === own) {
+        this.#saving.delete(button);
+        say(words.save);
+      }
     }
   }
 

@@ -130,3 +130,30 @@ async fn a_camera_whose_files_have_no_end_fills_no_page() {
     assert_eq!(made["opened"], 50, "what was rotated away is gone: {made}");
     assert_eq!(made["day"], 300, "{made}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_save_keeps_its_row_and_one_that_was_stopped_stays_so() {
+    let chat = Chat::start().await;
+    let alice = page(&chat).await;
+    let made = alice.promise("saves()").await;
+    assert_eq!(made["reopened"], json!([4, 3, "Stop", false]), "{made}");
+    assert_eq!(made["apart"], json!([4, 3, "Stop", false]), "{made}");
+    assert_eq!(made["more"], true, "what lies between is to be had");
+    assert_eq!(
+        made["asked"],
+        json!([true, false]),
+        "from the last that was listed on"
+    );
+    assert_eq!(made["older"], json!([6, 4, "Stop", false]), "in its place");
+    assert_eq!(made["stopped"], json!(["Save", true]));
+    assert_eq!(made["begun"], json!(["Stop", false]));
+    assert_eq!(made["goesOn"], json!(["Stop", false]), "{made}");
+    assert_eq!(made["ended"], json!(["Save", true]));
+    assert_eq!(
+        made["gets"],
+        json!([0, 4, 8, 12, 0, 4, 8, 12, 16, 20]),
+        "one save, not two"
+    );
+    assert_eq!(made["saved"], 1);
+    alice.clean_console().await;
+}
