@@ -409,22 +409,32 @@ globalThis.simulated = async () => {
   const rings = new Rings();
   const decline = (name, at) => {
     rings.declined(name, at);
-    rings.stopped(at);
+    rings.stopped(name, at);
   };
   made.first = rings.ring("bob", 0);
   decline("bob", s(1));
   made.again = [rings.ring("bob", s(2)), rings.ring("bob", s(30)), rings.ring("bob", s(32))];
+  // Twice, which no other name is to pay for.
   decline("bob", s(33));
-  made.quiet = [rings.ring("carol", s(34)), rings.ring("carol", s(60)), rings.ring("carol", s(62))];
-  rings.stopped(s(63));
-  made.hungUp = [rings.ring("carol", s(64)), rings.ring("carol", s(65))];
+  made.other = rings.ring("carol", s(34));
+  decline("carol", s(34));
+  made.quiet = [rings.ring("dave", s(35)), rings.ring("dave", s(92)), rings.ring("dave", s(93))];
+  rings.stopped("dave", s(94));
+  made.hungUp = [rings.ring("dave", s(95)), rings.ring("dave", s(96))];
+  // One name that rings and hangs up for minutes shuts nobody else out.
+  const one = new Rings();
+  made.shutOut = 0;
+  for (let i = 0; i < 300; i += 1) {
+    if (one.ring("eve", s(i))) one.stopped("eve", s(i));
+    if (!one.ring(`person ${i}`, s(i))) made.shutOut += 1;
+  }
   // Ever new names that ring and hang up.
   const many = new Rings();
   let rang = 0;
   for (let i = 0; i < 600; i += 1) {
     if (!many.ring(`eve ${i}`, s(i / 10))) continue;
     rang += 1;
-    many.stopped(s(i / 10));
+    many.stopped(`eve ${i}`, s(i / 10));
   }
   made.many = rang;
   many.wanted("bob");

@@ -293,7 +293,8 @@ export class Calls {
   #ring(peer, frame) {
     const now = performance.now();
     if (!this.#rings.ring(peer, now)) {
-      this.#refuse(peer, "busy");
+      // The person is in no call, and nobody asks them.
+      this.#refuse(peer, "no answer");
       if (this.#rings.tells(now)) this.#ui.say(words.missed(peer));
       return;
     }
@@ -453,7 +454,7 @@ export class Calls {
   #finish(text, kind = "plain") {
     this.#turn += 1;
     this.#gives = false;
-    if (this.#incoming) this.#rings.stopped(performance.now());
+    if (this.#incoming) this.#rings.stopped(this.#peer, performance.now());
     clearTimeout(this.#unanswered);
     clearTimeout(this.#absent);
     this.#absent = 0;

@@ -27,7 +27,7 @@ async fn who_was_declined_does_not_ring_again_and_after_two_nobody_does() {
         alice.click("#decline").await;
         assert_eq!(caller.frame("hang-up").await["reason"], "declined");
         caller.send(offer.clone()).await;
-        assert_eq!(caller.frame("hang-up").await["reason"], "busy");
+        assert_eq!(caller.frame("hang-up").await["reason"], "no answer");
         assert_eq!(alice.js("cameraAgent.state").await, "idle");
         if name == "bob" {
             alice.says("bob called").await;
@@ -35,7 +35,7 @@ async fn who_was_declined_does_not_ring_again_and_after_two_nobody_does() {
     }
     let mut dave = User::join(chat.addr, "dave").await;
     dave.send(offer).await;
-    assert_eq!(dave.frame("hang-up").await["reason"], "busy");
+    assert_eq!(dave.frame("hang-up").await["reason"], "no answer");
     let open = "document.getElementById('ring').hasAttribute('open')";
     assert_eq!(alice.js(open).await, false);
     alice.clean_console().await;
@@ -61,6 +61,8 @@ async fn what_others_ask_for_has_a_pace() {
         json!([true, false]),
         "twice in half a minute"
     );
+    assert_eq!(made["other"], true, "who did nothing rings");
+    assert_eq!(made["shutOut"], 0, "by one name alone");
     assert_eq!(made["many"], 4, "rings of ever new names in a minute");
     assert_eq!(made["wanted"], true);
     assert_eq!(made["tells"], json!([true, false, true]));
