@@ -17,8 +17,8 @@ const MOST_OF_TEXT = 64 * 1024;
 const SILENCE_MS = 15_000;
 /** Where the page itself stood still for so long (a question was open), what came is read first. */
 const LATE_MS = 100;
-/** What is said of one who does not answer. */
-const NO_ANSWER = "no answer";
+/** The message of an error: a device that is connected does not answer. */
+export const NO_ANSWER = "no answer";
 
 export class Files {
   #pc;

@@ -2,6 +2,7 @@
 // once it is there.
 
 import { closeDialog, openDialog } from "./elements.js";
+import { NO_ANSWER } from "./files.js";
 import { reasonWords, recordingWords, words } from "./words.js";
 
 /** Seconds that are fetched ahead of what is shown. */
@@ -30,9 +31,12 @@ export class Player {
   /** What is played changes with it. */
   #turn = 0;
   #address = null;
+  #camera;
 
-  constructor(dialog) {
+  /** `camera()` is the name of the one whose recordings are played. */
+  constructor(dialog, camera) {
     this.#dialog = dialog;
+    this.#camera = camera;
     this.#video = dialog.querySelector("video");
     this.#progress = dialog.querySelector("progress");
     this.#status = dialog.querySelector(".problem");
@@ -69,7 +73,7 @@ export class Player {
       await show;
       if (!isOver()) this.#progress.hidden = true;
     } catch (error) {
-      if (!isOver()) this.#say(error?.why ? reasonWords(error.why, error.text) : words.cannotPlay);
+      if (!isOver()) this.#say(this.#problem(error));
     }
   }
 
@@ -134,6 +138,11 @@ export class Player {
     this.#address = address;
     this.#video.src = address;
     this.#video.play().catch(() => {});
+  }
+
+  #problem(error) {
+    if (error?.why) return reasonWords(error.why, error.text);
+    return error?.message === NO_ANSWER ? words.noAnswer(this.#camera()) : words.cannotPlay;
   }
 
   #say(text) {

@@ -47,7 +47,7 @@ export class RecordingsPanel {
     this.#button = panel.querySelector(".record");
     this.#more = panel.querySelector(".more");
     this.#none = panel.querySelector(":scope > .none");
-    this.#player = new Player(dialog);
+    this.#player = new Player(dialog, () => this.#camera);
     panel.addEventListener("toggle", () => panel.open && this.#load(null, true));
     this.#more.onclick = () => this.#load(this.#oldest);
     this.#button.onclick = () => {

@@ -123,6 +123,7 @@ async fn a_camera_whose_files_have_no_end_fills_no_page() {
     assert_eq!(made["read"], json!([4, 0]));
     assert_eq!(made["silent"], json!(["no: no answer", 2]));
     assert_eq!(made["again"], 4);
+    assert_eq!(made["film"], "yard does not answer.");
     let made = alice.promise("thumbnailsBesideOneThatIsRefused()").await;
     assert_eq!(made, json!([3, true]));
     let made = alice.promise("longLists()").await;
