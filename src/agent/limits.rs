@@ -47,10 +47,11 @@ const LARGE: usize = 20_000;
 /// What a call that is refused for the total adds to a debt: who asks again and
 /// again comes after who asks once.
 const REFUSED: f64 = 0.25;
-/// What is taken off a debt for a call that came to something. Not all of it: whoever
-/// completes call upon call would take the whole total, and owe nothing. Who calls again
-/// after some seconds owes next to nothing.
-const CAME_TO_SOMETHING: f64 = 0.75;
+/// Calls that came to something are no debt. But whoever completes more of them at once
+/// than this leaves something to others, or they would take the whole total.
+const COMPLETED: f64 = 3.0;
+/// Of those, so many are forgotten in a second.
+const COMPLETED_FORGOTTEN: f64 = 0.5;
 /// Calls without a media path that are forgotten in a second.
 const FORGIVEN: f64 = 1.0 / 15.0;
 /// More debt than this is as bad.
@@ -115,6 +116,8 @@ impl Caller {
 #[derive(Debug, Clone, Copy)]
 struct Debt {
     owed: f64,
+    /// Calls that came to something, of late.
+    completed: f64,
     at: Instant,
 }
 
@@ -125,6 +128,8 @@ impl Debt {
     }
 
     fn forgive(&mut self, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.at).as_secs_f64();
+        self.completed = (self.completed - elapsed * COMPLETED_FORGOTTEN).max(0.0);
         self.owed = self.left(now);
         self.at = self.at.max(now);
     }
@@ -132,10 +137,10 @@ impl Debt {
     /// What they have to leave to others, as a part of a burst.
     fn reserve(self) -> f64 {
         match self.owed {
+            ..0.05 if self.completed > COMPLETED => 0.25,
             // All but forgotten: a half would let forty names come round in
             // turn, and take what comes back as fast as it does.
             ..0.05 => 0.0,
-            ..0.5 => 0.125,
             ..1.5 => 0.25,
             _ => 0.5,
         }
@@ -221,11 +226,11 @@ impl OfferLimits {
         }
     }
 
-    /// The media path of a call of theirs is up: that one came to something, and counts
-    /// for a quarter.
+    /// The media path of a call of theirs is up: that one came to something.
     pub(super) fn connected(&mut self, name: &Payer, now: Instant) {
         let debt = debt(&mut self.debts, name, now);
-        debt.owed = (debt.owed - CAME_TO_SOMETHING).max(0.0);
+        debt.owed = (debt.owed - 1.0).max(0.0);
+        debt.completed = (debt.completed + 1.0).min(2.0 * COMPLETED);
     }
 
     /// The calls without a media path that they had of late, rounded.
@@ -249,7 +254,11 @@ fn caller<'a>(names: &'a mut HashMap<Payer, Caller>, name: &Payer, now: Instant)
 fn debt<'a>(debts: &'a mut HashMap<Payer, Debt>, name: &Payer, now: Instant) -> &'a mut Debt {
     let debtor = name.debtor();
     forget_one(debts, &debtor, |debt| debt.at);
-    let debt = debts.entry(debtor).or_insert(Debt { owed: 0.0, at: now });
+    let debt = debts.entry(debtor).or_insert(Debt {
+        owed: 0.0,
+        completed: 0.0,
+        at: now,
+    });
     debt.forgive(now);
     debt
 }
@@ -348,10 +357,10 @@ mod tests {
         for i in 0..12 {
             assert_eq!(limits.call(&name(&format!("n{i}")), now), Ok(()), "{i}");
         }
-        // One call that came to something pays for most of itself, and for no other.
+        // One call that came to something pays for itself, and for no other.
         let before = limits.debts[&name("m0")].left(now);
         limits.connected(&name("m0"), now);
-        assert_eq!(limits.debts[&name("m0")].left(now), before - 0.75);
+        assert_eq!(limits.debts[&name("m0")].left(now), before - 1.0);
         assert!(limits.debt(&name("m1"), now) >= 2);
         now += Duration::from_secs(150);
         assert_eq!(limits.debt(&name("m1"), now), 0);
