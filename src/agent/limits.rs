@@ -391,6 +391,47 @@ mod tests {
         }
     }
 
+    /// As the siege does it: of fifty addresses each sends an offer and a piece of junk in
+    /// half a second, and somebody calls each second and a bit.
+    #[test]
+    fn fifty_addresses_that_begin_together_keep_nobody_out() {
+        let begin = Instant::now();
+        let mut limits = OfferLimits::new(begin);
+        let payer = |source, who: &str| {
+            Payer::of(&UserName::parse(who).expect("a good name"), Some(source))
+        };
+        for ms in 0..20_000_u64 {
+            let now = begin + Duration::from_millis(ms);
+            for n in (0..50).filter(|n| (ms + n).is_multiple_of(45)) {
+                let who = payer(n, &format!("one{n}-{}", ms / 540));
+                match ((ms + n) / 45 + n) % 12 {
+                    0 => {
+                        if limits.read(&who, 6_000, false, now).is_ok() {
+                            let _ = limits.call(&who, now);
+                        }
+                    }
+                    1 => {
+                        if limits.read(&who, 2_000, false, now).is_ok() {
+                            limits.junk(&who, now);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            if ms % 1_200 == 20 {
+                let who = payer(99, &format!("second{ms}"));
+                assert_eq!(limits.read(&who, 6_000, false, now), Ok(()), "{ms}");
+                assert_eq!(
+                    limits.call(&who, now),
+                    Ok(()),
+                    "{ms} {}",
+                    limits.calls.level()
+                );
+                limits.connected(&who, now);
+            }
+        }
+    }
+
     /// Four calls a second that came up were the whole total, and cost nothing.
     #[test]
     fn whoever_completes_call_upon_call_leaves_room_for_others() {

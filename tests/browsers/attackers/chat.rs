@@ -225,13 +225,13 @@ fn hostile(number: u64, name: &str, id: &Value) -> Value {
 }
 
 /// A thousand messages a second in all, from fifty addresses; who is thrown out
-/// comes again. Each sends a little faster than that, and nothing at once: what
-/// was missed meanwhile would be many more than a thousand.
+/// comes again, which takes a part of their time. Each sends faster than that by as much,
+/// and nothing at once: what was missed meanwhile would be many more than a thousand.
 pub async fn thousand(ground: Ground) {
     let one = |n: u8| {
         let ground = ground.clone();
         async move {
-            let mut due = interval(Duration::from_millis(45));
+            let mut due = interval(Duration::from_millis(30));
             due.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let mut number = u64::from(n);
             again(async || {
