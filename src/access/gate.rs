@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use super::guest::{Guest, Guests, MOST_GIVEN, MOST_INVITATIONS, May, Pause, Right};
+use super::guest::{Guest, Guests, MOST_GIVEN, MOST_INVITATIONS, May, Pause, Right, Stage};
 use super::invite::KeyId;
 use super::proof::{Call, Side};
 use crate::reason::{Code, Reason};
@@ -141,6 +141,14 @@ impl Gate {
                 ..Guest::clone(guest)
             }),
         }
+    }
+
+    /// The invitation of a guest whose link is good no longer, because another browser
+    /// has kept a key by it. At an open camera that takes nothing from them: nobody has
+    /// taken the invitation back.
+    pub(crate) fn redeemed_elsewhere(&self, guest: &Guest) -> Option<&Arc<Guest>> {
+        let is_open = self.mode == Mode::Open && guest.stage == Stage::Link;
+        is_open.then(|| self.guests.kept_by(&guest.label))?
     }
 
     /// The first look, before anything is read: who an offer says it is from.

@@ -295,6 +295,12 @@ impl Guests {
         self.0.get(&id)
     }
 
+    /// The one of this label whose browser has kept a key.
+    pub(super) fn kept_by(&self, label: &UserName) -> Option<&Arc<Guest>> {
+        let mut all = self.0.values();
+        all.find(|guest| guest.stage == Stage::Kept && guest.label == *label)
+    }
+
     /// Nobody was invited.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -7,7 +7,7 @@ use std::time::Instant;
 use tracing::{debug, info};
 
 use super::events::Command;
-use super::guests::Admitted;
+use super::guests::{self, Admitted};
 use super::limits::{Payer, Refusal};
 use super::lines::bounded;
 use super::session::{Caller, Session, SessionId};
@@ -81,8 +81,12 @@ impl Agent {
             },
             Err(error) => (None, Err(error)),
         };
+        let began = same.and_then(|id| self.sessions.get_mut(id));
+        let began = began.and_then(|session| session.began_as.as_ref());
+        let guest = caller.guest.clone();
+        let guest = guest.map(|guest| guests::goes_on(&self.gate, began, guest));
         let offer = match read {
-            Ok(offer) => Box::new(allowed(offer, guest.map(|g| &**g))),
+            Ok(offer) => Box::new(allowed(offer, guest.as_deref())),
             // The hang-up ends on the caller's side what they had.
             Err(error) => return self.junk(&caller, &error, live.filter(|_| !of_another), now),
         };
@@ -93,7 +97,7 @@ impl Agent {
             return self.turn_away(&caller, refusal, now);
         }
         if let Some(id) = same {
-            self.renegotiate(id, offer, caller.guest, now);
+            self.renegotiate(id, offer, guest, now);
             if let Some(session) = self.sessions.get_mut(id) {
                 session.is_now_at(conn);
             }

@@ -43,21 +43,37 @@ fn is_proven(why: Uninvited) -> bool {
     }
 }
 
-/// A guest of a call as they are invited now.
+/// A guest of a call as they are invited now. One who called behind the gate keeps the
+/// rights that they called with: the camera may open and close meanwhile.
 ///
 /// # Errors
 ///
 /// What they have in it is not theirs any more.
 fn still(gate: &Gate, guest: &Arc<Guest>) -> Result<Arc<Guest>, Reason> {
-    let now = gate.guest(guest.id).ok_or(TAKEN_BACK)?;
-    if let Some(pause) = now.pause {
+    let is_known = gate.guest(guest.id);
+    let invited = is_known.or_else(|| gate.redeemed_elsewhere(guest));
+    let invited = invited.ok_or(TAKEN_BACK)?;
+    if let Some(pause) = invited.pause {
         return Err(Uninvited::from(pause).reason());
     }
-    let (was, now) = (gate.admits(guest), gate.admits(now));
+    let now = match guest.open {
+        true => gate.admits(invited),
+        false => invited.clone(),
+    };
     // A camera that was opened takes nothing from anybody; one that was closed does.
-    match was.may != now.may || guest.open && !now.open {
+    match guest.may != now.may || guest.open && !now.open {
         true => Err(CHANGED),
+        // The other browser's key is not theirs.
+        false if is_known.is_none() => Ok(guest.clone()),
         false => Ok(now),
+    }
+}
+
+/// A guest who goes on with a call that began as `began` has the rights that it has.
+pub(super) fn goes_on(gate: &Gate, began: Option<&Arc<Guest>>, guest: Arc<Guest>) -> Arc<Guest> {
+    match began {
+        Some(began) if !began.open => gate.guest(guest.id).cloned().unwrap_or(guest),
+        Some(_) | None => guest,
     }
 }
 
@@ -239,6 +255,7 @@ impl Agent {
         let Some(session) = session.filter(|s| !s.is_of_another_guest(Some(&guest))) else {
             return;
         };
+        let guest = goes_on(&self.gate, session.began_as.as_ref(), guest);
         let (caller, label) = (session.caller.clone(), guest.label.clone());
         session.began_as = Some(guest.clone());
         session.guest = Some(guest);

@@ -47,7 +47,6 @@ const STATS_INTERVAL: Duration = Duration::from_secs(1);
 /// What the camera is asked for.
 enum Work {
     Refresh,
-    Privacy(bool),
     Set(String, ControlValue),
     Zones(ZoneWish),
 }
@@ -64,10 +63,12 @@ pub(super) async fn serve(
     let floor = FloorLine::of(talk_back, talker, session);
     let has_speaker = floor.is_there();
     let (work, mut todo) = mpsc::channel(QUEUE);
+    let (switch, mut switches) = mpsc::channel(QUEUE);
     let (refuse, refusals) = mpsc::channel(QUEUE);
     let (give, keys) = mpsc::channel(1);
     // Beside each other, for the camera may take its time.
     let at_camera = at_camera(&shared, guest.clone(), &mut todo, &refuse);
+    let switching = switch_privacy(&shared, guest.clone(), &mut switches, &refuse);
     let choice = seat.choice();
     // Where there is none, it need not be told.
     let has_choice = *choice.borrow() > 1;
@@ -104,6 +105,7 @@ pub(super) async fn serve(
         observer,
         stats_due: None,
         work,
+        switch,
         refusals,
         limiter: Bucket::full(LISTENED, Instant::now()),
         was_live: false,
@@ -121,6 +123,7 @@ pub(super) async fn serve(
     tokio::select! {
         () = talk.run() => {}
         () = at_camera => {}
+        () = switching => {}
         // Beside the talk, for it is written to a disk first.
         () = give_key(&shared, guest, give) => {}
     }
@@ -146,19 +149,10 @@ async fn at_camera(
     todo: &mut mpsc::Receiver<Work>,
     refuse: &mpsc::Sender<(&'static str, Refusal)>,
 ) {
-    let who = guest
-        .as_deref()
-        .map_or("a viewer", |guest| guest.label.as_str());
+    let who = name_of(guest.as_deref());
     while let Some(work) = todo.recv().await {
         match work {
             Work::Refresh => shared.controls.refresh().await,
-            Work::Privacy(on) => {
-                if let Some(privacy) = &shared.privacy
-                    && let Err(reason) = privacy.switch(on, By::Viewer, who, Instant::now()).await
-                {
-                    let _ = refuse.try_send(("privacy", reason.into()));
-                }
-            }
             Work::Zones(wish) => {
                 if let Some(zones) = &shared.zones
                     && let Err(reason) = zones.change(wish, who, Instant::now()).await
@@ -173,6 +167,28 @@ async fn at_camera(
             }
         }
     }
+}
+
+/// Switches privacy. Not after what else is wanted: of the camera it needs nothing, and
+/// a camera that takes its time is no reason to go on looking.
+async fn switch_privacy(
+    shared: &Peers,
+    guest: Option<Arc<Guest>>,
+    switches: &mut mpsc::Receiver<bool>,
+    refuse: &mpsc::Sender<(&'static str, Refusal)>,
+) {
+    while let Some(on) = switches.recv().await {
+        let (who, now) = (name_of(guest.as_deref()), Instant::now());
+        if let Some(privacy) = &shared.privacy
+            && let Err(reason) = privacy.switch(on, By::Viewer, who, now).await
+        {
+            let _ = refuse.try_send(("privacy", reason.into()));
+        }
+    }
+}
+
+fn name_of(guest: Option<&Guest>) -> &str {
+    guest.map_or("a viewer", |guest| guest.label.as_str())
 }
 
 struct Talk {
@@ -191,6 +207,7 @@ struct Talk {
     /// Whether there is privacy, for who may switch it.
     privacy: Option<watch::Receiver<bool>>,
     work: mpsc::Sender<Work>,
+    switch: mpsc::Sender<bool>,
     /// What wishes were about that are not obeyed, and why.
     refusals: mpsc::Receiver<(&'static str, Refusal)>,
     outgoing: Outgoing,
@@ -287,7 +304,7 @@ impl Talk {
                 self.refuse("privacy", &messages::NO_PRIVACY.into());
             }
             Ok(FromViewer::Privacy { on }) => {
-                if self.work.try_send(Work::Privacy(on)).is_err() {
+                if self.switch.try_send(on).is_err() {
                     self.refuse("privacy", &messages::BUSY.into());
                 }
             }

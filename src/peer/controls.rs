@@ -38,13 +38,13 @@ type Wish = (String, ControlValue);
 /// Sets a control of the camera, where one is to be set, and says how all of them
 /// stand then: one may change another, as automatic modes do. May block.
 type AtCamera = dyn Fn(Option<Wish>) -> Result<Vec<CameraControl>, Reason> + Send + Sync;
+/// The node of the camera that is open.
+type WhichCamera = dyn Fn() -> Option<String> + Send + Sync;
 
 /// What viewers may set, and how it stands.
 pub(super) struct ViewerControls {
     camera: Arc<AtCamera>,
-    /// Of the configuration: names, or `*`.
-    allowed: Vec<String>,
-    known: watch::Sender<Arc<[CameraControl]>>,
+    told: Arc<Told>,
     /// One caller at the camera at a time, in their order; a driver that hangs holds up
     /// one thread, not one more with each message. When it may be asked again.
     turn: Arc<Mutex<Option<Instant>>>,
@@ -60,6 +60,60 @@ pub(super) struct ViewerControls {
     logged: std::sync::Mutex<Option<Instant>>,
 }
 
+/// What viewers are told.
+struct Told {
+    which: Box<WhichCamera>,
+    /// Of the configuration: names, or `*`.
+    allowed: Vec<String>,
+    known: watch::Sender<Arc<[CameraControl]>>,
+    /// Of which camera that is.
+    of: std::sync::Mutex<Option<String>>,
+}
+
+impl Told {
+    fn is_allowed(&self, name: &str) -> bool {
+        self.allowed.iter().any(|a| a == "*" || a == name)
+    }
+
+    /// Also where nothing changed: whoever asked sees what became of it.
+    fn tell(&self, mut list: Vec<CameraControl>, of: Option<String>) {
+        list.retain(|c| self.is_allowed(&c.control.name));
+        *lock(&self.of) = of;
+        self.known.send_replace(list.into());
+    }
+
+    /// The camera says nothing of its controls: they are what they were, for all that
+    /// is known, but where it is another one.
+    fn keep_where_same(&self) {
+        let of = (self.which)();
+        let is_another = *lock(&self.of) != of;
+        if is_another {
+            self.tell(Vec::new(), of);
+        }
+    }
+
+    /// Does what is wanted at the camera, and tells how its controls stand then: also
+    /// where nobody waits for it any more. May block.
+    fn carry_out(&self, camera: &AtCamera, wish: Option<Wish>) -> Result<(), Reason> {
+        let is_wish = wish.is_some();
+        let of = (self.which)();
+        let result = camera(wish);
+        let now = (self.which)();
+        let outcome = result.as_ref().map(drop).map_err(Reason::clone);
+        let list = match of == now {
+            true => result,
+            // Nobody else may ask that one: who waits for this has given up.
+            false => camera(None),
+        };
+        match list {
+            Ok(list) => self.tell(list, now),
+            Err(_) if is_wish && of == now => {}
+            Err(_) => self.tell(Vec::new(), now),
+        }
+        outcome
+    }
+}
+
 /// At the camera that is open, while it is.
 fn at_camera(hub: &Hub, wish: Option<Wish>) -> Result<Vec<CameraControl>, Reason> {
     let camera = hub.camera().ok_or(NO_CAMERA)?;
@@ -73,16 +127,28 @@ fn at_camera(hub: &Hub, wish: Option<Wish>) -> Result<Vec<CameraControl>, Reason
 
 impl ViewerControls {
     pub(super) fn new(hub: Hub, allowed: Vec<String>) -> Self {
+        let asked = hub.clone();
+        let which = move || asked.camera().map(|camera| camera.node);
         let camera = move |wish| at_camera(&hub, wish);
-        Self::of(Arc::new(camera), allowed, PATIENCE)
+        Self::of(Arc::new(camera), Box::new(which), allowed, PATIENCE)
     }
 
-    fn of(camera: Arc<AtCamera>, allowed: Vec<String>, patience: Duration) -> Self {
+    fn of(
+        camera: Arc<AtCamera>,
+        which: Box<WhichCamera>,
+        allowed: Vec<String>,
+        patience: Duration,
+    ) -> Self {
+        let told = Told {
+            which,
+            allowed,
+            known: watch::Sender::new(Arc::new([])),
+            of: std::sync::Mutex::default(),
+        };
         Self {
             camera,
-            allowed,
+            told: Arc::new(told),
             patience,
-            known: watch::Sender::new(Arc::new([])),
             turn: Arc::default(),
             busy: Arc::new(watch::Sender::new(None)),
             asked: AtomicU64::new(0),
@@ -93,16 +159,12 @@ impl ViewerControls {
 
     /// True when viewers may set anything at all.
     pub(super) fn are_allowed(&self) -> bool {
-        !self.allowed.is_empty()
-    }
-
-    fn is_allowed(&self, name: &str) -> bool {
-        self.allowed.iter().any(|a| a == "*" || a == name)
+        !self.told.allowed.is_empty()
     }
 
     /// The list, now and after each change.
     pub(super) fn known(&self) -> watch::Receiver<Arc<[CameraControl]>> {
-        self.known.subscribe()
+        self.told.known.subscribe()
     }
 
     /// Asks the camera anew, which may be another one than before, or none: once for all
@@ -115,20 +177,15 @@ impl ViewerControls {
         }
         let turn = self.turn().await;
         let all = self.asked.load(Ordering::Relaxed);
-        let list = match turn {
+        let done = match turn {
             Ok(turn) => self.at_camera(turn, None).await,
             Err(why) => Err(why),
         };
         *refreshed = all;
-        match list {
-            Ok(list) => self.tell(list),
-            // Its controls are what they were, for all that is known.
-            Err(why) if why.code == Code::CameraSilent => {
-                debug!(why = %why.words, "the controls are not known anew");
-            }
-            Err(why) => {
-                debug!(why = %why.words, "no controls for viewers");
-                self.tell(Vec::new());
+        if let Err(why) = done {
+            debug!(why = %why.words, "the controls are not known anew");
+            if why.code == Code::CameraSilent {
+                self.told.keep_where_same();
             }
         }
     }
@@ -143,8 +200,8 @@ impl ViewerControls {
             reason,
             control: Some(name.clone()),
         };
-        if !self.is_allowed(&name) {
-            return Err(match self.allowed.is_empty() {
+        if !self.told.is_allowed(&name) {
+            return Err(match self.told.allowed.is_empty() {
                 true => CLOSED.into(),
                 false => {
                     let words = format!("viewers may not set {name} on this camera");
@@ -155,9 +212,8 @@ impl ViewerControls {
         let words = format!("{name} = {value}");
         let turn = self.turn().await.map_err(&refused)?;
         let wish = Some((name.clone(), value));
-        let list = self.at_camera(turn, wish).await.map_err(refused)?;
+        self.at_camera(turn, wish).await.map_err(refused)?;
         self.log(&words);
-        self.tell(list);
         Ok(())
     }
 
@@ -170,12 +226,6 @@ impl ViewerControls {
         } else {
             debug!(control = words, "a viewer set the camera");
         }
-    }
-
-    /// Also where nothing changed: whoever asked sees what became of it.
-    fn tell(&self, mut list: Vec<CameraControl>) {
-        list.retain(|c| self.is_allowed(&c.control.name));
-        self.known.send_replace(list.into());
     }
 
     /// Waits until nobody is at the camera and it may be asked again. However many wait
@@ -219,11 +269,12 @@ impl ViewerControls {
         &self,
         turn: OwnedMutexGuard<Option<Instant>>,
         wish: Option<Wish>,
-    ) -> Result<Vec<CameraControl>, Reason> {
-        let (camera, busy) = (self.camera.clone(), self.busy.clone());
+    ) -> Result<(), Reason> {
+        let (camera, told) = (self.camera.clone(), self.told.clone());
+        let busy = self.busy.clone();
         busy.send_replace(Some(Instant::now()));
         let work = tokio::task::spawn_blocking(move || {
-            let result = camera(wish);
+            let result = told.carry_out(&*camera, wish);
             busy.send_replace(None);
             drop(turn);
             result

@@ -61,7 +61,7 @@ pub(crate) use identity::Identity;
 use path::known::Bounds;
 use path::memory::Memory;
 pub(crate) use quality::Quality;
-use socket::binding::Binding;
+use socket::binding::{Binding, PortLines};
 use socket::guard::Together;
 use stages::Begun;
 pub(crate) use talk::TalkBack;
@@ -174,6 +174,7 @@ impl Peers {
             loopback: ice.loopback,
             ports: ice.ports,
             next: Arc::default(),
+            lines: PortLines::new(Instant::now()),
         };
         servers.resolve_ahead();
         Self {

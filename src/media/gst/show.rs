@@ -5,6 +5,7 @@
 //! the two pictures is shown, and deliver to the same outputs.
 
 mod acting;
+mod renewal;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -39,6 +40,7 @@ use crate::media::recovery::{Event, Limits, Recovery, Slate};
 use crate::media::stream::{Encoding, VideoRate};
 use crate::motion::Settings;
 use crate::sdp::ProfileLevelId;
+use renewal::Renewal;
 
 const LOST: Caption = Caption::Words("CAMERA LOST, WAITING");
 const STARTING: Caption = Caption::Words("CAMERA IS STARTING");
@@ -91,8 +93,7 @@ pub(super) struct Show {
     /// What is to be looked for, before it is known who is told.
     settings: Option<Settings>,
     motion: Option<Arc<Motion>>,
-    /// See [`open_anew`](Self::open_anew).
-    renewed: Option<String>,
+    renewal: Renewal,
 }
 
 impl Show {
@@ -140,7 +141,7 @@ impl Show {
             refused: Arc::default(),
             settings: None,
             motion: None,
-            renewed: None,
+            renewal: Renewal::default(),
         }
     }
 

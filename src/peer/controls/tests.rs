@@ -34,7 +34,14 @@ fn told(controls: &ViewerControls) -> usize {
 }
 
 fn all_of(camera: Arc<AtCamera>) -> Arc<ViewerControls> {
-    Arc::new(ViewerControls::of(camera, vec!["*".to_owned()], SHORT))
+    at_nodes(camera, Arc::default())
+}
+
+/// The camera that is open is the one of this number.
+fn at_nodes(camera: Arc<AtCamera>, number: Arc<AtomicUsize>) -> Arc<ViewerControls> {
+    let which = move || Some(format!("/dev/video{}", number.load(Ordering::Relaxed)));
+    let allowed = vec!["*".to_owned()];
+    Arc::new(ViewerControls::of(camera, Box::new(which), allowed, SHORT))
 }
 
 /// As a camera goes live each viewer's channel asks. From the 21st on they waited longer
@@ -126,4 +133,44 @@ async fn without_a_camera_there_are_no_controls() {
     *lock(&is_there) = false;
     controls.refresh().await;
     assert_eq!(told(&controls), 0);
+}
+
+/// A camera may take its time for the first question: its controls were missing until
+/// somebody else came.
+#[tokio::test]
+async fn what_a_camera_says_late_is_told_all_the_same_and_of_no_other_camera() {
+    let (go_on, held) = mpsc::channel::<()>();
+    let held = std::sync::Mutex::new(held);
+    let number = Arc::<AtomicUsize>::default();
+    let controls = at_nodes(
+        Arc::new(move |_| {
+            let _ = lock(&held).recv();
+            Ok(vec![brightness()])
+        }),
+        number.clone(),
+    );
+    let mut known = controls.known();
+    controls.refresh().await;
+    // Another comes who does not wait as long.
+    controls.refresh().await;
+    assert_eq!(told(&controls), 0);
+    go_on.send(()).expect("it waits");
+    let heard = known.wait_for(|list| list.len() == 1);
+    let heard = timeout(Duration::from_secs(20), heard).await;
+    drop(heard.expect("in time").expect("it is there"));
+    // Another camera takes its place, and says nothing.
+    number.store(1, Ordering::Relaxed);
+    controls.refresh().await;
+    assert_eq!(told(&controls), 0, "these are the other one's");
+    // That one goes, while it is still being asked: its place has another, which is asked.
+    number.store(2, Ordering::Relaxed);
+    go_on.send(()).expect("it waits");
+    controls.refresh().await;
+    assert_eq!(told(&controls), 0);
+    go_on.send(()).expect("it waits");
+    let heard = timeout(
+        Duration::from_secs(20),
+        known.wait_for(|list| list.len() == 1),
+    );
+    drop(heard.await.expect("in time").expect("it is there"));
 }

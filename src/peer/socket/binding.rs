@@ -8,16 +8,48 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use tracing::{debug, error, warn};
 
+use crate::bucket::{Bucket, Rate};
 use crate::config::PortRange;
+use crate::lock::lock;
 use crate::network::own_addresses;
 
 /// Of one connection; a machine with more has networks of containers.
 const SOCKETS: usize = 32;
+
+/// Lines of the log about ports that there are not: calls are anybody's, and each would
+/// have one for each address.
+const LINES: Rate = Rate {
+    burst: 5.0,
+    per_second: 0.1,
+};
+
+/// What the log may say of missing ports, in all calls together.
+#[derive(Debug, Clone)]
+pub(in crate::peer) struct PortLines {
+    calls: Arc<Mutex<Bucket>>,
+    addresses: Arc<Mutex<Bucket>>,
+}
+
+impl PortLines {
+    pub(in crate::peer) fn new(now: Instant) -> Self {
+        let full = || Arc::new(Mutex::new(Bucket::full(LINES, now)));
+        Self {
+            calls: full(),
+            addresses: full(),
+        }
+    }
+}
+
+/// Few are worth a line.
+fn is_worth_a_line(lines: &Mutex<Bucket>) -> bool {
+    lock(lines).take(1.0, Instant::now())
+}
 
 /// What the crate is given in place of addresses.
 #[derive(Debug, Clone)]
@@ -29,6 +61,8 @@ pub(in crate::peer) struct Binding {
     /// Where the search for a free port begins: behind what was taken last, for
     /// what was just freed may still be sent to.
     pub next: Arc<AtomicUsize>,
+    /// See [`PortLines`].
+    pub lines: PortLines,
 }
 
 impl ToSocketAddrs for Binding {
@@ -40,7 +74,10 @@ impl ToSocketAddrs for Binding {
             addresses.push(Ipv4Addr::LOCALHOST.into());
         }
         let sockets = self.with_ports(&addresses).inspect_err(|error| {
-            error!(%error, "a call gets no port");
+            match is_worth_a_line(&self.lines.calls) {
+                true => error!(%error, "a call gets no port"),
+                false => debug!(%error, "a call gets no port"),
+            }
         })?;
         Ok(sockets.into_iter())
     }
@@ -57,9 +94,15 @@ impl Binding {
             match self.free(*ip, ports, &found) {
                 Ok(port) => found.push(SocketAddr::new(*ip, port)),
                 // Viewers who reach this device there alone see nothing.
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => warn!(
-                    %ip, %ports, "no port of ice.ports is left at an address: set a longer range",
-                ),
+                Err(error)
+                    if error.kind() == io::ErrorKind::AddrInUse
+                        && is_worth_a_line(&self.lines.addresses) =>
+                {
+                    warn!(
+                        %ip, %ports,
+                        "no port of ice.ports is left at an address: set a longer range",
+                    );
+                }
                 Err(error) => debug!(%ip, %error, "no socket at an address"),
             }
         }
@@ -127,7 +170,45 @@ mod tests {
             loopback: true,
             ports: ports.map(|p| p.parse().expect("a range")),
             next: Arc::default(),
+            lines: PortLines::new(Instant::now()),
         }
+    }
+
+    #[derive(Clone, Default)]
+    struct Journal(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Journal {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            lock(&self.0).extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn calls_that_get_no_port_have_few_lines_however_many_they_are() {
+        let taken = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let port = taken.local_addr().expect("bound").port();
+        let port = port.min(65_534);
+        let _next = UdpSocket::bind(("127.0.0.1", port + 1));
+        let binding = binding(Some(&format!("{port}-{}", port + 1)));
+        let journal = Journal::default();
+        let writer = journal.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            for _ in 0..200 {
+                let found = binding.clone().with_ports(&ips(&["127.0.0.1"]));
+                found.expect_err("both are taken");
+            }
+        });
+        let text = String::from_utf8_lossy(&lock(&journal.0)).into_owned();
+        let count = text.matches("no port of ice.ports is left").count();
+        assert!((1..=8).contains(&count), "{count}");
     }
 
     #[test]

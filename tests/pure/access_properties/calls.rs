@@ -330,6 +330,118 @@ fn who_shows_their_own_key_replaces_their_call_by_whatever_connection() {
     }
 }
 
+/// The owner opens the camera and closes it again: whoever was invited before has lost
+/// nothing, and is not sent away. Who came meanwhile has more than they may.
+#[test]
+fn a_camera_that_is_opened_and_closed_sends_no_guest_away_who_was_there_before() {
+    let shown = Shown {
+        key: 1,
+        ufrag: 0,
+        print: 0,
+        as_key: 1,
+        camera: "camera",
+    };
+    for again in [false, true] {
+        let mut desk = behind_a_gate(4, &BTreeSet::from([0, 1]));
+        call(&mut desk, "bob", 0, shown);
+        desk.agent.lets_in(Mode::Open, desk.now);
+        let of_alice = Shown {
+            key: 0,
+            as_key: 0,
+            ufrag: 1,
+            print: 1,
+            ..shown
+        };
+        let late = call(&mut desk, "alice", 1, of_alice);
+        if again {
+            // Another way to them, in the call that they have.
+            let shown = Shown { ufrag: 2, ..shown };
+            let commands = offers(&mut desk, "bob", 2, shown);
+            let [Command::Renegotiate { offer, .. }] = &commands[..] else {
+                panic!("{commands:?}")
+            };
+            assert!(offer.sound.is_none(), "it would have to end with the gate");
+        }
+        desk.agent.lets_in(Mode::Invited, desk.now);
+        let commands: Vec<_> = std::iter::from_fn(|| desk.agent.next_command()).collect();
+        assert_eq!(closed(&commands), [late], "again: {again}");
+    }
+}
+
+/// What they may is theirs at an open camera, too, and not what the gate has for others.
+#[test]
+fn a_right_that_is_taken_back_while_the_camera_is_open_ends_a_call_of_before() {
+    let shown = Shown {
+        key: 0,
+        ufrag: 0,
+        print: 0,
+        as_key: 0,
+        camera: "camera",
+    };
+    let mut desk = behind_a_gate(4, &BTreeSet::from([0]));
+    let session = call(&mut desk, "alice", 0, shown);
+    desk.agent.lets_in(Mode::Open, desk.now);
+    let deaf = Invitation {
+        may: May::parse("watch").expect("rights"),
+        ..invitation(0)
+    };
+    desk.agent.invited(Guests::of(&[deaf], 10), desk.now);
+    desk.agent.lets_in(Mode::Invited, desk.now);
+    let commands: Vec<_> = std::iter::from_fn(|| desk.agent.next_command()).collect();
+    assert_eq!(closed(&commands), [session]);
+}
+
+/// A link is good once: another browser has kept a key by it. Of an open camera nobody
+/// has taken anything back by that; behind the gate it is the other's alone.
+#[test]
+fn a_link_that_another_browser_redeems_ends_no_call_at_an_open_camera() {
+    let shown = Shown {
+        key: 0,
+        ufrag: 0,
+        print: 0,
+        as_key: 0,
+        camera: "camera",
+    };
+    let kept = |may: &str| {
+        let mut invitation = invitation(0);
+        let (id, key) = (invite(7).id(), invite(7).key());
+        invitation.give(id, key);
+        assert!(invitation.keep(id));
+        invitation.may = May::parse(may).expect("rights");
+        Guests::of(&[invitation], 10)
+    };
+    let anew = || {
+        let mut invitation = invitation(0);
+        invitation.key = (invite(7).id(), invite(7).key());
+        Guests::of(&[invitation], 10)
+    };
+    let cases = [
+        (Mode::Open, kept("watch,listen"), None),
+        (Mode::Open, kept("watch,listen,talk"), Some("has changed")),
+        // The owner has made them another link.
+        (Mode::Open, anew(), Some("taken back")),
+        (Mode::Invited, kept("watch,listen"), Some("taken back")),
+    ];
+    for (mode, guests, told) in cases {
+        let mut desk = Desk::behind(4, Gate::new(mode, "camera", [0xdd; 32]));
+        desk.agent
+            .invited(super::guests(&BTreeSet::from([0])), desk.now);
+        let session = call(&mut desk, "alice", 0, shown);
+        desk.agent.invited(guests, desk.now);
+        let commands: Vec<_> = std::iter::from_fn(|| desk.agent.next_command()).collect();
+        let Some(words) = told else {
+            assert_eq!(closed(&commands), []);
+            // The key is not theirs: it is taken back with the gate.
+            desk.agent.lets_in(Mode::Invited, desk.now);
+            let commands: Vec<_> = std::iter::from_fn(|| desk.agent.next_command()).collect();
+            assert_eq!(closed(&commands), [session]);
+            continue;
+        };
+        assert_eq!(closed(&commands), [session], "{words}");
+        assert!(hung_up(&commands)[0].1.contains(words), "{commands:?}");
+    }
+}
+
 pub(super) fn offers(desk: &mut Desk, from: &str, ufrag: usize, shown: Shown) -> Vec<Command> {
     desk.message(Incoming::VideoOffer {
         name: name(from),

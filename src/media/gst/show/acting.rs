@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use tracing::{debug, error, info, warn};
 
+use super::renewal::Anew;
 use super::{LOST, Numbered, PRIVATE, STARTING, Show, Shown};
 use crate::config::VideoConfig;
 use crate::device::learned::Memory;
@@ -63,32 +64,27 @@ impl Show {
         }
     }
 
-    /// A camera that is open for motion alone is opened anew, once, where its own
-    /// H.264 can be passed through by now: who comes then is sent that. And one whose
-    /// H.264 passes through where somebody who watches has no decoder of it: an
-    /// encoder's comes in its place.
+    /// Opens the camera anew where it is not open as it should be, see [`Renewal`].
     pub(super) fn open_anew(&mut self, now: Instant) {
         let camera = self.camera.as_ref().and_then(|c| c.value.as_ref());
         let Some(plan) = camera.map(|camera| &camera.picture.plan) else {
             return;
         };
-        if plan.carries == Carries::H264 && !lock(&self.learned).is_covered() {
-            info!(picture = %plan.what, "opened anew: a viewer has no decoder of its own H.264");
-            self.recovery.handle(Event::Outdated, now);
-            return;
-        }
-        if self.motion.is_none() || !self.outputs.is_empty() {
-            return;
-        }
-        let is_own = plan.mode.as_ref().is_some_and(|m| m.fourcc == "H264");
-        if !is_own || plan.carries == Carries::H264 || self.renewed == plan.node {
-            return;
-        }
-        if lock(&self.learned).pass_through() {
-            debug!(picture = %plan.what, "opened anew, to pass its own H.264 through");
-            self.renewed.clone_from(&plan.node);
-            // It is watched again as soon as nothing is shown.
-            self.recovery.handle(Event::Unwatched, now);
+        let is_unwatched = self.motion.is_some() && self.outputs.is_empty();
+        let learned = lock(&self.learned);
+        let why = self.renewal.why(plan, &learned, is_unwatched);
+        drop(learned);
+        match why {
+            None => {}
+            Some(Anew::Encoded) => {
+                info!(picture = %plan.what, "opened anew: a viewer has no decoder of its own H.264");
+                self.recovery.handle(Event::Outdated, now);
+            }
+            Some(Anew::Passed) => {
+                debug!(picture = %plan.what, "opened anew, to pass its own H.264 through");
+                // It is watched again as soon as nothing is shown.
+                self.recovery.handle(Event::Unwatched, now);
+            }
         }
     }
 
