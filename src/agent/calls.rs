@@ -7,7 +7,7 @@ use std::time::Instant;
 use tracing::{debug, info};
 
 use super::events::Command;
-use super::guests::{self, Admitted};
+use super::guests::Admitted;
 use super::limits::{Payer, Refusal};
 use super::lines::bounded;
 use super::session::{Caller, Session, SessionId};
@@ -65,9 +65,10 @@ impl Agent {
         let of_another_guest = by_invitation && live.is_some_and(|s| s.is_of_another_guest(guest));
         let has_name = live.is_some_and(|s| s.has_name(now));
         let is_up = live.is_some_and(Session::is_up) && !of_another_guest;
+        let is_theirs = live.is_some_and(|s| s.is_surely_of(conn.as_ref(), guest));
         let live = live.map(|s| s.id);
         if let Err(refusal) = self.limits.read(&caller.payer, sdp.len(), is_up, now) {
-            return self.turn_away(&caller, refusal, now);
+            return self.turn_away(&caller, refusal, live, false, now);
         }
         // An offer of the same peer goes on with the call that there is.
         let (same, read) = match read.unwrap_or_else(|| Description::read(sdp)) {
@@ -81,10 +82,7 @@ impl Agent {
             },
             Err(error) => (None, Err(error)),
         };
-        let began = same.and_then(|id| self.sessions.get_mut(id));
-        let began = began.and_then(|session| session.began_as.as_ref());
-        let guest = caller.guest.clone();
-        let guest = guest.map(|guest| guests::goes_on(&self.gate, began, guest));
+        let guest = self.goes_on(same, caller.guest.as_ref());
         let offer = match read {
             Ok(offer) => Box::new(allowed(offer, guest.as_deref())),
             // The hang-up ends on the caller's side what they had.
@@ -94,7 +92,8 @@ impl Agent {
         if !(is_up && same.is_some())
             && let Err(refusal) = self.limits.call(&caller.payer, now)
         {
-            return self.turn_away(&caller, refusal, now);
+            let is_lost = is_theirs && same.is_none();
+            return self.turn_away(&caller, refusal, live, is_lost, now);
         }
         if let Some(id) = same {
             self.renegotiate(id, offer, guest, now);
@@ -201,16 +200,27 @@ impl Agent {
         Some(id)
     }
 
-    /// Tells who sends too much that it is, once.
-    pub(super) fn turn_away(&mut self, caller: &Caller, refusal: Refusal, now: Instant) {
+    /// Tells who sends too much that it is, once. Not where somebody of this name `has`
+    /// a call, which a hang-up would end; unless it `is_lost`, since their own page calls
+    /// by another peer.
+    fn turn_away(
+        &mut self,
+        caller: &Caller,
+        refusal: Refusal,
+        has: Option<SessionId>,
+        is_lost: bool,
+        now: Instant,
+    ) {
         if refusal == Refusal::Silent {
             return;
         }
         let words = "too many offers; more are dropped until they slow down";
         self.note_refusal(caller, words, &TOO_MANY.words, now);
-        // A hang-up would end the call that the caller has.
-        if self.sessions.of_caller(&caller.name).is_none() {
+        if has.is_none() || is_lost {
             self.refuse(&caller.name, TOO_MANY);
+        }
+        if let Some(id) = has.filter(|_| is_lost) {
+            self.close(id, &TOO_MANY.words, now);
         }
     }
 

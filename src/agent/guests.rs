@@ -70,7 +70,7 @@ fn still(gate: &Gate, guest: &Arc<Guest>) -> Result<Arc<Guest>, Reason> {
 }
 
 /// A guest who goes on with a call that began as `began` has the rights that it has.
-pub(super) fn goes_on(gate: &Gate, began: Option<&Arc<Guest>>, guest: Arc<Guest>) -> Arc<Guest> {
+fn as_begun(gate: &Gate, began: Option<&Arc<Guest>>, guest: Arc<Guest>) -> Arc<Guest> {
     match began {
         Some(began) if !began.open => gate.guest(guest.id).cloned().unwrap_or(guest),
         Some(_) | None => guest,
@@ -245,6 +245,17 @@ impl Agent {
         }
     }
 
+    /// The guest of an offer, which goes on with this call, if with one.
+    pub(super) fn goes_on(
+        &mut self,
+        call: Option<SessionId>,
+        guest: Option<&Arc<Guest>>,
+    ) -> Option<Arc<Guest>> {
+        let session = call.and_then(|id| self.sessions.get_mut(id));
+        let began = session.and_then(|session| session.began_as.as_ref());
+        guest.map(|guest| as_begun(&self.gate, began, guest.clone()))
+    }
+
     /// The viewer's page has kept the key of this name: it is what they hold.
     pub(super) fn kept(&mut self, session: SessionId, id: KeyId, now: Instant) {
         // Nobody, where the invitation was taken back meanwhile.
@@ -255,7 +266,7 @@ impl Agent {
         let Some(session) = session.filter(|s| !s.is_of_another_guest(Some(&guest))) else {
             return;
         };
-        let guest = goes_on(&self.gate, session.began_as.as_ref(), guest);
+        let guest = as_begun(&self.gate, session.began_as.as_ref(), guest);
         let (caller, label) = (session.caller.clone(), guest.label.clone());
         session.began_as = Some(guest.clone());
         session.guest = Some(guest);

@@ -158,11 +158,21 @@ impl Session {
         conn: Option<&ClientId>,
         guest: Option<&Arc<Guest>>,
     ) -> bool {
-        let own = match (&self.guest, guest) {
+        self.is_of_another_guest(guest) || self.is_of_another(conn) && !self.is_by_own_key(guest)
+    }
+
+    fn is_by_own_key(&self, guest: Option<&Arc<Guest>>) -> bool {
+        match (&self.guest, guest) {
             (Some(own), Some(guest)) => own.id == guest.id && guest.stage != Stage::Shared,
             (None, _) | (_, None) => false,
-        };
-        self.is_of_another_guest(guest) || self.is_of_another(conn) && !own
+        }
+    }
+
+    /// What came from `conn` with `guest`'s key is the caller's: a chat server or a key
+    /// vouches for that, and not the name alone.
+    pub(super) fn is_surely_of(&self, conn: Option<&ClientId>, guest: Option<&Arc<Guest>>) -> bool {
+        let is_at_own = conn.is_some() && self.conn.as_ref() == conn;
+        self.is_by_own_key(guest) || is_at_own && !self.is_of_another_guest(guest)
     }
 
     /// Whose call it is.

@@ -90,6 +90,33 @@ fn a_burst_of_calls_from_many_addresses_puts_out_none_that_is_under_way() {
     }
 }
 
+/// Their page waited for an answer that never came: it was told nothing, for the sake of
+/// the call that it had had before.
+#[test]
+fn whose_page_calls_by_another_peer_is_told_that_there_are_too_many_calls() {
+    let mut desk = Desk::online(4);
+    let session = watches(&mut desk, 1, "alice");
+    for i in 0..30 {
+        rings(&mut desk, 2 + i, &format!("m{i}"));
+    }
+    let told = |commands: &[Command]| {
+        let is_told = |command: &Command| match command {
+            Command::Send(frame) => frame.to_text(0).contains("too-many-calls"),
+            _ => false,
+        };
+        commands.iter().any(is_told)
+    };
+    // Somebody else of this name would end what Alice has.
+    let commands = offers_at(&mut desk, 99, "alice", offer("another", 'c'));
+    assert!(commands.is_empty(), "{commands:?}");
+    let commands = offers_at(&mut desk, 1, "alice", offer("loaded", 'b'));
+    assert!(
+        opens(&commands).is_none() && told(&commands),
+        "{commands:?}"
+    );
+    assert_eq!(closed(&commands), [session], "they have none any more");
+}
+
 /// A call by another certificate was charged nothing while the one before it was up.
 #[test]
 fn who_has_a_path_and_calls_anew_pays_for_it() {
