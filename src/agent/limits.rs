@@ -404,18 +404,14 @@ mod tests {
             let now = begin + Duration::from_millis(ms);
             for n in (0..50).filter(|n| (ms + n).is_multiple_of(45)) {
                 let who = payer(n, &format!("one{n}-{}", ms / 540));
-                match ((ms + n) / 45 + n) % 12 {
-                    0 => {
-                        if limits.read(&who, 6_000, false, now).is_ok() {
-                            let _ = limits.call(&who, now);
-                        }
-                    }
-                    1 => {
-                        if limits.read(&who, 2_000, false, now).is_ok() {
-                            limits.junk(&who, now);
-                        }
-                    }
-                    _ => {}
+                let kind = ((ms + n) / 45 + n) % 12;
+                let length = [6_000, 2_000].get(kind as usize);
+                if length.is_none_or(|length| limits.read(&who, *length, false, now).is_err()) {
+                    continue;
+                }
+                match kind {
+                    0 => drop(limits.call(&who, now)),
+                    _ => limits.junk(&who, now),
                 }
             }
             if ms % 1_200 == 20 {
