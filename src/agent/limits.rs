@@ -51,7 +51,7 @@ const REFUSED: f64 = 0.25;
 /// than this leaves something to others, or they would take the whole total.
 const COMPLETED: f64 = 3.0;
 /// Of those, so many are forgotten in a second.
-const COMPLETED_FORGOTTEN: f64 = 0.5;
+const COMPLETED_FORGOTTEN: f64 = 0.8;
 /// Calls without a media path that are forgotten in a second.
 const FORGIVEN: f64 = 1.0 / 15.0;
 /// More debt than this is as bad.
@@ -137,7 +137,7 @@ impl Debt {
     /// What they have to leave to others, as a part of a burst.
     fn reserve(self) -> f64 {
         match self.owed {
-            ..0.05 if self.completed > COMPLETED => 0.25,
+            ..0.05 if self.completed > COMPLETED => 0.125,
             // All but forgotten: a half would let forty names come round in
             // turn, and take what comes back as fast as it does.
             ..0.05 => 0.0,

@@ -93,8 +93,14 @@ impl Told {
     }
 
     /// Does what is wanted at the camera, and tells how its controls stand then: also
-    /// where nobody waits for it any more. May block.
-    fn carry_out(&self, camera: &AtCamera, wish: Option<Wish>) -> Result<(), Reason> {
+    /// where nobody waits for it any more. `answered` is called before that is told: who
+    /// hears it may ask the next thing at once. May block.
+    fn carry_out(
+        &self,
+        camera: &AtCamera,
+        wish: Option<Wish>,
+        answered: impl FnOnce(),
+    ) -> Result<(), Reason> {
         let is_wish = wish.is_some();
         let of = (self.which)();
         let result = camera(wish);
@@ -105,6 +111,7 @@ impl Told {
             // Nobody else may ask that one: who waits for this has given up.
             false => camera(None),
         };
+        answered();
         match list {
             Ok(list) => self.tell(list, now),
             Err(_) if is_wish && of == now => {}
@@ -274,8 +281,8 @@ impl ViewerControls {
         let busy = self.busy.clone();
         busy.send_replace(Some(Instant::now()));
         let work = tokio::task::spawn_blocking(move || {
-            let result = told.carry_out(&*camera, wish);
-            busy.send_replace(None);
+            let answered = || drop(busy.send_replace(None));
+            let result = told.carry_out(&*camera, wish, answered);
             drop(turn);
             result
         });
