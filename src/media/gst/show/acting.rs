@@ -64,7 +64,7 @@ impl Show {
         }
     }
 
-    /// Opens the camera anew where it is not open as it should be, see [`Renewal`].
+    /// Opens the camera anew where it is not open as it should be, see [`renewal`](super::renewal).
     pub(super) fn open_anew(&mut self, now: Instant) {
         let camera = self.camera.as_ref().and_then(|c| c.value.as_ref());
         let Some(plan) = camera.map(|camera| &camera.picture.plan) else {
