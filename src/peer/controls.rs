@@ -281,7 +281,9 @@ impl ViewerControls {
         let busy = self.busy.clone();
         busy.send_replace(Some(Instant::now()));
         let work = tokio::task::spawn_blocking(move || {
-            let answered = || drop(busy.send_replace(None));
+            let answered = || {
+                busy.send_replace(None);
+            };
             let result = told.carry_out(&*camera, wish, answered);
             drop(turn);
             result

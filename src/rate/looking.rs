@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use super::{
     CHOICE_EVERY, DOWN_AFTER, DOWN_AT_ONCE, Decision, FLOODED, FORGET, HOLD, OVERHEAD, PROBE_LEAST,
-    PROBE_STEP, RECOVERED, Sight, THINNED, TOO_NARROW, TRIAL, TRIAL_FAILED, Tiers, UP_AFTER,
-    UP_MARGIN, VAIN, ViewerId,
+    PROBE_STEP, RECOVERED, Sight, TOO_NARROW, TRIAL, TRIAL_FAILED, Tiers, UP_AFTER, UP_MARGIN,
+    VAIN, ViewerId,
 };
 use crate::backoff::doubled;
 
@@ -151,8 +151,6 @@ impl Tiers {
             let narrow = due || below_floor || (v.thinned.is_some() && low.is_some());
             // Until the encoder makes less, which takes some seconds.
             let thin = (stuck && narrow) || v.flooded == FLOODED;
-            let rests = |at: Instant| now.saturating_duration_since(at) < THINNED;
-            let thin = thin || v.thinned.is_some_and(rests);
             if thin != v.thinned.is_some() {
                 v.thinned = thin.then_some(now);
                 decisions.push(Decision::Thin {

@@ -96,8 +96,6 @@ const KEY_FRAME_EVERY: f64 = 10.0;
 const CHOICE_EVERY: Duration = Duration::from_secs(2);
 /// What they ask for within this time of it is the same one, on its way.
 const KEY_FRAME_COMES: Duration = Duration::from_secs(1);
-/// A viewer who is thinned stays so for this long, whatever their path seems to carry.
-const THINNED: Duration = Duration::from_secs(1);
 /// An encoder floods a path from this multiple of what the path carries.
 const FLOODS: f64 = 1.3;
 /// It no longer does below this multiple.

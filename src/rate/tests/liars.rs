@@ -61,36 +61,3 @@ fn who_takes_no_picture_has_no_say_in_it() {
             .any(|v| sim.tiers.rate_of(v.tier).is_some())
     );
 }
-
-/// A path that was said to be narrow and wide in turn had its viewer thinned and not in
-/// each tick.
-#[test]
-fn who_is_thinned_stays_so_for_a_moment() {
-    let mut sim = Sim::new(16);
-    let id = sim.join(50e6);
-    sim.tiers.pin(id, Some(0));
-    let mut thinned = Vec::new();
-    for tick in 0..600 {
-        sim.now += TICK;
-        let carries = if tick % 2 == 0 { 100_000 } else { 2_500_000 };
-        let sight = Sight {
-            carries,
-            open: false,
-            full: false,
-            can_probe: false,
-        };
-        sim.tiers.sight(id, sight);
-        for decision in sim.tiers.poll(sim.now) {
-            if let Decision::Thin { on, .. } = decision {
-                thinned.push((tick, on));
-            }
-        }
-    }
-    assert!(thinned.len() > 1, "{thinned:?}");
-    for two in thinned.windows(2) {
-        let [(began, true), (ended, false)] = two else {
-            continue;
-        };
-        assert!(ended - began >= 10, "{two:?}");
-    }
-}
