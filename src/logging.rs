@@ -3,6 +3,9 @@
 //! Where standard error is the journal each line carries its priority, as
 //! sd-daemon(3) has it, and no time, for the journal has its own.
 
+#[cfg(test)]
+pub(crate) mod journal;
+
 use std::fmt;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
@@ -166,12 +169,12 @@ fn priority(level: Level) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use super::journal::Journal;
     use super::*;
-    use std::sync::{Arc, Mutex};
 
     #[test]
     fn secrets_are_kept_back_whatever_the_level() {
-        let lines = Lines::default();
+        let lines = Journal::default();
         let writer = lines.clone();
         let layer = tracing_subscriber::fmt::layer().with_writer(move || Clean(writer.clone()));
         let registry = tracing_subscriber::registry().with(EnvFilter::new("trace"));
@@ -180,8 +183,7 @@ mod tests {
             tracing::debug!(target: "tungstenite::handshake::client", "done");
             tracing::warn!("cannot open rtsp://camera:north@h/door or \"http://north@h\"");
         });
-        let text = lines.0.lock().expect("not poisoned").clone();
-        let text = String::from_utf8(text).expect("text");
+        let text = lines.text();
         assert!(!text.contains("north"), "{text}");
         assert!(
             text.contains("done") && text.contains("rtsp://…@h/door"),
@@ -189,23 +191,9 @@ mod tests {
         );
     }
 
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().expect("not poisoned").extend(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
     #[test]
     fn each_line_in_the_journal_carries_its_priority() {
-        let lines = Lines::default();
+        let lines = Journal::default();
         let writer = lines.clone();
         let plain = format().with_ansi(false).with_target(false).without_time();
         let layer = tracing_subscriber::fmt::layer()
@@ -217,8 +205,7 @@ mod tests {
             tracing::warn!("odd\nin two lines");
             tracing::info!(viewers = 3, "call");
         });
-        let text = lines.0.lock().expect("not poisoned").clone();
-        let text = String::from_utf8(text).expect("text");
+        let text = lines.text();
         let lines: Vec<_> = text.lines().collect();
         assert!(
             lines[0].starts_with("<3>") && lines[0].ends_with("lost"),

@@ -10,6 +10,8 @@
 //! frames from then on.
 
 mod credentials;
+#[cfg(test)]
+pub(crate) mod deaf;
 mod eyeballs;
 mod failure;
 #[cfg(any(test, fuzzing))]

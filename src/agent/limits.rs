@@ -8,7 +8,8 @@
 //! The total is shared fairly over names: a name that called before and has not
 //! got a media path since is in debt, and what is left of the total is for who
 //! is less so. A flood from any number of names that are used again so takes
-//! only what nobody else wants. Our own chat server says what comes from the same
+//! only what nobody else wants. A call that comes to something is no debt, but who
+//! completes many in a row leaves some, too. Our own chat server says what comes from the same
 //! address; then all names of that have one debt. (A chat server that lets one
 //! client be any number of names and tells nothing of addresses, as the
 //! original does, leaves nothing to be fair over but the rate itself.)

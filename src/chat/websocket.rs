@@ -99,45 +99,17 @@ fn has(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Error, ErrorKind, Read, Result, Write};
-
     use tokio_tungstenite::tungstenite::Message;
     use tokio_tungstenite::tungstenite::protocol::WebSocket;
 
     use super::*;
-
-    /// Pings without end, and nothing that is written is taken.
-    #[derive(Default)]
-    struct Deaf {
-        read: usize,
-        most: usize,
-    }
-
-    impl Read for Deaf {
-        fn read(&mut self, buf: &mut [u8]) -> Result<usize> {
-            let ping = [&[0x89, 0x80 | 125, 0, 0, 0, 0][..], &[b'x'; 125]].concat();
-            for byte in &mut *buf {
-                *byte = ping[self.read % ping.len()];
-                self.read += 1;
-            }
-            Ok(buf.len())
-        }
-    }
-
-    impl Write for Deaf {
-        fn write(&mut self, buf: &[u8]) -> Result<usize> {
-            self.most = self.most.max(buf.len());
-            Err(Error::from(ErrorKind::WouldBlock))
-        }
-
-        fn flush(&mut self) -> Result<()> {
-            Ok(())
-        }
-    }
+    use crate::signaling::deaf::Deaf;
 
     #[test]
     fn answers_to_pings_do_not_pile_up_where_nobody_reads() {
-        let mut socket = WebSocket::from_raw_socket(Deaf::default(), Role::Server, Some(config()));
+        let ping = [&[0x89, 0x80 | 125, 0, 0, 0, 0][..], &[b'x'; 125]].concat();
+        let peer = Deaf::sending(ping);
+        let mut socket = WebSocket::from_raw_socket(peer, Role::Server, Some(config()));
         for _ in 0..10_000 {
             assert!(matches!(socket.read(), Ok(Message::Ping(_))));
         }

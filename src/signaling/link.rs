@@ -206,14 +206,13 @@ fn milliseconds() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Error, ErrorKind, Read, Result, Write};
-
     use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
     use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
     use tokio_tungstenite::tungstenite::http::HeaderValue;
     use tokio_tungstenite::tungstenite::protocol::{Role, WebSocket};
 
+    use super::super::deaf::Deaf;
     use super::super::{Server, WRITE_BUFFER};
     use super::*;
 
@@ -222,39 +221,10 @@ mod tests {
         [&[0x89, 125][..], &[b'x'; 125]].concat()
     }
 
-    /// Pings without end, and nothing that is written is taken.
-    #[derive(Default)]
-    struct Deaf {
-        read: usize,
-        most: usize,
-    }
-
-    impl Read for Deaf {
-        fn read(&mut self, buf: &mut [u8]) -> Result<usize> {
-            let ping = ping();
-            for byte in &mut *buf {
-                *byte = ping[self.read % ping.len()];
-                self.read += 1;
-            }
-            Ok(buf.len())
-        }
-    }
-
-    impl Write for Deaf {
-        fn write(&mut self, buf: &[u8]) -> Result<usize> {
-            self.most = self.most.max(buf.len());
-            Err(Error::from(ErrorKind::WouldBlock))
-        }
-
-        fn flush(&mut self) -> Result<()> {
-            Ok(())
-        }
-    }
-
     #[test]
     fn answers_to_pings_do_not_pile_up_where_the_server_reads_nothing() {
         let limits = Some(Server::limits());
-        let mut socket = WebSocket::from_raw_socket(Deaf::default(), Role::Client, limits);
+        let mut socket = WebSocket::from_raw_socket(Deaf::sending(ping()), Role::Client, limits);
         for _ in 0..10_000 {
             assert!(matches!(socket.read(), Ok(Message::Ping(_))));
         }

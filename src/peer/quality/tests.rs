@@ -1,8 +1,7 @@
 //! What a viewer causes who lies, in simulated time.
 
-use std::io;
-
 use super::*;
+use crate::logging::journal::journal;
 use crate::media::hub::HubThread;
 use crate::media::replay::Replay;
 use crate::peer::path::known::Bounds;
@@ -118,33 +117,13 @@ async fn who_takes_no_picture_has_no_say_in_its_bitrate() {
     assert_eq!(rate, Some(2_000_000));
 }
 
-#[derive(Clone, Default)]
-struct Journal(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Journal {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        lock(&self.0).extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// A REMB ten times a second, once little and once much, was a line each.
 #[tokio::test]
 async fn a_path_that_is_said_to_change_all_the_time_fills_no_log() {
     let mut bench = Bench::new();
     let (seat, path) = bench.viewer();
     seat.pin(Some(0));
-    let journal = Journal::default();
-    let writer = journal.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    tracing::subscriber::with_default(subscriber, || {
+    let text = journal(|| {
         bench.pass(Duration::from_secs(60), |tick, _| {
             let mut known = path.lock();
             known.estimate.open = false;
@@ -157,7 +136,6 @@ async fn a_path_that_is_said_to_change_all_the_time_fills_no_log() {
             seat.pin(Some(tick as usize / 20 % 2));
         });
     });
-    let text = String::from_utf8_lossy(&lock(&journal.0)).into_owned();
     assert!(text.contains("thinned"), "{text}");
     assert!(text.contains("another quality"), "{text}");
     assert!(text.len() < 10_000, "{} bytes:\n{text}", text.len());

@@ -159,6 +159,7 @@ fn addresses(own: Vec<IpAddr>) -> Vec<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logging::journal::journal;
 
     fn ips(texts: &[&str]) -> Vec<IpAddr> {
         let parsed = texts.iter().map(|t| t.parse().expect("an address"));
@@ -174,20 +175,6 @@ mod tests {
         }
     }
 
-    #[derive(Clone, Default)]
-    struct Journal(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Journal {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            lock(&self.0).extend(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
     #[test]
     fn calls_that_get_no_port_have_few_lines_however_many_they_are() {
         let taken = UdpSocket::bind("127.0.0.1:0").expect("a port");
@@ -195,18 +182,12 @@ mod tests {
         let port = port.min(65_534);
         let _next = UdpSocket::bind(("127.0.0.1", port + 1));
         let binding = binding(Some(&format!("{port}-{}", port + 1)));
-        let journal = Journal::default();
-        let writer = journal.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_writer(move || writer.clone())
-            .finish();
-        tracing::subscriber::with_default(subscriber, || {
+        let text = journal(|| {
             for _ in 0..200 {
                 let found = binding.clone().with_ports(&ips(&["127.0.0.1"]));
                 found.expect_err("both are taken");
             }
         });
-        let text = String::from_utf8_lossy(&lock(&journal.0)).into_owned();
         let count = text.matches("no port of ice.ports is left").count();
         assert!((1..=8).contains(&count), "{count}");
     }
