@@ -115,19 +115,26 @@ const RESTARTS: u64 = 200;
 async fn two_hundred_restarts_leave_no_descriptor_behind() {
     let test = "boards::drivers::restarts::two_hundred_restarts_leave_no_descriptor_behind";
     let counts = on_board(Board::RaspberryPi, test, async |_| {
-        let mut before = HashMap::new();
+        let mut before: Option<HashMap<_, _>> = None;
         for restart in 0..RESTARTS {
             let (hub, thread) = hub("raspberry-pi", "smpte75");
             gives_frames(&hub.watch(Stream::Video(Encoding::H264)), 1).await;
             thread.stop();
             let left = descriptors_left().await;
-            // What GStreamer keeps for good is there by then.
-            if restart == 9 {
-                before = left;
+            // What GStreamer keeps for good is there by then. A bus may be on its way
+            // out whenever one looks: the fewest of ten looks are what stays.
+            let count = |open: &HashMap<_, usize>| open.values().sum::<usize>();
+            if (10..20).contains(&restart)
+                && before.as_ref().is_none_or(|all| count(&left) < count(all))
+            {
+                before = Some(left);
             }
         }
-        until("all is closed", SOON, async || {
-            (descriptors() == before).then_some(())
+        let before = before.expect("ten looks");
+        until("no more is open than before", SOON, async || {
+            let was = |kind| before.get(kind).copied().unwrap_or(0);
+            let open = descriptors();
+            open.iter().all(|(kind, n)| *n <= was(kind)).then_some(())
         })
         .await;
     });
