@@ -2,8 +2,8 @@
 //
 // It knows nothing of the page. `on` is told: state(state, words), end(words),
 // impostor() and, by a device over its data channel, told(message). The caller
-// offers; the callee answers once with the offered media sections and offers nothing
-// itself.
+// offers; the callee answers with the offered media sections. It offers only to
+// restart ICE, to a person that it hears no more.
 //
 // A camera that we are invited to gets a proof with each offer, and of an answer
 // nothing is taken before it has proven to be that camera's: until then our
@@ -25,6 +25,11 @@ const SILENCE_MS = 3_000;
 /** So long without one of a person, and ICE is restarted; so often in a row. */
 const PERSON_SILENCE_MS = 5_000;
 const MAX_SILENCES = 3;
+/**
+ * Since the last offer of either. The callee's is longer than the caller waits for
+ * another restart while the path is cut; the caller's leaves time for the callee's.
+ */
+const OFFERED_MS = { callee: 9_000, caller: 18_000 };
 /** An offer that was not answered by then was lost. */
 const ANSWER_MS = 6_000;
 const MAX_PENDING_CANDIDATES = 100;
@@ -201,6 +206,11 @@ export class Call {
 
   /** Answers an offer: the first one, a renegotiation or an ICE restart. */
   async answer(offer, stream) {
+    const now = performance.now();
+    // Both want to restart ICE: the callee's offer counts, and the caller takes theirs
+    // back.
+    if (this.#role === "callee" && this.pc.signalingState === "have-local-offer" && now - this.#offeredAt < ANSWER_MS) return;
+    this.#offeredAt = now;
     try {
       await this.pc.setRemoteDescription(offer);
       for (const track of stream?.getTracks() ?? []) {
@@ -377,9 +387,11 @@ export class Call {
    * to the old one. The device asks for a restart then; but the way to the server
    * may be lost too, and nothing else shows it.
    *
-   * Two browsers may each find a path good that the other has left: after a restart
-   * one can nominate a pair with an address of the time before (seen with Chromium
-   * calling Firefox). Only who hears nothing can tell.
+   * Two browsers may each find a path good that the other has left. A Chromium that
+   * restarts ICE pairs its new addresses with those that a Firefox had before, which
+   * still answer for a while; where the answer takes 30 ms, it nominates such a pair
+   * and drops the one that Firefox waits for, at each restart anew. One that the
+   * callee offers has no such pairs. Only who hears nothing can tell.
    */
   async #watch() {
     const received = packets([...(await this.pc.getStats()).values()]);
@@ -405,11 +417,11 @@ export class Call {
   }
 
   #heardNobody(now, silent) {
-    if (!this.#isUp() || silent < PERSON_SILENCE_MS || this.#received === 0 || this.#silences === MAX_SILENCES) return;
-    this.#receivedAt = now;
+    if (!this.#wasConnected || silent < PERSON_SILENCE_MS || this.#received === 0 || this.#silences === MAX_SILENCES) return;
+    if (now - this.#offeredAt < OFFERED_MS[this.#role]) return;
     this.#silences += 1;
     if (this.#role === "caller") this.restart();
-    else this.#frame({ type: "restart-ice" });
+    else this.#sendOffer({ iceRestart: true });
   }
 
   /**
