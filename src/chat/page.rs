@@ -79,6 +79,7 @@ pub(super) static ASSETS: &[Asset] = &[
     asset!("calls.js", SCRIPT),
     asset!("media.js", SCRIPT),
     asset!("latency.js", SCRIPT),
+    asset!("sdp.js", SCRIPT),
     asset!("pace.js", SCRIPT),
     asset!("rings.js", SCRIPT),
     asset!("ui.js", SCRIPT),

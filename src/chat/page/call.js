@@ -11,6 +11,7 @@
 
 import { askForCaptureTimes } from "./latency.js";
 import { LastWords } from "./pace.js";
+import { belongs, fingerprint, ufrag, withSoundApart } from "./sdp.js";
 import { words } from "./words.js";
 
 /** A call that was never connected, and one that was, are given up then. */
@@ -467,33 +468,4 @@ function packets(stats) {
   const all = stats.find((each) => each.type === "transport")?.packetsReceived;
   return all ?? stats.filter((each) => each.type === "inbound-rtp")
     .reduce((sum, each) => sum + (each.packetsReceived ?? 0), 0);
-}
-
-/**
- * An answer whose sound is a stream of its own (RFC 8830): browsers have tracks wait for
- * those of the same stream alone.
- */
-function withSoundApart(sdp) {
-  return sdp.split(/^(?=m=)/m)
-    .map((section) => (section.startsWith("m=audio ")
-      ? section.replace(/^(a=(?:ssrc:\d+ )?msid:\S+)/gm, "$1-sound")
-      : section))
-    .join("");
-}
-
-/** Of the other end's certificate: all that are named, since a browser may go by any. */
-function fingerprint(sdp) {
-  const all = [...(sdp ?? "").matchAll(/^a=fingerprint:(.*)$/gim)].map(([, each]) => each.trim().toLowerCase());
-  return all.length > 0 ? [...new Set(all)].sort().join() : null;
-}
-
-function ufrag(sdp) {
-  return /^a=ice-ufrag:(\S+)/m.exec(sdp ?? "")?.[1];
-}
-
-/** Whether a candidate is of the generation that `sdp` describes. */
-function belongs(init, sdp) {
-  const named = typeof init.usernameFragment === "string" && init.usernameFragment;
-  const ufrag = named || / ufrag (\S+)/.exec(init.candidate)?.[1];
-  return !ufrag || sdp.includes(`a=ice-ufrag:${ufrag}\r\n`) || sdp.includes(`a=ice-ufrag:${ufrag}\n`);
 }
