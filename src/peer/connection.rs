@@ -83,6 +83,8 @@ pub(super) struct Connection {
     address: Arc<Mutex<Option<IpAddr>>>,
     /// The caller's section that our candidates are of: mid and index.
     carrier: (Option<String>, u16),
+    /// Of our candidates: our ICE user in the last answer, of which the crate says none.
+    generation: Option<String>,
     network: watch::Receiver<Network>,
     /// Its sockets.
     roaming: Arc<Layered<Roaming>>,
@@ -233,6 +235,7 @@ impl Connection {
             seat,
             address,
             carrier: (None, 0),
+            generation: None,
             network: shared.network.clone(),
             roaming,
             guard,
@@ -299,7 +302,8 @@ impl Connection {
             .set_local_description(answer)
             .await
             .map_err(while_doing("applying the answer"))?;
-        if let Some(ufrag) = self.ufrag().await {
+        self.generation = self.ufrag().await;
+        if let Some(ufrag) = self.generation.clone() {
             let (theirs, password) = offer.credentials();
             let mut guard = lock(&self.guard);
             guard.signs_with(Credentials {

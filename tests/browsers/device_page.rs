@@ -8,7 +8,7 @@ mod still;
 
 use std::time::{Duration, Instant};
 
-use crate::support::browser::{Browser, Person};
+use crate::support::browser::{Browser, FAR, Person};
 use crate::support::device::{Device, TEST_MEDIA};
 use crate::support::{Chat, SOON, until};
 
@@ -210,6 +210,26 @@ async fn ice_restarts_and_the_call_goes_on() {
     device.logs("renegotiation", 1, SOON).await;
     alice.frames_rise(60).await;
     alice.state("connected").await;
+    assert_eq!(device.said("call"), 1, "the same call");
+}
+
+/// Between the offer and its answer a Chromium pairs its new addresses with the device's
+/// of before.
+#[tokio::test(flavor = "multi_thread")]
+async fn ice_restarts_far_from_the_server_and_the_call_goes_on() {
+    let chat = Chat::start().await;
+    let device = device(&chat).await;
+    let alice = Browser::start(Person::default()).await;
+    alice.before_each_page(FAR).await;
+    alice.open(&chat.page("alice")).await;
+    alice.call("camera").await;
+    alice.frames_rise(30).await;
+    for restarts in 1..4 {
+        alice.restart_ice().await;
+        device.logs("renegotiation", restarts, SOON).await;
+        alice.frames_rise(60).await;
+        alice.state("connected").await;
+    }
     assert_eq!(device.said("call"), 1, "the same call");
 }
 

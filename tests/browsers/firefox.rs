@@ -2,7 +2,7 @@
 //! its offers in another way than Chromium, and counts some things otherwise.
 
 use crate::support::bed::{Bed, block_on, run};
-use crate::support::browser::{Browser, Person};
+use crate::support::browser::{Browser, FAR, Person};
 use crate::support::device::{Device, TEST_MEDIA};
 use crate::support::picture::{assert_bars, picture, recorded, row};
 use crate::support::{Chat, SOON};
@@ -23,19 +23,6 @@ const LISTEN: &str = "
         const channel = create.apply(this, a);
         channel.addEventListener('message', ({ data }) => told.push(JSON.parse(data)));
         return channel;
-    };
-";
-
-/// The way to the server and back takes a while, for answers.
-const FAR: &str = "
-    globalThis.sockets = [];
-    globalThis.WebSocket = class extends WebSocket {
-        constructor(...a) { super(...a); sockets.push(this); }
-    };
-    const set = RTCPeerConnection.prototype.setRemoteDescription;
-    RTCPeerConnection.prototype.setRemoteDescription = async function (description) {
-        if (description.type === 'answer') await new Promise((done) => setTimeout(done, 400));
-        return set.call(this, description);
     };
 ";
 
@@ -198,7 +185,7 @@ async fn found_in_the_past() {
     );
     let user = "cameraAgent.pc.remoteDescription.sdp.match(/ice-ufrag:(.*)/)[1]";
     // The first may happen to find the right one.
-    for _ in 0..4 {
+    for _ in 0..3 {
         let before = bob.js(user).await;
         alice.js(&ask).await;
         bob.until_js("a restart", &format!("{user} !== {before}"))

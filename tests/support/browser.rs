@@ -23,6 +23,20 @@ pub use super::person::{Engine, Person};
 use super::relay::Relay;
 use super::{SOON, until};
 
+/// The way to the server and back takes a while, for answers; and its sockets are there
+/// for tests.
+pub const FAR: &str = "
+    globalThis.sockets = [];
+    globalThis.WebSocket = class extends WebSocket {
+        constructor(...a) { super(...a); sockets.push(this); }
+    };
+    const set = RTCPeerConnection.prototype.setRemoteDescription;
+    RTCPeerConnection.prototype.setRemoteDescription = async function (description) {
+        if (description.type === 'answer') await new Promise((done) => setTimeout(done, 400));
+        return set.call(this, description);
+    };
+";
+
 /// The camera's ICE user of the present call (RFC 8839 §5.4).
 const UFRAG: &str = "cameraAgent.pc.remoteDescription.sdp.match(/a=ice-ufrag:(.*)/)[1]";
 
@@ -317,7 +331,13 @@ impl Browser {
         while self.frames_decoded().await < wanted {
             if Instant::now() > deadline {
                 let now = self.promise(CALL).await;
-                panic!("not within {SOON:?}: {wanted} decoded frames, after {before}: {now}");
+                let status = self
+                    .js("document.getElementById('status')?.textContent")
+                    .await;
+                panic!(
+                    "not within {SOON:?}: {wanted} decoded frames, after {before}: \
+                     status {status}, {now}"
+                );
             }
             sleep(Duration::from_millis(50)).await;
         }

@@ -57,6 +57,8 @@ export class Call {
   #offeredAt = 0;
   /** Until our last offer is applied here. */
   #applying = null;
+  /** The answer to it is not applied yet. */
+  #awaited = false;
   /** An answer is being applied. */
   #taking = false;
   #watching = 0;
@@ -159,6 +161,7 @@ export class Call {
     try {
       const offer = await this.pc.createOffer(options);
       this.#ufrag = ufrag(offer.sdp);
+      this.#awaited = true;
       if (this.camera) this.#held = [];
       // Sent before it is applied, to gain those milliseconds; the answer waits.
       const applied = this.pc.setLocalDescription(offer);
@@ -172,8 +175,13 @@ export class Call {
       this.#offeredAt = performance.now();
       await applied;
     } catch {
-      this.#end(words.unusable(this.peer));
+      this.#failed();
     }
+  }
+
+  /** A call that media flows by goes on: offers may cross, and another comes. */
+  #failed() {
+    if (!this.#wasConnected) this.#end(words.unusable(this.peer));
   }
 
   async #access(sdp) {
@@ -214,6 +222,7 @@ export class Call {
     this.#offeredAt = now;
     try {
       await this.pc.setRemoteDescription(offer);
+      this.#awaited = false;
       for (const track of stream?.getTracks() ?? []) {
         const offered = this.pc.getTransceivers()
           .some((each) => each.receiver.track.kind === track.kind && !each.sender.track);
@@ -230,7 +239,7 @@ export class Call {
       await applied;
       await this.#addPending();
     } catch {
-      this.#end(words.unusable(this.peer));
+      this.#failed();
     }
   }
 
@@ -249,6 +258,7 @@ export class Call {
       // What is proven is its text, not what else it claims to be.
       const type = this.camera ? "answer" : answer.type;
       await this.pc.setRemoteDescription({ type, sdp });
+      this.#awaited = false;
       if (this.closed) return;
       if (!this.#wasConnected) {
         this.#on.state("connecting", words.connecting(this.peer));
@@ -331,7 +341,8 @@ export class Call {
   async #addPending() {
     const sdp = this.pc.remoteDescription?.sdp;
     if (!sdp) return;
-    const ready = this.#pending.filter((each) => belongs(each, sdp));
+    // One that does not say of which generation it is may be of the answer to come.
+    const ready = this.#pending.filter((each) => belongs(each, sdp, !this.#awaited));
     this.#pending = this.#pending.filter((each) => !ready.includes(each));
     for (const each of ready) {
       try {
@@ -422,7 +433,7 @@ export class Call {
     if (now - this.#offeredAt < OFFERED_MS[this.#role]) return;
     this.#silences += 1;
     if (this.#role === "caller") this.restart();
-    else this.#sendOffer({ iceRestart: true });
+    else if (this.pc.signalingState === "stable") this.#sendOffer({ iceRestart: true });
   }
 
   /**

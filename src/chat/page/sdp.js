@@ -22,9 +22,10 @@ export function ufrag(sdp) {
   return /^a=ice-ufrag:(\S+)/m.exec(sdp ?? "")?.[1];
 }
 
-/** Whether a candidate is of the generation that `sdp` describes. */
-export function belongs(init, sdp) {
+/** Whether a candidate is of the generation that `sdp` describes; `unnamed` if it says none. */
+export function belongs(init, sdp, unnamed) {
   const named = typeof init.usernameFragment === "string" && init.usernameFragment;
   const ufrag = named || / ufrag (\S+)/.exec(init.candidate)?.[1];
-  return !ufrag || sdp.includes(`a=ice-ufrag:${ufrag}\r\n`) || sdp.includes(`a=ice-ufrag:${ufrag}\n`);
+  if (!ufrag) return unnamed;
+  return sdp.includes(`a=ice-ufrag:${ufrag}\r\n`) || sdp.includes(`a=ice-ufrag:${ufrag}\n`);
 }

@@ -29,13 +29,12 @@ impl Connection {
                 seat.request_key_frame();
             }
         });
-        let Some(ufrag) = self.ufrag().await else {
+        let Some(ufrag) = self.generation.clone() else {
             return;
         };
         for candidate in host_candidates(&anywhere, &network.addresses, &ufrag) {
             let candidate = RTCIceCandidateInit {
                 candidate,
-                username_fragment: Some(ufrag.clone()),
                 ..Default::default()
             };
             self.local_candidate(candidate).await;
@@ -75,7 +74,9 @@ impl Connection {
             candidate: candidate.candidate,
             sdp_mid: mid.clone(),
             sdp_mline_index: Some(*index),
-            username_fragment: candidate.username_fragment.filter(|u| !u.is_empty()),
+            // Who gets it before the answer that it belongs to would take it for one
+            // of the generation before.
+            username_fragment: self.generation.clone(),
         };
         self.tell(PeerEvent::Candidate(candidate)).await;
     }
