@@ -363,6 +363,7 @@ async fn the_answer_and_the_candidates_are_what_a_browser_needs() {
         for candidate in &heard.candidates {
             let mid = candidate["sdpMid"].as_str().expect("a mid");
             assert!(mids.contains(&mid), "{candidate}");
+            assert_eq!(candidate["usernameFragment"], of("a=ice-ufrag:")[0]);
         }
     });
     device.stop().await;
