@@ -198,6 +198,12 @@ async fn found_in_the_past() {
         tokio::join!(alice.frames_rise(20), bob.frames_rise(20));
     }
     tokio::join!(alice.hears(), bob.hears());
+    // Her own page does not go there: it has bob's offer the restart.
+    alice.restart_ice().await;
+    let offered = "cameraAgent.pc.localDescription.type === 'offer'
+        && cameraAgent.pc.iceConnectionState === 'connected'";
+    bob.until_js("bob offered it", offered).await;
+    tokio::join!(alice.frames_rise(20), bob.frames_rise(20));
     alice.clean_console().await;
     bob.clean_console().await;
 }

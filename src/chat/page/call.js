@@ -57,6 +57,8 @@ export class Call {
   #offeredAt = 0;
   /** Until our last offer is applied here. */
   #applying = null;
+  /** By what they wrote; a Chromium keeps that line to itself. */
+  #isToFirefox = false;
   /** The answer to it is not applied yet. */
   #awaited = false;
   /** An answer is being applied. */
@@ -257,6 +259,7 @@ export class Call {
       const sdp = this.device && this.#apart() ? withSoundApart(answer.sdp) : answer.sdp;
       // What is proven is its text, not what else it claims to be.
       const type = this.camera ? "answer" : answer.type;
+      this.#isToFirefox = /^o=mozilla/m.test(sdp);
       await this.pc.setRemoteDescription({ type, sdp });
       this.#awaited = false;
       if (this.closed) return;
@@ -432,18 +435,29 @@ export class Call {
     if (!this.#wasConnected || silent < PERSON_SILENCE_MS || this.#received === 0 || this.#silences === MAX_SILENCES) return;
     if (now - this.#offeredAt < OFFERED_MS[this.#role]) return;
     this.#silences += 1;
-    if (this.#role === "caller") this.restart();
-    else if (this.pc.signalingState === "stable") this.#sendOffer({ iceRestart: true });
+    if (this.pc.signalingState !== "stable") return;
+    if (this.#role === "callee") this.#sendOffer({ iceRestart: true });
+    else if (this.#isUp()) this.#renew(this.#silences);
   }
 
   /**
    * The other end does not hear this page any more, though this browser may find
    * another path good: one that only a restart makes the other use. Or this browser
-   * is left checking after the last one.
+   * is left checking after the last one. Or the caller asks a person for an offer.
    */
   restart() {
-    if (this.closed || this.#role !== "caller" || !this.#isUp()) return;
-    if (this.pc.signalingState === "stable") this.#sendOffer({ iceRestart: true });
+    if (this.closed || this.pc.signalingState !== "stable") return;
+    const offers = this.#role === "caller" ? this.#isUp() : this.#wasConnected && !this.device;
+    if (offers) this.#sendOffer({ iceRestart: true });
+  }
+
+  /**
+   * The caller restarts ICE, or has who answers as a Firefox offer that (see `#watch`):
+   * at every other try, for pages of before do not.
+   */
+  async #renew(tries) {
+    if (this.#isToFirefox && !this.device && tries % 2 === 1) this.#frame({ type: "restart-ice" });
+    else await this.#sendOffer({ iceRestart: true });
   }
 
   /** The path may come back by itself; if not, another is looked for. */
@@ -461,7 +475,7 @@ export class Call {
     if (!this.#restart || this.closed) return;
     if (ready && answered) {
       this.#restarts += 1;
-      await this.#sendOffer({ iceRestart: true });
+      await this.#renew(this.#restarts);
       if (!this.#restart || this.closed) return;
     }
     this.#restartLater();
