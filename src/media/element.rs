@@ -5,6 +5,7 @@ pub(crate) mod control;
 pub(crate) mod layout;
 
 use gstreamer as gst;
+use gstreamer::glib;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
@@ -27,10 +28,36 @@ pub(crate) fn require(factory: &str, package: &str) -> Result<(), MediaError> {
     }
 }
 
+/// Loads what the registry knows by this name.
+///
+/// # Errors
+///
+/// In words. When GStreamer's plug-in for V4L2 is loaded it opens each node, and has
+/// elements for those alone that opened; the registry remembers the others, too.
+pub(crate) fn load(factory: &gst::ElementFactory) -> Result<gst::ElementFactory, String> {
+    factory.clone().load().map_err(|_| {
+        let words = match factory.name().starts_with("v4l2") {
+            true => "finds no device that it can open: its driver may be in use by another program",
+            false => "cannot be loaded",
+        };
+        format!("the plug-in of \"{}\" {words}", factory.name())
+    })
+}
+
+/// Why a description was not taken. Of an element that cannot be loaded GStreamer
+/// (1.22) says that it has no property "name".
+pub(crate) fn refusal(description: &str, error: &glib::Error) -> String {
+    let names = description.split('!').map(str::trim_start);
+    let names = names.filter_map(|part| part.split_ascii_whitespace().next());
+    let mut factories = names.filter_map(gst::ElementFactory::find);
+    let unloaded = factories.find_map(|factory| load(&factory).err());
+    unloaded.unwrap_or_else(|| error.to_string())
+}
+
 /// The pipeline of a description; `what` is what an error calls it.
 pub(crate) fn parse(description: &str, what: &str) -> Result<gst::Pipeline, MediaError> {
     gst::parse::launch(description)
-        .map_err(|e| e.to_string())
+        .map_err(|e| refusal(description, &e))
         .and_then(|element| {
             element
                 .downcast::<gst::Pipeline>()

@@ -18,7 +18,7 @@ use super::pipeline::{Life, OnProblem, Running, SharedOutput, stop};
 use super::range;
 use super::tap::{Motion, Tap};
 use crate::device::led::Lit;
-use crate::media::element::{layout, sink};
+use crate::media::element::{layout, refusal, sink};
 use crate::media::error::MediaError;
 use crate::media::liveness::Liveness;
 use crate::media::plan::PicturePlan;
@@ -228,7 +228,7 @@ impl Picture {
             serial: self.serials,
         };
         let bin = gst::parse::bin_from_description(description, true)
-            .map_err(|e| failed(e.to_string()))?;
+            .map_err(|e| failed(refusal(description, &e)))?;
         bin.set_property("name", id.name());
         let life = Life::new();
         self.running.deliver(&bin, Some(id), None, output, &life)?;

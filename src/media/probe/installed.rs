@@ -2,9 +2,8 @@
 
 use gstreamer as gst;
 use gstreamer::glib;
-use gstreamer::prelude::*;
 
-use crate::media::element::control;
+use crate::media::element::{control, load};
 use crate::media::encoder::{Encoder, KeyFrame, Knob};
 
 /// The row without what the installed element does not take, and what that is,
@@ -16,9 +15,8 @@ use crate::media::encoder::{Encoder, KeyFrame, Knob};
 /// The plug-in cannot be loaded.
 pub(super) fn fit(encoder: &Encoder) -> Result<(Encoder, Vec<String>), String> {
     let factory = gst::ElementFactory::find(&encoder.factory)
-        .ok_or_else(|| format!("GStreamer has no element \"{}\"", encoder.factory))?
-        .load()
-        .map_err(|_| "its plug-in cannot be loaded".to_owned())?;
+        .ok_or_else(|| format!("GStreamer has no element \"{}\"", encoder.factory))?;
+    let factory = load(&factory)?;
     let type_ = factory.element_type();
     let class = glib::Class::<gst::Element>::from_type(type_)
         .ok_or_else(|| "its plug-in registers no such element".to_owned())?;

@@ -32,6 +32,13 @@ struct Call {
 impl Call {
     /// With this in `[video]`, and more in the agent's environment.
     async fn open(codec: &FakeCodec, video: &str, more: &[(String, String)]) -> Self {
+        let mut call = Self::before(codec, video, more).await;
+        call.viewer.call().await;
+        call
+    }
+
+    /// The same without the call; who will watch is there.
+    async fn before(codec: &FakeCodec, video: &str, more: &[(String, String)]) -> Self {
         let chat = Chat::with(options()).await;
         let url = format!("ws://{}/", chat.addr);
         let toml = format!(
@@ -42,8 +49,7 @@ impl Call {
         device
             .logs("connected to the chat server", 1, 2 * SOON)
             .await;
-        let mut viewer = Viewer::join(&url, "viewer", "camera").await;
-        viewer.call().await;
+        let viewer = Viewer::join(&url, "viewer", "camera").await;
         Self {
             device,
             viewer,

@@ -4,6 +4,9 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use serde_json::Value;
+use tokio::process::Child;
+
 use super::{PICTURE, alone};
 use crate::support::codec::{Board, CodecFault, FakeCodec};
 use crate::support::{SOON, until};
@@ -87,16 +90,15 @@ async fn one_that_runs_once_is_taken_with_a_warning() {
     is_taken(&pi(CodecFault::Contexts(1)), "a second one cannot run").await;
 }
 
-/// As another program on the board does that records in two sizes.
-#[tokio::test]
-async fn a_third_encoder_where_two_run_is_refused_in_words() {
-    let codec = FakeCodec::new(Board::RaspberryPi);
+/// Another program on the board, which records in two sizes.
+async fn records_twice(codec: &FakeCodec) -> Child {
+    let before = codec.counts();
     let encode = "! queue ! v4l2h264enc ! video/x-h264,level=(string)4 ! fakesink async=false";
     let line = format!(
         "-q videotestsrc is-live=true ! video/x-raw,format=I420,width=320,height=240,framerate=30/1 \
          ! tee name=t t. {encode} t. {encode}"
     );
-    let mut other = codec
+    let other = codec
         .program("/usr/bin/gst-launch-1.0", &[])
         .args(line.split_ascii_whitespace())
         .stdout(Stdio::null())
@@ -104,11 +106,58 @@ async fn a_third_encoder_where_two_run_is_refused_in_words() {
         .spawn()
         .expect("gstreamer1.0-tools is installed");
     until("two contexts", SOON, async || {
-        (codec.counts().contexts == 2 && codec.counts().frames_coded > 10).then_some(())
+        let now = codec.counts();
+        let both = now.contexts == before.contexts + 2;
+        (both && now.frames_coded > before.frames_coded + 10).then_some(())
     })
     .await;
+    other
+}
+
+#[tokio::test]
+async fn a_third_encoder_where_two_run_is_refused_in_words() {
+    let codec = FakeCodec::new(Board::RaspberryPi);
+    let mut other = records_twice(&codec).await;
     is_skipped(&codec, "in use by another program").await;
     assert_eq!(codec.counts().contexts, 2);
+    other.kill().await.expect("it ran");
+}
+
+/// This driver counts who has its node open, and refuses one more there.
+#[tokio::test]
+async fn a_driver_that_may_be_opened_no_more_when_it_is_probed_is_skipped_in_words() {
+    let codec = FakeCodec::new(Board::Hantro).with(CodecFault::Contexts(2));
+    let mut other = records_twice(&codec).await;
+    let device = codec.start(&alone(PICTURE), &[]).await;
+    assert_eq!(codec.chosen(&device).await, "x264");
+    let report = codec.report(Board::Hantro.row());
+    let why = report["unusable"].as_str().expect("it is not used");
+    assert!(why.contains("in use by another program"), "{why}");
+    other.kill().await.expect("it ran");
+}
+
+/// It was free when it was probed.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_driver_may_be_opened_no_more_in_a_call_another_encoder_takes_over() {
+    let codec = FakeCodec::new(Board::Hantro).with(CodecFault::Contexts(2));
+    let mut call = super::Call::before(&codec, PICTURE, &[]).await;
+    assert_eq!(codec.chosen(&call.device).await, "nxp-v4l2");
+    let mut other = records_twice(&codec).await;
+    call.viewer.call().await;
+    call.viewer.watch(30).await;
+    let log = call.device.log();
+    let line = log
+        .iter()
+        .find(|line| line["message"] == "another encoder takes over")
+        .unwrap_or_else(|| panic!("it was not logged: {log:#?}"));
+    assert_eq!(
+        (line["failed"].as_str(), line["next"].as_str()),
+        (Some("nxp-v4l2"), Some("x264"))
+    );
+    let reason = |line: &Value| line["reason"].as_str().map(str::to_owned);
+    let reasons: Vec<_> = log.iter().filter_map(reason).collect();
+    let named = |why: &String| why.contains("may be in use by another program");
+    assert!(reasons.iter().any(named), "{reasons:?}");
     other.kill().await.expect("it ran");
 }
 
