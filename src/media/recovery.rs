@@ -173,6 +173,9 @@ pub(crate) struct Recovery {
     shown: Shown,
     /// Since the camera last worked for a while.
     failures: u32,
+    /// One of them was of what nothing announces; so may be what follows: the same
+    /// receiver says nothing, or fails, when another signal comes.
+    unannounced: bool,
     reason: String,
     encoders: BTreeMap<Encoding, Encoder>,
     random: fastrand::Rng,
@@ -209,6 +212,7 @@ impl Recovery {
             camera: Camera::Closed,
             shown: Shown::Nothing,
             failures: 0,
+            unannounced: false,
             reason: String::new(),
             encoders: BTreeMap::new(),
             random: fastrand::Rng::with_seed(seed),
@@ -286,19 +290,17 @@ impl Recovery {
                 absent,
                 unannounced,
             } => {
-                let longest = if absent && !self.announced {
-                    self.limits.absent_retry
-                } else if unannounced {
-                    self.limits.signal_retry
-                } else {
-                    self.limits.retry.1
+                self.unannounced = !absent && (self.unannounced || unannounced);
+                let longest = match absent && !self.announced {
+                    true => self.limits.absent_retry,
+                    false => self.longest_wait(),
                 };
                 self.camera_failed(reason, longest, now);
             }
             Event::Announced => {
                 if let Camera::Lost { retry_at } = &mut self.camera {
                     // What comes after it is not the old trouble.
-                    self.failures = 0;
+                    (self.failures, self.unannounced) = (0, false);
                     *retry_at = (*retry_at).min(now + SETTLE);
                 }
             }
@@ -327,7 +329,7 @@ impl Recovery {
                 let waited = now.saturating_duration_since(since);
                 if waited >= self.limits.opening {
                     let reason = format!("no picture came in {} s", waited.as_secs());
-                    self.camera_failed(reason, self.limits.retry.1, now);
+                    self.camera_failed(reason, self.longest_wait(), now);
                 } else if waited >= self.limits.first_frame && self.shown == Shown::Nothing {
                     self.show(Shown::Slate(Slate::Starting));
                 }
@@ -339,7 +341,7 @@ impl Recovery {
                         "it gave no picture for {:.1} s, and no error either",
                         silent.as_secs_f64()
                     );
-                    self.camera_failed(reason, self.limits.retry.1, now);
+                    self.camera_failed(reason, self.longest_wait(), now);
                 }
             }
         }
@@ -398,7 +400,7 @@ impl Recovery {
 
     fn withhold(&mut self) {
         self.camera = Camera::Private;
-        self.failures = 0;
+        (self.failures, self.unannounced) = (0, false);
         self.reason.clear();
         self.show(Shown::Slate(Slate::Private));
     }
@@ -408,7 +410,7 @@ impl Recovery {
             return;
         }
         self.camera = Camera::Closed;
-        self.failures = 0;
+        (self.failures, self.unannounced) = (0, false);
         self.reason.clear();
         self.show(Shown::Nothing);
         self.actions.push_back(Action::CloseCamera);
@@ -423,6 +425,14 @@ impl Recovery {
         }
     }
 
+    /// Until a camera that is there is tried again, at most.
+    fn longest_wait(&self) -> Duration {
+        match self.unannounced {
+            true => self.limits.signal_retry,
+            false => self.limits.retry.1,
+        }
+    }
+
     /// `longest`: the longest wait until it is tried again.
     fn camera_failed(&mut self, reason: String, longest: Duration, now: Instant) {
         match self.camera {
@@ -430,7 +440,7 @@ impl Recovery {
             Camera::Opening { .. } => {}
             Camera::Live { since } => {
                 if now.saturating_duration_since(since) > self.limits.retry.1 {
-                    self.failures = 0;
+                    (self.failures, self.unannounced) = (0, false);
                 }
             }
         }

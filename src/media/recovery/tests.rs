@@ -1,5 +1,7 @@
 //! In simulated time.
 
+mod signals;
+
 use super::*;
 
 const H264: Encoding = Encoding::H264;
@@ -206,22 +208,6 @@ fn where_nothing_announces_a_device_an_absent_one_is_looked_for_every_second() {
         });
         let tries = bench.count(Action::OpenCamera);
         bench.pass(ms(1_400));
-        assert!(bench.count(Action::OpenCamera) > tries);
-    }
-}
-
-#[test]
-fn a_signal_is_looked_for_every_five_seconds_whatever_is_announced() {
-    let mut bench = Bench::new(true);
-    bench.event(Event::Watched);
-    for _ in 0..60 {
-        bench.event(Event::CameraFailed {
-            reason: "receives no signal".into(),
-            absent: false,
-            unannounced: true,
-        });
-        let tries = bench.count(Action::OpenCamera);
-        bench.pass(ms(6_500));
         assert!(bench.count(Action::OpenCamera) > tries);
     }
 }
