@@ -2,8 +2,8 @@
 # Runs a program in the root file system of an ARM machine, emulated by
 # qemu-user. All that it starts is emulated too: the kernel is told how, and for
 # this program and its children only, since from Linux 6.7 on each user namespace
-# has a list of binary formats of its own. /dev, /proc, /tmp and the network are this
-# machine's.
+# has a list of binary formats of its own. /dev, /proc, /sys, /tmp and the network are
+# this machine's.
 #
 #   tests/arm/enter.sh ROOT PROGRAM [ARGUMENT…]
 #
@@ -26,7 +26,7 @@ if [ ! -e "$FORMATS/$name" ]; then
     exit 1
   }
 fi
-for folder in dev proc tmp; do
+for folder in dev proc sys tmp; do
   mkdir -p "$root/$folder"
   mount --rbind "/$folder" "$root/$folder"
 done

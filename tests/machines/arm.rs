@@ -7,6 +7,8 @@
 //! not how fast a board is: an emulated processor that shares two real ones
 //! with the browser is slower than any. Numbers seen are printed.
 
+mod pi;
+
 use std::path::PathBuf;
 use std::process::Output;
 use std::time::{Duration, Instant};
@@ -21,6 +23,8 @@ use tokio::time::timeout;
 
 /// Anything that an emulated processor does, on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Runs a program in the ARM machine's file system.
+const ENTER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/arm/enter.sh");
 /// A picture that it can encode while it encrypts: bars that move.
 const MEDIA: &str = r#"
 [video]
@@ -244,7 +248,7 @@ impl Board {
 
     /// Any program there.
     fn program(&self, program: &str) -> Command {
-        let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/arm/enter.sh"));
+        let mut command = Command::new(ENTER);
         command.arg(&self.root).arg(program);
         command.kill_on_drop(true);
         command

@@ -307,8 +307,9 @@ static int open_frame(const struct camera *camera) {
 /* Writes that frame where buffer `index` is; how long it is. */
 static ssize_t fill(const struct camera *camera, uint32_t index) {
   ssize_t length = -1;
-  void *memory =
-      mmap(NULL, camera->buffer_size, PROT_WRITE, MAP_SHARED, camera->memory[index], 0);
+  /* An emulator (qemu-user) reads no file to where nothing may be read. */
+  void *memory = mmap(NULL, camera->buffer_size, PROT_READ | PROT_WRITE, MAP_SHARED,
+                      camera->memory[index], 0);
   int frame = open_frame(camera);
   if (memory != MAP_FAILED && frame >= 0) length = read(frame, memory, camera->buffer_size);
   if (frame >= 0) close(frame);

@@ -189,9 +189,9 @@ int ioctl(int fd, unsigned long request, ...) {
   struct open_device *open_device = find(fd);
   if (open_device) return on_device(open_device, request, argument);
   int result = real(fd, request, argument);
-  /* A memfd stands for a dmabuf: it needs no synchronising. */
-  bool is_sync = result < 0 && errno == ENOTTY && (uint32_t)request == (uint32_t)DMA_BUF_IOCTL_SYNC;
-  return is_sync ? 0 : result;
+  /* A memfd stands for a dmabuf: it needs no synchronising. ENOSYS is an emulator's (qemu-user). */
+  bool is_sync = (uint32_t)request == (uint32_t)DMA_BUF_IOCTL_SYNC;
+  return is_sync && result < 0 && (errno == ENOTTY || errno == ENOSYS) ? 0 : result;
 }
 
 long syscall(long number, ...) {

@@ -163,7 +163,7 @@ const ENTER: &str = "\
 
 /// Test cameras, and encoders. tests/support/shims.rs makes cameras alone, which
 /// need no x264.
-fn library() -> PathBuf {
+fn library(compiler: &str) -> PathBuf {
     let sources = [
         "preload.c",
         "camera.c",
@@ -186,7 +186,7 @@ fn library() -> PathBuf {
         "personality.h",
         "h264.h",
     ];
-    shared_object("board.so", &sources, &headers, &["-lx264"])
+    shared_object(compiler, "board.so", &sources, &headers, &["-lx264"])
 }
 
 /// The node that it has.
@@ -200,9 +200,26 @@ pub struct FakeCodec {
 
 impl FakeCodec {
     pub fn new(board: Board) -> Self {
+        let codec = Self::made_by("cc", board);
+        codec.share_registry();
+        codec
+    }
+
+    /// For programs of the machine that this compiler compiles for, with what
+    /// GStreamer knows of the plug-ins there. They see this machine's /tmp.
+    pub fn for_machine(compiler: &str, registry: &Path, board: Board) -> Self {
+        let mut codec = Self::made_by(compiler, board);
+        let library = codec.path("board.so");
+        fs::copy(&codec.library, &library).expect("copied");
+        codec.library = library;
+        fs::copy(registry, codec.path("registry.bin")).expect("copied");
+        codec
+    }
+
+    fn made_by(compiler: &str, board: Board) -> Self {
         let codec = Self {
             folder: tempfile::tempdir().expect("a folder"),
-            library: library(),
+            library: library(compiler),
         };
         codec.write(&format!("{NODE}.d/personality"), board.personality());
         for file in ["null", "zero", "full", "random", "urandom", "tty"] {
@@ -224,7 +241,6 @@ impl FakeCodec {
             codec.write(node, "");
         }
         codec.replug();
-        codec.share_registry();
         codec
     }
 
@@ -292,6 +308,11 @@ impl FakeCodec {
             .env("SYSTEMD_DEVICE_VERIFY_SYSFS", "0")
             .env("LD_PRELOAD", &self.library);
         command
+    }
+
+    /// What stands under the C library of programs on the board.
+    pub fn library(&self) -> &Path {
+        &self.library
     }
 
     /// Starts the agent on the board.

@@ -418,8 +418,10 @@ fn run(command: &mut Command, remedy: &str) {
     assert!(output.status.success(), "{command:?}: {output:?}; {remedy}");
 }
 
-/// Compiles sources of tests/shims/ to a shared object.
+/// Compiles sources of tests/shims/ to a shared object, by `cc` or a compiler for
+/// another machine, with its first arguments.
 pub fn shared_object(
+    compiler: &str,
     name: &str,
     sources: &[&str],
     headers: &[&str],
@@ -428,9 +430,10 @@ pub fn shared_object(
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/shims");
     let text = |file: &&str| fs::read(folder.join(file)).expect("it is in the tree");
     let all: Vec<_> = sources.iter().chain(headers).map(text).collect();
-    once(name, all, |path| {
-        let mut cc = Command::new("cc");
-        cc.current_dir(&folder);
+    once(name, (compiler, all), |path| {
+        let mut words = compiler.split_ascii_whitespace();
+        let mut cc = Command::new(words.next().expect("a compiler"));
+        cc.current_dir(&folder).args(words);
         cc.args(["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror"]);
         cc.args(["-shared", "-fPIC", "-DPIC", "-o"]).arg(path);
         cc.args(sources).args(libraries);
@@ -444,12 +447,13 @@ pub fn shared_object(
 fn preload() -> PathBuf {
     let sources = ["preload.c", "camera.c", "controls.c", "modes.c"];
     let headers = ["driver.h", "controls.h", "modes.h"];
-    shared_object("camera.so", &sources, &headers, &[])
+    shared_object("cc", "camera.so", &sources, &headers, &[])
 }
 
 fn plugin() -> PathBuf {
     let libraries = ["-lasound", "-lm"];
-    shared_object("testmic.so", &["microphone.c"], &["room.h"], &libraries)
+    let (sources, headers) = (["microphone.c"], ["room.h"]);
+    shared_object("cc", "testmic.so", &sources, &headers, &libraries)
 }
 
 /// A folder with the frames of a mode, a file each.

@@ -57,7 +57,7 @@ impl FakeSpeaker {
     fn configure(&self, microphone: &FakeMicrophone, settings: &str) {
         let (name, node) = (Self::NAME, self.node());
         let sources = ["speaker.c"];
-        let library = shared_object("testspeaker.so", &sources, &["room.h"], &["-lasound"]);
+        let library = shared_object("cc", "testspeaker.so", &sources, &["room.h"], &["-lasound"]);
         let before = fs::read_to_string(microphone.configuration()).expect("it is there");
         let own = format!(
             "pcm_type.testspeaker {{ lib {library:?} }}\n\
