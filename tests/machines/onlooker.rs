@@ -58,17 +58,28 @@ pub async fn calls_blindly(lab: &Lab) -> Browser {
 
 /// Waits until the browser shows bars that move, all of them.
 pub async fn sees_the_camera(viewer: &Browser) -> Duration {
-    let begun = Instant::now();
-    until("the camera in the browser", 2 * SOON, || async {
-        is_bars(&picture(viewer).await).then_some(())
-    })
-    .await;
-    let took = begun.elapsed();
+    let took = sees_bars(viewer).await;
     let before = row(viewer).await;
     until("another picture", SOON, || async {
         (difference(&before, &row(viewer).await) > 5.0).then_some(())
     })
     .await;
+    sees_all_bars(viewer).await;
+    took
+}
+
+/// Waits until the browser shows bars, and no slate.
+async fn sees_bars(viewer: &Browser) -> Duration {
+    let begun = Instant::now();
+    until("the camera in the browser", 2 * SOON, || async {
+        is_bars(&picture(viewer).await).then_some(())
+    })
+    .await;
+    begun.elapsed()
+}
+
+/// Waits until the middle of the picture has all of the bars.
+async fn sees_all_bars(viewer: &Browser) {
     // Coarse at first, where the path or the processor was slow meanwhile.
     let mut seen = row(viewer).await;
     let limit = Instant::now() + 2 * SOON;
@@ -77,7 +88,23 @@ pub async fn sees_the_camera(viewer: &Browser) -> Duration {
         seen = row(viewer).await;
     }
     assert_bars(&seen);
-    took
+}
+
+/// Waits until the browser shows a picture that is bright on the left and dark on the
+/// right, and, when `turn` has turned what the sensor sees, its mirror image.
+pub async fn sees_it_turned(viewer: &Browser, turn: impl AsyncFnOnce()) {
+    let reversed = |row: &[[f64; 3]]| row.iter().rev().copied().collect::<Vec<_>>();
+    let mirrored = until("a picture with two sides", 2 * SOON, || async {
+        let seen = row(viewer).await;
+        let other = reversed(&seen);
+        (difference(&seen, &other) > 30.0).then_some(other)
+    })
+    .await;
+    turn().await;
+    until("the picture from right to left", 2 * SOON, || async {
+        (difference(&mirrored, &row(viewer).await) < 10.0).then_some(())
+    })
+    .await;
 }
 
 /// Waits until the browser shows the slate, and that it is a running picture.
