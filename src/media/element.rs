@@ -37,7 +37,10 @@ pub(crate) fn require(factory: &str, package: &str) -> Result<(), MediaError> {
 pub(crate) fn load(factory: &gst::ElementFactory) -> Result<gst::ElementFactory, String> {
     factory.clone().load().map_err(|_| {
         let words = match factory.name().starts_with("v4l2") {
-            true => "finds no device that it can open: its driver may be in use by another program",
+            true => {
+                "finds no device that it can open: its driver may be in use by another program, \
+                 or this user may not open it (is it in the group \"video\"?)"
+            }
             false => "cannot be loaded",
         };
         format!("the plug-in of \"{}\" {words}", factory.name())

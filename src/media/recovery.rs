@@ -289,14 +289,7 @@ impl Recovery {
                 reason,
                 absent,
                 unannounced,
-            } => {
-                self.unannounced = !absent && (self.unannounced || unannounced);
-                let longest = match absent && !self.announced {
-                    true => self.limits.absent_retry,
-                    false => self.longest_wait(),
-                };
-                self.camera_failed(reason, longest, now);
-            }
+            } => self.camera_failed(reason, (absent, unannounced), now),
             Event::Announced => {
                 if let Camera::Lost { retry_at } = &mut self.camera {
                     // What comes after it is not the old trouble.
@@ -329,7 +322,7 @@ impl Recovery {
                 let waited = now.saturating_duration_since(since);
                 if waited >= self.limits.opening {
                     let reason = format!("no picture came in {} s", waited.as_secs());
-                    self.camera_failed(reason, self.longest_wait(), now);
+                    self.camera_failed(reason, (false, false), now);
                 } else if waited >= self.limits.first_frame && self.shown == Shown::Nothing {
                     self.show(Shown::Slate(Slate::Starting));
                 }
@@ -341,7 +334,7 @@ impl Recovery {
                         "it gave no picture for {:.1} s, and no error either",
                         silent.as_secs_f64()
                     );
-                    self.camera_failed(reason, self.longest_wait(), now);
+                    self.camera_failed(reason, (false, false), now);
                 }
             }
         }
@@ -425,16 +418,7 @@ impl Recovery {
         }
     }
 
-    /// Until a camera that is there is tried again, at most.
-    fn longest_wait(&self) -> Duration {
-        match self.unannounced {
-            true => self.limits.signal_retry,
-            false => self.limits.retry.1,
-        }
-    }
-
-    /// `longest`: the longest wait until it is tried again.
-    fn camera_failed(&mut self, reason: String, longest: Duration, now: Instant) {
+    fn camera_failed(&mut self, reason: String, (absent, unannounced): (bool, bool), now: Instant) {
         match self.camera {
             Camera::Closed | Camera::Lost { .. } | Camera::Private => return,
             Camera::Opening { .. } => {}
@@ -444,6 +428,14 @@ impl Recovery {
                 }
             }
         }
+        self.unannounced = !absent && (self.unannounced || unannounced);
+        let longest = if absent && !self.announced {
+            self.limits.absent_retry
+        } else if self.unannounced {
+            self.limits.signal_retry
+        } else {
+            self.limits.retry.1
+        };
         let wait = doubled(self.limits.retry.0, self.failures, longest);
         let wait = spread(wait, 0.25, self.random.f64());
         self.failures += 1;

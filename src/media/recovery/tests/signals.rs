@@ -26,13 +26,16 @@ fn a_signal_is_looked_for_every_five_seconds_whatever_is_announced() {
 /// Its driver says nothing, or something else, where another signal comes.
 #[test]
 fn what_follows_the_loss_of_a_signal_is_looked_for_as_often() {
+    // It was lost often, or never before.
     let mut bench = Bench::watched();
-    for _ in 0..5 {
-        bench.pass(Duration::from_secs(2));
-        assert!(is_tried_within(&mut bench, ms(6_500), false, true));
-    }
-    for _ in 0..20 {
-        assert!(is_tried_within(&mut bench, ms(6_500), false, false));
+    for (losses, watched) in [(5, 2), (1, 60)] {
+        for _ in 0..losses {
+            bench.pass(Duration::from_secs(watched));
+            assert!(is_tried_within(&mut bench, ms(6_500), false, true));
+        }
+        for _ in 0..20 {
+            assert!(is_tried_within(&mut bench, ms(6_500), false, false));
+        }
     }
     // It streams, and nothing comes.
     bench.works = false;

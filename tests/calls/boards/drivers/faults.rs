@@ -15,9 +15,16 @@ use crate::support::{SOON, until};
 async fn is_skipped(codec: &FakeCodec, words: &str) {
     let device = codec.start(&alone(PICTURE), &[]).await;
     assert_eq!(codec.chosen(&device).await, "x264", "{words}");
-    let report = codec.report(Board::RaspberryPi.row());
-    let why = report["unusable"].as_str().expect("it is not used");
+    let why = unusable(codec);
     assert!(why.contains(words), "{words}: {why}");
+}
+
+fn unusable(codec: &FakeCodec) -> String {
+    let report = codec.report(Board::RaspberryPi.row());
+    report["unusable"]
+        .as_str()
+        .expect("it is not used")
+        .to_owned()
 }
 
 /// It is used all the same, with this one warning, or none.
@@ -56,12 +63,18 @@ async fn one_whose_device_fails_is_skipped() {
 
 #[tokio::test]
 async fn one_whose_frames_become_empty_is_skipped() {
-    // GStreamer takes the first for the end, and stops without a word.
-    is_skipped(
-        &pi(CodecFault::EmptyAfter(20)),
+    // GStreamer takes the first for the end, and stops without a word. One in twenty times
+    // it (1.22) falls over a buffer that is on its way to the driver then: it is its
+    // child that falls.
+    let codec = pi(CodecFault::EmptyAfter(20));
+    let device = codec.start(&alone(PICTURE), &[]).await;
+    assert_eq!(codec.chosen(&device).await, "x264");
+    let why = unusable(&codec);
+    let words = [
         "stopped after 20 frames without a word",
-    )
-    .await;
+        "it crashed (signal 11)",
+    ];
+    assert!(words.iter().any(|each| why.contains(each)), "{why}");
 }
 
 #[tokio::test]
