@@ -63,9 +63,9 @@ async fn one_whose_device_fails_is_skipped() {
 
 #[tokio::test]
 async fn one_whose_frames_become_empty_is_skipped() {
-    // GStreamer takes the first for the end, and stops without a word. One in twenty times
-    // it (1.22) falls over a buffer that is on its way to the driver then: it is its
-    // child that falls.
+    // GStreamer takes the first for the end, and stops without a word. Rarely it (1.22)
+    // falls over a buffer that is on its way to the driver then, and the probe's child
+    // with it.
     let codec = pi(CodecFault::EmptyAfter(20));
     let device = codec.start(&alone(PICTURE), &[]).await;
     assert_eq!(codec.chosen(&device).await, "x264");
