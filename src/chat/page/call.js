@@ -60,7 +60,7 @@ export class Call {
   #offering = false;
   #applying = null;
   /** Those of the peer are answered one after the other. */
-  #answering = Promise.resolve();
+  #answering = null;
   /** By what they wrote; a Chromium keeps that line to itself. */
   #isToFirefox = false;
   /** The answer to it is not applied yet. */
@@ -68,7 +68,7 @@ export class Call {
   /** An answer is being applied. */
   #taking = false;
   #watching = 0;
-  #silence = new Silence();
+  #silence;
   /** A restart was tried for it. */
   #triedAt = 0;
   #role;
@@ -114,6 +114,7 @@ export class Call {
     this.#prove = prove;
     this.#apart = apart;
     this.#on = on;
+    this.#silence = new Silence();
     this.#told = new LastWords(MESSAGES_AT_ONCE, MESSAGES_A_SECOND, stateOf, (text) => this.#read(text));
     this.pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
     this.pc.ontrack = ({ receiver, track }) => {
@@ -231,7 +232,7 @@ export class Call {
 
   /** Answers an offer: the first one, a renegotiation or an ICE restart. */
   answer(offer, stream) {
-    this.#answering = this.#answering.then(() => this.#answer(offer, stream));
+    this.#answering = Promise.resolve(this.#answering).then(() => this.#answer(offer, stream));
     return this.#answering;
   }
 
