@@ -80,7 +80,6 @@ pub(super) static ASSETS: &[Asset] = &[
     asset!("media.js", SCRIPT),
     asset!("latency.js", SCRIPT),
     asset!("sdp.js", SCRIPT),
-    asset!("silence.js", SCRIPT),
     asset!("pace.js", SCRIPT),
     asset!("rings.js", SCRIPT),
     asset!("ui.js", SCRIPT),

@@ -3,7 +3,7 @@
 // It knows nothing of the page. `on` is told: state(state, words), end(words),
 // impostor() and, by a device over its data channel, told(message). The caller
 // offers; the callee answers with the offered media sections. It offers only to
-// restart ICE with a person, that asks for it or is heard no more.
+// restart ICE, to a person that it hears no more.
 //
 // A camera that we are invited to gets a proof with each offer, and of an answer
 // nothing is taken before it has proven to be that camera's: until then our
@@ -12,7 +12,6 @@
 import { askForCaptureTimes } from "./latency.js";
 import { LastWords } from "./pace.js";
 import { belongs, fingerprint, ufrag, withSoundApart } from "./sdp.js";
-import { Silence } from "./silence.js";
 import { words } from "./words.js";
 
 /** A call that was never connected, and one that was, are given up then. */
@@ -22,16 +21,16 @@ const LOST_MS = 60_000;
 const CONNECTS_MS = 25_000;
 /** Waits before each restart of ICE, the last one for all that follow. */
 const RESTART_MS = [1_000, 2_000, 4_000, 8_000];
-/** So long without a packet of a device: the server is asked whether it is there. */
+/** So long without a packet of a device, and the server is asked whether it is there. */
 const SILENCE_MS = 3_000;
 /** So long without one of a person, and ICE is restarted; so often in a row. */
 const PERSON_SILENCE_MS = 5_000;
-const MAX_TRIES = 3;
+const MAX_SILENCES = 3;
 /**
  * Since the last offer of either. The callee's is longer than the caller waits for
  * another restart while the path is cut; the caller's leaves time for the callee's.
  */
-const OFFERED_MS = { callee: 11_000, caller: 18_000 };
+const OFFERED_MS = { callee: 9_000, caller: 18_000 };
 /** An offer that was not answered by then was lost. */
 const ANSWER_MS = 6_000;
 const MAX_PENDING_CANDIDATES = 100;
@@ -57,10 +56,7 @@ export class Call {
   #restart = 0;
   #offeredAt = 0;
   /** Until our last offer is applied here. */
-  #offering = false;
   #applying = null;
-  /** Those of the peer are answered one after the other. */
-  #answering = null;
   /** By what they wrote; a Chromium keeps that line to itself. */
   #isToFirefox = false;
   /** The answer to it is not applied yet. */
@@ -68,9 +64,9 @@ export class Call {
   /** An answer is being applied. */
   #taking = false;
   #watching = 0;
-  #silence;
-  /** A restart was tried for it. */
-  #triedAt = 0;
+  #received = 0;
+  #receivedAt = 0;
+  #silences = 0;
   #role;
   #prove;
   #apart;
@@ -114,7 +110,6 @@ export class Call {
     this.#prove = prove;
     this.#apart = apart;
     this.#on = on;
-    this.#silence = new Silence();
     this.#told = new LastWords(MESSAGES_AT_ONCE, MESSAGES_A_SECOND, stateOf, (text) => this.#read(text));
     this.pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
     this.pc.ontrack = ({ receiver, track }) => {
@@ -165,8 +160,6 @@ export class Call {
   }
 
   async #sendOffer(options) {
-    this.#offering = true;
-    this.#offeredAt = performance.now();
     try {
       const offer = await this.pc.createOffer(options);
       this.#ufrag = ufrag(offer.sdp);
@@ -181,19 +174,11 @@ export class Call {
         frame.access = await this.#access(offer.sdp);
       }
       this.#frame(frame);
+      this.#offeredAt = performance.now();
       await applied;
     } catch {
       this.#failed();
-    } finally {
-      this.#offering = false;
     }
-  }
-
-  /** No offer of ours is on the way, or it was lost. */
-  #mayOffer() {
-    const state = this.pc.signalingState;
-    const isLost = state === "have-local-offer" && performance.now() - this.#offeredAt > ANSWER_MS;
-    return !this.#offering && !this.closed && (isLost || state === "stable");
   }
 
   /** A call that media flows by goes on: offers may cross, and another comes. */
@@ -231,15 +216,12 @@ export class Call {
   }
 
   /** Answers an offer: the first one, a renegotiation or an ICE restart. */
-  answer(offer, stream) {
-    this.#answering = Promise.resolve(this.#answering).then(() => this.#answer(offer, stream));
-    return this.#answering;
-  }
-
-  async #answer(offer, stream) {
-    // Both want to restart ICE: the callee's offer counts; the caller takes theirs back.
-    if (this.closed || this.#role === "callee" && !this.#mayOffer()) return;
-    this.#offeredAt = performance.now();
+  async answer(offer, stream) {
+    const now = performance.now();
+    // Both want to restart ICE: the callee's offer counts, and the caller takes theirs
+    // back.
+    if (this.#role === "callee" && this.pc.signalingState === "have-local-offer" && now - this.#offeredAt < ANSWER_MS) return;
+    this.#offeredAt = now;
     try {
       await this.pc.setRemoteDescription(offer);
       this.#awaited = false;
@@ -259,7 +241,6 @@ export class Call {
       await applied;
       await this.#addPending();
     } catch {
-      if (this.pc.signalingState === "have-remote-offer") this.pc.setLocalDescription({ type: "rollback" }).catch(() => {});
       this.#failed();
     }
   }
@@ -271,8 +252,6 @@ export class Call {
   async answered(answer, to) {
     // A camera may answer faster than a busy browser applies what it offered.
     await this.#applying;
-    // It may be of one that was taken back for theirs.
-    await this.#answering;
     if (this.closed || this.#taking || this.#isLate(to)) return;
     if (this.pc.signalingState !== "have-local-offer") return;
     this.#taking = true;
@@ -290,7 +269,7 @@ export class Call {
       }
       await this.#addPending();
     } catch {
-      this.#failed();
+      this.#end(words.unusable(this.peer));
     } finally {
       this.#taking = false;
     }
@@ -430,13 +409,19 @@ export class Call {
    * callee offers has no such pairs. Only who hears nothing can tell.
    */
   async #watch() {
-    const stats = [...(await this.pc.getStats()).values()];
+    const received = packets([...(await this.pc.getStats()).values()]);
     const now = performance.now();
-    const silent = this.#silence.look(stats, now);
-    if (silent === 0 || this.closed) return;
+    if (received !== this.#received) {
+      this.#received = received;
+      this.#receivedAt = now;
+      this.#silences = 0;
+      return;
+    }
+    const silent = now - this.#receivedAt;
+    if (this.closed) return;
     if (!this.device) this.#heardNobody(now, silent);
     else if (silent > SILENCE_MS && this.pc.connectionState === "connected") {
-      this.#silence.again(now);
+      this.#receivedAt = now;
       this.#ready();
     }
   }
@@ -446,28 +431,30 @@ export class Call {
     return this.#wasConnected && ["connected", "connecting"].includes(this.pc.connectionState);
   }
 
-  async #heardNobody(now, silent) {
-    const isCaller = this.#role === "caller";
-    if (isCaller ? !this.#isUp() : !this.#wasConnected) return;
-    if (silent < PERSON_SILENCE_MS || this.#silence.isFirst || this.#silence.tries === MAX_TRIES) return;
-    const since = Math.max(this.#offeredAt + OFFERED_MS[this.#role], this.#triedAt + ANSWER_MS);
-    if (now < since || !this.#mayOffer()) return;
-    this.#triedAt = now;
-    if (!await this.#ready() || !this.#mayOffer()) return;
-    this.#silence.tries += 1;
-    await (isCaller ? this.#renew(this.#silence.tries) : this.#sendOffer({ iceRestart: true }));
+  #heardNobody(now, silent) {
+    if (!this.#wasConnected || silent < PERSON_SILENCE_MS || this.#received === 0 || this.#silences === MAX_SILENCES) return;
+    if (now - this.#offeredAt < OFFERED_MS[this.#role]) return;
+    this.#silences += 1;
+    if (this.pc.signalingState !== "stable") return;
+    if (this.#role === "callee") this.#sendOffer({ iceRestart: true });
+    else if (this.#isUp()) this.#renew(this.#silences);
   }
 
   /**
-   * The other end does not hear this page any more, though this browser may find another
-   * path good, or is left checking. Or the caller asks a person for an offer.
+   * The other end does not hear this page any more, though this browser may find
+   * another path good: one that only a restart makes the other use. Or this browser
+   * is left checking after the last one. Or the caller asks a person for an offer.
    */
   restart() {
+    if (this.closed || this.pc.signalingState !== "stable") return;
     const offers = this.#role === "caller" ? this.#isUp() : this.#wasConnected && !this.device;
-    if (offers && this.#mayOffer()) this.#sendOffer({ iceRestart: true });
+    if (offers) this.#sendOffer({ iceRestart: true });
   }
 
-  /** A restart of ICE, which a Firefox is asked to offer: see `#watch`; pages of before do not. */
+  /**
+   * The caller restarts ICE, or has who answers as a Firefox offer that (see `#watch`):
+   * at every other try, for pages of before do not.
+   */
   async #renew(tries) {
     if (this.#isToFirefox && !this.device && tries % 2 === 1) this.#frame({ type: "restart-ice" });
     else await this.#sendOffer({ iceRestart: true });
@@ -481,10 +468,12 @@ export class Call {
 
   async #restartIce() {
     // Two offers on the way at once are of no use.
+    const answered = this.pc.signalingState === "stable"
+      || performance.now() - this.#offeredAt > ANSWER_MS;
     const ready = await this.#ready();
     // Connected in the meantime, or over.
     if (!this.#restart || this.closed) return;
-    if (ready && this.#mayOffer()) {
+    if (ready && answered) {
       this.#restarts += 1;
       await this.#renew(this.#restarts);
       if (!this.#restart || this.closed) return;
@@ -497,4 +486,11 @@ export class Call {
 function stateOf(text) {
   const type = /"type"\s*:\s*"([a-z]+)"/.exec(text)?.[1];
   return STATES.has(type) ? type : null;
+}
+
+/** All that came; Firefox counts it by stream only. */
+function packets(stats) {
+  const all = stats.find((each) => each.type === "transport")?.packetsReceived;
+  return all ?? stats.filter((each) => each.type === "inbound-rtp")
+    .reduce((sum, each) => sum + (each.packetsReceived ?? 0), 0);
 }
