@@ -3,7 +3,7 @@
 // It knows nothing of the page. `on` is told: state(state, words), end(words),
 // impostor() and, by a device over its data channel, told(message). The caller
 // offers; the callee answers with the offered media sections. It offers only to
-// restart ICE, to a person that it hears no more.
+// restart ICE with a person, who asks for it or is heard no more.
 //
 // A camera that we are invited to gets a proof with each offer, and of an answer
 // nothing is taken before it has proven to be that camera's: until then our
@@ -434,10 +434,11 @@ export class Call {
   #heardNobody(now, silent) {
     if (!this.#wasConnected || silent < PERSON_SILENCE_MS || this.#received === 0 || this.#silences === MAX_SILENCES) return;
     if (now - this.#offeredAt < OFFERED_MS[this.#role]) return;
+    // Only what is sent counts.
+    if (this.pc.signalingState !== "stable" || this.#role === "caller" && !this.#isUp()) return;
     this.#silences += 1;
-    if (this.pc.signalingState !== "stable") return;
     if (this.#role === "callee") this.#sendOffer({ iceRestart: true });
-    else if (this.#isUp()) this.#renew(this.#silences);
+    else this.#renew(this.#silences);
   }
 
   /**
