@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -41,6 +41,39 @@ fn keep_every(pad: &gst::Pad, every: Arc<AtomicU32>) {
     });
 }
 
+/// While a query waits in a branch behind what its encoder does not take, the
+/// camera's thread waits with it: GStreamer's queues take buffers at once, but hand a
+/// serialized query on in its turn. True in that time.
+fn watch_queries(sink: &gst::GhostPad, frames: Arc<Liveness>) -> Arc<AtomicBool> {
+    let waits = Arc::<AtomicBool>::default();
+    let held = waits.clone();
+    sink.add_probe(
+        gst::PadProbeType::QUERY_DOWNSTREAM | gst::PadProbeType::PUSH,
+        move |pad, info| {
+            let first = pad.target();
+            let (Some(gst::PadProbeData::Query(query)), Some(first)) = (&mut info.data, first)
+            else {
+                return gst::PadProbeReturn::Ok;
+            };
+            if !query.is_serialized() {
+                return gst::PadProbeReturn::Ok;
+            }
+            held.store(true, Ordering::Release);
+            let answered = first.query(query);
+            // Before it is looked at again, for the frame comes a moment later.
+            if frames.last().is_some() {
+                frames.beat(Instant::now());
+            }
+            held.store(false, Ordering::Release);
+            match answered {
+                true => gst::PadProbeReturn::Handled,
+                false => gst::PadProbeReturn::Drop,
+            }
+        },
+    );
+    waits
+}
+
 struct Branch {
     id: BranchId,
     bin: gst::Bin,
@@ -48,6 +81,8 @@ struct Branch {
     tee_pad: gst::Pad,
     life: Life,
     every: Arc<AtomicU32>,
+    /// The camera's thread waits for it.
+    waits: Arc<AtomicBool>,
     /// Its encoder is to read the camera's own buffers.
     imports: bool,
 }
@@ -171,9 +206,15 @@ impl Picture {
         self.running.play(clock, base_time)
     }
 
-    /// When its last frame came.
+    /// When its last frame came; now where an encoder keeps the next one from coming,
+    /// which is no fault of the camera's.
     pub(super) fn last_frame(&self) -> Option<Instant> {
-        self.frames.last()
+        let waits = |branch: &Branch| branch.waits.load(Ordering::Acquire);
+        let last = self.frames.last()?;
+        match self.branches.values().any(waits) {
+            true => Some(Instant::now()),
+            false => Some(last),
+        }
     }
 
     /// When the last frame came out of an encoder.
@@ -246,6 +287,9 @@ impl Picture {
             keep_every(&pad, every.clone());
             layout::say(&pad);
         }
+        let sink_pad = bin_pad.downcast_ref::<gst::GhostPad>();
+        let waits =
+            sink_pad.map_or_else(Arc::default, |pad| watch_queries(pad, self.frames.clone()));
         // The branch runs before the first buffer comes.
         let linked = bin
             .sync_state_with_parent()
@@ -258,6 +302,7 @@ impl Picture {
             tee_pad,
             life,
             every,
+            waits,
             imports: description.contains("dmabuf-import"),
         };
         self.branches.insert(encoding, branch);
@@ -274,6 +319,10 @@ impl Picture {
             return;
         };
         branch.life.end();
+        if branch.waits.load(Ordering::Acquire) {
+            // Once this is gone, it is the camera's turn.
+            self.frames.beat(Instant::now());
+        }
         // Unlink between two buffers, on the streaming thread; stop the
         // encoder from elsewhere, for an element must not stop itself.
         let (done, unlinked) = mpsc::sync_channel(1);

@@ -247,6 +247,42 @@ async fn an_encoder_that_fails_costs_the_camera_nothing() {
     thread.stop();
 }
 
+/// Who comes for another format has the camera's thread ask all encoders what they
+/// take, and the answer of one that hangs does not come.
+#[tokio::test]
+async fn an_encoder_that_hangs_while_another_begins_is_no_fault_of_the_camera() {
+    init().expect("GStreamer is installed");
+    let (video, audio) = config();
+    let hangs = Arc::new(Encoder {
+        id: "hangs".into(),
+        factory: "identity sync=true ts-offset=30000000000 ! x264enc".into(),
+        ..(*x264()).clone()
+    });
+    let (hub, thread) = Hub::start(source(video, audio, hangs), None);
+    let mut status = hub.status();
+    let watch = hub.watch(Stream::Video(Encoding::H264));
+    let mut frames = watch.frames();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let vp8 = Encoding {
+        codec: VideoCodec::Vp8,
+        tier: 0,
+    };
+    let other = hub.watch(Stream::Video(vp8));
+    next_key(&mut other.frames()).await;
+    // The next in rank.
+    let first = next_key(&mut frames);
+    tokio::pin!(first);
+    loop {
+        tokio::select! {
+            _ = &mut first => break,
+            changed = status.changed() => changed.expect("the hub lives"),
+        }
+        let status = status.borrow_and_update();
+        assert!(!status.video.text.contains("camera"), "{status:?}");
+    }
+    thread.stop();
+}
+
 #[test]
 fn a_bad_description_is_named() {
     init().expect("GStreamer is installed");
