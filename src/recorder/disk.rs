@@ -17,6 +17,7 @@ use tracing::{debug, info, warn};
 use super::catalogue::{Entry, Limits};
 use super::folder::{Folder, rename};
 use super::names::{Id, Why};
+use super::sweep::sweep;
 use crate::lock::lock;
 
 /// Fragments that wait for the disk. What was kept in memory comes at once, which is
@@ -28,6 +29,9 @@ const MOST_BYTES: usize = 64 * 1024 * 1024;
 const MEND_AT_ONCE: usize = 8;
 /// The limits are looked at before each file, and after so many fragments of one.
 const LOOK_EVERY: u32 = 10;
+/// While nothing is to be done it is looked so often whether the folder is another:
+/// a disk that was mounted later.
+const FOLDER_EVERY: Duration = Duration::from_secs(10);
 
 /// What is to be done.
 pub(super) enum Job {
@@ -122,7 +126,15 @@ impl Disk {
                 fragments: 0,
             };
             writer.folder.changed();
-            for job in inbox {
+            loop {
+                let job = match inbox.recv_timeout(FOLDER_EVERY) {
+                    Ok(job) => job,
+                    Err(mpsc::RecvTimeoutError::Timeout) => {
+                        writer.look_at_folder();
+                        continue;
+                    }
+                    Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                };
                 let bytes = job.bytes();
                 match writer.obey(job) {
                     Ok(true) => report(Report::Works(writer.film)),
@@ -192,18 +204,6 @@ struct Writer {
     unfinished: VecDeque<(Id, Why)>,
 }
 
-/// Nothing is left to delete.
-#[derive(Debug)]
-struct Full;
-
-impl std::fmt::Display for Full {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("less is free there than recording.free_mb says")
-    }
-}
-
-impl std::error::Error for Full {}
-
 impl Writer {
     /// True where the file's second fragment is written: it goes well.
     fn obey(&mut self, job: Job) -> io::Result<bool> {
@@ -231,6 +231,8 @@ impl Writer {
             }
             Job::Beside(bytes) => {
                 self.append(&bytes)?;
+                // Who sees it in a list asks for it again.
+                self.folder.changed();
             }
             Job::End(length) => self.end(length)?,
             Job::GiveUp => self.give_up(),
@@ -256,6 +258,7 @@ impl Writer {
             .recursive(true)
             .mode(0o700)
             .create(&self.folder.path)?;
+        self.look_at_folder();
         self.make_room()?;
         let began = began.duration_since(UNIX_EPOCH).unwrap_or_default();
         let id = lock(&self.folder.catalogue).free_id(began.as_secs());
@@ -339,25 +342,21 @@ impl Writer {
         self.folder.changed();
     }
 
+    /// Where another disk is mounted there since, or none any more, what is known is
+    /// what is there now.
+    fn look_at_folder(&mut self) {
+        if self.file.is_none() && self.folder.is_another() {
+            self.unfinished = self.folder.scan();
+            self.folder.changed();
+        }
+    }
+
     /// Deletes what is too much.
     fn make_room(&self) -> io::Result<()> {
-        loop {
+        sweep(&self.folder, &self.limits, || {
             let disk = statvfs(&self.folder.path)?;
-            let free = disk.f_bavail * disk.f_frsize;
-            let now = SystemTime::now().duration_since(UNIX_EPOCH);
-            let now = now.unwrap_or_default().as_secs();
-            let surplus = lock(&self.folder.catalogue).surplus(&self.limits, now, free);
-            match surplus {
-                Some(id) => {
-                    self.folder.delete(id)?;
-                    info!(%id, "the oldest recording was deleted to make room");
-                }
-                None if free < self.limits.free => {
-                    return Err(io::Error::new(io::ErrorKind::StorageFull, Full));
-                }
-                None => return Ok(()),
-            }
-        }
+            Ok(disk.f_bavail * disk.f_frsize)
+        })
     }
 
     fn words(&self, error: &io::Error) -> String {

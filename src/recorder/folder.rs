@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -24,6 +24,8 @@ pub(super) struct Folder {
     pub(super) catalogue: Mutex<Catalogue>,
     /// One has begun, has ended or is gone: the number of times.
     pub(super) changes: watch::Sender<u64>,
+    /// The device and the inode of what was looked through last.
+    seen: Mutex<Option<(u64, u64)>>,
 }
 
 impl Folder {
@@ -32,6 +34,7 @@ impl Folder {
             path,
             catalogue: Mutex::default(),
             changes: watch::Sender::default(),
+            seen: Mutex::default(),
         })
     }
 
@@ -72,8 +75,17 @@ impl Folder {
         Ok(())
     }
 
-    /// What was there before; which of it have no end, and could not be given one.
+    /// What is there now is another folder than was looked through, or there is one now,
+    /// or none any more. Blocks.
+    pub(super) fn is_another(&self) -> bool {
+        *lock(&self.seen) != which(&self.path)
+    }
+
+    /// What is there, whatever was known before; which of it have no end, and could not
+    /// be given one. While none is written.
     pub(super) fn scan(&self) -> VecDeque<(Id, Why)> {
+        *lock(&self.seen) = which(&self.path);
+        *lock(&self.catalogue) = Catalogue::default();
         let mut unfinished = Vec::new();
         let Ok(files) = fs::read_dir(&self.path) else {
             return VecDeque::new();
@@ -153,6 +165,11 @@ impl Folder {
         lock(&self.catalogue).put(id, entry);
         Ok(())
     }
+}
+
+fn which(path: &Path) -> Option<(u64, u64)> {
+    let known = fs::metadata(path).ok()?;
+    Some((known.dev(), known.ino()))
 }
 
 /// Without another one's being overwritten.

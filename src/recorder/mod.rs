@@ -9,7 +9,8 @@
 //!   [`boxes`] reads one whose end is missing, [`names`] and [`catalogue`] say what
 //!   there is and which goes next. None of these touches a file or a clock.
 //! * [`thumbnail`] waits for a small picture of each.
-//! * `run` takes frames and is a task; [`disk`] writes files and is a thread;
+//! * `run` takes frames and is a task; [`disk`] writes files and is a thread; [`sweep`]
+//!   deletes what is too much;
 //!   [`mod@folder`] is what both and viewers know of them.
 
 mod boxes;
@@ -22,6 +23,7 @@ mod opus;
 mod picture;
 mod ring;
 mod run;
+mod sweep;
 mod thumbnail;
 mod wish;
 
@@ -62,6 +64,8 @@ const REPORTS: usize = 256;
 /// Where recordings are, in the state folder.
 const FOLDER: &str = "recordings";
 
+/// Why nothing can be recorded.
+type Trouble = watch::Receiver<Option<Arc<str>>>;
 /// Who watches: viewers with a path, and whether one of them takes H.264.
 type Viewers = (usize, bool);
 
@@ -77,12 +81,16 @@ pub(crate) struct Recorder {
 }
 
 /// Why a button does nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum NotPressed {
     /// There is none.
     NoButton,
     /// One was begun just now.
     TooOften,
+    /// The owner wants privacy.
+    Private,
+    /// The disk has refused just now, and why.
+    Failing(Arc<str>),
 }
 
 /// What is recorded now.
@@ -91,6 +99,8 @@ pub(crate) struct Now {
     pub(crate) why: watch::Receiver<Option<Why>>,
     /// Changes with what there is.
     pub(crate) list: watch::Receiver<u64>,
+    /// Why nothing can be recorded, until it is tried again; `None` where nothing is wrong.
+    pub(crate) trouble: Trouble,
     /// Viewers may begin and end one.
     pub(crate) has_button: bool,
     of: Recordings,
@@ -102,6 +112,7 @@ impl Now {
         let is_there = tokio::select! {
             why = self.why.changed() => why.is_ok(),
             list = self.list.changed() => list.is_ok(),
+            trouble = self.trouble.changed() => trouble.is_ok(),
         };
         if is_there {
             return true;
@@ -173,6 +184,8 @@ struct Live {
     pressed: watch::Sender<bool>,
     presses: Arc<Mutex<Bucket>>,
     state: watch::Sender<Option<Why>>,
+    trouble: watch::Sender<Option<Arc<str>>>,
+    private: watch::Receiver<bool>,
     /// It ends when this goes.
     _alive: Arc<watch::Sender<()>>,
 }
@@ -218,6 +231,8 @@ impl Recorder {
             pressed: watch::Sender::default(),
             presses: Arc::new(Mutex::new(Bucket::full(PRESSES, Instant::now()))),
             state: watch::Sender::default(),
+            trouble: watch::Sender::default(),
+            private: self.private.clone(),
             _alive: alive.clone(),
         };
         let (viewers, h264) = *self.viewers.borrow();
@@ -234,6 +249,7 @@ impl Recorder {
         let (hub, private) = (self.hub.clone(), self.private.clone());
         let watched = (self.viewers.subscribe(), self.aside.subscribe());
         let (pressed, state) = (live.pressed.clone(), live.state.clone());
+        let trouble = live.trouble.clone();
         let folder = live.folder.clone();
         let ends = alive.subscribe();
         *lock(&self.recordings.0) = Some(live);
@@ -252,6 +268,7 @@ impl Recorder {
                     Run::new(hub, wish, &wanted, disk)
                         .told_of_viewers(watched.0, watched.1)
                         .told_of_privacy(private)
+                        .telling_of_trouble(trouble)
                         .until(ends, pressed, state, reports)
                         .await;
                 }
@@ -353,6 +370,13 @@ impl Recordings {
         let live = self.live().filter(|live| live.has_button);
         let live = live.ok_or(NotPressed::NoButton)?;
         let begins = on && !*live.pressed.borrow();
+        if begins && *live.private.borrow() {
+            return Err(NotPressed::Private);
+        }
+        let trouble = live.trouble.borrow().clone().filter(|_| begins);
+        if let Some(trouble) = trouble {
+            return Err(NotPressed::Failing(trouble));
+        }
         if begins && !lock(&live.presses).take(1.0, now) {
             return Err(NotPressed::TooOften);
         }
@@ -366,6 +390,7 @@ impl Recordings {
         Some(Now {
             why: live.state.subscribe(),
             list: live.folder.changes.subscribe(),
+            trouble: live.trouble.subscribe(),
             has_button: live.has_button,
             of: self.clone(),
         })

@@ -77,6 +77,7 @@ pub(super) struct Run {
     viewers: watch::Receiver<Viewers>,
     aside: watch::Receiver<bool>,
     private: watch::Receiver<bool>,
+    trouble: watch::Sender<Option<Arc<str>>>,
 }
 
 /// The next frame, where there are any.
@@ -122,6 +123,7 @@ impl Run {
             viewers: watch::channel(Viewers::default()).1,
             aside: watch::channel(false).1,
             private: watch::channel(false).1,
+            trouble: watch::Sender::default(),
         }
     }
 
@@ -136,6 +138,11 @@ impl Run {
 
     pub(super) fn told_of_privacy(mut self, private: watch::Receiver<bool>) -> Self {
         self.private = private;
+        self
+    }
+
+    pub(super) fn telling_of_trouble(mut self, trouble: watch::Sender<Option<Arc<str>>>) -> Self {
+        self.trouble = trouble;
         self
     }
 
@@ -202,8 +209,9 @@ impl Run {
         (self.wish.viewers, self.wish.h264) = (viewers, h264);
         self.wish.motions = self.motions.len();
         self.wish.pressed = *button.borrow_and_update();
-        if self.wish.pressed && (viewers == 0 || self.wish.private) {
-            // Who comes next has to press it again.
+        let is_failing = self.trouble.borrow().is_some();
+        if self.wish.pressed && (viewers == 0 || self.wish.private || is_failing) {
+            // Who comes next has to press it again, and so has who is told that it failed.
             pressed.send_replace(false);
             button.mark_unchanged();
             self.wish.pressed = false;
@@ -233,6 +241,7 @@ impl Run {
         }
         if self.retry_at.is_some_and(|at| now >= at) {
             self.retry_at = None;
+            self.trouble.send_replace(None);
         }
         match (self.wish.why(), self.filming.is_some()) {
             (Some(why), false) if self.retry_at.is_none() => self.begin(why, now),

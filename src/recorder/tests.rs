@@ -255,6 +255,45 @@ async fn who_watches_is_recorded_and_a_button_begins_and_ends_one() {
 }
 
 #[tokio::test]
+async fn a_button_that_does_nothing_says_why_and_does_nothing_later() {
+    let mut bench = Bench::new();
+    let blocked = bench.folder.path().join("blocked");
+    std::fs::write(&blocked, "a file in the way").expect("written");
+    let mut config = configured(&blocked.join("here"), RecordWhen::Off);
+    config.recording.button = true;
+    bench.recorder.take(&config, None);
+    bench.recorder.watched(1);
+    let recordings = bench.recorder.recordings();
+    let mut now = recordings.state().expect("it is on");
+    let mut time = Instant::now();
+    let mut press = || {
+        time += Duration::from_secs(20);
+        recordings.press(true, time)
+    };
+    bench.private.send_replace(true);
+    assert_eq!(press(), Err(NotPressed::Private));
+    bench.private.send_replace(false);
+    assert_eq!(press(), Ok(()));
+    let refused = now.trouble.wait_for(Option::is_some);
+    tokio::time::timeout(SOON, refused)
+        .await
+        .expect("in time")
+        .expect("told");
+    assert!(matches!(press(), Err(NotPressed::Failing(_))));
+    std::fs::remove_file(&blocked).expect("removed");
+    let again = now.trouble.wait_for(Option::is_none);
+    tokio::time::timeout(SOON, again)
+        .await
+        .expect("in time")
+        .expect("told");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(bench.all(), [], "nobody has pressed it since");
+    assert_eq!(press(), Ok(()));
+    bench.until("it", |all| all.len() == 1).await;
+    bench.recorder.stop().await;
+}
+
+#[tokio::test]
 async fn a_disk_that_refuses_stops_recording_until_it_takes_again() {
     let mut bench = Bench::new();
     let blocked = bench.folder.path().join("blocked");

@@ -190,6 +190,7 @@ impl Run {
         }
         self.filmed = None;
         self.retry_at = Some(Instant::now() + RETRY);
+        self.trouble.send_replace(Some(problem.into()));
         self.said.trouble(problem, RETRY);
     }
 }
