@@ -62,6 +62,8 @@ pub(super) struct News {
     /// Whose turn ended last that they did not give back, why, and how many such
     /// there were.
     pub lost: Option<(SessionId, Reason, u64)>,
+    /// Nobody may talk by this any more.
+    pub closed: bool,
 }
 
 impl News {
@@ -147,6 +149,7 @@ impl TalkBack {
         let mut state = self.lock();
         state.closed = true;
         self.clear(&mut state, &NO_SPEAKER);
+        self.news.send_modify(|news| news.closed = true);
         self.changed.notify_one();
     }
 
@@ -209,6 +212,13 @@ impl TalkBack {
     /// Nobody talks or waits.
     fn clear(&self, state: &mut State, why: &Reason) {
         let now = Instant::now();
+        // Who waits is given no turn to lose: one person is told why.
+        let members = state.members.keys().copied();
+        let waits = |who: &SessionId| state.floor.place(*who) == Place::Waits;
+        let waiting: Vec<_> = members.filter(waits).collect();
+        for who in waiting {
+            state.floor.give_back(who, now);
+        }
         while let Some(who) = state.floor.talks() {
             self.takes(state, who, why);
             state.floor.give_back(who, now);

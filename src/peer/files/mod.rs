@@ -47,8 +47,9 @@ const READ: Rate = Rate {
 };
 /// Bytes of one message: what every browser takes (RFC 8831 §6.6).
 const CHUNK: u64 = 16 * 1024;
-/// Who takes none of what they asked for in so long has let go of it.
-const STALLED: Duration = Duration::from_secs(10);
+/// Who takes none of what they asked for in so long has let go of it. A path that is away
+/// for less does not end the call, nor this.
+const STALLED: Duration = Duration::from_secs(60);
 
 const NOT_INVITED: Reason = Reason::fixed(
     Code::RecordingsNotInvited,
@@ -71,6 +72,10 @@ const NO_BUTTON: Reason = Reason::fixed(
 const TOO_OFTEN: Reason = Reason::fixed(
     Code::TooOften,
     "a recording can be begun every ten seconds; try again in a moment",
+);
+const PRIVATE: Reason = Reason::fixed(
+    Code::Privacy,
+    "the owner has switched camera and microphone off, so nothing is recorded",
 );
 const BUSY: Reason = Reason::fixed(
     Code::FilesBusy,
@@ -121,6 +126,8 @@ struct Files {
     done: Bucket,
     refusals: Bucket,
     state: Option<Now>,
+    /// They began one by the button, and were not told of an end.
+    pressed: bool,
 }
 
 /// Serves the channel until it closes.
@@ -155,6 +162,7 @@ pub(super) async fn serve(
         done: Bucket::full(LISTENED, now),
         refusals: Bucket::full(LISTENED, now),
         state,
+        pressed: false,
     };
     files.tell_state();
     if let Err(error) = files.run().await {
@@ -222,7 +230,8 @@ impl Files {
                 () = tokio::time::sleep_until(next.into()), if is_next => {}
                 is_there = changed => {
                     if !is_there {
-                        self.state = None;
+                        debug!("nothing is recorded any more; the channel for files closes");
+                        return Ok(());
                     }
                     self.tell_state();
                 }
@@ -245,13 +254,18 @@ impl Files {
             why,
             list,
             has_button,
+            trouble,
             ..
         }) = &mut self.state
         {
             list.mark_unchanged();
             let now = *why.borrow_and_update();
+            let trouble = trouble.borrow_and_update().clone();
             let text = messages::recording(now, *has_button, self.may_delete);
             self.say(text);
+            if let Some(trouble) = trouble.filter(|_| std::mem::take(&mut self.pressed)) {
+                self.refuse("record", &failing(&trouble), None);
+            }
         }
     }
 
@@ -339,9 +353,14 @@ impl Files {
             }
             Asked::Record { on } => {
                 let reason = match self.recordings.press(on, Instant::now()) {
-                    Ok(()) => return,
+                    Ok(()) => {
+                        self.pressed = on;
+                        return;
+                    }
                     Err(NotPressed::NoButton) => NO_BUTTON,
                     Err(NotPressed::TooOften) => TOO_OFTEN,
+                    Err(NotPressed::Private) => PRIVATE,
+                    Err(NotPressed::Failing(trouble)) => failing(&trouble),
                 };
                 self.refuse("record", &reason, None);
             }
@@ -413,9 +432,12 @@ fn reason(error: &io::Error) -> Reason {
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof => GONE,
         io::ErrorKind::ResourceBusy => WRITING,
-        _ => Reason::new(
-            Code::RecordingFailed,
-            format!("the camera's disk does not do it: {error}"),
-        ),
+        _ => failing(&error.to_string()),
     }
+}
+
+/// The camera's disk refuses.
+fn failing(why: &str) -> Reason {
+    let text = format!("the camera's disk does not do it: {why}");
+    Reason::new(Code::RecordingFailed, text)
 }

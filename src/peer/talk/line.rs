@@ -89,7 +89,7 @@ impl FloorLine {
         let place = news.place(self.session);
         let speaker = trouble.filter(|_| news.talks.is_some());
         FloorWords {
-            may: self.talker.is_some(),
+            may: self.talker.is_some() && !news.closed,
             place,
             talks: news.talks.map(|(_, name)| name),
             why: lost

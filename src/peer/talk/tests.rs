@@ -96,3 +96,31 @@ async fn a_stranger_is_told_who_took_it_from_them() {
     assert_eq!(words.place, Place::Listens);
     assert_eq!(words.why.map(|why| why.code), Some(Code::FloorPassedOn));
 }
+
+#[tokio::test]
+async fn who_talks_as_all_are_silenced_is_told_why_whoever_waits() {
+    let bench = Bench::new();
+    let mut lines: Vec<_> = (1..4).map(|n| bench.stranger(n)).collect();
+    for line in &lines {
+        line.ask(true, true).expect("theirs, or soon");
+    }
+    bench.talk.clear(&mut bench.talk.lock(), &PRIVATE);
+    let why = lines
+        .iter_mut()
+        .map(|line| line.words().why.map(|w| w.code));
+    assert_eq!(why.collect::<Vec<_>>(), [Some(Code::Privacy), None, None]);
+    let places = lines.iter_mut().map(|line| line.words().place);
+    assert!(places.into_iter().all(|place| place == Place::Listens));
+}
+
+#[tokio::test]
+async fn a_speaker_of_another_configuration_is_no_more_to_be_talked_by() {
+    let bench = Bench::new();
+    let mut line = bench.stranger(1);
+    assert!(line.words().may);
+    bench.talk.close();
+    tokio::time::timeout(std::time::Duration::from_secs(5), line.changed())
+        .await
+        .expect("it is told");
+    assert!(!line.words().may);
+}
