@@ -387,10 +387,22 @@ impl Tiers {
             steps,
         } = &mut self.tiers[tier];
         let Some(target) = target else {
-            *rate = None;
             *made = None;
             steps.rest();
-            return None;
+            // What their path carried says nothing of who takes it otherwise: recordings do.
+            let is_whole = |r: &Rate| {
+                let Rung { every, percent } = r.rung;
+                (r.bits_per_second, every, percent) == (range.ceiling, 1, 100)
+            };
+            return rate
+                .take()
+                .filter(|r| !is_whole(r))
+                .map(|_| Decision::Rate {
+                    tier,
+                    bits_per_second: range.ceiling,
+                    every: 1,
+                    percent: 100,
+                });
         };
         let wanted = target.max(range.floor).min(range.ceiling);
         let before = *rate;

@@ -86,6 +86,25 @@ fn a_path_that_recovers_is_used_again() {
 }
 
 #[test]
+fn what_nobody_watches_any_more_is_whole_again_for_who_records_it() {
+    let mut sim = Sim::new(11);
+    sim.join(1_000_000.0);
+    sim.run(20);
+    assert!(sim.rates[0].is_some_and(|rate| rate < 1_000_000));
+    sim.leave(0);
+    sim.now += Duration::from_millis(300);
+    let whole = Decision::Rate {
+        tier: 0,
+        bits_per_second: RANGES[0].ceiling,
+        every: 1,
+        percent: 100,
+    };
+    assert_eq!(sim.tiers.poll(sim.now), [whole]);
+    sim.now += Duration::from_millis(300);
+    assert_eq!(sim.tiers.poll(sim.now), []);
+}
+
+#[test]
 fn a_still_picture_keeps_nobody_down() {
     let mut sim = Sim::new(8);
     let weak = sim.join(450_000.0);
