@@ -49,10 +49,11 @@ impl Drawing {
         }
     }
 
-    /// Has the hub look where it is to.
+    /// Has the hub look where it is to: also where the configuration says it anew while
+    /// somebody watches, and the picture stays as it is.
     pub(super) fn obey(&self, hub: &Hub) {
         let known = self.changes.borrow().clone();
-        let drawn = || Zone::all(&known.zones, known.sensitivity);
-        hub.moves().draw(known.drawn.then(drawn));
+        hub.moves()
+            .draw(Some(Zone::all(&known.zones, known.sensitivity)));
     }
 }
