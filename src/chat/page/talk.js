@@ -148,9 +148,10 @@ export class TalkPanel {
     if (event.key !== " ") return;
     // Wherever it is let go.
     if (!down && this.#pressedAt !== null) return this.#up();
+    if (event.defaultPrevented) return;
     if (this.#button.hidden || !this.#meant || event.ctrlKey || event.metaKey || event.altKey) return;
     const own = event.target === this.#button;
-    const other = event.target.closest?.("input, textarea, select, button, a, summary, dialog, [role=log]");
+    const other = event.target.closest?.("input, textarea, select, button, a, summary, dialog, [tabindex='0']");
     if (other && !own) return;
     event.preventDefault();
     if (!down || event.repeat) return;

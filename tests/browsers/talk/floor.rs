@@ -85,6 +85,22 @@ async fn the_space_bar_talks_while_it_is_held() {
     alice
         .until_js("silence", "document.getElementById('talk-line').hidden")
         .await;
+    // Nor is it taken from lists, or from what has used it.
+    for place in ["#recordings ol", "#recordings .line", "#motion .log"] {
+        let pressed = format!(
+            "!document.querySelector('{place}').dispatchEvent(new KeyboardEvent('keydown', \
+             {{ key: ' ', bubbles: true, cancelable: true }}))"
+        );
+        assert_eq!(alice.js(&pressed).await, false, "{place}");
+    }
+    let used =
+        "addEventListener('keydown', (e) => e.preventDefault(), { once: true, capture: true })";
+    alice.js(used).await;
+    assert_eq!(alice.js(&key("keydown")).await, true, "somebody used it");
+    let is_quiet = "document.getElementById('talk-line').hidden
+        && document.getElementById('talk').getAttribute('aria-pressed') === 'false'";
+    assert_eq!(alice.js(is_quiet).await, true);
+    alice.js(&key("keyup")).await;
     // The enter key leaves it on.
     alice.js("document.getElementById('talk').focus()").await;
     alice.keys("\u{e007}").await;
