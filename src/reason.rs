@@ -54,6 +54,8 @@ codes! {
     OnHold = "on-hold",
     /// The connection failed.
     PathLost = "path-lost",
+    /// What goes on with a call that this device does not have: it began anew since.
+    CallGone = "call-gone",
     /// The page opened one data channel after another.
     TooManyChannels = "too-many-channels",
     /// The device could not do what it should; the words say what.

@@ -277,6 +277,8 @@ pub enum Incoming {
         sdp: String,
         /// Who invited them.
         access: Option<Access>,
+        /// It restarts ICE in a call that there is: where there is none, it is no new one.
+        again: bool,
     },
     /// Somebody answers a call of ours (the device never calls).
     VideoAnswer {
@@ -376,6 +378,7 @@ impl Incoming {
             "video-offer" => Ok(Self::VideoOffer {
                 name: name_of(&object, "video-offer")?,
                 access: Access::of(object.get("access")),
+                again: object.get("again") == Some(&Value::Bool(true)),
                 sdp: sdp_of(&mut object, "video-offer", "offer")?,
             }),
             "video-answer" => Ok(Self::VideoAnswer {

@@ -22,6 +22,11 @@ const TOO_MANY: Reason = Reason::fixed(
     Code::TooManyCalls,
     "too many calls in a short time; try again in a moment",
 );
+/// Why nothing goes on.
+const GONE: Reason = Reason::fixed(
+    Code::CallGone,
+    "the camera has started anew and does not know this call; call again",
+);
 /// Why a name is not to be had.
 const TAKEN: Reason = Reason::fixed(
     Code::NameTaken,
@@ -36,12 +41,26 @@ fn allowed(offer: Offer, guest: Option<&Guest>) -> Offer {
     }
 }
 
+/// An offer of the same peer goes on with the call that they have.
+fn goes_on_with(
+    has: Option<&Session>,
+    read: Result<Description, OfferError>,
+) -> (Option<SessionId>, Result<Offer, OfferError>) {
+    match (read, has) {
+        (Ok(description), Some(session)) if description.is_of_same_peer(&session.offer) => {
+            (Some(session.id), description.again(&session.offer))
+        }
+        (Ok(description), _) => (None, description.call()),
+        (Err(error), _) => (None, Err(error)),
+    }
+}
+
 impl Agent {
     pub(super) fn offer(
         &mut self,
         name: &UserName,
         stamp: Option<Stamp>,
-        sdp: &str,
+        (sdp, again): (&str, bool),
         access: Option<&Access>,
         now: Instant,
     ) {
@@ -70,18 +89,17 @@ impl Agent {
         if let Err(refusal) = self.limits.read(&caller.payer, sdp.len(), is_up, now) {
             return self.turn_away(&caller, refusal, live, false, now);
         }
-        // An offer of the same peer goes on with the call that there is.
-        let (same, read) = match read.unwrap_or_else(|| Description::read(sdp)) {
-            Ok(description) => match self.sessions.of_caller(name) {
-                Some(session)
-                    if description.is_of_same_peer(&session.offer) && !of_another_guest =>
-                {
-                    (Some(session.id), description.again(&session.offer))
-                }
-                Some(_) | None => (None, description.call()),
-            },
-            Err(error) => (None, Err(error)),
-        };
+        let read = read.unwrap_or_else(|| Description::read(sdp));
+        let has = self.sessions.of_caller(name).filter(|_| !of_another_guest);
+        let (same, read) = goes_on_with(has, read);
+        if again && same.is_none() && live.is_none() {
+            return self.turn_down(
+                &caller,
+                "call refused: there is none to go on with",
+                GONE,
+                now,
+            );
+        }
         let guest = self.goes_on(same, caller.guest.as_ref());
         let offer = match read {
             Ok(offer) => Box::new(allowed(offer, guest.as_deref())),

@@ -166,11 +166,13 @@ fn event(draw: &mut Draw<'_>) -> Option<Event> {
                 )
                 .replace("sha-256 A7", &format!("sha-256 {:02X}", draw.byte())),
             access: None,
+            again: kind & 128 == 128,
         }),
         4 => Event::Message(Incoming::VideoOffer {
             name: name(who),
             sdp: String::from_utf8_lossy(draw.piece()).into_owned(),
             access: None,
+            again: false,
         }),
         5 | 6 => Event::Message(Incoming::NewIceCandidate {
             name: (kind & 128 == 0).then(|| name(who)),

@@ -245,8 +245,13 @@ impl Agent {
                     self.ask_for_restart(id);
                 }
             }
-            Incoming::VideoOffer { name, sdp, access } => {
-                self.offer(&name, stamp, &sdp, access.as_ref(), now);
+            Incoming::VideoOffer {
+                name,
+                sdp,
+                access,
+                again,
+            } => {
+                self.offer(&name, stamp, (&sdp, again), access.as_ref(), now);
             }
             Incoming::NewIceCandidate { name, candidate } => {
                 if let Some(candidate) = candidate {

@@ -211,6 +211,38 @@ async fn one_that_fails_says_so_in_its_own_place_and_is_called_again_when_it_is_
     alice.clean_console().await;
 }
 
+/// A cut of the power so short that the call is not lost by it: the camera says that it
+/// knows none, and is called again.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_was_away_for_a_moment_is_called_again() {
+    let chat = Chat::start().await;
+    let _door = device(&chat, "door").await;
+    let mut garden = device(&chat, "garden").await;
+    let alice = opened(Person::default(), &chat).await;
+    moves(&alice, 2, 90).await;
+    garden.signal("KILL").await;
+    garden.exits(SOON).await;
+    let mut garden = device(&chat, "garden").await;
+    let state = "document.querySelector('#wall [data-name=garden]').dataset.state";
+    garden.logs("the call has begun", 1, SOON).await;
+    let connected = format!("{state} === 'connected'");
+    alice.until_js("it is back", &connected).await;
+    moves(&alice, 2, 90).await;
+
+    // One that is watched alone, too.
+    alice.click("#wall .bar button:nth-child(3)").await;
+    alice.call("garden").await;
+    alice.state("connected").await;
+    alice.frames_rise(5).await;
+    garden.signal("KILL").await;
+    garden.exits(SOON).await;
+    let garden = device(&chat, "garden").await;
+    garden.logs("the call has begun", 1, SOON).await;
+    alice.state("connected").await;
+    alice.frames_rise(5).await;
+    alice.clean_console().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn with_one_camera_the_page_is_as_it_was() {
     let chat = Chat::start().await;

@@ -212,6 +212,7 @@ fn play(desk: &mut Desk, ledger: &mut Ledger, step: Step) {
         } => {
             let sdp = offer(UFRAGS[ufrag], PRINTS[print]);
             let commands = desk.message(Incoming::VideoOffer {
+                again: false,
                 name: name(NAMES[from]),
                 sdp,
                 access: shown.map(Shown::access),
@@ -220,6 +221,7 @@ fn play(desk: &mut Desk, ledger: &mut Ledger, step: Step) {
         }
         Step::Garbage { from, id, proof } => {
             let commands = desk.message(Incoming::VideoOffer {
+                again: false,
                 name: name(NAMES[from]),
                 sdp: offer("AAAA", 'a'),
                 access: Some(Access { id, proof }),
@@ -291,7 +293,7 @@ proptest! {
                     _ => Some(Access { id: String::new(), proof: String::new() }),
                 };
                 let from = if i % 3 == 0 { "alice".to_owned() } else { format!("m{i}") };
-                let offered = Incoming::VideoOffer {
+                let offered = Incoming::VideoOffer {again: false,
                     name: name(&from),
                     sdp: offer("AAAA", 'a'),
                     access,
@@ -312,7 +314,7 @@ proptest! {
                 proof: ProofKey::of(&invite(key).key()).offer(&call),
             };
             let mut answers = [&mut quiet, &mut besieged].map(|desk| {
-                let mut commands = desk.message(Incoming::VideoOffer {
+                let mut commands = desk.message(Incoming::VideoOffer {again: false,
                     name: name(NAMES[key]),
                     sdp: offer(&ufrag, 'b'),
                     access: Some(access.clone()),

@@ -192,6 +192,31 @@ fn an_answer_made_while_the_server_is_away_is_sent_when_the_name_is_in_force() {
     assert!(desk.message(users(&["alice", "camera"])).is_empty(), "once");
 }
 
+/// A page goes on with a call that ended with the process which had it.
+#[test]
+fn what_goes_on_with_a_call_that_is_not_there_is_no_new_one() {
+    let again = |sdp: String| Incoming::VideoOffer {
+        name: name("alice"),
+        sdp,
+        access: None,
+        again: true,
+    };
+    let mut desk = Desk::online(4);
+    let commands = desk.message(again(offer("AAAA", 'a')));
+    assert!(
+        matches!(&hung_up(&commands)[..], [("alice", reason)] if reason.contains("call again")),
+        "{commands:?}"
+    );
+    assert_eq!(desk.agent.viewers(), 0);
+    // A new one is taken, and goes on.
+    let session = desk.call("alice", "BBBB", 'b');
+    let commands = desk.message(again(offer("CCCC", 'b')));
+    assert!(
+        matches!(&commands[..], [Command::Renegotiate { session: of, .. }] if *of == session),
+        "{commands:?}"
+    );
+}
+
 #[test]
 fn who_was_let_go_while_the_server_was_away_is_told_unless_they_call_again() {
     let mut desk = Desk::online(4);

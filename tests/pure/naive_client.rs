@@ -296,6 +296,7 @@ fn offers_from(desk: &mut Desk, conn: u64, sdp: &str) -> Vec<Command> {
     desk.message(from(
         conn,
         Incoming::VideoOffer {
+            again: false,
             name,
             sdp,
             access: None,

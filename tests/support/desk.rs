@@ -122,6 +122,7 @@ impl Desk {
 
     pub fn offers(&mut self, caller: &str, sdp: &str) -> Vec<Command> {
         self.message(Incoming::VideoOffer {
+            again: false,
             name: name(caller),
             sdp: sdp.to_owned(),
             access: None,

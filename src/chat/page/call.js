@@ -169,7 +169,7 @@ export class Call {
       const applied = this.pc.setLocalDescription(offer);
       // Whether it could be applied is looked at below.
       this.#applying = applied.catch(() => {});
-      const frame = { type: "video-offer", sdp: { type: offer.type, sdp: offer.sdp } };
+      const frame = { type: "video-offer", sdp: { type: offer.type, sdp: offer.sdp }, again: options?.iceRestart };
       if (this.camera) {
         frame.access = await this.#access(offer.sdp);
       }
@@ -269,7 +269,7 @@ export class Call {
       }
       await this.#addPending();
     } catch {
-      this.#end(words.unusable(this.peer));
+      this.#failed();
     } finally {
       this.#taking = false;
     }
@@ -431,11 +431,16 @@ export class Call {
     return this.#wasConnected && ["connected", "connecting"].includes(this.pc.connectionState);
   }
 
+  /** Two offers on the way at once are of no use; one that is not answered was lost. */
+  #isAnswered(now) {
+    return this.pc.signalingState === "stable" || now - this.#offeredAt > ANSWER_MS;
+  }
+
   #heardNobody(now, silent) {
     if (!this.#wasConnected || silent < PERSON_SILENCE_MS || this.#received === 0 || this.#silences === MAX_SILENCES) return;
     if (now - this.#offeredAt < OFFERED_MS[this.#role]) return;
     // Only what is sent counts.
-    if (this.pc.signalingState !== "stable" || this.#role === "caller" && !this.#isUp()) return;
+    if (!this.#isAnswered(now) || this.#role === "caller" && !this.#isUp()) return;
     this.#silences += 1;
     if (this.#role === "callee") this.#sendOffer({ iceRestart: true });
     else this.#renew(this.#silences);
@@ -447,7 +452,7 @@ export class Call {
    * is left checking after the last one. Or the caller asks a person for an offer.
    */
   restart() {
-    if (this.closed || this.pc.signalingState !== "stable") return;
+    if (this.closed || !this.#isAnswered(performance.now())) return;
     const offers = this.#role === "caller" ? this.#isUp() : this.#wasConnected && !this.device;
     if (offers) this.#sendOffer({ iceRestart: true });
   }
@@ -468,9 +473,7 @@ export class Call {
   }
 
   async #restartIce() {
-    // Two offers on the way at once are of no use.
-    const answered = this.pc.signalingState === "stable"
-      || performance.now() - this.#offeredAt > ANSWER_MS;
+    const answered = this.#isAnswered(performance.now());
     const ready = await this.#ready();
     // Connected in the meantime, or over.
     if (!this.#restart || this.closed) return;

@@ -236,7 +236,8 @@ export class Calls {
         break;
       case "hang-up":
         // Original pages send it to everyone: only the peer's own counts.
-        if (this.state !== "idle" && from === this.#peer && !this.#call?.isOfAnother(frame)) {
+        if (this.state !== "idle" && from === this.#peer
+          && (!this.#call?.isOfAnother(frame) || this.#isGone(frame))) {
           this.#hungUp(frame);
         }
         break;
@@ -309,10 +310,17 @@ export class Calls {
     }, PERSON_ANSWERS_MS);
   }
 
+  /** A camera that has started anew does not know a call that we try to mend. */
+  #isGone({ why }) {
+    return why === "call-gone" && this.state === "interrupted" && this.#call?.device === true;
+  }
+
   #hungUp({ reason, why }) {
+    const again = this.#isGone({ why }) ? this.#peer : null;
     const text = this.#incoming ? words.gaveUp(this.#peer) : hangUpWords(this.#peer, reason, why);
     this.#call?.close();
     this.#finish(text, reason ? "problem" : "plain");
+    if (again !== null) this.start(again, true);
   }
 
   #begin(peer) {
@@ -398,7 +406,8 @@ export class Calls {
         break;
       case "invited":
         this.#invited(textOf(message.label, MAX_LABEL));
-        if (this.#call) this.#ui.recordings.offer(this.#call.pc, message.may, this.#peer);
+        // To who was not invited by its owner no camera opens another channel.
+        if (this.#call?.camera) this.#ui.recordings.offer(this.#call.pc, message.may, this.#peer);
         break;
       case "key":
         takeKey(this.#keys, this.#call, message);

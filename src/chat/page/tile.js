@@ -12,6 +12,8 @@ const ANSWERS_MS = 10_000;
 const MAX_LABEL = 80;
 /** More qualities than this no device has. */
 const MOST_QUALITIES = 8;
+/** Why a camera ends what nobody has ended. */
+const LOST = new Set(["path-lost", "unreachable", "call-gone"]);
 
 export class Tile {
   #page;
@@ -25,6 +27,9 @@ export class Tile {
   /** What is wrong with the call, and with the camera's picture and sound. */
   #problem = null;
   #media = null;
+  /** This call was connected. */
+  #wasSeen = false;
+  #on;
   #video;
   #said;
   #again;
@@ -37,11 +42,13 @@ export class Tile {
 
   /**
    * `page` has `signaling`, `keys`, `servers()`, which resolves to STUN and TURN servers,
-   * and `apart()`; `on`: enlarge(), remove().
+   * and `apart()`; `on`: enlarge(), remove(), and lost() where a call that was
+   * connected has ended though nobody ended it.
    */
   constructor(name, page, on) {
     this.name = name;
     this.#page = page;
+    this.#on = on;
     const camera = page.keys.of(name);
     const title = camera ? titleOf(camera) : name;
     const make = (tag, className) => {
@@ -86,6 +93,7 @@ export class Tile {
   async call() {
     this.#drop();
     this.#problem = this.#media = null;
+    this.#wasSeen = false;
     this.#smallest = 0;
     this.#enter("calling", words.opening(this.#title));
     const turn = this.#turn;
@@ -110,7 +118,7 @@ export class Tile {
         told: (message) => this.#told(message),
         end: (text) => {
           call.hangUp();
-          this.#fail(text);
+          this.#lose(text);
         },
       },
     });
@@ -127,7 +135,9 @@ export class Tile {
   /** A frame of this camera's, or one of which nobody knows who sent it. */
   receive(frame) {
     const call = this.#call;
-    if (!call || call.isOfAnother(frame) && !call.isFrom(frame.sdp)) return;
+    // A camera that has started anew does not know a call that we try to mend.
+    const isGone = frame.type === "hang-up" && frame.why === "call-gone" && this.state === "interrupted";
+    if (!call || call.isOfAnother(frame) && !call.isFrom(frame.sdp) && !isGone) return;
     switch (frame.type) {
       case "video-answer":
         if (frame.sdp) this.#answered(call, frame);
@@ -141,7 +151,7 @@ export class Tile {
         break;
       case "hang-up":
         call.close();
-        this.#fail(hangUpWords(this.#title, frame.reason, frame.why));
+        this.#lose(hangUpWords(this.#title, frame.reason, frame.why), frame.why);
         break;
     }
   }
@@ -205,9 +215,16 @@ export class Tile {
     this.state = state;
     this.element.dataset.state = state;
     this.#problem = text;
+    this.#wasSeen ||= state === "connected";
     const camera = this.#call?.camera;
     if (state === "connected" && camera) this.#page.keys.change(camera, { seen: Date.now() });
     this.#show();
+  }
+
+  /** `why` is what a camera says of an end that it made. */
+  #lose(text, why = "path-lost") {
+    this.#fail(text);
+    if (this.#wasSeen && LOST.has(why)) this.#on.lost();
   }
 
   #fail(text) {

@@ -9,6 +9,8 @@ import { words } from "./words.js";
 
 /** What a browser decodes and a person looks at. */
 export const MOST = 9;
+/** From the end of a lost call to the next: a camera that has just begun is ready by then. */
+const AGAIN_MS = 2_000;
 
 const $ = (id) => document.getElementById(id);
 
@@ -129,10 +131,20 @@ export class Wall {
     const tile = new Tile(name, this.#page, {
       enlarge: () => this.enlarge(this.#large === name ? null : name),
       remove: () => this.#remove(name),
+      lost: () => setTimeout(() => this.#again(tile), AGAIN_MS),
     });
     this.#tiles.set(name, tile);
     this.#section.querySelector("ul").append(tile.element);
     tile.call();
+  }
+
+  /**
+   * One that was away for so short that the list of names has not shown it. Once: a call
+   * that does not connect is not made again.
+   */
+  #again(tile) {
+    const { name } = tile;
+    if (this.#tiles.get(name) === tile && tile.state === "ended" && this.#here.includes(name)) tile.call();
   }
 
   #remove(name) {

@@ -270,6 +270,7 @@ export default {
     "invitation-not-to-watch": "Ihre Einladung gilt nicht fürs Ansehen; bitten Sie den Besitzer um eine, die dafür gilt.",
     "invitation-taken-back": "Ihre Einladung wurde zurückgenommen.",
     "invitation-changed": "Was Ihre Einladung erlaubt, hat sich geändert; rufen Sie noch einmal an.",
+    "call-gone": "Die Kamera hat neu begonnen und kennt diesen Anruf nicht; rufen Sie noch einmal an.",
     "offer-again": "Diesen Anruf gab es schon; rufen Sie noch einmal an.",
     "invited-only-now": "Ab jetzt sehen nur Eingeladene diese Kamera; bitten Sie den Besitzer um eine Einladung.",
     "camera-starting": "Die Kamera startet.",

@@ -270,6 +270,7 @@ export default {
     "invitation-not-to-watch": "your invitation is not for watching; ask the camera's owner for one that is",
     "invitation-taken-back": "your invitation was taken back",
     "invitation-changed": "what your invitation allows has changed; call again",
+    "call-gone": "the camera has started anew and does not know this call; call again",
     "offer-again": "this call was made before; call again",
     "invited-only-now": "from now on only invited people see this camera; ask its owner for an invitation",
     "camera-starting": "The camera is starting.",

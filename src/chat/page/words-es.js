@@ -270,6 +270,7 @@ export default {
     "invitation-not-to-watch": "tu invitación no permite mirar; pídele al dueño de la cámara una que lo permita",
     "invitation-taken-back": "tu invitación fue retirada",
     "invitation-changed": "lo que permite tu invitación ha cambiado; llama otra vez",
+    "call-gone": "la cámara se ha reiniciado y no conoce esta llamada; llama otra vez",
     "offer-again": "esta llamada ya se hizo antes; llama otra vez",
     "invited-only-now": "a partir de ahora solo ven esta cámara quienes tienen invitación; pídele una a su dueño",
     "camera-starting": "La cámara está arrancando.",

@@ -270,6 +270,7 @@ export default {
     "invitation-not-to-watch": "你的邀请不包含观看权限；请向摄像头主人索要可以观看的邀请。",
     "invitation-taken-back": "你的邀请已被撤回。",
     "invitation-changed": "你的邀请权限已更改，请重新呼叫。",
+    "call-gone": "摄像头已重新启动，不认识此通话；请重新呼叫。",
     "offer-again": "这个呼叫已使用过，请重新呼叫。",
     "invited-only-now": "从现在起只有受邀者才能观看此摄像头；请向主人索要邀请。",
     "camera-starting": "摄像头正在启动。",

@@ -64,6 +64,7 @@ fn a_proof_with_two_fingerprints_beside_it_is_none() {
     for sdp in odd {
         assert_ne!(sdp, good);
         let commands = desk.message(Incoming::VideoOffer {
+            again: false,
             name: name("alice"),
             sdp,
             access: Some(shown.access()),
@@ -261,6 +262,7 @@ fn at_an_open_camera_the_call_of_a_guest_ends_with_their_invitation() {
             // An offer of the same call, with the proof or without it.
             if let Some(proves) = again {
                 let commands = desk.message(Incoming::VideoOffer {
+                    again: false,
                     name: name("bob"),
                     sdp: offer(UFRAGS[0], PRINTS[0]),
                     access: proves.then(|| shown.access()),
@@ -299,6 +301,7 @@ fn who_shows_their_own_key_replaces_their_call_by_whatever_connection() {
                 source: None,
             },
             message: Box::new(Incoming::VideoOffer {
+                again: false,
                 name: name(label),
                 sdp: offer(UFRAGS[ufrag], PRINTS[ufrag]),
                 access: Some(shown.access()),
@@ -444,6 +447,7 @@ fn a_link_that_another_browser_redeems_ends_no_call_at_an_open_camera() {
 
 pub(super) fn offers(desk: &mut Desk, from: &str, ufrag: usize, shown: Shown) -> Vec<Command> {
     desk.message(Incoming::VideoOffer {
+        again: false,
         name: name(from),
         sdp: offer(UFRAGS[ufrag], PRINTS[shown.print]),
         access: Some(shown.access()),

@@ -78,6 +78,7 @@ fn offered(from: &str, key: Option<usize>, ufrag: &str, certificate: char) -> In
         }
     });
     Incoming::VideoOffer {
+        again: false,
         name: name(from),
         sdp: offer(ufrag, certificate),
         access,
@@ -134,6 +135,7 @@ fn the_journal_says_whose_invitation_a_refused_caller_showed() {
 
 fn shows_no_id(from: &str) -> Incoming {
     Incoming::VideoOffer {
+        again: false,
         name: name(from),
         sdp: offer("AAAA", 'a'),
         access: Some(Access {

@@ -45,6 +45,7 @@ fn who_was_invited_makes_no_room_for_strangers() {
             sdp.replace(direction, "a=inactive")
         });
     desk.message(Incoming::VideoOffer {
+        again: false,
         name: name("alice"),
         sdp,
         access: Some(ALICE.access()),

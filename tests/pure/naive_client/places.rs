@@ -10,6 +10,7 @@ fn offers_at(desk: &mut Desk, source: u64, caller: &str, sdp: String) -> Vec<Com
             source: Some(source),
         },
         message: Box::new(Incoming::VideoOffer {
+            again: false,
             name: name(caller),
             sdp,
             access: None,
