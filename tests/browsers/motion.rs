@@ -20,7 +20,9 @@ const UNSEEN: &str = "(window.shown = [], \
     window.Notification = class { \
         static permission = 'default'; \
         static async requestPermission() { this.permission = 'granted'; } \
-        constructor(title, { body }) { window.shown.push(`${title}: ${body}`); } \
+        constructor(title, { body } = {}) { \
+            if (window.Notification.permission === 'granted') window.shown.push(`${title}: ${body}`); \
+        } \
         close() {} \
     }, \
     Object.defineProperty(document, 'hidden', { get: () => true }), true)";

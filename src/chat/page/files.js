@@ -1,6 +1,8 @@
 // Files of a camera's, over a data channel of their own (docs/protocol.md): one thing is
 // asked for at a time, and of a file one part, so that no more is on its way than that.
 
+import { LastWords } from "./pace.js";
+
 const CHANNEL = "camera-agent-files";
 /** Bytes of one part: what a device hands over at once is 1 MiB. */
 export const PART = 512 * 1024;
@@ -13,6 +15,11 @@ const MOST = { part: PART, picture: MOST_OF_PICTURE, thumbnail: 64 * 1024 };
 const ASKED = { list: "list", part: "get", picture: "picture", thumbnail: "thumbnail", deleted: "delete" };
 /** Characters of a text: a list of a hundred recordings has a quarter of it. */
 const MOST_OF_TEXT = 64 * 1024;
+/** Of texts that nobody waits for so many are read at once, and in a second; of the rest the last state. */
+const TEXTS_AT_ONCE = 100;
+const TEXTS_A_SECOND = 30;
+/** And so many while an answer is waited for. */
+const TEXTS_OF_ANSWER = 20;
 /** Who is connected and says nothing for so long does not answer any more. */
 const SILENCE_MS = 15_000;
 /** Where the page itself stood still for so long (a question was open), what came is read first. */
@@ -31,12 +38,15 @@ export class Files {
   #on;
   #refuse;
   #closed = false;
+  #texts;
 
   /** `on`: state(message), refused(message), gone(). */
   constructor(pc, on) {
     this.#on = on;
     this.#pc = pc;
     this.#turn = Promise.resolve();
+    const kindOf = (text) => /"type"\s*:\s*"recording"/.test(text) ? "recording" : null;
+    this.#texts = new LastWords(TEXTS_AT_ONCE, TEXTS_A_SECOND, kindOf, (text) => this.#read(text));
     this.#channel = pc.createDataChannel(CHANNEL);
     this.#channel.binaryType = "arraybuffer";
     this.#channel.onmessage = ({ data }) => this.#told(data);
@@ -61,6 +71,7 @@ export class Files {
 
   /** Nothing comes any more of what is waited for. */
   #end() {
+    this.#texts.clear();
     const gone = new Error("closed");
     this.#closed = true;
     this.#refuse(gone);
@@ -94,7 +105,7 @@ export class Files {
     await this.#open;
     if (this.#closed) throw new Error("closed");
     return new Promise((resolve, reject) => {
-      this.#asked = { message, resolve, reject, answer: null, left: 0, bytes: null, at: 0 };
+      this.#asked = { message, resolve, reject, answer: null, left: 0, bytes: null, at: 0, texts: 0 };
       this.#listen();
       this.tell(message);
     });
@@ -115,6 +126,13 @@ export class Files {
   #told(data) {
     if (typeof data !== "string") return this.#took(new Uint8Array(data));
     if (data.length > MOST_OF_TEXT) return;
+    if (this.#asked && this.#asked.texts < TEXTS_OF_ANSWER) {
+      this.#asked.texts += 1;
+      this.#read(data);
+    } else this.#texts.put(data, performance.now());
+  }
+
+  #read(data) {
     let message;
     try {
       message = JSON.parse(data);

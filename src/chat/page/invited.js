@@ -74,9 +74,18 @@ export class InvitedScreen {
 
   /** The names in the chat, and which of them are cameras. */
   users(users, devices) {
+    const before = this.#there();
     this.#users = users;
     this.#devices = devices;
-    this.#show();
+    // Others come and go as they like: what is written here is not to suffer by it.
+    if (this.#there() === before) this.#suggest();
+    else this.#show();
+  }
+
+  /** Which of those that are listed here are there. */
+  #there() {
+    const is = ({ name }) => [this.#users.includes(name), this.#devices.has(name)];
+    return JSON.stringify(this.#keys.all.map(is));
   }
 
   problem(text) {
@@ -107,12 +116,17 @@ export class InvitedScreen {
     this.#list.replaceChildren(...all.map((camera) => this.#item(camera)));
     this.#dialog.querySelector(".none").hidden = all.length > 0;
     this.#dialog.querySelector(".visit").hidden = this.#keys.lasting;
+    this.#suggest();
+    focus();
+  }
+
+  /** Names of cameras that are in the chat. */
+  #suggest() {
     this.#dialog.querySelector("datalist").replaceChildren(...[...this.#devices].map((name) => {
       const option = document.createElement("option");
       option.value = name;
       return option;
     }));
-    focus();
   }
 
   /** Remembers where the focus is and what is written there; gives what puts it back. */

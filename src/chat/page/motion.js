@@ -72,7 +72,7 @@ export class MotionPanel {
 
   /** The button is there while it is of use: browsers have no notifications on pages without https. */
   #offer() {
-    this.#button.hidden = !("Notification" in window && isSecureContext && Notification.permission === "default");
+    this.#button.hidden = !couldNotify();
   }
 
   #notify(zone, camera) {
@@ -87,9 +87,28 @@ export class MotionPanel {
         notification.close();
       };
     } catch {
-      // Chromium on Android lets a service worker alone do it.
+      // Was allowed where a service worker alone may do it.
     }
   }
+}
+
+let could = null;
+
+/**
+ * Whether it is of use to ask for it: Chromium on Android lets a service worker alone
+ * notify. Tried where nobody has been asked yet, which shows nothing.
+ */
+function couldNotify() {
+  if (!("Notification" in window && isSecureContext && Notification.permission === "default")) return false;
+  if (could === null) {
+    try {
+      new Notification("").close();
+      could = true;
+    } catch {
+      could = false;
+    }
+  }
+  return could;
 }
 
 function isTime(value) {

@@ -127,8 +127,10 @@ export class RecordingsPanel {
       const recordings = answer.recordings.slice(0, MOST_LISTED);
       const { more } = answer;
       const focused = this.#focused();
-      if (before === null) this.#renew(recordings, more === true, anew);
-      else {
+      if (before === null) {
+        this.#renew(recordings, more === true, anew);
+        this.#thumbnails?.again();
+      } else {
         for (const one of recordings) {
           const row = this.#put(one, null);
           // One that stayed for its save comes to its place.

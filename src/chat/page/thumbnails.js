@@ -11,6 +11,7 @@ export class Thumbnails {
   #observer;
   /** Of which recording each image is. */
   #ids = new WeakMap();
+  #sight = new Set();
   /** In sight, and without its picture. */
   #wanted = new Set();
   /** Addresses by id, the one that was not looked at for longest first. */
@@ -39,13 +40,21 @@ export class Thumbnails {
   drop(images) {
     for (const image of images) {
       this.#observer.unobserve(image);
+      this.#sight.delete(image);
       this.#wanted.delete(image);
     }
+  }
+
+  /** The list has changed: of what had none there may be one now. */
+  again() {
+    for (const image of this.#sight) if (!this.#show(image)) this.#wanted.add(image);
+    this.#fetch();
   }
 
   /** Another camera's recordings may be called the same. */
   clear() {
     this.#turn += 1;
+    this.#sight.clear();
     this.#wanted.clear();
     this.#kept.clear();
   }
@@ -53,9 +62,13 @@ export class Thumbnails {
   #look(entries) {
     for (const { target, isIntersecting } of entries) {
       if (!isIntersecting) {
+        this.#sight.delete(target);
         this.#wanted.delete(target);
         target.removeAttribute("src");
-      } else if (!this.#show(target)) this.#wanted.add(target);
+        continue;
+      }
+      this.#sight.add(target);
+      if (!this.#show(target)) this.#wanted.add(target);
     }
     this.#fetch();
   }

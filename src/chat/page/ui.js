@@ -20,6 +20,8 @@ const MAX_CHAT_LINES = 200;
  * person's camera does not take a press that was meant for something else.
  */
 const UNSEEN_MS = 300;
+/** So long the list of users waits for who presses in it. */
+const PRESS_MS = 1_500;
 /** Who pressed a key so lately is typing. */
 const TYPING_MS = 1_000;
 
@@ -46,6 +48,8 @@ export class Ui {
   #typedAt = -Infinity;
   #pointedAt = -Infinity;
   #movedAt = -Infinity;
+  /** A pointer is down in the list of users since then. */
+  #pressedAt = -Infinity;
   #rangAt = -Infinity;
   /** The pointer was in use as it rang. */
   #surprised = false;
@@ -108,6 +112,13 @@ export class Ui {
         if (moved) this.#movedAt = performance.now();
         if (moved || type === "pointerdown") this.#pointedAt = performance.now();
       }, { capture: true, passive: true });
+    }
+    $("users").addEventListener("pointerdown", () => {
+      this.#pressedAt = performance.now();
+    });
+    for (const type of ["pointerup", "pointercancel"]) {
+      // Behind the click.
+      addEventListener(type, () => this.#pressedAt > 0 && setTimeout(() => this.#released()));
     }
     $("users").addEventListener("click", ({ target }) => {
       const row = target.closest("button");
@@ -220,11 +231,22 @@ export class Ui {
   users(users, devices, me) {
     this.#users = { users, devices, me };
     this.invited.users(users, devices);
+    // Nothing moves under who presses it.
+    if (performance.now() - this.#pressedAt > PRESS_MS) this.#showUsers();
+  }
+
+  #released() {
+    this.#pressedAt = -Infinity;
+    this.#showUsers();
+  }
+
+  #showUsers() {
+    const { users, devices, me } = this.#users;
     const focused = document.activeElement?.dataset?.name;
     const before = [...$("users").children].map((item) => item.firstChild.dataset);
     const isDevice = (name) => devices.has(name) || this.#invited(name) !== null;
     const sorted = inOrder(users, isDevice, this.#keys);
-    $("users").replaceChildren(...sorted.map((name) => this.#user(name, isDevice(name), name === me)));
+    this.#list(sorted.map((name) => [name, isDevice(name), name === me, this.#invited(name), this.#peer]));
     const now = performance.now();
     [...$("users").children].forEach(({ firstChild: row }, i) => {
       // It has the place of another, or keeps the time at which it came there.
@@ -235,6 +257,28 @@ export class Ui {
     $("nobody").hidden = users.some((name) => name !== me);
     if (focused !== undefined) {
       $("users").querySelector(`button[data-name="${CSS.escape(focused)}"]`)?.focus();
+    }
+  }
+
+  /**
+   * Rows that are as they were stay: a button that is replaced while it is pressed is
+   * not clicked, and others come and go as they like.
+   */
+  #list(rows) {
+    const list = $("users");
+    const wanted = new Map(rows.map((row) => [JSON.stringify(row), row]));
+    const known = new Map();
+    for (const item of [...list.children]) {
+      const { of } = item.dataset;
+      if (wanted.has(of)) known.set(of, item);
+      else item.remove();
+    }
+    let at = list.firstElementChild;
+    for (const [of, row] of wanted) {
+      const item = known.get(of) ?? this.#user(...row);
+      item.dataset.of = of;
+      if (item === at) at = at.nextElementSibling;
+      else list.insertBefore(item, at);
     }
   }
 
