@@ -91,6 +91,7 @@ pub(super) static ASSETS: &[Asset] = &[
     asset!("timeline.js", SCRIPT),
     asset!("files.js", SCRIPT),
     asset!("player.js", SCRIPT),
+    asset!("seek.js", SCRIPT),
     asset!("elements.js", SCRIPT),
     asset!("picture.js", SCRIPT),
     asset!("guest.js", SCRIPT),

@@ -1,6 +1,7 @@
 //! Recordings on the page: made, listed, played while they come, saved and deleted.
 
 mod day;
+mod seek;
 
 use std::path::Path;
 use std::time::SystemTime;

@@ -3,10 +3,13 @@
 
 import { closeDialog, openDialog } from "./elements.js";
 import { NO_ANSWER } from "./files.js";
+import { fragments, locate, timescales } from "./seek.js";
 import { reasonWords, recordingWords, words } from "./words.js";
 
 /** Seconds that are fetched ahead of what is shown. */
 const AHEAD = 60;
+/** What is no further than so many seconds ahead of what has come, comes soon. */
+const NEXT = 10;
 /** Seconds behind it that are kept where a browser has no room for all. */
 const BEHIND = 20;
 /** Bytes of a file that are fetched whole; how many parts of it are folded into one. */
@@ -71,7 +74,6 @@ export class Player {
         ? this.#stream(files, recording, first, type, from, isOver)
         : this.#whole(files, recording, first, isOver);
       await show;
-      if (!isOver()) this.#progress.hidden = true;
     } catch (error) {
       if (!isOver()) this.#say(this.#problem(error));
     }
@@ -85,27 +87,45 @@ export class Player {
     if (isOver()) return;
     const buffer = source.addSourceBuffer(type);
     if (recording.seconds) source.duration = recording.seconds;
-    video.onseeking = () => {
-      const [start] = range(buffer);
-      // What was forgotten comes anew.
-      if (!isOver() && start > 0.5 && video.currentTime < start) this.play(files, recording, video.currentTime);
-    };
+    const scales = timescales(first.bytes);
+    const get = (from) => files.part(recording.id, from);
     let part = first;
-    for (let at = 0; ;) {
+    // The next byte, and the second that it is of; a second that was looked for in vain.
+    let [at, reached, vain] = [0, 0, null];
+    for (;;) {
       await this.#append(buffer, part.bytes, isOver);
       if (isOver()) return;
       if (at === 0 && from > 0) video.currentTime = from;
       at += part.length;
+      reached = fragments(part.bytes, scales).at(-1)?.seconds ?? reached;
+      const isAll = part.length === 0 || at >= part.size;
       this.#progress.value = part.size ? at / part.size : 1;
-      if (part.length === 0 || at >= part.size) break;
-      while (!isOver() && range(buffer)[1] - video.currentTime > AHEAD) {
-        await next(video, "timeupdate", "seeking", "emptied");
+      this.#progress.hidden = isAll;
+      if (isAll && source.readyState === "open") source.endOfStream();
+      /** A second that is to be shown, and does not come soon by itself. */
+      const missing = () => {
+        const second = lacks(buffer, video);
+        const comes = !isAll && second >= reached && second < reached + NEXT;
+        return !recording.seconds || second === null || comes || second === vain ? null : second;
+      };
+      while (!isOver() && missing() === null && (isAll || ahead(buffer, video.currentTime) > AHEAD)) {
+        await next(video, "timeupdate", "seeking", "waiting", "emptied");
       }
       if (isOver()) return;
-      part = await files.part(recording.id, at);
+      const second = missing();
+      const file = { size: part.size, length: recording.seconds, scales };
+      const place = second === null ? null : await locate(get, file, second, isOver);
+      if (isOver()) return;
+      if (place) {
+        // What is half there is of no use any more.
+        if (source.readyState === "open") buffer.abort();
+        [at, reached, part] = [place.at, second, place.part];
+      } else {
+        vain = second;
+        part = isAll ? { ...part, bytes: new Uint8Array(0), length: 0 } : await get(at);
+      }
       if (isOver()) return;
     }
-    if (source.readyState === "open") source.endOfStream();
   }
 
   async #append(buffer, bytes, isOver) {
@@ -117,11 +137,16 @@ export class Player {
       } catch (error) {
         if (error.name !== "QuotaExceededError") throw error;
       }
-      const until = this.#video.currentTime - BEHIND;
-      if (range(buffer)[0] < until) {
-        buffer.remove(0, until);
-        await next(buffer, "updateend");
-      } else await next(this.#video, "timeupdate", "seeking", "emptied");
+      const now = this.#video.currentTime;
+      const { buffered } = buffer;
+      const last = buffered.length > 0 ? buffered.end(buffered.length - 1) : 0;
+      if (buffered.length > 0 && buffered.start(0) < now - BEHIND) buffer.remove(0, now - BEHIND);
+      else if (last > now + 2 * AHEAD) buffer.remove(now + 2 * AHEAD, last);
+      else {
+        await next(this.#video, "timeupdate", "seeking", "emptied");
+        continue;
+      }
+      await next(buffer, "updateend");
     }
   }
 
@@ -130,6 +155,7 @@ export class Player {
       this.#progress.value = share;
     }, isOver, first);
     if (!blob) return;
+    this.#progress.hidden = true;
     this.#video.onerror = () => this.#say(words.cannotPlay);
     this.#show(URL.createObjectURL(blob));
   }
@@ -152,7 +178,7 @@ export class Player {
 
   #stop() {
     this.#turn += 1;
-    this.#video.onseeking = this.#video.onerror = null;
+    this.#video.onerror = null;
     this.#video.removeAttribute("src");
     this.#video.load();
     if (this.#address) URL.revokeObjectURL(this.#address);
@@ -205,8 +231,23 @@ function find(bytes, kind) {
   return -1;
 }
 
-/** From when to when there is something. */
-function range(buffer) {
-  const { buffered } = buffer;
-  return buffered.length === 0 ? [0, 0] : [buffered.start(0), buffered.end(buffered.length - 1)];
+/** The second from which on something is to be shown and is not there; null where nothing lacks. */
+function lacks({ buffered }, { currentTime, duration }) {
+  const end = ends(buffered, currentTime);
+  if (end === null) return currentTime;
+  // A length is told in whole seconds.
+  return end - currentTime > 0.5 || end > duration - 1.5 ? null : end;
+}
+
+/** For how many seconds there is something from this one on. */
+function ahead({ buffered }, second) {
+  return (ends(buffered, second) ?? second) - second;
+}
+
+/** When what has this second ends; null where it is not there. Frames are no points in time. */
+function ends(buffered, second) {
+  for (let i = 0; i < buffered.length; i += 1) {
+    if (buffered.start(i) <= second + 0.2 && second <= buffered.end(i) + 0.2) return buffered.end(i);
+  }
+  return null;
 }

@@ -195,7 +195,7 @@ export class RecordingsPanel {
         moves: this.#moves,
         image: (id) => thumbnails.of(id),
         drop: (images) => thumbnails.drop(images),
-        play: (one) => this.#player.play(this.#files, one),
+        play: (one, from) => this.#player.play(this.#files, one, from),
       });
     } catch {
       // A list without them is better than none.

@@ -10,6 +10,8 @@ const MOST_LISTED = 100;
 const WIDTH = 1440;
 /** What is shorter is drawn as if it were so long, in minutes. */
 const SHORTEST = 3;
+/** What is drawn with so many pixels of the screen is pointed at by the minute. */
+const POINTED_AT = 8;
 const WHYS = ["always", "watched", "button", "motion"];
 
 export class Timeline {
@@ -29,12 +31,14 @@ export class Timeline {
   #all = [];
   /** Which of them is chosen; -1 for none. */
   #at = -1;
+  /** From which second of it. */
+  #second = 0;
   /** Somebody has gone to this day. */
   #isPicked = false;
   /** The day that is shown changes with it. */
   #turn = 0;
 
-  /** `on`: list(before), moves(), image(id), drop(images), play(recording). */
+  /** `on`: list(before), moves(), image(id), drop(images), play(recording, second). */
   constructor(panel, on) {
     this.#panel = panel;
     this.#on = on;
@@ -160,15 +164,20 @@ export class Timeline {
       if (nearest < 0 || distance(one) < distance(this.#all[nearest])) nearest = i;
     }
     this.#choose(nearest);
+    // Of a long one the minute that was meant.
+    const one = this.#all[nearest];
+    const isLong = one && (endOf(one) - one.began_ms) / (this.#to - this.#from) * width > POINTED_AT;
+    if (isLong) this.#second = Math.max(0, (Math.min(at, endOf(one)) - one.began_ms) / 1000);
   }
 
   #playChosen() {
     const one = this.#all[this.#at];
-    if (one) this.#on.play(one);
+    if (one) this.#on.play(one, this.#second);
   }
 
   #choose(at) {
     this.#at = at;
+    this.#second = 0;
     const one = this.#all[at];
     const image = this.#chosen.querySelector("img");
     if (image) {
