@@ -321,7 +321,7 @@ impl Agent {
             PeerEvent::Rtcp => session.rtcp(now),
             PeerEvent::KeyKept(key) => self.kept(id, key, now),
             PeerEvent::Interrupted => {
-                session.interrupt();
+                session.interrupt(now);
                 if self.is_worth_a_line(now) {
                     info!(caller = %target, session = %id, "the viewer is not reachable");
                 }

@@ -129,8 +129,8 @@ pub(super) struct Session {
     absent: Option<Instant>,
     /// The caller's name was in the last user list.
     listed: bool,
-    /// Nothing is heard of the viewer.
-    interrupted: bool,
+    /// Nothing is heard of the viewer, since then.
+    interrupted: Option<Instant>,
     /// Who was invited, where the caller showed it with their last offer.
     pub guest: Option<Arc<Guest>>,
     /// Who they showed to be with the first: whose rights the call has, whatever an
@@ -198,7 +198,7 @@ impl Session {
     /// is known, or did [a moment ago](NAME_KEPT).
     pub(super) fn has_name(&self, now: Instant) -> bool {
         match self.path {
-            Path::Up { last_rtcp } => !self.interrupted || now < last_rtcp + NAME_KEPT,
+            Path::Up { last_rtcp } => self.interrupted.is_none() || now < last_rtcp + NAME_KEPT,
             Path::Connecting { .. } => false,
         }
     }
@@ -281,12 +281,12 @@ impl Session {
 
     /// Nothing is heard of the viewer, until they are [connected](Self::connected)
     /// again.
-    pub(super) fn interrupt(&mut self) {
-        self.interrupted = true;
+    pub(super) fn interrupt(&mut self, now: Instant) {
+        self.interrupted.get_or_insert(now);
     }
 
     pub(super) fn is_interrupted(&self) -> bool {
-        self.interrupted
+        self.interrupted.is_some()
     }
 
     /// The media path is up, or was.
@@ -296,7 +296,7 @@ impl Session {
 
     /// Returns true the first time.
     pub(super) fn connected(&mut self, now: Instant) -> bool {
-        self.interrupted = false;
+        self.interrupted = None;
         match &mut self.path {
             Path::Connecting { .. } => {
                 self.path = Path::Up { last_rtcp: now };
@@ -399,7 +399,7 @@ impl Sessions {
             called,
             absent: None,
             listed: true,
-            interrupted: false,
+            interrupted: None,
             began_as: caller.guest.clone(),
             guest: caller.guest,
             payer: caller.payer,
@@ -457,7 +457,7 @@ impl Sessions {
             session.listed = users.contains(&session.caller);
             if session.listed {
                 session.absent = None;
-                if !was_listed && session.interrupted {
+                if !was_listed && session.is_interrupted() {
                     back.push(session.id);
                 }
             } else {

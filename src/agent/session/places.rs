@@ -30,9 +30,10 @@ impl Sessions {
     }
 
     /// Who with a media path makes room where all places are taken and `newcomer`, with
-    /// a path of their own, comes: a call on hold; for who was invited, a stranger; else
-    /// one of whoever has at least two places more than the newcomer. Of several the one
-    /// of who has the most, the newest of those. Who was invited makes no room for a
+    /// a path of their own, comes: a call of which nothing is heard; one on hold; for who was
+    /// invited, a stranger; else one of whoever has at least two places more than the
+    /// newcomer. Of several the one of who has the most; of those, the one that was not
+    /// heard of for the longest, or the newest. Who was invited makes no room for a
     /// stranger.
     pub(in crate::agent) fn makes_room(
         &self,
@@ -46,12 +47,15 @@ impl Sessions {
         let held = counted(others());
         let own = held(&newcomer.payer);
         let is_stranger = |s: &Session| newcomer.guest.is_some() && s.guest.is_none();
-        let (_, _, _, id) = others()
+        let last = others()
             .filter(|s| newcomer.guest.is_some() || s.guest.is_none())
-            .map(|s| (s.is_on_hold(), is_stranger(s), held(&s.payer), s.id))
-            .filter(|(on_hold, stranger, has, _)| *on_hold || *stranger || *has >= own + 2)
+            .map(|s| {
+                let easily = (s.is_interrupted(), s.is_on_hold(), is_stranger(s));
+                (easily, held(&s.payer), Reverse(s.interrupted), s.id)
+            })
+            .filter(|(easily, has, ..)| *easily != (false, false, false) || *has >= own + 2)
             .max()?;
-        Some(id)
+        Some(last.3)
     }
 }
 

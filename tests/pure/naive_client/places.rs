@@ -154,6 +154,38 @@ fn calls_on_hold_make_room_for_who_has_a_path() {
     assert_eq!(desk.agent.connected(), 2);
 }
 
+/// Eight calls whose pages were gone kept everybody out for most of a minute.
+#[test]
+fn calls_of_which_nothing_is_heard_make_room_whosever_they_are() {
+    let mut desk = Desk::online(3);
+    let ghosts: Vec<_> = (1..=3)
+        .map(|source| watches(&mut desk, source, &format!("ghost{source}")))
+        .collect();
+    assert_eq!(rings(&mut desk, 9, "early"), None, "all are here");
+    // The one that was not heard of for the longest goes first, and none without need.
+    for ghost in [1, 0] {
+        desk.peer(ghosts[ghost], PeerEvent::Interrupted);
+        desk.wait(SECOND);
+    }
+    for (caller, gone) in [("alice", ghosts[1]), ("bob", ghosts[0])] {
+        // Both of one address, which has as many places as each of the others.
+        let new = rings(&mut desk, 4, caller).expect("there is nobody there");
+        assert_eq!(closed(&desk.peer(new, PeerEvent::Connected)), [gone]);
+    }
+    assert_eq!(desk.agent.connected(), 3);
+    assert_eq!(rings(&mut desk, 4, "late"), None, "all are here");
+}
+
+#[test]
+fn who_is_heard_again_has_their_place_as_before() {
+    let mut desk = Desk::online(1);
+    let alice = watches(&mut desk, 1, "alice");
+    desk.peer(alice, PeerEvent::Interrupted);
+    desk.wait(SECOND);
+    desk.peer(alice, PeerEvent::Connected);
+    assert_eq!(rings(&mut desk, 2, "bob"), None);
+}
+
 #[test]
 fn an_address_with_many_places_gives_the_newest_to_one_with_fewer() {
     let mut desk = Desk::online(4);
