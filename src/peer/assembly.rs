@@ -132,9 +132,10 @@ async fn build(shared: &Peers, parts: Parts) -> webrtc::error::Result<Box<dyn Pe
         .with_ice_servers(servers)
         .with_certificates(vec![shared.identity.certificate.clone()])
         .build();
+    let look = handler.hearing_the_end(Sctp::new(Instant::now()));
     let connection = PeerConnectionBuilder::new()
         .with_configuration(configuration)
-        .with_setting_engine(settings_for(mdns, Sctp::new(Instant::now()), convoy))
+        .with_setting_engine(settings_for(mdns, look, convoy))
         .with_media_engine(engine)
         .with_interceptor_registry(interceptors)
         .with_handler(handler)

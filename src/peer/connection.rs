@@ -362,6 +362,7 @@ impl Connection {
                         Ok(())
                     }
                     Some(Heard::Channel(channel)) => self.serve(channel),
+                    Some(Heard::Closed) => break Some(PeerEvent::Left),
                     Some(Heard::State(state)) => match self.state(state).await {
                         Some(end) => break Some(end),
                         None => Ok(()),

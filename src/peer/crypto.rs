@@ -24,6 +24,9 @@ use crate::lock::lock;
 /// What SRTP adds is a header of RTP or RTCP, which never has so many bytes.
 const ADDED: usize = 13;
 const APPLICATION_DATA: u8 = 23;
+const ALERT: u8 = 21;
+/// What the second byte of an alert says (RFC 5246 §7.2).
+const CLOSE_NOTIFY: u8 = 0;
 
 /// Who looks at what DTLS carries.
 pub(super) trait Look: Send + 'static {
@@ -31,6 +34,8 @@ pub(super) trait Look: Send + 'static {
     fn says(&mut self, packet: &mut [u8]);
     /// One that was decrypted; it is dropped where this is false.
     fn hears(&mut self, packet: &[u8]) -> bool;
+    /// The other end has closed the connection.
+    fn ends(&mut self) {}
 }
 
 impl Look for Sctp {
@@ -195,8 +200,8 @@ struct Cipher<L> {
     convoy: Convoy,
 }
 
-fn is_carried(added: &[u8]) -> bool {
-    added.len() == ADDED && added[8] == APPLICATION_DATA
+fn is_of(content: u8, added: &[u8]) -> bool {
+    added.len() == ADDED && added[8] == content
 }
 
 impl<L: Look> AeadCipher for Cipher<L> {
@@ -211,7 +216,7 @@ impl<L: Look> AeadCipher for Cipher<L> {
         text: &mut [u8],
         tag: &mut [u8],
     ) -> Result<(), CryptoError> {
-        if is_carried(added) {
+        if is_of(APPLICATION_DATA, added) {
             lock(&self.look).says(text);
         }
         self.inner.seal_in_place(nonce, added, text, tag)?;
@@ -229,7 +234,10 @@ impl<L: Look> AeadCipher for Cipher<L> {
         tag: &[u8],
     ) -> Result<(), CryptoError> {
         self.inner.open_in_place(nonce, added, text, tag)?;
-        match is_carried(added) && !lock(&self.look).hears(text) {
+        if is_of(ALERT, added) && text.get(1) == Some(&CLOSE_NOTIFY) {
+            lock(&self.look).ends();
+        }
+        match is_of(APPLICATION_DATA, added) && !lock(&self.look).hears(text) {
             // The crate drops such a record, and nothing else (RFC 6347 §4.1.2.7).
             true => Err(CryptoError::AuthenticationFailed),
             false => Ok(()),

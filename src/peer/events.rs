@@ -13,6 +13,7 @@ use webrtc::peer_connection::{
 };
 
 use super::Peers;
+use super::crypto::Look;
 use super::interceptor::feedback::Listener;
 use super::path::known::Path;
 use super::quality::Seat;
@@ -30,6 +31,8 @@ pub(super) enum Heard {
     /// ICE has a pair; DTLS is next.
     Paired,
     Channel(Arc<dyn DataChannel>),
+    /// The viewer's end is closed.
+    Closed,
 }
 
 /// The crate's driver calls it, and sleeps after that.
@@ -41,6 +44,35 @@ pub(super) struct Handler {
 impl Handler {
     pub(super) fn new(tell: mpsc::Sender<Heard>, wake: Wake) -> Self {
         Self { tell, wake }
+    }
+
+    /// Looks at what DTLS carries as `inner` does, and tells when the viewer has closed
+    /// it: the crate notes that, and says nothing.
+    pub(super) fn hearing_the_end<L: Look>(&self, inner: L) -> Closing<L> {
+        Closing {
+            inner,
+            tell: self.tell.clone(),
+        }
+    }
+}
+
+/// Hears the end of a connection.
+pub(super) struct Closing<L> {
+    inner: L,
+    tell: mpsc::Sender<Heard>,
+}
+
+impl<L: Look> Look for Closing<L> {
+    fn says(&mut self, packet: &mut [u8]) {
+        self.inner.says(packet);
+    }
+
+    fn hears(&mut self, packet: &[u8]) -> bool {
+        self.inner.hears(packet)
+    }
+
+    fn ends(&mut self) {
+        let _ = self.tell.try_send(Heard::Closed);
     }
 }
 

@@ -73,6 +73,38 @@ async fn a_viewer_who_vanishes_disturbs_nobody_and_frees_their_place() {
     chat.stop().await;
 }
 
+/// A page that was closed without a word kept its place for 45 s: it says so by DTLS alone.
+#[tokio::test]
+async fn who_closes_the_connection_frees_their_place_at_once() {
+    let chat = Chat::start().await;
+    let device = Device::of(&chat, 1);
+    let (mut first, mut second) = (device.viewer("first").await, device.viewer("second").await);
+    first.call().await;
+    first.watch(5).await;
+    first.leave().await;
+    let in_time = async {
+        loop {
+            second.call().await;
+            let refused = second
+                .wait("an answer or a refusal", |heard, _| {
+                    let answered = (!heard.answers.is_empty()).then_some(false);
+                    answered.or(heard.hung_up.as_ref().map(|_| true))
+                })
+                .await;
+            if !refused {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    // Silence alone would take four.
+    let served = timeout(Duration::from_secs(2), in_time).await;
+    served.expect("the place is free at once");
+    second.watch(5).await;
+    device.stop().await;
+    chat.stop().await;
+}
+
 #[tokio::test]
 async fn the_newest_is_refused_over_the_limit_and_a_reload_is_not_one_more() {
     let chat = Chat::start().await;

@@ -372,7 +372,7 @@ impl Viewer {
         lock(&self.shared.connection).clone()
     }
 
-    async fn leave(&self) {
+    pub async fn leave(&self) {
         lock(&self.shared.tracks).clear();
         lock(&self.shared.channels).clear();
         let connection = lock(&self.shared.connection).take();
