@@ -187,8 +187,8 @@ impl Connection {
         let (tell, heard) = mpsc::channel(HEARD);
         let servers = shared.servers.for_call(user);
         let roaming = Arc::new(Roaming::new(servers.clone()));
-        let handler = Arc::new(Handler::new(tell, roaming.layer.wake()));
         let guard = guard(shared);
+        let handler = Arc::new(Handler::new(tell, roaming.layer.wake(), guard.clone()));
         let waiting = Waiting::new(shared.hub.latency().clone());
         let engine = engine::media_engine(&offer).map_err(while_doing("preparing the codecs"))?;
         let (pace, captured) = (Pace::new(path.clone()), Captured::default());

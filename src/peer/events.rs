@@ -17,6 +17,7 @@ use super::crypto::Look;
 use super::interceptor::feedback::Listener;
 use super::path::known::Path;
 use super::quality::Seat;
+use super::socket::guard::Guard;
 use super::socket::wake::Wake;
 use crate::agent::{PeerEvent, SessionId};
 use crate::lock::lock;
@@ -39,11 +40,12 @@ pub(super) enum Heard {
 pub(super) struct Handler {
     tell: mpsc::Sender<Heard>,
     wake: Wake,
+    guard: Arc<Mutex<Guard>>,
 }
 
 impl Handler {
-    pub(super) fn new(tell: mpsc::Sender<Heard>, wake: Wake) -> Self {
-        Self { tell, wake }
+    pub(super) fn new(tell: mpsc::Sender<Heard>, wake: Wake, guard: Arc<Mutex<Guard>>) -> Self {
+        Self { tell, wake, guard }
     }
 
     /// Looks at what DTLS carries as `inner` does, and tells when the viewer has closed
@@ -86,6 +88,7 @@ impl PeerConnectionEventHandler for Handler {
 
     async fn on_ice_connection_state_change(&self, state: RTCIceConnectionState) {
         if state == RTCIceConnectionState::Connected {
+            lock(&self.guard).has_path();
             // DTLS's first flight lies there by now.
             self.wake.wake();
             let _ = self.tell.try_send(Heard::Paired);

@@ -122,12 +122,22 @@ impl RemoteCandidate {
         self.length
     }
 
+    /// Where it is; nothing is known of a name.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        match &self.host {
+            Host::Ip(ip) => Some((*ip, self.port.get()).into()),
+            Host::Local(_) => None,
+        }
+    }
+
+    /// An address of their own.
+    pub(crate) fn is_host(&self) -> bool {
+        self.kind == Kind::Host
+    }
+
     /// The address at a TURN server of theirs, where it is one.
     pub(crate) fn relay(&self) -> Option<SocketAddr> {
-        match (self.kind, &self.host) {
-            (Kind::Relay, Host::Ip(ip)) => Some((*ip, self.port.get()).into()),
-            _ => None,
-        }
+        self.address().filter(|_| self.kind == Kind::Relay)
     }
 
     /// The same place; what else is said of it does not matter.

@@ -1,6 +1,10 @@
 //! Offers of every kind, told a device over a chat server: how they are answered,
 //! and that the call comes about. The device is in this process.
 
+use std::time::Duration;
+
+use crate::support::cpu::cpu;
+use crate::support::desk;
 use crate::support::inside::Device;
 use crate::support::{Chat, SOON};
 use futures_util::{SinkExt, StreamExt};
@@ -201,4 +205,33 @@ async fn offers_nobody_can_answer_are_refused_with_a_reason() {
         assert!(given.contains(reason), "{given}");
     }
     device.stop().await;
+}
+
+/// Each was checked at each of our addresses, 25 times a second for six seconds; the guard
+/// let few of those leave, but each had been built and signed.
+#[tokio::test]
+async fn addresses_where_nobody_answers_cost_little() {
+    const CALLS: usize = 12;
+    let chat = Chat::start().await;
+    let device = Device::of(&chat, 8);
+    let candidates: String = (1..=32)
+        .map(|n| format!("a=candidate:{n} 1 udp 2122260223 192.0.2.{n} 4000 typ host\r\n"))
+        .collect();
+    let (before, mut viewers) = (cpu(), Vec::new());
+    for n in 0..CALLS {
+        let viewer = device.viewer(&format!("nobody {n}")).await;
+        let sdp = desk::offer(&format!("user{n}"), 'a');
+        let (head, rest) = sdp.split_once("a=ice-ufrag").expect("it has one");
+        viewer.send_offer(&format!("{head}{candidates}a=ice-ufrag{rest}"));
+        viewer
+            .wait("an answer", |h, _| (!h.answers.is_empty()).then_some(()))
+            .await;
+        viewers.push(viewer);
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let took = cpu() - before;
+    println!("{CALLS} calls that are nowhere: {took:?} of CPU time");
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    device.stop().await;
+    chat.stop().await;
 }

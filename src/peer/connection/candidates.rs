@@ -89,6 +89,11 @@ impl Connection {
         {
             let mut guard = lock(&self.guard);
             guard.words(candidate.length());
+            guard.has_sockets(self.roaming.layer.families());
+            if !guard.names(&candidate) {
+                debug!("one more candidate of the viewer, which is not checked");
+                return;
+            }
             if let Some(relay) = candidate.relay() {
                 guard.is_relay(relay);
             }

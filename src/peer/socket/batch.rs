@@ -13,7 +13,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::debug;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Runtime, Transmit};
@@ -25,7 +25,7 @@ use crate::lock::lock;
 use crate::peer::convoy::{Convoy, Datagrams};
 
 /// The port of multicast DNS (RFC 6762 §3), whose packets are no call's.
-const MULTICAST_DNS: u16 = 5353;
+pub(super) const MULTICAST_DNS: u16 = 5353;
 /// Bytes of one call: under what an IPv4 datagram's length can say.
 const MOST_BYTES: usize = 60_000;
 /// Datagrams of one call: what the kernel takes.
@@ -80,9 +80,11 @@ impl Layer for Batching {
         Ok(Arc::new(Guarded::new(socket, self.guard.clone(), number)))
     }
 
-    /// The driver sleeps: what was gathered leaves, then time passes.
+    /// The driver sleeps: what was gathered leaves, then time passes. More of it than the
+    /// driver wants to, where nobody answers.
     fn sleep(&self, duration: Duration) -> Boxed<'static, ()> {
         let sockets = self.sockets.clone();
+        let duration = lock(&self.guard).sleeps(duration, Instant::now());
         let mut sleep = self.inner.sleep(duration);
         Box::pin(std::future::poll_fn(move |cx| {
             for socket in lock(&sockets).iter().filter_map(Weak::upgrade) {

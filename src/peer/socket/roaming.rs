@@ -22,6 +22,7 @@ use tokio::runtime::Handle;
 use tracing::{debug, warn};
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Runtime, TokioRuntime, Transmit};
 
+use super::batch::MULTICAST_DNS;
 use super::runtime::{Boxed, Layer, Layered};
 use super::wake::Wake;
 use crate::lock::lock;
@@ -53,6 +54,19 @@ impl Roaming {
     /// Wakes the driver.
     pub(crate) fn wake(&self) -> Wake {
         self.wake.clone()
+    }
+
+    /// How many there are of IPv4 and of IPv6.
+    pub(crate) fn families(&self) -> [usize; 2] {
+        let sockets = lock(&self.sockets);
+        let mut families = [0, 0];
+        for socket in sockets.iter().filter_map(Weak::upgrade) {
+            // Of calls, and not of names.
+            if socket.local.port() != MULTICAST_DNS {
+                families[usize::from(socket.local.is_ipv6())] += 1;
+            }
+        }
+        families
     }
 
     /// Sockets whose address is gone are bound anew. Returns where all of those

@@ -19,10 +19,12 @@
 //! was configured by the owner and is not judged.
 
 mod again;
+mod checklist;
 #[cfg(any(test, fuzzing))]
 pub(in crate::peer) mod fuzzing;
 mod handshake;
 mod names;
+mod pace;
 mod pairs;
 mod socket;
 mod speech;
@@ -39,9 +41,11 @@ use crate::backoff::doubled;
 use crate::bucket::{Bucket, Rate};
 use crate::sdp::is_one_machine;
 use again::{Again, Sent};
+use checklist::Checklist;
 use handshake::Handshake;
 pub(in crate::peer) use names::Multicast;
 use names::Names;
+use pace::Pace;
 use pairs::{Endpoint, Pair};
 pub(in crate::peer) use socket::Guarded;
 use speech::Speech;
@@ -128,12 +132,16 @@ pub(in crate::peer) struct Guard {
     again: Again,
     train: Train,
     unanswered: Unanswered,
+    checklist: Checklist,
+    pace: Pace,
     dropped: u64,
 }
 
 impl Guard {
     pub(crate) fn new(together: Together, now: Instant) -> Self {
         Self {
+            checklist: Checklist::new(together.clone()),
+            pace: Pace::new(now),
             together,
             credit: 0,
             usernames: VecDeque::new(),
@@ -177,12 +185,15 @@ impl Guard {
         self.usernames.push_front(ufrag);
         self.usernames.truncate(USERNAMES);
         self.unnamed = 0;
+        self.checklist.begins_anew();
+        self.pace.begins_anew();
     }
 
     /// DTLS is done.
     pub(crate) fn connected(&mut self) {
         self.handshake.is_done();
         self.again.is_done();
+        self.pace.is_connected();
     }
 
     /// Where the handshake is not done, so that a socket may have to send something
@@ -461,7 +472,7 @@ impl Guard {
             return false;
         }
         if known.is_none() {
-            if self.unnamed >= UNNAMED {
+            if self.unnamed >= UNNAMED || !self.sees(from.address) {
                 return false;
             }
             self.unnamed += 1;

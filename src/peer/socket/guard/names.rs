@@ -59,7 +59,11 @@ impl Guard {
     /// True where what came may be an answer.
     pub(super) fn hears_of_a_name(&mut self, now: Instant) -> bool {
         let is_asked = self.names.until.is_some_and(|until| now < until);
-        is_asked && self.names.answers.take(1.0, now)
+        let passes = is_asked && self.names.answers.take(1.0, now);
+        if passes {
+            self.pace.is_new();
+        }
+        passes
     }
 }
 

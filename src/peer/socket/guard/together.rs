@@ -1,5 +1,6 @@
 //! What all connections share.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -13,16 +14,36 @@ pub(super) const ALL: Rate = Rate {
     per_second: 64.0 * 1024.0,
 };
 
-/// Bytes to who has not answered, of all connections together.
+/// What is done for those who have not answered, of all connections together.
 #[derive(Debug, Clone)]
-pub(in crate::peer) struct Together(Arc<Mutex<Bucket>>);
+pub(in crate::peer) struct Together {
+    /// Bytes to them.
+    bytes: Arc<Mutex<Bucket>>,
+    /// [Pairs](super::checklist) that are checked.
+    pairs: Arc<AtomicUsize>,
+}
 
 impl Together {
     pub(crate) fn new(now: Instant) -> Self {
-        Self(Arc::new(Mutex::new(Bucket::full(ALL, now))))
+        Self {
+            bytes: Arc::new(Mutex::new(Bucket::full(ALL, now))),
+            pairs: Arc::default(),
+        }
     }
 
     pub(super) fn take(&self, bytes: usize, now: Instant) -> bool {
-        lock(&self.0).take(bytes as f64, now)
+        lock(&self.bytes).take(bytes as f64, now)
+    }
+
+    pub(super) fn pairs(&self) -> usize {
+        self.pairs.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn checks(&self, pairs: usize) {
+        self.pairs.fetch_add(pairs, Ordering::Relaxed);
+    }
+
+    pub(super) fn checks_no_more(&self, pairs: usize) {
+        self.pairs.fetch_sub(pairs, Ordering::Relaxed);
     }
 }
