@@ -365,10 +365,37 @@ impl Seat {
         };
         if allowed {
             let encoding = self.assigned.borrow().encoding;
-            self.quality.hub.request_key_frame(Stream::Video(encoding));
+            self.needs_key_frame(Stream::Video(encoding));
         } else {
             debug!("a key frame would cost the others too much");
         }
+    }
+
+    /// Has a key frame made of what they begin with or change to; where they have just come
+    /// and others watch it, at the newcomers' cost.
+    pub(super) fn needs_key_frame(&self, stream: Stream) {
+        let is_newcomer = self.of_tier(stream, |tiers, tier| {
+            tiers.is_newcomer(self.id, tier, Instant::now())
+        });
+        match is_newcomer {
+            true => self.quality.hub.request_for_newcomer(stream),
+            false => self.quality.hub.request_key_frame(stream),
+        }
+    }
+
+    /// They may need one in a moment.
+    pub(super) fn is_expected(&self, stream: Stream) {
+        let others_watch = self.of_tier(stream, |tiers, tier| tiers.others_watch(self.id, tier));
+        self.quality.hub.expect_viewer(stream, others_watch);
+    }
+
+    fn of_tier(&self, stream: Stream, ask: impl Fn(&Tiers, usize) -> bool) -> bool {
+        let Stream::Video(encoding) = stream else {
+            return false;
+        };
+        let state = self.quality.lock();
+        let tiers = state.tiers.get(&encoding.codec);
+        tiers.is_some_and(|tiers| ask(tiers, encoding.tier))
     }
 
     /// Their path has shown.

@@ -220,7 +220,7 @@ impl Tiers {
     pub(crate) fn is_there(&mut self, viewer: ViewerId, now: Instant) {
         if let Some(v) = self.viewers.get_mut(&viewer).filter(|v| v.comes) {
             v.comes = false;
-            v.moved = now;
+            (v.since, v.moved) = (now, now);
             v.trial = Some((now + TRIAL.0, usable(v.sight, self.audio)));
         }
     }
@@ -235,6 +235,7 @@ impl Tiers {
             viewer,
             Viewer {
                 tier,
+                since: now,
                 comes: false,
                 takes: true,
                 sight,
@@ -340,11 +341,24 @@ impl Tiers {
         granted
     }
 
+    /// Whether others than a viewer watch a tier.
+    pub(crate) fn others_watch(&self, viewer: ViewerId, tier: usize) -> bool {
+        let others = |(id, v): (&ViewerId, &Viewer)| *id != viewer && v.tier == tier && v.counts();
+        self.viewers.iter().any(others)
+    }
+
+    /// Whether a viewer has just come to a tier that others watch: what they need is paid for
+    /// by all who come, for a call is soon made anew.
+    pub(crate) fn is_newcomer(&self, viewer: ViewerId, tier: usize, now: Instant) -> bool {
+        let is_new =
+            |v: &Viewer| now.saturating_duration_since(v.since).as_secs_f64() < KEY_FRAME_EVERY;
+        self.viewers.get(&viewer).is_some_and(is_new) && self.others_watch(viewer, tier)
+    }
+
     /// Whether a viewer may cause a key frame of this tier, by whatever means:
     /// one budget for what is asked for and for tiers that are chosen.
     fn may_cost_others(&mut self, viewer: ViewerId, tier: usize, now: Instant) -> bool {
-        let others = |(id, v): (&ViewerId, &Viewer)| *id != viewer && v.tier == tier && v.counts();
-        let alone = !self.viewers.iter().any(others);
+        let alone = !self.others_watch(viewer, tier);
         let Some(v) = self.viewers.get_mut(&viewer) else {
             return false;
         };

@@ -48,6 +48,8 @@ impl Probing {
 #[derive(Debug)]
 pub(super) struct Viewer {
     pub(super) tier: usize,
+    /// When they came, or their path showed.
+    pub(super) since: Instant,
     /// They have called, and no path has shown yet.
     pub(super) comes: bool,
     /// They are sent the picture.

@@ -167,10 +167,17 @@ impl Hub {
         }
     }
 
+    /// The same for who has just come to what others watch: eight at once, and then one in a
+    /// second and a half for all who come.
+    pub(crate) fn request_for_newcomer(&self, stream: Stream) {
+        let _ = self.requests.send(Request::Newcomer(stream));
+    }
+
     /// Somebody may watch soon: where the stream runs, a key frame is made that
-    /// they find [when they come](Watch::frames_with_recent), one a second.
-    pub(crate) fn expect_viewer(&self, stream: Stream) {
-        let _ = self.requests.send(Request::Expect(stream));
+    /// they find [when they come](Watch::frames_with_recent), one a second; fewer where
+    /// `others_watch`.
+    pub(crate) fn expect_viewer(&self, stream: Stream, others_watch: bool) {
+        let _ = self.requests.send(Request::Expect(stream, others_watch));
     }
 
     /// Encodes a video stream so, now or when it is next started.

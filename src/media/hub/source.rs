@@ -177,8 +177,10 @@ pub(super) enum Request {
     Watch(Stream),
     Unwatch(Stream),
     KeyFrame(Stream),
-    /// Somebody may need a key frame soon.
-    Expect(Stream),
+    /// A key frame for who has come to what others watch.
+    Newcomer(Stream),
+    /// Somebody may need a key frame soon, and others watch or do not.
+    Expect(Stream, bool),
     KeyFrameCame(Stream),
     Rate(Stream, VideoRate),
     Sound(SoundCoding),

@@ -158,12 +158,12 @@ fn who_comes_finds_the_key_frame_that_was_made_when_they_rang() {
     let led = Led::default();
     let (hub, thread) = Hub::start(Box::new(led.clone()), None);
     let video = Stream::Video(Encoding::H264);
-    hub.expect_viewer(video);
+    hub.expect_viewer(video, false);
     let first = hub.watch(video);
     until("it is started", || lock(&led.0).output.is_some());
     assert_eq!(lock(&led.0).forced, 0, "nothing runs that could make one");
 
-    hub.expect_viewer(video);
+    hub.expect_viewer(video, false);
     until("one is forced", || lock(&led.0).forced == 1);
     led.key_frame(id("42c01f"));
     let second = hub.watch(video);
@@ -172,7 +172,7 @@ fn who_comes_finds_the_key_frame_that_was_made_when_they_rang() {
     assert!(coming.try_recv().is_err(), "it comes once");
     // Strangers who ring and do not come cost no more.
     for _ in 0..100 {
-        hub.expect_viewer(video);
+        hub.expect_viewer(video, false);
     }
     hub.nudge();
     let turns = hub.progress().turns;

@@ -184,9 +184,16 @@ impl Thread {
                     self.source.force_key_frame(stream);
                 }
             }
-            Request::Expect(stream) => {
+            Request::Newcomer(stream) => {
                 if let Some(s) = self.streams.get_mut(&stream)
-                    && s.keys.expect(now)
+                    && s.keys.comes(now)
+                {
+                    self.source.force_key_frame(stream);
+                }
+            }
+            Request::Expect(stream, others_watch) => {
+                if let Some(s) = self.streams.get_mut(&stream)
+                    && s.keys.expect(others_watch, now)
                 {
                     self.source.force_key_frame(stream);
                 }
@@ -264,7 +271,7 @@ impl Thread {
                 viewers: 1,
                 phase: Phase::Retrying { at: now },
                 failures: 0,
-                keys: KeyFrames::default(),
+                keys: KeyFrames::new(now),
                 pulse: Arc::default(),
                 problem: None,
                 is_final: false,

@@ -54,7 +54,10 @@ impl Connection {
     pub(super) fn expect(&self) {
         for outlet in &self.outlets {
             if let Stream::Video(_) = outlet.stream {
-                self.shared.hub.expect_viewer(outlet.stream);
+                match &self.guest {
+                    Some(_) => self.shared.hub.expect_viewer(outlet.stream, false),
+                    None => self.seat.is_expected(outlet.stream),
+                }
             }
         }
     }

@@ -206,7 +206,7 @@ impl Sending {
 
     async fn pictures(&self, present: Feed, out: &mut Out) -> Result<Infallible, Over> {
         if present.recent.is_empty() {
-            self.hub.request_key_frame(present.stream);
+            self.needs_key_frame(present.stream);
         }
         let mut gate = Gate::new(Instant::now());
         let mut feeds = Feeds {
@@ -259,6 +259,13 @@ impl Sending {
         }
     }
 
+    fn needs_key_frame(&self, stream: Stream) {
+        match &self.seat {
+            Some(seat) => seat.needs_key_frame(stream),
+            None => self.hub.request_key_frame(stream),
+        }
+    }
+
     fn sight(&self, gate: &Gate) -> Sight {
         let now = Instant::now();
         Sight {
@@ -282,7 +289,7 @@ impl Sending {
         } else if feeds.next.as_ref().is_none_or(|next| next.stream != stream) {
             feeds.next = Some(Feed::new(stream, self.hub.watch(stream)));
             // Their coming costs the others one; it is not their wish.
-            self.hub.request_key_frame(stream);
+            self.needs_key_frame(stream);
             gate.change(true, Instant::now());
         }
     }
@@ -317,7 +324,7 @@ impl Sending {
         debug!(stream = %feeds.present.stream, ?ask, verdict = ?decision.verdict, "a key frame is needed");
         match (ask, &self.seat, &feeds.next) {
             (Ask::Present, Some(seat), _) => seat.request_key_frame(),
-            (Ask::Next, _, Some(next)) => self.hub.request_key_frame(next.stream),
+            (Ask::Next, _, Some(next)) => self.needs_key_frame(next.stream),
             _ => {}
         }
     }

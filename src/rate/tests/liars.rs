@@ -61,3 +61,31 @@ fn who_takes_no_picture_has_no_say_in_it() {
             .any(|v| sim.tiers.rate_of(v.tier).is_some())
     );
 }
+
+/// Each new call had a key frame of its own at once, at the cost of whoever watched.
+#[test]
+fn who_has_just_come_to_what_others_watch_is_a_newcomer_and_nobody_else_is() {
+    let mut sim = Sim::new(16);
+    let watches = sim.join(50e6);
+    let is_newcomer = |sim: &Sim, viewer, tier, after| {
+        let now = sim.now + Duration::from_secs(after);
+        sim.tiers.is_newcomer(viewer, tier, now)
+    };
+    assert!(!is_newcomer(&sim, watches, 0, 0), "alone");
+    sim.run(20);
+    let sight = Sight {
+        carries: 50_000_000,
+        open: true,
+        full: false,
+        can_probe: true,
+    };
+    for again in 100..105 {
+        sim.tiers.come(again, sight, sim.now);
+        sim.tiers.is_there(again, sim.now);
+        assert!(is_newcomer(&sim, again, 0, 0) && is_newcomer(&sim, again, 0, 9));
+        assert!(!is_newcomer(&sim, again, 1, 0), "nobody else watches that");
+        assert!(!is_newcomer(&sim, again, 0, 10), "they stay");
+        assert!(!is_newcomer(&sim, watches, 0, 0), "they were here before");
+        sim.tiers.leave(again);
+    }
+}
