@@ -29,7 +29,8 @@ impl Connection {
         if let Some(talker) = &self.talker {
             talker.says(voice);
             if let Some(voice) = voice {
-                lock(&self.guard).hears(voice.opus, talker.open(), Instant::now());
+                let theirs = (talker.open(), talker.stream());
+                lock(&self.guard).hears(voice.opus, theirs, Instant::now());
             }
         }
     }

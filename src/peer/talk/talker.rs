@@ -1,7 +1,7 @@
 //! One call that may talk: what it asks for, and what comes of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Instant;
 
 use bytes::{BufMut, BytesMut};
@@ -39,6 +39,8 @@ pub(in crate::peer) struct Talker {
     talk: Arc<TalkBack>,
     session: SessionId,
     open: Arc<AtomicBool>,
+    /// The stream of the last packet that was theirs for sure; more than any where none was.
+    stream: Arc<AtomicU64>,
     /// The payload type of what they say, and the header extension with its level.
     opus: AtomicU8,
     level: AtomicU8,
@@ -50,6 +52,7 @@ impl Talker {
             talk,
             session,
             open,
+            stream: Arc::new(AtomicU64::new(u64::MAX)),
             opus: AtomicU8::new(NO_VOICE),
             level: AtomicU8::new(NO_LEVEL),
         }
@@ -66,6 +69,11 @@ impl Talker {
     /// Whether their packets are let in.
     pub(in crate::peer) fn open(&self) -> Arc<AtomicBool> {
         self.open.clone()
+    }
+
+    /// The SSRC of their last packet that was decrypted; more than 32 bits where none was.
+    pub(in crate::peer) fn stream(&self) -> Arc<AtomicU64> {
+        self.stream.clone()
     }
 
     /// Their page can ask.
@@ -137,6 +145,7 @@ impl Talker {
     /// A packet of theirs. Called on the connection's driver.
     pub(in crate::peer) fn speaks(&self, packet: &rtp::Packet, now: Instant) {
         let header = &packet.header;
+        self.stream.store(header.ssrc.into(), Ordering::Release);
         let is_speech = header.payload_type == self.opus.load(Ordering::Acquire)
             && (1..=MOST_PAYLOAD).contains(&packet.payload.len());
         if !is_speech || self.talk.is_private() {

@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use proptest::prelude::*;
 
@@ -301,7 +301,8 @@ fn speech(payload_type: u8, stream: u8, length: usize) -> Vec<u8> {
 fn of_who_may_talk_as_much_speech_gets_in_as_somebody_says() {
     let mut bench = Bench::new(5_000);
     let open = Arc::new(AtomicBool::new(false));
-    bench.guard.hears(111, open.clone(), bench.now);
+    let nobody = Arc::new(AtomicU64::new(u64::MAX));
+    bench.guard.hears(111, (open.clone(), nobody), bench.now);
     assert!(!bench.comes(1, &speech(111, 1, 80)), "no path yet");
     assert!(bench.check(1, 1));
     assert!(bench.comes(1, &write::success(1)));
@@ -324,6 +325,29 @@ fn of_who_may_talk_as_much_speech_gets_in_as_somebody_says() {
         passed += usize::from(bench.comes(1, &speech(111, 1, 80)));
     }
     assert!((1_000..=1_200).contains(&passed), "{passed} in ten seconds");
+}
+
+/// Four packets of a forger's, who has the viewer's address, silenced them for the whole call.
+#[test]
+fn who_forges_packets_silences_nobody() {
+    let mut bench = Bench::new(5_000);
+    let last = Arc::new(AtomicU64::new(u64::MAX));
+    let voice = (Arc::new(AtomicBool::new(true)), last.clone());
+    bench.guard.hears(111, voice, bench.now);
+    assert!(bench.check(1, 1) && bench.comes(1, &write::success(1)));
+    let theirs = speech(111, 7, 80);
+    let forged = (8..=255).filter(|n| bench.comes(1, &speech(111, *n, 80)));
+    assert_eq!(forged.count(), 4, "the crate keeps something of each");
+    assert!(!bench.comes(1, &theirs));
+    bench.pass(Duration::from_secs(2));
+    assert!(bench.comes(1, &theirs), "their turn comes");
+    last.store(7, std::sync::atomic::Ordering::Release);
+    // Half a minute of a flood.
+    for n in 0..30_000_u32 {
+        bench.pass(Duration::from_millis(1));
+        let _ = bench.comes(1, &speech(111, (n % 100) as u8 + 8, 80));
+        assert!(n % 20 != 0 || bench.comes(1, &theirs), "at {n} ms");
+    }
 }
 
 /// Who has a path still pays for what they send over it.
