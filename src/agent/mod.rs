@@ -194,6 +194,11 @@ impl Agent {
         self.sessions.connected()
     }
 
+    /// How many of those watch: they take the picture, and are heard of or were a moment ago.
+    pub fn watch(&self, now: Instant) -> usize {
+        self.sessions.watch(now)
+    }
+
     /// The name in force on the chat server, while there is one.
     pub fn name(&self) -> Option<&UserName> {
         self.login.name()

@@ -66,7 +66,8 @@ const FOLDER: &str = "recordings";
 
 /// Why nothing can be recorded.
 type Trouble = watch::Receiver<Option<Arc<str>>>;
-/// Who watches: viewers with a path, and whether one of them takes H.264.
+/// Who watches: viewers who take the picture and are there, and whether one of them takes
+/// H.264.
 type Viewers = (usize, bool);
 
 /// What the device records; it ends what it writes when it is [stopped](Self::stop).
@@ -280,7 +281,7 @@ impl Recorder {
         }));
     }
 
-    /// So many viewers have a path.
+    /// So many viewers take the picture and are there.
     pub(crate) fn watched(&self, viewers: usize) {
         if self.task.is_none() {
             return;

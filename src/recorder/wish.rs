@@ -14,7 +14,7 @@ pub(super) struct Wish {
     pub(super) private: bool,
     /// Another source waits until nobody takes the picture.
     pub(super) aside: bool,
-    /// Viewers with a path.
+    /// Viewers who take the picture and are there.
     pub(super) viewers: usize,
     /// One of them takes H.264.
     pub(super) h264: bool,

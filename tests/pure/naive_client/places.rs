@@ -217,3 +217,29 @@ fn where_nothing_is_known_of_addresses_nobody_who_watches_is_sent_away() {
     assert_eq!(hung_up(&commands)[0].0, "carol");
     assert_eq!(desk.agent.connected(), 2);
 }
+
+/// A call on hold, or one that had ended, had a camera record for as long as it lasted, and the
+/// oldest recordings deleted for it.
+#[test]
+fn who_watches_takes_the_picture_and_is_there() {
+    let mut desk = Desk::online(4);
+    rings(&mut desk, 1, "rings");
+    assert_eq!(desk.agent.watch(desk.now), 0, "no path yet");
+    watches(&mut desk, 2, "held");
+    let alice = watches(&mut desk, 3, "alice");
+    assert_eq!(desk.agent.watch(desk.now), 2);
+    offers_at(&mut desk, 2, "held", on_hold("held"));
+    assert_eq!(desk.agent.watch(desk.now), 1);
+    desk.peer(alice, PeerEvent::Rtcp);
+    desk.peer(alice, PeerEvent::Interrupted);
+    assert_eq!(
+        desk.agent.watch(desk.now),
+        1,
+        "the network often comes back"
+    );
+    desk.wait(11 * SECOND);
+    assert_eq!((desk.agent.watch(desk.now), desk.agent.connected()), (0, 2));
+    desk.peer(alice, PeerEvent::Connected);
+    offers_at(&mut desk, 2, "held", offer(&ufrag("held"), 'a'));
+    assert_eq!(desk.agent.watch(desk.now), 2);
+}
