@@ -292,6 +292,18 @@ async fn a_reload_of_the_page_makes_a_new_call_and_leaves_no_old_one() {
     );
 }
 
+/// As it is where a page is gone before it can hang up: DTLS's close_notify says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_a_page_closes_without_a_word_is_over_at_once() {
+    let chat = Chat::start().await;
+    let device = device(&chat).await;
+    let alice = viewer(&chat, "alice").await;
+    alice.js("cameraAgent.pc.close()").await;
+    // That nothing is heard would take four.
+    let closed = "the viewer closed the connection";
+    device.logs(closed, 1, 2 * SECOND).await;
+}
+
 /// Chromium hides a viewer's addresses behind names of multicast DNS until they
 /// have given it their camera.
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,8 @@
 //! People with a real Firefox on our page: it has no H.264 and no RED, writes
 //! its offers in another way than Chromium, and counts some things otherwise.
 
+use std::time::Duration;
+
 use crate::support::bed::{Bed, block_on, run};
 use crate::support::browser::{Browser, FAR, Person};
 use crate::support::device::{Device, TEST_MEDIA};
@@ -56,6 +58,22 @@ async fn fits(bob: &Browser) {
 
 fn shot(name: &str) -> String {
     format!("{}/firefox-{name}.png", env!("CARGO_TARGET_TMPDIR"))
+}
+
+/// As it is where a page is gone before it can hang up: DTLS's close_notify says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_a_firefox_closes_without_a_word_is_over_at_once() {
+    let chat = Chat::start().await;
+    let device = Device::start(chat.addr, TEST_MEDIA).await;
+    device.registered().await;
+    let bob = Browser::start(Person::with_firefox()).await;
+    bob.open(&chat.page("bob")).await;
+    bob.call("camera").await;
+    bob.state("connected").await;
+    bob.js("cameraAgent.pc.close()").await;
+    // That nothing is heard would take four seconds.
+    let closed = "the viewer closed the connection";
+    device.logs(closed, 1, Duration::from_secs(2)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
