@@ -8,8 +8,9 @@ use tracing::{debug, info};
 
 use super::events::Command;
 use super::guests::Admitted;
-use super::limits::{Payer, Refusal};
+use super::limits::Refusal;
 use super::lines::bounded;
+use super::payer::Payer;
 use super::session::{Caller, Session, SessionId};
 use super::{Agent, BUSY, CROWDED, FULL, HALF_OPEN, REASON};
 use crate::access::{Guest, Mode, Right};

@@ -8,8 +8,9 @@ use tracing::field::display;
 use tracing::{info, warn};
 
 use super::audit::{Note, Outcome};
-use super::limits::{Payer, Refusal};
+use super::limits::Refusal;
 use super::lines::{Lines, bounded};
+use super::payer::Payer;
 use super::session::{Caller, SessionId};
 use super::{Agent, Command, REASON};
 use crate::access::{Gate, Guest, Guests, KeyId, MOST_INVITATIONS, Mode, Stage, Uninvited};

@@ -33,6 +33,7 @@ mod limits;
 mod lines;
 mod login;
 mod outbox;
+mod payer;
 mod session;
 
 use std::collections::{HashMap, VecDeque};

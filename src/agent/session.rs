@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::limits::Payer;
+use super::payer::Payer;
 use super::{ABSENT_RTCP_TIMEOUT, CONNECT_TIMEOUT, HELD_TIMEOUT, NAME_KEPT, RTCP_TIMEOUT};
 use crate::access::{Guest, Stage};
 use crate::reason::{Code, Reason};

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use super::{Caller, Session, SessionId, Sessions};
-use crate::agent::limits::Payer;
+use crate::agent::payer::Payer;
 
 impl Sessions {
     /// Which of those without a media path is the first to give way to `newcomer`: one
