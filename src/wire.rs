@@ -157,6 +157,9 @@ pub struct Stamp {
     /// Stands for the address, and is the same for all connections from there.
     /// `None` where the server cannot tell addresses apart.
     pub source: Option<u64>,
+    /// Stands for the wider network that the address is of, which may be one
+    /// subscriber's. `None` where there is none: IPv4.
+    pub network: Option<u64>,
 }
 
 /// The number by which the server knows one connection. Kept as it came, since
@@ -318,13 +321,17 @@ impl Incoming {
     pub fn parse(text: &str) -> Result<Self, WireError> {
         let mut object = object(text).map_err(WireError::NotAnObject)?;
         match object.remove("conn") {
-            Some(Value::Number(conn)) => Ok(Self::From {
-                stamp: Stamp {
-                    conn: ClientId(conn),
-                    source: object.remove("source").and_then(|source| source.as_u64()),
-                },
-                message: Box::new(Self::of(object)?),
-            }),
+            Some(Value::Number(conn)) => {
+                let mut number = |key| object.remove(key).and_then(|number| number.as_u64());
+                Ok(Self::From {
+                    stamp: Stamp {
+                        conn: ClientId(conn),
+                        source: number("source"),
+                        network: number("network"),
+                    },
+                    message: Box::new(Self::of(object)?),
+                })
+            }
             Some(_) | None => Self::of(object),
         }
     }

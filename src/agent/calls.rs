@@ -10,7 +10,7 @@ use super::events::Command;
 use super::guests::Admitted;
 use super::limits::Refusal;
 use super::lines::bounded;
-use super::payer::Payer;
+use super::payer::{Origin, Payer};
 use super::session::{Caller, Session, SessionId};
 use super::{Agent, BUSY, CROWDED, FULL, HALF_OPEN, REASON};
 use crate::access::{Guest, Mode, Right};
@@ -69,9 +69,9 @@ impl Agent {
             return;
         }
         self.login.reached();
-        let source = stamp.as_ref().and_then(|stamp| stamp.source);
+        let origin = stamp.as_ref().and_then(Origin::of);
         let conn = stamp.map(|stamp| stamp.conn);
-        let Some(Admitted { caller, read }) = self.admit(name, source, sdp, access, now) else {
+        let Some(Admitted { caller, read }) = self.admit(name, origin, sdp, access, now) else {
             return;
         };
         let guest = caller.guest.as_ref();

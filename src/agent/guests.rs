@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use super::audit::{Note, Outcome};
 use super::limits::Refusal;
 use super::lines::{Lines, bounded};
-use super::payer::Payer;
+use super::payer::{Origin, Payer};
 use super::session::{Caller, SessionId};
 use super::{Agent, Command, REASON};
 use crate::access::{Gate, Guest, Guests, KeyId, MOST_INVITATIONS, Mode, Stage, Uninvited};
@@ -142,12 +142,12 @@ impl Agent {
     pub(super) fn admit(
         &mut self,
         name: &UserName,
-        source: Option<u64>,
+        origin: Option<Origin>,
         sdp: &str,
         access: Option<&Access>,
         now: Instant,
     ) -> Option<Admitted> {
-        match self.judge(name, source, sdp, access) {
+        match self.judge(name, origin, sdp, access) {
             Ok(admitted) => Some(admitted),
             Err(why) => {
                 self.keep_out(name, access, why, now);
@@ -159,7 +159,7 @@ impl Agent {
     fn judge(
         &mut self,
         name: &UserName,
-        source: Option<u64>,
+        origin: Option<Origin>,
         sdp: &str,
         access: Option<&Access>,
     ) -> Result<Admitted, Uninvited> {
@@ -167,7 +167,7 @@ impl Agent {
             caller: Caller {
                 name: name.clone(),
                 guest: None,
-                payer: Payer::of(name, source),
+                payer: Payer::of(name, origin),
             },
             read: None,
         };
@@ -200,7 +200,7 @@ impl Agent {
             self.commands.push_back(Command::KeepKey { id: guest.id });
         }
         let payer = match (self.gate.mode(), guest.stage) {
-            (Mode::Open, _) => Payer::of(name, source),
+            (Mode::Open, _) => Payer::of(name, origin),
             (Mode::Invited, Stage::Shared) => Payer::Guest(guest.id, Some(name.clone())),
             (Mode::Invited, Stage::Link | Stage::Kept) => Payer::Guest(guest.id, None),
         };

@@ -10,14 +10,16 @@
 //! is less so. A flood from any number of names that are used again so takes
 //! only what nobody else wants. A call that comes to something is no debt, but who
 //! completes many in a row leaves some, too. Our own chat server says what comes from the same
-//! address; then all names of that have one debt. (A chat server that lets one
-//! client be any number of names and tells nothing of addresses, as the
+//! address; then all names of that have one debt, and the network that the address is a part
+//! of has some, too: who has the whole network has addresses without end. (A chat server that
+//! lets one client be any number of names and tells nothing of addresses, as the
 //! original does, leaves nothing to be fair over but the rate itself.)
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::time::Instant;
 
-use super::payer::Payer;
+use super::payer::{Debtor, Payer};
 use crate::bucket::{Bucket, Rate};
 
 /// Offers that one name can send at once, and how many a second after that.
@@ -54,6 +56,9 @@ const COMPLETED: f64 = 3.0;
 const COMPLETED_FORGOTTEN: f64 = 0.8;
 /// Calls without a media path that are forgotten in a second.
 const FORGIVEN: f64 = 1.0 / 15.0;
+/// Who owes nothing themselves leaves no more than this for what others of their network
+/// owe, and so comes before those.
+const FOR_OTHERS: f64 = 0.25;
 /// More debt than this is as bad.
 const MOST_DEBT: f64 = 8.0;
 /// Names remembered at once; who was not heard of for the longest is forgotten
@@ -133,7 +138,7 @@ pub(super) struct OfferLimits {
     calls: Bucket,
     reading: Bucket,
     names: HashMap<Payer, Caller>,
-    debts: HashMap<Payer, Debt>,
+    debts: HashMap<Debtor, Debt>,
 }
 
 impl OfferLimits {
@@ -165,7 +170,7 @@ impl OfferLimits {
             caller.told = false;
         }
         let plenty = if bytes > LARGE { 0.5 } else { 0.0 };
-        let reserve = debt(&mut self.debts, name, now).reserve().max(plenty);
+        let reserve = reserve(&mut self.debts, name, now).max(plenty);
         if self.reading.take_but(reserve, bytes as f64, now) || is_up {
             Ok(())
         } else {
@@ -177,33 +182,37 @@ impl OfferLimits {
     pub(super) fn junk(&mut self, name: &Payer, now: Instant) {
         let caller = caller(&mut self.names, name, now);
         caller.bucket.charge(JUNK, MOST_OWED);
-        debt(&mut self.debts, name, now).owe(1.0);
+        owe(&mut self.debts, name, 1.0, now);
     }
 
     /// Asks to make a call of an offer that was read, from who has no media
     /// path.
     pub(super) fn call(&mut self, name: &Payer, now: Instant) -> Result<(), Refusal> {
-        let debt = debt(&mut self.debts, name, now);
-        if self.calls.take_but(debt.reserve(), 1.0, now) {
-            debt.owe(1.0);
+        let reserve = reserve(&mut self.debts, name, now);
+        if self.calls.take_but(reserve, 1.0, now) {
+            owe(&mut self.debts, name, 1.0, now);
             Ok(())
         } else {
-            debt.owe(REFUSED);
+            owe(&mut self.debts, name, REFUSED, now);
             Err(caller(&mut self.names, name, now).refusal())
         }
     }
 
     /// The media path of a call of theirs is up: that one came to something.
     pub(super) fn connected(&mut self, name: &Payer, now: Instant) {
-        let debt = debt(&mut self.debts, name, now);
-        debt.owed = (debt.owed - 1.0).max(0.0);
-        debt.completed = (debt.completed + 1.0).min(2.0 * COMPLETED);
+        for debtor in name.debtors() {
+            let debt = debt(&mut self.debts, debtor, now);
+            debt.owed = (debt.owed - 1.0).max(0.0);
+            debt.completed = (debt.completed + 1.0).min(2.0 * COMPLETED);
+        }
     }
 
-    /// The calls without a media path that they had of late, rounded.
+    /// The calls without a media path that they, or others of their network, had of
+    /// late, rounded.
     pub(super) fn debt(&self, name: &Payer, now: Instant) -> u32 {
-        let debt = self.debts.get(&name.debtor());
-        debt.map_or(0.0, |debt| debt.left(now)).round() as u32
+        let debts = name.debtors().into_iter();
+        let debts = debts.filter_map(|debtor| self.debts.get(&debtor));
+        debts.map(|debt| debt.left(now)).fold(0.0, f64::max).round() as u32
     }
 }
 
@@ -218,8 +227,22 @@ fn caller<'a>(names: &'a mut HashMap<Payer, Caller>, name: &Payer, now: Instant)
     caller
 }
 
-fn debt<'a>(debts: &'a mut HashMap<Payer, Debt>, name: &Payer, now: Instant) -> &'a mut Debt {
-    let debtor = name.debtor();
+/// What they have to leave to others, as a part of a burst.
+fn reserve(debts: &mut HashMap<Debtor, Debt>, name: &Payer, now: Instant) -> f64 {
+    let mut reserve = |debtor| debt(debts, debtor, now).reserve();
+    let mut debtors = name.debtors();
+    let own = debtors.pop().map_or(0.0, &mut reserve);
+    let wider = debtors.into_iter().map(reserve).fold(0.0, f64::max);
+    own.max(wider.min(FOR_OTHERS))
+}
+
+fn owe(debts: &mut HashMap<Debtor, Debt>, name: &Payer, more: f64, now: Instant) {
+    for debtor in name.debtors() {
+        debt(debts, debtor, now).owe(more);
+    }
+}
+
+fn debt(debts: &mut HashMap<Debtor, Debt>, debtor: Debtor, now: Instant) -> &mut Debt {
     forget_one(debts, &debtor, |debt| debt.at);
     let debt = debts.entry(debtor).or_insert(Debt {
         owed: 0.0,
@@ -231,7 +254,11 @@ fn debt<'a>(debts: &'a mut HashMap<Payer, Debt>, name: &Payer, now: Instant) -> 
 }
 
 /// Makes room for one more, where it is one.
-fn forget_one<T>(all: &mut HashMap<Payer, T>, name: &Payer, at: impl Fn(&T) -> Instant) {
+fn forget_one<K: Eq + Hash + Clone, T>(
+    all: &mut HashMap<K, T>,
+    name: &K,
+    at: impl Fn(&T) -> Instant,
+) {
     if all.len() < NAMES || all.contains_key(name) {
         return;
     }

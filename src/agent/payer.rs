@@ -1,7 +1,7 @@
 //! Who pays for a call, and who owes for it.
 
 use crate::access::KeyId;
-use crate::wire::UserName;
+use crate::wire::{Stamp, UserName};
 
 /// Whose budget it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -9,29 +9,62 @@ pub(super) enum Payer {
     /// A name on the chat, which proves nothing.
     Name(UserName),
     /// The same, of an address that the chat server vouches for.
-    At(u64, UserName),
-    /// All names of an address.
-    Source(u64),
+    At(Origin, UserName),
     /// Who holds a key, whatever their name. An invitation that is shared is one
     /// for each name.
     Guest(KeyId, Option<UserName>),
 }
 
+/// Where a call comes from, by our own chat server's word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Origin {
+    network: u64,
+    source: u64,
+}
+
+impl Origin {
+    /// `None` where the server cannot tell.
+    pub(super) fn of(stamp: &Stamp) -> Option<Self> {
+        let source = stamp.source?;
+        Some(Self {
+            network: stamp.network.unwrap_or(source),
+            source,
+        })
+    }
+}
+
+/// Who owes for calls, and has their places. Names are to be had for nothing, addresses
+/// are not, but for those of one's own network.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Debtor {
+    /// Nothing else is known.
+    Name(UserName),
+    /// All names of an address, or of a network.
+    At(u64),
+    /// Who holds a key.
+    Guest(KeyId, Option<UserName>),
+}
+
 impl Payer {
     /// A name, and what stands for the address where the chat server says so.
-    pub(super) fn of(name: &UserName, source: Option<u64>) -> Self {
-        match source {
-            Some(source) => Self::At(source, name.clone()),
+    pub(super) fn of(name: &UserName, origin: Option<Origin>) -> Self {
+        match origin {
+            Some(origin) => Self::At(origin, name.clone()),
             None => Self::Name(name.clone()),
         }
     }
 
-    /// In whose debt a call is. Names are to be had for nothing, addresses are
-    /// not.
-    pub(super) fn debtor(&self) -> Self {
+    /// In whose debt a call is: the widest first, the last is them alone.
+    pub(super) fn debtors(&self) -> Vec<Debtor> {
         match self {
-            Self::At(source, _) => Self::Source(*source),
-            Self::Name(_) | Self::Source(_) | Self::Guest(..) => self.clone(),
+            Self::Name(name) => vec![Debtor::Name(name.clone())],
+            Self::At(Origin { network, source }, _) if network == source => {
+                vec![Debtor::At(*source)]
+            }
+            Self::At(Origin { network, source }, _) => {
+                vec![Debtor::At(*network), Debtor::At(*source)]
+            }
+            Self::Guest(key, name) => vec![Debtor::Guest(*key, name.clone())],
         }
     }
 }

@@ -21,7 +21,7 @@ use super::login::{self, Entered, Gate, Verdict};
 use super::meter::Metered;
 use super::origin::Origins;
 use super::page::{self, Found};
-use super::proxy::{self, Network};
+use super::proxy::Sources;
 use super::{IceServers, Options, headers, language, websocket};
 use crate::bucket::Rate;
 use crate::room::Source;
@@ -44,7 +44,7 @@ pub(super) struct App {
     origins: Origins,
     frame_ancestors: Vec<String>,
     is_tls: bool,
-    trusted_proxies: Vec<Network>,
+    sources: Sources,
     raw_frames: Rate,
     form_timeout: Duration,
     gate: Option<Arc<Gate>>,
@@ -72,7 +72,7 @@ impl App {
             origins: Origins::new(&options.allowed_origins),
             frame_ancestors: options.frame_ancestors.clone(),
             is_tls: options.tls.is_some(),
-            trusted_proxies: options.trusted_proxies.clone(),
+            sources: Sources::new(options),
             raw_frames: options.limits.raw_frames(),
             form_timeout: options.header_timeout,
             gate,
@@ -186,7 +186,7 @@ impl App {
         let by_proxy = || {
             let last = of("x-forwarded-proto").and_then(|v| v.rsplit(',').next());
             last.is_some_and(|scheme| scheme.trim().eq_ignore_ascii_case("https"))
-                && proxy::is_trusted(peer(request), &self.trusted_proxies)
+                && self.sources.is_proxy(peer(request))
         };
         let by_page = || of("origin").is_some_and(|origin| origin.starts_with("https://"));
         self.is_tls || by_proxy() || by_page()
@@ -293,7 +293,7 @@ impl App {
         let peer = peer(request);
         let headers = request.headers();
         if headers.contains_key("x-forwarded-for")
-            && !proxy::is_trusted(peer, &self.trusted_proxies)
+            && !self.sources.is_proxy(peer)
             && !self.proxy_distrusted.swap(true, Ordering::Relaxed)
         {
             warn!(
@@ -302,7 +302,7 @@ impl App {
                  until --trusted-proxy names it"
             );
         }
-        Source::of(proxy::client(peer, headers, &self.trusted_proxies))
+        self.sources.of_request(peer, headers)
     }
 
     fn tell_refused(&self, headers: &HeaderMap) {

@@ -21,6 +21,7 @@ use super::http::{App, Peer};
 use super::hub;
 use super::lobby::{Lobby, Seat};
 use super::login::Gate;
+use super::proxy::Sources;
 use super::tls::Certificates;
 use super::{Options, Renewal};
 use crate::bucket::{Bucket, Rate};
@@ -82,7 +83,7 @@ pub(super) async fn run(
         tasks.spawn(async move { watched.watch(&renewal.users, &shutdown).await });
         gate
     });
-    let lobby = Lobby::new(options.trusted_proxies.clone());
+    let lobby = Lobby::new(Sources::new(&options));
     let shared = Arc::new(Shared {
         app: App::new(&options, hub, gate, tasks.clone(), shutdown.clone()),
         tls,

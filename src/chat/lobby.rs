@@ -17,9 +17,9 @@ use hyper::body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
-use super::proxy::{self, Network};
+use super::proxy::Sources;
 use crate::lock::lock;
-use crate::room::{Source, Ticket, Waiting};
+use crate::room::{Ticket, Waiting};
 
 /// In all and of one address. A browser opens six.
 const WAITING: usize = 128;
@@ -29,7 +29,7 @@ const WAITING_OF_ONE: usize = 32;
 #[derive(Clone)]
 pub(super) struct Lobby {
     state: Arc<Mutex<State>>,
-    trusted_proxies: Arc<[Network]>,
+    sources: Sources,
 }
 
 struct State {
@@ -38,23 +38,22 @@ struct State {
 }
 
 impl Lobby {
-    pub(super) fn new(trusted_proxies: Vec<Network>) -> Self {
+    pub(super) fn new(sources: Sources) -> Self {
         let state = State {
             waiting: Waiting::new(WAITING, WAITING_OF_ONE),
             gives_way: HashMap::new(),
         };
         Self {
             state: Arc::new(Mutex::new(state)),
-            trusted_proxies: trusted_proxies.into(),
+            sources,
         }
     }
 
     pub(super) fn enter(&self, peer: SocketAddr) -> Seat {
         let gives_way = CancellationToken::new();
-        let is_shared = peer.ip().to_canonical().is_loopback()
-            || proxy::is_trusted(peer, &self.trusted_proxies);
+        let (source, is_shared) = (self.sources.of_socket(peer), self.sources.is_shared(peer));
         let mut state = self.state();
-        let (ticket, gone) = state.waiting.enter(Source::of(peer.ip()), is_shared);
+        let (ticket, gone) = state.waiting.enter(source, is_shared);
         if let Some(gone) = gone.and_then(|gone| state.gives_way.remove(&gone)) {
             gone.cancel();
         }
@@ -214,9 +213,11 @@ mod tests {
     use tokio::io::AsyncWriteExt;
 
     use super::*;
+    use crate::chat::Options;
 
     fn lobby() -> Lobby {
-        Lobby::new(Vec::new())
+        let options = Options::new(([127, 0, 0, 1], 0).into());
+        Lobby::new(Sources::new(&options))
     }
 
     fn peer(last: u8) -> SocketAddr {

@@ -50,7 +50,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::room::Limits;
+use crate::room::{IPV6_BITS, Limits};
 pub use export::Export;
 pub(crate) use headers::frame_ancestor;
 use login::Gate;
@@ -86,6 +86,9 @@ pub struct Options {
     /// Proxies that are believed for whom they ask (`X-Forwarded-For`); limits
     /// are then of that address.
     pub trusted_proxies: Vec<Network>,
+    /// How many bits of an IPv6 address are one network, which counts as one address:
+    /// 64, or what is known of who comes.
+    pub ipv6_prefix: u8,
     /// Who may sign in; without it everybody may come in.
     pub users: Option<UsersFile>,
     /// How often the certificate's files are looked at for a change.
@@ -111,6 +114,7 @@ impl Options {
             allowed_origins: Vec::new(),
             frame_ancestors: Vec::new(),
             trusted_proxies: Vec::new(),
+            ipv6_prefix: IPV6_BITS,
             users: None,
             certificate_check: Duration::from_secs(5),
             ping_every: Duration::from_secs(20),
@@ -129,6 +133,7 @@ impl fmt::Debug for Options {
             .field("allowed_origins", &self.allowed_origins)
             .field("frame_ancestors", &self.frame_ancestors)
             .field("trusted_proxies", &self.trusted_proxies)
+            .field("ipv6_prefix", &self.ipv6_prefix)
             .field("users", &self.users)
             .field("certificate_check", &self.certificate_check)
             .field("ping_every", &self.ping_every)

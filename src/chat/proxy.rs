@@ -2,8 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use axum::http::HeaderMap;
+
+use super::Options;
+use crate::room::Source;
 
 /// Addresses that begin with the same bits: `10.0.0.0/8`, `::1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,13 +58,53 @@ impl FromStr for Network {
     }
 }
 
+/// Tells where sockets and requests come from.
+#[derive(Debug, Clone)]
+pub(super) struct Sources {
+    trusted: Arc<[Network]>,
+    ipv6_prefix: u8,
+}
+
+impl Sources {
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            trusted: options.trusted_proxies.as_slice().into(),
+            ipv6_prefix: options.ipv6_prefix,
+        }
+    }
+
+    /// Where a socket comes from, whoever is behind it.
+    pub(super) fn of_socket(&self, peer: SocketAddr) -> Source {
+        Source::within(peer.ip(), self.ipv6_prefix)
+    }
+
+    /// Where a request comes from.
+    pub(super) fn of_request(&self, peer: SocketAddr, headers: &HeaderMap) -> Source {
+        let client = client(peer, headers, &self.trusted);
+        Source::within(client, self.ipv6_prefix)
+    }
+
+    /// Whether the peer is a proxy that is believed for whom it asks.
+    pub(super) fn is_proxy(&self, peer: SocketAddr) -> bool {
+        is_trusted(peer.ip(), &self.trusted)
+    }
+
+    /// Whether many may come by this peer, as far as is known.
+    pub(super) fn is_shared(&self, peer: SocketAddr) -> bool {
+        peer.ip().to_canonical().is_loopback() || self.is_proxy(peer)
+    }
+}
+
+fn is_trusted(address: IpAddr, trusted: &[Network]) -> bool {
+    trusted.iter().any(|network| network.contains(address))
+}
+
 /// Who sent a request that came from `peer`: the last address of
 /// `X-Forwarded-For` that no trusted proxy has. What stands before that, the
 /// sender may have written.
-pub(super) fn client(peer: SocketAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
-    let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
+fn client(peer: SocketAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
     let mut client = peer.ip();
-    if !is_trusted(client) {
+    if !is_trusted(client, trusted) {
         return client;
     }
     let values = headers.get_all("x-forwarded-for").iter().rev();
@@ -70,16 +114,11 @@ pub(super) fn client(peer: SocketAddr, headers: &HeaderMap, trusted: &[Network])
             break;
         };
         client = address;
-        if !is_trusted(client) {
+        if !is_trusted(client, trusted) {
             break;
         }
     }
     client
-}
-
-/// Whether the peer is such a proxy.
-pub(super) fn is_trusted(peer: SocketAddr, trusted: &[Network]) -> bool {
-    trusted.iter().any(|network| network.contains(peer.ip()))
 }
 
 /// `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1` or `[2001:db8::1]:4711`.

@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -24,6 +25,8 @@ use crate::wire::DEFAULT_PORT;
 /// The configuration of the chat server that the package installs.
 pub(crate) const SERVICE: &str = "/etc/camera-agent/chat.toml";
 
+/// How wide an IPv6 network may count as one address.
+const PREFIXES: RangeInclusive<u8> = 32..=128;
 /// Of a text that is refused, what is said again: so many characters.
 const QUOTED: usize = 80;
 
@@ -78,10 +81,16 @@ pub struct Settings {
     /// Chat connections at once [default: 256].
     #[arg(long, value_name = "NUMBER")]
     pub max_connections: Option<NonZeroUsize>,
-    /// Chat connections at once from one address (IPv4) or network (IPv6, /64)
+    /// Chat connections at once from one address (IPv4) or network (IPv6)
     /// [default: 64].
     #[arg(long, value_name = "NUMBER")]
     pub max_per_address: Option<NonZeroUsize>,
+    /// Bits of an IPv6 address that are one person's network: of these one counts as
+    /// one address, 32 to 128. Less than the default where it is known that everybody
+    /// has a wider one [default: 64].
+    #[arg(long, value_name = "BITS", value_parser = prefix)]
+    #[serde(deserialize_with = "prefix_of_file")]
+    pub ipv6_prefix: Option<u8>,
     /// Web origin whose pages may show this page inside of them; "self" for this
     /// server's, "*" for any; may be repeated. Without it nobody may.
     #[arg(long, value_name = "ORIGIN", value_parser = chat::frame_ancestor)]
@@ -109,6 +118,19 @@ fn listen<'de, D: Deserializer<'de>>(file: D) -> Result<Option<SocketAddr>, D::E
     address(&text)
         .map(Some)
         .map_err(|e| D::Error::custom(refusal(&text, &e)))
+}
+
+fn prefix(text: &str) -> Result<u8, String> {
+    let bits = text.parse().ok().filter(|bits| PREFIXES.contains(bits));
+    let (least, most) = PREFIXES.into_inner();
+    bits.ok_or_else(|| format!("it is no number from {least} to {most}, such as 64 or 56"))
+}
+
+fn prefix_of_file<'de, D: Deserializer<'de>>(file: D) -> Result<Option<u8>, D::Error> {
+    let number = i64::deserialize(file)?.to_string();
+    prefix(&number)
+        .map(Some)
+        .map_err(|e| D::Error::custom(refusal(&number, &e)))
 }
 
 /// A list of texts, as the flag reads each.
@@ -264,6 +286,7 @@ impl Settings {
             trusted_proxy: list(self.trusted_proxy, file.trusted_proxy),
             max_connections: self.max_connections.or(file.max_connections),
             max_per_address: self.max_per_address.or(file.max_per_address),
+            ipv6_prefix: self.ipv6_prefix.or(file.ipv6_prefix),
             frame_ancestors: list(self.frame_ancestors, file.frame_ancestors),
             users_file: self.users_file.or(file.users_file),
             announce: self.announce.or(file.announce),
@@ -370,6 +393,9 @@ impl Settings {
         }
         if let Some(most) = self.max_per_address {
             options.limits.per_source = most.get();
+        }
+        if let Some(bits) = self.ipv6_prefix {
+            options.ipv6_prefix = bits;
         }
         Ok(options)
     }

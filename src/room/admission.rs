@@ -28,7 +28,7 @@ impl Room {
         let reserve = self.limits.connections + self.limits.reserve;
         let returns = self.reserved.knows(source) && self.clients.len() < reserve;
         let gives_way = self
-            .of_greedier(source, own)
+            .of_greedier(source)
             .filter(|_| full && !crowd)
             .or_else(|| self.of_source(source, now))
             .or_else(|| self.nameless(now).filter(|_| !crowd));
@@ -43,21 +43,23 @@ impl Room {
         }
     }
 
-    /// The least of the source that has most, where that is more than the
-    /// newcomer's own will have.
-    fn of_greedier(&self, source: Source, own: usize) -> Option<ConnectionId> {
-        let mut counts: HashMap<Source, usize> = HashMap::new();
-        for client in self.clients.values() {
-            *counts.entry(client.source).or_default() += 1;
+    /// The least of the network that has most, where that is more than the newcomer's
+    /// own will have. The widest networks are looked at first, then those within the
+    /// newcomer's.
+    fn of_greedier(&self, newcomer: Source) -> Option<ConnectionId> {
+        let mut near: Vec<_> = self.clients.iter().collect();
+        for (level, here) in newcomer.networks().into_iter().enumerate() {
+            let counts = counts(&near, level);
+            let own = counts.get(&here).copied().unwrap_or(0);
+            let most = counts.into_iter().max_by_key(|(of, count)| (*count, *of));
+            let greedy = most.filter(|(of, count)| *of != here && *count > own + 1);
+            if let Some((greedy, _)) = greedy {
+                near.retain(|(_, client)| client.source.networks()[level] == greedy);
+                return least(near, level + 1);
+            }
+            near.retain(|(_, client)| client.source.networks()[level] == here);
         }
-        let most = counts
-            .into_iter()
-            .max_by_key(|(source, count)| (*count, *source));
-        let (greedy, _) = most.filter(|(greedy, count)| *greedy != source && *count > own + 1)?;
-        let of_them = self.clients.iter().filter(|(_, c)| c.source == greedy);
-        of_them
-            .min_by_key(|(conn, c)| worth(**conn, c))
-            .map(|(conn, _)| *conn)
+        None
     }
 
     /// Somebody of the same source who has no name, or has not stirred for long.
@@ -93,6 +95,27 @@ impl Room {
         self.outputs.push_back(Output::Close { conn, code, reason });
         self.leave(conn, now);
     }
+}
+
+/// How many of these each network has, of those that are so wide.
+fn counts(clients: &[(&ConnectionId, &Client)], level: usize) -> HashMap<Source, usize> {
+    let mut counts = HashMap::new();
+    for (_, client) in clients {
+        *counts.entry(client.source.networks()[level]).or_default() += 1;
+    }
+    counts
+}
+
+/// The first of these to give way, of the narrower networks that have most: who has one
+/// more than others is not who takes all.
+fn least(mut clients: Vec<(&ConnectionId, &Client)>, level: usize) -> Option<ConnectionId> {
+    for level in level..Source::LEVELS {
+        let counts = counts(&clients, level);
+        let most = counts.values().max().copied().unwrap_or(0);
+        clients.retain(|(_, c)| counts[&c.source.networks()[level]] + 1 >= most);
+    }
+    let least = clients.into_iter().min_by_key(|(conn, c)| worth(**conn, c));
+    least.map(|(conn, _)| *conn)
 }
 
 /// Who gives way first: without a name, then people, then devices; of the first

@@ -73,6 +73,7 @@ pub(crate) use mailbox::Store;
 use names::Look;
 pub use names::Name;
 use reserved::Reserved;
+pub(crate) use source::IPV6_BITS;
 pub use source::Source;
 pub use waiting::{Ticket, Waiting};
 

@@ -53,7 +53,7 @@ impl Room {
         };
         check(conn, &mut frame)?;
         frame.insert("name".into(), named.name.as_str().into());
-        for ours in ["conn", "source"] {
+        for ours in ["conn", "source", "network"] {
             frame.remove(ours);
         }
         let target = match frame.get("target") {
@@ -128,12 +128,16 @@ impl Room {
     }
 
     /// Says where a frame comes from: its connection, and what stands for its
-    /// address where there is one to tell.
+    /// address where there is one to tell, and for the network that this is a part of.
     fn stamp(&self, conn: ConnectionId, frame: &mut Map<String, Value>) {
         frame.insert("conn".into(), conn.0.into());
         let source = self.clients.get(&conn).map(|client| client.source);
         if let Some(source) = source.filter(|source| !source.is_this_machine()) {
             frame.insert("source".into(), self.alias(source).into());
+            let network = source.widest();
+            if network != source {
+                frame.insert("network".into(), self.alias(network).into());
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 mod hostile;
 mod lists;
 mod names;
+mod places;
 
 use std::time::Duration;
 

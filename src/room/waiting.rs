@@ -1,6 +1,7 @@
 //! Sockets that are no chat connection yet: handshakes and page loads. A newcomer
-//! is always let in, and one of the source that has most gives way: first one that
-//! has asked for nothing yet, then one that has its answer, and of those the oldest.
+//! is always let in, and one of the source that has most gives way, of the widest network
+//! that has most: first one that has asked for nothing yet, then one that has its answer,
+//! and of those the oldest.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -29,6 +30,7 @@ pub struct Waiting {
     next: u64,
     /// Oldest first.
     sockets: BTreeMap<Ticket, (Source, Stage)>,
+    /// Of each source, and of each network that has some.
     counts: HashMap<Source, usize>,
 }
 
@@ -47,11 +49,14 @@ impl Waiting {
 
     /// A socket came. Returns its ticket, and which one is to be closed for it.
     pub fn enter(&mut self, source: Source, shared: bool) -> (Ticket, Option<Ticket>) {
-        let own = self.counts.get(&source).copied().unwrap_or(0);
-        let is_crowd = own >= self.per_source && !shared;
+        let is_crowd = self.count(source) >= self.per_source && !shared;
         let is_full = self.sockets.len() >= self.total;
-        let weight = |source: &Source| self.counts.get(source).map_or(0, |c| (*c).max(OF_A_PAGE));
-        let most = self.counts.keys().map(weight).max().filter(|_| is_full);
+        let weight = |source: &Source| {
+            let counts = source.networks().map(|network| self.count(network));
+            counts.map(|count| count.max(OF_A_PAGE))
+        };
+        let sources = self.sockets.values().map(|(source, _)| source);
+        let most = sources.map(weight).max().filter(|_| is_full);
         let gives_way = |other: &Source| match is_crowd {
             true => *other == source,
             false => most.is_some_and(|most| weight(other) == most),
@@ -68,7 +73,9 @@ impl Waiting {
         let ticket = Ticket(self.next);
         self.next += 1;
         self.sockets.insert(ticket, (source, Stage::Mute));
-        *self.counts.entry(source).or_default() += 1;
+        for network in distinct(source) {
+            *self.counts.entry(network).or_default() += 1;
+        }
         (ticket, given_way)
     }
 
@@ -91,12 +98,18 @@ impl Waiting {
         let Some((source, _)) = self.sockets.remove(&ticket) else {
             return;
         };
-        if let Some(count) = self.counts.get_mut(&source) {
-            *count -= 1;
-            if *count == 0 {
-                self.counts.remove(&source);
+        for network in distinct(source) {
+            if let Some(count) = self.counts.get_mut(&network) {
+                *count -= 1;
+                if *count == 0 {
+                    self.counts.remove(&network);
+                }
             }
         }
+    }
+
+    fn count(&self, network: Source) -> usize {
+        self.counts.get(&network).copied().unwrap_or(0)
     }
 
     /// How many wait.
@@ -108,6 +121,15 @@ impl Waiting {
     pub fn is_empty(&self) -> bool {
         self.sockets.is_empty()
     }
+}
+
+/// The networks of a source, each once.
+fn distinct(source: Source) -> impl Iterator<Item = Source> {
+    let networks = source.networks();
+    let is_first = move |at: &usize| !networks[..*at].contains(&networks[*at]);
+    (0..Source::LEVELS)
+        .filter(is_first)
+        .map(move |at| networks[at])
 }
 
 #[cfg(test)]
@@ -165,6 +187,19 @@ mod tests {
                 waiting.asked(ticket);
                 waiting.answered(ticket);
             }
+        }
+        assert_eq!(waiting.len(), 128);
+    }
+
+    /// Each /64 of it has no more than a page opens, and the oldest of all went.
+    #[test]
+    fn a_page_that_loads_is_not_cut_by_one_ipv6_subscriber() {
+        let mut waiting = Waiting::new(128, 32);
+        let at = |network: u16| Source::of([0x2001, 0xdb8, 7, network, 0, 0, 0, 1].into());
+        let page: Vec<_> = (0..6).map(|_| waiting.enter(source(1), false).0).collect();
+        for n in 0..1_000 {
+            let (_, given_way) = waiting.enter(at(n % 256), false);
+            assert!(given_way.is_none_or(|gone| !page.contains(&gone)), "{n}");
         }
         assert_eq!(waiting.len(), 128);
     }

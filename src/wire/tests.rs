@@ -186,6 +186,7 @@ fn the_connection_that_a_frame_came_from_is_told_apart_from_what_it_says() {
         Some(Stamp {
             conn: conn.clone(),
             source,
+            network: source,
         })
     };
     assert_eq!(stamp, stamped(None));
@@ -199,7 +200,9 @@ fn the_connection_that_a_frame_came_from_is_told_apart_from_what_it_says() {
         ("\"5\"", None),
         ("null", None),
     ] {
-        let text = format!(r#"{{"name":"a","type":"hang-up","conn":17,"source":{source}}}"#);
+        let text = format!(
+            r#"{{"name":"a","type":"hang-up","conn":17,"source":{source},"network":{source}}}"#
+        );
         let (stamp, _) = Incoming::parse(&text).expect("readable").stamped();
         assert_eq!(stamp, stamped(read), "{source}");
     }

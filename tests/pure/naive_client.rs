@@ -286,6 +286,7 @@ fn from(conn: u64, message: Incoming) -> Incoming {
         stamp: Stamp {
             conn: ClientId(conn.into()),
             source: None,
+            network: None,
         },
         message: Box::new(message),
     }

@@ -338,6 +338,55 @@ proptest! {
         world.settle()?;
     }
 
+    /// Whatever networks people come from: who is turned away has as much as anybody, and
+    /// so has their network beside others as wide; who is sent away had more.
+    #[test]
+    fn places_are_fair_by_network(
+        joins in prop::collection::vec((0..3u16, 0..3u16, 0..3u16), 1..60),
+    ) {
+        let now = Instant::now();
+        let mut room = Room::new(1, LIMITS, [7; 32]);
+        let mut live: BTreeMap<ConnectionId, [u16; 3]> = BTreeMap::new();
+        for (at, (wide, middle, narrow)) in joins.into_iter().enumerate() {
+            let from = [wide, middle, narrow];
+            let subnet = (middle << 8) | narrow;
+            let source = Source::of([0x2001, 0xdb8, wide, subnet, 0, 0, 0, 1].into());
+            // At the widest level where they are not of one network: the other's, and theirs.
+            let parted = |other: &[u16; 3]| {
+                let level = (0..3).find(|l| other[*l] != from[*l]).unwrap_or(2) + 1;
+                let count = |of: &[u16; 3]| {
+                    live.values().filter(|net| net[..level] == of[..level]).count()
+                };
+                (count(other), count(&from))
+            };
+            match room.join(source, now) {
+                Ok(conn) => {
+                    let name = json!({"type": "username", "name": format!("n{at}"), "id": conn.number()});
+                    room.receive(conn, &name.to_string(), now);
+                    let mut gone = Vec::new();
+                    while let Some(output) = room.next_output() {
+                        if let Output::Close { conn, .. } = output {
+                            gone.push(conn);
+                        }
+                    }
+                    for conn in &gone {
+                        let (theirs, own) = parted(&live[conn]);
+                        prop_assert!(theirs > own + 1, "{:?} for {:?}", live[conn], from);
+                    }
+                    live.retain(|conn, _| !gone.contains(conn));
+                    live.insert(conn, from);
+                }
+                Err(_) => {
+                    prop_assert_eq!(live.len(), LIMITS.connections);
+                    for other in live.values() {
+                        let (theirs, own) = parted(other);
+                        prop_assert!(theirs <= own + 1, "{:?}, and {:?} is out", other, from);
+                    }
+                }
+            }
+        }
+    }
+
     /// Any crowd of senders, any order: who has nothing waiting is next after at
     /// the most a frame's worth of each other, and nothing grows without end.
     #[test]

@@ -1,9 +1,21 @@
 use super::*;
-use crate::wire::UserName;
+use crate::agent::payer::Origin;
+use crate::wire::{ClientId, Stamp, UserName};
 use std::time::Duration;
 
 fn name(text: &str) -> Payer {
     Payer::Name(UserName::parse(text).expect("a good name"))
+}
+
+/// Somebody at this address of this network, which are the same where it is IPv4.
+fn at(network: u64, source: u64, who: &str) -> Payer {
+    let stamp = Stamp {
+        conn: ClientId(1.into()),
+        source: Some(source),
+        network: Some(network),
+    };
+    let who = UserName::parse(who).expect("a good name");
+    Payer::of(&who, Origin::of(&stamp))
 }
 
 #[test]
@@ -81,9 +93,12 @@ fn who_never_gets_a_path_leaves_the_rest_to_others_until_it_is_forgotten() {
         assert_eq!(limits.call(&name(&format!("n{i}")), now), Ok(()), "{i}");
     }
     // One call that came to something pays for itself, and for no other.
-    let before = limits.debts[&name("m0")].left(now);
+    let before = limits.debts[&name("m0").debtors()[0]].left(now);
     limits.connected(&name("m0"), now);
-    assert_eq!(limits.debts[&name("m0")].left(now), before - 1.0);
+    assert_eq!(
+        limits.debts[&name("m0").debtors()[0]].left(now),
+        before - 1.0
+    );
     assert!(limits.debt(&name("m1"), now) >= 2);
     now += Duration::from_secs(150);
     assert_eq!(limits.debt(&name("m1"), now), 0);
@@ -120,8 +135,7 @@ fn who_calls_again_is_served_beside_calls_that_come_to_nothing() {
 fn fifty_addresses_that_begin_together_keep_nobody_out() {
     let begin = Instant::now();
     let mut limits = OfferLimits::new(begin);
-    let payer =
-        |source, who: &str| Payer::of(&UserName::parse(who).expect("a good name"), Some(source));
+    let payer = |source, who: &str| at(source, source, who);
     for ms in 0..20_000_u64 {
         let now = begin + Duration::from_millis(ms);
         for n in (0..50).filter(|n| (ms + n).is_multiple_of(45)) {
@@ -176,7 +190,10 @@ fn names_without_end_of_a_few_addresses_leave_room_for_another_address() {
     let mut now = Instant::now();
     let mut limits = OfferLimits::new(now);
     let mut offer = |source, who: &str, now| {
-        let who = Payer::of(&UserName::parse(who).expect("a good name"), source);
+        let who = match source {
+            Some(source) => at(source, source, who),
+            None => name(who),
+        };
         limits.read(&who, 6_000, false, now)?;
         limits.call(&who, now)
     };
@@ -191,4 +208,31 @@ fn names_without_end_of_a_few_addresses_leave_room_for_another_address() {
     }
     // Where nothing is said of addresses, a name is a name.
     assert_eq!(offer(None, "alice", now), Ok(()));
+}
+
+/// A /48 has 65,536 networks that count as an address each, and none of them owed.
+#[test]
+fn addresses_without_end_of_one_network_leave_room_for_another_network() {
+    let mut now = Instant::now();
+    let mut limits = OfferLimits::new(now);
+    for i in 0..4_000_u64 {
+        now += Duration::from_millis(12);
+        // Some come back, and owe.
+        let from = [10_000 + i, i % 8][i as usize % 2];
+        let _ = limits.call(&at(7, from, "m"), now);
+        if i >= 1_000 && i % 200 == 0 {
+            let who = at(900 + i, 900 + i, "honest");
+            assert_eq!(limits.call(&who, now), Ok(()), "{i}");
+        }
+    }
+    // A neighbour pays for no more than they have to.
+    for i in 0..4_000_u64 {
+        now += Duration::from_millis(12);
+        let _ = limits.call(&at(7, i % 50, "m"), now);
+        if i >= 1_000 && i % 200 == 0 {
+            let who = at(7, 900 + i, "neighbour");
+            assert_eq!(limits.call(&who, now), Ok(()), "{i}");
+            limits.connected(&who, now);
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use super::{Caller, Session, SessionId, Sessions};
-use crate::agent::payer::Payer;
+use crate::agent::payer::{Debtor, Payer};
 
 impl Sessions {
     /// Which of those without a media path is the first to give way to `newcomer`: one
@@ -17,14 +17,14 @@ impl Sessions {
         debt: impl Fn(&Payer) -> u32,
     ) -> Option<SessionId> {
         let half_open = || self.live.values().filter(|s| !s.is_up());
-        let held = counted(half_open());
-        let (own, own_debt) = (held(newcomer), debt(newcomer));
+        let more = compared(half_open(), newcomer);
+        let own_debt = debt(newcomer);
         let (.., oldest) = half_open()
             .map(|s| {
                 let absent = s.absent.is_some();
-                (absent, held(&s.payer), debt(&s.payer), Reverse(s.id))
+                (absent, more(&s.payer), debt(&s.payer), Reverse(s.id))
             })
-            .filter(|(left, has, owes, _)| *left || *has > own || *owes >= own_debt)
+            .filter(|(left, (more, _), owes, _)| *left || *more > 0 || *owes >= own_debt)
             .max()?;
         Some(oldest.0)
     }
@@ -44,26 +44,36 @@ impl Sessions {
             let up = self.live.values().filter(|s| s.is_up());
             up.filter(move |s| Some(s.id) != id)
         };
-        let held = counted(others());
-        let own = held(&newcomer.payer);
+        let more = compared(others(), &newcomer.payer);
         let is_stranger = |s: &Session| newcomer.guest.is_some() && s.guest.is_none();
         let last = others()
             .filter(|s| newcomer.guest.is_some() || s.guest.is_none())
             .map(|s| {
                 let easily = (s.is_interrupted(), s.is_on_hold(), is_stranger(s));
-                (easily, held(&s.payer), Reverse(s.interrupted), s.id)
+                (easily, more(&s.payer), Reverse(s.interrupted), s.id)
             })
-            .filter(|(easily, has, ..)| *easily != (false, false, false) || *has >= own + 2)
+            .filter(|(easily, (more, _), ..)| *easily != (false, false, false) || *more >= 2)
             .max()?;
         Some(last.3)
     }
 }
 
-/// How many of these calls a payer has, under whatever names.
-fn counted<'a>(calls: impl Iterator<Item = &'a Session>) -> impl Fn(&Payer) -> usize {
-    let mut counts = HashMap::new();
-    for call in calls {
-        *counts.entry(call.payer.debtor()).or_insert(0) += 1;
+/// How many more of these calls than `newcomer` somebody has, under whatever names: in
+/// the widest network that is not both's. And how many they have themselves.
+fn compared<'a>(
+    calls: impl Iterator<Item = &'a Session>,
+    newcomer: &Payer,
+) -> impl Fn(&Payer) -> (i64, i64) {
+    let mut counts: HashMap<Debtor, i64> = HashMap::new();
+    for debtor in calls.flat_map(|call| call.payer.debtors()) {
+        *counts.entry(debtor).or_default() += 1;
     }
-    move |payer| counts.get(&payer.debtor()).copied().unwrap_or(0)
+    let own = newcomer.debtors();
+    move |payer| {
+        let theirs = payer.debtors();
+        let held = |debtor: &Debtor| counts.get(debtor).copied().unwrap_or(0);
+        let parted = theirs.iter().zip(&own).find(|(theirs, own)| theirs != own);
+        let more = parted.map_or(0, |(theirs, own)| held(theirs) - held(own));
+        (more, theirs.last().map_or(0, held))
+    }
 }

@@ -86,8 +86,10 @@ fn the_defaults_that_help_names_are_those_in_force() {
         let help = flag.and_then(|flag| flag.get_help().cloned());
         help.expect(long).to_string()
     };
-    let limits = Settings::default().options().expect("valid").limits;
+    let options = Settings::default().options().expect("valid");
+    let limits = options.limits;
     for (flag, value) in [
+        ("ipv6-prefix", options.ipv6_prefix.into()),
         ("max-connections", limits.connections),
         ("max-per-address", limits.per_source),
     ] {
@@ -102,7 +104,7 @@ fn flags_win_over_the_file_and_the_rest_of_it_stays() {
     std::fs::write(
         file.path(),
         "listen = \"127.0.0.1:1\"\nallow_origins = [\"https://A.example:443\"]\n\
-         cert = \"/c\"\nmax_connections = 7\n",
+         cert = \"/c\"\nmax_connections = 7\nipv6_prefix = 56\n",
     )
     .expect("written");
     let path = file.path().to_str().expect("text");
@@ -114,7 +116,7 @@ fn flags_win_over_the_file_and_the_rest_of_it_stays() {
     let options = settings.options().expect("no credential");
     assert_eq!(options.listen.to_string(), "[::1]:2");
     assert_eq!(options.allowed_origins, ["https://a.example"]);
-    assert_eq!(options.limits.connections, 7);
+    assert_eq!((options.limits.connections, options.ipv6_prefix), (7, 56));
     let tls = options.tls.expect("both");
     assert_eq!((tls.cert, tls.key), ("/c".into(), "/k".into()));
     assert_eq!(settings.ice().servers.len(), 1);
@@ -158,6 +160,10 @@ fn what_is_wrong_in_the_file_is_named_with_line_key_and_remedy() {
         (
             "max_connections = 0",
             "line 1: max_connections: invalid value: integer `0`",
+        ),
+        (
+            "ipv6_prefix = 129",
+            "line 1: ipv6_prefix: \"129\": it is no number from 32 to 128",
         ),
         (
             "log_format = \"xml\"",

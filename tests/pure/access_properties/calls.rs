@@ -299,6 +299,7 @@ fn who_shows_their_own_key_replaces_their_call_by_whatever_connection() {
             stamp: Stamp {
                 conn: ClientId(conn.into()),
                 source: None,
+                network: None,
             },
             message: Box::new(Incoming::VideoOffer {
                 again: false,

@@ -90,6 +90,7 @@ fn by(conn: u64, message: Incoming) -> Incoming {
         stamp: Stamp {
             conn: ClientId(conn.into()),
             source: None,
+            network: None,
         },
         message: Box::new(message),
     }

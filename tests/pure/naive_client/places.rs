@@ -2,12 +2,16 @@
 
 use super::*;
 
-/// Who calls from an address that our own server tells apart.
+const SUBNETS: std::ops::Range<u64> = 1_000..2_000;
+
+/// Who calls from an address that our own server tells apart; of one of `SUBNETS` it is
+/// of the same network as the others of these.
 fn offers_at(desk: &mut Desk, source: u64, caller: &str, sdp: String) -> Vec<Command> {
     desk.message(Incoming::From {
         stamp: Stamp {
             conn: ClientId(source.into()),
             source: Some(source),
+            network: SUBNETS.contains(&source).then_some(1),
         },
         message: Box::new(Incoming::VideoOffer {
             again: false,
@@ -206,6 +210,29 @@ fn an_address_with_many_places_gives_the_newest_to_one_with_fewer() {
     let carol = rings(&mut desk, 3, "carol").expect("two are more than none");
     assert_eq!(closed(&desk.peer(carol, PeerEvent::Connected)).len(), 1);
     assert_eq!(rings(&mut desk, 3, "cecil"), None);
+}
+
+/// Eight /64s of one subscriber had all places for good, with one each.
+#[test]
+fn one_network_of_many_addresses_gives_places_to_another() {
+    let mut desk = Desk::online(4);
+    let crowd: Vec<_> = (0..4)
+        .map(|i| watches(&mut desk, SUBNETS.start + i, &format!("m{i}")))
+        .collect();
+    let alice = rings(&mut desk, 3, "alice").expect("a network has four places");
+    assert_eq!(
+        closed(&desk.peer(alice, PeerEvent::Connected)),
+        crowd[3..],
+        "the newest"
+    );
+    // Within a network it is as ever.
+    assert_eq!(rings(&mut desk, SUBNETS.start + 8, "m8"), None);
+    let mut desk = Desk::online(2);
+    let first = SUBNETS.start;
+    let crowd = ["m1", "m2"].map(|who| watches(&mut desk, first, who));
+    let neighbour = rings(&mut desk, first + 1, "bob").expect("one address has both places");
+    let commands = desk.peer(neighbour, PeerEvent::Connected);
+    assert_eq!(closed(&commands), crowd[1..]);
 }
 
 #[test]
