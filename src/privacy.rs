@@ -7,7 +7,7 @@
 mod key;
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, TryLockError};
 use std::time::Instant;
@@ -23,6 +23,8 @@ pub(crate) use key::Key;
 
 /// The file's name.
 const FILE: &str = "privacy";
+/// More of it is not read, in bytes.
+const LONGEST: u64 = 1024;
 /// What it says after the word for who wants it.
 const TEXT: &str = ": camera and microphone are to stay closed\n";
 
@@ -123,7 +125,10 @@ impl Kept {
 
     /// Who wants it, where it is wanted. Nobody else's word is the owner's.
     fn by(&self) -> By {
-        let text = || fs::read_to_string(self.file.as_ref()?).ok();
+        let text = || {
+            let file = state::read(self.file.as_ref()?).ok()?;
+            io::read_to_string(file.take(LONGEST)).ok()
+        };
         self.unwritten.unwrap_or_else(|| match text() {
             Some(text) if text.starts_with(By::Viewer.word()) => By::Viewer,
             Some(_) | None => By::Owner,

@@ -91,15 +91,59 @@ pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {
 
 /// Opens a file that is kept, to append to it or to lock it; one that is made is
 /// as [`replace`] makes it. A link is not followed.
+///
+/// # Errors
+///
+/// It cannot be opened; or it is no file, or another's than the folder is: root opens
+/// nothing for whoever has the folder that they could not open themselves.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     let folder = make_folder(path)?;
-    let file = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(path)?;
-    give_to_owner(&file, folder)?;
+    let mut options = OpenOptions::new();
+    options.append(true).mode(0o600).custom_flags(AS_IT_IS);
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        opened => return kept(opened?, folder),
+    }
+    match options.create_new(true).open(path) {
+        Ok(file) => {
+            give_to_owner(&file, folder)?;
+            Ok(file)
+        }
+        // Another program was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            kept(options.create_new(false).open(path)?, folder)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Opens a file that is kept, to read it. A link is not followed.
+///
+/// # Errors
+///
+/// As [`open`]; and there is none.
+pub(crate) fn read(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let file = options.read(true).custom_flags(AS_IT_IS).open(path)?;
+    kept(file, path.parent().unwrap_or(Path::new("/")))
+}
+
+/// Not through a link, and not waiting for a pipe's other end.
+const AS_IT_IS: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+
+/// What was opened, where it is what the owner of the folder may have put there.
+fn kept(file: File, folder: &Path) -> io::Result<File> {
+    let known = file.metadata()?;
+    if !known.is_file() {
+        let words = "it is no file: look what it is, and take it away";
+        return Err(io::Error::other(words));
+    }
+    // Another name of somebody else's file can be put into one's own folder.
+    let is_root = rustix::process::geteuid().is_root();
+    if is_root && known.uid() != fs::metadata(folder)?.uid() {
+        let words = "it belongs to another user than its folder: chown it, or take it away";
+        return Err(io::Error::other(words));
+    }
     Ok(file)
 }
 
@@ -123,6 +167,49 @@ fn give_to_owner(file: &File, folder: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// `invite` hung on it, as root.
+    #[test]
+    fn a_pipe_in_place_of_a_file_is_refused_at_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("access.lock");
+        let kind = rustix::fs::FileType::Fifo;
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, kind, mode, 0).expect("a pipe");
+        open(&path).expect_err("nobody reads it");
+        let reader = OpenOptions::new().read(true).write(true).open(&path);
+        for opened in [open(&path), read(&path)] {
+            let error = opened.expect_err("a pipe").to_string();
+            assert!(error.contains("no file"), "{error}");
+        }
+        drop(reader);
+    }
+
+    /// Root gave it away.
+    #[test]
+    fn what_belongs_to_another_than_the_folder_is_not_given_to_its_owner() {
+        // Who is not root gives nothing away.
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let of_root = folder.path().join("root's");
+        fs::write(&of_root, "secret").expect("written");
+        let service = folder.path().join("service");
+        fs::create_dir(&service).expect("made");
+        std::os::unix::fs::chown(&service, Some(4711), Some(4711)).expect("root may");
+        let path = service.join("access.lock");
+        fs::hard_link(&of_root, &path).expect("linked");
+        for opened in [open(&path), read(&path)] {
+            let error = opened.expect_err("another's").to_string();
+            assert!(error.contains("another user"), "{error}");
+        }
+        assert_eq!(fs::metadata(&of_root).expect("there").uid(), 0);
+        fs::remove_file(&path).expect("removed");
+        open(&path).expect("made");
+        assert_eq!(fs::metadata(&path).expect("there").uid(), 4711);
+        open(&path).and(read(&path)).expect("the owner's");
+    }
 
     #[test]
     fn each_service_has_the_folder_that_its_unit_gives_it() {

@@ -2,7 +2,7 @@
 //! those of the configuration, and kept in the device's state folder, so that they
 //! outlast a restart.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -268,7 +268,7 @@ fn refused(words: String) -> Reason {
 /// What was drawn; `None` where nothing was, or nothing that can be used.
 fn read(path: &Path) -> Option<Vec<ZoneConfig>> {
     let read = || -> Result<Vec<ZoneConfig>, String> {
-        let file = File::open(path).map_err(|e| e.to_string())?;
+        let file = state::read(path).map_err(|e| e.to_string())?;
         let mut text = String::new();
         let mut file = file.take(LONGEST);
         file.read_to_string(&mut text).map_err(|e| e.to_string())?;

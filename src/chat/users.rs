@@ -1,8 +1,8 @@
 //! The users file: read by the chat server, changed by `camera-agent chat-user`.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -94,8 +94,16 @@ impl UsersFile {
     ///
     /// It cannot be used.
     pub fn read(&self) -> Result<Users, UsersError> {
-        let file = File::open(&self.path).map_err(|error| self.failed(error))?;
+        // Not waiting for a pipe's other end.
+        let mut options = OpenOptions::new();
+        let opened = options.read(true).custom_flags(libc::O_NONBLOCK);
+        let file = opened
+            .open(&self.path)
+            .map_err(|error| self.failed(error))?;
         let known = file.metadata().map_err(|error| self.failed(error))?;
+        if !known.is_file() {
+            return Err(self.failed(io::Error::other("it is no file")));
+        }
         let mode = known.permissions().mode() & 0o777;
         if mode & 0o077 != 0 {
             let path = self.path.clone();

@@ -1,7 +1,6 @@
 //! How calls begin, for whoever looks: a line in the log, and a small file that
 //! `camera-agent doctor` reads.
 
-use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -80,7 +79,7 @@ impl Kept {
 /// What a device wrote in this folder; `None` where there is nothing.
 pub(crate) fn read(folder: &Path) -> Option<Report> {
     let mut text = String::new();
-    let file = File::open(folder.join(FILE)).ok()?;
+    let file = state::read(&folder.join(FILE)).ok()?;
     file.take(LONGEST).read_to_string(&mut text).ok()?;
     serde_json::from_str(&text).ok()
 }

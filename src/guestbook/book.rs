@@ -1,8 +1,8 @@
 //! `access.toml`: read by anybody who may, changed by one at a time.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -120,10 +120,7 @@ impl Book {
     /// The file is there and cannot be used.
     pub fn read(&self) -> Result<Vec<Invitation>, BookError> {
         let path = self.path();
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(&path);
+        let file = state::read(&path);
         if let Ok(file) = &file {
             hide(&path, file);
         }

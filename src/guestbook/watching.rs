@@ -106,7 +106,7 @@ impl Watching {
 /// The other side: who watches in this folder's device.
 pub fn look(folder: &Path) -> People {
     let mut people = read(folder);
-    let lock = File::open(folder.join(LOCK));
+    let lock = state::read(&folder.join(LOCK));
     let runs = lock.is_ok_and(|lock| flock(lock, FlockOperation::NonBlockingLockShared).is_err());
     if !runs {
         for seen in people.values_mut() {
@@ -120,7 +120,7 @@ fn read(folder: &Path) -> People {
     use io::Read as _;
     let read = || {
         let mut text = String::new();
-        let file = File::open(folder.join(FILE))?;
+        let file = state::read(&folder.join(FILE))?;
         file.take(LONGEST).read_to_string(&mut text)?;
         io::Result::Ok(serde_json::from_str(&text)?)
     };
