@@ -201,8 +201,8 @@ impl Agent {
         }
         let payer = match (self.gate.mode(), guest.stage) {
             (Mode::Open, _) => Payer::of(name, origin),
-            (Mode::Invited, Stage::Shared) => Payer::Guest(guest.id, Some(name.clone())),
-            (Mode::Invited, Stage::Link | Stage::Kept) => Payer::Guest(guest.id, None),
+            (Mode::Invited, Stage::Shared) => Payer::Sharer(guest.id, origin, name.clone()),
+            (Mode::Invited, Stage::Link | Stage::Kept) => Payer::Guest(guest.id),
         };
         Ok(Admitted {
             caller: Caller {

@@ -10,9 +10,11 @@ pub(super) enum Payer {
     Name(UserName),
     /// The same, of an address that the chat server vouches for.
     At(Origin, UserName),
-    /// Who holds a key, whatever their name. An invitation that is shared is one
-    /// for each name.
-    Guest(KeyId, Option<UserName>),
+    /// Who holds a key, whatever their name.
+    Guest(KeyId),
+    /// One of those who share a key. The key does not tell them apart; where the chat
+    /// server vouches for addresses, these do.
+    Sharer(KeyId, Option<Origin>, UserName),
 }
 
 /// Where a call comes from, by our own chat server's word.
@@ -41,8 +43,10 @@ pub(super) enum Debtor {
     Name(UserName),
     /// All names of an address, or of a network.
     At(u64),
-    /// Who holds a key.
-    Guest(KeyId, Option<UserName>),
+    /// All who hold a key.
+    Guest(KeyId),
+    /// Those of them who share it at an address, or in a network.
+    Sharers(KeyId, u64),
 }
 
 impl Payer {
@@ -54,17 +58,23 @@ impl Payer {
         }
     }
 
-    /// In whose debt a call is: the widest first, the last is them alone.
+    /// In whose debt a call is: the widest first, the last is them alone, as far as they
+    /// can be told apart.
     pub(super) fn debtors(&self) -> Vec<Debtor> {
-        match self {
+        let mut debtors = match self {
             Self::Name(name) => vec![Debtor::Name(name.clone())],
-            Self::At(Origin { network, source }, _) if network == source => {
-                vec![Debtor::At(*source)]
-            }
             Self::At(Origin { network, source }, _) => {
                 vec![Debtor::At(*network), Debtor::At(*source)]
             }
-            Self::Guest(key, name) => vec![Debtor::Guest(*key, name.clone())],
-        }
+            Self::Guest(key) | Self::Sharer(key, None, _) => vec![Debtor::Guest(*key)],
+            Self::Sharer(key, Some(Origin { network, source }), _) => vec![
+                Debtor::Guest(*key),
+                Debtor::Sharers(*key, *network),
+                Debtor::Sharers(*key, *source),
+            ],
+        };
+        // An IPv4 address is its own network.
+        debtors.dedup();
+        debtors
     }
 }

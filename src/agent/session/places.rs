@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use super::{Caller, Session, SessionId, Sessions};
+use crate::access::{Guest, Stage};
 use crate::agent::payer::{Debtor, Payer};
 
 impl Sessions {
@@ -30,11 +31,11 @@ impl Sessions {
     }
 
     /// Who with a media path makes room where all places are taken and `newcomer`, with
-    /// a path of their own, comes: a call of which nothing is heard; one on hold; for who was
-    /// invited, a stranger; else one of whoever has at least two places more than the
-    /// newcomer. Of several the one of who has the most; of those, the one that was not
-    /// heard of for the longest, or the newest. Who was invited makes no room for a
-    /// stranger.
+    /// a path of their own, comes: a call of which nothing is heard; one on hold; of whoever
+    /// the newcomer [comes before](rank), strangers first; else one of whoever has at least
+    /// two places more than the newcomer. Of several the one of who has the most; of those,
+    /// the one that was not heard of for the longest, or the newest. Nobody makes room for
+    /// whom they come before.
     pub(in crate::agent) fn makes_room(
         &self,
         newcomer: &Caller,
@@ -45,16 +46,30 @@ impl Sessions {
             up.filter(move |s| Some(s.id) != id)
         };
         let more = compared(others(), &newcomer.payer);
-        let is_stranger = |s: &Session| newcomer.guest.is_some() && s.guest.is_none();
+        let own = rank(newcomer.guest.as_deref());
         let last = others()
-            .filter(|s| newcomer.guest.is_some() || s.guest.is_none())
-            .map(|s| {
-                let easily = (s.is_interrupted(), s.is_on_hold(), is_stranger(s));
-                (easily, more(&s.payer), Reverse(s.interrupted), s.id)
+            .map(|s| (s, rank(s.guest.as_deref())))
+            .filter(|(_, rank)| *rank <= own)
+            .map(|(s, rank)| {
+                let easily = (s.is_interrupted(), s.is_on_hold());
+                let since = Reverse(s.interrupted);
+                (easily, Reverse(rank), more(&s.payer), since, s.id)
             })
-            .filter(|(easily, (more, _), ..)| *easily != (false, false, false) || *more >= 2)
+            .filter(|(easily, rank, (more, _), ..)| {
+                *easily != (false, false) || rank.0 < own || *more >= 2
+            })
             .max()?;
-        Some(last.3)
+        Some(last.4)
+    }
+}
+
+/// Who was invited comes before strangers, and who alone has their invitation before
+/// those who share one.
+fn rank(guest: Option<&Guest>) -> u8 {
+    match guest.map(|guest| guest.stage) {
+        None => 0,
+        Some(Stage::Shared) => 1,
+        Some(Stage::Link | Stage::Kept) => 2,
     }
 }
 

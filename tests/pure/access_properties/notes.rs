@@ -202,7 +202,7 @@ fn of_an_invitation_that_was_taken_back_the_id_is_written_down_and_no_other_text
 #[test]
 fn strangers_of_any_number_hide_no_refusal_of_invited_people() {
     let mut desk = behind_a_gate(1, &BTreeSet::from([0, 1, 2]));
-    watches(&mut desk, offered("bob", Some(1), "user1", 'a'));
+    watches(&mut desk, offered("alice", Some(0), "user1", 'a'));
     for at in 0..200 {
         let mut message = offered(&format!("m{at}"), None, "AAAA", 'b');
         // Half of them have seen an id somewhere.
@@ -217,14 +217,14 @@ fn strangers_of_any_number_hide_no_refusal_of_invited_people() {
         desk.message(message);
     }
     assert_eq!(refusals(&mut desk).len(), 10, "strangers fill no log");
-    desk.message(offered("al", Some(0), "user2", 'a'));
-    assert_refused(&mut desk, "al", Some("alice"), Some(0), "as many viewers");
-    let mut message = offered("al", Some(0), "user3", 'a');
+    desk.message(offered("bo", Some(1), "user2", 'a'));
+    assert_refused(&mut desk, "bo", Some("bob"), Some(1), "as many viewers");
+    let mut message = offered("bo", Some(1), "user3", 'a');
     if let Incoming::VideoOffer { sdp, .. } = &mut message {
         *sdp = sdp.replace("a=recvonly", "a=inactive");
     }
     desk.message(message);
-    assert_refused(&mut desk, "al", Some("alice"), Some(0), "no video section");
+    assert_refused(&mut desk, "bo", Some("bob"), Some(1), "no video section");
     desk.message(offered("li", Some(2), "user4", 'a'));
     assert_refused(
         &mut desk,

@@ -67,3 +67,90 @@ fn who_was_invited_makes_no_room_for_strangers() {
     assert_eq!(closed(&commands), [bob]);
     assert_ne!(alice, bob);
 }
+
+/// The key of `of`, shown from an address that our own server tells apart.
+fn shows(desk: &mut Desk, source: u64, caller: &str, of: usize, ufrag: &str) -> Vec<Command> {
+    let fingerprint = print('a');
+    let (id, key) = (invite(of).id(), invite(of).key());
+    let viewer = Side {
+        fingerprint: &fingerprint,
+        ufrag,
+    };
+    let call = Call {
+        camera: "camera",
+        viewer,
+        id,
+    };
+    desk.message(Incoming::From {
+        stamp: Stamp {
+            conn: ClientId(source.into()),
+            source: Some(source),
+            network: None,
+        },
+        message: Box::new(Incoming::VideoOffer {
+            name: name(caller),
+            sdp: offer(ufrag, 'a'),
+            access: Some(Access {
+                id: id.to_string(),
+                proof: ProofKey::of(&key).offer(&call),
+            }),
+        }),
+    })
+}
+
+const OWN: usize = 0;
+const SHARED: usize = 1;
+
+/// Each name was a guest of its own: who had the link took all places, with eight names.
+#[test]
+fn who_shares_an_invitation_has_not_all_places() {
+    let mut desk = behind_a_gate(4, &BTreeSet::from([OWN, SHARED]));
+    let mut crowd = Vec::new();
+    for i in 0..4 {
+        let commands = shows(&mut desk, 1, &format!("m{i}"), SHARED, &format!("MMM{i}"));
+        crowd.push(connect(&mut desk, &commands));
+    }
+    // Another who has the link, elsewhere.
+    let commands = shows(&mut desk, 2, "neighbour", SHARED, "NNNN");
+    let [Command::Open { session, .. }] = commands[..] else {
+        panic!("{commands:?}")
+    };
+    let commands = desk.peer(session, PeerEvent::Connected);
+    assert_eq!(closed(&commands), crowd[3..]);
+    // Whose own invitation it is, even beside one each.
+    let mut desk = behind_a_gate(1, &BTreeSet::from([OWN, SHARED]));
+    let commands = shows(&mut desk, 1, "m", SHARED, "MMMM");
+    let shared = connect(&mut desk, &commands);
+    let commands = shows(&mut desk, 1, "alice", OWN, "AAAA");
+    let [Command::Open { session, .. }] = commands[..] else {
+        panic!("{commands:?}")
+    };
+    let commands = desk.peer(session, PeerEvent::Connected);
+    assert_eq!(closed(&commands), [shared]);
+    let commands = shows(&mut desk, 1, "m", SHARED, "mmmm");
+    assert_eq!(hung_up(&commands)[0].0, "m", "not the other way round");
+}
+
+/// A new name for each offer owed nothing, and took what all have together.
+#[test]
+fn offers_under_names_without_end_of_a_shared_invitation_keep_nobody_out() {
+    let mut desk = behind_a_gate(4, &BTreeSet::from([OWN, SHARED]));
+    for i in 0..400 {
+        desk.wait(Duration::from_millis(50));
+        shows(&mut desk, 1, &format!("m{i}"), SHARED, &format!("MM{i:03}"));
+        let honest = match i % 100 {
+            30 => ("alice", OWN),
+            60 => ("neighbour", SHARED),
+            _ => continue,
+        };
+        let (who, ufrag) = (format!("{}{i}", honest.0), format!("HH{i:03}"));
+        let commands = shows(&mut desk, 2, &who, honest.1, &ufrag);
+        let opened = commands.iter().find_map(|command| match command {
+            Command::Open { session, .. } => Some(*session),
+            _ => None,
+        });
+        let session = opened.unwrap_or_else(|| panic!("{i} {honest:?}: {commands:?}"));
+        desk.peer(session, PeerEvent::Connected);
+        desk.peer(session, PeerEvent::Left);
+    }
+}
