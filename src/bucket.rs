@@ -59,6 +59,11 @@ impl Bucket {
         self.filled_at + wait + Duration::from_micros(1)
     }
 
+    /// When it is full if nothing is taken before.
+    pub(crate) fn full_again(&self) -> Instant {
+        self.due(self.rate.burst)
+    }
+
     /// Takes `cost` whether it is there or not; nobody owes more than `most`.
     pub(crate) fn charge(&mut self, cost: f64, most: f64) {
         self.tokens = (self.tokens - cost).max(-most);

@@ -289,7 +289,8 @@ impl App {
         answer
     }
 
-    fn source(&self, request: &Request) -> Source {
+    /// Where it comes from.
+    pub(super) fn source(&self, request: &Request) -> Source {
         let peer = peer(request);
         let headers = request.headers();
         if headers.contains_key("x-forwarded-for")

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::Request;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -98,6 +100,11 @@ pub(super) async fn run(
         };
         match accepted {
             Ok((stream, peer)) => {
+                let is_tls = shared.tls.is_some();
+                if !lobby.may_come(peer, is_tls, Instant::now()) {
+                    debug!(%peer, "comes too often; closed");
+                    continue;
+                }
                 debug!(%peer, "accepted");
                 let seat = lobby.enter(peer);
                 tasks.spawn(serve(stream, peer, seat, shared.clone()));
@@ -203,8 +210,12 @@ where
         // A WebSocket keeps it until it is in the chat.
         request.extensions_mut().insert(seat.clone());
         let request: Request = request.map(Body::new);
-        async {
-            let answer = shared.app.answer(request).await;
+        let is_served = seat.may_ask(shared.app.source(&request), Instant::now());
+        async move {
+            let answer = match is_served {
+                true => shared.app.answer(request).await,
+                false => too_often(),
+            };
             Ok::<_, std::convert::Infallible>(answer.map(|body| seat.until_sent(body)))
         }
     });
@@ -222,6 +233,13 @@ where
     if let Ok(Err(error)) = served {
         debug!(%error, "connection ended");
     }
+}
+
+/// For who asks without end; the socket is closed behind it.
+fn too_often() -> Response {
+    let closed = [(header::CONNECTION, "close"), (header::RETRY_AFTER, "10")];
+    let text = "too many requests of this address; try again in a moment\n";
+    (StatusCode::TOO_MANY_REQUESTS, closed, text).into_response()
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //! connections that are turned away or say goodbye.
 //!
 //! A newcomer never waits: when there are too many, one of the address that has most
-//! is closed for it ([`Waiting`] says which).
+//! is closed for it ([`Waiting`] says which). Only who comes or asks without end is turned
+//! away ([`Visits`]).
 
 use std::collections::HashMap;
 use std::io::{IoSlice, Result};
@@ -11,6 +12,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
@@ -19,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::proxy::Sources;
 use crate::lock::lock;
-use crate::room::{Ticket, Waiting};
+use crate::room::{Source, Ticket, Visit, Visits, Waiting};
 
 /// In all and of one address. A browser opens six.
 const WAITING: usize = 128;
@@ -35,6 +37,7 @@ pub(super) struct Lobby {
 struct State {
     waiting: Waiting,
     gives_way: HashMap<Ticket, CancellationToken>,
+    visits: Visits,
 }
 
 impl Lobby {
@@ -42,11 +45,22 @@ impl Lobby {
         let state = State {
             waiting: Waiting::new(WAITING, WAITING_OF_ONE),
             gives_way: HashMap::new(),
+            visits: Visits::default(),
         };
         Self {
             state: Arc::new(Mutex::new(state)),
             sources,
         }
+    }
+
+    /// Whether a socket of this peer is served, with a handshake of TLS or without.
+    pub(super) fn may_come(&self, peer: SocketAddr, is_tls: bool, now: Instant) -> bool {
+        let visit = match is_tls {
+            true => Visit::Handshake,
+            false => Visit::Socket,
+        };
+        let source = self.sources.of_socket(peer);
+        self.sources.is_shared(peer) || self.state().visits.take(source, visit, now)
     }
 
     pub(super) fn enter(&self, peer: SocketAddr) -> Seat {
@@ -92,6 +106,12 @@ impl Seat {
     /// When the socket is to be closed for a newcomer's.
     pub(super) async fn given_away(&self) {
         self.gives_way.cancelled().await;
+    }
+
+    /// Whether a request from `source` is served.
+    pub(super) fn may_ask(&self, source: Source, now: Instant) -> bool {
+        let mut state = self.lobby.state();
+        state.visits.take(source, Visit::Request, now)
     }
 
     /// A request has come.

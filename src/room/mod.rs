@@ -50,6 +50,7 @@ mod relay;
 mod reserved;
 mod source;
 mod tags;
+mod visits;
 mod waiting;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -75,6 +76,7 @@ pub use names::Name;
 use reserved::Reserved;
 pub(crate) use source::IPV6_BITS;
 pub use source::Source;
+pub(crate) use visits::{Visit, Visits};
 pub use waiting::{Ticket, Waiting};
 
 /// Close code for a peer that breaks the rules (RFC 6455 §7.4.1).

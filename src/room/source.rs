@@ -54,6 +54,15 @@ impl Source {
         [wider[0], wider[1], self]
     }
 
+    /// The same, each once.
+    pub(crate) fn distinct(self) -> impl Iterator<Item = Self> {
+        let networks = self.networks();
+        let is_first = move |at: &usize| !networks[..*at].contains(&networks[*at]);
+        (0..Self::LEVELS)
+            .filter(is_first)
+            .map(move |at| networks[at])
+    }
+
     /// The widest of them.
     pub(crate) fn widest(self) -> Self {
         self.networks()[0]

@@ -73,7 +73,7 @@ impl Waiting {
         let ticket = Ticket(self.next);
         self.next += 1;
         self.sockets.insert(ticket, (source, Stage::Mute));
-        for network in distinct(source) {
+        for network in source.distinct() {
             *self.counts.entry(network).or_default() += 1;
         }
         (ticket, given_way)
@@ -98,7 +98,7 @@ impl Waiting {
         let Some((source, _)) = self.sockets.remove(&ticket) else {
             return;
         };
-        for network in distinct(source) {
+        for network in source.distinct() {
             if let Some(count) = self.counts.get_mut(&network) {
                 *count -= 1;
                 if *count == 0 {
@@ -121,15 +121,6 @@ impl Waiting {
     pub fn is_empty(&self) -> bool {
         self.sockets.is_empty()
     }
-}
-
-/// The networks of a source, each once.
-fn distinct(source: Source) -> impl Iterator<Item = Source> {
-    let networks = source.networks();
-    let is_first = move |at: &usize| !networks[..*at].contains(&networks[*at]);
-    (0..Source::LEVELS)
-        .filter(is_first)
-        .map(move |at| networks[at])
 }
 
 #[cfg(test)]
