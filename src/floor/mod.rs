@@ -5,7 +5,9 @@
 //! knows no button: what they say is heard while nobody else talks, and they make
 //! room for whoever asks as soon as they pause, or after a moment.
 //!
-//! Who was invited to talk comes before strangers, in the line and in a turn.
+//! Who was invited to talk comes before strangers, in the line and in a turn; and of
+//! either in the line who has not talked lately. The more wait, the faster the line
+//! moves: one person may be some of them.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -14,20 +16,35 @@ use std::time::{Duration, Instant};
 pub(crate) const SILENCE: Duration = Duration::from_secs(20);
 /// The same for one who did not ask: it is theirs again with their next word.
 pub(crate) const PAUSE: Duration = Duration::from_secs(2);
-/// While others wait, a turn is over after so long.
+/// While another waits, a turn is over after so long. While more do, they share it.
 pub(crate) const TURN: Duration = Duration::from_secs(60);
+/// But it is never shorter.
+pub(crate) const LEAST_TURN: Duration = Duration::from_secs(8);
 /// The same of one who did not ask: who never pauses is heard for so long.
 pub(crate) const UNASKED: Duration = Duration::from_secs(5);
 /// So many wait, of those who were invited and of strangers; who comes later is told to
 /// ask again.
 pub(crate) const MOST_WAITING: usize = 8;
+/// So many who have talked are remembered.
+const REMEMBERED: usize = 16;
 
 /// Whoever talks or waits, by something that tells them apart.
 #[derive(Debug)]
 pub(crate) struct Floor<W> {
     turn: Option<Turn<W>>,
-    /// Those who were invited before strangers, each in their order.
-    waiting: VecDeque<(W, Rank)>,
+    /// Those who were invited before strangers, of these who has not talked lately, each in
+    /// their order.
+    waiting: VecDeque<Waiting<W>>,
+    /// Whose turns ended, the latest last.
+    talked: VecDeque<W>,
+}
+
+#[derive(Debug)]
+struct Waiting<W> {
+    who: W,
+    rank: Rank,
+    /// They have not talked lately.
+    is_fresh: bool,
 }
 
 /// Who goes before whom.
@@ -56,9 +73,13 @@ impl<W> Turn<W> {
         if self.asked { SILENCE } else { PAUSE }
     }
 
-    /// How long it lasts while others wait.
-    fn longest(&self) -> Duration {
-        if self.asked { TURN } else { UNASKED }
+    /// How long it lasts while so many others wait.
+    fn longest(&self, waiting: usize) -> Duration {
+        let others = u32::try_from(waiting).unwrap_or(u32::MAX).max(1);
+        match self.asked {
+            true => (TURN / others).max(LEAST_TURN),
+            false => UNASKED,
+        }
     }
 }
 
@@ -98,6 +119,7 @@ impl<W: Copy + PartialEq> Floor<W> {
         Self {
             turn: None,
             waiting: VecDeque::new(),
+            talked: VecDeque::new(),
         }
     }
 
@@ -118,7 +140,7 @@ impl<W: Copy + PartialEq> Floor<W> {
     }
 
     fn is_waiting(&self, who: W) -> bool {
-        self.waiting.iter().any(|(waits, _)| *waits == who)
+        self.waiting.iter().any(|waits| waits.who == who)
     }
 
     /// `who` wants to talk, and `waits` until they may where somebody else does. Who was
@@ -132,7 +154,7 @@ impl<W: Copy + PartialEq> Floor<W> {
             }
             Some(turn) if turn.rank < rank => {
                 let taken_from = Some(turn.who);
-                self.waiting.retain(|(waits, _)| *waits != who);
+                self.waiting.retain(|waits| waits.who != who);
                 self.give(who, rank, true, now);
                 Asked::Given { taken_from }
             }
@@ -147,24 +169,44 @@ impl<W: Copy + PartialEq> Floor<W> {
             }
             Some(_) if is_waiting => Asked::Waits,
             Some(turn) if waits => {
-                let of_rank = |(_, other): &&(W, Rank)| *other == rank;
-                if self.waiting.iter().filter(of_rank).count() == MOST_WAITING {
-                    return Asked::Taken;
-                }
                 if self.waiting.is_empty() {
                     turn.since = now;
                 }
-                let place = self.waiting.partition_point(|(_, other)| *other >= rank);
-                self.waiting.insert(place, (who, rank));
-                Asked::Waits
+                self.line_up(who, rank)
             }
             Some(_) => Asked::Taken,
         }
     }
 
+    /// Puts `who` in the line; where it is full, for one who has talked lately.
+    fn line_up(&mut self, who: W, rank: Rank) -> Asked<W> {
+        let is_fresh = !self.talked.contains(&who);
+        let of_rank = |waits: &&Waiting<W>| waits.rank == rank;
+        if self.waiting.iter().filter(of_rank).count() == MOST_WAITING {
+            let has_talked = |waits: &Waiting<W>| waits.rank == rank && !waits.is_fresh;
+            let last = self.waiting.iter().rposition(has_talked);
+            let Some(last) = last.filter(|_| is_fresh) else {
+                return Asked::Taken;
+            };
+            self.waiting.remove(last);
+        }
+        let order = (rank, is_fresh);
+        let before = |waits: &Waiting<W>| (waits.rank, waits.is_fresh) >= order;
+        let place = self.waiting.partition_point(before);
+        self.waiting.insert(
+            place,
+            Waiting {
+                who,
+                rank,
+                is_fresh,
+            },
+        );
+        Asked::Waits
+    }
+
     /// `who` is done, or no longer waits, or has left.
     pub(crate) fn give_back(&mut self, who: W, now: Instant) {
-        self.waiting.retain(|(waits, _)| *waits != who);
+        self.waiting.retain(|waits| waits.who != who);
         if self.talks() == Some(who) {
             self.next(now);
         }
@@ -205,7 +247,8 @@ impl<W: Copy + PartialEq> Floor<W> {
     fn end(&self) -> Option<(Instant, Over)> {
         let turn = self.turn.as_ref()?;
         let silent = (turn.voice + turn.patience(), Over::Silent);
-        let passed = (turn.since + turn.longest(), Over::PassedOn);
+        let longest = turn.longest(self.waiting.len());
+        let passed = (turn.since + longest, Over::PassedOn);
         Some(match self.waiting.is_empty() {
             false if passed.0 < silent.0 => passed,
             _ => silent,
@@ -213,13 +256,24 @@ impl<W: Copy + PartialEq> Floor<W> {
     }
 
     fn next(&mut self, now: Instant) {
-        self.turn = None;
-        if let Some((who, rank)) = self.waiting.pop_front() {
+        self.over();
+        if let Some(Waiting { who, rank, .. }) = self.waiting.pop_front() {
             self.give(who, rank, true, now);
         }
     }
 
+    fn over(&mut self) {
+        if let Some(Turn { who, .. }) = self.turn.take() {
+            self.talked.retain(|talked| *talked != who);
+            self.talked.push_back(who);
+            if self.talked.len() > REMEMBERED {
+                self.talked.pop_front();
+            }
+        }
+    }
+
     fn give(&mut self, who: W, rank: Rank, asked: bool, now: Instant) {
+        self.over();
         self.turn = Some(Turn {
             who,
             rank,

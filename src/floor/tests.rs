@@ -193,6 +193,53 @@ fn who_cannot_ask_and_never_pauses_is_heard_for_five_seconds_more() {
     assert!(!bench.unasked(7));
 }
 
+/// Seven calls of one person asked again as soon as they were passed by: somebody else
+/// held the button for seven minutes.
+#[test]
+fn who_has_not_talked_waits_for_about_a_minute_however_many_do() {
+    for others in [1..=1, 1..=2, 1..=7, 1..=9] {
+        let mut bench = Bench::new();
+        for _ in 0..600 {
+            for who in others.clone() {
+                bench.ask(who);
+                bench.voice(who);
+            }
+            bench.pass(SECOND);
+        }
+        assert_eq!(
+            bench.ask(50),
+            Asked::Waits,
+            "the line is theirs: {others:?}"
+        );
+        let mut seconds = 0;
+        while bench.floor.talks() != Some(50) {
+            seconds += 1;
+            for who in others.clone() {
+                bench.ask(who);
+                bench.voice(who);
+            }
+            bench.pass(SECOND);
+        }
+        assert!(seconds <= 70, "{others:?}: {seconds} s");
+    }
+}
+
+/// Nobody of them has talked, and none gives it back.
+#[test]
+fn a_line_of_many_moves_on() {
+    let mut bench = Bench::new();
+    for who in 1..=9 {
+        bench.ask(who);
+    }
+    let mut seconds = 0;
+    while bench.floor.talks() != Some(9) {
+        seconds += 1;
+        (1..=9).for_each(|who| drop(bench.voice(who)));
+        bench.pass(SECOND);
+    }
+    assert!((60..200).contains(&seconds), "{seconds} s");
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Ask(u8, bool),
@@ -246,7 +293,9 @@ proptest! {
                 }
             }
             prop_assert!(bench.floor.waiting.len() <= 2 * MOST_WAITING);
-            prop_assert!(bench.floor.waiting.iter().is_sorted_by(|a, b| a.1 >= b.1));
+            let order = |waits: &Waiting<u8>| (waits.rank, waits.is_fresh);
+            prop_assert!(bench.floor.waiting.iter().is_sorted_by(|a, b| order(a) >= order(b)));
+            prop_assert!(bench.floor.talked.len() <= REMEMBERED);
             if bench.floor.talks().is_none() {
                 prop_assert!(bench.floor.waiting.is_empty());
             }
