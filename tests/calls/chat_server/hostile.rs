@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::MaybeTlsStream;
@@ -355,4 +356,35 @@ async fn limits_are_by_address_as_a_trusted_proxy_tells_it() {
     let _v6 = join("2001:db8::1", "v6").await;
     let _same = join("2001:db8::2", "same").await;
     assert_eq!(from(&chat, "2001:db8::3").await.closed().await, Some(1013));
+}
+
+/// One socket asked as fast as it was answered, for a minute, and then another did.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_without_end_is_closed_and_others_are_served() {
+    let mut options = options();
+    options.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+    let chat = Chat::with(options).await;
+    let asks = |address: &str| {
+        format!("GET /status.json HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {address}\r\n\r\n")
+    };
+    let eve = "203.0.113.9";
+    let began = Instant::now();
+    let socket = TcpStream::connect(chat.addr).await.expect("connected");
+    let (mut reader, mut writer) = socket.into_split();
+    let flood = asks(eve).repeat(3_000);
+    // It fails as the socket is closed.
+    let writes = tokio::spawn(async move { writer.write_all(flood.as_bytes()).await });
+    let mut answers = Vec::new();
+    let _ = timeout(Duration::from_secs(20), reader.read_to_end(&mut answers)).await;
+    let _ = writes.await;
+    let answers = String::from_utf8_lossy(&answers);
+    let served = answers.matches("HTTP/1.1 200").count() as u64;
+    let most = 600 + 60 * (began.elapsed().as_secs() + 1);
+    assert!(
+        (100..=most).contains(&served),
+        "{served} of 3000: {answers:.300}"
+    );
+    let once = |address: &str| asks(address).replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+    let answer = raw(&chat, once("203.0.113.10").as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
