@@ -132,7 +132,9 @@ mod tests {
         let mut visits = Visits::default();
         let now = Instant::now();
         let eve = Source::of([192, 0, 2, 1].into());
-        while visits.take(eve, Visit::Request, now) {}
+        for _ in 0..=OF_ONE.burst as u32 {
+            visits.take(eve, Visit::Request, now);
+        }
         for i in 0..4 * MOST as u32 {
             let other = Source::of((0x0a00_0000 + i).to_be_bytes().into());
             assert!(visits.take(other, Visit::Request, now));
