@@ -88,6 +88,7 @@ fn shows(desk: &mut Desk, source: u64, caller: &str, of: usize, ufrag: &str) -> 
             network: None,
         },
         message: Box::new(Incoming::VideoOffer {
+            again: false,
             name: name(caller),
             sdp: offer(ufrag, 'a'),
             access: Some(Access {
