@@ -2,10 +2,12 @@
 //! make again; and how a file gets into the first: whole or not at all, and for
 //! the device's eyes alone.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// That of the service which the package installs.
 pub(crate) const SERVICE: &str = "/var/lib/camera-agent";
@@ -117,6 +119,44 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     }
 }
 
+/// Opens a file as [`open`] does, and locks it for this program alone while it is open:
+/// who changes what lies beside it holds that for a moment. Blocks.
+///
+/// # Errors
+///
+/// As [`open`]; and another program has it for longer than a change takes: whoever has the
+/// folder can, and root does not wait for them without end.
+pub(crate) fn lock(path: &Path) -> io::Result<File> {
+    lock_within(path, PATIENCE)
+}
+
+fn lock_within(path: &Path, patience: Duration) -> io::Result<File> {
+    let file = open(path)?;
+    let until = Instant::now() + patience;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < until => {
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "std has no waiting for a lock up to a limit"
+                )]
+                sleep(LOOK);
+            }
+            Err(TryLockError::WouldBlock) => {
+                let words = "another program has it locked, and does not let go";
+                return Err(io::Error::other(words));
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+}
+
+/// Who waits for a lock waits so long: a change takes some writes to a slow card.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// And looks so often.
+const LOOK: Duration = Duration::from_millis(5);
+
 /// Opens a file that is kept, to read it. A link is not followed.
 ///
 /// # Errors
@@ -183,6 +223,22 @@ mod tests {
             assert!(error.contains("no file"), "{error}");
         }
         drop(reader);
+    }
+
+    /// It hung on that, too.
+    #[test]
+    fn a_lock_that_another_keeps_is_waited_for_and_not_for_ever() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("access.lock");
+        let held = lock(&path).expect("nobody has it");
+        let error = lock_within(&path, LOOK).expect_err("it is held");
+        assert!(error.to_string().contains("let go"), "{error}");
+        let waits = {
+            let path = path.clone();
+            std::thread::spawn(move || lock(&path).map(drop))
+        };
+        drop(held);
+        waits.join().expect("no panic").expect("it was let go");
     }
 
     /// Root gave it away.

@@ -5,8 +5,6 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
-
 use crate::login::{self, TextError, Users};
 use crate::state;
 
@@ -147,11 +145,8 @@ impl UsersFile {
     fn lock(&self) -> Result<File, UsersError> {
         let mut name = self.path.file_name().unwrap_or_default().to_owned();
         name.push(".lock");
-        let locked = state::open(&self.path.with_file_name(name)).and_then(|file| {
-            flock(&file, FlockOperation::LockExclusive)?;
-            Ok(file)
-        });
-        locked.map_err(|error| self.failed(error))
+        let path = self.path.with_file_name(name);
+        state::lock(&path).map_err(|error| self.failed(error))
     }
 
     fn failed(&self, error: io::Error) -> UsersError {

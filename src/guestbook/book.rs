@@ -5,7 +5,6 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
 use tracing::warn;
 
 use crate::access::store::{self, StoreError};
@@ -204,11 +203,7 @@ impl Book {
 
     fn lock(&self) -> Result<File, BookError> {
         let path = self.folder.join(LOCK);
-        let locked = state::open(&path).and_then(|file| {
-            flock(&file, FlockOperation::LockExclusive)?;
-            Ok(file)
-        });
-        locked.map_err(|error| failed(path, error))
+        state::lock(&path).map_err(|error| failed(path, error))
     }
 }
 
