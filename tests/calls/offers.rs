@@ -231,7 +231,7 @@ async fn addresses_where_nobody_answers_cost_little() {
     tokio::time::sleep(Duration::from_secs(5)).await;
     let took = cpu() - before;
     println!("{CALLS} calls that are nowhere: {took:?} of CPU time");
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(took < Duration::from_secs(1), "{took:?}");
     device.stop().await;
     chat.stop().await;
 }
