@@ -213,6 +213,16 @@ impl Change {
         }
     }
 
+    /// Bytes that it has taken.
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        let pixels = self.before.iter().map(Vec::capacity).sum::<usize>();
+        (pixels + self.background.capacity()) * size_of::<f32>()
+            + self.before.capacity() * size_of::<Vec<f32>>()
+            + self.usual.capacity() * size_of::<Usual>()
+            + self.cells.capacity() * size_of::<Sums>()
+    }
+
     /// Takes the next picture; `None` while the scene is learned, or where it
     /// is another one.
     pub(super) fn look(&mut self, picture: &Luma) -> Option<Mask> {

@@ -139,6 +139,15 @@ impl Watcher {
     }
 }
 
+#[cfg(test)]
+impl Watcher {
+    /// Bytes that it has taken for what it remembers, whether or not they are used.
+    pub(crate) fn room(&self) -> usize {
+        let windows = self.zones.iter().map(|zone| zone.windows.capacity());
+        self.change.room() + self.tracks.room() + windows.sum::<usize>()
+    }
+}
+
 impl Watched {
     /// This moves here, and enough.
     fn has(&self, track: &Track, clutter: f32) -> bool {

@@ -214,6 +214,16 @@ impl Tracks {
             .extend(new.map(|blob| Track::new(blob, picture)));
     }
 
+    /// Bytes that it has taken.
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        let of = |track: &Track| {
+            track.blob.windows.capacity() * size_of::<usize>()
+                + track.places.capacity() * size_of::<Place>()
+        };
+        self.tracks.capacity() * size_of::<Track>() + self.tracks.iter().map(of).sum::<usize>()
+    }
+
     /// What is in the present picture.
     pub(super) fn seen(&self) -> impl Iterator<Item = &Track> {
         self.tracks.iter().filter(|track| track.is_seen)

@@ -15,6 +15,7 @@ use rustix::fs::statvfs;
 use tracing::{debug, info, warn};
 
 use super::catalogue::{Entry, Limits};
+use super::clock::Clock;
 use super::folder::{Folder, rename};
 use super::names::{Id, Why};
 use super::sweep::sweep;
@@ -110,6 +111,7 @@ impl Disk {
     pub(super) fn start(
         folder: Arc<Folder>,
         limits: Limits,
+        clock: Clock,
         report: impl Fn(Report) + Send + 'static,
     ) -> io::Result<Self> {
         // Each that begins has one end, and is a fragment.
@@ -121,6 +123,7 @@ impl Disk {
                 unfinished: folder.scan(),
                 folder,
                 limits,
+                clock,
                 film: 0,
                 file: None,
                 fragments: 0,
@@ -175,6 +178,14 @@ impl Disk {
     }
 }
 
+#[cfg(test)]
+impl Disk {
+    /// All that it was to write is written.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.fragments.load(Ordering::Acquire) == 0
+    }
+}
+
 impl Drop for Disk {
     /// Waits for what is on its way to the disk; called where that may block.
     fn drop(&mut self) {
@@ -195,6 +206,7 @@ struct Writing {
 struct Writer {
     folder: Arc<Folder>,
     limits: Limits,
+    clock: Clock,
     /// The one that was begun last.
     film: u64,
     file: Option<Writing>,
@@ -353,7 +365,7 @@ impl Writer {
 
     /// Deletes what is too much.
     fn make_room(&self) -> io::Result<()> {
-        sweep(&self.folder, &self.limits, || {
+        sweep(&self.folder, &self.limits, &self.clock, || {
             let disk = statvfs(&self.folder.path)?;
             Ok(disk.f_bavail * disk.f_frsize)
         })

@@ -10,11 +10,12 @@
 //!   there is and which goes next. None of these touches a file or a clock.
 //! * [`thumbnail`] waits for a small picture of each.
 //! * `run` takes frames and is a task; [`disk`] writes files and is a thread; [`sweep`]
-//!   deletes what is too much;
-//!   [`mod@folder`] is what both and viewers know of them.
+//!   deletes what is too much; [`mod@folder`] is what both and viewers know of them,
+//!   [`clock`] what they are named by.
 
 mod boxes;
 mod catalogue;
+mod clock;
 mod disk;
 mod film;
 mod folder;
@@ -43,6 +44,7 @@ use crate::lock::lock;
 use crate::media::hub::Hub;
 pub(crate) use catalogue::Entry;
 use catalogue::Limits;
+use clock::Clock;
 use disk::Disk;
 use folder::Folder;
 pub(crate) use names::{Id, Why};
@@ -261,12 +263,18 @@ impl Recorder {
                 let _ = before.await;
             }
             let (tell, reports) = mpsc::channel(REPORTS);
-            let disk = Disk::start(folder.clone(), wanted.limits(), move |report| {
-                let _ = tell.try_send(report);
-            });
+            let clock = Clock::default();
+            let disk = Disk::start(
+                folder.clone(),
+                wanted.limits(),
+                clock.clone(),
+                move |report| {
+                    let _ = tell.try_send(report);
+                },
+            );
             match disk {
                 Ok(disk) => {
-                    Run::new(hub, wish, &wanted, disk)
+                    Run::new(hub, wish, &wanted, disk, clock)
                         .told_of_viewers(watched.0, watched.1)
                         .told_of_privacy(private)
                         .telling_of_trouble(trouble)

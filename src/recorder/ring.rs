@@ -68,6 +68,12 @@ impl<T> Ring<T> {
         self.bytes = 0;
     }
 
+    /// Frames that it has taken room for, and the bytes of those that are there.
+    #[cfg(test)]
+    pub(super) fn room(&self) -> (usize, usize) {
+        (self.kept.capacity(), self.bytes)
+    }
+
     /// From the last key frame that was no later than this on, the oldest first; where
     /// there is none such, or no time is given, all of it. A key frame is first.
     pub(super) fn since(&self, at: Option<Instant>) -> impl Iterator<Item = &Kept<T>> {

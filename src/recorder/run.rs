@@ -13,6 +13,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, watch};
 
 use self::filming::Filming;
+use super::clock::Clock;
 use super::disk::{Disk, Report, Said};
 use super::names::Why;
 use super::ring::{Kept, Ring};
@@ -54,6 +55,7 @@ pub(super) struct Run {
     hub: Hub,
     wish: Wish,
     disk: Disk,
+    clock: Clock,
     has_sound: bool,
     rate: u32,
     keys_apart: Duration,
@@ -99,12 +101,13 @@ async fn next(streams: &mut Option<Streams>) -> (Result<Taken, RecvError>, bool)
 
 impl Run {
     /// Told of nothing yet.
-    pub(super) fn new(hub: Hub, wish: Wish, wanted: &Wanted, disk: Disk) -> Self {
+    pub(super) fn new(hub: Hub, wish: Wish, wanted: &Wanted, disk: Disk, clock: Clock) -> Self {
         let pre_roll = Duration::from_secs(wanted.config.pre_roll_s.into());
         Self {
             hub,
             wish,
             disk,
+            clock,
             has_sound: wanted.has_sound,
             rate: wanted.rate,
             keys_apart: (pre_roll * 4 / 5).clamp(KEYS_LEAST, KEYS_APART),

@@ -1,12 +1,13 @@
 //! Deletes what is too much. It blocks.
 
 use std::io;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use rustix::fs::{Mode, OFlags, open, syncfs};
 use tracing::info;
 
 use super::catalogue::Limits;
+use super::clock::Clock;
 use super::folder::Folder;
 use crate::lock::lock;
 
@@ -27,6 +28,7 @@ impl std::error::Error for Full {}
 pub(super) fn sweep(
     folder: &Folder,
     limits: &Limits,
+    clock: &Clock,
     mut free: impl FnMut() -> io::Result<u64>,
 ) -> io::Result<()> {
     let mut before = free()?;
@@ -38,7 +40,7 @@ pub(super) fn sweep(
     let mut deleted = 0;
     loop {
         let left = free()?.max(before.saturating_add(deleted));
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = clock.now().duration_since(UNIX_EPOCH);
         let now = now.unwrap_or_default().as_secs();
         let surplus = {
             let catalogue = lock(&folder.catalogue);
@@ -111,7 +113,7 @@ mod tests {
             free: 10_000_000,
         };
         let (_place, folder) = recorded(9);
-        sweep(&folder, &limits, || Ok(7_500_000)).expect("there is enough");
+        sweep(&folder, &limits, &Clock::default(), || Ok(7_500_000)).expect("there is enough");
         assert_eq!(left(&folder), 6);
         // One that counts at once, while others fill it.
         let free = std::cell::Cell::new(8_000_000);
@@ -119,9 +121,10 @@ mod tests {
             free.set(free.get() + 1_000_000);
             Ok(free.get())
         };
-        sweep(&folder, &limits, asked).expect("there is enough");
+        sweep(&folder, &limits, &Clock::default(), asked).expect("there is enough");
         assert_eq!(left(&folder), 6);
-        sweep(&folder, &limits, || Ok(0)).expect_err("more is missing than there is");
+        sweep(&folder, &limits, &Clock::default(), || Ok(0))
+            .expect_err("more is missing than there is");
         assert_eq!(left(&folder), 0);
     }
 

@@ -29,12 +29,12 @@ pub(super) struct Filming {
 }
 
 impl Filming {
-    fn new(why: Why, now: Instant) -> Self {
+    fn new(why: Why, now: Instant, began: SystemTime) -> Self {
         Self {
             why,
             film: None,
             is_on_disk: false,
-            began: SystemTime::now(),
+            began,
             last_picture: now,
             thumbnail: Thumbnail::default(),
         }
@@ -65,7 +65,7 @@ impl Filming {
 
 impl Run {
     pub(super) fn begin(&mut self, why: Why, now: Instant) {
-        self.filming = Some(Filming::new(why, now));
+        self.filming = Some(Filming::new(why, now, self.clock.of(now)));
         // A button is pressed as often as somebody likes: what the last file has is
         // not written again. Something that moves is shown from before it.
         let filmed = self.filmed.filter(|_| why == Why::Button);
@@ -136,7 +136,8 @@ impl Run {
             Err(Refused::Another | Refused::Unusable) => {
                 let why = filming.why;
                 self.end();
-                self.filming = Some(Filming::new(why, frame.captured_at));
+                let began = self.clock.of(frame.captured_at);
+                self.filming = Some(Filming::new(why, frame.captured_at, began));
                 match frame.key {
                     true => self.first_picture(frame),
                     false => self.ask_for_key(frame.encoded_at),
@@ -149,9 +150,7 @@ impl Run {
         let Some(filming) = &mut self.filming else {
             return;
         };
-        let age = frame.captured_at.elapsed();
-        let now = SystemTime::now();
-        filming.began = now.checked_sub(age).unwrap_or(now);
+        filming.began = self.clock.of(frame.captured_at);
         filming.last_picture = frame.captured_at;
         let made = filming.began.duration_since(SystemTime::UNIX_EPOCH);
         let unit = picture::unit(&frame.payloads);

@@ -1,5 +1,7 @@
 //! Frames in simulated time, and what of them is in the folder.
 
+mod day;
+
 use std::fs;
 use std::path::Path;
 
@@ -33,6 +35,15 @@ struct Bench {
 
 impl Bench {
     fn new(when: RecordWhen, pre_roll_s: u32) -> Self {
+        let none = Limits {
+            bytes: 0,
+            age: 0,
+            free: 0,
+        };
+        Self::with(when, pre_roll_s, none, Clock::default())
+    }
+
+    fn with(when: RecordWhen, pre_roll_s: u32, limits: Limits, clock: Clock) -> Self {
         let home = tempfile::tempdir().expect("a folder");
         let mut config = Config::default();
         config.recording.when = when;
@@ -52,17 +63,12 @@ impl Bench {
         };
         let folder = Folder::new(wanted.folder.clone());
         let (tell, reports) = mpsc::channel(99);
-        let limits = Limits {
-            bytes: 0,
-            age: 0,
-            free: 0,
-        };
-        let disk = Disk::start(folder.clone(), limits, move |report| {
+        let disk = Disk::start(folder.clone(), limits, clock.clone(), move |report| {
             let _ = tell.try_send(report);
         });
         let (hub, thread) = Hub::start(Box::new(Replay::new(CLIP, 30)), None);
         Self {
-            run: Run::new(hub, wish, &wanted, disk.expect("a thread")),
+            run: Run::new(hub, wish, &wanted, disk.expect("a thread"), clock),
             reports,
             folder,
             home,

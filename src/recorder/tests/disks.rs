@@ -7,6 +7,7 @@ use super::films::unit;
 use crate::lock::lock;
 use crate::recorder::boxes::with_thumbnail;
 use crate::recorder::catalogue::{Entry, Limits};
+use crate::recorder::clock::Clock;
 use crate::recorder::disk::{Disk, Job, Report};
 use crate::recorder::film::Film;
 use crate::recorder::folder::Folder;
@@ -51,7 +52,7 @@ fn a_recording_whose_end_the_disk_refused_is_there_and_is_given_it_later() {
         age: 0,
         free: 0,
     };
-    let disk = Disk::start(folder.clone(), limits, move |report| {
+    let disk = Disk::start(folder.clone(), limits, Clock::default(), move |report| {
         let _ = tell.send(report);
     });
     let disk = disk.expect("a thread");
@@ -109,7 +110,7 @@ fn a_thumbnail_is_no_proof_that_a_disk_works() {
         age: 0,
         free: 0,
     };
-    let disk = Disk::start(folder, limits, move |report| {
+    let disk = Disk::start(folder, limits, Clock::default(), move |report| {
         let _ = tell.send(report);
     });
     let disk = disk.expect("a thread");
