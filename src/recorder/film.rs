@@ -32,8 +32,9 @@ const FRAGMENT: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(600);
 /// Sound that is so far from where it should be is moved there: three packets.
 const ASTRAY: i64 = 3 * opus::SILENCE_SAMPLES as i64;
-/// Sound that has not come so long after the picture will not come: half a second.
-const LATE: i64 = opus::RATE as i64 / 2;
+/// Sound that has not come so long after the picture will not come: two seconds, for a
+/// slow machine that has just been asked for more.
+const LATE: i64 = 2 * opus::RATE as i64;
 /// A picture that is shown for longer was the last one before a hole.
 const LONGEST_PICTURE: Duration = Duration::from_secs(10);
 
@@ -65,6 +66,8 @@ struct Sound {
     channels: u8,
     /// The file has no place for it.
     is_left_out: bool,
+    /// Its first packet is a silence, in the place of one that is late.
+    is_held: bool,
 }
 
 /// Why a picture is not taken.
@@ -77,8 +80,15 @@ pub(super) enum Refused {
 }
 
 impl Film {
-    /// Begins with this picture, where it says what a decoder has to know.
-    pub(super) fn begin(unit: Unit, at: Instant, made: Duration) -> Option<Self> {
+    /// Begins with this picture, where it says what a decoder has to know. With `sound` of
+    /// so many channels the file has a place for it, however late it comes; without it,
+    /// where it comes within the first fragment.
+    pub(super) fn begin(
+        unit: Unit,
+        at: Instant,
+        made: Duration,
+        sound: Option<u8>,
+    ) -> Option<Self> {
         let sets = unit.sets?;
         let entry = picture_entry(&sets)?;
         let options = SegmentMuxerOptions {
@@ -92,7 +102,10 @@ impl Film {
             last: Some((0, true, unit.data)),
             pictures: Vec::new(),
             fragment_from: 0,
-            sound: Sound::default(),
+            sound: Sound {
+                channels: sound.unwrap_or_default(),
+                ..Sound::default()
+            },
             is_new: true,
             is_ending: false,
         })
@@ -140,7 +153,9 @@ impl Film {
         };
         let place = (since.as_micros() * u128::from(opus::RATE) / 1_000_000) as i64;
         let astray = place - self.sound.next;
-        if astray < -ASTRAY {
+        let is_held = std::mem::take(&mut self.sound.is_held);
+        if astray < -ASTRAY || (is_held && astray < 0) {
+            self.sound.is_held = is_held;
             return;
         }
         if astray > ASTRAY {
@@ -174,6 +189,11 @@ impl Film {
         self.settle(ticks);
         self.fragment_from = ticks;
         let end = i64::try_from(ticks * u64::from(opus::RATE) / u64::from(PICTURE_RATE));
+        if self.is_new && self.sound.next == 0 && self.sound.channels > 0 {
+            // What it is to have is said in the first fragment alone.
+            self.sound.fill_up_to(opus::SILENCE_SAMPLES.into());
+            self.sound.is_held = true;
+        }
         let has_sound = self.sound.next > 0;
         if has_sound {
             self.sound.fill_up_to(end.unwrap_or_default() - LATE);

@@ -16,6 +16,7 @@ use self::filming::Filming;
 use super::clock::Clock;
 use super::disk::{Disk, Report, Said};
 use super::names::Why;
+use super::opus;
 use super::ring::{Kept, Ring};
 use super::wish::Wish;
 use super::{Viewers, Wanted};
@@ -69,6 +70,8 @@ pub(super) struct Run {
     motions: HashSet<(Arc<str>, SystemTime)>,
     /// Nothing is begun before.
     retry_at: Option<Instant>,
+    /// When sound last came, and of how many channels.
+    heard: Option<(Instant, u8)>,
     /// The last key frame, and when one was last asked for.
     last_key: Option<Instant>,
     asked: Option<Instant>,
@@ -118,6 +121,7 @@ impl Run {
             filmed: None,
             motions: HashSet::new(),
             retry_at: None,
+            heard: None,
             last_key: None,
             asked: None,
             is_torn: false,
@@ -291,7 +295,11 @@ impl Run {
     fn take(&mut self, taken: Taken) {
         let (frame, is_key) = match &taken {
             Taken::Picture(frame) => (frame, frame.key),
-            Taken::Sound(frame) => (frame, false),
+            Taken::Sound(frame) => {
+                let channels = frame.payloads.first().map(|packet| opus::channels(packet));
+                self.heard = channels.map(|channels| (frame.encoded_at, channels));
+                (frame, false)
+            }
         };
         if let Taken::Picture(frame) = &taken {
             let now = frame.encoded_at;

@@ -80,7 +80,7 @@ impl Bench {
 }
 
 /// Decodes all of it: pictures and packets of sound.
-fn played(path: &Path) -> (usize, usize) {
+pub(super) fn played(path: &Path) -> (usize, usize) {
     element::init().expect("GStreamer");
     let description = format!(
         "filesrc location={} ! qtdemux name=d \

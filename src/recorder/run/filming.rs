@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tracing::warn;
 
-use super::{RETRY, Run, Taken};
+use super::{RETRY, Run, STOPPED, Taken};
 use crate::media::frame::Frame;
 use crate::media::hub::Hub;
 use crate::recorder::disk::{Disk, Job, Report};
@@ -156,8 +156,11 @@ impl Run {
         let unit = picture::unit(&frame.payloads);
         // What is before the camera now: what was before its cause is not what it is about.
         let _ = filming.thumbnail.next(&self.hub);
-        filming.film =
-            unit.and_then(|unit| Film::begin(unit, frame.captured_at, made.unwrap_or_default()));
+        // It is heard still, if later than it is seen.
+        let is_late = |(at, _): &(Instant, u8)| *at + STOPPED >= frame.encoded_at;
+        let sound = self.heard.filter(is_late).map(|(_, channels)| channels);
+        let begin = |unit| Film::begin(unit, frame.captured_at, made.unwrap_or_default(), sound);
+        filming.film = unit.and_then(begin);
         if filming.film.is_none() && !std::mem::replace(&mut self.said_unusable, true) {
             warn!(
                 "nothing is recorded: the H.264 of this camera says nothing of itself that is understood"

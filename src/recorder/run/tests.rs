@@ -16,6 +16,7 @@ use crate::media::replay::{Replay, access_units};
 use crate::recorder::catalogue::Limits;
 use crate::recorder::folder::Folder;
 use crate::recorder::names;
+use crate::recorder::tests::played;
 
 const CLIP: &[u8] = include_bytes!("../../../tests/fixtures/clip.h264");
 const FRAME: Duration = Duration::from_nanos(33_333_334);
@@ -27,6 +28,8 @@ struct Bench {
     folder: Arc<Folder>,
     home: TempDir,
     now: Instant,
+    /// Sound comes so much later than the picture of its time.
+    late: Duration,
     pictures: Vec<bytes::Bytes>,
     packetizer: Packetizer,
     count: usize,
@@ -73,6 +76,7 @@ impl Bench {
             folder,
             home,
             now: Instant::now(),
+            late: Duration::ZERO,
             pictures: access_units(CLIP),
             packetizer: Packetizer::new(PICTURE),
             count: 0,
@@ -91,7 +95,10 @@ impl Bench {
             data,
             key: is_picture && position == 0,
             running_time: Duration::ZERO,
-            captured_at: self.now,
+            captured_at: match is_picture {
+                true => self.now,
+                false => self.now - self.late,
+            },
             encoder_in: None,
             encoded_at: self.now,
         };
@@ -121,10 +128,15 @@ impl Bench {
 
     /// Ends, and says how long what was recorded is, in seconds.
     fn recorded(self) -> Vec<u32> {
+        seconds(&self.end().path().join("recordings"))
+    }
+
+    /// Ends; all is on the disk.
+    fn end(self) -> TempDir {
         let Self { mut run, home, .. } = self;
         run.end();
         drop(run);
-        seconds(&home.path().join("recordings"))
+        home
     }
 }
 
@@ -209,6 +221,24 @@ async fn a_file_ends_although_the_disk_did_not_keep_up_and_half_a_minute_is_no_t
         assert!(began.elapsed() < SOON, "{all:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// As of a slow machine, or of one that is at its end: it was another file with each key
+/// frame, and none had a sound.
+#[tokio::test]
+async fn sound_that_comes_a_second_and_a_half_late_is_in_one_recording() {
+    let mut bench = Bench::new(RecordWhen::Motion, 5);
+    bench.late = Duration::from_millis(1_500);
+    bench.pass(Duration::from_secs(10), true);
+    bench.run.wish.motions = 1;
+    bench.pass(Duration::from_secs(9), true);
+    let home = bench.end();
+    let folder = home.path().join("recordings");
+    assert_eq!(seconds(&folder), [15]);
+    let file = fs::read_dir(&folder).expect("a folder").flatten().next();
+    let (pictures, sounds) = played(&file.expect("one").path());
+    // What is late when it ends is not there.
+    assert!(pictures > 400 && sounds > 600, "{pictures} {sounds}");
 }
 
 /// What becomes of a file is told when the next has begun.

@@ -19,7 +19,7 @@ type Probe = dyn Fn(&[(Id, Entry)]) -> bool;
 /// A file of three seconds, in a piece.
 fn film() -> Vec<u8> {
     let start = Instant::now();
-    let film = Film::begin(unit(true, 100), start, Duration::ZERO);
+    let film = Film::begin(unit(true, 100), start, Duration::ZERO, None);
     let mut film = film.expect("it begins");
     let mut file = Vec::new();
     for second in 1..=3 {

@@ -44,22 +44,27 @@ proptest! {
     fn a_file_is_whole_after_each_fragment(
         gaps in proptest::collection::vec((1..400_u64, any::<bool>(), 1..2000_usize), 2..120),
         silent in 0..4_u64,
+        sound in prop::option::of(1..3_u8),
+        late in 0..3_000_u64,
         cut in any::<proptest::sample::Index>(),
     ) {
         let start = Instant::now();
-        let mut film = Film::begin(unit(true, 100), start, Duration::ZERO).expect("it begins");
+        let film = Film::begin(unit(true, 100), start, Duration::ZERO, sound);
+        let mut film = film.expect("it begins");
+        // Where none is known of, it is another file that has it.
+        let late = Duration::from_millis(sound.map_or(0, |_| late));
         let mut at = start;
-        let mut sound = start;
+        let mut heard = start;
         let mut file = Vec::new();
         let mut ends = vec![0];
         for (gap, key, size) in gaps {
             at += Duration::from_millis(gap);
-            while sound < at {
+            while heard + late < at {
                 // Of each four seconds the last ones are without sound.
-                if (sound - start).as_secs() % 4 < 4 - silent {
-                    film.sound(&packet(), sound);
+                if (heard - start).as_secs() % 4 < 4 - silent {
+                    film.sound(&packet(), heard);
                 }
-                sound += Duration::from_millis(20);
+                heard += Duration::from_millis(20);
             }
             if let Some(bytes) = film.picture(unit(key, size), key, at).expect("it is taken") {
                 file.extend(bytes);
@@ -89,7 +94,7 @@ proptest! {
 #[test]
 fn another_size_another_sound_and_ten_minutes_are_another_file() {
     let start = Instant::now();
-    let begin = || Film::begin(unit(true, 9), start, Duration::ZERO).expect("it begins");
+    let begin = || Film::begin(unit(true, 9), start, Duration::ZERO, None).expect("it begins");
     let second = start + Duration::from_secs(1);
     let mut film = begin();
     let mut other = unit(true, 9);
@@ -123,14 +128,14 @@ fn another_size_another_sound_and_ten_minutes_are_another_file() {
         film.picture(unit(false, 9), false, at),
         Err(Refused::Another)
     );
-    assert!(Film::begin(unit(false, 9), start, Duration::ZERO).is_none());
+    assert!(Film::begin(unit(false, 9), start, Duration::ZERO, None).is_none());
 }
 
 /// It is found between two fragments, and passed over where they are counted.
 #[test]
 fn a_thumbnail_is_part_of_a_file_and_takes_nothing_from_it() {
     let start = Instant::now();
-    let mut film = Film::begin(unit(true, 100), start, Duration::ZERO).expect("it begins");
+    let mut film = Film::begin(unit(true, 100), start, Duration::ZERO, None).expect("it begins");
     let mut file = Vec::new();
     let jpeg = [0xff, 0xd8, 1, 2, 3, 0xff, 0xd9];
     let none: [u8; 0] = [];
@@ -160,7 +165,7 @@ fn a_thumbnail_is_part_of_a_file_and_takes_nothing_from_it() {
     assert!(ends.len() > 2, "{ends:?}");
     // With the longest pre-roll it comes behind it, and behind what is before that: the
     // seconds to a key frame, and those in which it is made.
-    let mut film = Film::begin(unit(true, 100), start, Duration::ZERO).expect("it begins");
+    let mut film = Film::begin(unit(true, 100), start, Duration::ZERO, None).expect("it begins");
     let mut file = Vec::new();
     for second in 1..=45 {
         let at = start + Duration::from_secs(second);
