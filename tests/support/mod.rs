@@ -17,6 +17,7 @@ pub mod device;
 pub mod driver;
 pub mod encoding;
 pub mod faults;
+pub mod film;
 pub mod guarded;
 pub mod inside;
 pub mod invitee;
