@@ -25,4 +25,5 @@ mod service;
 mod setup;
 mod soak;
 mod stills;
+mod talk;
 mod ways;

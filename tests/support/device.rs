@@ -169,6 +169,17 @@ impl Device {
             .expect("it can be waited for")
     }
 
+    /// What it has in memory (RSS), in kB.
+    pub fn memory_kb(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = status.expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.split_ascii_whitespace().next());
+        number
+            .and_then(|number| number.parse().ok())
+            .expect("a number")
+    }
+
     /// How many threads it has.
     pub fn threads(&self) -> usize {
         let folder = format!("/proc/{}/task", self.pid());

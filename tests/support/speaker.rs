@@ -10,8 +10,9 @@
 
 #![allow(dead_code, reason = "each test binary uses its part of it")]
 
+use std::f64::consts::TAU;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -20,6 +21,47 @@ use super::shims::{FakeMicrophone, shared_object};
 
 /// Samples a second.
 pub const RATE: usize = 48_000;
+
+/// How many seconds of this, each packet by itself, are nearly nothing but a tone.
+pub fn seconds_of(hertz: f64, samples: &[i16]) -> f64 {
+    const BLOCK: usize = RATE / 50;
+    /// The mean square of what is heard, at least: 30 dB under full scale.
+    const LOUD: f64 = 1e6;
+    let is_tone = |block: &&[i16]| {
+        let parts = block.iter().enumerate().map(|(i, sample)| {
+            let turn = TAU * hertz * i as f64 / RATE as f64;
+            let sample = f64::from(*sample);
+            (sample * turn.cos(), sample * turn.sin(), sample * sample)
+        });
+        let (x, y, all) = parts.fold((0.0, 0.0, 0.0), |sum, part| {
+            (sum.0 + part.0, sum.1 + part.1, sum.2 + part.2)
+        });
+        let tone = 2.0 * (x * x + y * y) / BLOCK as f64;
+        all > BLOCK as f64 * LOUD && tone > 0.8 * all
+    };
+    let blocks = samples.chunks_exact(BLOCK).filter(is_tone);
+    blocks.count() as f64 / 50.0
+}
+
+/// A file that browsers take for a microphone.
+pub fn wave(samples: &[i16], file: &Path) {
+    let bytes: Vec<u8> = samples.iter().flat_map(|s| s.to_le_bytes()).collect();
+    let rate = RATE as u32;
+    let length = bytes.len() as u32;
+    let mut text = b"RIFF".to_vec();
+    text.extend((36 + length).to_le_bytes());
+    text.extend(b"WAVEfmt ");
+    text.extend(16_u32.to_le_bytes());
+    // PCM of one channel.
+    text.extend([1, 0, 1, 0]);
+    text.extend(rate.to_le_bytes());
+    text.extend((2 * rate).to_le_bytes());
+    text.extend([2, 0, 16, 0]);
+    text.extend(b"data");
+    text.extend(length.to_le_bytes());
+    text.extend(bytes);
+    fs::write(file, text).expect("written");
+}
 
 /// A speaker, plugged in. It is gone when dropped.
 pub struct FakeSpeaker {

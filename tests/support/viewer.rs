@@ -10,6 +10,8 @@ mod formats;
 mod hearing;
 #[path = "viewer/invited.rs"]
 mod invited;
+#[path = "viewer/talking.rs"]
+mod talking;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -29,7 +31,6 @@ use rtc::rtcp::transport_feedbacks::transport_layer_nack::{NackPair, TransportLa
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
 };
-use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 use tokio::sync::mpsc;
@@ -52,6 +53,9 @@ use hearing::{Handler, hear};
 pub use hearing::{Heard, Times};
 #[allow(unused_imports, reason = "each binary uses its part of it")]
 pub use invited::Held;
+#[allow(unused_imports, reason = "each binary uses its part of it")]
+pub use talking::VOICE;
+use talking::{Mouth, Voice};
 
 use super::cuttable::Cuttable;
 use super::meter::{Meter, Received};
@@ -65,6 +69,7 @@ struct Shared {
     offers: Mutex<Vec<(String, Held)>>,
     heard: Mutex<Heard>,
     received: Arc<Mutex<Received>>,
+    mouth: Mouth,
     connection: Mutex<Option<Arc<dyn PeerConnection>>>,
     tracks: Mutex<Vec<Arc<dyn TrackRemote>>>,
     channels: Mutex<Vec<Arc<dyn DataChannel>>>,
@@ -274,7 +279,8 @@ impl Viewer {
         let registry = Registry::new()
             .with(Slot::TwccReceiver, TwccReceiverBuilder::new().build())
             .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
-            .with(Slot::from(20_000), Meter::new(self.shared.received.clone()));
+            .with(Slot::from(20_000), Meter::new(self.shared.received.clone()))
+            .with(Slot::from(20_001), Voice::of(self.shared.mouth.clone()));
         let handler = Handler {
             name: self.name.clone(),
             camera: self.camera.clone(),
@@ -297,15 +303,7 @@ impl Viewer {
             .with_udp_addrs(vec![format!("{}:0", self.from)])
             .build()
             .await?;
-        for kind in [RtpCodecKind::Audio, RtpCodecKind::Video] {
-            let receive = RTCRtpTransceiverInit {
-                direction: RTCRtpTransceiverDirection::Recvonly,
-                ..Default::default()
-            };
-            connection
-                .add_transceiver_from_kind(kind, Some(receive))
-                .await?;
-        }
+        self.shared.mouth.open(&connection).await?;
         Ok(Arc::new(connection))
     }
 

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::{camera, is_told, speaks, watches, wave};
+use super::{camera, is_told, speaks, watches};
 use crate::sound::speech;
 use crate::support::browser::{Browser, Person};
-use crate::support::speaker::RATE;
+use crate::support::speaker::{RATE, wave};
 use crate::support::{Chat, SOON, until};
 
 /// A file that browsers take for a microphone, and the folder that it is in.
