@@ -3,10 +3,11 @@
 # kernel's vivid), a sound card (snd-aloop) and systemd runs the agent; the
 # chat server and a browser run outside of it, in a network namespace that
 # they share with the machine's network card. The assertions are in
-# tests/machines, the files vm_call, vm_commands, vm_controls and vm_devices.
+# tests/machines, the files vm_call, vm_commands, vm_controls, vm_devices and vm_keep.
 #
 #   tests/lab/run.sh            all of it
 #   AGENT=PATH tests/lab/run.sh with that binary instead of building one
+#   tests/lab/run.sh FILTER…    the tests with such names (vm_call, vm_keep, …)
 #   tests/lab/run.sh shell      the same bed, then a shell in the machine
 #   tests/lab/run.sh boards [FILTER…]
 #                               the devices of boards instead: USB webcams, HDMI
@@ -21,15 +22,15 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck source=tests/lab/lab.sh
 . tests/lab/lab.sh
 
-TESTS=(vm_call:: vm_commands:: vm_controls:: vm_devices::)
+TESTS=(vm_call:: vm_commands:: vm_controls:: vm_devices:: vm_keep::)
 GUEST=prepare.sh
 if [ "${1:-}" = boards ]; then
   shift
   TESTS=(vm_usb:: vm_hdmi:: vm_loopback:: vm_libcamera::)
   GUEST=boards.sh
   USB_PORTS=(1 2)
-  [ $# = 0 ] || [ "$1" = shell ] || TESTS=("$@")
 fi
+[ $# = 0 ] || [ "$1" = shell ] || TESTS=("$@")
 
 mkdir -p "$LAB/logs"
 exec 9>"$LAB/lock"

@@ -13,6 +13,7 @@ mod vm_commands;
 mod vm_controls;
 mod vm_devices;
 mod vm_hdmi;
+mod vm_keep;
 mod vm_libcamera;
 mod vm_loopback;
 mod vm_service;

@@ -1,6 +1,6 @@
 //! The virtual machine of `make test-vm`, as its tests see it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -15,10 +15,10 @@ pub const NAME: &str = "vivid";
 pub const CAMERA: &str = "/dev/video0";
 /// How vivid is loaded (tests/lab/guest/prepare.sh).
 pub const PLAIN_CAMERA: &str = "n_devs=1 node_types=0x1 num_inputs=1 input_types=0x0";
-/// Waits for the camera's node, lets its bars move, and takes the words off,
+/// Waits for the camera's node, lets its bars, and no other pattern, move, and takes the words off,
 /// which cover half of a small picture.
 pub const MOVE: &str = "until v4l2-ctl -d /dev/video0 \
-     -c horizontal_movement=4,osd_text_mode=2 2>/dev/null; do sleep 0.1; done";
+     -c horizontal_movement=4,osd_text_mode=2,test_pattern=0 2>/dev/null; do sleep 0.1; done";
 
 /// The agent keeps devices open this long after the last viewer (src/media/hub).
 const GRACE: Duration = Duration::from_secs(5);
@@ -33,7 +33,7 @@ impl Clock {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
     /// The time that a line begins with, as in `2026-01-31T12:34:56.789012Z`.
-    fn read(line: &str) -> Option<Self> {
+    pub fn read(line: &str) -> Option<Self> {
         let (_, time) = line.split_once('T')?;
         let (time, _) = time.split_once('Z')?;
         let mut parts = time.split(':');
@@ -45,7 +45,7 @@ impl Clock {
     }
 
     /// `None` where this was before `moment`. No test takes half a day.
-    fn since(self, moment: Self) -> Option<Duration> {
+    pub fn since(self, moment: Self) -> Option<Duration> {
         match self.0.checked_sub(moment.0) {
             Some(after) => (after < Self::DAY / 2).then_some(after),
             None => {
@@ -144,6 +144,37 @@ impl Lab {
         })
         .await;
         lab
+    }
+
+    /// Starts the agent again with this behind its configuration.
+    pub async fn configure(&self, more: &str) {
+        self.vm(&format!(
+            "systemctl stop camera-agent; cd /etc/camera-agent; \
+             cat >>camera-agent.toml <<'EOF'\n{more}\nEOF\n\
+             systemctl start camera-agent"
+        ))
+        .await;
+        until("the agent is registered", SOON, || async {
+            self.log().await.contains("connected").then_some(())
+        })
+        .await;
+    }
+
+    /// Copies a file out of the machine.
+    pub async fn fetch(&self, file: &str, to: &Path) {
+        let mut scp = Command::new("scp");
+        scp.kill_on_drop(true)
+            .arg("-q")
+            .arg("-F")
+            .arg(&self.ssh_config);
+        scp.arg(format!("lab-vm:{file}")).arg(to);
+        let done = timeout(SOON, scp.status()).await.expect("in time");
+        assert!(done.expect("scp is installed").success(), "{file}");
+    }
+
+    /// The page's origin, which no browser takes for a secure one by itself.
+    pub fn origin(&self) -> &str {
+        self.page.trim_end_matches('/')
     }
 
     /// A browser on the page.
