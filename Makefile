@@ -50,6 +50,7 @@ help:
 	@echo "make fixture  REPORT=file: a test of what somebody's board reported (doctor --report)"
 	@echo "make figures  size, memory, CPU and start-up, as in docs/figures.md"
 	@echo "make bench    cost and latency of calls, beside a bare webrtc sender"
+	@echo "make bench-recording  half an hour of recording for four viewers (MINUTES=…)"
 	@echo "make fuzz     a minute for each fuzz target (nightly Rust and cargo-fuzz)"
 
 .PHONY: demo
@@ -233,6 +234,11 @@ bench: test-packages
 	cargo bench --locked --bench motion
 	cargo bench --locked --bench page
 	cargo bench --locked --bench probe
+
+# Longer than the others together: MINUTES=5 for less.
+.PHONY: bench-recording
+bench-recording: build-packages
+	cargo bench --locked --bench recording -- $(MINUTES)
 
 FUZZ_SECONDS := 60
 

@@ -29,6 +29,7 @@ mod device;
 #[allow(dead_code, reason = "shared with the tests")]
 mod meter;
 #[path = "calls/process.rs"]
+#[allow(dead_code, reason = "shared with the bench of recordings")]
 mod process;
 #[path = "../tests/support/relay.rs"]
 mod relay;

@@ -77,8 +77,19 @@ impl Child {
         serde_json::from_str(&line.expect("it still runs")).expect("JSON")
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it still runs")
+    }
+
+    /// How many files, sockets and devices it has open.
+    pub fn descriptors(&self) -> usize {
+        let folder = fs::read_dir(format!("/proc/{}/fd", self.id()));
+        folder.expect("it still runs").count()
+    }
+
     pub fn usage(&self) -> Usage {
-        let proc = format!("/proc/{}", self.child.id().expect("it still runs"));
+        let proc = format!("/proc/{}", self.id());
         let read = |path: String| fs::read_to_string(path).unwrap_or_default();
         let tasks: Vec<_> = fs::read_dir(format!("{proc}/task"))
             .expect("it still runs")
