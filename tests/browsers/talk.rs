@@ -9,11 +9,10 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::sound::speech;
 use crate::support::browser::{Browser, Person};
 use crate::support::device::Device;
 use crate::support::shims::FakeMicrophone;
-use crate::support::speaker::{FakeSpeaker, RATE, wave};
+use crate::support::speaker::{FakeSpeaker, RATE, speech, wave};
 use crate::support::{Chat, SOON, until};
 
 pub(super) const PICTURE: &str = "[video]\nsource = \"test\"\nwidth = 320\nheight = 180\n\

@@ -43,6 +43,43 @@ pub fn seconds_of(hertz: f64, samples: &[i16]) -> f64 {
     blocks.count() as f64 / 50.0
 }
 
+/// Something like speech: a voice of changing pitch through two moving
+/// formants, in syllables. Concealment cannot guess it.
+pub fn speech(seconds: usize) -> Vec<i16> {
+    let mut random = fastrand::Rng::with_seed(3);
+    let mut phase = 0.0;
+    let (mut pitch, mut first, mut second, mut loudness) = (120.0, 500.0, 1_500.0, 0.0);
+    let mut goal = (pitch, first, second, loudness);
+    (0..seconds * RATE)
+        .map(|i| {
+            if i % (RATE / 8) == 0 {
+                let mut between = |low: f64, high: f64| low + random.f64() * (high - low);
+                goal = (
+                    between(95.0, 220.0),
+                    between(300.0, 800.0),
+                    between(900.0, 2_400.0),
+                    between(0.15, 1.0),
+                );
+            }
+            let near = |value: &mut f64, goal: f64| *value += (goal - *value) * 0.000_6;
+            near(&mut pitch, goal.0);
+            near(&mut first, goal.1);
+            near(&mut second, goal.2);
+            near(&mut loudness, goal.3);
+            phase = (phase + pitch / RATE as f64) % 1.0;
+            let voice: f64 = (1..20)
+                .map(|n| {
+                    let hertz = f64::from(n) * pitch;
+                    let formant = |at: f64, width: f64| (-((hertz - at) / width).powi(2)).exp();
+                    let gain = formant(first, 180.0) + 0.6 * formant(second, 300.0) + 0.02;
+                    gain * (TAU * phase * f64::from(n)).sin()
+                })
+                .sum();
+            (voice * loudness * 6_000.0).clamp(-32_000.0, 32_000.0) as i16
+        })
+        .collect()
+}
+
 /// A file that browsers take for a microphone.
 pub fn wave(samples: &[i16], file: &Path) {
     let bytes: Vec<u8> = samples.iter().flat_map(|s| s.to_le_bytes()).collect();

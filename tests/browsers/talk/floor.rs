@@ -3,9 +3,8 @@
 use serde_json::json;
 
 use super::{camera, is_told, speaks, watches};
-use crate::sound::speech;
 use crate::support::browser::{Browser, Person};
-use crate::support::speaker::{RATE, wave};
+use crate::support::speaker::{RATE, speech, wave};
 use crate::support::{Chat, SOON, until};
 
 /// A file that browsers take for a microphone, and the folder that it is in.
