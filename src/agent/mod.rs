@@ -339,10 +339,11 @@ impl Agent {
             }
             PeerEvent::Left => {
                 if self.is_worth_a_line(now) {
-                    info!(caller = %target, session = %id, "the viewer closed the connection");
+                    let by = "closing the connection";
+                    info!(caller = %target, session = %id, by, "hung up");
                 }
                 // No hang-up: they know, and may be calling again already.
-                self.close(id, "the viewer closed the connection", now);
+                self.close(id, "hung up", now);
             }
             PeerEvent::Failed(reason) => {
                 let words = bounded(&reason.words, REASON);

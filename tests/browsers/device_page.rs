@@ -300,7 +300,7 @@ async fn a_connection_that_a_page_closes_without_a_word_is_over_at_once() {
     let alice = viewer(&chat, "alice").await;
     alice.js("cameraAgent.pc.close()").await;
     // That nothing is heard would take four.
-    let closed = "the viewer closed the connection";
+    let closed = "closing the connection";
     device.logs(closed, 1, 2 * SECOND).await;
 }
 

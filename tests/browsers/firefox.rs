@@ -72,7 +72,7 @@ async fn a_connection_that_a_firefox_closes_without_a_word_is_over_at_once() {
     bob.state("connected").await;
     bob.js("cameraAgent.pc.close()").await;
     // That nothing is heard would take four seconds.
-    let closed = "the viewer closed the connection";
+    let closed = "closing the connection";
     device.logs(closed, 1, Duration::from_secs(2)).await;
 }
 
