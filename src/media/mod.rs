@@ -36,6 +36,7 @@ pub mod hub;
 pub(crate) mod latency;
 mod liveness;
 pub mod moved;
+pub(crate) mod opus;
 pub mod plan;
 pub mod probe;
 pub(crate) mod recovery;

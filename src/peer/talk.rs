@@ -2,6 +2,7 @@
 //! ask here, their packets come by here, and whoever has the floor is played.
 
 mod line;
+mod numbers;
 mod talker;
 #[cfg(test)]
 mod tests;

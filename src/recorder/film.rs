@@ -16,9 +16,9 @@ use shiguredo_mp4::boxes::{
 use shiguredo_mp4::mux::{Fmp4SegmentMuxer, Sample, SegmentMuxerOptions};
 use shiguredo_mp4::{FixedPointNumber, TrackKind, Uint};
 
-use super::opus;
 use super::picture::{Sets, Unit};
 use crate::media::bitstream::sps;
+use crate::media::opus;
 
 /// Ticks a second of the picture, as of RTP's.
 const PICTURE_RATE: u32 = 90_000;

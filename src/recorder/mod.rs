@@ -5,7 +5,7 @@
 //! of it: no task, no thread, no memory.
 //!
 //! * [`wish`] says whether something is recorded, [`ring`] keeps what was a moment
-//!   ago, [`picture`] and [`opus`] read frames, [`film`] makes a file of them,
+//!   ago, [`picture`] and [`crate::media::opus`] read frames, [`film`] makes a file of them,
 //!   [`boxes`] reads one whose end is missing, [`names`] and [`catalogue`] say what
 //!   there is and which goes next. None of these touches a file or a clock.
 //! * [`thumbnail`] waits for a small picture of each.
@@ -20,7 +20,6 @@ mod disk;
 mod film;
 mod folder;
 mod names;
-mod opus;
 mod picture;
 mod ring;
 mod run;

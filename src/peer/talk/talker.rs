@@ -1,15 +1,17 @@
 //! One call that may talk: what it asks for, and what comes of it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use bytes::{BufMut, BytesMut};
 use rtc::rtp;
 
+use super::numbers::Numbers;
 use super::{NO_SPEAKER, PASSED_ON, PRIVATE, State, TalkBack};
 use crate::agent::SessionId;
 use crate::floor::{Asked, Place};
+use crate::lock::lock;
 use crate::media::plan::SPEAKER_PAYLOAD_TYPE;
 use crate::reason::{Code, Reason};
 use crate::sdp::Voice;
@@ -44,6 +46,7 @@ pub(in crate::peer) struct Talker {
     /// The payload type of what they say, and the header extension with its level.
     opus: AtomicU8,
     level: AtomicU8,
+    numbers: Mutex<Numbers>,
 }
 
 impl Talker {
@@ -55,6 +58,7 @@ impl Talker {
             stream: Arc::new(AtomicU64::new(u64::MAX)),
             opus: AtomicU8::new(NO_VOICE),
             level: AtomicU8::new(NO_LEVEL),
+            numbers: Mutex::default(),
         }
     }
 
@@ -151,6 +155,7 @@ impl Talker {
         if !is_speech || self.talk.is_private() {
             return;
         }
+        let number = lock(&self.numbers).next(header, &packet.payload);
         let level = match self.level.load(Ordering::Acquire) {
             NO_LEVEL => None,
             id => header.get_extension(id),
@@ -168,7 +173,7 @@ impl Talker {
         }
         drop(state);
         if heard {
-            self.talk.speaker.play(written(packet));
+            self.talk.speaker.play(written(packet, number));
         }
     }
 }
@@ -179,15 +184,15 @@ impl Drop for Talker {
     }
 }
 
-/// What is played of a packet: its number, its time and its payload, under a header
+/// What is played of a packet: its time and its payload, under this number and a header
 /// of our own (RFC 3550 §5.1).
-fn written(packet: &rtp::Packet) -> Vec<u8> {
+fn written(packet: &rtp::Packet, number: u16) -> Vec<u8> {
     const VERSION: u8 = 2 << 6;
     const SSRC: u32 = 1;
     let mut text = BytesMut::with_capacity(12 + packet.payload.len());
     text.put_u8(VERSION);
     text.put_u8(SPEAKER_PAYLOAD_TYPE | u8::from(packet.header.marker) << 7);
-    text.put_u16(packet.header.sequence_number);
+    text.put_u16(number);
     text.put_u32(packet.header.timestamp);
     text.put_u32(SSRC);
     text.extend_from_slice(&packet.payload);

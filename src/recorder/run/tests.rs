@@ -89,7 +89,7 @@ impl Bench {
         let position = self.count % 30;
         let data = match is_picture {
             true => self.pictures[position].clone(),
-            false => bytes::Bytes::from_static(crate::recorder::opus::SILENCE),
+            false => bytes::Bytes::from_static(crate::media::opus::SILENCE),
         };
         let unit = AccessUnit {
             data,

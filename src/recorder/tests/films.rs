@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use proptest::prelude::*;
 
+use crate::media::opus;
 use crate::recorder::boxes::{thumbnail, whole, with_thumbnail};
 use crate::recorder::film::{Film, Refused};
-use crate::recorder::opus;
 use crate::recorder::picture::{Sets, Unit};
 
 /// openh264's, 640×360.

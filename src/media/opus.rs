@@ -1,16 +1,16 @@
 //! What an Opus packet says of itself (RFC 6716 §3), and one that is silence. Pure.
 
 /// Samples a second that Opus counts in (RFC 7845 §4).
-pub(super) const RATE: u32 = 48_000;
+pub(crate) const RATE: u32 = 48_000;
 /// 20 ms without a sound: CELT, full band, one channel; libopus writes it so.
-pub(super) const SILENCE: &[u8] = &[0xf8, 0xff, 0xfe];
+pub(crate) const SILENCE: &[u8] = &[0xf8, 0xff, 0xfe];
 /// Samples of [`SILENCE`].
-pub(super) const SILENCE_SAMPLES: u32 = 960;
+pub(crate) const SILENCE_SAMPLES: u32 = 960;
 /// Samples of the longest packet, 120 ms (RFC 6716 §3.2.5).
 const LONGEST: u32 = 5_760;
 
 /// Samples that a packet lasts.
-pub(super) fn samples(packet: &[u8]) -> Option<u32> {
+pub(crate) fn samples(packet: &[u8]) -> Option<u32> {
     let toc = packet.first()?;
     let frame = match toc >> 3 {
         // SILK: 10, 20, 40, 60 ms; hybrid: 10, 20 ms; CELT: 2.5, 5, 10, 20 ms.
@@ -28,7 +28,7 @@ pub(super) fn samples(packet: &[u8]) -> Option<u32> {
 }
 
 /// One channel, or two.
-pub(super) fn channels(packet: &[u8]) -> u8 {
+pub(crate) fn channels(packet: &[u8]) -> u8 {
     match packet.first() {
         Some(toc) if toc & 4 != 0 => 2,
         Some(_) | None => 1,
