@@ -16,7 +16,6 @@ use self::filming::Filming;
 use super::clock::Clock;
 use super::disk::{Disk, Report, Said};
 use super::names::Why;
-use super::opus;
 use super::ring::{Kept, Ring};
 use super::wish::Wish;
 use super::{Viewers, Wanted};
@@ -24,6 +23,7 @@ use crate::media::frame::Frame;
 use crate::media::hub::recent::size;
 use crate::media::hub::{Hub, Watch};
 use crate::media::moved::Moved;
+use crate::media::opus;
 use crate::media::stream::{Encoding, Stream, VideoRate};
 
 const PICTURE: Stream = Stream::Video(Encoding::H264);

@@ -19,6 +19,7 @@ pub(super) struct Numbers(Option<Last>);
 #[derive(Debug, Clone, Copy)]
 struct Last {
     /// What its sender called it, and what it is called here.
+    stream: u32,
     theirs: u16,
     ours: u16,
     timestamp: u32,
@@ -31,8 +32,11 @@ impl Numbers {
     pub(super) fn next(&mut self, header: &rtp::Header, payload: &[u8]) -> u16 {
         let (theirs, timestamp) = (header.sequence_number, header.timestamp);
         let length = opus::samples(payload).unwrap_or(opus::SILENCE_SAMPLES);
-        let Some(last) = self.0 else {
+        let stream = header.ssrc;
+        // Another stream counts anew, and the jitter buffer with it.
+        let Some(last) = self.0.filter(|last| last.stream == stream) else {
             self.0 = Some(Last {
+                stream,
                 theirs,
                 ours: theirs,
                 timestamp,
@@ -52,6 +56,7 @@ impl Numbers {
         let by = steps(timestamp.wrapping_sub(last.timestamp), last.length).min(ahead);
         let ours = last.ours.wrapping_add(by);
         self.0 = Some(Last {
+            stream,
             theirs,
             ours,
             timestamp,
