@@ -5,7 +5,7 @@
 //! of it: no task, no thread, no memory.
 //!
 //! * [`wish`] says whether something is recorded, [`ring`] keeps what was a moment
-//!   ago, [`picture`] and [`crate::media::opus`] read frames, [`film`] makes a file of them,
+//!   ago, [`picture`] reads frames, [`film`] makes a file of them,
 //!   [`boxes`] reads one whose end is missing, [`names`] and [`catalogue`] say what
 //!   there is and which goes next. None of these touches a file or a clock.
 //! * [`thumbnail`] waits for a small picture of each.
