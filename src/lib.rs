@@ -18,7 +18,7 @@
 //! | keeps what viewers are sent | [`recorder`] |
 //! | picture and sound, made once for all viewers | [`media`] |
 //! | shells, each the owner of one kind of socket, device, file or process | [`servers`], [`signaling`], [`network`], [`device`], [`hooks`], [`guestbook`], [`privacy`], [`zones`], [`announce`], [`state`] |
-//! | pure: no IO, no clock, no runtime | [`agent`], [`access`], [`login`], [`rate`], [`room`], [`sdp`], [`config`], [`motion`], [`floor`], [`wire`], [`ice`], [`secret`], [`reason`], [`watchdog`], [`ending`], `backoff`, `bucket`, `lock` |
+//! | pure: no IO, no clock, no runtime | [`agent`], [`access`], [`login`], [`rate`], [`room`], [`sdp`], [`config`], [`motion`], [`floor`], [`echo`], [`wire`], [`ice`], [`secret`], [`reason`], [`watchdog`], [`ending`], `backoff`, `bucket`, `lock` |
 //!
 //! What is `pub` is what the program, tests, benches and fuzz targets name.
 //! `tests/pure/house.rs` holds this table against every `use`. A file in a shell may
@@ -52,6 +52,7 @@ pub mod config;
 pub mod daemon;
 pub mod device;
 mod doctor;
+mod echo;
 mod ending;
 pub mod environment;
 mod floor;

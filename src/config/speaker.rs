@@ -26,6 +26,9 @@ pub enum Echo {
     /// While the speaker speaks, the microphone is silent, and the other way round.
     #[default]
     HalfDuplex,
+    /// What the speaker plays is taken out of what the microphone hears, so that both are
+    /// heard at once; half-duplex while that is not sure.
+    Cancel,
     /// Nothing: for speakers that the microphone does not hear.
     Off,
 }
@@ -44,6 +47,21 @@ impl SpeakerConfig {
                 bad("it is no name of an ALSA PCM, as \"aplay -L\" lists them")
             }
             Some(_) | None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_done_against_echo_is_named_where_it_is_something_else() {
+        let parsed = |echo: &str| toml::from_str::<SpeakerConfig>(&format!("echo = \"{echo}\""));
+        assert_eq!(parsed("cancel").expect("one of them").echo, Echo::Cancel);
+        let error = parsed("aec").expect_err("none of them").to_string();
+        for word in ["half-duplex", "cancel", "off"] {
+            assert!(error.contains(word), "{error}");
         }
     }
 }

@@ -9,6 +9,7 @@
 mod branch;
 mod camera;
 mod caption;
+mod echo;
 mod encoders;
 mod held;
 mod openers;
@@ -45,6 +46,7 @@ use crate::config::{AudioConfig, AudioSource, VideoConfig, VideoSource};
 use crate::device::discovery;
 use crate::device::learned::Learned;
 use crate::device::led::Led;
+use crate::echo::Played;
 use crate::motion;
 use crate::sdp::ProfileLevelId;
 pub(crate) use speaker::Speaker;
@@ -188,6 +190,10 @@ impl Source for GstSource {
 
     fn attach_duck(&mut self, duck: Duck) {
         self.sound.attach_duck(duck);
+    }
+
+    fn attach_played(&mut self, played: Played) {
+        self.sound.attach_played(played);
     }
 
     fn start(&mut self, stream: Stream, output: Output) -> Result<(), MediaError> {

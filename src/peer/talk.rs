@@ -123,7 +123,7 @@ impl TalkBack {
 
     fn of(config: &SpeakerConfig, hub: &Hub, privacy: Option<Privacy>) -> Option<Arc<Self>> {
         Some(Arc::new(Self {
-            speaker: Speaker::new(config, hub.duck().clone())?,
+            speaker: Speaker::new(config, hub.duck().clone(), hub.played().clone())?,
             config: config.clone(),
             privacy,
             state: Mutex::new(State {

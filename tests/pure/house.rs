@@ -32,6 +32,7 @@ const PURE_CRATES: &[&str] = &[
     "hmac",
     "percent_encoding",
     "ring",
+    "realfft",
     "rtc",
     "serde",
     "serde_json",

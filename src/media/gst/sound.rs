@@ -9,11 +9,13 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use tracing::warn;
 
+use super::echo;
 use super::held::Device;
 use super::openers::{GivenUp, Openers, Opening};
 use super::pipeline::{self, Life, Running};
 use super::{encode_sound, plan_sound};
 use crate::config::{AudioConfig, AudioSource};
+use crate::echo::Played;
 use crate::lock::lock;
 use crate::media::drift::Drift;
 use crate::media::duck::{self, Duck};
@@ -73,6 +75,8 @@ pub(super) struct Sound {
     coding: SoundCoding,
     /// When nothing is to be heard of it.
     duck: Duck,
+    /// What the speaker plays.
+    played: Played,
     running: Option<Running>,
     /// How many openers there have been.
     openers: u64,
@@ -101,6 +105,7 @@ impl Sound {
             pace: Arc::default(),
             coding: SoundCoding::default(),
             duck: Duck::default(),
+            played: Played::default(),
             running: None,
             openers: 0,
             wanted: None,
@@ -119,6 +124,10 @@ impl Sound {
 
     pub(super) fn attach_duck(&mut self, duck: Duck) {
         self.duck = duck;
+    }
+
+    pub(super) fn attach_played(&mut self, played: Played) {
+        self.played = played;
     }
 
     /// Begins to open the microphone. What comes of it is seen by
@@ -143,6 +152,7 @@ impl Sound {
             pace: self.pace.clone(),
             coding: self.coding,
             duck: self.duck.clone(),
+            played: self.played.clone(),
             given_up: given_up.clone(),
             life: life.clone(),
         };
@@ -208,6 +218,7 @@ struct Opener {
     pace: Arc<Mutex<Pace>>,
     coding: SoundCoding,
     duck: Duck,
+    played: Played,
     /// Nobody wants it any more.
     given_up: GivenUp,
     /// It delivers as long as this lasts.
@@ -237,6 +248,12 @@ impl Opener {
             pipeline::watch_pace(&pad, running.what(), pace.clone(), run);
             pace
         });
+        let encoder = running.pipeline.by_name(plan::SOUND_ENCODER);
+        let input = encoder.and_then(|e| e.static_pad("sink"));
+        if let (Some(pad), Some(pace)) = (input, &pace) {
+            let (played, pace) = (self.played.clone(), pace.clone());
+            echo::cancel(&pad, played, pace, self.base_time, running.what());
+        }
         running.deliver(&running.pipeline, None, pace, output, &self.life)?;
         encode_sound(&running.pipeline, self.coding);
         self.given_up.check(MICROPHONE)?;

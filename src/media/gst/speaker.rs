@@ -16,7 +16,9 @@ use gstreamer_app as gst_app;
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
+use super::echo;
 use crate::config::{Echo, SpeakerConfig};
+use crate::echo::Played;
 use crate::lock::lock;
 use crate::media::duck::{self, Duck, Gate};
 use crate::media::element::{parse, words};
@@ -67,6 +69,7 @@ struct Opener {
     device: String,
     echo: Echo,
     duck: Duck,
+    played: Played,
     work: Mutex<Work>,
     /// It was said in the log that it is silent.
     is_silent: AtomicBool,
@@ -76,11 +79,13 @@ struct Opener {
 
 impl Speaker {
     /// The configured one. Nothing is opened.
-    pub(crate) fn new(config: &SpeakerConfig, duck: Duck) -> Option<Self> {
+    pub(crate) fn new(config: &SpeakerConfig, duck: Duck, played: Played) -> Option<Self> {
+        played.want(config.device.is_some() && config.echo == Echo::Cancel);
         let opener = Opener {
             device: config.device.clone()?,
             echo: config.echo,
             duck,
+            played,
             work: Mutex::default(),
             is_silent: AtomicBool::new(false),
             trouble: watch::Sender::new(None),
@@ -140,6 +145,7 @@ struct Over;
 
 impl Opener {
     fn fails(&self, why: &str) {
+        self.played.lost();
         let news = self.trouble.send_if_modified(|trouble| {
             let is_new = trouble.is_none();
             *trouble = Some(why.to_owned());
@@ -207,8 +213,13 @@ impl Opener {
             pipeline,
             what,
         };
-        if self.echo == Echo::HalfDuplex {
-            self.watch(&playing);
+        let voice = playing.pipeline.by_name(SPEAKER_VOICE);
+        if let Some(pad) = voice.and_then(|e| e.static_pad("src")) {
+            match self.echo {
+                Echo::HalfDuplex => self.watch(&pad, &playing.clock),
+                Echo::Cancel => echo::tell(&pad, &playing.pipeline, self.played.clone()),
+                Echo::Off => {}
+            }
         }
         playing.pipeline.use_clock(Some(&playing.clock));
         match playing.pipeline.set_state(gst::State::Playing) {
@@ -221,12 +232,8 @@ impl Opener {
     }
 
     /// Holds back what is no sound, and tells the microphone of what is.
-    fn watch(&self, playing: &Playing) {
-        let voice = playing.pipeline.by_name(SPEAKER_VOICE);
-        let Some(pad) = voice.and_then(|e| e.static_pad("src")) else {
-            return;
-        };
-        let (duck, clock) = (self.duck.clone(), playing.clock.clone());
+    fn watch(&self, pad: &gst::Pad, clock: &gst::Clock) {
+        let (duck, clock) = (self.duck.clone(), clock.clone());
         let gate = Mutex::new((Gate::default(), false));
         pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
             if let Some(gst::PadProbeData::Buffer(buffer)) = &mut info.data
@@ -381,7 +388,7 @@ mod tests {
             ..SpeakerConfig::default()
         };
         let duck = Duck::default();
-        let speaker = Speaker::new(&config, duck.clone()).expect("configured");
+        let speaker = Speaker::new(&config, duck.clone(), Played::default()).expect("configured");
         let clock = gst::SystemClock::obtain();
         let is_silent = || duck.silences(clock.time().into());
         let packets = tone(150);
@@ -412,7 +419,7 @@ mod tests {
             ..SpeakerConfig::default()
         };
         let duck = Duck::default();
-        let speaker = Speaker::new(&config, duck.clone()).expect("configured");
+        let speaker = Speaker::new(&config, duck.clone(), Played::default()).expect("configured");
         let packets = tone(150);
         for _ in 0..20 {
             speaker.begin();
@@ -439,7 +446,8 @@ mod tests {
             device: Some("no-such-speaker".to_owned()),
             ..SpeakerConfig::default()
         };
-        let speaker = Speaker::new(&config, Duck::default()).expect("configured");
+        let speaker =
+            Speaker::new(&config, Duck::default(), Played::default()).expect("configured");
         let trouble = speaker.trouble();
         for _ in 0..2 {
             assert_eq!(*trouble.borrow(), None);

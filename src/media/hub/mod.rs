@@ -30,6 +30,7 @@ use super::latency::Latency;
 use super::moved::Moves;
 use super::status::MediaStatus;
 use super::stream::{SoundCoding, Stream, VideoRate};
+use crate::echo::Played;
 use crate::lock::lock;
 use crate::sdp::ProfileLevelId;
 
@@ -133,6 +134,7 @@ impl Hub {
             latency: Arc::new(Latency::new(Instant::now())),
             moves: Arc::default(),
             duck: Duck::default(),
+            played: Played::default(),
         });
         let mut thread = Thread::new(source, requests.clone(), shared.clone(), private);
         let handle = std::thread::Builder::new()
@@ -208,6 +210,11 @@ impl Hub {
     /// Who tells the microphone when the speaker speaks.
     pub(crate) fn duck(&self) -> &Duck {
         &self.shared.duck
+    }
+
+    /// What the echo canceller is told of the speaker.
+    pub(crate) fn played(&self) -> &Played {
+        &self.shared.played
     }
 
     /// How picture and sound are; changes are told.

@@ -10,6 +10,7 @@ use tokio::sync::{oneshot, watch};
 use super::progress::Counters;
 use super::recent::Fan;
 use crate::device::led;
+use crate::echo::Played;
 use crate::lock::lock;
 use crate::media::duck::Duck;
 use crate::media::error::MediaError;
@@ -49,6 +50,12 @@ pub trait Source: Send {
     /// a source that has one.
     fn attach_duck(&mut self, duck: Duck) {
         let _ = duck;
+    }
+
+    /// Given once, after the waker: what the speaker plays, by a source that has a
+    /// microphone.
+    fn attach_played(&mut self, played: Played) {
+        let _ = played;
     }
 
     /// Begins `stream`; access units and failures go to `output`.
@@ -231,6 +238,7 @@ pub(super) struct Shared {
     pub(super) latency: Arc<Latency>,
     pub(super) moves: Arc<Moves>,
     pub(super) duck: Duck,
+    pub(super) played: Played,
 }
 
 /// Access units are at least so far apart.

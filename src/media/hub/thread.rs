@@ -245,6 +245,7 @@ impl Thread {
         self.source.attach(Waker(self.requests.clone()));
         self.source.attach_moves(self.shared.moves.clone());
         self.source.attach_duck(self.shared.duck.clone());
+        self.source.attach_played(self.shared.played.clone());
         self.shows_slate = self.source.set_private(self.private);
         self.source.set_sound(self.sound);
         self.tell_decoders();

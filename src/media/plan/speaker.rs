@@ -5,7 +5,7 @@ use super::quoted;
 /// The name of its input, which takes RTP.
 pub(crate) const SPEAKER_INPUT: &str = "in";
 /// And that of the element whose output are the samples as they were decoded: in
-/// 16 bits, one channel.
+/// 16 bits, one channel, at 48 kHz.
 pub(crate) const SPEAKER_VOICE: &str = "voice";
 /// The payload type of what goes in (RFC 3551 §6 leaves it free).
 pub(crate) const SPEAKER_PAYLOAD_TYPE: u8 = 96;
@@ -31,7 +31,7 @@ pub(crate) fn speaker(device: &str) -> String {
          payload={SPEAKER_PAYLOAD_TYPE}\" ! \
          rtpjitterbuffer latency={JITTER_MS} do-lost=true ! rtpopusdepay ! \
          opusdec plc=true use-inband-fec=true ! audioconvert name={SPEAKER_VOICE} ! \
-         audio/x-raw,format=S16LE,channels=1 ! {}",
+         audio/x-raw,format=S16LE,channels=1,rate=48000 ! {}",
         speaker_sink(device)
     )
 }
