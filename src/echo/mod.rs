@@ -4,7 +4,7 @@
 //! * [`Played`] is the time line of what was given to the speaker.
 //! * [`Microphone`] cuts what is heard into frames, puts beside each what sounded
 //!   at that time, and lets nothing be heard while its canceller is not sure.
-//! * [`Adaptive`] is the canceller. [`filter`] learns the way from the speaker to the
+//! * [`adaptive`] is the canceller. [`filter`] learns the way from the speaker to the
 //!   microphone, [`pace`] how far their two crystals are apart, [`delay`] how long
 //!   that way is, [`suppressor`] takes away what the filter leaves.
 //!
