@@ -28,11 +28,12 @@ struct Part {
 }
 
 impl Part {
-    /// Of a way of which nothing is known: it may be as loud as what goes in.
-    fn unknown(bins: usize) -> Self {
+    /// One of so many of a way of which nothing is known: with all of them it may be as
+    /// loud as what goes in.
+    fn unknown(bins: usize, parts: usize) -> Self {
         Self {
             response: vec![Bin::default(); bins],
-            doubt: vec![1.0; bins],
+            doubt: vec![1.0 / parts as f32; bins],
         }
     }
 }
@@ -67,7 +68,7 @@ impl Filter {
             input: vec![0.0; 2 * block],
             spectra: vec![vec![Bin::default(); bins]; parts],
             newest: 0,
-            parts: vec![Part::unknown(bins); parts],
+            parts: vec![Part::unknown(bins, parts); parts],
             noise: vec![0.0; bins],
             next: 0,
             sums: vec![Bin::default(); bins],
@@ -126,7 +127,7 @@ impl Filter {
     pub(super) fn shorten(&mut self, blocks: isize) {
         let count = self.parts.len();
         let by = blocks.unsigned_abs().min(count);
-        let unknown = Part::unknown(self.block + 1);
+        let unknown = Part::unknown(self.block + 1, count);
         if blocks >= 0 {
             self.parts.rotate_left(by);
             self.parts[count - by..].fill(unknown);
@@ -178,7 +179,7 @@ impl Filter {
             self.noise[k] += NEW * (error.norm_sqr() - self.noise[k]);
             // A half, and its square: an error is half of a transform's length.
             self.residual[k] = 0.25 * self.doubts[k];
-            self.doubts[k] = 1.0 / (0.5 * self.doubts[k] + self.noise[k] + SILENCE);
+            self.doubts[k] = 1.0 / (self.doubts[k] + self.noise[k] + SILENCE);
         }
         let count = self.parts.len();
         for (i, part) in self.parts.iter_mut().enumerate() {
