@@ -113,7 +113,8 @@ async fn while_somebody_talks_nobody_hears_them_come_back_from_the_room() {
     let chat = Chat::start().await;
     let (speaker, microphone) = FakeSpeaker::in_a_room();
     let toml = format!("{PICTURE}{}{}", FakeMicrophone::toml(), FakeSpeaker::toml());
-    for (echo, heard) in [("off", true), ("half-duplex", false)] {
+    let mut open = 0.0;
+    for echo in ["off", "half-duplex", "cancel"] {
         let toml = format!("{toml}echo = \"{echo}\"\n");
         let device = Device::start_with_env(chat.addr, &toml, &microphone.env()).await;
         device.registered().await;
@@ -122,13 +123,50 @@ async fn while_somebody_talks_nobody_hears_them_come_back_from_the_room() {
         alice.click("#talk").await;
         is_told(&alice, "You are talking.").await;
         plays(&speaker, 2 + speaker.played().len() / RATE).await;
+        match echo {
+            "off" => {
+                // A browser that plays nothing yet says so by no word.
+                until("their own voice", SOON, || async {
+                    (loudness(&alice, Duration::from_secs(1)).await > 1e-5).then_some(())
+                })
+                .await;
+            }
+            "half-duplex" => {}
+            _ => {
+                let knows = "the echo canceller knows the way";
+                device.logs(knows, 1, SOON).await;
+            }
+        }
+        let before = speaker.played().len();
         let loud = loudness(&alice, Duration::from_secs(4)).await;
-        println!("{echo}: {loud:e}");
-        assert_eq!(loud > 1e-5, heard, "{echo}: {loud:e}");
-        if !heard {
-            assert!(loud < 1e-9, "not a sound of it: {loud:e}");
+        let said = level(&speaker.played()[before..]);
+        println!("{echo}: {loud:e} while {said:.0} dB are played");
+        assert!(said > -40.0, "the speaker speaks: {said} dB");
+        match echo {
+            "off" => {
+                assert!(loud > 1e-5, "{loud:e}");
+                open = loud;
+            }
+            "half-duplex" => assert!(loud < 1e-9, "not a sound of it: {loud:e}"),
+            _ => {
+                assert!(loud < open / 316.0, "25 dB: {loud:e} of {open:e}");
+                // Nor is it silence: who is there is heard beside it.
+                microphone.hears_claps();
+                let claps = loudness(&alice, Duration::from_secs(4)).await;
+                println!("claps: {claps:e}");
+                assert!(claps > open, "louder than the echo was: {claps:e}");
+            }
         }
     }
+}
+
+/// In dB under full scale.
+fn level(samples: &[i16]) -> f64 {
+    let square: f64 = samples
+        .iter()
+        .map(|s| (f64::from(*s) / 32_768.0).powi(2))
+        .sum();
+    10.0 * (square / samples.len() as f64).max(1e-12).log10()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,8 +10,8 @@
  * hears 20 ms of 1 kHz at each full second of the monotonic clock. Its crystal runs fast by
  * PACE parts in a million, or slow where that is negative. With RAW, a file of
  * 48 kHz mono in 16 bits, it hears that over and over instead of a sine. With ROOM
- * it hears what the speaker in that room plays, and nothing else: a quarter of it,
- * 5 ms later.
+ * it hears what the speaker in that room plays, and claps, and nothing else: a quarter
+ * of it, 5 ms later.
  *
  * Made with ALSA's own kit for such plug-ins (pcm_ioplug; alsa-lib,
  * doc "PCM External Plugin SDK"). ALSA's types "file" and "null" have no pace.
@@ -139,7 +139,10 @@ static snd_pcm_sframes_t on_transfer(snd_pcm_ioplug_t *io, const snd_pcm_channel
       value = *heard / 4;
       *heard = 0;
     }
-    if (claps) value = (int16_t)(amplitude * clap(microphone, microphone->taken + i));
+    if (claps) {
+      if (!microphone->room) value = 0;
+      value += (int16_t)(amplitude * clap(microphone, microphone->taken + i));
+    }
     for (int channel = 0; channel < CHANNELS; channel++) *sample++ = value;
   }
   microphone->taken += frames;
