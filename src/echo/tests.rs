@@ -3,7 +3,7 @@ mod room;
 use std::time::Duration;
 
 use super::{Canceller, FRAME, Measured, Microphone, News, Played, RATE, Samples};
-use room::{Scene, response, speech};
+use room::{Scene, harmonics, response, speech};
 
 const MS: Duration = Duration::from_millis(1);
 /// Where the media clock begins.
@@ -152,6 +152,22 @@ fn and_in_a_room_with_an_echo_louder_than_speech() {
 #[test]
 fn and_where_the_cards_take_a_third_of_a_second() {
     holds(&bedroom(), (350, 0.0, -26.0));
+}
+
+/// The filter ran away from it, to ten times the echo, and took six seconds at the best.
+#[test]
+fn a_voice_without_noise_is_learned_too() {
+    let scene = Scene::new(&[1.0], harmonics(9), -26.0, 5 * MS, 0.0);
+    let (played, mut microphone) = new();
+    let before = scene.heard();
+    let (heard, news) = scene.play(&played, &mut microphone, START);
+    println!("{news:?}");
+    let Some((sure, News::Sure { .. })) = news.first() else {
+        panic!("never: {news:?}");
+    };
+    assert!(*sure < 3.0, "{news:?}");
+    let loss = level(part(&before, 4.0, 9.0)) - level(part(&heard, 4.0, 9.0));
+    assert!(loss >= 25.0, "{loss} dB");
 }
 
 /// Sure from the frame on that it is told, and makes nothing of what is heard.

@@ -4,7 +4,7 @@
 mod floor;
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::time::sleep;
@@ -77,11 +77,11 @@ pub(super) async fn is_told(browser: &Browser, words: &str) {
         "!document.getElementById('talk-line').hidden && {said} === {}",
         json!(words)
     );
-    let deadline = std::time::Instant::now() + SOON;
+    let deadline = Instant::now() + SOON;
     while browser.js(&shown).await != json!(true) {
         let says = browser.js(said).await;
         assert!(
-            std::time::Instant::now() < deadline,
+            Instant::now() < deadline,
             "{words:?} is not said, but {says}"
         );
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
@@ -122,6 +122,7 @@ async fn while_somebody_talks_nobody_hears_them_come_back_from_the_room() {
         watches(&alice, &chat, "alice").await;
         alice.click("#talk").await;
         is_told(&alice, "You are talking.").await;
+        let talks = Instant::now();
         plays(&speaker, 2 + speaker.played().len() / RATE).await;
         match echo {
             "off" => {
@@ -135,6 +136,7 @@ async fn while_somebody_talks_nobody_hears_them_come_back_from_the_room() {
             _ => {
                 let knows = "the echo canceller knows the way";
                 device.logs(knows, 1, SOON).await;
+                println!("{knows}, after {:?} at most", talks.elapsed());
             }
         }
         let before = speaker.played().len();

@@ -232,3 +232,28 @@ impl Scene {
         (heard, news)
     }
 }
+
+/// A voice of 19 harmonics that slide, and nothing between them: no noise, no breath.
+pub(super) fn harmonics(seconds: usize) -> Vec<f32> {
+    let mut random = fastrand::Rng::with_seed(3);
+    let mut now = [120.0_f32, 500.0, 1_500.0, 0.0];
+    let (mut goal, mut phase) = (now, 0.0_f32);
+    let samples = (0..seconds * RATE as usize).map(|i| {
+        if i % (RATE as usize / 8) == 0 {
+            let ranges = [(95.0, 220.0), (300.0, 800.0), (900.0, 2_400.0), (0.15, 1.0)];
+            goal = ranges.map(|(low, high)| low + random.f32() * (high - low));
+        }
+        for (now, goal) in now.iter_mut().zip(goal) {
+            *now += (goal - *now) * 0.000_6;
+        }
+        let [pitch, first, second, loudness] = now;
+        phase = (phase + pitch / RATE as f32) % 1.0;
+        let voice = (1..20).map(|n| {
+            let formant = |at: f32, width: f32| (-((n as f32 * pitch - at) / width).powi(2)).exp();
+            let gain = formant(first, 180.0) + 0.6 * formant(second, 300.0) + 0.02;
+            gain * (std::f32::consts::TAU * phase * n as f32).sin()
+        });
+        (voice.sum::<f32>() * loudness * 6_000.0).clamp(-32_000.0, 32_000.0)
+    });
+    samples.collect()
+}
