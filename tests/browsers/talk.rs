@@ -9,35 +9,14 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::sound::speech;
 use crate::support::browser::{Browser, Person};
 use crate::support::device::Device;
 use crate::support::shims::FakeMicrophone;
-use crate::support::speaker::{FakeSpeaker, RATE};
+use crate::support::speaker::{FakeSpeaker, RATE, speech, wave};
 use crate::support::{Chat, SOON, until};
 
 pub(super) const PICTURE: &str = "[video]\nsource = \"test\"\nwidth = 320\nheight = 180\n\
                                   bitrate_kbps = 300\n[ice]\nloopback = true\n";
-
-/// A file that browsers take for a microphone.
-pub(super) fn wave(samples: &[i16], file: &Path) {
-    let bytes: Vec<u8> = samples.iter().flat_map(|s| s.to_le_bytes()).collect();
-    let rate = RATE as u32;
-    let length = bytes.len() as u32;
-    let mut text = b"RIFF".to_vec();
-    text.extend((36 + length).to_le_bytes());
-    text.extend(b"WAVEfmt ");
-    text.extend(16_u32.to_le_bytes());
-    // PCM of one channel.
-    text.extend([1, 0, 1, 0]);
-    text.extend(rate.to_le_bytes());
-    text.extend((2 * rate).to_le_bytes());
-    text.extend([2, 0, 16, 0]);
-    text.extend(b"data");
-    text.extend(length.to_le_bytes());
-    text.extend(bytes);
-    std::fs::write(file, text).expect("written");
-}
 
 /// Somebody who says this over and over, once they are let.
 pub(super) fn speaks(file: &Path) -> Person {
