@@ -268,8 +268,11 @@ async fn the_panel_has_an_element_for_each_control_and_what_is_moved_is_sent() {
     assert_eq!(alice.js(&format!("{panel}.hidden")).await, true);
 
     tell_of(&alice, CONTROLS).await;
+    // It is drawn with the next frame.
+    alice
+        .until_js("the panel", &format!("!{panel}.hidden"))
+        .await;
     has_an_element_for_each(&alice).await;
-    assert_eq!(alice.js(&format!("{panel}.hidden")).await, false);
 
     moves_and_goes_back(&alice).await;
     alice.click("#hangup").await;
