@@ -6,7 +6,7 @@ BUILD_PACKAGES := gcc libc6-dev pkg-config libclang-dev libasound2-dev libudev-d
 MEDIA_PACKAGES := gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
 	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-alsa
 # The last line is for webrtcbin, as a caller and as what the agent is compared with.
-TEST_PACKAGES := gstreamer1.0-tools libx264-dev chromium chromium-driver firefox-esr coturn dbus-daemon faketime ffmpeg \
+TEST_PACKAGES := gstreamer1.0-tools libx264-dev chromium chromium-driver firefox-esr coturn dbus-daemon e2fsprogs faketime ffmpeg mount \
 	gstreamer1.0-plugins-base-apps iproute2 nginx-light procps nftables tinyproxy-bin openssl util-linux \
 	python3-venv gstreamer1.0-nice python3-gst-1.0 gir1.2-gst-plugins-bad-1.0
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::support::browser::{Browser, Person};
 use crate::support::nginx::Nginx;
+use crate::support::viewer::Viewer;
 use crate::support::{Chat, SOON, User};
 use serde_json::json;
 
@@ -20,6 +21,27 @@ async fn two(chat: &Chat, first: Person, second: Person) -> (Browser, Browser) {
         bob.open(&chat.page("bob")).await
     });
     (alice, bob)
+}
+
+/// A button that is replaced while it is pressed is not clicked, and strangers come and
+/// go as they like.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_users_stay_while_others_come_and_go() {
+    let chat = Chat::start().await;
+    let (alice, _bob) = two(&chat, Person::default(), Person::default()).await;
+    let rows = "document.querySelectorAll('#users li').length";
+    alice.until_js("bob", &format!("{rows} === 2")).await;
+    let row = "document.querySelector('#users button[data-name=bob]')";
+    alice.js(&format!("(window.row = {row}, null)")).await;
+    let url = format!("ws://{}/", chat.addr);
+    for (name, count) in [("aaron", 3), ("zoe", 3)] {
+        let other = Viewer::join(&url, name, "bob").await;
+        alice.until_js(name, &format!("{rows} === {count}")).await;
+        assert_eq!(alice.js("window.row.isConnected").await, true, "{name}");
+        drop(other);
+        alice.until_js("they left", &format!("{rows} === 2")).await;
+        assert_eq!(alice.js(&format!("window.row === {row}")).await, true);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,10 +5,28 @@ use std::time::Duration;
 
 use crate::support::inside::{CLIP, Device};
 use crate::support::meter::Said;
+use crate::support::viewer::Viewer;
 use crate::support::{Chat, options};
 use camera_agent::media::frame::profile_level_id;
 use serde_json::json;
 use tokio::time::timeout;
+
+/// Calls, so far apart, until they are answered.
+async fn gets_in(viewer: &mut Viewer, apart: Duration) {
+    loop {
+        viewer.call().await;
+        let refused = viewer
+            .wait("an answer or a refusal", |heard, _| {
+                let answered = (!heard.answers.is_empty()).then_some(false);
+                answered.or(heard.hung_up.as_ref().map(|_| true))
+            })
+            .await;
+        if !refused {
+            return;
+        }
+        tokio::time::sleep(apart).await;
+    }
+}
 
 #[tokio::test]
 async fn several_viewers_watch_at_once() {
@@ -47,22 +65,8 @@ async fn a_viewer_who_vanishes_disturbs_nobody_and_frees_their_place() {
     goes.watch(15).await;
     goes.vanish();
     let mut next = device.viewer("next").await;
-    let in_time = async {
-        loop {
-            next.call().await;
-            let refused = next
-                .wait("an answer or a refusal", |heard, _| {
-                    let answered = (!heard.answers.is_empty()).then_some(false);
-                    answered.or(heard.hung_up.as_ref().map(|_| true))
-                })
-                .await;
-            if !refused {
-                return;
-            }
-            // No more often than the device takes offers of one name.
-            tokio::time::sleep(Duration::from_millis(600)).await;
-        }
-    };
+    // No more often than the device takes offers of one name.
+    let in_time = gets_in(&mut next, Duration::from_millis(600));
     timeout(Duration::from_secs(12), in_time)
         .await
         .expect("the place is free long before 15 s");
@@ -82,21 +86,7 @@ async fn who_closes_the_connection_frees_their_place_at_once() {
     first.call().await;
     first.watch(5).await;
     first.leave().await;
-    let in_time = async {
-        loop {
-            second.call().await;
-            let refused = second
-                .wait("an answer or a refusal", |heard, _| {
-                    let answered = (!heard.answers.is_empty()).then_some(false);
-                    answered.or(heard.hung_up.as_ref().map(|_| true))
-                })
-                .await;
-            if !refused {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
+    let in_time = gets_in(&mut second, Duration::from_millis(100));
     // Silence alone would take four.
     let served = timeout(Duration::from_secs(2), in_time).await;
     served.expect("the place is free at once");
