@@ -57,3 +57,25 @@ impl Drawing {
             .draw(Some(Zone::all(&known.zones, known.sensitivity)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::replay::Replay;
+
+    #[test]
+    fn another_configuration_holds_though_the_picture_goes_on() {
+        let clip = include_bytes!("../../tests/fixtures/clip.h264");
+        let (hub, thread) = Hub::start(Box::new(Replay::new(clip, 30)), None);
+        let place = tempfile::tempdir().expect("a folder");
+        let mut config = Config::default();
+        config.access.folder = Some(place.path().to_owned());
+        let drawing = Drawing::new(&config);
+        config.motion.sensitivity += 1;
+        drawing.take(&config);
+        drawing.obey(&hub);
+        let wanted = Zone::all(&[], config.motion.sensitivity);
+        assert_eq!(hub.moves().drawn().as_deref(), Some(&wanted[..]));
+        thread.stop();
+    }
+}
