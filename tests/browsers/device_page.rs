@@ -247,7 +247,8 @@ async fn without_a_camera_there_is_sound_and_one_line_that_says_why() {
     alice.call("camera").await;
     alice.state("connected").await;
     alice.hears().await;
-    assert!(device.logged("/dev/no-such-camera: is not there; is it plugged in?") >= 1);
+    let named = "/dev/no-such-camera: is not there; is it plugged in?";
+    device.logs(named, 1, SOON).await;
     alice
         .until_js(
             "the banner names the camera",
@@ -255,6 +256,10 @@ async fn without_a_camera_there_is_sound_and_one_line_that_says_why() {
              document.getElementById('media').textContent.includes('/dev/no-such-camera')",
         )
         .await;
+    until("two warnings", SOON, async || {
+        (device.warnings() >= 2).then_some(())
+    })
+    .await;
     assert_eq!(
         device.warnings(),
         2,
@@ -278,6 +283,8 @@ async fn a_reload_of_the_page_makes_a_new_call_and_leaves_no_old_one() {
         alice.call("camera").await;
         alice.state("connected").await;
         alice.frames_rise(5).await;
+        let connected = "\"message\":\"connected\"";
+        device.logs(connected, round, SOON).await;
         assert_eq!(device.said("connected"), round);
     }
     until("only the last call is left", SOON, async || {

@@ -177,6 +177,13 @@ impl Browser {
         }
     }
 
+    /// Waits until the page has drawn what it was told of so far: some of it waits for the
+    /// next frame (src/chat/page/pace.js).
+    pub async fn drawn(&self) {
+        let drawn = "new Promise((drawn) => requestAnimationFrame(() => drawn(true)))";
+        assert_eq!(self.promise(drawn).await, true);
+    }
+
     /// Waits until the page is in this state: `idle`, `calling`, `ringing`,
     /// `connecting`, `connected` or `interrupted`. A page that has loaded has none
     /// before it has its words.

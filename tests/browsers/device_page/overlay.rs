@@ -30,6 +30,7 @@ async fn the_page_is_told_that_all_is_well_and_shows_neither_banner_nor_panel() 
         )
         .await;
     alice.frames_rise(5).await;
+    alice.drawn().await;
     let shown = "['media', 'camera'].filter((id) => !document.getElementById(id).hidden)";
     assert_eq!(alice.js(shown).await, json!([]));
     alice.clean_console().await;
@@ -61,18 +62,29 @@ async fn a_device_that_declines_the_data_channel_is_watched_all_the_same() {
     alice.clean_console().await;
 }
 
-/// What the page measured and what the device said of the same time agree.
-fn agrees_with_what_was_sent(shown: &Value) {
+/// The numbers of one moment: what the page measured, what the device said last, and what
+/// is shown.
+const NUMBERS: &str = "({
+    measured: cameraAgent.stats,
+    told: told.findLast((m) => m.type === 'stats'),
+    rows: Object.fromEntries([...document.querySelectorAll('#stats dl div:not([hidden])')]
+        .map((row) => [...row.children].map((each) => each.textContent))),
+})";
+
+/// Whether what the page measured and what the device said agree. Each looks once a
+/// second, not at the same moment: where the machine was busy, not at the same second.
+fn agrees_with_what_was_sent(shown: &Value) -> bool {
     let (measured, told) = (&shown["measured"], &shown["told"]);
-    let number = |value: &Value| value.as_f64().expect("a number");
+    let number = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
     let (came, sent) = (number(&measured["bitrate"]), number(&told["sent_bps"]));
-    assert!((0.7..1.4).contains(&(came / sent)), "{came} of {sent}");
-    assert!((number(&measured["fps"]) - number(&told["fps"])).abs() < 8.0);
-    assert_eq!(measured["tier"], told["tier"]);
+    let apart = number(&measured["fps"]) - number(&told["fps"]);
     // One machine, one clock, which are compared to half a round trip: more than it takes
     // at times, and then it is said to take no time.
     let latency = number(&measured["latency"]);
-    assert!((0.0..500.0).contains(&latency), "{latency} ms");
+    (0.7..1.4).contains(&(came / sent))
+        && apart.abs() < 8.0
+        && measured["tier"] == told["tier"]
+        && (0.0..500.0).contains(&latency)
 }
 
 /// A row for each number, in words.
@@ -114,8 +126,13 @@ async fn shows_and_hides(alice: &Browser) {
     assert_eq!(alice.js(HIDDEN).await, false);
     alice.click("#stats-toggle").await;
     assert_eq!(alice.js(HIDDEN).await, true);
+    // With this answer all is there that it said before it was to be silent.
+    alice
+        .js("cameraAgent.channel.send(JSON.stringify({ type: 'ping', id: 1e9 }))")
+        .await;
+    let last = "told.some((m) => m.type === 'pong' && m.id === 1e9)";
+    alice.until_js("its last word", last).await;
     let silent = "(globalThis.heard = told.length, true)";
-    tokio::time::sleep(SECOND).await;
     alice.js(silent).await;
     tokio::time::sleep(2 * SECOND).await;
     assert_eq!(
@@ -153,17 +170,12 @@ async fn the_overlay_says_how_the_connection_is_and_its_numbers_are_those_that_w
             "document.querySelector('#stats .words').textContent === 'Good connection'",
         )
         .await;
-    // The time that what is shown was measured over, in one moment.
-    let shown = alice
-        .js("({
-            measured: cameraAgent.stats,
-            told: told.findLast((m) => m.type === 'stats'),
-            rows: Object.fromEntries([...document.querySelectorAll('#stats dl div:not([hidden])')]
-                .map((row) => [...row.children].map((each) => each.textContent))),
-        })")
-        .await;
-    println!("{shown:#}");
-    agrees_with_what_was_sent(&shown);
+    let shown = until("what was measured is what was sent", SOON, async || {
+        let shown = alice.js(NUMBERS).await;
+        println!("{} of {}", shown["measured"], shown["told"]);
+        agrees_with_what_was_sent(&shown).then_some(shown)
+    })
+    .await;
     says_it_in_words(&shown["rows"]);
     let choice = "document.querySelector('#stats .choice').hidden";
     assert_eq!(alice.js(choice).await, true, "of one nothing is chosen");
@@ -262,6 +274,7 @@ async fn the_panel_has_an_element_for_each_control_and_what_is_moved_is_sent() {
             "told.some((m) => m.type === 'controls' && m.controls.length === 0)",
         )
         .await;
+    alice.drawn().await;
     let panel = "document.getElementById('camera')";
     assert_eq!(alice.js(&format!("{panel}.hidden")).await, true);
 
