@@ -9,6 +9,7 @@ use crate::support::coturn::Coturn;
 use crate::support::desk::offer;
 use crate::support::device::{Device, TEST_MEDIA};
 use crate::support::original::Original;
+use crate::support::ports::Port;
 use crate::support::viewer::Viewer;
 use crate::support::{Chat, SOON, User, certificate, file, options, until};
 use serde_json::{Value, json};
@@ -212,9 +213,8 @@ async fn turn_relays_with_a_shared_secret_and_with_a_password() {
 async fn the_page_is_told_of_turn_servers_with_fresh_credentials() {
     let secret = file("north\n");
     let path = secret.path().to_str().expect("text").to_owned();
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let addr = free.local_addr().expect("bound");
-    drop(free);
+    let port = Port::held();
+    let addr = port.addr;
     let _chat = Command::new(env!("CARGO_BIN_EXE_camera-agent"))
         .args(["chat", "--listen", &addr.to_string()])
         .args([

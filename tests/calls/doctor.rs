@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::coturn::Coturn;
 use crate::support::original::Original;
+use crate::support::ports::Port;
 use crate::support::shims::{FakeCamera, FakeMicrophone, Fault, Format};
 use crate::support::{Chat, certificate, file, options};
 use futures_util::{SinkExt, StreamExt};
@@ -251,9 +252,8 @@ async fn meets(url: &str, more: &str) -> (i32, String, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_with_a_chat_server_is_told_apart() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let nobody = free.local_addr().expect("bound");
-    drop(free);
+    let held = Port::held();
+    let nobody = held.addr;
     // Accepts, and reads no further.
     let mute = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let mute_addr = mute.local_addr().expect("bound");
@@ -475,9 +475,8 @@ async fn a_bad_configuration_is_one_error_and_what_needs_none_is_tried() {
 
 #[tokio::test]
 async fn the_text_is_for_people_and_says_what_to_do() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let nobody = free.local_addr().expect("bound");
-    drop(free);
+    let held = Port::held();
+    let nobody = held.addr;
     let output = run(&server(&format!("ws://{nobody}/"), MEDIA), &["--quick"]).await;
     let text = String::from_utf8(output.stdout).expect("text");
     assert!(text.contains("✗ chat server     ws://"), "{text}");

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::support::desk::offer;
 use crate::support::device::{Device, TEST_MEDIA};
 use crate::support::original::Original;
+use crate::support::ports::Port;
 use crate::support::{SOON, until};
 use serde_json::{Value, json};
 
@@ -126,9 +127,8 @@ async fn after_a_crash_of_the_server_the_device_works_under_another_name_and_tak
     let addr = server.addr;
     drop(server);
     device.logs("no chat server", 1, SOON).await;
-    let server = Original::on(addr).await;
     // The dead connection's name, as a server that did not crash would have it.
-    server.ghost("camera");
+    let server = Original::haunted(addr, "camera").await;
     named(&server, &["camera", "camera1"]).await;
 
     call(&server, "camera1", "alice", &offer("AAAA", 'a'));
@@ -186,11 +186,8 @@ async fn garbage_from_strangers_costs_one_line_each_and_the_rest_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_not_there_costs_one_line() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("a port");
-    let addr = listener.local_addr().expect("bound");
-    drop(listener);
+    let held = Port::held();
+    let addr = held.addr;
     let device = Device::start(addr, TEST_MEDIA).await;
     device.logs("the chat server is still away", 1, SOON).await;
     assert_eq!(device.logged("no chat server"), 1);

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
 
+use crate::support::ports::Port;
 use crate::support::qr::scanned_text;
 use crate::support::viewer::{Held, Viewer};
 use crate::support::{Chat, SOON};
@@ -177,9 +178,8 @@ async fn one_board_alone_is_set_up_and_the_code_leads_to_its_page() {
     let folder = tempfile::tempdir().expect("a folder");
     let config = folder.path().join("camera-agent.toml");
     let chat = folder.path().join("chat.toml");
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let addr = free.local_addr().expect("bound");
-    drop(free);
+    let held = Port::held();
+    let addr = held.addr;
     std::fs::write(&chat, format!("listen = \"{addr}\"\n")).expect("written");
     let flags = format!("--chat-config {} --page http://{addr}/", chat.display());
     let (done, shown) = at_a_terminal(&config, &flags, "y\nporch\ntest\nnone\nn\n").await;

@@ -12,7 +12,8 @@ use crate::support::desk::offer;
 use crate::support::device::{Device, TEST_MEDIA};
 use crate::support::nginx::Nginx;
 use crate::support::original::Original;
-use crate::support::tinyproxy::{Tinyproxy, free};
+use crate::support::ports::Port;
+use crate::support::tinyproxy::Tinyproxy;
 use crate::support::{Chat, SOON, User, file, options, until};
 use base64::Engine as _;
 use futures_util::future::join_all;
@@ -93,13 +94,13 @@ async fn a_login_in_front_is_called_one_and_a_corrected_password_is_taken() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_under_a_path_is_reached_and_one_that_moved_is_named() {
     let chat = Chat::start().await;
+    let nobody = Port::held();
     let nginx = Nginx::start(&format!(
         "location /cam/ {{ proxy_pass http://{}/; PASS; HOST; }}
          location = /cam {{ return 301 /cam/?key=north; }}
          location = /away {{ return 307 https://login.example/start; }}
          location = /gone {{ proxy_pass http://{}; }}",
-        chat.addr,
-        free(),
+        chat.addr, nobody.addr,
     ))
     .await;
     let front = format!("127.0.0.1:{}", nginx.port);
@@ -182,25 +183,27 @@ async fn the_usual_certificate_of_one_s_own_making_is_enough_and_a_proxy_too() {
 }
 
 /// A port whose queue is full, so that the kernel drops who knocks.
-async fn swallower(address: SocketAddr) -> impl Sized {
+async fn swallower() -> (SocketAddr, impl Sized) {
     let socket = TcpSocket::new_v4().expect("a socket");
-    socket.bind(address).expect("a free port");
+    let any = ([127, 0, 0, 1], 0).into();
+    socket.bind(any).expect("a free port");
+    let address = socket.local_addr().expect("it is bound");
     let listener = socket.listen(0).expect("it listens");
     let mut waiting = Vec::new();
     while let Ok(tcp) = timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
         waiting.push(tcp.expect("connected"));
         assert!(waiting.len() < 10, "the queue has no end");
     }
-    (listener, waiting)
+    (address, (listener, waiting))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_registers_within_a_second_where_the_first_of_two_addresses_is_dead() {
+    let (dead, _queue) = swallower().await;
     let mut here = options();
-    here.listen = ([127, 0, 0, 2], 0).into();
+    // Nobody else is at this address.
+    here.listen = ([127, 0, 0, 2], dead.port()).into();
     let chat = Chat::with(here).await;
-    let dead = SocketAddr::from(([127, 0, 0, 1], chat.addr.port()));
-    let _dead = swallower(dead).await;
     // The system sorts them so, whatever their order here.
     let hosts = file("127.0.0.1 localhost\n127.0.0.1 two.test\n127.0.0.2 two.test\n");
     let mut program = Command::new("unshare");

@@ -31,6 +31,7 @@ pub mod original;
 pub mod painter;
 pub mod person;
 pub mod picture;
+pub mod ports;
 pub mod qr;
 pub mod relay;
 pub mod screen;

@@ -2,18 +2,19 @@
 
 #![allow(dead_code, reason = "each test binary uses its part of it")]
 
-use std::net::TcpListener;
 use std::process::Stdio;
 
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
+use super::ports::Port;
 use super::{SOON, until};
 
 /// nginx on a port of localhost; killed when dropped.
 pub struct Nginx {
     pub port: u16,
+    _held: Port,
     _child: Child,
     _folder: TempDir,
 }
@@ -23,9 +24,8 @@ impl Nginx {
     /// WebSocket needs to come through, `HOST;` for the page's own Host.
     pub async fn start(directives: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let free = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = free.local_addr().expect("bound").port();
-        drop(free);
+        let held = Port::held();
+        let port = held.addr.port();
         let directives = directives
             .replace(
                 "PASS;",
@@ -66,6 +66,7 @@ impl Nginx {
         .await;
         Self {
             port,
+            _held: held,
             _child: child,
             _folder: folder,
         }

@@ -54,10 +54,26 @@ impl Original {
 
     /// On this address, e.g. after a crash.
     pub async fn on(addr: SocketAddr) -> Self {
+        Self::with(addr, BTreeMap::new()).await
+    }
+
+    /// The same with a dead socket from the beginning that still has this name, until
+    /// [`Original::leave`].
+    pub async fn haunted(addr: SocketAddr, name: &str) -> Self {
+        let (out, _) = mpsc::unbounded_channel();
+        let ghost = Client {
+            name: Some(name.to_owned()),
+            out,
+        };
+        Self::with(addr, BTreeMap::from([(0, ghost)])).await
+    }
+
+    async fn with(addr: SocketAddr, clients: BTreeMap<u64, Client>) -> Self {
         let listener = TcpListener::bind(addr).await.expect("the port is free");
         let addr = listener.local_addr().expect("it is bound");
         let state = Arc::new(Mutex::new(State {
             next_id: 1_700_000_000_000,
+            clients,
             ..Default::default()
         }));
         let shared = state.clone();
@@ -99,18 +115,6 @@ impl Original {
                 let _ = client.out.send(frame.to_string());
             }
         }
-    }
-
-    /// A dead socket that still has this name, until [`Original::leave`].
-    pub fn ghost(&self, name: &str) {
-        let (out, _) = mpsc::unbounded_channel();
-        let mut state = self.state.lock().unwrap();
-        let client = Client {
-            name: Some(name.to_owned()),
-            out,
-        };
-        state.clients.insert(0, client);
-        state.userlist();
     }
 
     /// The ghost times out.

@@ -2,32 +2,29 @@
 
 #![allow(dead_code, reason = "each test binary uses its part of it")]
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::Stdio;
 
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
+use super::ports::Port;
 use super::{SOON, until};
 
 /// tinyproxy; killed when dropped.
 pub struct Tinyproxy {
     pub addr: SocketAddr,
+    _held: Port,
     folder: TempDir,
     _child: Child,
-}
-
-/// A port that nobody has now.
-pub fn free() -> SocketAddr {
-    let free = TcpListener::bind("127.0.0.1:0").expect("a port");
-    free.local_addr().expect("bound")
 }
 
 impl Tinyproxy {
     /// For this user with this password, to any port.
     pub async fn start(user: &str, password: &str) -> Self {
-        let (addr, folder) = (free(), tempfile::tempdir().expect("a folder"));
+        let (held, folder) = (Port::held(), tempfile::tempdir().expect("a folder"));
+        let addr = held.addr;
         let log = folder.path().join("log").display().to_string();
         let config = format!(
             "Port {}\nListen {}\nTimeout 600\nMaxClients 20\nLogFile \"{log}\"\nLogLevel Connect\n\
@@ -49,6 +46,7 @@ impl Tinyproxy {
         until("tinyproxy listens", SOON, connect).await;
         Self {
             addr,
+            _held: held,
             folder,
             _child: child,
         }

@@ -2,6 +2,7 @@
 //! the server as a process says of it.
 
 use super::*;
+use crate::support::ports::Port;
 
 /// The chat server as a process, and its log.
 pub(super) struct Process {
@@ -163,9 +164,8 @@ async fn behind_a_proxy_with_tls_the_cookie_is_secure_and_for_the_folder() {
     let house = House::start().await;
     let (cert, key) = certificate();
     let files = (crate::support::file(&cert), crate::support::file(&key));
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = free.local_addr().unwrap().port();
-    drop(free);
+    let held = Port::held();
+    let port = held.addr.port();
     let _nginx = Nginx::start(&format!(
         "listen 127.0.0.1:{port} ssl; ssl_certificate {}; ssl_certificate_key {};
          location /cam/ {{
