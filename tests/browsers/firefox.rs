@@ -205,6 +205,9 @@ async fn found_in_the_past() {
     // The first may happen to find the right one.
     for _ in 0..3 {
         let before = bob.js(user).await;
+        // One is not begun before the last has its answer, which is long on its way.
+        let answered = "cameraAgent.pc.signalingState === 'stable'";
+        alice.until_js("the answer to the last", answered).await;
         alice.js(&ask).await;
         bob.until_js("a restart", &format!("{user} !== {before}"))
             .await;

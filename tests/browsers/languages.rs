@@ -216,6 +216,7 @@ async fn what_a_device_says_is_said_in_the_readers_language() {
     alice.js(&event).await;
     let media =
         "['media-text', 'media-reason'].map((id) => document.getElementById(id).textContent)";
+    alice.drawn().await;
     assert_eq!(
         alice.js(media).await,
         json!([
@@ -310,6 +311,7 @@ async fn goes_through_its_states(chat: &Chat, person: Person) {
         );
         alice.js(&event).await;
     }
+    alice.drawn().await;
     alice
         .js("(document.getElementById('camera').open = true, null)")
         .await;

@@ -186,9 +186,12 @@ fn a_device_with_ipv6_alone_is_watched_on_the_ports_that_are_set() {
             let (alice, _) = call(at, &[]).await;
             let port = remote(&alice).await["port"].as_u64().expect("a port");
             assert!((50_000..=50_001).contains(&port), "{port}");
-            let told = candidates(&alice).await;
             let public = format!("srflx 2001:db8::7 {port}");
-            assert!(told.contains(&public), "{told:?}");
+            let told = until("the address of the router", SOON, async || {
+                let told = candidates(&alice).await;
+                told.contains(&public).then_some(told)
+            })
+            .await;
             assert!(
                 !told.iter().any(|c| c.contains("203.0.113.7")),
                 "of no family: {told:?}"

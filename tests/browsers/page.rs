@@ -10,6 +10,7 @@ use crate::support::browser::{Browser, Person};
 use crate::support::nginx::Nginx;
 use crate::support::viewer::Viewer;
 use crate::support::{Chat, SOON, User};
+use fantoccini::Locator;
 use serde_json::json;
 
 /// Of the page's own end.
@@ -142,7 +143,10 @@ async fn a_reload_ends_the_call_and_the_next_one_works() {
     bob.state("connected").await;
     alice.open(&chat.page("alice")).await;
     bob.says("alice hung up").await;
-    assert_eq!(alice.js("cameraAgent.me").await, "alice");
+    // The page of before may have had it for a moment longer.
+    alice
+        .until_js("her name", "cameraAgent.me === 'alice'")
+        .await;
     alice.call("bob").await;
     bob.click("#accept").await;
     tokio::join!(alice.frames_rise(5), bob.frames_rise(5));
@@ -392,12 +396,25 @@ async fn who_leaves_while_calling_is_missed() {
 async fn two_who_call_each_other_at_once_end_up_in_one_call() {
     let chat = Chat::start().await;
     let (alice, bob) = two(&chat, Person::default(), Person::default()).await;
-    tokio::join!(alice.call("bob"), bob.call("alice"));
-    // Mostly the calls cross; when one was late it rings instead.
+    let row = |name: &str| format!("#users button[data-name={name}]:enabled");
+    for (person, other) in [(&alice, "bob"), (&bob, "alice")] {
+        let there = format!("!!document.querySelector('{}')", row(other));
+        person.until_js(other, &there).await;
+    }
+    // Mostly the calls cross; when one was late it rings instead, and there is nothing
+    // to press any more.
+    let calls = async |person: &Browser, other: &str| {
+        if let Ok(row) = person.client.find(Locator::Css(&row(other))).await {
+            let _ = row.click().await;
+        }
+    };
+    tokio::join!(calls(&alice, "bob"), calls(&bob, "alice"));
     crate::support::until("one call", SOON, || async {
-        for person in [&alice, &bob] {
-            if person.js("cameraAgent.state").await == "ringing" {
-                person.click("#accept").await;
+        for (person, other) in [(&alice, "bob"), (&bob, "alice")] {
+            match person.js("cameraAgent.state").await.as_str() {
+                Some("ringing") => person.click("#accept").await,
+                Some("idle") => calls(person, other).await,
+                _ => {}
             }
         }
         let connected = alice.js("cameraAgent.state").await == "connected"

@@ -131,7 +131,8 @@ async fn plays(alice: &Browser) {
     );
     let length = alice.js(&format!("{video}.duration")).await;
     assert!(
-        length.as_f64().is_some_and(|s| (3.0..20.0).contains(&s)),
+        // As long as a busy browser took for a hundred pictures.
+        length.as_f64().is_some_and(|s| (3.0..60.0).contains(&s)),
         "{length}"
     );
     alice

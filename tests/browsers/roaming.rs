@@ -215,7 +215,10 @@ fn an_ice_restart_finds_the_sockets_of_the_new_network() {
             .await;
         call.alice.js("thePc.onconnectionstatechange()").await;
         call.is_whole().await;
-        assert_eq!(call.remote().await, ELSEWHERE.to_string());
+        until("the pair of the new network", SOON, async || {
+            (call.remote().await == ELSEWHERE.to_string()).then_some(())
+        })
+        .await;
         let sdp = "thePc.remoteDescription.sdp";
         let stale = call.alice.js(&format!("{sdp}.includes('{THERE}')")).await;
         assert_eq!(stale, false);

@@ -212,11 +212,9 @@ async fn who_may_not_talk_has_no_button() {
     alice.hears().await;
     let answer = "cameraAgent.pc.remoteDescription.sdp.includes('a=sendrecv')";
     assert_eq!(alice.js(answer).await, false);
-    assert_eq!(
-        alice.js("document.getElementById('talk').hidden").await,
-        true
-    );
     // Who asks all the same is told.
+    let open = "cameraAgent.channel?.readyState === 'open'";
+    alice.until_js("a data channel", open).await;
     alice
         .js(
             "(cameraAgent.channel.addEventListener('message', ({ data }) => { \
@@ -231,5 +229,10 @@ async fn who_may_not_talk_has_no_button() {
             "globalThis.refusal?.why === 'talk-not-invited'",
         )
         .await;
+    // The floor was said before.
+    assert_eq!(
+        alice.js("document.getElementById('talk').hidden").await,
+        true
+    );
     assert_eq!(speaker.starts(), []);
 }

@@ -111,6 +111,9 @@ async fn goes_large_and_small(person: Person) {
         .await;
     assert_eq!(sound(&alice).await, json!(["garden"]));
     alice.keys("\u{e00c}").await;
+    // Its picture may be a small one yet.
+    let small = "document.querySelector('#wall[data-large], #wall [data-large]') === null";
+    alice.until_js("none is large", small).await;
     moves(&alice, 3, 90).await;
     assert_eq!(sound(&alice).await, json!([]));
     focus_is(&alice, "garden").await;
@@ -197,7 +200,9 @@ async fn one_that_fails_says_so_in_its_own_place_and_is_called_again_when_it_is_
     is_seen(&alice, "wall-failed").await;
     let _garden = device(&chat, "garden").await;
     moves(&alice, 2, 90).await;
-    assert_eq!(alice.js(said).await, "");
+    alice
+        .until_js("it is well again", &format!("{said} === ''"))
+        .await;
 
     // One that is called alone leaves the others.
     alice.click(&show("garden")).await;

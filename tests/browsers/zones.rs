@@ -11,13 +11,15 @@ use crate::support::device::{Device, TEST_MEDIA};
 use crate::support::invitee::link;
 use crate::support::{Chat, SOON, until};
 
+/// What the device logs of a list of invitations that has changed.
+const READ: &str = "read who was invited";
 /// The configuration's zone.
 const GATE: &str = "the <i>gate</i>";
 
 struct Scene {
     chat: Chat,
     folder: tempfile::TempDir,
-    _device: Device,
+    device: Device,
 }
 
 impl Scene {
@@ -34,7 +36,7 @@ impl Scene {
         Self {
             chat,
             folder,
-            _device: device,
+            device,
         }
     }
 
@@ -54,12 +56,12 @@ impl Scene {
             list.push(invitation);
             Ok(())
         };
+        let before = self.device.said(READ);
         Book::in_folder(self.folder.path())
             .change(add)
             .expect("written");
         let browser = Browser::start(person).await;
-        // Until the device has read it: within half a second.
-        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        self.device.logs(READ, before + 1, SOON).await;
         let link = link(&self.chat, label, "camera", &invite);
         browser.client.goto(&link).await.expect("the page");
         browser.state("connected").await;
@@ -77,6 +79,14 @@ async fn zones(browser: &Browser) -> Value {
     browser
         .js("[...document.querySelectorAll('#zones li')].map((li) => li.dataset.name)")
         .await
+}
+
+/// Waits until these are listed: the page draws them with its next frame.
+async fn lists(browser: &Browser, wanted: &Value) {
+    until(&format!("zones {wanted}"), SOON, async || {
+        (zones(browser).await == *wanted).then_some(())
+    })
+    .await;
 }
 
 async fn is_seen(browser: &Browser, what: &str) {
@@ -99,11 +109,7 @@ async fn takes_away(scene: &Scene, alice: &Browser, guest: &Browser) {
     alice
         .click("#zones li:nth-child(1) button:nth-of-type(2)")
         .await;
-    let left = json!(["Zone 1"]);
-    until("it is gone", SOON, async || {
-        (zones(guest).await == left).then_some(())
-    })
-    .await;
+    lists(guest, &json!(["Zone 1"])).await;
     alice.click("#zones .row.all button:nth-child(2)").await;
     until("as configured", SOON, async || {
         (zones(guest).await == json!([GATE]) && scene.kept().is_empty()).then_some(())
@@ -120,8 +126,8 @@ async fn draws(person: Person) {
         .await;
     let alice = scene.visitor("alice", May::everything(), person).await;
     let gate = json!([GATE]);
-    assert_eq!(zones(&alice).await, gate);
-    assert_eq!(zones(&guest).await, gate);
+    lists(&alice, &gate).await;
+    lists(&guest, &gate).await;
     assert_eq!(
         guest
             .js("document.querySelectorAll('#zones button:not([hidden] *)').length")
@@ -136,8 +142,10 @@ async fn draws(person: Person) {
     );
 
     alice.click("#zones .row.all button").await;
-    assert_eq!(alice.js("document.activeElement.id").await, "zone-name");
-    assert_eq!(alice.js("document.activeElement.value").await, "Zone 1");
+    let named = "(({ id, value }) => id === 'zone-name' && value === 'Zone 1')";
+    alice
+        .until_js("its name", &format!("{named}(document.activeElement)"))
+        .await;
     // From 30 %, 30 %: three to the right, two down.
     alice
         .js("(document.querySelector('#zone-view .corner').focus(), null)")
@@ -162,10 +170,7 @@ async fn draws(person: Person) {
         .await;
     let both = json!([GATE, "Zone 1"]);
     assert_eq!(zones(&alice).await, both);
-    until("the guest sees it", SOON, async || {
-        (zones(&guest).await == both).then_some(())
-    })
-    .await;
+    lists(&guest, &both).await;
     assert!(scene.kept().contains("0.33"), "{}", scene.kept());
 
     takes_away(&scene, &alice, &guest).await;

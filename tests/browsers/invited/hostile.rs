@@ -290,6 +290,7 @@ async fn the_same_server_sees_the_picture_of_an_open_camera() {
         (caller.received().await.1 > 5).then_some(())
     })
     .await;
+    camera.device.logs("\"message\":\"started\"", 2, SOON).await;
     assert_eq!(camera.opened(), 2, "picture and sound");
 }
 
