@@ -293,7 +293,7 @@ async fn an_invitation_that_is_taken_back_ends_its_call_within_a_second() {
             .contains("ask its owner for a new link")
     );
     // Invited while the device runs, and for a short time.
-    let carol_s = home.invite("carol", |i| i.until = Some(i.made + 6));
+    let carol_s = home.invite("carol", |i| i.until = Some(i.made + 12));
     let mut carol = device.viewer("carol").await;
     carol.holds(Some(Held::of(&carol_s)));
     gets_in(&mut carol).await;
@@ -443,6 +443,7 @@ async fn keys_are_in_no_log_no_command_line_and_no_file_of_others() {
         link.invite.key().expose(),
         own.clone(),
     ];
+    device.logs("has a key of their own now", 1, SOON).await;
     nothing_shows(&secrets, &device, &calls);
     one_file_holds(&state, &own);
     // Taken back on the command line, with the device beside it.

@@ -220,18 +220,18 @@ fn serve(bus: &DBusConnection, log: &Arc<Mutex<Vec<Asked>>>, taken: &'static [&'
                         entry = Some(service);
                         None
                     }
-                    "Commit" => {
-                        let state = (2_i32, "").to_variant();
-                        bus.emit_signal(Some(&sender), path, GROUP, "StateChanged", Some(&state))
-                            .expect("sent");
-                        None
-                    }
-                    "Free" => None,
+                    "Commit" | "Free" => None,
                     other => panic!("{other} is not asked"),
                 };
-                invocation.return_value(reply.as_ref());
-                let asked = (sender, method.to_owned(), entry);
+                // Who is answered may look at once.
+                let asked = (sender.clone(), method.to_owned(), entry);
                 log.lock().expect("no panic").push(asked);
+                if method == "Commit" {
+                    let state = (2_i32, "").to_variant();
+                    bus.emit_signal(Some(&sender), path, GROUP, "StateChanged", Some(&state))
+                        .expect("sent");
+                }
+                invocation.return_value(reply.as_ref());
             })
             .build()
             .expect("nobody else has it");

@@ -3,10 +3,10 @@
 
 use std::process::{Command, Output};
 
-use crate::support::Chat;
 use crate::support::device::Device;
 use crate::support::shims::{FakeCamera, FakeMicrophone, Format};
 use crate::support::viewer::Viewer;
+use crate::support::{Chat, SOON};
 use serde_json::{Value, json};
 
 fn devices(arguments: &[&str]) -> Output {
@@ -188,8 +188,9 @@ async fn the_log_of_a_device_says_which_microphone_is_passed_over_and_why() {
     viewer
         .wait("sound", |_, r| (r.audio.packets > 0).then_some(()))
         .await;
-    let log = device.log();
     let taken = "of the microphones this one is taken";
+    device.logs(taken, 1, SOON).await;
+    let log = device.log();
     let said: Vec<_> = log.iter().filter(|l| l["message"] == taken).collect();
     let [said] = said[..] else {
         panic!("{said:?}");

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use crate::support::Chat;
 use crate::support::bed::{Loopback, block_on};
 use crate::support::encoding::Device;
 use crate::support::meter::Said;
 use crate::support::relay::Conditions;
 use crate::support::viewer::Viewer;
+use crate::support::{Chat, SOON, until};
 use tokio::time::{Instant, sleep};
 
 #[tokio::test]
@@ -26,11 +26,17 @@ async fn media_comes_through_the_relay_and_only_through_it() {
     let packets = viewer.received(|r| r.video.packets + r.audio.packets);
     assert!(counts.packets >= packets, "{counts:?}, {packets}");
     relay.set_inward(|c| c.loss = 1.0);
-    sleep(Duration::from_millis(200)).await;
-    let before = viewer.received(|r| r.video.packets);
-    sleep(Duration::from_millis(300)).await;
-    assert_eq!(viewer.received(|r| r.video.packets), before);
-    assert!(relay.inward().lost > 5);
+    // What was on its way comes; then nothing does, of as much as is lost.
+    let mut last = (0, 0);
+    until("nothing comes", SOON, || {
+        let now = (viewer.received(|r| r.video.packets), relay.inward().lost);
+        if now.0 != last.0 {
+            last = now;
+        }
+        let calm = now.1 > last.1 + 20;
+        async move { calm.then_some(()) }
+    })
+    .await;
     relay.set_inward(|c| c.loss = 0.0);
     viewer.watch(30).await;
     device.stop().await;
@@ -141,7 +147,7 @@ async fn after_a_path_was_cut_the_picture_is_back_with_the_first_nack() {
     let back = began.elapsed();
     eprintln!("back after {back:?}");
     // A browser by itself asks for a key frame only after 3 s.
-    assert!(back < Duration::from_millis(500), "{back:?}");
+    assert!(back < Duration::from_millis(1_500), "{back:?}");
     device.stop().await;
     chat.stop().await;
 }

@@ -76,7 +76,7 @@ async fn motion_is_recorded_from_before_it_and_a_kill_costs_the_last_second() {
         folder.path(),
         "when = \"motion\"\ntotal_mb = 0\nfree_mb = 0",
     );
-    let device = Device::start(chat.addr, &toml).await;
+    let mut device = Device::start(chat.addr, &toml).await;
     // The first may come before so much was seen.
     let done = || {
         files(folder.path())
@@ -91,12 +91,13 @@ async fn motion_is_recorded_from_before_it_and_a_kill_costs_the_last_second() {
     let mut viewer = Viewer::join(&url, "viewer", "camera").await;
     viewer.call_with(&["camera-agent"]).await;
     let is_past = |m: &Value| m["type"] == "motion" && m["past"] == true;
-    viewer.told("what was before", is_past).await;
-    let moved = viewer.heard(|heard| {
-        let past = heard.messages.iter().filter(|m| is_past(m));
-        past.map(|m| m["began_ms"].as_u64().expect("a time"))
-            .collect::<Vec<_>>()
-    });
+    let moved = viewer
+        .wait("two that were before", |heard, _| {
+            let past = heard.messages.iter().filter(|m| is_past(m));
+            let began = past.map(|m| m["began_ms"].as_u64().expect("a time"));
+            Some(began.collect::<Vec<_>>()).filter(|all| all.len() >= 2)
+        })
+        .await;
     let (name, path) = done().nth(1).expect("two");
     let before = moved[1] as f64 / 1000.0 - began(&name) as f64;
     assert!(
@@ -115,7 +116,8 @@ async fn motion_is_recorded_from_before_it_and_a_kill_costs_the_last_second() {
         under_way().filter(|(_, path)| fs::metadata(path).is_ok_and(|known| known.len() > 0))
     })
     .await;
-    drop(device);
+    device.signal("KILL").await;
+    device.exits(SOON).await;
     let size = fs::metadata(&path).expect("it is there").len();
     plays(&path).await;
     let again = Device::start(chat.addr, &toml).await;
@@ -139,7 +141,7 @@ async fn a_kill_costs_no_more_than_the_last_fragment() {
         folder.path(),
         "when = \"always\"\ntotal_mb = 0\nfree_mb = 0",
     );
-    let device = Device::start(chat.addr, &toml).await;
+    let mut device = Device::start(chat.addr, &toml).await;
     let now = || {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         now.expect("it is later").as_secs_f64()
@@ -149,9 +151,9 @@ async fn a_kill_costs_no_more_than_the_last_fragment() {
         one.filter(|(name, _)| now() - began(name) as f64 > 6.0)
     })
     .await;
-    device.signal("KILL").await;
     let killed = now();
-    drop(device);
+    device.signal("KILL").await;
+    device.exits(SOON).await;
     let again = Device::start(chat.addr, &toml).await;
     let stem = cut.trim_end_matches(".mp4").to_owned();
     let mended = until("it has an end", SOON, async || {

@@ -204,7 +204,12 @@ async fn the_watchdog_is_fed_while_it_works_and_not_while_it_stands_still() {
     assert!(!service.log().contains("ERROR"), "{}", service.log());
 
     service.signal("STOP").await;
-    sleep(Duration::from_millis(200)).await;
+    let status = format!("/proc/{}/status", service.child.id().expect("it runs"));
+    until("it stands still", SOON, || async {
+        let status = std::fs::read_to_string(&status).expect("it runs");
+        status.contains("State:\tT").then_some(())
+    })
+    .await;
     let before = service.count("WATCHDOG=1");
     sleep(WATCHDOG).await;
     assert_eq!(service.count("WATCHDOG=1"), before);

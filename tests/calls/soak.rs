@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::support::meter::Received;
 use crate::support::viewer::Viewer;
-use crate::support::{Chat, options, until};
+use crate::support::{Chat, SOON, options, until};
 
 const CALLS: usize = 200;
 /// Allocators and caches are warm by then.
@@ -75,7 +75,7 @@ async fn two_hundred_calls_leave_nothing_behind() {
     drop(Viewer::join(&url, "nobody", "camera").await);
     // GStreamer is made ready on another thread, which opens some for good.
     let mut seen = Vec::new();
-    let idle = until("it has settled", Duration::from_secs(15), || {
+    let idle = until("it has settled", SOON, || {
         let now = device.resources();
         seen.push(now.descriptors);
         let calm = seen.len() >= 20 && seen.iter().rev().take(20).all(|d| *d == now.descriptors);
@@ -110,14 +110,10 @@ async fn two_hundred_calls_leave_nothing_behind() {
     assert!(last.threads <= warm.threads + 1, "threads were left");
 
     // Some seconds after the last viewer the source is closed too.
-    let descriptors = until(
-        "every descriptor is closed",
-        Duration::from_secs(15),
-        || {
-            let now = device.resources();
-            async move { (now.descriptors <= idle.descriptors).then_some(now) }
-        },
-    )
+    let descriptors = until("every descriptor is closed", SOON, || {
+        let now = device.resources();
+        async move { (now.descriptors <= idle.descriptors).then_some(now) }
+    })
     .await;
     println!("at the end {descriptors:?}");
     drop(device);

@@ -298,7 +298,8 @@ async fn who_pings_without_end_and_reads_nothing_is_closed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn idle_sockets_delay_nobody_and_connections_without_a_name_are_closed() {
     let mut options = options();
-    options.limits.nameless = Duration::from_millis(300);
+    // A busy machine takes a while to give alice hers.
+    options.limits.nameless = Duration::from_secs(3);
     let chat = Chat::with(options).await;
     let mut idle = Vec::new();
     for _ in 0..384 {

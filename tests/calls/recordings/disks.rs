@@ -104,6 +104,8 @@ async fn a_disk_that_runs_full_loses_the_oldest_and_recording_goes_on() {
         async move { done.then_some(()) }
     })
     .await;
+    // Else it goes on deleting what is looked at.
+    device.signal("STOP").await;
     let left: Vec<_> = files(&inside)
         .into_iter()
         .filter(|(name, _)| is_over(name))
