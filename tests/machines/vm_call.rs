@@ -47,6 +47,8 @@ async fn a_browser_sees_the_camera_and_hears_the_microphone() {
 
     // The first seconds are for the encoder and the jitter buffer to settle.
     sleep(Duration::from_secs(2)).await;
+    let open = "cameraAgent.channel?.readyState === 'open'";
+    viewer.until_js("a data channel", open).await;
     viewer.js(ASK).await;
     let (begun, frames) = (Instant::now(), viewer.frames_decoded().await);
     let energy = viewer.audio_energy().await;

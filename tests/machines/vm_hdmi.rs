@@ -2,11 +2,9 @@
 //! test-vm-boards`: the kernel's vivid with such an input, and as such a device.
 //! The signal is missing, comes, goes in a call, and changes its timings.
 
-use std::time::Duration;
-
 use super::onlooker::{SEEN, calls, devices, sees_the_camera, sees_the_slate, small};
 use crate::support::lab::{CAMERA, Lab, MOVE};
-use crate::support::until;
+use crate::support::{SOON, until};
 use serde_json::{Value, json};
 
 /// One HDMI input, and nothing that crops or scales what comes in (kernel doc:
@@ -128,14 +126,10 @@ async fn a_call_survives_a_signal_that_goes_comes_back_and_changes_its_timings()
     let shown = sees_the_camera(&viewer).await;
     println!("other timings: {back:?} to the agent's word, then {shown:?}");
     let set = format!("v4l2-ctl -d {CAMERA} --get-dv-timings");
-    until(
-        "the bridge is set to them",
-        Duration::from_secs(10),
-        || async {
-            let timings = lab.vm(&set).await;
-            timings.contains("Active height: 1080").then_some(())
-        },
-    )
+    until("the bridge is set to them", SOON, || async {
+        let timings = lab.vm(&set).await;
+        timings.contains("Active height: 1080").then_some(())
+    })
     .await;
     assert!(viewer.is_same_call().await);
 }

@@ -26,6 +26,9 @@ globalThis.fakeChannel = () => {
 
 const turn = () => new Promise((on) => setTimeout(on));
 
+/** What a list fetches when it is opened first: no turn waits for the server from here on. */
+const listsParts = () => Promise.all([import("./thumbnails.js"), import("./timeline.js")]);
+
 /** What becomes of a promise by the time that nothing is left to do. */
 const fate = async (promise) => {
   let known = "waits";
@@ -185,7 +188,7 @@ globalThis.thumbnailsBesideOneThatIsRefused = async () => {
   place.style = "position:fixed;inset:0;z-index:99";
   place.append(...images);
   document.body.append(place);
-  for (let i = 0; i < 100 && images.filter((image) => image.src).length < 3; i += 1) {
+  for (let i = 0; i < 500 && images.filter((image) => image.src).length < 3; i += 1) {
     await new Promise((on) => setTimeout(on, 20));
   }
   place.remove();
@@ -196,6 +199,7 @@ globalThis.thumbnailsBesideOneThatIsRefused = async () => {
 /** Saves that go on while the list changes, are stopped and begun again. */
 globalThis.saves = async () => {
   const { RecordingsPanel } = await import("./recordings.js");
+  await listsParts();
   const [panel, dialog] = ["recordings", "player"].map((id) => document.getElementById(id).cloneNode(true));
   document.body.append(panel, dialog);
   const one = (i) => {
@@ -276,6 +280,7 @@ globalThis.saves = async () => {
 
 globalThis.longLists = async () => {
   const { RecordingsPanel } = await import("./recordings.js");
+  await listsParts();
   const { Timeline } = await import("./timeline.js");
   const clone = (id) => {
     const copy = document.getElementById(id).cloneNode(true);
@@ -360,7 +365,7 @@ globalThis.floodOfControls = async () => {
   }
   const privacy = document.getElementById("privacy");
   const last = () => list.querySelector("input[type=range]")?.value;
-  for (let i = 0; i < 50 && (last() !== "999" || privacy.ariaPressed !== "true"); i += 1) await new Promise((on) => setTimeout(on, 20));
+  for (let i = 0; i < 500 && (last() !== "999" || privacy.ariaPressed !== "true"); i += 1) await new Promise((on) => setTimeout(on, 20));
   await new Promise((on) => requestAnimationFrame(() => requestAnimationFrame(on)));
   delete list.replaceChildren;
   return {
