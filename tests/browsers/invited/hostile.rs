@@ -324,8 +324,8 @@ async fn a_server_that_swaps_two_cameras_is_found_out_at_both() {
     server.keeps(&[OFFER]);
     alice.call("porch").await;
     let offer = server.kept(OFFER).await;
-    server.give("yard", &offer);
     server.keeps(&["hang-up"]);
+    server.give("yard", &offer);
     let refused = server.kept("hang-up").await;
     assert_eq!(
         (&refused["name"], &refused["code"]),
