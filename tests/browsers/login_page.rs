@@ -41,6 +41,10 @@ async fn is_asked(browser: &Browser) {
 }
 
 async fn types(browser: &Browser, user: &str, password: &str) {
+    // What says that something was wrong may be there before the form is.
+    browser
+        .until_js("all of the page", "document.readyState === 'complete'")
+        .await;
     for (css, text) in [("#user", user), ("#password", password)] {
         let field = browser.client.find(Locator::Css(css)).await.expect(css);
         field.clear().await.expect("a field");
