@@ -25,6 +25,8 @@ const MEDIA: &str =
     "[video]\nsource = \"test\"\n[audio]\nsource = \"test\"\n[ice]\nloopback = true\n";
 /// Lip-sync is found in so long.
 const SETTLES: Duration = Duration::from_secs(15);
+/// From one warm call to the next: newcomers are granted a key frame in less.
+const BETWEEN: Duration = Duration::from_millis(1_500);
 /// Calls of which a median is made.
 const CALLS: usize = 20;
 /// Pictures whose age is taken: less than a driver waits for.
@@ -127,8 +129,7 @@ async fn warm(chat: &Chat, device: &Device, alice: &Browser) -> Column {
     for _ in 0..CALLS {
         column.click(alice, device).await;
         hang_up(alice).await;
-        // Under the limit of two calls a second from one name.
-        tokio::time::sleep(Duration::from_millis(600)).await;
+        tokio::time::sleep(BETWEEN).await;
     }
     column
 }
