@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::json;
 
 use super::Bench;
-use crate::support::browser::{Browser, Person};
+use crate::support::browser::Person;
 
 const SECONDS: u32 = 300;
 /// Asked for a place, beside what is shown from there on.
