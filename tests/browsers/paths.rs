@@ -237,7 +237,7 @@ async fn a_megabit_is_used_without_delay_and_left_when_there_is_more() {
         row.no_wrong_picture(&lifted);
         row.must(seen.fps() >= 25.0, "25 frames a second");
         row.must(through >= 750_000.0, "0.75 Mbit/s used");
-        row.must(seen.age(95) <= 200.0, "95 of 100 frames within 200 ms");
+        row.must(seen.age(95) <= 130.0, "95 of 100 frames within 130 ms");
         row.must(seen.longest_gap() <= ms(500), "no freeze over 0.5 s");
         row.must(
             lifted.bits() >= 0.8 * CEILING,

@@ -3,7 +3,11 @@
 //!
 //! An ordinary frame leaves at once. What is larger leaves at two and a half
 //! times what the path carries, repairs first; sound, RTCP and what the path is
-//! [probed](super::repair) with never wait. How
+//! [probed](super::repair) with never wait. Where the path has shown a limit, all of
+//! the picture leaves little faster than it carries: no part of it comes earlier
+//! for standing in the path's queue, and the sound would stand there behind it, which
+//! receivers make up for with a longer buffer of sound, and of the picture that belongs
+//! to it. How
 //! much waits is told to the sender, who leaves out frames rather than let it
 //! grow: they can do so without a hole in the sequence numbers.
 //!
@@ -36,6 +40,9 @@ use crate::peer::stats::Tally;
 
 /// How much faster than the path's estimate.
 const FACTOR: f64 = 2.5;
+/// The same over a path that has shown a limit: enough for an estimate that is
+/// somewhat too low.
+const NARROW: f64 = 1.25;
 /// The same for a viewer whose frames are thinned to what their path carries.
 const THINNED: f64 = 0.9;
 /// Of what a slow path was seen to carry.
@@ -55,12 +62,21 @@ const SEEN: Duration = Duration::from_secs(1);
 const BURST: Duration = Duration::from_millis(45);
 /// The least that leaves at once, in bytes.
 const LEAST_BURST: f64 = 5_000.0;
+/// What leaves at once over a path that has shown a limit, in bytes: a packet,
+/// and one more for a credit that is not used up.
+const NARROW_BURST: f64 = 1_250.0;
 /// A new frame is left out when so much waits.
 const LONGEST: Duration = Duration::from_millis(30);
+/// The same over a path that has shown a limit: as many bytes.
+const LONGEST_NARROW: Duration = Duration::from_millis(60);
 /// A key frame's allowance shrinks at this share of the pace: a stream of one
 /// and a half times the estimate leaves as much of 2.5.
 const DRAINED_BY: f64 = 0.4;
-/// The same for a thinned viewer, who is to have a frame or two at a time.
+/// The same over a path that has shown a limit: a stream of the whole estimate leaves as
+/// much of 1.25.
+const DRAINED_BY_NARROW: f64 = 0.2;
+/// A new frame is left out when so much waits for a thinned viewer, who is to have a frame
+/// or two at a time.
 const LONGEST_THINNED: Duration = Duration::from_millis(250);
 /// A thinned viewer's next key frame is worth asking for when less waits.
 const ROOM: Duration = Duration::from_millis(50);
@@ -82,6 +98,17 @@ impl KeyFrame {
         let since = now.saturating_duration_since(self.at).as_secs_f64();
         (self.bytes as f64 - since * bytes_per_second).max(0.0)
     }
+}
+
+/// How a viewer's picture leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// No more of it than the path carries.
+    Thinned,
+    /// The path has shown a limit.
+    Narrow,
+    /// It has shown none.
+    Free,
 }
 
 /// What the pacer and the sender know of each other. Clones are cheap.
@@ -109,17 +136,22 @@ impl Pace {
     /// So much waits that a new frame is to be left out.
     pub(crate) fn is_behind(&self, last_key: Option<KeyFrame>, now: Instant) -> bool {
         let pace = self.bytes_per_second();
-        let (longest, drained) = match self.is_thinned() {
-            true => (LONGEST_THINNED, pace),
-            false => (LONGEST, pace * DRAINED_BY),
+        let (longest, drained_by) = match self.manner() {
+            Manner::Thinned => (LONGEST_THINNED, 1.0),
+            Manner::Narrow => (LONGEST_NARROW, DRAINED_BY_NARROW),
+            Manner::Free => (LONGEST, DRAINED_BY),
         };
-        let allowed = last_key.map_or(0.0, |key| key.allows(drained, now));
+        let allowed = last_key.map_or(0.0, |key| key.allows(pace * drained_by, now));
         self.waits() > pace * longest.as_secs_f64() + allowed
     }
 
     /// Bytes that may wait right behind a key frame without being left out.
     pub(crate) fn room_for_followers(&self) -> f64 {
-        self.bytes_per_second() * LONGEST.as_secs_f64() / 2.0
+        let longest = match self.manner() {
+            Manner::Narrow => LONGEST_NARROW,
+            Manner::Thinned | Manner::Free => LONGEST,
+        };
+        self.bytes_per_second() * longest.as_secs_f64() / 2.0
     }
 
     /// A key frame that is asked for now finds room when it comes. For a
@@ -141,10 +173,29 @@ impl Pace {
         f64::from(self.path.estimate().bits_per_second) / 8.0
     }
 
-    fn bytes_per_second(&self) -> f64 {
+    fn manner(&self) -> Manner {
         match self.is_thinned() {
-            true => self.estimate() * THINNED,
-            false => (self.estimate() * FACTOR).max(self.at_once()),
+            true => Manner::Thinned,
+            false if self.path.is_narrow() => Manner::Narrow,
+            false => Manner::Free,
+        }
+    }
+
+    fn bytes_per_second(&self) -> f64 {
+        match self.manner() {
+            Manner::Thinned => self.estimate() * THINNED,
+            Manner::Narrow => self.estimate() * NARROW,
+            Manner::Free => (self.estimate() * FACTOR).max(self.at_once()),
+        }
+    }
+
+    /// Bytes that leave at once.
+    fn burst(&self) -> f64 {
+        match self.manner() {
+            Manner::Narrow => NARROW_BURST,
+            Manner::Thinned | Manner::Free => (self.estimate() * BURST.as_secs_f64())
+                .max(self.at_once() * FIRST_BURST)
+                .max(LEAST_BURST),
         }
     }
 
@@ -206,9 +257,7 @@ impl Pacer {
         if now.saturating_duration_since(began) > SEEN {
             self.pace.path.forget_at_once();
         }
-        let burst = (self.pace.estimate() * BURST.as_secs_f64())
-            .max(self.pace.at_once() * FIRST_BURST)
-            .max(LEAST_BURST);
+        let burst = self.pace.burst();
         let elapsed = self
             .counted
             .map_or(Duration::MAX, |at| now.saturating_duration_since(at));

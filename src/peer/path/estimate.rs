@@ -7,7 +7,7 @@
 //! * **Growth** is held at half as much again as what arrives. GCC alone takes
 //!   silence for room: a still picture would let it grow without end.
 //! * **Queue**: delay that stands in the path is drained. GCC sees only
-//!   whether it grows.
+//!   whether it grows, and late: at its first sign a little less is sent.
 //! * **Loss** that stays when less is sent is no reason to send less; see
 //!   `blame`. GCC alone would go down to nothing.
 //! * **Too much** is a reason to send less than what arrives, but not by much:
@@ -28,6 +28,7 @@
 //! Without transport-cc, REMB is taken as it comes.
 
 mod blame;
+mod least;
 mod outage;
 mod their_clock;
 mod told;
@@ -40,6 +41,7 @@ use tracing::debug;
 
 use super::known::{Bounds, Estimate, FULL, Path, Probe};
 use blame::{Blame, Ruling};
+use least::Least;
 use outage::Outages;
 use their_clock::TheirClock;
 use told::{Sorted, Told};
@@ -48,8 +50,16 @@ use told::{Sorted, Told};
 const WINDOW: Duration = Duration::from_secs(1);
 /// A window this short says nothing yet.
 const SHORTEST: Duration = Duration::from_millis(250);
-/// The delay of an empty path is the least of so long, and of once more.
-const BASE_EPOCH: Duration = Duration::from_secs(10);
+/// A queue this long is a sign that more comes than the path carries. It is heeded before
+/// the sound waits so long that the receiver has a longer buffer of it.
+const SIGN: f64 = 0.030;
+/// A shorter one is none; there is no growth with a longer one.
+const SHORT: f64 = 0.015;
+/// Kept of what arrives at the first sign.
+const KEPT: f64 = 0.95;
+/// From one step down to the next sign that is heeded: jitter gives them all the time,
+/// and in so long the estimate grows by more than a step takes.
+const UNHEEDED: Duration = Duration::from_secs(2);
 /// A queue this long is drained.
 const STANDING: f64 = 0.080;
 /// The path is given so long, or a round trip, to show what a change did.
@@ -69,34 +79,6 @@ const BACK: f64 = 0.85;
 const PROBE_FULL: f64 = 0.030;
 /// Kept of what a probe proved.
 const PROVED: f64 = 0.95;
-
-/// The least of the last ten to twenty seconds.
-#[derive(Debug, Default)]
-struct Least {
-    since: Option<Instant>,
-    before: Option<f64>,
-    present: Option<f64>,
-}
-
-impl Least {
-    fn add(&mut self, value: f64, now: Instant) {
-        match self.since {
-            Some(since) if now.saturating_duration_since(since) < BASE_EPOCH => {}
-            _ => {
-                self.since = Some(now);
-                self.before = self.present.take();
-            }
-        }
-        self.present = Some(self.present.map_or(value, |least| least.min(value)));
-    }
-
-    fn get(&self) -> Option<f64> {
-        match (self.before, self.present) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
-    }
-}
 
 /// What came of the probe that is on.
 #[derive(Debug)]
@@ -168,6 +150,10 @@ pub(in crate::peer) struct Estimator {
     /// The last step down.
     fell: Option<Instant>,
     vain: u32,
+    /// There was no queue since the last sign of one.
+    was_short: bool,
+    /// The last sign of one that was heeded.
+    shown: Option<Instant>,
     tried: Option<Tried>,
 }
 
@@ -195,6 +181,8 @@ impl Estimator {
             changed: None,
             fell: None,
             vain: 0,
+            was_short: true,
+            shown: None,
             tried: None,
         };
         this.set(f64::from(start));
@@ -284,6 +272,17 @@ impl Estimator {
             .is_none_or(|at| now.saturating_duration_since(at) >= PATIENCE.max(round_trip))
     }
 
+    /// The queue grows out of what was none.
+    fn is_sign(&mut self, now: Instant, queueing: f64) -> bool {
+        if queueing < SHORT {
+            self.was_short = true;
+        }
+        let unheeded = |at: Instant| now.saturating_duration_since(at) < UNHEEDED;
+        let is_sign = queueing > SIGN && self.was_short && !self.shown.is_some_and(unheeded);
+        self.was_short &= !is_sign;
+        is_sign
+    }
+
     fn step_down(&mut self, now: Instant, arriving: f64) {
         self.set((arriving * BACK).min(self.target));
         self.starting = false;
@@ -355,6 +354,12 @@ impl Estimator {
         if queueing < FULL {
             self.vain = 0;
         }
+        if self.is_sign(now, queueing) && arriving >= before * IDLE {
+            self.set((arriving * KEPT).min(before));
+            self.fell = Some(now);
+            self.shown = Some(now);
+            return;
+        }
         if estimated < before {
             if arriving < before * IDLE && queueing < FULL && lost < LOSSY {
                 self.set(before);
@@ -368,6 +373,9 @@ impl Estimator {
             return;
         }
         self.target = estimated.min(before.max(arriving * 1.5));
+        if queueing > SHORT {
+            self.target = self.target.min(before);
+        }
         let calm = self
             .fell
             .is_some_and(|at| now.saturating_duration_since(at) > CALM);

@@ -119,6 +119,8 @@ pub(in crate::peer) struct Known {
     given_up: Option<Instant>,
     /// What it carried before any media, in bit/s.
     at_once: Option<u32>,
+    /// More than this is never looked for, in bit/s.
+    most: u32,
 }
 
 /// What the connection's driver measures and others read. Clones are cheap.
@@ -146,6 +148,7 @@ impl Path {
             probe: None,
             given_up: None,
             at_once: None,
+            most: bounds.max,
         })))
     }
 
@@ -187,6 +190,13 @@ impl Path {
             .is_some_and(|at| now.saturating_duration_since(at) < STALE);
         let sight = known.estimate.sight();
         heard.then_some(sight.open || sight.carries >= bits_per_second)
+    }
+
+    /// It has shown a limit that it still has: what comes faster than it carries
+    /// stands in its queue.
+    pub(crate) fn is_narrow(&self) -> bool {
+        let known = self.lock();
+        !known.estimate.open && known.estimate.bits_per_second < known.most
     }
 
     /// A packet of the picture that was `sent` then is missing for good.

@@ -111,6 +111,63 @@ fn a_key_frame_is_spread_at_two_and_a_half_times_the_estimate() {
     }
 }
 
+/// Sound would stand behind it in the path's queue.
+#[test]
+fn over_a_path_that_has_shown_a_limit_hardly_more_leaves_than_it_carries() {
+    let (mut pacer, pace) = pacer(1_000_000);
+    pace.path.lock().estimate.open = false;
+    let start = Instant::now();
+    for _ in 0..40 {
+        pacer.handle_write(packet(VIDEO, start)).expect("taken");
+    }
+    let key = KeyFrame {
+        bytes: 40_000,
+        at: start,
+    };
+    assert!(pace.is_behind(None, start) && !pace.is_behind(Some(key), start));
+    let left = leaving(&mut pacer, start);
+    // Two at once, and then three in what the path takes for two and a half.
+    for (i, (_, at)) in left.iter().enumerate() {
+        let soon = left[i..]
+            .iter()
+            .filter(|(_, t)| *t - *at < Duration::from_millis(20));
+        assert!(soon.count() <= 5, "{left:?}");
+    }
+    let last = left[39].1;
+    assert!((230..260).contains(&last.as_millis()), "{last:?}");
+}
+
+/// A stream of all that the path carries, with key frames of four frames' size: the frames
+/// behind them find room.
+#[test]
+fn over_such_a_path_no_frame_is_left_out_for_a_key_frame_before_it() {
+    let (mut pacer, pace) = pacer(1_000_000);
+    pace.path.lock().estimate.open = false;
+    let start = Instant::now();
+    let (mut now, mut key) = (start, None);
+    for frame in 0..300 {
+        assert!(!pace.is_behind(key, now), "frame {frame}");
+        let packets = match frame % 100 {
+            0 => 16,
+            _ => 4,
+        };
+        if frame % 100 == 0 {
+            key = Some(KeyFrame {
+                bytes: 16_000,
+                at: now,
+            });
+        }
+        for _ in 0..packets {
+            pacer.handle_write(packet(VIDEO, now)).expect("taken");
+        }
+        let next = now + Duration::from_micros(33_333);
+        while let Some(at) = pacer.poll_timeout().filter(|at| *at < next) {
+            pacer.handle_timeout(at).expect("it takes every time");
+        }
+        now = next;
+    }
+}
+
 #[test]
 fn sound_never_waits_and_repairs_go_first() {
     let (mut pacer, _) = pacer(500_000);
