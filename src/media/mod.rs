@@ -15,6 +15,7 @@
 //! * [`moved`] is what is told of motion, which [`gst`] looks for where it is asked
 //!   to.
 //! * [`duck`] is pure: when the microphone is silent, since the speaker speaks.
+//! * [`playout`] is pure: when each packet of what somebody says is played.
 //! * [`drift`] is how far a sound card's pace is from the clock's.
 //! * [`latency`] is where a frame's time goes.
 //!
@@ -38,6 +39,7 @@ mod liveness;
 pub mod moved;
 pub(crate) mod opus;
 pub mod plan;
+pub(crate) mod playout;
 pub mod probe;
 pub(crate) mod recovery;
 pub mod replay;

@@ -29,7 +29,7 @@ pub(crate) use sizes::{shrunk_size, tier_size};
 pub(crate) use sound::SOUND_CAPTURE;
 pub use sound::{SOUND_ENCODER, SoundPlan, sound};
 pub(crate) use speaker::{
-    SPEAKER_INPUT, SPEAKER_PAYLOAD_TYPE, SPEAKER_VOICE, speaker, speaker_sink,
+    SPEAKER_DECODER, SPEAKER_DECODER_PACKAGE, SPEAKER_INPUT, speaker, speaker_sink,
 };
 pub(crate) use watching::{WATCHING, watching};
 

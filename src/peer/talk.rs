@@ -2,7 +2,6 @@
 //! ask here, their packets come by here, and whoever has the floor is played.
 
 mod line;
-mod numbers;
 mod talker;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! Talking at the camera: real browsers speak, and what comes out of the speaker
 //! is held against what they said.
 
+mod delay;
 mod floor;
 
 use std::path::Path;

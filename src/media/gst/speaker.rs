@@ -1,9 +1,14 @@
 //! The loudspeaker: opened while somebody talks, on a thread of its own, which
 //! has no other work. Whatever becomes of it costs nothing else.
 //!
-//! Packets of Opus go through a jitter buffer into the decoder, which makes up for
-//! what is lost, and to the card. One that fails or is unplugged is tried again
-//! once a second, for as long as somebody talks.
+//! Packets of Opus wait in a [jitter buffer](crate::media::playout) for their turn, are
+//! decoded, or made up where they are lost, and go to the card. One that fails or is
+//! unplugged is tried again once a second, for as long as somebody talks.
+
+mod decoder;
+mod playing;
+#[cfg(test)]
+mod tests;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -12,35 +17,24 @@ use std::time::{Duration, Instant};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
-use gstreamer_app as gst_app;
 use tokio::sync::watch;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
+use self::playing::Playing;
 use super::echo;
 use crate::config::{Echo, SpeakerConfig};
 use crate::echo::Played;
 use crate::lock::lock;
 use crate::media::duck::{self, Duck, Gate};
-use crate::media::element::{parse, words};
 use crate::media::error::MediaError;
-use crate::media::plan::{self, SPEAKER_INPUT, SPEAKER_VOICE};
+use crate::media::playout::Packet;
 
 /// Packets of 20 ms that wait for the thread.
 const QUEUE: usize = 32;
 /// A speaker that could not be opened, or was lost, is tried again after that.
 const RETRY: Duration = Duration::from_secs(1);
-/// So often it is asked how it goes while nothing is said.
-const LOOK: Duration = Duration::from_millis(100);
-/// What is in the jitter buffer and the card when the last packet came.
-const REST: Duration = Duration::from_millis(200);
 /// A driver that took nothing for so long does not come back.
 const STUCK: Duration = Duration::from_secs(3);
-/// A card that is gone takes each period at once and says so each time: as often, and no
-/// oftener.
-const PERIOD: Duration = Duration::from_millis(10);
-
-/// A packet of RTP, and when it came.
-type Packet = (Instant, Vec<u8>);
 
 /// The speaker of a device.
 pub(crate) struct Speaker {
@@ -125,15 +119,18 @@ impl Speaker {
         self.opener.trouble.send_replace(None);
     }
 
-    /// Plays a packet of RTP with Opus. What there is no room for is lost.
-    pub(crate) fn play(&self, packet: Vec<u8>) {
-        let now = Instant::now();
+    /// Plays a packet of Opus. What there is no room for is lost.
+    pub(crate) fn play(&self, packet: Packet) {
+        let now = packet.came;
         if let Some(turn) = &mut *lock(&self.turn) {
-            match turn.packets.try_send((now, packet)) {
+            match turn.packets.try_send(packet) {
                 Ok(()) => turn.taken = now,
-                Err(TrySendError::Full(_)) if now - turn.taken >= STUCK => self
-                    .opener
-                    .fails("its driver does not come back; unplug it, or restart this machine"),
+                Err(TrySendError::Full(_))
+                    if now.saturating_duration_since(turn.taken) >= STUCK =>
+                {
+                    self.opener
+                        .fails("its driver does not come back; unplug it, or restart this machine")
+                }
                 Err(_) => {}
             }
         }
@@ -183,7 +180,7 @@ impl Opener {
     /// Plays until the turn is over.
     fn run(&self, inbox: &Receiver<Packet>) {
         loop {
-            let played = self.open().map(|playing| {
+            let played = self.open().map(|mut playing| {
                 self.works();
                 playing.until_over(inbox)
             });
@@ -198,37 +195,16 @@ impl Opener {
     }
 
     fn open(&self) -> Result<Playing, MediaError> {
-        let what = format!("speaker {}", self.device);
-        let pipeline = parse(&plan::speaker(&self.device), &what)?;
-        let playing = Playing {
-            errors: errors(&pipeline),
-            input: pipeline
-                .by_name(SPEAKER_INPUT)
-                .and_then(|e| e.downcast().ok())
-                .ok_or_else(|| MediaError::Pipeline {
-                    what: what.clone(),
-                    problem: "its description has no input".to_owned(),
-                })?,
-            clock: gst::SystemClock::obtain(),
-            pipeline,
-            what,
-        };
-        let voice = playing.pipeline.by_name(SPEAKER_VOICE);
-        if let Some(pad) = voice.and_then(|e| e.static_pad("src")) {
+        let playing = Playing::new(&self.device)?;
+        if let Some(pad) = playing.samples() {
             match self.echo {
                 Echo::HalfDuplex => self.watch(&pad, &playing.clock),
                 Echo::Cancel => echo::tell(&pad, &playing.pipeline, self.played.clone()),
                 Echo::Off => {}
             }
         }
-        playing.pipeline.use_clock(Some(&playing.clock));
-        match playing.pipeline.set_state(gst::State::Playing) {
-            Ok(_) => Ok(playing),
-            Err(error) => Err(playing.error().unwrap_or_else(|| MediaError::Pipeline {
-                what: playing.what.clone(),
-                problem: error.to_string(),
-            })),
-        }
+        playing.start()?;
+        Ok(playing)
     }
 
     /// Holds back what is no sound, and tells the microphone of what is.
@@ -266,208 +242,6 @@ fn wait(inbox: &Receiver<Packet>, time: Duration) -> Result<(), Over> {
             Ok(_) if !left.is_zero() => {}
             Ok(_) | Err(RecvTimeoutError::Timeout) => return Ok(()),
             Err(RecvTimeoutError::Disconnected) => return Err(Over),
-        }
-    }
-}
-
-/// One that is open.
-struct Playing {
-    pipeline: gst::Pipeline,
-    input: gst_app::AppSrc,
-    clock: gst::Clock,
-    /// What its elements say went wrong: the first of it.
-    errors: Receiver<String>,
-    what: String,
-}
-
-/// What goes wrong in this pipeline from now on. The thread that says so is held up for
-/// a moment, and no more than one is kept: alsasink writes on, without a pause, to a card
-/// that was unplugged, and who waits for its locks would wait for ever.
-fn errors(pipeline: &gst::Pipeline) -> Receiver<String> {
-    let (tell, errors) = sync_channel(1);
-    if let Some(bus) = pipeline.bus() {
-        bus.set_sync_handler(move |_, message| {
-            if let gst::MessageView::Error(error) = message.view() {
-                let _ = tell.try_send(words(error));
-                #[expect(
-                    clippy::disallowed_methods,
-                    reason = "this is the thread of a card that is gone, which waits for nothing"
-                )]
-                std::thread::sleep(PERIOD);
-            }
-            gst::BusSyncReply::Drop
-        });
-    }
-    errors
-}
-
-impl Playing {
-    fn until_over(&self, inbox: &Receiver<Packet>) -> Result<Over, MediaError> {
-        loop {
-            match inbox.recv_timeout(LOOK) {
-                Ok((came, packet)) => self.push(came, packet),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => {
-                    self.waits(REST);
-                    return Ok(Over);
-                }
-            }
-            if let Some(error) = self.error() {
-                return Err(error);
-            }
-        }
-    }
-
-    fn push(&self, came: Instant, packet: Vec<u8>) {
-        let age = gst::ClockTime::try_from(came.elapsed()).unwrap_or_default();
-        let now = self.clock.time();
-        let base = self.pipeline.base_time();
-        let at = base.and_then(|base| now.checked_sub(base)?.checked_sub(age));
-        // It came while the speaker was opened.
-        let Some(at) = at else { return };
-        let mut buffer = gst::Buffer::from_mut_slice(packet);
-        if let Some(buffer) = buffer.get_mut() {
-            buffer.set_pts(at);
-            buffer.set_dts(at);
-        }
-        if let Err(error) = self.input.push_buffer(buffer) {
-            debug!(%error, "the speaker takes nothing");
-        }
-    }
-
-    /// What an element says went wrong.
-    fn error(&self) -> Option<MediaError> {
-        self.waits(Duration::ZERO)
-    }
-
-    /// The same, where it says so in this time.
-    fn waits(&self, time: Duration) -> Option<MediaError> {
-        let problem = self.errors.recv_timeout(time).ok()?;
-        Some(MediaError::Pipeline {
-            what: self.what.clone(),
-            problem,
-        })
-    }
-}
-
-impl Drop for Playing {
-    fn drop(&mut self) {
-        let _ = self.pipeline.set_state(gst::State::Null);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Packets of a tone, as a browser makes them: 20 ms each.
-    fn tone(packets: u32) -> Vec<Vec<u8>> {
-        let description = format!(
-            "audiotestsrc num-buffers={packets} samplesperbuffer=960 ! \
-             audio/x-raw,rate=48000,channels=1 ! opusenc ! \
-             rtpopuspay pt={} ! appsink name=out sync=false",
-            plan::SPEAKER_PAYLOAD_TYPE
-        );
-        let pipeline = parse(&description, "a tone").expect("a pipeline");
-        let sink = crate::media::element::sink(&pipeline, "a tone").expect("a sink");
-        pipeline.set_state(gst::State::Playing).expect("it runs");
-        let mut all = Vec::new();
-        while let Ok(sample) = sink.pull_sample() {
-            let buffer = sample.buffer().expect("a packet");
-            all.push(buffer.map_readable().expect("memory").to_vec());
-        }
-        pipeline.set_state(gst::State::Null).expect("it stops");
-        all
-    }
-
-    #[test]
-    fn while_it_plays_a_sound_the_microphone_is_silent() {
-        crate::media::element::init().expect("GStreamer is installed");
-        let config = SpeakerConfig {
-            device: Some("null".to_owned()),
-            ..SpeakerConfig::default()
-        };
-        let duck = Duck::default();
-        let speaker = Speaker::new(&config, duck.clone(), Played::default()).expect("configured");
-        let clock = gst::SystemClock::obtain();
-        let is_silent = || duck.silences(clock.time().into());
-        let packets = tone(150);
-        assert!(packets.len() > 140, "{}", packets.len());
-        speaker.begin();
-        let mut heard = false;
-        for packet in packets {
-            speaker.play(packet);
-            std::thread::sleep(Duration::from_millis(20));
-            heard |= is_silent();
-        }
-        assert_eq!(*speaker.trouble().borrow(), None);
-        assert!(heard, "nothing was played");
-        speaker.end();
-        let until = Instant::now() + Duration::from_secs(10);
-        while is_silent() {
-            assert!(Instant::now() < until, "it does not end");
-            std::thread::yield_now();
-        }
-    }
-
-    /// Whoever presses and lets go as fast as they can: the one who talks then is heard.
-    #[test]
-    fn turns_that_follow_each_other_at_once_cost_no_voice() {
-        crate::media::element::init().expect("GStreamer is installed");
-        let config = SpeakerConfig {
-            device: Some("null".to_owned()),
-            ..SpeakerConfig::default()
-        };
-        let duck = Duck::default();
-        let speaker = Speaker::new(&config, duck.clone(), Played::default()).expect("configured");
-        let packets = tone(150);
-        for _ in 0..20 {
-            speaker.begin();
-            speaker.play(packets[0].clone());
-            speaker.end();
-        }
-        speaker.begin();
-        let clock = gst::SystemClock::obtain();
-        let mut heard = false;
-        for packet in packets {
-            speaker.play(packet);
-            std::thread::sleep(Duration::from_millis(20));
-            heard |= duck.silences(clock.time().into());
-        }
-        assert_eq!(*speaker.trouble().borrow(), None);
-        assert!(heard, "nothing was played");
-    }
-
-    /// A device that is not there is said to be missing, and the next turn tries anew.
-    #[test]
-    fn one_that_is_missing_is_told_of_and_costs_nothing() {
-        crate::media::element::init().expect("GStreamer is installed");
-        let config = SpeakerConfig {
-            device: Some("no-such-speaker".to_owned()),
-            ..SpeakerConfig::default()
-        };
-        let speaker =
-            Speaker::new(&config, Duck::default(), Played::default()).expect("configured");
-        let trouble = speaker.trouble();
-        for _ in 0..2 {
-            assert_eq!(*trouble.borrow(), None);
-            speaker.begin();
-            let until = Instant::now() + Duration::from_secs(20);
-            while trouble.borrow().is_none() {
-                assert!(Instant::now() < until, "it is not told of");
-                std::thread::yield_now();
-            }
-            assert!(
-                trouble
-                    .borrow()
-                    .as_ref()
-                    .expect("words")
-                    .contains("no-such-speaker")
-            );
-            for _ in 0..1_000 {
-                speaker.play(vec![0x80; 100]);
-            }
-            speaker.end();
         }
     }
 }

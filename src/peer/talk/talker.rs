@@ -1,18 +1,15 @@
 //! One call that may talk: what it asks for, and what comes of it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use bytes::{BufMut, BytesMut};
 use rtc::rtp;
 
-use super::numbers::Numbers;
 use super::{NO_SPEAKER, PASSED_ON, PRIVATE, State, TalkBack};
 use crate::agent::SessionId;
 use crate::floor::{Asked, Place};
-use crate::lock::lock;
-use crate::media::plan::SPEAKER_PAYLOAD_TYPE;
+use crate::media::playout::Packet;
 use crate::reason::{Code, Reason};
 use crate::sdp::Voice;
 
@@ -46,7 +43,6 @@ pub(in crate::peer) struct Talker {
     /// The payload type of what they say, and the header extension with its level.
     opus: AtomicU8,
     level: AtomicU8,
-    numbers: Mutex<Numbers>,
 }
 
 impl Talker {
@@ -58,7 +54,6 @@ impl Talker {
             stream: Arc::new(AtomicU64::new(u64::MAX)),
             opus: AtomicU8::new(NO_VOICE),
             level: AtomicU8::new(NO_LEVEL),
-            numbers: Mutex::default(),
         }
     }
 
@@ -155,7 +150,6 @@ impl Talker {
         if !is_speech || self.talk.is_private() {
             return;
         }
-        let number = lock(&self.numbers).next(header, &packet.payload);
         let level = match self.level.load(Ordering::Acquire) {
             NO_LEVEL => None,
             id => header.get_extension(id),
@@ -173,7 +167,12 @@ impl Talker {
         }
         drop(state);
         if heard {
-            self.talk.speaker.play(written(packet, number));
+            self.talk.speaker.play(Packet {
+                stream: header.ssrc,
+                timestamp: header.timestamp,
+                payload: packet.payload.clone(),
+                came: now,
+            });
         }
     }
 }
@@ -182,19 +181,4 @@ impl Drop for Talker {
     fn drop(&mut self) {
         self.leave();
     }
-}
-
-/// What is played of a packet: its time and its payload, under this number and a header
-/// of our own (RFC 3550 §5.1).
-fn written(packet: &rtp::Packet, number: u16) -> Vec<u8> {
-    const VERSION: u8 = 2 << 6;
-    const SSRC: u32 = 1;
-    let mut text = BytesMut::with_capacity(12 + packet.payload.len());
-    text.put_u8(VERSION);
-    text.put_u8(SPEAKER_PAYLOAD_TYPE | u8::from(packet.header.marker) << 7);
-    text.put_u16(number);
-    text.put_u32(packet.header.timestamp);
-    text.put_u32(SSRC);
-    text.extend_from_slice(&packet.payload);
-    text.into()
 }
