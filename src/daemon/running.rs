@@ -178,11 +178,14 @@ impl Running {
         }
     }
 
-    /// One line, while there are viewers.
+    /// One line, while there are viewers, and one while the echo canceller has work.
     pub(super) fn log_latency(&self, now: Instant) {
         let report = self.latency.report(now);
         if report.was_watched() {
             debug!(p50_p95_ms = %report, "latency");
+        }
+        if let Some(report) = self.hub.played().report() {
+            debug!(%report, "what the echo canceller did");
         }
     }
 

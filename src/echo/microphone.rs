@@ -180,7 +180,17 @@ impl Microphone {
         }
     }
 
+    /// What the canceller knows, by the card's word.
+    fn measured(&self) -> Measured {
+        let mut measured = self.canceller.measured();
+        measured.delay = measured.delay.map(|delay| delay.saturating_sub(LEAD));
+        measured
+    }
+
     fn tell(&mut self, is_sure: bool) -> Option<News> {
+        if self.soft == 0 {
+            self.played.record(is_sure, self.measured());
+        }
         let was_sure = std::mem::replace(&mut self.was_sure, is_sure);
         if !is_sure {
             self.unsure += u32::from(self.soft == 0);
@@ -190,8 +200,7 @@ impl Microphone {
         if was_sure {
             return None;
         }
-        let mut measured = self.canceller.measured();
-        measured.delay = measured.delay.map(|delay| delay.saturating_sub(LEAD));
+        let measured = self.measured();
         let told = self.told.unwrap_or(Duration::MAX);
         let is_new = measured
             .delay

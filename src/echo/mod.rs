@@ -4,6 +4,7 @@
 //! * [`Played`] is the time line of what was given to the speaker.
 //! * [`Microphone`] cuts what is heard into frames, puts beside each what sounded
 //!   at that time, and lets nothing be heard while its canceller is not sure.
+//! * [`record`] is what it did of late, for the log.
 //! * [`adaptive`] is the canceller. [`filter`] learns the way from the speaker to the
 //!   microphone, [`pace`] how far their two crystals are apart, [`delay`] how long
 //!   that way is, [`suppressor`] takes away what the filter leaves.
@@ -18,6 +19,7 @@ mod fourier;
 mod microphone;
 mod pace;
 mod played;
+mod record;
 mod suppressor;
 #[cfg(test)]
 mod tests;
@@ -26,6 +28,7 @@ use std::time::Duration;
 
 pub(crate) use microphone::{Microphone, News};
 pub(crate) use played::Played;
+pub(crate) use record::Report;
 
 /// Samples a second, of everything here.
 pub(crate) const RATE: u32 = 48_000;

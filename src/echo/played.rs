@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::{FRAME, RATE, Samples};
+use super::record::{Record, Report};
+use super::{FRAME, Measured, RATE, Samples};
 use crate::lock::lock;
 
 /// Samples that are kept: more than a microphone and its driver are behind.
@@ -30,6 +31,8 @@ struct Shared {
     /// Somebody wants to know.
     wanted: AtomicBool,
     line: Mutex<Line>,
+    /// What the canceller did.
+    record: Mutex<Record>,
 }
 
 #[derive(Debug, Default)]
@@ -90,6 +93,17 @@ impl Played {
         line.samples.extend(samples);
         let more = line.samples.len().saturating_sub(KEPT);
         line.samples.drain(..more);
+    }
+
+    /// The canceller had a frame in which the speaker gave a sound.
+    pub(super) fn record(&self, is_sure: bool, measured: Measured) {
+        lock(&self.0.record).add(is_sure, measured);
+    }
+
+    /// What the canceller did since this was asked last; nothing, where the speaker was
+    /// silent, or there is no canceller.
+    pub(crate) fn report(&self) -> Option<Report> {
+        lock(&self.0.record).take()
     }
 
     /// What sounds at this time, or, where that is near enough to `next`, from that place

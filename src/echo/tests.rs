@@ -247,6 +247,10 @@ fn nothing_is_heard_beside_the_speaker_until_the_canceller_is_sure() {
         [News::Sure { is_new: true, measured: Measured { delay: d, .. } }] if d == delay
     ));
     assert!(sure[1..].iter().all(|frame| *frame == [1_000; FRAME]));
+    let report = played.report().expect("it spoke");
+    assert_eq!(report.measured.delay, delay);
+    assert!((report.sure - 1.0 / 3.0).abs() < 0.02, "{report}");
+    assert!(report.spoke.abs_diff(1_500 * MS) < 30 * MS, "{report}");
     // Opened anew, and another one: each has to be learned.
     for change in [Played::opened, Played::lost] {
         change(&played);
