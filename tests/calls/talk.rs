@@ -170,3 +170,23 @@ async fn a_caller_in_rust_is_heard_while_it_is_their_turn_and_not_before() {
     let Camera { chat, .. } = camera;
     chat.stop().await;
 }
+
+/// The thread that plays has all that a turn needs, the card too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_speaker_costs_no_thread_and_no_card_while_nobody_talks() {
+    let camera = Camera::start().await;
+    let has_thread = || camera.device.thread_names().contains(&"speaker".to_owned());
+    let alice = camera.caller("alice", &["camera-agent"]).await;
+    let mut voice = Says::tone();
+    stands(&alice, "listens").await;
+    assert!(!has_thread() && camera.speaker.starts().is_empty());
+    for _ in 0..2 {
+        asks(&alice, true).await;
+        camera.is_heard(&alice, &mut voice).await;
+        assert!(has_thread());
+        asks(&alice, false).await;
+        until("no thread", SOON, async || (!has_thread()).then_some(())).await;
+    }
+    let Camera { chat, .. } = camera;
+    chat.stop().await;
+}

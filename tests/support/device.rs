@@ -186,6 +186,16 @@ impl Device {
         std::fs::read_dir(folder).expect("it runs").count()
     }
 
+    /// What each of its threads is called.
+    pub fn thread_names(&self) -> Vec<String> {
+        let folder = format!("/proc/{}/task", self.pid());
+        let threads = std::fs::read_dir(folder).expect("it runs").flatten();
+        threads
+            .filter_map(|thread| std::fs::read_to_string(thread.path().join("comm")).ok())
+            .map(|name| name.trim().to_owned())
+            .collect()
+    }
+
     /// The paths of its open file descriptors.
     pub fn open_files(&self) -> Vec<String> {
         let folder = format!("/proc/{}/fd", self.pid());

@@ -51,6 +51,17 @@ async fn a_call_gets_five_turns_at_once_and_then_one_a_second() {
     assert_eq!(bob.words().place, Place::Talks);
 }
 
+#[test]
+fn without_a_speaker_there_is_nothing_of_all_this() {
+    let clip = include_bytes!("../../../tests/fixtures/clip.h264");
+    let (hub, _thread) = Hub::start(Box::new(Replay::new(clip, 30)), None);
+    assert!(TalkBack::of(&SpeakerConfig::default(), &hub, None).is_none());
+    assert!(
+        !hub.played().is_wanted(),
+        "the microphone's canceller rests"
+    );
+}
+
 /// At an open camera; where strangers are not let in their word does not count.
 #[tokio::test]
 async fn who_was_not_invited_to_talk_talks_as_a_stranger_where_strangers_may() {
