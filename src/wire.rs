@@ -265,6 +265,9 @@ pub enum Incoming {
     },
     /// Everybody's names; entries that are no usable name are left out.
     UserList(Vec<UserName>),
+    /// The same of our own server to a device, with the number of each one's connection
+    /// (an extension): a name may be somebody else's by now, a number never is.
+    Roll(Vec<(UserName, ClientId)>),
     /// A chat line.
     Chat {
         /// Who wrote it, where the server says so.
@@ -366,8 +369,14 @@ impl Incoming {
                 },
                 name: name_of(&object, "rejectusername")?,
             }),
-            "userlist" => match object.remove("users") {
-                Some(Value::Array(users)) => Ok(Self::UserList(
+            "userlist" => match (object.remove("users"), object.remove("conns")) {
+                (Some(Value::Array(users)), Some(Value::Array(conns)))
+                    if users.len() == conns.len() =>
+                {
+                    let all = users.iter().zip(conns);
+                    Ok(Self::Roll(all.filter_map(listed).collect()))
+                }
+                (Some(Value::Array(users)), _) => Ok(Self::UserList(
                     users
                         .iter()
                         .filter_map(|u| UserName::heard(u.as_str()?))
@@ -411,6 +420,14 @@ impl Incoming {
             }),
             _ => Ok(Self::Other(kind)),
         }
+    }
+}
+
+/// One of a list with numbers.
+fn listed((name, conn): (&Value, Value)) -> Option<(UserName, ClientId)> {
+    match conn {
+        Value::Number(conn) => Some((UserName::heard(name.as_str()?)?, ClientId(conn))),
+        _ => None,
     }
 }
 

@@ -42,17 +42,18 @@ fn allowed(offer: Offer, guest: Option<&Guest>) -> Offer {
     }
 }
 
-/// An offer of the same peer goes on with the call that they have.
-fn goes_on_with(
-    has: Option<&Session>,
+/// An offer of the same peer goes on with the call of these that they have.
+fn goes_on_with<'a>(
+    mut has: impl Iterator<Item = &'a Session>,
     read: Result<Description, OfferError>,
 ) -> (Option<SessionId>, Result<Offer, OfferError>) {
-    match (read, has) {
-        (Ok(description), Some(session)) if description.is_of_same_peer(&session.offer) => {
-            (Some(session.id), description.again(&session.offer))
-        }
-        (Ok(description), _) => (None, description.call()),
-        (Err(error), _) => (None, Err(error)),
+    let description = match read {
+        Ok(description) => description,
+        Err(error) => return (None, Err(error)),
+    };
+    match has.find(|session| description.is_of_same_peer(&session.offer)) {
+        Some(session) => (Some(session.id), description.again(&session.offer)),
+        None => (None, description.call()),
     }
 }
 
@@ -76,22 +77,22 @@ impl Agent {
         };
         let guest = caller.guest.as_ref();
         let by_invitation = self.gate.mode() == Mode::Invited;
-        let live = self.sessions.of_caller(name);
         // Somebody else may have the name of a viewer who has left the chat.
-        let of_another = live.is_some_and(|s| match by_invitation {
-            true => s.is_of_another_invited(conn.as_ref(), guest),
-            false => s.is_of_another(conn.as_ref()),
-        });
-        let of_another_guest = by_invitation && live.is_some_and(|s| s.is_of_another_guest(guest));
+        let live = self.sessions.of_offer(name, conn.as_ref(), guest);
+        let is_of_another = |s: &Session| by_invitation && s.is_of_another_guest(guest);
+        let of_another = live.is_some_and(is_of_another);
         let has_name = live.is_some_and(|s| s.has_name(now));
-        let is_up = live.is_some_and(Session::is_up) && !of_another_guest;
+        // Or a viewer may have come back to it, which is seen where the offer is read.
+        let any = live.or_else(|| self.sessions.of_name(name).next_back());
+        let is_up = any.is_some_and(|s| s.is_up() && !is_of_another(s));
+        let any = any.map(|s| s.id);
         let is_theirs = live.is_some_and(|s| s.is_surely_of(conn.as_ref(), guest));
         let live = live.map(|s| s.id);
         if let Err(refusal) = self.limits.read(&caller.payer, sdp.len(), is_up, now) {
-            return self.turn_away(&caller, refusal, live, false, now);
+            return self.turn_away(&caller, refusal, any, false, now);
         }
         let read = read.unwrap_or_else(|| Description::read(sdp));
-        let has = self.sessions.of_caller(name).filter(|_| !of_another_guest);
+        let has = self.sessions.of_name(name).filter(|s| !is_of_another(s));
         let (same, read) = goes_on_with(has, read);
         if again && same.is_none() && live.is_none() {
             return self.turn_down(
@@ -112,13 +113,11 @@ impl Agent {
             && let Err(refusal) = self.limits.call(&caller.payer, now)
         {
             let is_lost = is_theirs && same.is_none();
-            return self.turn_away(&caller, refusal, live, is_lost, now);
+            return self.turn_away(&caller, refusal, any, is_lost, now);
         }
         if let Some(id) = same {
-            self.renegotiate(id, offer, guest, now);
-            if let Some(session) = self.sessions.get_mut(id) {
-                session.is_now_at(conn);
-            }
+            self.sessions.is_now_at(id, conn);
+            self.go_on(id, offer, guest, now);
             return;
         }
         if of_another && has_name {
@@ -128,10 +127,8 @@ impl Agent {
         if let Some(id) = live {
             self.replaced(id, name, now);
         }
-        if let Some(id) = self.open(caller, offer, now)
-            && let Some(session) = self.sessions.get_mut(id)
-        {
-            session.is_now_at(conn);
+        if let Some(id) = self.open(caller, offer, now) {
+            self.sessions.is_now_at(id, conn);
         }
     }
 
@@ -195,6 +192,10 @@ impl Agent {
         let (name, guest) = (caller.name.clone(), caller.guest.clone());
         self.outbox.forget_goodbyes(&name);
         let called = self.login.name().unwrap_or_else(|| self.login.wanted());
+        // Who had the name before is not reached by it any more.
+        for before in self.sessions.of_name(&name) {
+            self.outbox.forget(before.id);
+        }
         let id = self.sessions.open(caller, called.clone(), &offer, now);
         if self.is_worth_a_line(now) {
             let codec = offer.video.codec;
@@ -295,9 +296,10 @@ impl Agent {
             // Our own server says who sent it. The ufrag must fit all the
             // same, for it may belong to a session that was just replaced.
             (Some(name), Some(ufrag)) => {
-                self.sessions.of_caller(name).filter(|s| s.has_ufrag(ufrag))
+                let mut all = self.sessions.of_name(name);
+                all.find(|s| s.has_ufrag(ufrag) && !s.is_of_another(conn))
             }
-            (Some(name), None) => self.sessions.of_caller(name),
+            (Some(name), None) => self.sessions.of_caller(name, conn),
             (None, Some(ufrag)) => self.sessions.of_ufrag(ufrag),
             (None, None) => self.sessions.only(),
         };

@@ -186,8 +186,7 @@ impl Agent {
             return Err(Uninvited::Unknown);
         }
         if let Some(author) = author {
-            let live = self.sessions.of_caller(name);
-            let goes_on = live.is_some_and(|session| {
+            let goes_on = self.sessions.of_name(name).any(|session| {
                 !session.is_of_another_guest(Some(&guest))
                     && session.is_at(author.ufrag)
                     && session.offer.fingerprint() == author.fingerprint
@@ -241,7 +240,7 @@ impl Agent {
             });
         }
         // A hang-up would end the call that somebody of this name has.
-        if self.sessions.of_caller(name).is_none() {
+        if self.sessions.of_name(name).next().is_none() {
             self.refuse(name, why.reason());
         }
     }

@@ -10,8 +10,9 @@
 //!
 //! # What it promises
 //!
-//! * A session belongs to the name in the offer that opened it. Nothing that
-//!   another name sends ends it or reaches it.
+//! * A session belongs to the name in the offer that opened it, and where the chat server
+//!   tells connections apart, to the connection: somebody else may have the name of one who
+//!   has left. Nothing that another sends ends it, reaches it or stands in its way.
 //! * Every session that is opened is closed exactly once, and a
 //!   [`SessionId`] is never used again: a late event of a closed session finds
 //!   nothing.
@@ -36,15 +37,15 @@ mod outbox;
 mod payer;
 mod session;
 
+mod told;
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use tracing::{debug, info, warn};
 
-use crate::access::{Gate, Mode, Side};
+use crate::access::{Gate, Mode};
 use crate::reason::{Code, Reason};
-use crate::sdp::first_ufrag;
-use crate::wire::{Incoming, UserName};
+use crate::wire::{ClientId, Incoming, UserName};
 use audit::{Note, Outcome};
 use candidates::HeldCandidates;
 pub use events::{AgentConfig, Command, Event, PeerEvent};
@@ -145,7 +146,10 @@ impl Agent {
     /// Takes one event that happened at `now`.
     pub fn handle(&mut self, event: Event, now: Instant) {
         match event {
-            Event::SignalingOpen => self.login.opened(now),
+            Event::SignalingOpen => {
+                self.sessions.forget_numbers();
+                self.login.opened(now);
+            }
             Event::SignalingClosed => {
                 if let Some(delay) = self.login.closed(now) {
                     info!(
@@ -245,11 +249,10 @@ impl Agent {
                     );
                 }
             }
-            Incoming::UserList(users) => {
-                self.login.users(&users);
-                for id in self.sessions.users(&users, now) {
-                    self.ask_for_restart(id);
-                }
+            Incoming::UserList(users) => self.users(&users, None, now),
+            Incoming::Roll(all) => {
+                let (users, conns): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+                self.users(&users, Some(&conns), now);
             }
             Incoming::VideoOffer {
                 name,
@@ -265,8 +268,7 @@ impl Agent {
                 }
             }
             Incoming::HangUp { name, target } => {
-                let session = self.sessions.of_caller(&name);
-                if let Some(session) = session.filter(|s| !s.is_of_another(conn)) {
+                if let Some(session) = self.sessions.of_caller(&name, conn) {
                     let id = session.id;
                     if self.is_worth_a_line(now) {
                         info!(caller = %name, broadcast = target.is_none(), "hung up");
@@ -294,10 +296,15 @@ impl Agent {
         match event {
             PeerEvent::Answered { sdp } => self.answered(id, sdp, now),
             PeerEvent::Candidate(candidate) => {
-                let called = session.called.clone();
+    fn users(&mut self, users: &[UserName], conns: Option<&[ClientId]>, now: Instant) {
+        self.login.users(users);
+        for id in self.sessions.users(users, conns, now) {
+            self.ask_for_restart(id);
+        }
+    }
+
                 if let Some(candidate) = session.local_candidate(candidate) {
-                    let words = Words::Candidate(candidate);
-                    self.outbox.say(id, target, called, words);
+                    self.say(id, Words::Candidate(candidate));
                 }
             }
             PeerEvent::Connected => {
@@ -355,47 +362,6 @@ impl Agent {
         }
     }
 
-    /// Tells the caller the answer, and where the device is.
-    fn answered(&mut self, id: SessionId, sdp: String, now: Instant) {
-        let Some(session) = self.sessions.get_mut(id) else {
-            return;
-        };
-        let (target, called) = (session.caller.clone(), session.called.clone());
-        let (asked, candidates) = session.answered();
-        if asked.guest.is_none() && session.guest.is_some() {
-            debug!(session = %id, "an answer that nobody asked for proves nothing; dropped");
-            return;
-        }
-        let viewer = Side {
-            fingerprint: session.offer.fingerprint(),
-            ufrag: &asked.ufrag,
-        };
-        let proof = asked
-            .guest
-            .as_ref()
-            .map(|guest| self.gate.answer(guest, viewer, first_ufrag(&sdp)));
-        let is_first = !std::mem::replace(&mut session.is_answered, true);
-        let guest = asked.guest.filter(|_| is_first);
-        let ufrag = asked.ufrag;
-        let answer = Words::Answer { sdp, ufrag, proof };
-        if is_first {
-            self.note(Outcome::Answered, &target, guest.as_deref(), None, "", now);
-        }
-        let candidates = candidates.into_iter().map(Words::Candidate);
-        for words in std::iter::once(answer).chain(candidates) {
-            let (target, called) = (target.clone(), called.clone());
-            self.outbox.say(id, target, called, words);
-        }
-    }
-
-    /// Asks a viewer to look for another path.
-    fn ask_for_restart(&mut self, id: SessionId) {
-        if let Some(session) = self.sessions.get_mut(id) {
-            let (target, called) = (session.caller.clone(), session.called.clone());
-            self.outbox.say(id, target, called, Words::RestartIce);
-        }
-    }
-
     fn timeout(&mut self, now: Instant) {
         let step = self.login.timeout(now);
         self.step(step);
@@ -419,21 +385,6 @@ impl Agent {
         self.flush(now);
         self.login.stop();
         self.commands.push_back(Command::Quit);
-    }
-
-    /// Tells a caller that there is no call; while there is no chat server
-    /// there is nobody to tell.
-    fn refuse(&mut self, target: &UserName, reason: Reason) {
-        if self.login.name().is_some() {
-            self.outbox.refuse(target.clone(), reason);
-        }
-    }
-
-    /// Ends a call and tells the caller why, as soon as there is a chat server.
-    fn end(&mut self, id: SessionId, reason: Reason, now: Instant) {
-        if let Some(caller) = self.close(id, &reason.words, now) {
-            self.outbox.goodbye(caller, reason, now);
-        }
     }
 
     /// Returns whose call it was.

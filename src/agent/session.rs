@@ -2,6 +2,7 @@
 
 mod places;
 
+mod presence;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
@@ -118,6 +119,11 @@ pub(super) struct Session {
     /// Candidates taken in this ICE generation.
     pub candidates: Candidates,
     /// That there were too many of them is in the log.
+    /// That number is one of the chat server that there is now: it was there since the device
+    /// came to it.
+    is_numbered: bool,
+    /// In the order of all offers, which is theirs: the last one's sender has the name.
+    heard: u64,
     pub told_of_candidates: bool,
     /// Oldest generation first.
     ufrags: Vec<Vec<String>>,
@@ -125,7 +131,7 @@ pub(super) struct Session {
     negotiation: Negotiation,
     /// The name that the caller called.
     pub called: UserName,
-    /// The caller's name left the user list while they were heard of, and when.
+    /// The caller left the user list while they were heard of, and when.
     absent: Option<Instant>,
     /// The caller's name was in the last user list.
     listed: bool,
@@ -150,18 +156,7 @@ impl Session {
         label(self.guest.as_ref()) != label(guest)
     }
 
-    /// What came from `conn` with `guest`'s key is not the caller's. Who shows the
-    /// key of this very call, and shares it with nobody, is them by whatever
-    /// connection: a page that was loaded again has another.
-    pub(super) fn is_of_another_invited(
-        &self,
-        conn: Option<&ClientId>,
-        guest: Option<&Arc<Guest>>,
-    ) -> bool {
-        self.is_of_another_guest(guest) || self.is_of_another(conn) && !self.is_by_own_key(guest)
-    }
-
-    fn is_by_own_key(&self, guest: Option<&Arc<Guest>>) -> bool {
+    pub(super) fn is_by_own_key(&self, guest: Option<&Arc<Guest>>) -> bool {
         match (&self.guest, guest) {
             (Some(own), Some(guest)) => own.id == guest.id && guest.stage != Stage::Shared,
             (None, _) | (_, None) => false,
@@ -189,11 +184,6 @@ impl Session {
         first_ufrag(&self.offer) == ufrag
     }
 
-    /// True where what came from `conn` is not the caller's, whatever the name.
-    pub(super) fn is_of_another(&self, conn: Option<&ClientId>) -> bool {
-        matches!((&self.conn, conn), (Some(own), Some(conn)) if own != conn)
-    }
-
     /// True while nobody else may call by the name of this call: media flows, as far as
     /// is known, or did [a moment ago](NAME_KEPT).
     pub(super) fn has_name(&self, now: Instant) -> bool {
@@ -201,11 +191,6 @@ impl Session {
             Path::Up { last_rtcp } => self.interrupted.is_none() || now < last_rtcp + NAME_KEPT,
             Path::Connecting { .. } => false,
         }
-    }
-
-    /// The caller has this connection now.
-    pub(super) fn is_now_at(&mut self, conn: Option<ClientId>) {
-        self.conn = conn;
     }
 
     pub(super) fn has_ufrag(&self, ufrag: &str) -> bool {
@@ -315,17 +300,6 @@ impl Session {
         }
     }
 
-    /// The caller's name is not in the user list.
-    fn is_absent(&mut self, now: Instant) {
-        match self.path {
-            // The network went first, and the name for that reason.
-            Path::Up { last_rtcp } if now >= last_rtcp + ABSENT_RTCP_TIMEOUT => {}
-            Path::Up { .. } | Path::Connecting { .. } => {
-                self.absent.get_or_insert(now);
-            }
-        }
-    }
-
     fn deadline(&self) -> (Instant, Reason) {
         match self.path {
             Path::Connecting { until } => match self.absent {
@@ -350,7 +324,8 @@ impl Session {
     }
 }
 
-/// All calls, at the most one per name.
+/// All calls, at the most one per name and connection; where the chat server tells no
+/// connections apart, per name.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     next: u64,
@@ -362,6 +337,8 @@ impl Sessions {
         self.live.len()
     }
 
+    /// Offers that were taken.
+    heard: u64,
     /// How many have a media path.
     pub(super) fn connected(&self) -> usize {
         self.live.values().filter(|s| s.is_up()).count()
@@ -394,11 +371,14 @@ impl Sessions {
             offer: Box::new(offer.clone()),
             candidates: Candidates::default(),
             told_of_candidates: false,
+        self.heard += 1;
             ufrags: vec![offer.ufrags.clone()],
             path: Path::Connecting {
                 until: now + CONNECT_TIMEOUT,
             },
             negotiation: Negotiation::of(Asked {
+            is_numbered: false,
+            heard: self.heard,
                 ufrag: first_ufrag(offer).to_owned(),
                 guest: caller.guest.clone(),
             }),
@@ -424,10 +404,6 @@ impl Sessions {
         self.live.get_mut(&id)
     }
 
-    pub(super) fn of_caller(&self, caller: &UserName) -> Option<&Session> {
-        self.live.values().find(|s| s.caller == *caller)
-    }
-
     pub(super) fn of_ufrag(&self, ufrag: &str) -> Option<&Session> {
         self.live.values().find(|s| s.has_ufrag(ufrag))
     }
@@ -451,26 +427,6 @@ impl Sessions {
 
     pub(super) fn all(&self) -> Vec<SessionId> {
         self.live.keys().copied().collect()
-    }
-
-    /// Notes who is not there any more. Entries that have not named themselves
-    /// are missing from the list, so this is a hint and ends nothing. Returns
-    /// who came back to it and is not heard of.
-    pub(super) fn users(&mut self, users: &[UserName], now: Instant) -> Vec<SessionId> {
-        let mut back = Vec::new();
-        for session in self.live.values_mut() {
-            let was_listed = session.listed;
-            session.listed = users.contains(&session.caller);
-            if session.listed {
-                session.absent = None;
-                if !was_listed && session.is_interrupted() {
-                    back.push(session.id);
-                }
-            } else {
-                session.is_absent(now);
-            }
-        }
-        back
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {

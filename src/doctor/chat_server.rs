@@ -71,7 +71,7 @@ async fn meet(server: &Server) -> Met {
                     return match Incoming::parse(&text) {
                         Ok(Incoming::Id(_) | Incoming::Welcome { .. }) => Met::Speaks,
                         // A list can come first when somebody joins just now.
-                        Ok(Incoming::UserList(_)) => continue,
+                        Ok(Incoming::UserList(_) | Incoming::Roll(_)) => continue,
                         Ok(_) => Met::Strange("another message than \"id\"".into()),
                         Err(error) => Met::Strange(error.to_string()),
                     };

@@ -1,4 +1,6 @@
-//! The user list: one for all, made when it is sent, and not too often.
+//! The user list: one for all people and one for all devices, made when it is sent, and
+//! not too often. Devices are told the numbers of connections, too: what they know of
+//! somebody is to end when that one goes, whoever has the name next.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,14 +25,23 @@ const FIRSTS: Rate = Rate {
     burst: 1_000_000.0,
     per_second: 1_000_000.0,
 };
+
+/// The list as it stands.
+#[derive(Debug, Clone)]
+struct Texts {
+    people: Arc<str>,
+    /// The longer one.
+    devices: Arc<str>,
+}
+
 /// When lists may go, and who waits for one.
 #[derive(Debug, Default)]
 pub(super) struct ListPace {
     /// When the next may go to those who know one.
     next_at: Option<Instant>,
     buckets: Option<Buckets>,
-    /// The list as it stands; made when it is sent.
-    text: Option<Arc<str>>,
+    /// Made when they are sent.
+    texts: Option<Texts>,
     firsts_wait: bool,
     repeats_wait: bool,
 }
@@ -43,7 +54,8 @@ struct Buckets {
 
 impl ListPace {
     pub(super) fn due_at(&self, now: Instant) -> Option<Instant> {
-        let cost = self.text.as_ref().map_or(0.0, |text| text.len() as f64);
+        let longest = self.texts.as_ref().map_or(0, |texts| texts.devices.len());
+        let cost = longest as f64;
         let due = |of: fn(&Buckets) -> &Bucket| {
             let buckets = self.buckets.as_ref();
             buckets.map_or(now, |buckets| of(buckets).due(cost))
@@ -63,7 +75,7 @@ impl Room {
         for client in self.clients.values_mut() {
             client.listed = false;
         }
-        self.list.text = None;
+        self.list.texts = None;
         self.send_lists(now);
     }
 
@@ -85,19 +97,25 @@ impl Room {
         if !goes {
             return;
         }
-        let text = match self.list.text.clone() {
-            Some(text) => text,
+        let texts = match self.list.texts.clone() {
+            Some(texts) => texts,
             None => self.user_list(),
         };
-        self.list.text = Some(text.clone());
+        self.list.texts = Some(texts.clone());
         let buckets = self.list.buckets.get_or_insert_with(|| Buckets {
             firsts: Bucket::full(FIRSTS, now),
             repeats: Bucket::full(REPEATS, now),
         });
-        let cost = text.len() as f64;
         let (mut firsts_wait, mut repeats_wait) = (false, false);
         let mut has_repeated = false;
         for (to, is_first) in waiting {
+            let device = self.clients.get(&to).is_some_and(|client| client.device);
+            let text = if device {
+                &texts.devices
+            } else {
+                &texts.people
+            };
+            let cost = text.len() as f64;
             let goes = match is_first {
                 true => buckets.firsts.take(cost, now),
                 false => is_time && buckets.repeats.take(cost, now),
@@ -144,16 +162,19 @@ impl Room {
             .collect()
     }
 
-    fn user_list(&self) -> Arc<str> {
-        let names: Vec<_> = self.names().map(|(_, name)| name).collect();
+    fn user_list(&self) -> Texts {
+        let (conns, names): (Vec<_>, Vec<_>) =
+            self.names().map(|(conn, name)| (conn.0, name)).unzip();
         let devices: Vec<_> = self
             .clients
             .values()
             .filter(|client| client.device)
             .filter_map(|client| client.named.as_ref().map(|named| &named.name))
             .collect();
-        json!({"type": "userlist", "users": names, "devices": devices})
-            .to_string()
-            .into()
+        let mut list = json!({"type": "userlist", "users": names, "devices": devices});
+        let people = list.to_string().into();
+        list["conns"] = conns.into();
+        let devices = list.to_string().into();
+        Texts { people, devices }
     }
 }

@@ -147,7 +147,9 @@ fn a_newcomer_gets_its_id_and_the_list_then_everyone_gets_the_new_list() {
         json!({"type": "username", "name": "bob", "id": bob.number(), "device": true}),
     );
     let list = json!({"type": "userlist", "users": ["alice", "bob"], "devices": ["bob"]});
-    assert_eq!(chat.sent(), [(alice, list.clone()), (bob, list)]);
+    let mut of_device = list.clone();
+    of_device["conns"] = json!([alice.number(), bob.number()]);
+    assert_eq!(chat.sent(), [(alice, list), (bob, of_device)]);
     chat.room.leave(bob, chat.now);
     let list = json!({"type": "userlist", "users": ["alice"], "devices": []});
     assert_eq!(chat.sent(), [(alice, list)]);

@@ -3,6 +3,7 @@
 //! `original_server.rs`, `calls.rs` and `device_page.rs`, by its number.
 
 mod limits;
+mod names;
 mod places;
 
 use std::time::Duration;
@@ -278,79 +279,6 @@ fn point_12_what_comes_after_the_end_of_a_call_finds_nothing() {
     );
     assert!(desk.peer(old, PeerEvent::Connected).is_empty());
     assert_eq!(candidates_to(&desk.candidate(None, Some("EEEE"))), [new]);
-}
-
-/// A message of another client, as our own server marks it.
-fn from(conn: u64, message: Incoming) -> Incoming {
-    Incoming::From {
-        stamp: Stamp {
-            conn: ClientId(conn.into()),
-            source: None,
-            network: None,
-        },
-        message: Box::new(message),
-    }
-}
-
-fn offers_from(desk: &mut Desk, conn: u64, sdp: &str) -> Vec<Command> {
-    let (name, sdp) = (name("alice"), sdp.to_owned());
-    desk.message(from(
-        conn,
-        Incoming::VideoOffer {
-            again: false,
-            name,
-            sdp,
-            access: None,
-        },
-    ))
-}
-
-#[test]
-fn point_7_the_name_of_a_viewer_who_has_left_the_chat_ends_and_replaces_nothing() {
-    let mut desk = Desk::online(4);
-    let commands = offers_from(&mut desk, 17, &offer("AAAA", 'a'));
-    let [Command::Open { session, .. }] = commands[..] else {
-        panic!("{commands:?}")
-    };
-    let sdp = "v=0\r\n".into();
-    desk.peer(session, PeerEvent::Answered { sdp });
-    desk.peer(session, PeerEvent::Connected);
-
-    let hang_up = || Incoming::HangUp {
-        name: name("alice"),
-        target: Some("camera".into()),
-    };
-    assert_eq!(desk.message(from(18, hang_up())), []);
-    let candidate = Incoming::NewIceCandidate {
-        name: Some(name("alice")),
-        candidate: Some(candidate(None)),
-    };
-    assert_eq!(desk.message(from(18, candidate)), []);
-    for sdp in [offer("BBBB", 'b'), "v=0\r\nno offer".into()] {
-        let commands = offers_from(&mut desk, 18, &sdp);
-        assert_eq!(closed(&commands), []);
-        assert_eq!(hung_up(&commands)[0].0, "alice", "the newcomer is told");
-    }
-    assert_eq!(desk.agent.viewers(), 1);
-
-    // The viewer themselves come back to the chat and look for another path.
-    let commands = offers_from(&mut desk, 19, &offer("CCCC", 'a'));
-    assert!(
-        matches!(commands[0], Command::Renegotiate { .. }),
-        "{commands:?}"
-    );
-    assert_eq!(desk.message(from(17, hang_up())), []);
-    // Who is not reachable for a moment keeps the name; for longer, they do not.
-    desk.peer(session, PeerEvent::Rtcp);
-    desk.peer(session, PeerEvent::Interrupted);
-    desk.wait(9 * SECOND);
-    let commands = offers_from(&mut desk, 20, &offer("DDDD", 'd'));
-    assert_eq!(closed(&commands), []);
-    assert_eq!(hung_up(&commands)[0].0, "alice", "the newcomer is told");
-    desk.wait(2 * SECOND);
-    let commands = offers_from(&mut desk, 20, &offer("DDDD", 'd'));
-    assert_eq!(closed(&commands), [session]);
-    assert_eq!(closed(&desk.message(from(20, hang_up()))).len(), 1);
 }
 
 #[test]

@@ -329,7 +329,8 @@ fn who_shows_their_own_key_replaces_their_call_by_whatever_connection() {
             assert!(commands.iter().any(opens), "{commands:?}");
         } else {
             assert_eq!(closed(&commands), []);
-            assert!(hung_up(&commands)[0].1.contains("take another name"));
+            let opens = |c: &Command| matches!(c, Command::Open { .. });
+            assert!(commands.iter().any(opens), "beside it: {commands:?}");
         }
     }
 }

@@ -174,15 +174,17 @@ fn who_was_invited_and_offers_too_often_is_written_down_once() {
 
 #[test]
 fn who_calls_under_the_name_of_somebody_who_watches_is_written_down() {
-    for key in [Some(1), None] {
-        let mut desk = match key {
-            Some(key) => behind_a_gate(4, &BTreeSet::from([key])),
-            None => Desk::online(4),
+    for numbered in [true, false] {
+        let says = |message| match numbered {
+            true => by(17, message),
+            false => message,
         };
-        watches(&mut desk, by(17, offered("bob", key, "user1", 'a')));
-        let text = journal(|| drop(desk.message(by(18, offered("bob", key, "user2", 'b')))));
-        let label = key.map(|key| LABELS[key]);
-        assert_refused(&mut desk, "bob", label, key, "take another name");
+        let mut desk = behind_a_gate(4, &BTreeSet::from([0, 1]));
+        watches(&mut desk, says(offered("bob", Some(0), "user1", 'a')));
+        let other = says(offered("bob", Some(1), "user2", 'b'));
+        let text = journal(|| drop(desk.message(other)));
+        let label = Some(LABELS[1]);
+        assert_refused(&mut desk, "bob", label, Some(1), "take another name");
         assert!(text.contains("call refused: the name is in use"), "{text}");
     }
 }
