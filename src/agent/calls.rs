@@ -191,12 +191,12 @@ impl Agent {
         }
         let (name, guest) = (caller.name.clone(), caller.guest.clone());
         self.outbox.forget_goodbyes(&name);
-        let called = self.login.name().unwrap_or_else(|| self.login.wanted());
         // Who had the name before is not reached by it any more.
         for before in self.sessions.of_name(&name) {
             self.outbox.forget(before.id);
         }
         let id = self.sessions.open(caller, called.clone(), &offer, now);
+        let called = self.login.name().unwrap_or_else(|| self.login.wanted());
         if self.is_worth_a_line(now) {
             let codec = offer.video.codec;
             match &guest {

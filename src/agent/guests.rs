@@ -50,7 +50,7 @@ fn is_proven(why: Uninvited) -> bool {
 /// # Errors
 ///
 /// What they have in it is not theirs any more.
-fn still(gate: &Gate, guest: &Arc<Guest>) -> Result<Arc<Guest>, Reason> {
+pub(super) fn still(gate: &Gate, guest: &Arc<Guest>) -> Result<Arc<Guest>, Reason> {
     let is_known = gate.guest(guest.id);
     let invited = is_known.or_else(|| gate.redeemed_elsewhere(guest));
     let invited = invited.ok_or(TAKEN_BACK)?;

@@ -35,9 +35,10 @@ mod lines;
 mod login;
 mod outbox;
 mod payer;
+mod restarts;
 mod session;
-
 mod told;
+
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -295,7 +296,6 @@ impl Agent {
         let target = session.caller.clone();
         match event {
             PeerEvent::Answered { sdp } => self.answered(id, sdp, now),
-            PeerEvent::Candidate(candidate) => {
     fn users(&mut self, users: &[UserName], conns: Option<&[ClientId]>, now: Instant) {
         self.login.users(users);
         for id in self.sessions.users(users, conns, now) {
@@ -303,6 +303,7 @@ impl Agent {
         }
     }
 
+            PeerEvent::Candidate(candidate) => {
                 if let Some(candidate) = session.local_candidate(candidate) {
                     self.say(id, Words::Candidate(candidate));
                 }
@@ -372,6 +373,7 @@ impl Agent {
             }
             self.end(id, reason, now);
         }
+        self.restart(now);
     }
 
     fn shutdown(&mut self, now: Instant) {

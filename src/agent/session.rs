@@ -1,8 +1,9 @@
 //! The calls there are, each under the name that opened it.
 
+mod pace;
 mod places;
-
 mod presence;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
@@ -11,9 +12,12 @@ use std::time::{Duration, Instant};
 use super::payer::Payer;
 use super::{ABSENT_RTCP_TIMEOUT, CONNECT_TIMEOUT, HELD_TIMEOUT, NAME_KEPT, RTCP_TIMEOUT};
 use crate::access::{Guest, Stage};
+use crate::bucket::Bucket;
 use crate::reason::{Code, Reason};
 use crate::sdp::{Candidates, Offer};
 use crate::wire::{Candidate, ClientId, UserName};
+pub(super) use pace::Later;
+use pace::RESTARTS;
 
 /// ICE generations whose candidates are still recognised: the present one and
 /// those that a restart just replaced.
@@ -93,7 +97,8 @@ impl Negotiation {
     }
 }
 
-fn first_ufrag(offer: &Offer) -> &str {
+/// The ICE user that an offer begins with.
+pub(super) fn first_ufrag(offer: &Offer) -> &str {
     offer.ufrags.first().map(String::as_str).unwrap_or_default()
 }
 
@@ -114,16 +119,16 @@ pub(super) struct Session {
     /// The connection to the chat server that the caller has, where that says so:
     /// somebody else may have the name once the caller has left.
     conn: Option<ClientId>,
-    /// The last offer.
-    pub offer: Box<Offer>,
-    /// Candidates taken in this ICE generation.
-    pub candidates: Candidates,
-    /// That there were too many of them is in the log.
     /// That number is one of the chat server that there is now: it was there since the device
     /// came to it.
     is_numbered: bool,
     /// In the order of all offers, which is theirs: the last one's sender has the name.
     heard: u64,
+    /// The last offer.
+    pub offer: Box<Offer>,
+    /// Candidates taken in this ICE generation.
+    pub candidates: Candidates,
+    /// That there were too many of them is in the log.
     pub told_of_candidates: bool,
     /// Oldest generation first.
     ufrags: Vec<Vec<String>>,
@@ -147,6 +152,9 @@ pub(super) struct Session {
     pub since: Instant,
     /// It has had an answer.
     pub is_answered: bool,
+    pub restarts: Bucket,
+    /// The last one, where it waits.
+    pub later: Option<Later>,
 }
 
 impl Session {
@@ -329,6 +337,8 @@ impl Session {
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     next: u64,
+    /// Offers that were taken.
+    heard: u64,
     live: BTreeMap<SessionId, Session>,
 }
 
@@ -337,8 +347,6 @@ impl Sessions {
         self.live.len()
     }
 
-    /// Offers that were taken.
-    heard: u64,
     /// How many have a media path.
     pub(super) fn connected(&self) -> usize {
         self.live.values().filter(|s| s.is_up()).count()
@@ -363,22 +371,22 @@ impl Sessions {
         now: Instant,
     ) -> SessionId {
         self.next += 1;
+        self.heard += 1;
         let id = SessionId(self.next);
         let session = Session {
             id,
             caller: caller.name,
             conn: None,
+            is_numbered: false,
+            heard: self.heard,
             offer: Box::new(offer.clone()),
             candidates: Candidates::default(),
             told_of_candidates: false,
-        self.heard += 1;
             ufrags: vec![offer.ufrags.clone()],
             path: Path::Connecting {
                 until: now + CONNECT_TIMEOUT,
             },
             negotiation: Negotiation::of(Asked {
-            is_numbered: false,
-            heard: self.heard,
                 ufrag: first_ufrag(offer).to_owned(),
                 guest: caller.guest.clone(),
             }),
@@ -391,6 +399,8 @@ impl Sessions {
             payer: caller.payer,
             since: now,
             is_answered: false,
+            restarts: Bucket::full(RESTARTS, now),
+            later: None,
         };
         self.live.insert(id, session);
         id
@@ -430,7 +440,9 @@ impl Sessions {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.live.values().map(|s| s.deadline().0).min()
+        let later = |s: &Session| s.later.as_ref().map(|_| s.restarts.due(1.0));
+        let due = |s| later(s).into_iter().chain([s.deadline().0]).min();
+        self.live.values().filter_map(due).min()
     }
 
     pub(super) fn expired(&self, now: Instant) -> Vec<(SessionId, UserName, Reason)> {

@@ -224,3 +224,65 @@ fn a_viewer_who_closes_their_connection_is_not_hung_up_on() {
     let commands = desk.peer(alice, PeerEvent::Left);
     assert_eq!(commands, [Command::Close { session: alice }]);
 }
+
+/// Each has the device look for its addresses, ask servers, and answer.
+#[test]
+fn restarts_without_end_have_a_pace_and_the_last_one_is_answered() {
+    let mut desk = Desk::online(4);
+    let alice = desk.call("alice", "AAAA", 'a');
+    let renewed = |commands: &[Command]| -> Vec<String> {
+        let ufrag = |command: &Command| match command {
+            Command::Renegotiate { offer, .. } => Some(offer.ufrags[0].clone()),
+            _ => None,
+        };
+        commands.iter().filter_map(ufrag).collect()
+    };
+    let mut answered = Vec::new();
+    let mut last = String::new();
+    for tenths in 0..600 {
+        desk.peer(alice, PeerEvent::Rtcp);
+        last = format!("re{tenths:04}");
+        answered.extend(renewed(&desk.offers("alice", &offer(&last, 'a'))));
+        answered.extend(renewed(&desk.wait(SECOND / 10)));
+    }
+    assert!((15..30).contains(&answered.len()), "{}", answered.len());
+    desk.wait(2 * SECOND);
+    // The last that is read is.
+    for n in 0..2 {
+        last = format!("last{n}");
+        answered.extend(renewed(&desk.offers("alice", &offer(&last, 'a'))));
+    }
+    answered.extend(renewed(&desk.wait(5 * SECOND)));
+    assert_eq!(answered.last(), Some(&last));
+    assert_eq!(desk.agent.connected(), 1);
+}
+
+/// A network that comes and goes, and goes again.
+#[test]
+fn some_restarts_in_a_row_are_taken_at_once() {
+    let mut desk = Desk::online(4);
+    let alice = desk.call("alice", "AAAA", 'a');
+    for hour in 0..3 {
+        for n in 0..5 {
+            let commands = desk.offers("alice", &offer(&format!("re{hour}{n}"), 'a'));
+            assert!(
+                matches!(commands[..], [Command::Renegotiate { session, .. }] if session == alice),
+                "{hour} {n}: {commands:?}"
+            );
+            desk.peer(alice, PeerEvent::Connected);
+            desk.wait(SECOND / 2);
+        }
+        desk.wait(20 * SECOND);
+    }
+    // What is no restart has no such pace: a call is put on hold and taken up.
+    for n in 0..8 {
+        let held = offer("re24", 'a').replace("a=sendrecv", "a=inactive");
+        let sdp = if n % 2 == 0 { held } else { offer("re24", 'a') };
+        let commands = desk.offers("alice", &sdp);
+        assert!(
+            matches!(commands[..], [Command::Renegotiate { .. }]),
+            "{commands:?}"
+        );
+        desk.wait(SECOND / 2);
+    }
+}
