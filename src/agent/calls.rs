@@ -10,7 +10,7 @@ use super::events::Command;
 use super::guests::Admitted;
 use super::limits::Refusal;
 use super::lines::bounded;
-use super::payer::{Origin, Payer};
+use super::payer::{Origin, Payer, Person};
 use super::session::{Caller, Session, SessionId};
 use super::{Agent, BUSY, CROWDED, FULL, HALF_OPEN, REASON};
 use crate::access::{Guest, Mode, Right};
@@ -190,6 +190,7 @@ impl Agent {
             return None;
         }
         let (name, guest) = (caller.name.clone(), caller.guest.clone());
+        let person = Person::of(&name, &caller.payer, guest.as_deref());
         self.outbox.forget_goodbyes(&name);
         // Who had the name before is not reached by it any more.
         for before in self.sessions.of_name(&name) {
@@ -213,6 +214,7 @@ impl Agent {
             session: id,
             caller: name,
             guest,
+            person,
             offer,
         });
         self.add_offered(id, candidates);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::payer::Person;
 use super::session::SessionId;
 use crate::access::{Guest, KeyId};
 use crate::reason::Reason;
@@ -83,6 +84,8 @@ pub enum Command {
         caller: UserName,
         /// Who invited them, where they showed it: what they may.
         guest: Option<Arc<Guest>>,
+        /// Whose call it is.
+        person: Person,
         /// The offer.
         offer: Box<Offer>,
     },

@@ -54,6 +54,7 @@ use limits::OfferLimits;
 use lines::{Lines, bounded};
 use login::{Login, Step};
 use outbox::{Outbox, Words};
+pub use payer::Person;
 pub use session::SessionId;
 use session::Sessions;
 

@@ -1,6 +1,6 @@
 //! Who pays for a call, and who owes for it.
 
-use crate::access::KeyId;
+use crate::access::{Guest, KeyId, Stage};
 use crate::wire::{Stamp, UserName};
 
 /// Whose budget it is.
@@ -32,6 +32,51 @@ impl Origin {
             network: stamp.network.unwrap_or(source),
             source,
         })
+    }
+}
+
+/// Whose call it is, as far as they can be told from others: to share something fairly
+/// over people, not over calls.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Person {
+    key: Option<KeyId>,
+    /// Of strangers, and of who shares an invitation.
+    place: Option<Place>,
+}
+
+/// What tells people apart.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Place {
+    /// Nothing else is known.
+    Name(UserName),
+    /// One network may be one subscriber's.
+    Network(u64),
+}
+
+impl Person {
+    /// Of whom only the name is known.
+    pub(crate) fn named(name: &UserName) -> Self {
+        Self {
+            key: None,
+            place: Some(Place::Name(name.clone())),
+        }
+    }
+
+    /// Who calls by this name, with `guest`'s key, if with one.
+    pub(super) fn of(name: &UserName, payer: &Payer, guest: Option<&Guest>) -> Self {
+        let is_one = guest.is_some_and(|guest| guest.stage != Stage::Shared);
+        let place = match payer {
+            Payer::At(origin, _) | Payer::Sharer(_, Some(origin), _) => {
+                Place::Network(origin.network)
+            }
+            Payer::Name(_) | Payer::Guest(_) | Payer::Sharer(_, None, _) => {
+                Place::Name(name.clone())
+            }
+        };
+        Self {
+            key: guest.map(|guest| guest.id),
+            place: (!is_one).then_some(place),
+        }
     }
 }
 

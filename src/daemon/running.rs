@@ -245,9 +245,10 @@ impl Running {
                 session,
                 caller,
                 guest,
+                person,
                 offer,
             } => {
-                let peer = self.peers.open(session, &caller, guest, offer);
+                let peer = self.peers.open(session, (&caller, person), guest, offer);
                 self.live.insert(session, peer);
             }
             Command::Renegotiate { session, offer } => {

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::caller::{Caller, Heard, Received};
 use super::finding::{Check, Finding};
-use crate::agent::{PeerEvent, SessionId};
+use crate::agent::{PeerEvent, Person, SessionId};
 use crate::config::{AudioSource, Config, IceConfig, VideoSource};
 use crate::device::led::Led;
 use crate::media::element;
@@ -186,10 +186,10 @@ async fn call(config: Config, encoders: Arc<Encoders>) -> Result<Seen, String> {
     let sdp = caller.offer().await.map_err(|e| e.to_string())?;
     let offer = Offer::parse(&sdp).map_err(|e| e.to_string())?;
     let name = UserName::parse("doctor")?;
-    let peer = peers.open(SessionId::new(1), &name, None, Box::new(offer));
+    let called = (&name, Person::named(&name));
+    let peer = peers.open(SessionId::new(1), called, None, Box::new(offer));
 
-    let mut seen = Seen::default();
-    let mut early = Vec::new();
+    let (mut seen, mut early) = (Seen::default(), Vec::new());
     let mut look = tokio::time::interval(Duration::from_millis(50));
     loop {
         tokio::select! {

@@ -7,7 +7,11 @@
 //!
 //! Who was invited to talk comes before strangers, in the line and in a turn; and of
 //! either in the line who has not talked lately. The more wait, the faster the line
-//! moves: one person may be some of them.
+//! moves. A person has one place in it, however many calls they have; who is a person is
+//! said by whoever asks for them.
+//!
+//! A stranger's turn ends after a while, also where nobody waits: others may not be able to,
+//! and who stands before the camera has not asked for it.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -22,29 +26,50 @@ pub(crate) const TURN: Duration = Duration::from_secs(60);
 pub(crate) const LEAST_TURN: Duration = Duration::from_secs(8);
 /// The same of one who did not ask: who never pauses is heard for so long.
 pub(crate) const UNASKED: Duration = Duration::from_secs(5);
+/// A stranger talks for so long at a time, whoever waits.
+pub(crate) const STRANGERS_TURN: Duration = Duration::from_secs(180);
+/// And then leaves the floor to others for so long, also where it is free.
+pub(crate) const REST: Duration = Duration::from_secs(10);
 /// So many wait, of those who were invited and of strangers; who comes later is told to
 /// ask again.
 pub(crate) const MOST_WAITING: usize = 8;
 /// So many who have talked are remembered.
 const REMEMBERED: usize = 16;
 
-/// Whoever talks or waits, by something that tells them apart.
+/// Whoever talks or waits.
 #[derive(Debug)]
-pub(crate) struct Floor<W> {
-    turn: Option<Turn<W>>,
+pub(crate) struct Floor<W, P> {
+    turn: Option<Turn<W, P>>,
     /// Those who were invited before strangers, of these who has not talked lately, each in
     /// their order.
-    waiting: VecDeque<Waiting<W>>,
+    waiting: VecDeque<Waiting<W, P>>,
     /// Whose turns ended, the latest last.
-    talked: VecDeque<W>,
+    talked: VecDeque<P>,
+    /// Who has talked for as long as a stranger may, and until when they rest.
+    resting: VecDeque<(P, Instant)>,
+}
+
+/// One who may talk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct By<W, P> {
+    /// The call, which nobody else has.
+    pub(crate) who: W,
+    /// Whose it is; they may have others.
+    pub(crate) person: P,
+    pub(crate) rank: Rank,
 }
 
 #[derive(Debug)]
-struct Waiting<W> {
-    who: W,
-    rank: Rank,
+struct Waiting<W, P> {
+    by: By<W, P>,
     /// They have not talked lately.
     is_fresh: bool,
+}
+
+impl<W, P> Waiting<W, P> {
+    fn order(&self) -> (Rank, bool) {
+        (self.by.rank, self.is_fresh)
+    }
 }
 
 /// Who goes before whom.
@@ -57,18 +82,21 @@ pub(crate) enum Rank {
 }
 
 #[derive(Debug)]
-struct Turn<W> {
+struct Turn<W, P> {
     who: W,
+    person: P,
     rank: Rank,
     /// They asked for it.
     asked: bool,
+    /// When it is over whoever waits.
+    until: Option<Instant>,
     /// When they got it, or when the first began to wait for it, whichever is later.
     since: Instant,
     /// When something was last heard.
     voice: Instant,
 }
 
-impl<W> Turn<W> {
+impl<W, P> Turn<W, P> {
     fn patience(&self) -> Duration {
         if self.asked { SILENCE } else { PAUSE }
     }
@@ -93,8 +121,10 @@ pub(crate) enum Asked<W> {
     },
     /// They get it after those before them.
     Waits,
-    /// Somebody else has it.
+    /// Somebody else has it; or they wait, or talk, by another call.
     Taken,
+    /// Nobody has it, and they have just had it for as long as they may.
+    Rests,
 }
 
 /// Why a turn ended that nobody gave back.
@@ -104,6 +134,8 @@ pub(crate) enum Over {
     Silent,
     /// Others waited.
     PassedOn,
+    /// A stranger talked for as long as they may.
+    Long,
 }
 
 /// Where somebody stands.
@@ -114,12 +146,13 @@ pub(crate) enum Place {
     Listens,
 }
 
-impl<W: Copy + PartialEq> Floor<W> {
+impl<W: Copy + PartialEq, P: Clone + PartialEq> Floor<W, P> {
     pub(crate) fn new() -> Self {
         Self {
             turn: None,
             waiting: VecDeque::new(),
             talked: VecDeque::new(),
+            resting: VecDeque::new(),
         }
     }
 
@@ -140,91 +173,99 @@ impl<W: Copy + PartialEq> Floor<W> {
     }
 
     fn is_waiting(&self, who: W) -> bool {
-        self.waiting.iter().any(|waits| waits.who == who)
+        self.waiting.iter().any(|waits| waits.by.who == who)
     }
 
-    /// `who` wants to talk, and `waits` until they may where somebody else does. Who was
+    /// Somebody wants to talk, and `waits` until they may where somebody else does. Who was
     /// invited takes it from a stranger.
-    pub(crate) fn ask(&mut self, who: W, rank: Rank, waits: bool, now: Instant) -> Asked<W> {
-        let is_waiting = self.is_waiting(who);
+    pub(crate) fn ask(&mut self, by: By<W, P>, waits: bool, now: Instant) -> Asked<W> {
+        let is_waiting = self.is_waiting(by.who);
+        let rests = self.rests(&by, now);
         match &mut self.turn {
-            Some(turn) if turn.who == who => {
-                (turn.asked, turn.rank) = (true, rank);
+            Some(turn) if turn.who == by.who => {
+                (turn.asked, turn.rank) = (true, by.rank);
                 Asked::Given { taken_from: None }
             }
-            Some(turn) if turn.rank < rank => {
+            Some(turn) if turn.rank < by.rank => {
                 let taken_from = Some(turn.who);
-                self.waiting.retain(|waits| waits.who != who);
-                self.give(who, rank, true, now);
+                self.give(by, true, now);
                 Asked::Given { taken_from }
             }
             // Who did not ask has paused.
             Some(turn) if !turn.asked && now.saturating_duration_since(turn.voice) >= PAUSE => {
-                self.give(who, rank, true, now);
+                self.give(by, true, now);
                 Asked::Given { taken_from: None }
             }
+            None if rests => Asked::Rests,
             None => {
-                self.give(who, rank, true, now);
+                self.give(by, true, now);
                 Asked::Given { taken_from: None }
             }
             Some(_) if is_waiting => Asked::Waits,
-            Some(turn) if waits => {
-                if self.waiting.is_empty() {
-                    turn.since = now;
-                }
-                self.line_up(who, rank)
-            }
+            Some(turn) if waits && turn.person != by.person => self.line_up(by, now),
             Some(_) => Asked::Taken,
         }
     }
 
-    /// Puts `who` in the line; where it is full, for one who has talked lately.
-    fn line_up(&mut self, who: W, rank: Rank) -> Asked<W> {
-        let is_fresh = !self.talked.contains(&who);
-        let of_rank = |waits: &&Waiting<W>| waits.rank == rank;
+    /// Puts them in the line, where they are not in it by another call; where it is full,
+    /// for one who has talked lately.
+    fn line_up(&mut self, by: By<W, P>, now: Instant) -> Asked<W> {
+        if self
+            .waiting
+            .iter()
+            .any(|waits| waits.by.person == by.person)
+        {
+            return Asked::Taken;
+        }
+        let is_fresh = !self.talked.contains(&by.person);
+        let of_rank = |waits: &&Waiting<W, P>| waits.by.rank == by.rank;
         if self.waiting.iter().filter(of_rank).count() == MOST_WAITING {
-            let has_talked = |waits: &Waiting<W>| waits.rank == rank && !waits.is_fresh;
+            let has_talked = |waits: &Waiting<W, P>| waits.by.rank == by.rank && !waits.is_fresh;
             let last = self.waiting.iter().rposition(has_talked);
             let Some(last) = last.filter(|_| is_fresh) else {
                 return Asked::Taken;
             };
             self.waiting.remove(last);
         }
-        let order = (rank, is_fresh);
-        let before = |waits: &Waiting<W>| (waits.rank, waits.is_fresh) >= order;
-        let place = self.waiting.partition_point(before);
-        self.waiting.insert(
-            place,
-            Waiting {
-                who,
-                rank,
-                is_fresh,
-            },
-        );
+        if let Some(turn) = self.turn.as_mut().filter(|_| self.waiting.is_empty()) {
+            turn.since = now;
+        }
+        let waits = Waiting { by, is_fresh };
+        let order = waits.order();
+        let place = self.waiting.partition_point(|w| w.order() >= order);
+        self.waiting.insert(place, waits);
         Asked::Waits
+    }
+
+    /// A stranger who has just talked for as long as they may.
+    fn rests(&self, by: &By<W, P>, now: Instant) -> bool {
+        let is_theirs = |(person, until): &(P, Instant)| *person == by.person && now < *until;
+        by.rank == Rank::Stranger && self.resting.iter().any(is_theirs)
     }
 
     /// `who` is done, or no longer waits, or has left.
     pub(crate) fn give_back(&mut self, who: W, now: Instant) {
-        self.waiting.retain(|waits| waits.who != who);
+        self.waiting.retain(|waits| waits.by.who != who);
         if self.talks() == Some(who) {
             self.next(now);
         }
     }
 
-    /// Something came of `who`, `loud` where it is no silence. One who cannot ask
-    /// `begins` a turn with it, as of a stranger. True where it is to be heard.
-    pub(crate) fn speaks(&mut self, who: W, loud: bool, begins: bool, now: Instant) -> bool {
+    /// Something came of somebody, `loud` where it is no silence. One who cannot ask
+    /// `begins` a turn with it, which others take as if it were a stranger's. True where it
+    /// is to be heard.
+    pub(crate) fn speaks(&mut self, by: &By<W, P>, loud: bool, begins: bool, now: Instant) -> bool {
+        let rests = self.rests(by, now);
         match &mut self.turn {
             Some(turn) => {
-                let is_theirs = turn.who == who;
+                let is_theirs = turn.who == by.who;
                 if is_theirs && loud {
                     turn.voice = turn.voice.max(now);
                 }
                 is_theirs
             }
-            None if begins && loud => {
-                self.give(who, Rank::Stranger, false, now);
+            None if begins && loud && !rests => {
+                self.give(by.clone(), false, now);
                 true
             }
             None => false,
@@ -234,7 +275,16 @@ impl<W: Copy + PartialEq> Floor<W> {
     /// Ends a turn whose time is over: whose, and why.
     pub(crate) fn poll(&mut self, now: Instant) -> Option<(W, Over)> {
         let (at, over) = self.end()?;
-        let who = self.talks().filter(|_| at <= now)?;
+        let turn = self.turn.as_ref().filter(|_| at <= now)?;
+        let who = turn.who;
+        if over == Over::Long {
+            let person = turn.person.clone();
+            self.resting.retain(|(_, until)| now < *until);
+            self.resting.push_back((person, now + REST));
+            if self.resting.len() > REMEMBERED {
+                self.resting.pop_front();
+            }
+        }
         self.next(now);
         Some((who, over))
     }
@@ -247,37 +297,42 @@ impl<W: Copy + PartialEq> Floor<W> {
     fn end(&self) -> Option<(Instant, Over)> {
         let turn = self.turn.as_ref()?;
         let silent = (turn.voice + turn.patience(), Over::Silent);
+        let long = turn.until.map(|until| (until, Over::Long));
         let longest = turn.longest(self.waiting.len());
         let passed = (turn.since + longest, Over::PassedOn);
-        Some(match self.waiting.is_empty() {
-            false if passed.0 < silent.0 => passed,
-            _ => silent,
-        })
+        let passed = Some(passed).filter(|_| !self.waiting.is_empty());
+        let all = [Some(silent), passed, long].into_iter().flatten();
+        all.min_by_key(|(at, _)| *at)
     }
 
     fn next(&mut self, now: Instant) {
         self.over();
-        if let Some(Waiting { who, rank, .. }) = self.waiting.pop_front() {
-            self.give(who, rank, true, now);
+        if let Some(Waiting { by, .. }) = self.waiting.pop_front() {
+            self.give(by, true, now);
         }
     }
 
     fn over(&mut self) {
-        if let Some(Turn { who, .. }) = self.turn.take() {
-            self.talked.retain(|talked| *talked != who);
-            self.talked.push_back(who);
+        if let Some(Turn { person, .. }) = self.turn.take() {
+            self.talked.retain(|talked| *talked != person);
+            self.talked.push_back(person);
             if self.talked.len() > REMEMBERED {
                 self.talked.pop_front();
             }
         }
     }
 
-    fn give(&mut self, who: W, rank: Rank, asked: bool, now: Instant) {
+    fn give(&mut self, by: By<W, P>, asked: bool, now: Instant) {
         self.over();
+        let By { who, person, rank } = by;
+        self.waiting.retain(|waits| waits.by.person != person);
         self.turn = Some(Turn {
             who,
-            rank,
+            person,
+            // Who did not ask makes room for whoever was invited to.
+            rank: if asked { rank } else { Rank::Stranger },
             asked,
+            until: (rank == Rank::Stranger).then_some(now + STRANGERS_TURN),
             since: now,
             voice: now,
         });

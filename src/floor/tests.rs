@@ -14,8 +14,21 @@ fn rank(who: u8) -> Rank {
     }
 }
 
+/// From sixty to ninety-nine they are one person with many calls.
+fn by(who: u8) -> By<u8, u8> {
+    let person = match who {
+        60..100 => 60,
+        _ => who,
+    };
+    By {
+        who,
+        person,
+        rank: rank(who),
+    }
+}
+
 struct Bench {
-    floor: Floor<u8>,
+    floor: Floor<u8, u8>,
     now: Instant,
 }
 
@@ -28,16 +41,16 @@ impl Bench {
     }
 
     fn ask(&mut self, who: u8) -> Asked<u8> {
-        self.floor.ask(who, rank(who), true, self.now)
+        self.floor.ask(by(who), true, self.now)
     }
 
     fn voice(&mut self, who: u8) -> bool {
-        self.floor.speaks(who, true, false, self.now)
+        self.floor.speaks(&by(who), true, false, self.now)
     }
 
     /// One who cannot ask says something.
     fn unasked(&mut self, who: u8) -> bool {
-        self.floor.speaks(who, true, true, self.now)
+        self.floor.speaks(&by(who), true, true, self.now)
     }
 
     /// Time passes, in which each turn ends when it is over.
@@ -58,10 +71,7 @@ fn one_talks_at_a_time_and_passes_it_on_to_who_waits() {
     let mut bench = Bench::new();
     assert_eq!(bench.ask(1), GIVEN);
     assert_eq!(bench.ask(1), GIVEN, "it is theirs");
-    assert_eq!(
-        bench.floor.ask(2, Rank::Stranger, false, bench.now),
-        Asked::Taken
-    );
+    assert_eq!(bench.floor.ask(by(2), false, bench.now), Asked::Taken);
     assert_eq!(bench.floor.place(2), Place::Listens);
     assert_eq!(bench.ask(2), Asked::Waits);
     assert_eq!(bench.ask(3), Asked::Waits);
@@ -88,7 +98,7 @@ fn twenty_seconds_of_silence_give_it_back() {
     // What is sent and is no sound is silence.
     for _ in 0..19 {
         assert_eq!(bench.pass(SECOND), []);
-        assert!(bench.floor.speaks(1, false, false, bench.now));
+        assert!(bench.floor.speaks(&by(1), false, false, bench.now));
     }
     assert_eq!(bench.pass(SECOND), [(1, Over::Silent)]);
     assert!(!bench.voice(1), "nobody hears them now");
@@ -116,7 +126,10 @@ fn while_others_wait_a_turn_lasts_a_minute() {
 #[test]
 fn who_cannot_ask_is_heard_while_nobody_else_talks_and_makes_room_when_they_pause() {
     let mut bench = Bench::new();
-    assert!(!bench.floor.speaks(7, false, true, bench.now), "silence");
+    assert!(
+        !bench.floor.speaks(&by(7), false, true, bench.now),
+        "silence"
+    );
     assert!(bench.unasked(7));
     assert_eq!(bench.ask(1), Asked::Waits);
     // They pause.
@@ -224,6 +237,69 @@ fn who_has_not_talked_waits_for_about_a_minute_however_many_do() {
     }
 }
 
+/// Their eight calls were the whole line, before they had talked once.
+#[test]
+fn a_person_has_one_place_in_the_line_however_many_calls_they_have() {
+    let mut bench = Bench::new();
+    bench.ask(1);
+    assert_eq!(bench.ask(60), Asked::Waits);
+    for who in 61..80 {
+        assert_eq!(bench.ask(who), Asked::Taken, "{who}");
+    }
+    for who in 2..=8 {
+        assert_eq!(bench.ask(who), Asked::Waits, "there is a place for {who}");
+    }
+    // Nor is there one for who talks.
+    bench.floor.give_back(1, bench.now);
+    assert_eq!(bench.floor.talks(), Some(60));
+    assert_eq!(bench.ask(61), Asked::Taken);
+    bench.floor.give_back(60, bench.now);
+    assert_eq!(bench.ask(61), Asked::Waits, "they come after the others");
+    for who in 2..=8 {
+        assert_eq!(bench.floor.talks(), Some(who));
+        bench.floor.give_back(who, bench.now);
+    }
+    assert_eq!(bench.floor.talks(), Some(61));
+}
+
+/// Nobody else could ask for it, and a stranger talked for as long as they liked.
+#[test]
+fn a_lone_stranger_talks_for_three_minutes_and_then_leaves_it_to_others() {
+    for first in [60, 101] {
+        let mut bench = Bench::new();
+        bench.ask(first);
+        let mut over = Vec::new();
+        for seconds in 1..=300 {
+            bench.voice(first);
+            over = bench.pass(SECOND);
+            if !over.is_empty() {
+                assert_eq!(seconds, 180);
+                break;
+            }
+        }
+        if first == 101 {
+            assert_eq!(over, [], "who was invited does");
+            continue;
+        }
+        assert_eq!(over, [(60, Over::Long)]);
+        for call in [60, 61] {
+            assert_eq!(bench.ask(call), Asked::Rests);
+            assert!(!bench.unasked(call));
+        }
+        // One who cannot ask is heard now, and they are behind who waits.
+        assert!(bench.unasked(7));
+        assert_eq!(bench.ask(2), Asked::Waits);
+        assert_eq!(bench.ask(60), Asked::Waits);
+        bench.floor.give_back(7, bench.now);
+        assert_eq!(bench.floor.talks(), Some(2));
+        bench.floor.give_back(2, bench.now);
+        assert_eq!(bench.floor.talks(), Some(60));
+        bench.floor.give_back(60, bench.now);
+        bench.pass(REST);
+        assert_eq!(bench.ask(60), GIVEN);
+    }
+}
+
 /// Nobody of them has talked, and none gives it back.
 #[test]
 fn a_line_of_many_moves_on() {
@@ -251,7 +327,7 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let who = prop_oneof![0..12_u8, 100..112_u8];
+    let who = prop_oneof![0..12_u8, 60..70_u8, 100..112_u8];
     prop_oneof![
         (who.clone(), any::<bool>()).prop_map(|(who, waits)| Step::Ask(who, waits)),
         who.clone().prop_map(Step::GiveBack),
@@ -271,11 +347,15 @@ proptest! {
             match step {
                 Step::Ask(who, waits) => {
                     let before = bench.floor.talks();
-                    match bench.floor.ask(who, rank(who), waits, bench.now) {
+                    match bench.floor.ask(by(who), waits, bench.now) {
                         Asked::Given { .. } => prop_assert_eq!(bench.floor.talks(), Some(who)),
                         Asked::Waits | Asked::Taken => {
                             prop_assert_eq!(bench.floor.talks(), before);
                             prop_assert!(before.is_some_and(|b| b != who));
+                        }
+                        Asked::Rests => {
+                            prop_assert_eq!(before, None);
+                            prop_assert_eq!(rank(who), Rank::Stranger);
                         }
                     }
                 }
@@ -285,7 +365,7 @@ proptest! {
                 }
                 Step::Speaks(who, loud, begins) => {
                     let before = bench.floor.talks();
-                    let heard = bench.floor.speaks(who, loud, begins, bench.now);
+                    let heard = bench.floor.speaks(&by(who), loud, begins, bench.now);
                     prop_assert_eq!(heard, bench.floor.talks() == Some(who));
                     prop_assert!(before.is_none() || bench.floor.talks() == before);
                 }
@@ -295,9 +375,12 @@ proptest! {
                 }
             }
             prop_assert!(bench.floor.waiting.len() <= 2 * MOST_WAITING);
-            let order = |waits: &Waiting<u8>| (waits.rank, waits.is_fresh);
-            prop_assert!(bench.floor.waiting.iter().is_sorted_by(|a, b| order(a) >= order(b)));
+            let waiting = &bench.floor.waiting;
+            prop_assert!(waiting.iter().is_sorted_by(|a, b| a.order() >= b.order()));
+            let is_many = |waits: &&Waiting<u8, u8>| waits.by.person == 60;
+            prop_assert!(waiting.iter().filter(is_many).count() <= 1);
             prop_assert!(bench.floor.talked.len() <= REMEMBERED);
+            prop_assert!(bench.floor.resting.len() <= REMEMBERED);
             if bench.floor.talks().is_none() {
                 prop_assert!(bench.floor.waiting.is_empty());
             }

@@ -38,7 +38,7 @@ use super::stats::{Observer, Tally};
 use super::talk::Talker;
 use super::{PeerCommand, PeerError, Peers, channel, files, while_doing};
 use crate::access::Guest;
-use crate::agent::{PeerEvent, SessionId};
+use crate::agent::{PeerEvent, Person, SessionId};
 use crate::lock::lock;
 use crate::media::hub::Decoder;
 use crate::media::stream::Stream;
@@ -154,12 +154,12 @@ impl Connection {
     pub(super) async fn open(
         shared: &Arc<Peers>,
         session: SessionId,
-        user: &str,
+        caller: (&str, Person),
         guest: Option<Arc<Guest>>,
         offer: Box<Offer>,
     ) -> Result<Self, PeerError> {
         let begins = Begins::new(session, Instant::now(), shared.begun.clone());
-        let made = Self::make(shared, begins, user, guest, offer).await;
+        let made = Self::make(shared, begins, caller, guest, offer).await;
         let (this, streams, offer) = made?;
         let this = this.answering(streams, &offer).await?;
         // An offer of others is anybody's words, which cost viewers no key frame.
@@ -173,12 +173,13 @@ impl Connection {
     async fn make(
         shared: &Arc<Peers>,
         begins: Begins,
-        user: &str,
+        (user, person): (&str, Person),
         guest: Option<Arc<Guest>>,
         offer: Box<Offer>,
     ) -> Result<(Self, Vec<(Stream, RTCRtpCodec)>, Box<Offer>), PeerError> {
         let talk = shared.talk.as_ref();
-        let talker = talk.and_then(|talk| talk.join(begins.session(), user, guest.as_deref()));
+        let caller = (user, person);
+        let talker = talk.and_then(|talk| talk.join(begins.session(), caller, guest.as_deref()));
         let offer = suited(shared, of_device(shared, talker.is_some(), offer));
         let bounds = shared.bounds();
         let path = Path::new(bounds);

@@ -44,7 +44,7 @@ use tokio::task::JoinHandle;
 use tracing::{Instrument, debug, info_span, warn};
 
 use crate::access::Guest;
-use crate::agent::{PeerEvent, SessionId};
+use crate::agent::{PeerEvent, Person, SessionId};
 use crate::guestbook::Desk;
 use crate::media::hub::Hub;
 use crate::network::Network;
@@ -286,12 +286,12 @@ impl Peers {
         Bounds::up_to(self.quality.most())
     }
 
-    /// Starts a connection that answers `offer`. A `guest` may what they were
+    /// Starts a connection that answers the `offer` of this person. A `guest` may what they were
     /// invited to; without one, everything.
     pub(crate) fn open(
         self: &Arc<Self>,
         session: SessionId,
-        caller: &UserName,
+        (caller, person): (&UserName, Person),
         guest: Option<Arc<Guest>>,
         offer: Box<Offer>,
     ) -> Peer {
@@ -300,7 +300,8 @@ impl Peers {
         let span = info_span!("viewer", %caller, %session);
         let user = caller.to_string();
         let run = async move {
-            let end = match Connection::open(&shared, session, &user, guest, offer).await {
+            let caller = (user.as_str(), person);
+            let end = match Connection::open(&shared, session, caller, guest, offer).await {
                 Ok(connection) => connection.run(inbox).await,
                 Err(error) => Some(PeerEvent::Failed(error.reason())),
             };

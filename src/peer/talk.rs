@@ -15,10 +15,10 @@ use tokio::sync::{Notify, watch};
 use tracing::{debug, info};
 
 use crate::access::{Guest, Right};
-use crate::agent::SessionId;
+use crate::agent::{Person, SessionId};
 use crate::bucket::{Bucket, Rate};
 use crate::config::SpeakerConfig;
-use crate::floor::{Floor, Over, Place, Rank};
+use crate::floor::{By, Floor, Over, Place, Rank};
 use crate::lock::lock;
 use crate::media::gst::Speaker;
 use crate::media::hub::Hub;
@@ -47,6 +47,10 @@ const SILENCE: Reason = Reason::fixed(
 const PASSED_ON: Reason = Reason::fixed(
     Code::FloorPassedOn,
     "others waited, so it is their turn now",
+);
+const LONG: Reason = Reason::fixed(
+    Code::FloorPassedOn,
+    "you have talked for three minutes, so it is the turn of others now",
 );
 const PRIVATE: Reason = Reason::fixed(
     Code::Privacy,
@@ -91,7 +95,7 @@ pub(crate) struct TalkBack {
 }
 
 struct State {
-    floor: Floor<SessionId>,
+    floor: Floor<SessionId, Person>,
     members: HashMap<SessionId, Member>,
     /// Who is played.
     plays: Option<SessionId>,
@@ -110,7 +114,7 @@ struct Member {
     open: Arc<AtomicBool>,
     /// Their page can ask for it.
     asks: bool,
-    rank: Rank,
+    by: By<SessionId, Person>,
     turns: Bucket,
 }
 
@@ -168,7 +172,7 @@ impl TalkBack {
     pub(super) fn join(
         self: &Arc<Self>,
         session: SessionId,
-        name: &str,
+        (name, person): (&str, Person),
         guest: Option<&Guest>,
     ) -> Option<Arc<Talker>> {
         if !self.lets(guest) {
@@ -181,9 +185,13 @@ impl TalkBack {
             name: name.into(),
             open: open.clone(),
             asks: false,
-            rank: match guest.is_some_and(|guest| guest.may.has(Right::Talk)) {
-                true => Rank::Invited,
-                false => Rank::Stranger,
+            by: By {
+                who: session,
+                person,
+                rank: match guest.is_some_and(|guest| guest.may.has(Right::Talk)) {
+                    true => Rank::Invited,
+                    false => Rank::Stranger,
+                },
             },
             turns: Bucket::full(TURNS, Instant::now()),
         };
@@ -241,6 +249,7 @@ impl TalkBack {
                 let why = match over {
                     Over::Silent => &SILENCE,
                     Over::PassedOn => &PASSED_ON,
+                    Over::Long => &LONG,
                 };
                 self.takes(state, who, why);
             }

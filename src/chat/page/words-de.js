@@ -298,7 +298,7 @@ export default {
     "talk-not-invited": "Sie dürfen an dieser Kamera nicht sprechen; ihr Besitzer kann Sie dazu einladen.",
     "floor-taken": "Jemand anderes spricht; versuchen Sie es danach noch einmal.",
     "floor-silent": "Von Ihnen war eine Weile nichts zu hören, darum dürfen wieder andere sprechen.",
-    "floor-passed-on": "Andere haben gewartet und sind jetzt an der Reihe.",
+    "floor-passed-on": "Jetzt sind andere an der Reihe.",
     "speaker-lost": "Der Lautsprecher der Kamera ist stumm; es wird wieder versucht.",
     "recordings-not-invited": "Nur wer dazu eingeladen wurde, darf Aufnahmen sehen; bitten Sie den Besitzer der Kamera um eine solche Einladung.",
     "recordings-off": "Diese Kamera nimmt nichts auf.",

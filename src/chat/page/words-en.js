@@ -298,7 +298,7 @@ export default {
     "talk-not-invited": "You may not talk at this camera; its owner can invite you to.",
     "floor-taken": "Somebody else is talking; try again when they have finished.",
     "floor-silent": "Nothing was heard of you for a while, so others may talk again.",
-    "floor-passed-on": "Others waited, so it is their turn now.",
+    "floor-passed-on": "It is the turn of others now.",
     "speaker-lost": "The camera's speaker is silent: it is tried again.",
     "recordings-not-invited": "Only who was invited to see recordings may; ask the camera's owner for such an invitation.",
     "recordings-off": "This camera records nothing.",

@@ -298,7 +298,7 @@ export default {
     "talk-not-invited": "No puedes hablar en esta cámara; su dueño puede invitarte a ello.",
     "floor-taken": "Otra persona está hablando; inténtalo cuando termine.",
     "floor-silent": "Hace un rato que no se te oye, así que otros pueden volver a hablar.",
-    "floor-passed-on": "Otros esperaban y ahora les toca a ellos.",
+    "floor-passed-on": "Ahora les toca a otros.",
     "speaker-lost": "El altavoz de la cámara está mudo; se vuelve a intentar.",
     "recordings-not-invited": "Solo quien fue invitado a ver grabaciones puede verlas; pida al dueño de la cámara una invitación así.",
     "recordings-off": "Esta cámara no graba nada.",

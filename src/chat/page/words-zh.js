@@ -298,7 +298,7 @@ export default {
     "talk-not-invited": "您不能在此摄像头讲话；其所有者可以邀请您。",
     "floor-taken": "其他人正在讲话；请等他们讲完再试。",
     "floor-silent": "有一段时间没有听到您的声音，因此其他人可以讲话了。",
-    "floor-passed-on": "其他人在等待，现在轮到他们了。",
+    "floor-passed-on": "现在轮到其他人了。",
     "speaker-lost": "摄像头的扬声器没有声音；正在重试。",
     "recordings-not-invited": "只有受邀查看录像的人才能查看；请向摄像头的主人索取这样的邀请。",
     "recordings-off": "此摄像头不录像。",

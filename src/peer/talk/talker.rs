@@ -33,6 +33,11 @@ const TOO_OFTEN: Reason = Reason::fixed(
     "the floor is asked for too often; try again in a second",
 );
 
+const RESTS: Reason = Reason::fixed(
+    Code::TooOften,
+    "you have just talked for three minutes; others may talk now, and you again in ten seconds",
+);
+
 /// A call that may talk; it has done so when this is dropped.
 pub(in crate::peer) struct Talker {
     talk: Arc<TalkBack>,
@@ -102,11 +107,11 @@ impl Talker {
         let Some(member) = state.members.get_mut(&self.session) else {
             return Err(NO_SPEAKER);
         };
-        let rank = member.rank;
+        let by = member.by.clone();
         if listens && !member.turns.take(1.0, now) {
             return Err(TOO_OFTEN);
         }
-        let asked = state.floor.ask(self.session, rank, wait, now);
+        let asked = state.floor.ask(by, wait, now);
         if let Asked::Given {
             taken_from: Some(stranger),
         } = asked
@@ -118,6 +123,7 @@ impl Talker {
         match asked {
             Asked::Given { .. } | Asked::Waits => Ok(()),
             Asked::Taken => Err(TAKEN),
+            Asked::Rests => Err(RESTS),
         }
     }
 
@@ -160,8 +166,11 @@ impl Talker {
         if state.closed {
             return;
         }
-        let begins = state.members.get(&self.session).is_some_and(|m| !m.asks);
-        let heard = state.floor.speaks(self.session, loud, begins, now);
+        let State { floor, members, .. } = &mut *state;
+        let Some(member) = members.get(&self.session) else {
+            return;
+        };
+        let heard = floor.speaks(&member.by, loud, !member.asks, now);
         if heard && state.plays != Some(self.session) {
             self.settled(&mut state);
         }

@@ -29,7 +29,8 @@ impl Bench {
     /// A stranger whose page has the button.
     fn stranger(&self, number: u64) -> FloorLine {
         let session = SessionId::new(number);
-        let talker = self.talk.join(session, "somebody", None);
+        let person = Person::named(&UserName::parse(&format!("s{number}")).expect("a name"));
+        let talker = self.talk.join(session, ("somebody", person), None);
         assert!(talker.is_some(), "they may");
         FloorLine::of(Some(self.talk.clone()), talker, session)
     }
@@ -67,6 +68,7 @@ fn without_a_speaker_there_is_nothing_of_all_this() {
 async fn who_was_not_invited_to_talk_talks_as_a_stranger_where_strangers_may() {
     let bench = Bench::new();
     let invite = Invite::of([7; 16]);
+    let bob = Person::named(&UserName::parse("bob").expect("a name"));
     for (words, mode, rank) in [
         ("watch", Mode::Open, Some(Rank::Stranger)),
         ("watch", Mode::Invited, None),
@@ -85,8 +87,8 @@ async fn who_was_not_invited_to_talk_talks_as_a_stranger_where_strangers_may() {
         let guest = guests.get(invite.id()).expect("invited");
         let guest = Gate::new(mode, "camera", [0xdd; 32]).admits(guest);
         let session = SessionId::new(9);
-        let talker = bench.talk.join(session, "bob", Some(&guest));
-        let member = bench.talk.lock().members.get(&session).map(|m| m.rank);
+        let talker = bench.talk.join(session, ("bob", bob.clone()), Some(&guest));
+        let member = bench.talk.lock().members.get(&session).map(|m| m.by.rank);
         assert_eq!(member, rank, "{words}");
         assert_eq!(talker.is_some(), rank.is_some(), "{words}");
     }
@@ -99,7 +101,7 @@ async fn a_stranger_is_told_who_took_it_from_them() {
     let owner = bench.stranger(2);
     let session = SessionId::new(2);
     if let Some(member) = bench.talk.lock().members.get_mut(&session) {
-        member.rank = Rank::Invited;
+        member.by.rank = Rank::Invited;
     }
     stranger.ask(true, true).expect("it is theirs");
     owner.ask(true, false).expect("it is theirs at once");
