@@ -1,4 +1,5 @@
-//! Who gets in, and who gives way for it: fair by source.
+//! Who gets in, and who gives way for it: fair by source, and where all have the same, for
+//! whom the place is of use: devices, and people who call them or were called by others.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -10,9 +11,10 @@ use super::{Client, ConnectionId, Output, Room, RoomFull, Source};
 /// Close code for a place that others are to have (RFC 6455, IANA registry).
 pub(crate) const CLOSE_TRY_AGAIN: u16 = 1013;
 
-/// A person who has said and heard nothing for so long gives way to somebody of
-/// the same source.
+/// A person who has said and heard nothing for so long, and has no call, gives way.
 const IDLE: Duration = Duration::from_secs(60);
+/// So does one who has had no call for so long, whatever they say.
+const CALLS_NOBODY: Duration = Duration::from_secs(600);
 /// A connection is about to name itself; it is let finish.
 const NAMING: Duration = Duration::from_secs(2);
 
@@ -26,12 +28,16 @@ impl Room {
             return Ok(());
         }
         let reserve = self.limits.connections + self.limits.reserve;
-        let returns = self.reserved.knows(source) && self.clients.len() < reserve;
+        let half = self.limits.connections + self.limits.reserve / 2;
+        let viewer = self.reserved.knows_viewer(source) && self.clients.len() < half && !crowd;
+        let returns = viewer || self.reserved.knows(source) && self.clients.len() < reserve;
         let gives_way = self
             .of_greedier(source)
             .filter(|_| full && !crowd)
             .or_else(|| self.of_source(source, now))
-            .or_else(|| self.nameless(now).filter(|_| !crowd));
+            .or_else(|| self.nameless(now).filter(|_| !crowd))
+            .or_else(|| self.idle(now).filter(|_| !crowd && !returns))
+            .or_else(|| self.of_many_devices().filter(|_| !crowd && !returns));
         match gives_way {
             Some(conn) => {
                 debug!(%conn, "gives way to a newcomer");
@@ -82,6 +88,28 @@ impl Room {
         let mut all = self.clients.iter();
         all.find(|(_, c)| c.named.is_none() && old(c))
             .map(|(conn, _)| *conn)
+    }
+
+    /// The person, of whatever source, who was quiet for the longest, and has no call.
+    fn idle(&self, now: Instant) -> Option<ConnectionId> {
+        let idle = |c: &Client| {
+            let quiet = now.saturating_duration_since(c.active_at);
+            let free = now.saturating_duration_since(c.free_since);
+            let is_of_use = c.device || c.named.is_none() || !c.calls.is_empty();
+            !is_of_use && (quiet >= IDLE || free >= CALLS_NOBODY)
+        };
+        let idle = self.clients.iter().filter(|(_, c)| idle(c));
+        idle.min_by_key(|(_, c)| c.active_at).map(|(conn, _)| *conn)
+    }
+
+    /// Where devices have more than three quarters of the places, the newest that nobody
+    /// here has called: anybody can say that they are one.
+    fn of_many_devices(&self) -> Option<ConnectionId> {
+        let devices = self.clients.values().filter(|c| c.device).count();
+        let is_many = 4 * devices > 3 * self.limits.connections;
+        let uncalled = |c: &Client| c.device && c.replies.is_empty();
+        let newest = self.clients.iter().rev().find(|(_, c)| uncalled(c));
+        newest.filter(|_| is_many).map(|(conn, _)| *conn)
     }
 
     /// Ends a connection; its shell is told, and the room has forgotten it.

@@ -39,6 +39,7 @@
 
 mod admission;
 mod claim;
+mod fare;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod limiter;
@@ -53,7 +54,7 @@ mod tags;
 mod visits;
 mod waiting;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -66,6 +67,7 @@ use tracing::{debug, info};
 use crate::bucket::Bucket;
 use crate::wire::MAX_FRAME_BYTES;
 pub(crate) use admission::CLOSE_TRY_AGAIN;
+use fare::{Fare, Read, Refused, frame_cost};
 use limiter::{Limiter, Refusal};
 pub use limits::Limits;
 use list::ListPace;
@@ -166,8 +168,13 @@ struct Client {
     stamped: bool,
     source: Source,
     joined_at: Instant,
-    /// When it last said something that was taken, or somebody wrote to it.
+    /// When it last said something to somebody, or somebody wrote to it.
     active_at: Instant,
+    /// Devices that have answered it, until either hangs up; and since when there was none.
+    calls: BTreeSet<ConnectionId>,
+    free_since: Instant,
+    /// A device has answered it.
+    is_viewer: bool,
     limiter: Limiter,
     renames: Bucket,
     /// Calls to each other connection.
@@ -233,6 +240,9 @@ impl Room {
                 source,
                 joined_at: now,
                 active_at: now,
+                calls: BTreeSet::new(),
+                free_since: now,
+                is_viewer: false,
                 limiter: Limiter::new(&self.limits, now),
                 renames: Bucket::full(limits::RENAMES, now),
                 offers: HashMap::new(),
@@ -263,11 +273,12 @@ impl Room {
             return self.over_the_rate(conn, verdict, now);
         }
         match self.take(conn, text, Fare { cost, paid }, now) {
-            Ok(()) => {
+            Ok(Read::ByOthers) => {
                 if let Some(client) = self.clients.get_mut(&conn) {
                     client.active_at = now;
                 }
             }
+            Ok(Read::ByNobody) => {}
             Err(Refused::Rate(verdict)) => self.over_the_rate(conn, verdict, now),
             Err(Refused::Ignored(why)) => self.charge(conn, COSTLY, why, now),
         }
@@ -291,6 +302,7 @@ impl Room {
         for other in self.clients.values_mut() {
             other.offers.remove(&conn);
             other.replies.remove(&conn);
+            other.hangs_up(conn, now);
         }
         let ignored = client.ignored;
         let Some(Named { name, .. }) = client.named else {
@@ -304,6 +316,9 @@ impl Room {
             let grace = self.limits.device_grace;
             let who = (&name, conn, client.source);
             self.reserved.keep(who, client.joined_at, now, grace);
+        } else if client.is_viewer {
+            let since = client.joined_at;
+            self.reserved.keep_viewer(client.source, since, now);
         }
         self.list_changed(now);
     }
@@ -379,7 +394,7 @@ impl Room {
         text: &str,
         fare: Fare,
         now: Instant,
-    ) -> Result<(), Refused> {
+    ) -> Result<Read, Refused> {
         if text.len() > MAX_FRAME_BYTES {
             return Err(Refused::Ignored("frame over the size limit"));
         }
@@ -389,7 +404,7 @@ impl Room {
         match frame.get("type").and_then(Value::as_str) {
             Some("username") => {
                 self.pay(conn, fare, now)?;
-                self.claim_name(conn, &frame, now)
+                self.claim_name(conn, &frame, now).map(|()| Read::ByOthers)
             }
             Some(kind) if relay::SERVER_ONLY.contains(&kind) => {
                 Err(Refused::Ignored("a message type of the server's own"))
@@ -466,24 +481,6 @@ impl Client {
         }
         self.ignored = self.ignored.saturating_add(1);
     }
-}
-
-/// What a frame costs its sender, and whether that is paid.
-#[derive(Debug, Clone, Copy)]
-struct Fare {
-    cost: u32,
-    paid: bool,
-}
-
-/// Why a frame went nowhere.
-enum Refused {
-    Ignored(&'static str),
-    Rate(Refusal),
-}
-
-/// A frame's price: one, and one more for every 2 KiB. An SDP costs about five.
-fn frame_cost(bytes: usize) -> u32 {
-    1 + u32::try_from(bytes / 2048).unwrap_or(u32::MAX - 1)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::limits::OFFERS;
 use super::tags::without_tags;
-use super::{COSTLY, Client, ConnectionId, Fare, Output, Refused, Room};
+use super::{COSTLY, Client, ConnectionId, Fare, Output, Read, Refused, Room};
 use crate::bucket::Bucket;
 use crate::wire::MAX_FRAME_BYTES;
 
@@ -46,7 +46,7 @@ impl Room {
         mut frame: Map<String, Value>,
         fare: Fare,
         now: Instant,
-    ) -> Result<(), Refused> {
+    ) -> Result<Read, Refused> {
         let client = self.clients.get(&conn).expect("receive() looked it up");
         let Some(named) = &client.named else {
             return Err(Refused::Ignored("a message before a username"));
@@ -68,12 +68,12 @@ impl Room {
                     Some(to) => self.relay_to(conn, to, frame, fare, now),
                     // A target that is not there: dropped in silence, as the
                     // original does. Clients tell from the user list.
-                    None => self.pay(conn, fare, now),
+                    None => self.pay(conn, fare, now).map(|()| Read::ByNobody),
                 }
             }
             None => {
                 self.pay(conn, fare, now)?;
-                self.relay_to_all(conn, frame, now)
+                self.relay_to_all(conn, frame, now).map(|()| Read::ByOthers)
             }
         }
     }
@@ -85,8 +85,9 @@ impl Room {
         mut frame: Map<String, Value>,
         fare: Fare,
         now: Instant,
-    ) -> Result<(), Refused> {
+    ) -> Result<Read, Refused> {
         let is_offer = is(&frame, "video-offer");
+        let (answers, hangs_up) = (is(&frame, "video-answer"), is(&frame, "hang-up"));
         if self.clients.get(&to).is_some_and(|reader| reader.stamped) {
             self.stamp(conn, &mut frame);
         }
@@ -113,18 +114,32 @@ impl Room {
         if is_offer {
             self.pay_for_call(conn, to, now)?;
         }
-        let Some(reader) = self.clients.get_mut(&to) else {
-            return Ok(());
+        let is_answer = answers && self.clients.get(&conn).is_some_and(|c| c.device);
+        if hangs_up && let Some(client) = self.clients.get_mut(&conn) {
+            client.hangs_up(to, now);
+        }
+        let read = match to == conn {
+            true => Read::ByNobody,
+            false => Read::ByOthers,
         };
-        if to != conn {
+        let Some(reader) = self.clients.get_mut(&to) else {
+            return Ok(read);
+        };
+        if read == Read::ByOthers {
             reader.active_at = now;
+        }
+        if is_answer && read == Read::ByOthers {
+            reader.is_answered_by(conn);
+        }
+        if hangs_up {
+            reader.hangs_up(conn, now);
         }
         self.outputs.push_back(Output::Relay {
             from: conn,
             to,
             text,
         });
-        Ok(())
+        Ok(read)
     }
 
     /// Says where a frame comes from: its connection, and what stands for its
@@ -189,6 +204,14 @@ impl Room {
         let cost = COSTLY + u32::try_from(bytes / 2048).unwrap_or(u32::MAX - COSTLY);
         let client = self.clients.get_mut(&conn).expect("relay() looked it up");
         client.limiter.spend(cost, now).map_err(Refused::Rate)?;
+        if is(&frame, "hang-up") {
+            // The original page says so to everybody.
+            client.calls.clear();
+            client.free_since = now;
+            for other in self.clients.values_mut() {
+                other.hangs_up(conn, now);
+            }
+        }
         let mut frame = frame;
         self.stamp(conn, &mut frame);
         let stamped: Arc<str> = Value::Object(frame).to_string().into();
@@ -207,6 +230,21 @@ impl Room {
 }
 
 impl Client {
+    /// A device has answered it.
+    fn is_answered_by(&mut self, device: ConnectionId) {
+        self.is_viewer = true;
+        if self.calls.len() < PEERS {
+            self.calls.insert(device);
+        }
+    }
+
+    /// A call with this device, if there is one, is over.
+    pub(super) fn hangs_up(&mut self, device: ConnectionId, now: Instant) {
+        if self.calls.remove(&device) {
+            self.free_since = now;
+        }
+    }
+
     fn is_paid_by(&mut self, caller: ConnectionId) {
         if self.replies.len() >= PEERS && !self.replies.contains_key(&caller) {
             let oldest = self.replies.keys().min().copied();

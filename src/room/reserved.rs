@@ -1,4 +1,5 @@
-//! Names of devices that have just gone: they stay theirs for a while.
+//! Names of devices that have just gone: they stay theirs for a while. And from where devices
+//! and their viewers came lately: there are places for them.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
@@ -10,7 +11,7 @@ use super::{ConnectionId, Source};
 /// Names kept for one source, and in all.
 const PER_SOURCE: usize = 4;
 const TOTAL: usize = 256;
-/// Sources remembered where a device was, and for how long it must have been.
+/// Sources remembered where a device was, or a viewer, and for how long it must have been.
 const SOURCES: usize = 64;
 const SETTLED: Duration = Duration::from_secs(60);
 
@@ -35,9 +36,23 @@ pub(super) struct Kept {
 pub(super) struct Reserved {
     names: VecDeque<Kept>,
     sources: VecDeque<Source>,
+    /// The same of people whom a device has answered.
+    viewers: VecDeque<Source>,
 }
 
 impl Reserved {
+    /// Somebody has gone who was here since `since` and was answered by a device.
+    pub(super) fn keep_viewer(&mut self, source: Source, since: Instant, now: Instant) {
+        if now.saturating_duration_since(since) >= SETTLED {
+            remember(&mut self.viewers, source);
+        }
+    }
+
+    /// Whether somebody was here lately, for more than a moment, whom a device answered.
+    pub(super) fn knows_viewer(&self, source: Source) -> bool {
+        self.viewers.contains(&source)
+    }
+
     /// A device has gone that was here since `since`.
     pub(super) fn keep(
         &mut self,
@@ -48,11 +63,7 @@ impl Reserved {
     ) {
         let held = now.saturating_duration_since(since);
         if held >= SETTLED {
-            self.sources.retain(|known| *known != source);
-            self.sources.push_back(source);
-            if self.sources.len() > SOURCES {
-                self.sources.pop_front();
-            }
+            remember(&mut self.sources, source);
         }
         let look = Look::of(name);
         // One that only followed on another's is kept once.
@@ -115,5 +126,14 @@ impl Reserved {
         if let Some(back) = self.names.remove(at).filter(|kept| kept.is_first) {
             self.names.retain(|kept| !kept.look.is_like(&back.look));
         }
+    }
+}
+
+/// The latest last, each once.
+fn remember(sources: &mut VecDeque<Source>, source: Source) {
+    sources.retain(|known| *known != source);
+    sources.push_back(source);
+    if sources.len() > SOURCES {
+        sources.pop_front();
     }
 }

@@ -67,6 +67,138 @@ fn networks_that_have_the_same_share_keep_it() {
     );
 }
 
+/// Each of a network of their own, with a name.
+fn crowd(chat: &mut Chat, count: u8) -> Vec<ConnectionId> {
+    let names = (0..count).map(|n| (source(100 + n), format!("m{n}")));
+    names.map(|(of, name)| chat.user_of(of, &name)).collect()
+}
+
+fn small(connections: usize) -> Chat {
+    Chat::with(Limits {
+        connections,
+        reserve: 2,
+        ..Limits::default()
+    })
+}
+
+/// A call that a device has answered.
+fn calls(chat: &mut Chat, conn: ConnectionId, (device, camera): (ConnectionId, &str)) {
+    chat.receive(conn, offer(camera));
+    let name = chat.name_of(conn).expect("a name");
+    let sdp = json!({"type": "answer", "sdp": "v=0"});
+    chat.receive(
+        device,
+        json!({"type": "video-answer", "target": name, "sdp": sdp}),
+    );
+    chat.outputs();
+}
+
+/// Two hundred and fifty-six networks that said nothing kept everybody out for ever.
+#[test]
+fn in_a_full_room_who_does_nothing_makes_room_and_who_has_a_call_does_not() {
+    let mut chat = small(12);
+    let camera = (chat.device_of(source(1), "camera"), "camera");
+    let viewer = chat.user_of(source(2), "viewer");
+    calls(&mut chat, viewer, camera);
+    let many = crowd(&mut chat, 10);
+    chat.pass(Duration::from_secs(30));
+    // It is read by somebody, and that by nobody.
+    chat.receive(many[0], json!({"type": "x", "target": "m1"}));
+    for (n, conn) in many.iter().enumerate().skip(2) {
+        chat.receive(*conn, json!({"type": "x", "target": "nobody"}));
+        chat.receive(*conn, json!({"type": "x", "target": format!("m{n}")}));
+    }
+    chat.outputs();
+    assert!(chat.room.join(source(3), chat.now).is_err(), "too early");
+    chat.pass(Duration::from_secs(32));
+    chat.outputs();
+    for (n, gone) in (3..11).zip(&many[2..]) {
+        let newcomer = chat.join(source(n));
+        assert_eq!(chat.closed(), [*gone]);
+        chat.claim(newcomer, &format!("n{n}"));
+        chat.outputs();
+    }
+    assert!(chat.room.join(source(20), chat.now).is_err());
+    // A call that is over keeps nobody.
+    chat.receive(camera.0, json!({"type": "hang-up", "target": "viewer"}));
+    chat.pass(Duration::from_secs(61));
+    for n in [0, 1] {
+        chat.receive(many[n], json!({"type": "message", "text": "here"}));
+    }
+    chat.outputs();
+    assert!(chat.room.join(source(20), chat.now).is_ok());
+    assert_ne!(chat.closed(), [many[0]]);
+}
+
+/// They write to each other, so none of them is quiet.
+#[test]
+fn a_crowd_that_talks_and_calls_nobody_makes_room_after_ten_minutes() {
+    let mut chat = small(12);
+    let camera = (chat.device_of(source(1), "camera"), "camera");
+    let viewer = chat.user_of(source(2), "viewer");
+    calls(&mut chat, viewer, camera);
+    let many = crowd(&mut chat, 10);
+    for _ in 0..20 {
+        chat.pass(Duration::from_secs(30));
+        for (n, conn) in many.iter().enumerate() {
+            let target = format!("m{}", (n + 1) % 10);
+            chat.receive(*conn, json!({"type": "x", "target": target}));
+        }
+        chat.outputs();
+    }
+    let newcomer = chat.join(source(3));
+    let closed = chat.closed();
+    assert!(closed.len() == 1 && many.contains(&closed[0]), "{closed:?}");
+    chat.claim(newcomer, "newcomer");
+    assert!(chat.name_of(viewer).is_some() && chat.name_of(camera.0).is_some());
+}
+
+/// Anybody can say that they are a device, and devices were never sent away.
+#[test]
+fn a_room_full_of_devices_that_nobody_calls_takes_people() {
+    let mut chat = small(8);
+    let camera = (chat.device_of(source(1), "camera"), "camera");
+    let viewer = chat.user_of(source(2), "viewer");
+    calls(&mut chat, viewer, camera);
+    let of_many: Vec<_> = (0..6)
+        .map(|n| {
+            chat.device_of(
+                source(100 + n),
+                &format!("kitchen {}", "abcdef".chars().nth(n.into()).unwrap()),
+            )
+        })
+        .collect();
+    let newcomer = chat.join(source(3));
+    assert_eq!(chat.closed(), [of_many[5]]);
+    chat.claim(newcomer, "newcomer");
+    chat.outputs();
+    assert!(
+        chat.room.join(source(4), chat.now).is_err(),
+        "devices keep three quarters"
+    );
+    assert!(chat.name_of(camera.0).is_some());
+}
+
+/// Somebody who watched, and whose network was away for a moment.
+#[test]
+fn a_viewer_comes_back_to_a_full_room() {
+    let mut chat = small(12);
+    let camera = (chat.device_of(source(1), "camera"), "camera");
+    let viewer = chat.user_of(source(2), "viewer");
+    calls(&mut chat, viewer, camera);
+    let passing = chat.user_of(source(3), "passing");
+    chat.pass(Duration::from_secs(60));
+    chat.leave(viewer);
+    chat.leave(passing);
+    crowd(&mut chat, 11);
+    assert!(chat.room.join(source(3), chat.now).is_err());
+    assert!(chat.room.join(source(2), chat.now).is_ok());
+    assert!(chat.room.join(source(2), chat.now).is_err(), "once");
+    // The other half of what is kept is for devices.
+    chat.leave(camera.0);
+    assert!(chat.room.join(source(1), chat.now).is_ok());
+}
+
 /// A device is fair by networks, too, and is told of none.
 #[test]
 fn a_device_is_told_what_stands_for_the_network() {
