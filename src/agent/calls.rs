@@ -196,8 +196,8 @@ impl Agent {
         for before in self.sessions.of_name(&name) {
             self.outbox.forget(before.id);
         }
-        let id = self.sessions.open(caller, called.clone(), &offer, now);
         let called = self.login.name().unwrap_or_else(|| self.login.wanted());
+        let id = self.sessions.open(caller, called.clone(), &offer, now);
         if self.is_worth_a_line(now) {
             let codec = offer.video.codec;
             match &guest {

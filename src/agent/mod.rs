@@ -56,7 +56,7 @@ use login::{Login, Step};
 use outbox::{Outbox, Words};
 pub use payer::Person;
 pub use session::SessionId;
-use session::Sessions;
+use session::{Session, Sessions};
 
 /// A viewer whose media path was up but who sends no RTCP for this long is gone:
 /// a call outlives half a minute without a network, and some time to find a new
@@ -203,7 +203,13 @@ impl Agent {
 
     /// How many of those watch: they take the picture, and are heard of or were a moment ago.
     pub fn watch(&self, now: Instant) -> usize {
-        self.sessions.watch(now)
+        self.sessions.watch(now).count()
+    }
+
+    /// The same, and whether one of them was invited.
+    pub(crate) fn watchers(&self, now: Instant) -> (usize, bool) {
+        let is_invited = |session: &Session| session.guest.is_some();
+        (self.watch(now), self.sessions.watch(now).any(is_invited))
     }
 
     /// The name in force on the chat server, while there is one.
@@ -290,13 +296,6 @@ impl Agent {
         }
     }
 
-    fn peer(&mut self, id: SessionId, event: PeerEvent, now: Instant) {
-        let Some(session) = self.sessions.get_mut(id) else {
-            return;
-        };
-        let target = session.caller.clone();
-        match event {
-            PeerEvent::Answered { sdp } => self.answered(id, sdp, now),
     fn users(&mut self, users: &[UserName], conns: Option<&[ClientId]>, now: Instant) {
         self.login.users(users);
         for id in self.sessions.users(users, conns, now) {
@@ -304,6 +303,13 @@ impl Agent {
         }
     }
 
+    fn peer(&mut self, id: SessionId, event: PeerEvent, now: Instant) {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        let target = session.caller.clone();
+        match event {
+            PeerEvent::Answered { sdp } => self.answered(id, sdp, now),
             PeerEvent::Candidate(candidate) => {
                 if let Some(candidate) = session.local_candidate(candidate) {
                     self.say(id, Words::Candidate(candidate));
@@ -367,6 +373,7 @@ impl Agent {
     fn timeout(&mut self, now: Instant) {
         let step = self.login.timeout(now);
         self.step(step);
+        self.restart(now);
         self.held.expire(now);
         for (id, caller, reason) in self.sessions.expired(now) {
             if self.is_worth_a_line(now) {
@@ -374,7 +381,6 @@ impl Agent {
             }
             self.end(id, reason, now);
         }
-        self.restart(now);
     }
 
     fn shutdown(&mut self, now: Instant) {

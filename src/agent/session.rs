@@ -352,10 +352,10 @@ impl Sessions {
         self.live.values().filter(|s| s.is_up()).count()
     }
 
-    /// How many take the picture and are heard of, or were [a moment ago](NAME_KEPT).
-    pub(super) fn watch(&self, now: Instant) -> usize {
-        let is_there = |s: &&Session| s.has_name(now) && s.offer.takes_picture();
-        self.live.values().filter(is_there).count()
+    /// Who take the picture and are heard of, or were [a moment ago](NAME_KEPT).
+    pub(super) fn watch(&self, now: Instant) -> impl Iterator<Item = &Session> {
+        let is_there = move |s: &&Session| s.has_name(now) && s.offer.takes_picture();
+        self.live.values().filter(is_there)
     }
 
     /// How many have none yet.

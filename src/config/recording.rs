@@ -46,6 +46,9 @@ pub struct RecordingConfig {
     pub age_days: u32,
     /// So many MB of the disk stay free.
     pub free_mb: u64,
+    /// Percent of what may be kept, 0 to 100: where there is too much, recordings that were
+    /// made while strangers alone watched go first as long as they have more.
+    pub strangers_percent: u32,
 }
 
 impl Default for RecordingConfig {
@@ -58,6 +61,7 @@ impl Default for RecordingConfig {
             total_mb: 4_000,
             age_days: 30,
             free_mb: 500,
+            strangers_percent: 25,
         }
     }
 }
@@ -100,6 +104,11 @@ impl RecordingConfig {
             self.age_days.into(),
             LONGEST_DAYS.into(),
         )?;
-        range("recording.free_mb", self.free_mb, LARGEST_MB)
+        range("recording.free_mb", self.free_mb, LARGEST_MB)?;
+        range(
+            "recording.strangers_percent",
+            self.strangers_percent.into(),
+            100,
+        )
     }
 }

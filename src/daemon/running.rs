@@ -91,7 +91,7 @@ impl Running {
         self.door.say(super::access::mode(&self.config));
         loop {
             self.report();
-            self.recorder.watched(self.agent.watch(Instant::now()));
+            self.recorder.watched(self.agent.watchers(Instant::now()));
             let timeout = sleep_until(self.agent.poll_timeout());
             let report = sleep_until(self.service.poll_timeout());
             let event = tokio::select! {

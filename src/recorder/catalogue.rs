@@ -9,9 +9,9 @@ const MOST: usize = 100_000;
 /// Before 2020-01-01 a clock was not set; no age is known of what was recorded then.
 const SET: u64 = 1_577_836_800;
 
-/// Recordings that viewers made by a button go first where they have more than one
-/// part in so many of what may be kept: they displace no more of the others.
-const SHARE: u64 = 4;
+/// Recordings that viewers made by a button go first where they have more than so many
+/// percent of what may be kept: they displace no more of the others.
+const BY_HAND: u64 = 25;
 
 /// What may be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub(super) struct Limits {
     pub(super) age: u64,
     /// Bytes of the disk that stay free.
     pub(super) free: u64,
+    /// Percent of what may be kept that strangers' may have before they go first.
+    pub(super) strangers: u64,
 }
 
 /// One recording.
@@ -48,6 +50,8 @@ pub(super) struct Catalogue {
     bytes: u64,
     /// Of those that were made by a button.
     by_hand: u64,
+    /// Of those that were made since strangers watched.
+    strangers: u64,
     writing: Option<Id>,
 }
 
@@ -60,10 +64,11 @@ impl Catalogue {
     /// There is one, or it has changed.
     pub(super) fn put(&mut self, id: Id, entry: Entry) {
         self.bytes += entry.bytes;
-        self.by_hand += by_hand(&entry);
+        if let Some(share) = self.share(entry.why) {
+            *share += entry.bytes;
+        }
         if let Some(old) = self.entries.insert(id, entry) {
-            self.bytes -= old.bytes;
-            self.by_hand -= by_hand(&old);
+            self.less(&old);
         }
     }
 
@@ -82,8 +87,23 @@ impl Catalogue {
 
     pub(super) fn remove(&mut self, id: Id) {
         if let Some(old) = self.entries.remove(&id) {
-            self.bytes -= old.bytes;
-            self.by_hand -= by_hand(&old);
+            self.less(&old);
+        }
+    }
+
+    fn less(&mut self, old: &Entry) {
+        self.bytes -= old.bytes;
+        if let Some(share) = self.share(old.why) {
+            *share -= old.bytes;
+        }
+    }
+
+    /// The sum of those that have a share, and no more where others want it.
+    fn share(&mut self, why: Why) -> Option<&mut u64> {
+        match why {
+            Why::Button => Some(&mut self.by_hand),
+            Why::Strangers => Some(&mut self.strangers),
+            Why::Motion | Why::Watched | Why::Always => None,
         }
     }
 
@@ -100,8 +120,8 @@ impl Catalogue {
     }
 
     /// The one that is to go: the oldest that is not being written, where there is
-    /// too much; of those made by a button, where these have more than their
-    /// [share](SHARE). `now` is in seconds since 1970, `free` what the disk has left.
+    /// too much; of those that strangers caused, or that were made by a button, where these
+    /// have more than their share. `now` is in seconds since 1970, `free` what the disk has left.
     pub(super) fn surplus(&self, limits: &Limits, now: u64, free: u64) -> Option<Id> {
         let mut done = self
             .entries
@@ -115,32 +135,31 @@ impl Catalogue {
             limits.age > 0 && id.began >= SET && now.saturating_sub(id.began) > limits.age
         };
         match is_too_much {
-            true => self.surplus_by_hand(limits).or(Some(oldest)),
+            true => {
+                let strangers = (Why::Strangers, self.strangers, limits.strangers);
+                let of = |share| self.surplus_of(share, limits);
+                let first = of(strangers).or_else(|| of((Why::Button, self.by_hand, BY_HAND)));
+                first.or(Some(oldest))
+            }
             // What a clock that was not set has named comes first, and has no age.
             false => std::iter::once(&oldest).chain(done).find(is_old).copied(),
         }
     }
-    /// The oldest that was made by a button, where such have more than their share.
-    fn surplus_by_hand(&self, limits: &Limits) -> Option<Id> {
+
+    /// The oldest that there is for this reason, where such `have` more than so many percent.
+    fn surplus_of(&self, (why, have, percent): (Why, u64, u64), limits: &Limits) -> Option<Id> {
         let all = match limits.bytes {
             0 => self.bytes,
             most => most,
         };
-        if self.by_hand <= all / SHARE {
+        if have <= all / 100 * percent {
             return None;
         }
-        let mut made = self
+        let mut such = self
             .entries
             .iter()
-            .filter(|(id, entry)| entry.why == Why::Button && !self.is_being_written(**id));
-        made.next().map(|(id, _)| *id)
-    }
-}
-
-fn by_hand(entry: &Entry) -> u64 {
-    match entry.why {
-        Why::Button => entry.bytes,
-        Why::Motion | Why::Watched | Why::Always => 0,
+            .filter(|(id, entry)| entry.why == why && !self.is_being_written(**id));
+        such.next().map(|(id, _)| *id)
     }
 }
 
@@ -156,6 +175,7 @@ mod tests {
         bytes: 0,
         age: 0,
         free: 0,
+        strangers: 25,
     };
 
     fn entry(bytes: u64) -> Entry {
@@ -190,7 +210,7 @@ mod tests {
             let (mut catalogue, ids) = filled(all);
             let writing = *writing.get(&ids);
             catalogue.write(Some(writing));
-            let limits = Limits { bytes, age, free: 0 };
+            let limits = Limits { bytes, age, ..NONE };
             let now = SET + 1_000;
             while let Some(id) = catalogue.surplus(&limits, now, 0) {
                 prop_assert_ne!(id, writing);
@@ -241,46 +261,48 @@ mod tests {
         assert_eq!(catalogue.surplus(&limits, SET, 99), None);
     }
 
-    /// Somebody presses the button again and again: three quarters stay.
-    #[test]
-    fn what_is_made_by_a_button_displaces_a_quarter_of_the_others_at_most() {
-        let (mut catalogue, _) = filled((0..100).map(|i| (SET + i, 1)));
+    /// Two hundred of one byte each, one after the other, for this reason.
+    fn record(catalogue: &mut Catalogue, why: Why, from: u64) {
         let limits = Limits { bytes: 100, ..NONE };
         for began in 0..200 {
-            let id = catalogue.free_id(SET + 1_000 + began).expect("free");
-            let mut made = entry(1);
-            made.why = Why::Button;
-            catalogue.put(id, made);
+            let id = catalogue.free_id(SET + from + began).expect("free");
+            catalogue.put(id, Entry { why, ..entry(1) });
             catalogue.write(Some(id));
-            while let Some(id) = catalogue.surplus(&limits, SET + 2_000, 0) {
+            while let Some(id) = catalogue.surplus(&limits, SET + from + 1_000, 0) {
                 catalogue.remove(id);
             }
         }
-        assert_eq!((catalogue.bytes, catalogue.by_hand), (100, 25));
-        let motions = catalogue.entries.values().filter(|e| e.why == Why::Motion);
-        assert_eq!(motions.count(), 75);
-        // What else is recorded takes it back.
         catalogue.write(None);
-        for began in 0..200 {
-            let id = catalogue.free_id(SET + 3_000 + began).expect("free");
-            catalogue.put(id, entry(1));
-            while let Some(id) = catalogue.surplus(&limits, SET + 4_000, 0) {
-                catalogue.remove(id);
-            }
+    }
+
+    /// Somebody presses the button again and again, or strangers watch all day: three
+    /// quarters stay.
+    #[test]
+    fn what_others_cause_displaces_a_quarter_of_what_is_kept_at_most() {
+        let bytes = |catalogue: &Catalogue, of: Why| {
+            let all = catalogue.entries.values();
+            all.filter(|e| e.why == of).map(|e| e.bytes).sum::<u64>()
+        };
+        for why in [Why::Button, Why::Strangers] {
+            let (mut catalogue, _) = filled((0..100).map(|i| (SET + i, 1)));
+            record(&mut catalogue, why, 1_000);
+            let kept = (bytes(&catalogue, why), bytes(&catalogue, Why::Motion));
+            assert_eq!(kept, (25, 75), "{why:?}");
+            // What else is recorded takes it back.
+            record(&mut catalogue, Why::Watched, 3_000);
+            assert_eq!(bytes(&catalogue, why), 0);
+            // Where there is nothing else, all of it may be such.
+            let mut catalogue = Catalogue::default();
+            record(&mut catalogue, why, 0);
+            assert_eq!(bytes(&catalogue, why), 100);
+            assert_eq!(*catalogue.share(why).expect("a share"), 100);
         }
-        assert_eq!(catalogue.by_hand, 0);
-        // Where there is nothing else, all of it may be such.
-        let (mut catalogue, _) = filled([]);
-        for began in 0..200 {
-            let id = catalogue.free_id(SET + began).expect("free");
-            let mut made = entry(1);
-            made.why = Why::Button;
-            catalogue.put(id, made);
-            while let Some(id) = catalogue.surplus(&limits, SET + 2_000, 0) {
-                catalogue.remove(id);
-            }
-        }
-        assert_eq!(catalogue.by_hand, 100);
+        // Both have one, and neither takes the other's.
+        let (mut catalogue, _) = filled((0..100).map(|i| (SET + i, 1)));
+        record(&mut catalogue, Why::Button, 1_000);
+        record(&mut catalogue, Why::Strangers, 2_000);
+        assert_eq!((catalogue.by_hand, catalogue.strangers), (25, 25));
+        assert_eq!(bytes(&catalogue, Why::Motion), 50);
     }
 
     /// A clock that goes back an hour makes names that are older than those before,

@@ -67,9 +67,17 @@ const FOLDER: &str = "recordings";
 
 /// Why nothing can be recorded.
 type Trouble = watch::Receiver<Option<Arc<str>>>;
-/// Who watches: viewers who take the picture and are there, and whether one of them takes
-/// H.264.
-type Viewers = (usize, bool);
+
+/// Who watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Viewers {
+    /// They take the picture and are there.
+    count: usize,
+    /// One of them takes H.264.
+    h264: bool,
+    /// One of them was invited.
+    invited: bool,
+}
 
 /// What the device records; it ends what it writes when it is [stopped](Self::stop).
 pub(crate) struct Recorder {
@@ -170,6 +178,7 @@ impl Wanted {
             bytes: self.config.total_mb * MB,
             age: u64::from(self.config.age_days) * DAY,
             free: self.config.free_mb * MB,
+            strangers: self.config.strangers_percent.into(),
         }
     }
 }
@@ -237,14 +246,15 @@ impl Recorder {
             private: self.private.clone(),
             _alive: alive.clone(),
         };
-        let (viewers, h264) = *self.viewers.borrow();
+        let viewers = *self.viewers.borrow();
         let wish = Wish {
             when: config.when,
             button: config.button,
             private: *self.private.borrow(),
             aside: *self.aside.borrow(),
-            viewers,
-            h264,
+            viewers: viewers.count,
+            h264: viewers.h264,
+            invited: viewers.invited,
             motions: 0,
             pressed: false,
         };
@@ -288,12 +298,16 @@ impl Recorder {
         }));
     }
 
-    /// So many viewers take the picture and are there.
-    pub(crate) fn watched(&self, viewers: usize) {
+    /// So many viewers take the picture and are there; one of them was `invited`.
+    pub(crate) fn watched(&self, (viewers, invited): (usize, bool)) {
         if self.task.is_none() {
             return;
         }
-        let now = (viewers, viewers > 0 && self.hub.has_decoders());
+        let now = Viewers {
+            count: viewers,
+            h264: viewers > 0 && self.hub.has_decoders(),
+            invited,
+        };
         self.viewers.send_if_modified(|before| {
             let has_changed = *before != now;
             *before = now;

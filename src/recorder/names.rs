@@ -20,6 +20,9 @@ pub(crate) enum Why {
     Motion,
     /// Somebody watched.
     Watched,
+    /// The same, and none of them was invited.
+    #[serde(rename = "watched")]
+    Strangers,
     /// There is one all the time.
     Always,
     /// A viewer wanted it.
@@ -27,12 +30,19 @@ pub(crate) enum Why {
 }
 
 impl Why {
-    const ALL: [Self; 4] = [Self::Motion, Self::Watched, Self::Always, Self::Button];
+    const ALL: [Self; 5] = [
+        Self::Motion,
+        Self::Watched,
+        Self::Strangers,
+        Self::Always,
+        Self::Button,
+    ];
 
     fn word(self) -> &'static str {
         match self {
             Self::Motion => "motion",
             Self::Watched => "watched",
+            Self::Strangers => "strangers",
             Self::Always => "always",
             Self::Button => "button",
         }
@@ -117,7 +127,7 @@ mod tests {
         fn a_name_says_what_it_was_made_of(
             began in 0..4_000_000_000_u64,
             taken in 0..20_u32,
-            why in 0..4_usize,
+            why in 0..5_usize,
             seconds in proptest::option::of(any::<u32>()),
         ) {
             let id = Id::free(began, |id| id.number > taken).expect("one is free");

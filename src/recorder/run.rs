@@ -209,11 +209,16 @@ impl Run {
 
     /// Looks at all that it hangs on.
     fn look(&mut self, pressed: &watch::Sender<bool>, button: &mut watch::Receiver<bool>) {
-        let (viewers, h264) = *self.viewers.borrow_and_update();
+        let Viewers {
+            count: viewers,
+            h264,
+            invited,
+        } = *self.viewers.borrow_and_update();
         self.wish.private = *self.private.borrow_and_update();
         // With viewers there is nothing to be had by it: they take the picture, too.
         self.wish.aside = *self.aside.borrow_and_update() && viewers == 0;
         (self.wish.viewers, self.wish.h264) = (viewers, h264);
+        self.wish.invited = invited;
         self.wish.motions = self.motions.len();
         self.wish.pressed = *button.borrow_and_update();
         let is_failing = self.trouble.borrow().is_some();
@@ -253,6 +258,11 @@ impl Run {
         match (self.wish.why(), self.filming.is_some()) {
             (Some(why), false) if self.retry_at.is_none() => self.begin(why, now),
             (None, true) => self.end(),
+            // What others cause has its share of the disk, and so files of its own.
+            (Some(why), true) if self.is_of_others(why) => {
+                self.end();
+                self.begin(why, now);
+            }
             _ => {}
         }
         let stopped = self

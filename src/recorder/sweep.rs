@@ -111,6 +111,7 @@ mod tests {
             bytes: 0,
             age: 0,
             free: 10_000_000,
+            strangers: 25,
         };
         let (_place, folder) = recorded(9);
         sweep(&folder, &limits, &Clock::default(), || Ok(7_500_000)).expect("there is enough");

@@ -207,7 +207,7 @@ async fn who_watches_is_recorded_and_a_button_begins_and_ends_one() {
     assert_eq!(bench.all(), [], "nobody watches");
     let profile = crate::sdp::ProfileLevelId([0x42, 0xe0, 0x1f]);
     let decoder = bench.hub.decoder(profile);
-    bench.recorder.watched(1);
+    bench.recorder.watched((1, false));
     // What was a moment ago is kept.
     tokio::time::sleep(Duration::from_millis(3_000)).await;
     assert_eq!(bench.all(), [], "it was pressed for nobody");
@@ -226,7 +226,7 @@ async fn who_watches_is_recorded_and_a_button_begins_and_ends_one() {
     assert_eq!(bench.all()[0].1.why, Why::Button);
     // Who watches VP8 has it made for them, from when they press it.
     drop(decoder);
-    bench.recorder.watched(2);
+    bench.recorder.watched((2, false));
     let h264 = crate::media::stream::Stream::Video(crate::media::stream::Encoding::H264);
     let began = Instant::now();
     loop {
@@ -245,9 +245,9 @@ async fn who_watches_is_recorded_and_a_button_begins_and_ends_one() {
         .await;
     config.recording.when = RecordWhen::Watched;
     bench.recorder.take(&config, None);
-    bench.recorder.watched(3);
+    bench.recorder.watched((3, false));
     bench.until("a third", |all| all.len() == 3).await;
-    bench.recorder.watched(0);
+    bench.recorder.watched((0, false));
     bench
         .until("an end", |all| all.iter().all(|(_, e)| e.seconds.is_some()))
         .await;
@@ -262,7 +262,7 @@ async fn a_button_that_does_nothing_says_why_and_does_nothing_later() {
     let mut config = configured(&blocked.join("here"), RecordWhen::Off);
     config.recording.button = true;
     bench.recorder.take(&config, None);
-    bench.recorder.watched(1);
+    bench.recorder.watched((1, false));
     let recordings = bench.recorder.recordings();
     let mut now = recordings.state().expect("it is on");
     let mut time = Instant::now();
@@ -387,7 +387,7 @@ fn what_is_off_is_not_there() {
         .recorder
         .take(&Config::default(), Some("/nowhere".into()));
     assert!(bench.recorder.task.is_none() && bench.recorder.recordings().state().is_none());
-    bench.recorder.watched(1);
+    bench.recorder.watched((1, false));
     let pressed = bench.recorder.recordings().press(true, Instant::now());
     assert_eq!(pressed, Err(NotPressed::NoButton));
 }

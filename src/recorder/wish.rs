@@ -18,6 +18,8 @@ pub(super) struct Wish {
     pub(super) viewers: usize,
     /// One of them takes H.264.
     pub(super) h264: bool,
+    /// One of them was invited.
+    pub(super) invited: bool,
     /// Motion that goes on.
     pub(super) motions: usize,
     /// A viewer has pressed the button.
@@ -47,7 +49,8 @@ impl Wish {
         let by_itself = match self.when {
             RecordWhen::Always => Some(Why::Always),
             RecordWhen::Motion => (self.motions > 0).then_some(Why::Motion),
-            RecordWhen::Watched => Some(Why::Watched),
+            RecordWhen::Watched if self.invited => Some(Why::Watched),
+            RecordWhen::Watched => Some(Why::Strangers),
             RecordWhen::Off => None,
         };
         let by_hand = self.button && self.pressed && self.viewers > 0;
@@ -76,6 +79,7 @@ mod tests {
             aside: false,
             viewers: 0,
             h264: false,
+            invited: false,
             motions: 0,
             pressed: false,
         }
@@ -96,6 +100,9 @@ mod tests {
         watched.viewers = 1;
         for h264 in [false, true] {
             watched.h264 = h264;
+            watched.invited = false;
+            assert_eq!(watched.why(), Some(Why::Strangers));
+            watched.invited = true;
             assert_eq!(watched.why(), Some(Why::Watched));
             assert!(!watched.remembers());
         }

@@ -64,6 +64,14 @@ impl Filming {
 }
 
 impl Run {
+    /// A file is being made since strangers watch, and they do so no more alone; or the other
+    /// way round.
+    pub(super) fn is_of_others(&self, why: Why) -> bool {
+        let is_strangers = |why| why == Why::Strangers;
+        let filming = self.filming.as_ref();
+        filming.is_some_and(|filming| is_strangers(filming.why) != is_strangers(why))
+    }
+
     pub(super) fn begin(&mut self, why: Why, now: Instant) {
         self.filming = Some(Filming::new(why, now, self.clock.of(now)));
         // A button is pressed as often as somebody likes: what the last file has is

@@ -42,6 +42,7 @@ impl Bench {
             bytes: 0,
             age: 0,
             free: 0,
+            strangers: 25,
         };
         Self::with(when, pre_roll_s, none, Clock::default())
     }
@@ -61,6 +62,7 @@ impl Bench {
             aside: false,
             viewers: 1,
             h264: true,
+            invited: false,
             motions: 0,
             pressed: false,
         };
@@ -267,6 +269,26 @@ async fn a_recording_is_for_what_it_goes_on_for() {
     bench.pass(Duration::from_secs(1), true);
     assert_eq!(bench.run.why(), None);
     assert_eq!(bench.recorded(), [3]);
+}
+
+/// A stranger who had come first would have been the household's reason, too.
+#[tokio::test]
+async fn what_strangers_watch_alone_is_in_files_of_their_own() {
+    let mut bench = Bench::new(RecordWhen::Watched, 0);
+    for invited in [false, true, true, false] {
+        bench.run.wish.invited = invited;
+        bench.pass(Duration::from_secs(2), true);
+    }
+    let home = bench.end();
+    let files = fs::read_dir(home.path().join("recordings")).expect("a folder");
+    let mut why: Vec<_> = files
+        .map(|file| file.expect("a file").file_name().into_string())
+        .map(|name| names::read(&name.expect("ours")).expect("ours"))
+        .map(|(id, why, seconds)| (id, why, seconds.expect("it has ended")))
+        .collect();
+    why.sort_by_key(|(id, ..)| *id);
+    let why: Vec<_> = why.into_iter().map(|(_, why, _)| why).collect();
+    assert_eq!(why, [Why::Strangers, Why::Watched, Why::Strangers]);
 }
 
 #[tokio::test]

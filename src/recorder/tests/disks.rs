@@ -51,6 +51,7 @@ fn a_recording_whose_end_the_disk_refused_is_there_and_is_given_it_later() {
         bytes: 0,
         age: 0,
         free: 0,
+        strangers: 25,
     };
     let disk = Disk::start(folder.clone(), limits, Clock::default(), move |report| {
         let _ = tell.send(report);
@@ -109,6 +110,7 @@ fn a_thumbnail_is_no_proof_that_a_disk_works() {
         bytes: 0,
         age: 0,
         free: 0,
+        strangers: 25,
     };
     let disk = Disk::start(folder, limits, Clock::default(), move |report| {
         let _ = tell.send(report);

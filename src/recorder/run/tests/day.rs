@@ -222,6 +222,7 @@ fn lives_through(length: Duration, people: usize) {
         bytes: 2_000_000,
         age: length.as_secs() / 4,
         free: 0,
+        strangers: 25,
     };
     let mut day = Day::new(length.as_secs_f32(), people, 16);
     let moves = day.moves();
