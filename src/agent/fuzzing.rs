@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{Agent, AgentConfig, CONNECT_TIMEOUT, Command, Event, HALF_OPEN, PeerEvent, SessionId};
 use crate::fuzzing::{Draw, OFFER};
 use crate::reason::{Code, Reason};
-use crate::wire::{Candidate, Incoming, Outgoing, UserName};
+use crate::wire::{Candidate, ClientId, Incoming, Outgoing, Stamp, UserName};
 
 /// Viewers at once.
 const LIMIT: usize = 3;
@@ -149,6 +149,31 @@ fn of_a_server(draw: &mut Draw<'_>) -> Value {
     }
 }
 
+/// One of a few connections.
+fn conn(draw: u8) -> ClientId {
+    ClientId(u64::from(draw % 6).into())
+}
+
+/// What somebody says, as it is relayed by our server or by the original.
+fn relayed(event: Event, draw: &mut Draw<'_>) -> Event {
+    let numbered = draw.byte();
+    match event {
+        Event::Message(
+            message @ (Incoming::VideoOffer { .. }
+            | Incoming::NewIceCandidate { .. }
+            | Incoming::HangUp { .. }),
+        ) if numbered.is_multiple_of(2) => Event::Message(Incoming::From {
+            stamp: Stamp {
+                conn: conn(numbered / 2),
+                source: None,
+                network: None,
+            },
+            message: Box::new(message),
+        }),
+        other => other,
+    }
+}
+
 fn event(draw: &mut Draw<'_>) -> Option<Event> {
     let kind = draw.byte();
     let who = draw.byte();
@@ -187,8 +212,11 @@ fn event(draw: &mut Draw<'_>) -> Option<Event> {
             target: None,
         }),
         8 => {
-            let users = (0..who % 16).map(|_| name(draw.byte())).collect();
-            Event::Message(Incoming::UserList(users))
+            let users = (0..who % 16).map(|_| (name(draw.byte()), conn(draw.byte())));
+            Event::Message(match kind & 128 == 0 {
+                true => Incoming::UserList(users.map(|(name, _)| name).collect()),
+                false => Incoming::Roll(users.collect()),
+            })
         }
         9 => Event::SignalingOpen,
         10 => Event::SignalingClosed,
@@ -220,6 +248,7 @@ pub fn strangers(data: &[u8]) {
             let ms = u64::from(draw.short());
             world.pass(Duration::from_millis(ms));
         } else if let Some(event) = event(&mut draw) {
+            let event = relayed(event, &mut draw);
             world.happens(event);
         }
     }
