@@ -123,3 +123,24 @@ impl Payer {
         debtors
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(name: &str, source: Option<(u64, u64)>) -> Person {
+        let name = UserName::parse(name).expect("a name");
+        let origin = source.map(|(network, source)| Origin { network, source });
+        Person::of(&name, &Payer::of(&name, origin), None)
+    }
+
+    /// A subscriber of IPv6 has as many addresses as they like, and anybody as many names.
+    #[test]
+    fn a_stranger_is_a_network_and_a_name_where_that_is_all_that_is_known() {
+        assert_eq!(of("alice", Some((1, 2))), of("bob", Some((1, 3))));
+        assert_ne!(of("alice", Some((1, 2))), of("alice", Some((4, 2))));
+        assert_eq!(of("alice", None), of("alice", None));
+        assert_ne!(of("alice", None), of("bob", None));
+        assert_ne!(of("alice", None), of("alice", Some((1, 2))));
+    }
+}
