@@ -3,6 +3,7 @@
 
 pub(crate) mod control;
 pub(crate) mod layout;
+mod lines;
 
 use gstreamer as gst;
 use gstreamer::glib;
@@ -10,6 +11,7 @@ use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
 use super::error::MediaError;
+use crate::device::discovery::libcamera;
 use crate::secret::without_credentials;
 
 /// Starts GStreamer.
@@ -59,7 +61,7 @@ pub(crate) fn refusal(description: &str, error: &glib::Error) -> String {
 
 /// The pipeline of a description; `what` is what an error calls it.
 pub(crate) fn parse(description: &str, what: &str) -> Result<gst::Pipeline, MediaError> {
-    gst::parse::launch(description)
+    let pipeline = gst::parse::launch(description)
         .map_err(|e| refusal(description, &e))
         .and_then(|element| {
             element
@@ -69,7 +71,13 @@ pub(crate) fn parse(description: &str, what: &str) -> Result<gst::Pipeline, Medi
         .map_err(|problem| MediaError::Pipeline {
             what: what.to_owned(),
             problem,
-        })
+        })?;
+    let elements = pipeline.iterate_recurse().into_iter().flatten();
+    let is_libcamera =
+        |e: &gst::Element| e.factory().is_some_and(|f| f.name() == libcamera::SOURCE);
+    let pads = elements.filter(is_libcamera).flat_map(|e| e.src_pads());
+    pads.for_each(|pad| lines::say(&pad));
+    Ok(pipeline)
 }
 
 /// The sink in which every plan ends.
