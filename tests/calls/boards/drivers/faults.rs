@@ -13,14 +13,18 @@ use crate::support::{SOON, until};
 
 /// Why the row is not used.
 async fn is_skipped(codec: &FakeCodec, words: &str) {
-    let device = codec.start(&alone(PICTURE), &[]).await;
-    assert_eq!(codec.chosen(&device).await, "x264", "{words}");
-    let why = unusable(codec);
-    assert!(why.contains(words), "{words}: {why}");
+    of_board_is_skipped(Board::RaspberryPi, codec, words).await;
 }
 
-fn unusable(codec: &FakeCodec) -> String {
-    let report = codec.report(Board::RaspberryPi.row());
+async fn of_board_is_skipped(board: Board, codec: &FakeCodec, words: &str) {
+    let device = codec.start(&alone(PICTURE), &[]).await;
+    assert_eq!(codec.chosen(&device).await, "x264", "{board:?}: {words}");
+    let why = unusable(codec, board);
+    assert!(why.contains(words), "{board:?}: {words}: {why}");
+}
+
+fn unusable(codec: &FakeCodec, board: Board) -> String {
+    let report = codec.report(board.row());
     report["unusable"]
         .as_str()
         .expect("it is not used")
@@ -69,7 +73,7 @@ async fn one_whose_frames_become_empty_is_skipped() {
     let codec = pi(CodecFault::EmptyAfter(20));
     let device = codec.start(&alone(PICTURE), &[]).await;
     assert_eq!(codec.chosen(&device).await, "x264");
-    let why = unusable(&codec);
+    let why = unusable(&codec, Board::RaspberryPi);
     let words = [
         "stopped after 20 frames without a word",
         "it crashed (signal 11)",
@@ -101,6 +105,62 @@ async fn one_that_ignores_a_new_bitrate_is_taken_with_a_warning() {
 #[tokio::test]
 async fn one_that_runs_once_is_taken_with_a_warning() {
     is_taken(&pi(CodecFault::Contexts(1)), "a second one cannot run").await;
+}
+
+/// The faults of another board's driver, each with its words. One that is slow to begin
+/// has the warnings of a good one. `ignored` says what is new where a bitrate is ignored;
+/// nothing, where a good one ignores it, too.
+async fn faults_are_found_out(board: Board, ignored: Option<&str>) {
+    for (fault, words) in [
+        (CodecFault::Silent, "none came out"),
+        (CodecFault::LateMs(8000), "none came out"),
+        (CodecFault::BrokenAfter(20), "Could not read"),
+        (CodecFault::ResetsAt(640, 352), "its driver starts no"),
+    ] {
+        let codec = FakeCodec::new(board).with(fault);
+        of_board_is_skipped(board, &codec, words).await;
+    }
+    let late = (CodecFault::LateMs(1500), None);
+    let smaller = (CodecFault::ResetsAt(1280, 720), None);
+    let deaf = (CodecFault::IgnoresBitrate, ignored);
+    // With numbers that are measured, and others each time.
+    let kinds = |warnings: &[Value]| {
+        let kind = |w: &Value| w.to_string().split(':').next().map(str::to_owned);
+        warnings.iter().filter_map(kind).collect::<Vec<_>>()
+    };
+    let mut good = None;
+    for (fault, words) in [late, smaller, deaf] {
+        let codec = FakeCodec::new(board).with(fault);
+        let device = codec.start(&alone(PICTURE), &[]).await;
+        assert_eq!(codec.chosen(&device).await, board.row(), "{fault:?}");
+        let report = codec.report(board.row());
+        let warnings = kinds(report["warnings"].as_array().expect("a list"));
+        let good = good.get_or_insert_with(|| warnings.clone());
+        let new: Vec<_> = warnings.iter().filter(|w| !good.contains(w)).collect();
+        assert_eq!(
+            new.len(),
+            usize::from(words.is_some()),
+            "{fault:?}: {report}"
+        );
+        let says = |words: &str| new.iter().any(|w| w.contains(words));
+        assert!(words.is_none_or(says), "{fault:?}: {report}");
+    }
+}
+
+#[tokio::test]
+async fn faults_of_a_venus_are_found_out() {
+    faults_are_found_out(Board::Venus, Some("ignores a new bitrate")).await;
+}
+
+#[tokio::test]
+async fn faults_of_a_hantro_are_found_out() {
+    faults_are_found_out(Board::Hantro, Some("ignores a new bitrate")).await;
+}
+
+/// It ignores new bitrates where it is good.
+#[tokio::test]
+async fn faults_of_a_wave5_are_found_out() {
+    faults_are_found_out(Board::Wave5, None).await;
 }
 
 /// Another program on the board, which records in two sizes.
