@@ -11,7 +11,8 @@
 #   tests/lab/run.sh shell      the same bed, then a shell in the machine
 #   tests/lab/run.sh boards [FILTER…]
 #                               the devices of boards instead: USB webcams, HDMI
-#                               bridges, loopback cameras, libcamera; or the tests
+#                               bridges, loopback cameras, libcamera, a report of
+#                               them all; or the tests
 #                               with such names (vm_usb, vm_hdmi, vm_loopback, …)
 #
 # As root, on Debian 12, amd64. Missing packages are installed. Everything
@@ -26,7 +27,7 @@ TESTS=(vm_call:: vm_commands:: vm_controls:: vm_devices:: vm_keep::)
 GUEST=prepare.sh
 if [ "${1:-}" = boards ]; then
   shift
-  TESTS=(vm_usb:: vm_hdmi:: vm_loopback:: vm_libcamera::)
+  TESTS=(vm_usb:: vm_hdmi:: vm_loopback:: vm_libcamera:: vm_report::)
   GUEST=boards.sh
   USB_PORTS=(1 2)
 fi

@@ -16,5 +16,6 @@ mod vm_hdmi;
 mod vm_keep;
 mod vm_libcamera;
 mod vm_loopback;
+mod vm_report;
 mod vm_service;
 mod vm_usb;
