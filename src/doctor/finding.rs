@@ -22,6 +22,8 @@ pub(crate) enum Check {
     Microphone,
     /// Whether viewers can be heard.
     Speaker,
+    /// Whether they hear themselves.
+    Echo,
     /// The encoder table on this machine.
     Encoder,
     /// The time of day.
@@ -57,6 +59,7 @@ impl Check {
             Self::Camera => "camera",
             Self::Microphone => "microphone",
             Self::Speaker => "speaker",
+            Self::Echo => "echo",
             Self::Encoder => "encoder",
             Self::Clock => "clock",
             Self::Identity => "certificate",

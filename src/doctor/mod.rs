@@ -15,6 +15,7 @@ mod camera;
 mod chat_server;
 mod clock;
 mod configuration;
+mod echo;
 mod elements;
 mod encoder;
 mod finding;
@@ -161,6 +162,7 @@ async fn devices(config: &Config, quick: bool) -> (Vec<Finding>, LatencyReport) 
         findings.extend(microphone);
         // After the microphone, which listens to it.
         findings.extend(blocking(Check::Speaker, speaker::LIMIT, with(speaker::check)).await);
+        findings.extend(blocking(Check::Echo, echo::LIMIT, with(echo::check)).await);
     }
     let works = |check| {
         !findings

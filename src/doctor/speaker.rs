@@ -19,7 +19,9 @@ use crate::media::plan;
 const CHECK: Check = Check::Speaker;
 pub(super) const LIMIT: Duration = Duration::from_secs(12);
 /// Samples a second, where the encoder takes them.
-const RATE: u32 = 48_000;
+pub(super) const RATE: u32 = 48_000;
+/// A sound that takes longer to be played does not come to its end.
+const LONGEST: Duration = Duration::from_secs(9);
 /// A tone that speakers and microphones of all kinds have, in Hz.
 const TONE: u32 = 1_000;
 /// In 10 ms each: a second and a half.
@@ -68,19 +70,28 @@ fn power(samples: &[i16]) -> f64 {
     20.0 * amplitude.max(1e-9).log10()
 }
 
-/// Plays the tone to its end.
-fn play(device: &str) -> Result<(), MediaError> {
-    let what = format!("speaker {device}");
-    let description = format!(
+/// A tone for the speaker.
+fn tone(device: &str) -> String {
+    format!(
         "audiotestsrc num-buffers={LENGTH} samplesperbuffer={} freq={TONE} volume=0.4 ! \
          audio/x-raw,rate={RATE} ! tee name=t ! queue ! {} \
          t. ! queue ! appsink name=out sync=false drop=true max-buffers=1 wait-on-eos=false",
         RATE / 100,
         plan::speaker_sink(device)
-    );
-    let trial = Trial::parse(&description, &what)?;
+    )
+}
+
+/// Plays what is described on the speaker `device` to its end; `begins` is called before.
+pub(super) fn play(
+    description: &str,
+    device: &str,
+    begins: impl FnOnce(&Trial),
+) -> Result<(), MediaError> {
+    let what = format!("speaker {device}");
+    let trial = Trial::parse(description, &what)?;
+    begins(&trial);
     trial.play()?;
-    let until = Instant::now() + LIMIT / 3;
+    let until = Instant::now() + LONGEST;
     let bus = trial.pipeline.bus().expect("a pipeline has a bus");
     while Instant::now() < until {
         let kinds = [gst::MessageType::Error, gst::MessageType::Eos];
@@ -94,7 +105,7 @@ fn play(device: &str) -> Result<(), MediaError> {
         let problem = media::element::words(error);
         return Err(MediaError::Pipeline { what, problem });
     }
-    let problem = "it does not play a tone to its end".to_owned();
+    let problem = "it does not play a sound to its end".to_owned();
     Err(MediaError::Pipeline { what, problem })
 }
 
@@ -132,7 +143,7 @@ fn listen(config: &Config, device: &str) -> Result<Option<(f64, f64)>, MediaErro
         *heard = Heard::default();
         before
     });
-    play(device)?;
+    play(&tone(device), device, |_| {})?;
     let during = microphone.map(|(_, heard)| {
         let mut powers = lock(&heard).powers.clone();
         powers.sort_by(f64::total_cmp);
@@ -192,7 +203,7 @@ mod tests {
     use super::*;
     use crate::doctor::Severity;
 
-    fn tone(hertz: f64, amplitude: f64) -> Vec<i16> {
+    fn samples(hertz: f64, amplitude: f64) -> Vec<i16> {
         (0..RATE / 10)
             .map(|i| (amplitude * (TAU * hertz * f64::from(i) / f64::from(RATE)).sin()) as i16)
             .collect()
@@ -200,9 +211,9 @@ mod tests {
 
     #[test]
     fn the_power_is_that_of_the_tone_and_of_no_other() {
-        assert!((power(&tone(1_000.0, 32_767.0))).abs() < 0.1);
-        assert!((power(&tone(1_000.0, 3_276.7)) + 20.0).abs() < 0.1);
-        assert!(power(&tone(440.0, 32_767.0)) < -40.0);
+        assert!((power(&samples(1_000.0, 32_767.0))).abs() < 0.1);
+        assert!((power(&samples(1_000.0, 3_276.7)) + 20.0).abs() < 0.1);
+        assert!(power(&samples(440.0, 32_767.0)) < -40.0);
         assert!(power(&[0; 4_800]) < -150.0);
     }
 

@@ -49,6 +49,7 @@ use crate::device::led::Led;
 use crate::echo::Played;
 use crate::motion;
 use crate::sdp::ProfileLevelId;
+pub(crate) use echo::{overhear, tell as tell_played};
 pub(crate) use speaker::Speaker;
 
 /// Looks for the camera that the configuration asks for, and plans its picture

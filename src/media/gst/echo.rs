@@ -12,11 +12,12 @@ use super::pipeline;
 use crate::echo::{Microphone, News, Played};
 use crate::lock::lock;
 use crate::media::drift::Drift;
+use crate::media::plan;
 
 /// Tells `played` of all that leaves `pad`, at 48 kHz in 16 bits of one channel, on its
 /// way to the card: it sounds when its pipeline, which began at `pipeline`'s base time,
 /// has it rendered.
-pub(super) fn tell(pad: &gst::Pad, pipeline: &gst::Pipeline, played: Played) {
+pub(crate) fn tell(pad: &gst::Pad, pipeline: &gst::Pipeline, played: Played) {
     let latency = Arc::new(Mutex::new(gst::ClockTime::ZERO));
     let told = latency.clone();
     // The sink says how late all of it is, and again when its card's buffer changes.
@@ -79,6 +80,37 @@ pub(super) fn cancel(
         }
         gst::PadProbeReturn::Ok
     });
+}
+
+/// Gives what a microphone's pipeline hears to `hear`, with the time of the media clock at
+/// which it was captured, as [`cancel`] has it. `what` is the microphone, for the log.
+pub(crate) fn overhear(
+    microphone: &gst::Pipeline,
+    what: &str,
+    hear: impl Fn(Duration, Vec<i16>) + Send + Sync + 'static,
+) -> Option<()> {
+    let pace = Arc::<Mutex<Drift>>::default();
+    let capture = microphone.by_name(plan::SOUND_CAPTURE)?;
+    let run = lock(&pace).resume(false);
+    pipeline::watch_pace(&capture.static_pad("src")?, what, pace.clone(), run);
+    let encoder = microphone.by_name(plan::SOUND_ENCODER)?;
+    let microphone = microphone.downgrade();
+    encoder
+        .static_pad("sink")?
+        .add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+            if let Some(buffer) = info.buffer()
+                && let Some(base) = microphone.upgrade().and_then(|p| p.base_time())
+                && let Some(place) = pipeline::running_time(pad, buffer)
+                && let Ok(bytes) = buffer.map_readable()
+            {
+                let captured = lock(&pace).captured(place.into());
+                let pairs = bytes.chunks_exact(2);
+                let samples = pairs.map(|s| i16::from_le_bytes([s[0], s[1]])).collect();
+                hear(Duration::from(base) + captured, samples);
+            }
+            gst::PadProbeReturn::Ok
+        })
+        .map(|_| ())
 }
 
 fn say(microphone: &str, news: News) {
