@@ -134,7 +134,7 @@ impl Playout {
                 place
             }
         };
-        if self.missing >= OUTAGE && self.waiting.is_empty() {
+        if place >= self.next && self.missing >= OUTAGE && self.waiting.is_empty() {
             // It was held up on its way, or was not sent. The latter is no jitter.
             let was_late = (0..=self.missing / 2).contains(&(place - self.next));
             self.begin(place, packet.came);

@@ -62,9 +62,10 @@ const SEEN: Duration = Duration::from_secs(1);
 const BURST: Duration = Duration::from_millis(45);
 /// The least that leaves at once, in bytes.
 const LEAST_BURST: f64 = 5_000.0;
-/// What leaves at once over a path that has shown a limit, in bytes: a packet,
-/// and one more for a credit that is not used up.
+/// The same over a path that has shown a limit: a packet, and one more for a credit that is
+/// not used up; or what leaves in so long, for timers may be late.
 const NARROW_BURST: f64 = 1_250.0;
+const LATE: Duration = Duration::from_millis(8);
 /// A new frame is left out when so much waits.
 const LONGEST: Duration = Duration::from_millis(30);
 /// The same over a path that has shown a limit: as many bytes.
@@ -72,9 +73,10 @@ const LONGEST_NARROW: Duration = Duration::from_millis(60);
 /// A key frame's allowance shrinks at this share of the pace: a stream of one
 /// and a half times the estimate leaves as much of 2.5.
 const DRAINED_BY: f64 = 0.4;
-/// The same over a path that has shown a limit: a stream of the whole estimate leaves as
-/// much of 1.25.
-const DRAINED_BY_NARROW: f64 = 0.2;
+/// The same over a path that has shown a limit: a stream of 1.17 times the estimate leaves
+/// as much of 1.25. An estimate that has just fallen, and an encoder that makes too much,
+/// have it so for seconds.
+const DRAINED_BY_NARROW: f64 = 0.06;
 /// A new frame is left out when so much waits for a thinned viewer, who is to have a frame
 /// or two at a time.
 const LONGEST_THINNED: Duration = Duration::from_millis(250);
@@ -192,7 +194,7 @@ impl Pace {
     /// Bytes that leave at once.
     fn burst(&self) -> f64 {
         match self.manner() {
-            Manner::Narrow => NARROW_BURST,
+            Manner::Narrow => NARROW_BURST.max(self.bytes_per_second() * LATE.as_secs_f64()),
             Manner::Thinned | Manner::Free => (self.estimate() * BURST.as_secs_f64())
                 .max(self.at_once() * FIRST_BURST)
                 .max(LEAST_BURST),
@@ -251,6 +253,12 @@ impl Pacer {
         }
     }
 
+    /// A repetition that nobody needs.
+    fn is_probe(&self, packet: &TaggedPacket) -> bool {
+        matches!(&packet.message.packet, Packet::Rtp(rtp) if self.rtx.contains(&rtp.header.ssrc))
+            && !packet.message.has(&Attribute::Retransmission)
+    }
+
     /// Lets out what may leave at `now`.
     fn release(&mut self, now: Instant, out: &mut Out) {
         let began = *self.began.get_or_insert(now);
@@ -297,8 +305,11 @@ impl Step for Pacer {
         };
         if !is_paced {
             self.tally.packet(size(&packet));
-            // What sound takes of the path is not there for the picture.
-            self.credit = (self.credit - size(&packet) as f64).max(-LEAST_BURST);
+            // What sound takes of the path is not there for the picture. What it is probed
+            // with comes on top, and little more than the picture would leave it none.
+            if !(self.is_probe(&packet) && self.pace.manner() == Manner::Narrow) {
+                self.credit = (self.credit - size(&packet) as f64).max(-LEAST_BURST);
+            }
             out.writes.push_back(packet);
             return;
         }

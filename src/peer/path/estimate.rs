@@ -32,6 +32,7 @@ mod least;
 mod outage;
 mod their_clock;
 mod told;
+mod tried;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -45,6 +46,7 @@ use least::Least;
 use outage::Outages;
 use their_clock::TheirClock;
 use told::{Sorted, Told};
+use tried::Tried;
 
 /// What arrives is counted over so long.
 const WINDOW: Duration = Duration::from_secs(1);
@@ -57,6 +59,14 @@ const SIGN: f64 = 0.030;
 const SHORT: f64 = 0.015;
 /// Kept of what arrives at the first sign.
 const KEPT: f64 = 0.95;
+/// But no less of what was estimated: of what an encoder makes too little, or jitter
+/// is taken for a queue.
+const KEPT_AT_LEAST: f64 = 0.9;
+/// A path that has shown no limit for so long has none any more.
+const LIMITED: Duration = Duration::from_secs(30);
+/// Growth, of the estimate a second: somewhat more than GCC's. What it gained while growth
+/// was held back is not taken over at once.
+const GROWTH: f64 = 1.1;
 /// From one step down to the next sign that is heeded: jitter gives them all the time,
 /// and in so long the estimate grows by more than a step takes.
 const UNHEEDED: Duration = Duration::from_secs(2);
@@ -79,51 +89,6 @@ const BACK: f64 = 0.85;
 const PROBE_FULL: f64 = 0.030;
 /// Kept of what a probe proved.
 const PROVED: f64 = 0.95;
-
-/// What came of the probe that is on.
-#[derive(Debug)]
-struct Tried {
-    probe: Probe,
-    /// Bytes behind the first packet, and the time over which they came.
-    bytes: usize,
-    first: Option<Duration>,
-    last: Duration,
-}
-
-impl Tried {
-    fn new(probe: Probe) -> Self {
-        Self {
-            probe,
-            bytes: 0,
-            first: None,
-            last: Duration::ZERO,
-        }
-    }
-
-    fn count(&mut self, reports: &[PacketReport], untold: &[PacketReport]) {
-        let probe = self.probe;
-        let of_it = |r: &&PacketReport| r.departure >= probe.began && probe.is_on(r.departure);
-        if self.first.is_some() {
-            self.bytes += untold.iter().filter(of_it).map(|r| r.size).sum::<usize>();
-        }
-        for report in reports.iter().filter(of_it) {
-            let Some(arrival) = report.arrival.filter(|_| report.arrived) else {
-                continue;
-            };
-            match self.first {
-                None => self.first = Some(arrival),
-                Some(_) => self.bytes += report.size,
-            }
-            self.last = self.last.max(arrival);
-        }
-    }
-
-    /// What arrived, in bit/s; `None` where it is too little to say.
-    fn arrived(&self) -> Option<f64> {
-        let time = self.last.checked_sub(self.first?)?;
-        (time >= SHORTEST).then(|| self.bytes as f64 * 8.0 / time.as_secs_f64())
-    }
-}
 
 /// One viewer's estimator, driven by the crate's interceptor.
 pub(in crate::peer) struct Estimator {
@@ -152,6 +117,12 @@ pub(in crate::peer) struct Estimator {
     vain: u32,
     /// There was no queue since the last sign of one.
     was_short: bool,
+    /// More than the stream is tried: what it does to the queue is no sign.
+    probing: bool,
+    /// When it last showed a limit.
+    limited: Option<Instant>,
+    /// When it was last decided.
+    decided: Option<Instant>,
     /// The last sign of one that was heeded.
     shown: Option<Instant>,
     tried: Option<Tried>,
@@ -182,6 +153,9 @@ impl Estimator {
             fell: None,
             vain: 0,
             was_short: true,
+            probing: false,
+            limited: None,
+            decided: None,
             shown: None,
             tried: None,
         };
@@ -273,21 +247,22 @@ impl Estimator {
     }
 
     /// The queue grows out of what was none.
-    fn is_sign(&mut self, now: Instant, queueing: f64) -> bool {
+    fn is_sign(&mut self, now: Instant, queueing: f64, arriving: f64) -> bool {
         if queueing < SHORT {
             self.was_short = true;
         }
         let unheeded = |at: Instant| now.saturating_duration_since(at) < UNHEEDED;
-        let is_sign = queueing > SIGN && self.was_short && !self.shown.is_some_and(unheeded);
-        self.was_short &= !is_sign;
-        is_sign
+        queueing > SIGN
+            && self.was_short
+            && !self.probing
+            && arriving >= self.target * IDLE
+            && !self.shown.is_some_and(unheeded)
     }
 
     fn step_down(&mut self, now: Instant, arriving: f64) {
         self.set((arriving * BACK).min(self.target));
         self.starting = false;
-        self.changed = Some(now);
-        self.fell = Some(now);
+        (self.changed, self.fell, self.limited) = (Some(now), Some(now), Some(now));
     }
 
     /// Follows the probe that is on. It ends with the first sign of a limit, and
@@ -307,6 +282,11 @@ impl Estimator {
         let mut tried = known.unwrap_or_else(|| Tried::new(probe));
         tried.count(reports, untold);
         let failed = queueing > PROBE_FULL || self.loss > LOSSY;
+        if failed {
+            // GCC saw the same, and it says nothing of the stream alone.
+            self.was_short = false;
+            self.set(self.target);
+        }
         let over = |report: &PacketReport| {
             report.departure >= probe.began && !probe.is_on(report.departure)
         };
@@ -330,6 +310,8 @@ impl Estimator {
         let Some(arriving) = self.arriving(now) else {
             return;
         };
+        let last = self.decided.replace(now).unwrap_or(now);
+        let since = now.saturating_duration_since(last);
         if self.starting {
             if queueing > FULL || lost > LOSSY {
                 self.step_down(now, arriving);
@@ -340,6 +322,7 @@ impl Estimator {
             return;
         }
         if queueing > STANDING {
+            self.was_short = false;
             if self.patient(now) {
                 self.vain += 1;
                 if self.vain > VAIN {
@@ -354,13 +337,17 @@ impl Estimator {
         if queueing < FULL {
             self.vain = 0;
         }
-        if self.is_sign(now, queueing) && arriving >= before * IDLE {
-            self.set((arriving * KEPT).min(before));
-            self.fell = Some(now);
-            self.shown = Some(now);
+        if self.is_sign(now, queueing, arriving) {
+            self.set((arriving * KEPT).clamp(before * KEPT_AT_LEAST, before));
+            self.was_short = false;
+            (self.fell, self.shown, self.limited) = (Some(now), Some(now), Some(now));
             return;
         }
         if estimated < before {
+            if self.probing {
+                // More than the stream is tried, for a moment.
+                return;
+            }
             if arriving < before * IDLE && queueing < FULL && lost < LOSSY {
                 self.set(before);
                 return;
@@ -372,10 +359,13 @@ impl Estimator {
             }
             return;
         }
-        self.target = estimated.min(before.max(arriving * 1.5));
-        if queueing > SHORT {
-            self.target = self.target.min(before);
-        }
+        let growth = match queueing > SHORT {
+            true => 1.0,
+            false => GROWTH.powf(since.as_secs_f64()),
+        };
+        self.target = estimated
+            .min(before.max(arriving * 1.5))
+            .min(before * growth);
         let calm = self
             .fell
             .is_some_and(|at| now.saturating_duration_since(at) > CALM);
@@ -413,6 +403,7 @@ impl BandwidthEstimator for Estimator {
                 reports
             }
         };
+        self.probing = probe.is_some();
         if let Some(bits_per_second) = restart {
             self.set(f64::from(bits_per_second));
         }
@@ -454,6 +445,8 @@ impl BandwidthEstimator for Estimator {
 
         let mut known = self.path.lock();
         known.heard = Some(now);
+        let lately = |at: Instant| now.saturating_duration_since(at) < LIMITED;
+        known.narrow = self.limited.is_some_and(lately) && self.target < f64::from(self.bounds.max);
         known.estimate = Estimate {
             bits_per_second: self.target as u32,
             arriving: self.arriving(now).unwrap_or_default() as u32,

@@ -119,8 +119,8 @@ pub(in crate::peer) struct Known {
     given_up: Option<Instant>,
     /// What it carried before any media, in bit/s.
     at_once: Option<u32>,
-    /// More than this is never looked for, in bit/s.
-    most: u32,
+    /// It has shown a limit lately, below what it might be sent.
+    pub narrow: bool,
 }
 
 /// What the connection's driver measures and others read. Clones are cheap.
@@ -148,7 +148,7 @@ impl Path {
             probe: None,
             given_up: None,
             at_once: None,
-            most: bounds.max,
+            narrow: false,
         })))
     }
 
@@ -192,11 +192,10 @@ impl Path {
         heard.then_some(sight.open || sight.carries >= bits_per_second)
     }
 
-    /// It has shown a limit that it still has: what comes faster than it carries
+    /// It has shown a limit lately, by its delays: what comes faster than it carries
     /// stands in its queue.
     pub(crate) fn is_narrow(&self) -> bool {
-        let known = self.lock();
-        !known.estimate.open && known.estimate.bits_per_second < known.most
+        self.lock().narrow
     }
 
     /// A packet of the picture that was `sent` then is missing for good.
@@ -314,6 +313,7 @@ impl Path {
             known.at_once = None;
             known.estimate.bits_per_second = bits_per_second.clamp(bounds.min, bounds.max);
             known.estimate.open = false;
+            known.narrow = false;
         }
     }
 

@@ -115,7 +115,7 @@ fn a_key_frame_is_spread_at_two_and_a_half_times_the_estimate() {
 #[test]
 fn over_a_path_that_has_shown_a_limit_hardly_more_leaves_than_it_carries() {
     let (mut pacer, pace) = pacer(1_000_000);
-    pace.path.lock().estimate.open = false;
+    pace.path.lock().narrow = true;
     let start = Instant::now();
     for _ in 0..40 {
         pacer.handle_write(packet(VIDEO, start)).expect("taken");
@@ -142,7 +142,7 @@ fn over_a_path_that_has_shown_a_limit_hardly_more_leaves_than_it_carries() {
 #[test]
 fn over_such_a_path_no_frame_is_left_out_for_a_key_frame_before_it() {
     let (mut pacer, pace) = pacer(1_000_000);
-    pace.path.lock().estimate.open = false;
+    pace.path.lock().narrow = true;
     let start = Instant::now();
     let (mut now, mut key) = (start, None);
     for frame in 0..300 {
@@ -166,6 +166,60 @@ fn over_such_a_path_no_frame_is_left_out_for_a_key_frame_before_it() {
         }
         now = next;
     }
+}
+
+/// What an encoder makes too much, or an estimate that has just fallen, is left out for no
+/// key frame.
+#[test]
+fn over_such_a_path_a_stream_of_somewhat_more_goes_on_behind_a_key_frame() {
+    for bits in [900_000, 1_000_000, 1_100_000, 1_150_000] {
+        let got = stream_over(true, 1_000_000, bits, true);
+        assert_eq!((got.frames, got.key_frames), (300, 1), "{bits}");
+    }
+}
+
+/// Timers are late where much is to be done.
+#[test]
+fn over_such_a_path_a_timer_that_is_late_leaves_nothing_out() {
+    let (mut pacer, pace) = pacer(5_000_000);
+    pace.path.lock().narrow = true;
+    let start = Instant::now();
+    for ms in 0..3_000 {
+        let now = start + Duration::from_millis(ms);
+        if ms % 33 == 0 {
+            assert!(!pace.is_behind(None, now), "{ms} ms");
+            for _ in 0..20 {
+                pacer.handle_write(packet(VIDEO, now)).expect("taken");
+            }
+        }
+        if ms % 8 == 0 && pacer.poll_timeout().is_some_and(|at| at <= now) {
+            pacer.handle_timeout(now).expect("it takes every time");
+        }
+    }
+}
+
+/// A probe of one and a half times what it carries, beside a stream of all of it.
+#[test]
+fn what_such_a_path_is_probed_with_leaves_the_picture_its_share() {
+    let (mut pacer, pace) = pacer(200_000);
+    pace.path.lock().narrow = true;
+    let start = Instant::now();
+    for ms in 0..400 {
+        let now = start + Duration::from_millis(ms);
+        if ms % 40 == 0 {
+            assert!(!pace.is_behind(None, now), "{ms} ms");
+            pacer.handle_write(packet(VIDEO, now)).expect("taken");
+        }
+        if ms % 80 == 0 {
+            let mut probe = packet(RTX, now);
+            probe.message = AttributedPacket::new(probe.message.packet);
+            pacer.handle_write(probe).expect("taken");
+        }
+        while let Some(at) = pacer.poll_timeout().filter(|at| *at <= now) {
+            pacer.handle_timeout(at).expect("it takes every time");
+        }
+    }
+    assert!(pace.waits() < 1_100.0, "{}", pace.waits());
 }
 
 #[test]
@@ -259,8 +313,13 @@ struct Streamed {
 }
 
 fn stream(estimate: u32, stream_bits: u32, allow: bool) -> Streamed {
+    stream_over(false, estimate, stream_bits, allow)
+}
+
+fn stream_over(narrow: bool, estimate: u32, stream_bits: u32, allow: bool) -> Streamed {
     const KEY: usize = 40;
     let (mut pacer, pace) = pacer(estimate);
+    pace.path.lock().narrow = narrow;
     let start = Instant::now();
     let step = Duration::from_millis(33);
     let mut wanted = Some(start);

@@ -30,6 +30,8 @@ pub(super) struct Sim {
     pub(super) next_frame: Instant,
     pub(super) next_sound: Instant,
     pub(super) next_feedback: Instant,
+    /// Of what it is asked for the encoder makes such a share.
+    pub(super) made: f64,
     /// What the picture needs at most.
     pub(super) wanted: f64,
     /// Sound of which the receiver tells nothing, in bit/s.
@@ -58,6 +60,7 @@ impl Sim {
             next_frame: begin,
             next_sound: begin,
             next_feedback: begin + Duration::from_millis(60),
+            made: 0.92,
             wanted: 2_000_000.0,
             untold: 0.0,
             flying: VecDeque::new(),
@@ -74,7 +77,7 @@ impl Sim {
     /// A frame of the size that the estimate allows, as CBR makes it.
     pub(super) fn frame(&mut self) {
         let sound = self.untold;
-        let rate = ((self.estimator.target_bitrate() - sound) * 0.92).min(self.wanted);
+        let rate = ((self.estimator.target_bitrate() - sound) * self.made).min(self.wanted);
         let bytes = rate / 8.0 / 30.0 * (0.8 + 0.4 * self.rng.f64());
         let packets = ((bytes / PACKET as f64).round() as usize).max(1);
         let size = (bytes as usize / packets).max(60);
