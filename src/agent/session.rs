@@ -290,6 +290,7 @@ impl Session {
     /// Returns true the first time.
     pub(super) fn connected(&mut self, now: Instant) -> bool {
         self.interrupted = None;
+        self.is_heard_of(now);
         match &mut self.path {
             Path::Connecting { .. } => {
                 self.path = Path::Up { last_rtcp: now };
@@ -303,6 +304,7 @@ impl Session {
     }
 
     pub(super) fn rtcp(&mut self, now: Instant) {
+        self.is_heard_of(now);
         if let Path::Up { last_rtcp } = &mut self.path {
             *last_rtcp = now;
         }
@@ -320,7 +322,7 @@ impl Session {
                     true => (HELD_TIMEOUT, ON_HOLD),
                 };
                 let silent = last_rtcp + patience;
-                match self.absent {
+                match self.gone_since() {
                     Some(since) => {
                         let gone = since.max(last_rtcp) + ABSENT_RTCP_TIMEOUT;
                         (gone.min(silent), SILENT)

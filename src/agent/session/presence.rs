@@ -3,11 +3,14 @@
 //! given again. Where the server gives no numbers, as the original, there are only names.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{ABSENT_RTCP_TIMEOUT, Path, Session, SessionId, Sessions};
 use crate::access::Guest;
 use crate::wire::{ClientId, UserName};
+
+/// What came from the caller so soon after their connection went may have been under way.
+const UNDER_WAY: Duration = Duration::from_secs(2);
 
 impl Session {
     /// True where what came from `conn` is not the caller's, whatever the name.
@@ -24,6 +27,23 @@ impl Session {
         self.is_numbered |= is_there;
         // A number of another server's says nothing, but the name may be theirs.
         is_there || !self.is_numbered && users.contains(&self.caller)
+    }
+
+    /// Something came from the caller on the path. Who is heard of after their connection
+    /// to the chat server went has another one, where somebody has their name: that may be
+    /// they, and there are only names until they say something.
+    pub(super) fn is_heard_of(&mut self, now: Instant) {
+        let is_after = self.absent.is_some_and(|since| now > since + UNDER_WAY);
+        if is_after && self.listed {
+            self.absent = None;
+            self.is_numbered = false;
+        }
+    }
+
+    /// Since when the caller is gone, as far as that counts: who put the call on hold sends
+    /// nothing by which to tell another connection of theirs from another's.
+    pub(super) fn gone_since(&self) -> Option<Instant> {
+        self.absent.filter(|_| !(self.is_on_hold() && self.listed))
     }
 
     /// The caller is not in the user list.

@@ -158,6 +158,52 @@ fn point_7_a_viewer_has_gone_with_their_connection_whoever_has_the_name() {
     assert_eq!(closed(&desk.wait(6 * SECOND)), [alice]);
 }
 
+/// Their page's WebSocket was replaced, and no media was: the next gap of five seconds ended
+/// the call, and one on hold at once.
+#[test]
+fn point_7_a_viewer_who_is_heard_of_has_not_gone_with_their_connection() {
+    let mut desk = Desk::online(4);
+    let alice = calls_from(&mut desk, 17, &offer("AAAA", 'a'));
+    desk.message(list(&[("camera", 1), ("alice", 17)]));
+    desk.peer(alice, PeerEvent::Rtcp);
+    desk.message(list(&[("camera", 1), ("alice", 18)]));
+    for _ in 0..10 {
+        assert_eq!(closed(&desk.wait(SECOND)), []);
+        desk.peer(alice, PeerEvent::Rtcp);
+    }
+    desk.message(list(&[("camera", 1), ("alice", 18), ("bob", 19)]));
+    assert_eq!(closed(&desk.wait(20 * SECOND)), []);
+    let commands = offers_from(&mut desk, 18, &offer("CCCC", 'a'));
+    assert!(
+        matches!(commands[0], Command::Renegotiate { session, .. } if session == alice),
+        "{commands:?}"
+    );
+    // What was under way when their page died is no sign of another connection.
+    desk.message(list(&[("camera", 1), ("alice", 18)]));
+    desk.message(list(&[("camera", 1), ("alice", 20)]));
+    desk.wait(SECOND);
+    desk.peer(alice, PeerEvent::Rtcp);
+    assert_eq!(closed(&desk.wait(6 * SECOND)), [alice]);
+}
+
+#[test]
+fn point_7_a_call_on_hold_does_not_end_with_its_connection_while_its_name_is_there() {
+    let sdp = offer("AAAA", 'a');
+    let held = sdp.replace("a=sendrecv", "a=inactive");
+    let held = held.replace("a=recvonly", "a=inactive");
+    for is_named in [true, false] {
+        let mut desk = Desk::online(4);
+        let alice = calls_from(&mut desk, 17, &sdp);
+        offers_from(&mut desk, 17, &held);
+        desk.message(list(&[("camera", 1), ("alice", 17)]));
+        desk.peer(alice, PeerEvent::Rtcp);
+        let name = if is_named { "alice" } else { "bob" };
+        desk.message(list(&[("camera", 1), (name, 18)]));
+        let ended = closed(&desk.wait(60 * SECOND));
+        assert_eq!(ended.is_empty(), is_named);
+    }
+}
+
 /// Nor has one gone who is there under another name.
 #[test]
 fn point_7_a_viewer_is_there_while_their_connection_is() {
