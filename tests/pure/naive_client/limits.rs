@@ -257,6 +257,24 @@ fn restarts_without_end_have_a_pace_and_the_last_one_is_answered() {
     assert_eq!(desk.agent.connected(), 1);
 }
 
+/// An offer has its turn before a call ends whose caller is not in the list: whose turn
+/// had just come waits longest, and was there then.
+#[test]
+fn who_waits_for_a_restart_keeps_the_call_though_they_are_not_in_the_list() {
+    let mut desk = Desk::online(4);
+    let alice = desk.call("alice", "AAAA", 'a');
+    for n in 0..6 {
+        desk.offers("alice", &offer(&format!("re{n:02}"), 'a'));
+    }
+    desk.message(Incoming::UserList(vec![name("camera")]));
+    assert_eq!(desk.offers("alice", &offer("re90", 'a')), []);
+    let commands = desk.wait(5 * SECOND);
+    assert!(
+        matches!(commands[..], [Command::Renegotiate { session, .. }] if session == alice),
+        "{commands:?}"
+    );
+}
+
 /// A network that comes and goes, and goes again.
 #[test]
 fn some_restarts_in_a_row_are_taken_at_once() {
