@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use tracing::debug;
 
+use super::limits::TURNS;
 use super::{Client, ConnectionId, Output, Room, RoomFull, Source};
+use crate::bucket::Bucket;
 
 /// Close code for a place that others are to have (RFC 6455, IANA registry).
 pub(crate) const CLOSE_TRY_AGAIN: u16 = 1013;
@@ -35,9 +37,11 @@ impl Room {
             .of_greedier(source)
             .filter(|_| full && !crowd)
             .or_else(|| self.of_source(source, now))
-            .or_else(|| self.nameless(now).filter(|_| !crowd))
-            .or_else(|| self.idle(now).filter(|_| !crowd && !returns))
-            .or_else(|| self.of_many_devices().filter(|_| !crowd && !returns));
+            .or_else(|| self.nameless(now).filter(|_| !crowd));
+        let gives_way = match gives_way {
+            None if !crowd && !returns => self.of_no_use(now),
+            found => found,
+        };
         match gives_way {
             Some(conn) => {
                 debug!(%conn, "gives way to a newcomer");
@@ -88,6 +92,13 @@ impl Room {
         let mut all = self.clients.iter();
         all.find(|(_, c)| c.named.is_none() && old(c))
             .map(|(conn, _)| *conn)
+    }
+
+    /// Of all sources, who has the place for nothing; not more often than [`TURNS`] says.
+    fn of_no_use(&mut self, now: Instant) -> Option<ConnectionId> {
+        let conn = self.idle(now).or_else(|| self.of_many_devices())?;
+        let turns = self.turns.get_or_insert_with(|| Bucket::full(TURNS, now));
+        turns.take(1.0, now).then_some(conn)
     }
 
     /// The person, of whatever source, who was quiet for the longest, and has no call.

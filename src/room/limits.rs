@@ -71,6 +71,13 @@ pub(super) const OFFERS: Rate = Rate {
     per_second: 3.0,
 };
 
+/// People who do nothing, and devices that nobody calls, who make room for newcomers: they
+/// come back, and each would push out the next.
+pub(super) const TURNS: Rate = Rate {
+    burst: 3.0,
+    per_second: 0.1,
+};
+
 /// Lines in the log about who comes and goes.
 pub(super) const LINES: Rate = Rate {
     burst: 100.0,

@@ -202,6 +202,7 @@ pub struct Room {
     reserved: Reserved,
     list: ListPace,
     lines: Option<Bucket>,
+    turns: Option<Bucket>,
     outputs: VecDeque<Output>,
 }
 
@@ -219,6 +220,7 @@ impl Room {
             reserved: Reserved::default(),
             list: ListPace::default(),
             lines: None,
+            turns: None,
             outputs: VecDeque::new(),
         }
     }

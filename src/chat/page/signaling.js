@@ -7,6 +7,8 @@ import { ask, server } from "./server.js";
 
 const FIRST_RETRY_MS = 250;
 const LAST_RETRY_MS = 10_000;
+/** Who gave a place to others comes back after so long, or up to twice that. */
+const GAVE_WAY_MS = 10_000;
 /** A server that does not answer in this time is not there. */
 const PROBE_MS = 2_000;
 const CONNECT_MS = 5_000;
@@ -142,12 +144,12 @@ export class Signaling extends EventTarget {
     };
     socket.onclose = ({ code }) => {
       if (this.#socket === socket && !this.online) this.#askWhy(code);
-      this.#lose(socket);
+      this.#lose(socket, this.online && code === TRY_AGAIN_LATER);
     };
   }
 
   /** It is closed, or as good as that. */
-  #lose(socket) {
+  #lose(socket, gaveWay = false) {
     if (this.#socket !== socket) return;
     socket.onmessage = socket.onclose = null;
     socket.close();
@@ -157,7 +159,8 @@ export class Signaling extends EventTarget {
     this.#emit("lost");
     const ceiling = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#retries++);
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#connect(), ceiling * (0.5 + Math.random() / 2));
+    const wait = gaveWay ? 2 * GAVE_WAY_MS : ceiling;
+    this.#timer = setTimeout(() => this.#connect(), wait * (0.5 + Math.random() / 2));
   }
 
   /**

@@ -96,11 +96,11 @@ fn calls(chat: &mut Chat, conn: ConnectionId, (device, camera): (ConnectionId, &
 /// Two hundred and fifty-six networks that said nothing kept everybody out for ever.
 #[test]
 fn in_a_full_room_who_does_nothing_makes_room_and_who_has_a_call_does_not() {
-    let mut chat = small(12);
+    let mut chat = small(7);
     let camera = (chat.device_of(source(1), "camera"), "camera");
     let viewer = chat.user_of(source(2), "viewer");
     calls(&mut chat, viewer, camera);
-    let many = crowd(&mut chat, 10);
+    let many = crowd(&mut chat, 5);
     chat.pass(Duration::from_secs(30));
     // It is read by somebody, and that by nobody.
     chat.receive(many[0], json!({"type": "x", "target": "m1"}));
@@ -112,12 +112,13 @@ fn in_a_full_room_who_does_nothing_makes_room_and_who_has_a_call_does_not() {
     assert!(chat.room.join(source(3), chat.now).is_err(), "too early");
     chat.pass(Duration::from_secs(32));
     chat.outputs();
-    for (n, gone) in (3..11).zip(&many[2..]) {
+    for (n, gone) in (3..6).zip(&many[2..]) {
         let newcomer = chat.join(source(n));
         assert_eq!(chat.closed(), [*gone]);
         chat.claim(newcomer, &format!("n{n}"));
         chat.outputs();
     }
+    chat.pass(Duration::from_secs(10));
     assert!(chat.room.join(source(20), chat.now).is_err());
     // A call that is over keeps nobody.
     chat.receive(camera.0, json!({"type": "hang-up", "target": "viewer"}));
@@ -128,6 +129,36 @@ fn in_a_full_room_who_does_nothing_makes_room_and_who_has_a_call_does_not() {
     chat.outputs();
     assert!(chat.room.join(source(20), chat.now).is_ok());
     assert_ne!(chat.closed(), [many[0]]);
+}
+
+/// Pages come back when they are closed: one more than there are places sent all of them
+/// round, four a second.
+#[test]
+fn one_page_more_than_there_are_places_does_not_send_the_others_round() {
+    let mut chat = small(12);
+    let mut quiet: Vec<_> = (0..12).zip(crowd(&mut chat, 12)).collect();
+    chat.pass(Duration::from_secs(61));
+    chat.outputs();
+    let (mut outside, mut closed) = (vec![20], 0);
+    for _ in 0..240 {
+        chat.pass(Duration::from_millis(250));
+        chat.outputs();
+        for n in std::mem::take(&mut outside) {
+            let Ok(conn) = chat.room.join(source(100 + n), chat.now) else {
+                outside.push(n);
+                continue;
+            };
+            for gone in chat.closed() {
+                let at = quiet.iter().position(|(_, conn)| *conn == gone);
+                outside.push(quiet.remove(at.expect("one of them")).0);
+                closed += 1;
+            }
+            chat.claim(conn, &format!("m{n}"));
+            quiet.push((n, conn));
+        }
+    }
+    // Three at once, and one in ten seconds.
+    assert!((3..=9).contains(&closed), "{closed}");
 }
 
 /// They write to each other, so none of them is quiet.
