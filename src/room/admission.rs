@@ -105,8 +105,8 @@ impl Room {
     fn idle(&self, now: Instant) -> Option<ConnectionId> {
         let idle = |c: &Client| {
             let quiet = now.saturating_duration_since(c.active_at);
-            let free = now.saturating_duration_since(c.free_since);
-            let is_of_use = c.device || c.named.is_none() || !c.calls.is_empty();
+            let free = now.saturating_duration_since(c.free_since());
+            let is_of_use = c.device || c.named.is_none() || c.has_call(now);
             !is_of_use && (quiet >= IDLE || free >= CALLS_NOBODY)
         };
         let idle = self.clients.iter().filter(|(_, c)| idle(c));

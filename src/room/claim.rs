@@ -103,10 +103,14 @@ impl Room {
             // one that took the name for coming from where the device had been.
             let is_same = key.is_some_and(|key| self.is_key(old, key));
             if is_same || own.is_some_and(|(_, is_first)| is_first) {
-                self.close(old, CLOSE_REPLACED, "connected again elsewhere", now);
-                for conn in own.map(|(conn, _)| conn).into_iter().chain([old]) {
-                    self.reserved.release(conn);
+                if is_same {
+                    self.goes_on(old, conn);
                 }
+                self.close(old, CLOSE_REPLACED, "connected again elsewhere", now);
+                if let Some((before, _)) = own {
+                    self.is_back(before, conn);
+                }
+                self.reserved.release(old);
                 return wish.clone();
             }
         }
@@ -125,11 +129,29 @@ impl Room {
         let is_of_here = |kept: &Kept| is_of_here(kept) && look.is_like(&kept.look);
         let is_back = own.is_some() || self.reserved.names(now).any(is_of_here);
         if let Some((before, _)) = own {
-            self.reserved.release(before);
+            self.is_back(before, conn);
         }
         match is_back || self.has_room_for(conn, wish) {
             true => wish.clone(),
             false => self.free_name(conn, &wish.shortened(), device, key, now),
+        }
+    }
+
+    /// The device of `conn` had connection `before`, which has gone.
+    fn is_back(&mut self, before: ConnectionId, conn: ConnectionId) {
+        self.goes_on(before, conn);
+        self.reserved.release(before);
+    }
+
+    /// The client of `conn` had connection `before`: its calls are the same.
+    fn goes_on(&mut self, before: ConnectionId, conn: ConnectionId) {
+        for other in self.clients.values_mut() {
+            other.finds(before, conn);
+        }
+        let was = self.clients.get(&before);
+        let had = was.map(|was| (was.calls.clone(), was.is_viewer, was.free_since));
+        if let Some((had, client)) = had.zip(self.clients.get_mut(&conn)) {
+            client.goes_on(had);
         }
     }
 

@@ -54,7 +54,7 @@ mod tags;
 mod visits;
 mod waiting;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -159,6 +159,9 @@ struct Named {
     look: Look,
 }
 
+/// Devices that have answered somebody, and of one that has gone until when that counts.
+type Calls = BTreeMap<ConnectionId, Option<Instant>>;
+
 #[derive(Debug)]
 struct Client {
     named: Option<Named>,
@@ -170,8 +173,8 @@ struct Client {
     joined_at: Instant,
     /// When it last said something to somebody, or somebody wrote to it.
     active_at: Instant,
-    /// Devices that have answered it, until either hangs up; and since when there was none.
-    calls: BTreeSet<ConnectionId>,
+    /// Until either hangs up; and since when there was none.
+    calls: Calls,
     free_since: Instant,
     /// A device has answered it.
     is_viewer: bool,
@@ -242,7 +245,7 @@ impl Room {
                 source,
                 joined_at: now,
                 active_at: now,
-                calls: BTreeSet::new(),
+                calls: Calls::new(),
                 free_since: now,
                 is_viewer: false,
                 limiter: Limiter::new(&self.limits, now),
@@ -304,7 +307,9 @@ impl Room {
         for other in self.clients.values_mut() {
             other.offers.remove(&conn);
             other.replies.remove(&conn);
-            other.hangs_up(conn, now);
+            if client.device {
+                other.misses(conn, now + self.limits.device_grace);
+            }
         }
         let ignored = client.ignored;
         let Some(Named { name, .. }) = client.named else {

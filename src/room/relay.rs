@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::limits::OFFERS;
 use super::tags::without_tags;
-use super::{COSTLY, Client, ConnectionId, Fare, Output, Read, Refused, Room};
+use super::{COSTLY, Calls, Client, ConnectionId, Fare, Output, Read, Refused, Room};
 use crate::bucket::Bucket;
 use crate::wire::MAX_FRAME_BYTES;
 
@@ -129,7 +129,7 @@ impl Room {
             reader.active_at = now;
         }
         if is_answer && read == Read::ByOthers {
-            reader.is_answered_by(conn);
+            reader.is_answered_by(conn, now);
         }
         if hangs_up {
             reader.hangs_up(conn, now);
@@ -231,18 +231,57 @@ impl Room {
 
 impl Client {
     /// A device has answered it.
-    fn is_answered_by(&mut self, device: ConnectionId) {
+    fn is_answered_by(&mut self, device: ConnectionId, now: Instant) {
         self.is_viewer = true;
+        if self.calls.len() >= PEERS {
+            self.free_since = self.free_since();
+            self.calls.retain(|_, until| counts(*until, now));
+        }
         if self.calls.len() < PEERS {
-            self.calls.insert(device);
+            self.calls.insert(device, None);
         }
     }
 
     /// A call with this device, if there is one, is over.
     pub(super) fn hangs_up(&mut self, device: ConnectionId, now: Instant) {
-        if self.calls.remove(&device) {
+        if self.calls.remove(&device).is_some() {
             self.free_since = now;
         }
+    }
+
+    /// This device has gone from the chat. Media may flow, and it come back by then.
+    pub(super) fn misses(&mut self, device: ConnectionId, until: Instant) {
+        if let Some(call) = self.calls.get_mut(&device) {
+            *call = Some(until);
+        }
+    }
+
+    /// It had another connection, and what calls that had.
+    pub(super) fn goes_on(&mut self, (calls, is_viewer, free_since): (Calls, bool, Instant)) {
+        for (device, until) in calls {
+            if self.calls.len() < PEERS {
+                self.calls.entry(device).or_insert(until);
+            }
+        }
+        self.is_viewer |= is_viewer;
+        self.free_since = free_since;
+    }
+
+    /// The device that was `before` is back.
+    pub(super) fn finds(&mut self, before: ConnectionId, device: ConnectionId) {
+        if self.calls.remove(&before).is_some() {
+            self.calls.insert(device, None);
+        }
+    }
+
+    pub(super) fn has_call(&self, now: Instant) -> bool {
+        self.calls.values().any(|until| counts(*until, now))
+    }
+
+    /// Since when it has had no call, where it has none.
+    pub(super) fn free_since(&self) -> Instant {
+        let last = self.calls.values().flatten().max();
+        last.map_or(self.free_since, |last| self.free_since.max(*last))
     }
 
     fn is_paid_by(&mut self, caller: ConnectionId) {
@@ -253,6 +292,11 @@ impl Client {
         let paid = self.replies.entry(caller).or_default();
         *paid = (*paid + ANSWERS).min(2 * ANSWERS);
     }
+}
+
+/// A call counts, whose device has gone from the chat or not.
+fn counts(until: Option<Instant>, now: Instant) -> bool {
+    until.is_none_or(|until| now < until)
 }
 
 /// What can be told of a frame before it is known to whom it goes.

@@ -230,6 +230,73 @@ fn a_viewer_comes_back_to_a_full_room() {
     assert!(chat.room.join(source(1), chat.now).is_ok());
 }
 
+/// Fills the room but for `people`, and lets all of them be quiet for long.
+fn all_quiet(chat: &mut Chat, people: u8) {
+    crowd(chat, 12 - people);
+    chat.pass(Duration::from_secs(61));
+    chat.outputs();
+}
+
+/// The device's network was away for a moment. Media went on, and the call was taken for over.
+#[test]
+fn a_call_is_one_while_its_device_may_come_back() {
+    for is_back in [true, false] {
+        let mut chat = small(12);
+        let camera = (chat.device_of(source(1), "camera"), "camera");
+        let viewer = chat.user_of(source(2), "viewer");
+        calls(&mut chat, viewer, camera);
+        all_quiet(&mut chat, 2);
+        let key = chat.key_of(camera.0);
+        chat.leave(camera.0);
+        let back = chat.join(source(5));
+        let more = if is_back {
+            json!({"device": true, "key": key})
+        } else {
+            json!({})
+        };
+        chat.claim_with(back, "camera", more);
+        chat.outputs();
+        for n in 0..3 {
+            let newcomer = chat.join(source(10 + n));
+            chat.claim(newcomer, &format!("n{n}"));
+            let closed = chat.closed();
+            assert!(closed.len() == 1 && closed[0] != viewer, "{closed:?}");
+        }
+        // Where it does not come back, the call is over with the grace.
+        chat.pass(Duration::from_secs(300));
+        chat.outputs();
+        chat.join(source(20));
+        assert_eq!(chat.closed() == [viewer], !is_back);
+        if is_back {
+            chat.receive(back, json!({"type": "hang-up", "target": "viewer"}));
+            chat.pass(Duration::from_secs(61));
+            assert!(chat.room.clients[&viewer].calls.is_empty());
+        }
+    }
+}
+
+/// Their page's WebSocket was replaced: what they had was gone with the old one.
+#[test]
+fn a_viewer_who_comes_back_by_key_has_their_call() {
+    let mut chat = small(12);
+    let camera = (chat.device_of(source(1), "camera"), "camera");
+    let viewer = chat.user_of(source(2), "viewer");
+    calls(&mut chat, viewer, camera);
+    let key = chat.key_of(viewer);
+    let back = chat.join(source(3));
+    chat.claim_with(back, "viewer", json!({"key": key}));
+    assert_eq!(chat.closed(), [viewer]);
+    all_quiet(&mut chat, 2);
+    chat.join(source(10));
+    let closed = chat.closed();
+    assert!(closed.len() == 1 && closed[0] != back, "{closed:?}");
+    assert!(chat.room.clients[&back].is_viewer);
+    // The name alone is not the key of it.
+    let other = chat.join(source(4));
+    chat.claim(other, "viewer");
+    assert!(chat.room.clients[&other].calls.is_empty());
+}
+
 /// A device is fair by networks, too, and is told of none.
 #[test]
 fn a_device_is_told_what_stands_for_the_network() {
