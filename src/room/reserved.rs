@@ -13,6 +13,8 @@ const PER_SOURCE: usize = 4;
 const TOTAL: usize = 256;
 /// Sources remembered where a device was, or a viewer, and for how long it must have been.
 const SOURCES: usize = 64;
+/// Those of them that may be in one hand, as a /48 may.
+const IN_ONE_HAND: usize = 4;
 const SETTLED: Duration = Duration::from_secs(60);
 
 /// A device's name, and what shows that a newcomer is that device.
@@ -133,7 +135,11 @@ impl Reserved {
 fn remember(sources: &mut VecDeque<Source>, source: Source) {
     sources.retain(|known| *known != source);
     sources.push_back(source);
-    if sources.len() > SOURCES {
+    let is_near = |known: &Source| known.widest() == source.widest();
+    if sources.iter().filter(|known| is_near(known)).count() > IN_ONE_HAND {
+        let oldest = sources.iter().position(is_near);
+        oldest.and_then(|at| sources.remove(at));
+    } else if sources.len() > SOURCES {
         sources.pop_front();
     }
 }

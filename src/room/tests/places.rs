@@ -297,6 +297,28 @@ fn a_viewer_who_comes_back_by_key_has_their_call() {
     assert!(chat.room.clients[&other].calls.is_empty());
 }
 
+/// One subscriber has 65,536 networks of the usual size.
+#[test]
+fn who_was_a_viewer_is_not_forgotten_for_those_of_one_network() {
+    let mut chat = small(100);
+    let camera = (chat.device_of(source(1), "camera"), "camera");
+    let viewer = chat.user_of(source(2), "viewer");
+    calls(&mut chat, viewer, camera);
+    let many = (0..64).map(|n| chat.user_of(network(7, n), &format!("m{n}")));
+    let many: Vec<_> = many.collect();
+    for conn in &many {
+        calls(&mut chat, *conn, camera);
+    }
+    chat.pass(Duration::from_secs(61));
+    chat.leave(viewer);
+    for conn in many {
+        chat.leave(conn);
+    }
+    assert!(chat.room.reserved.knows_viewer(source(2)));
+    assert!(chat.room.reserved.knows_viewer(network(7, 63)));
+    assert!(!chat.room.reserved.knows_viewer(network(7, 0)));
+}
+
 /// A device is fair by networks, too, and is told of none.
 #[test]
 fn a_device_is_told_what_stands_for_the_network() {
