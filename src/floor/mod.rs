@@ -8,10 +8,12 @@
 //! Who was invited to talk comes before strangers, in the line and in a turn; and of
 //! either in the line who has not talked lately. The more wait, the faster the line
 //! moves. A person has one place in it, however many calls they have; who is a person is
-//! said by whoever asks for them.
+//! said by whoever asks for them. They may be several: of one address one may wait for
+//! another, behind who has not talked lately.
 //!
 //! A stranger's turn ends after a while, also where nobody waits: others may not be able to,
-//! and who stands before the camera has not asked for it.
+//! and who stands before the camera has not asked for it. Turns of theirs that follow on each
+//! other are one. Who asks for it does not pay for an open microphone beside them.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -45,8 +47,37 @@ pub(crate) struct Floor<W, P> {
     waiting: VecDeque<Waiting<W, P>>,
     /// Whose turns ended, the latest last.
     talked: VecDeque<P>,
-    /// Who has talked for as long as a stranger may, and until when they rest.
-    resting: VecDeque<(P, Instant)>,
+    /// The last turn, where it was a stranger's.
+    before: Option<Before<P>>,
+    /// Who has talked for as long as a stranger may.
+    resting: VecDeque<Rest<P>>,
+}
+
+/// A stranger's turn that has ended.
+#[derive(Debug)]
+struct Before<P> {
+    person: P,
+    /// They asked for it, or for one that it followed on.
+    asked: bool,
+    /// When it would have been over whoever waits.
+    until: Instant,
+    ended: Instant,
+}
+
+impl<P: PartialEq> Before<P> {
+    /// One of theirs now follows on it, `asked` for or not.
+    fn goes_on(&self, person: &P, asked: bool, now: Instant) -> bool {
+        let is_theirs = self.person == *person && (self.asked || !asked);
+        is_theirs && now < self.ended + REST
+    }
+}
+
+#[derive(Debug)]
+struct Rest<P> {
+    person: P,
+    /// Also from what they ask for.
+    asked: bool,
+    until: Instant,
 }
 
 /// One who may talk.
@@ -88,7 +119,9 @@ struct Turn<W, P> {
     rank: Rank,
     /// They asked for it.
     asked: bool,
-    /// When it is over whoever waits.
+    /// It follows on one that they asked for.
+    follows: bool,
+    /// When it is over whoever waits; of a stranger.
     until: Option<Instant>,
     /// When they got it, or when the first began to wait for it, whichever is later.
     since: Instant,
@@ -121,7 +154,7 @@ pub(crate) enum Asked<W> {
     },
     /// They get it after those before them.
     Waits,
-    /// Somebody else has it; or they wait, or talk, by another call.
+    /// Somebody else has it; or they wait by another call.
     Taken,
     /// Nobody has it, and they have just had it for as long as they may.
     Rests,
@@ -152,6 +185,7 @@ impl<W: Copy + PartialEq, P: Clone + PartialEq> Floor<W, P> {
             turn: None,
             waiting: VecDeque::new(),
             talked: VecDeque::new(),
+            before: None,
             resting: VecDeque::new(),
         }
     }
@@ -180,7 +214,7 @@ impl<W: Copy + PartialEq, P: Clone + PartialEq> Floor<W, P> {
     /// invited takes it from a stranger.
     pub(crate) fn ask(&mut self, by: By<W, P>, waits: bool, now: Instant) -> Asked<W> {
         let is_waiting = self.is_waiting(by.who);
-        let rests = self.rests(&by, now);
+        let rests = self.rests(&by, true, now);
         match &mut self.turn {
             Some(turn) if turn.who == by.who => {
                 (turn.asked, turn.rank) = (true, by.rank);
@@ -202,13 +236,13 @@ impl<W: Copy + PartialEq, P: Clone + PartialEq> Floor<W, P> {
                 Asked::Given { taken_from: None }
             }
             Some(_) if is_waiting => Asked::Waits,
-            Some(turn) if waits && turn.person != by.person => self.line_up(by, now),
+            Some(_) if waits => self.line_up(by, now),
             Some(_) => Asked::Taken,
         }
     }
 
     /// Puts them in the line, where they are not in it by another call; where it is full,
-    /// for one who has talked lately.
+    /// for one who has talked lately. Who talks by another call has.
     fn line_up(&mut self, by: By<W, P>, now: Instant) -> Asked<W> {
         if self
             .waiting
@@ -217,7 +251,8 @@ impl<W: Copy + PartialEq, P: Clone + PartialEq> Floor<W, P> {
         {
             return Asked::Taken;
         }
-        let is_fresh = !self.talked.contains(&by.person);
+        let talks = self.turn.as_ref().map(|turn| &turn.person);
+        let is_fresh = !self.talked.contains(&by.person) && talks != Some(&by.person);
         let of_rank = |waits: &&Waiting<W, P>| waits.by.rank == by.rank;
         if self.waiting.iter().filter(of_rank).count() == MOST_WAITING {
             let has_talked = |waits: &Waiting<W, P>| waits.by.rank == by.rank && !waits.is_fresh;
@@ -237,10 +272,14 @@ impl<W: Copy + PartialEq, P: Clone + PartialEq> Floor<W, P> {
         Asked::Waits
     }
 
-    /// A stranger who has just talked for as long as they may.
-    fn rests(&self, by: &By<W, P>, now: Instant) -> bool {
-        let is_theirs = |(person, until): &(P, Instant)| *person == by.person && now < *until;
-        by.rank == Rank::Stranger && self.resting.iter().any(is_theirs)
+    /// A stranger who has just talked for as long as they may, and who now asks, or does not.
+    fn rests(&self, by: &By<W, P>, asks: bool, now: Instant) -> bool {
+        let is_over = |before: &Before<P>| before.goes_on(&by.person, asks, now);
+        let is_over = |before: &Before<P>| before.until <= now && is_over(before);
+        let is_theirs =
+            |rest: &Rest<P>| rest.person == by.person && (rest.asked || !asks) && now < rest.until;
+        by.rank == Rank::Stranger
+            && (self.before.as_ref().is_some_and(is_over) || self.resting.iter().any(is_theirs))
     }
 
     /// `who` is done, or no longer waits, or has left.
@@ -255,7 +294,7 @@ impl<W: Copy + PartialEq, P: Clone + PartialEq> Floor<W, P> {
     /// `begins` a turn with it, which others take as if it were a stranger's. True where it
     /// is to be heard.
     pub(crate) fn speaks(&mut self, by: &By<W, P>, loud: bool, begins: bool, now: Instant) -> bool {
-        let rests = self.rests(by, now);
+        let rests = self.rests(by, false, now);
         match &mut self.turn {
             Some(turn) => {
                 let is_theirs = turn.who == by.who;
@@ -278,9 +317,13 @@ impl<W: Copy + PartialEq, P: Clone + PartialEq> Floor<W, P> {
         let turn = self.turn.as_ref().filter(|_| at <= now)?;
         let who = turn.who;
         if over == Over::Long {
-            let person = turn.person.clone();
-            self.resting.retain(|(_, until)| now < *until);
-            self.resting.push_back((person, now + REST));
+            let rest = Rest {
+                person: turn.person.clone(),
+                asked: turn.asked || turn.follows,
+                until: now + REST,
+            };
+            self.resting.retain(|rest| now < rest.until);
+            self.resting.push_back(rest);
             if self.resting.len() > REMEMBERED {
                 self.resting.pop_front();
             }
@@ -306,33 +349,44 @@ impl<W: Copy + PartialEq, P: Clone + PartialEq> Floor<W, P> {
     }
 
     fn next(&mut self, now: Instant) {
-        self.over();
+        self.over(now);
         if let Some(Waiting { by, .. }) = self.waiting.pop_front() {
             self.give(by, true, now);
         }
     }
 
-    fn over(&mut self) {
-        if let Some(Turn { person, .. }) = self.turn.take() {
-            self.talked.retain(|talked| *talked != person);
-            self.talked.push_back(person);
-            if self.talked.len() > REMEMBERED {
-                self.talked.pop_front();
-            }
+    fn over(&mut self, now: Instant) {
+        let Some(turn) = self.turn.take() else {
+            return;
+        };
+        self.before = turn.until.map(|until| Before {
+            person: turn.person.clone(),
+            asked: turn.asked || turn.follows,
+            until,
+            ended: now,
+        });
+        self.talked.retain(|talked| *talked != turn.person);
+        self.talked.push_back(turn.person);
+        if self.talked.len() > REMEMBERED {
+            self.talked.pop_front();
         }
     }
 
     fn give(&mut self, by: By<W, P>, asked: bool, now: Instant) {
-        self.over();
+        self.over(now);
         let By { who, person, rank } = by;
         self.waiting.retain(|waits| waits.by.person != person);
+        let before = self.before.take();
+        let before = before.filter(|before| before.goes_on(&person, asked, now));
+        let longest = before.as_ref().map_or(now + STRANGERS_TURN, |b| b.until);
         self.turn = Some(Turn {
             who,
             person,
             // Who did not ask makes room for whoever was invited to.
             rank: if asked { rank } else { Rank::Stranger },
             asked,
-            until: (rank == Rank::Stranger).then_some(now + STRANGERS_TURN),
+            follows: before.is_some_and(|before| before.asked),
+            until: (rank == Rank::Stranger).then_some(longest),
             since: now,
             voice: now,
         });
