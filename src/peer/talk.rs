@@ -50,7 +50,7 @@ const PASSED_ON: Reason = Reason::fixed(
 );
 const LONG: Reason = Reason::fixed(
     Code::FloorPassedOn,
-    "you have talked for three minutes, so it is the turn of others now",
+    "you, or somebody at your address, have talked for three minutes, so it is the turn of others now",
 );
 const PRIVATE: Reason = Reason::fixed(
     Code::Privacy,

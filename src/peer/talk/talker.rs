@@ -34,8 +34,9 @@ const TOO_OFTEN: Reason = Reason::fixed(
 );
 
 const RESTS: Reason = Reason::fixed(
-    Code::TooOften,
-    "you have just talked for three minutes; others may talk now, and you again in ten seconds",
+    Code::FloorPassedOn,
+    "you, or somebody at your address, have just talked for three minutes; others may talk now, \
+     and you again in ten seconds",
 );
 
 /// A call that may talk; it has done so when this is dropped.
