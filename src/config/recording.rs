@@ -46,7 +46,7 @@ pub struct RecordingConfig {
     pub age_days: u32,
     /// So many MB of the disk stay free.
     pub free_mb: u64,
-    /// Percent of what may be kept, 0 to 100: where there is too much, recordings that were
+    /// Percent of what is kept, 0 to 100: where there is too much, recordings that were
     /// made while strangers alone watched go first as long as they have more.
     pub strangers_percent: u32,
 }

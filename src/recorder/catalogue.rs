@@ -10,7 +10,7 @@ const MOST: usize = 100_000;
 const SET: u64 = 1_577_836_800;
 
 /// Recordings that viewers made by a button go first where they have more than so many
-/// percent of what may be kept: they displace no more of the others.
+/// percent of what is kept: they displace no more of the others.
 const BY_HAND: u64 = 25;
 
 /// What may be kept.
@@ -22,7 +22,7 @@ pub(super) struct Limits {
     pub(super) age: u64,
     /// Bytes of the disk that stay free.
     pub(super) free: u64,
-    /// Percent of what may be kept that strangers' may have before they go first.
+    /// Percent of what is kept that strangers' may have before they go first.
     pub(super) strangers: u64,
 }
 
@@ -146,11 +146,12 @@ impl Catalogue {
         }
     }
 
-    /// The oldest that there is for this reason, where such `have` more than so many percent.
+    /// The oldest that there is for this reason, where such `have` more than so many percent
+    /// of what is kept: it is less than may be kept where the disk has no room for that.
     fn surplus_of(&self, (why, have, percent): (Why, u64, u64), limits: &Limits) -> Option<Id> {
         let all = match limits.bytes {
             0 => self.bytes,
-            most => most,
+            most => most.min(self.bytes),
         };
         if have <= all / 100 * percent {
             return None;
@@ -303,6 +304,31 @@ mod tests {
         record(&mut catalogue, Why::Strangers, 2_000);
         assert_eq!((catalogue.by_hand, catalogue.strangers), (25, 25));
         assert_eq!(bytes(&catalogue, Why::Motion), 50);
+    }
+
+    /// A disk that others fill has room for a hundred of one byte, not for the million that
+    /// may be kept: strangers had all of it.
+    #[test]
+    fn a_share_is_of_what_the_disk_has_room_for() {
+        let limits = Limits {
+            bytes: 1_000_000,
+            free: 50,
+            ..NONE
+        };
+        for why in [Why::Button, Why::Strangers] {
+            let (mut catalogue, _) = filled((0..100).map(|i| (SET + i, 1)));
+            for began in 0..200 {
+                let id = catalogue.free_id(SET + 1_000 + began).expect("free");
+                catalogue.put(id, Entry { why, ..entry(1) });
+                catalogue.write(Some(id));
+                let free = |catalogue: &Catalogue| 150_u64.saturating_sub(catalogue.bytes);
+                while let Some(id) = catalogue.surplus(&limits, SET + 2_000, free(&catalogue)) {
+                    catalogue.remove(id);
+                }
+            }
+            let have = *catalogue.share(why).expect("a share");
+            assert_eq!((have, catalogue.bytes), (25, 100), "{why:?}");
+        }
     }
 
     /// A clock that goes back an hour makes names that are older than those before,
