@@ -107,6 +107,12 @@ impl Gate {
         self.mode
     }
 
+    /// Some are invited, and so others are not. Where everybody is let in and there are no
+    /// invitations, nobody is told from others.
+    pub(crate) fn has_strangers(&self) -> bool {
+        self.mode == Mode::Invited || !self.guests.is_empty()
+    }
+
     /// From now on these are let in.
     pub(crate) fn set_mode(&mut self, mode: Mode) {
         self.mode = mode;

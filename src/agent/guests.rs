@@ -359,3 +359,42 @@ impl Agent {
         self.notes.push_back(note);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::{Invitation, Invite, May};
+    use crate::agent::AgentConfig;
+
+    /// There was no household whose recordings strangers could displace, and the new ones
+    /// went before the old.
+    #[test]
+    fn where_nobody_was_invited_to_an_open_camera_nobody_is_a_stranger() {
+        let now = Instant::now();
+        let name = UserName::parse("camera").expect("a name");
+        let config = AgentConfig {
+            name: name.clone(),
+            max_viewers: 1,
+            seed: 1,
+        };
+        let mut agent = Agent::new(config, now);
+        assert_eq!(agent.watchers(now), (0, true));
+        let invite = Invite::of([7; 16]);
+        let invitation = Invitation {
+            label: name,
+            may: May::watch_and_listen(),
+            made: 1,
+            // It has ended, and they are known.
+            until: Some(2),
+            stage: Stage::Kept,
+            key: (invite.id(), invite.key()),
+            given: Vec::new(),
+        };
+        agent.invited(Guests::of(&[invitation], 10), now);
+        assert_eq!(agent.watchers(now), (0, false));
+        agent.invited(Guests::default(), now);
+        assert_eq!(agent.watchers(now), (0, true));
+        agent.lets_in(Mode::Invited, now);
+        assert_eq!(agent.watchers(now), (0, false));
+    }
+}

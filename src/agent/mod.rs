@@ -206,10 +206,11 @@ impl Agent {
         self.sessions.watch(now).count()
     }
 
-    /// The same, and whether one of them was invited.
+    /// The same, and whether one of them is no stranger: they were invited, or nobody ever was.
     pub(crate) fn watchers(&self, now: Instant) -> (usize, bool) {
-        let is_invited = |session: &Session| session.guest.is_some();
-        (self.watch(now), self.sessions.watch(now).any(is_invited))
+        let is_known = |session: &Session| session.guest.is_some();
+        let is_known = self.sessions.watch(now).any(is_known) || !self.gate.has_strangers();
+        (self.watch(now), is_known)
     }
 
     /// The name in force on the chat server, while there is one.

@@ -75,7 +75,7 @@ struct Viewers {
     count: usize,
     /// One of them takes H.264.
     h264: bool,
-    /// One of them was invited.
+    /// One of them was invited, or nobody ever was.
     invited: bool,
 }
 
@@ -298,7 +298,8 @@ impl Recorder {
         }));
     }
 
-    /// So many viewers take the picture and are there; one of them was `invited`.
+    /// So many viewers take the picture and are there; one of them was `invited`, or nobody
+    /// ever was.
     pub(crate) fn watched(&self, (viewers, invited): (usize, bool)) {
         if self.task.is_none() {
             return;

@@ -18,7 +18,7 @@ pub(super) struct Wish {
     pub(super) viewers: usize,
     /// One of them takes H.264.
     pub(super) h264: bool,
-    /// One of them was invited.
+    /// One of them was invited, or nobody ever was.
     pub(super) invited: bool,
     /// Motion that goes on.
     pub(super) motions: usize,
