@@ -261,6 +261,8 @@ impl Run {
             // What others cause has its share of the disk, and so files of its own.
             (Some(why), true) if self.is_of_others(why) => {
                 self.end();
+                // What was asked for a moment ago is in the other one, or was before it.
+                self.asked = None;
                 self.begin(why, now);
             }
             _ => {}

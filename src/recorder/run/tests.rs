@@ -291,6 +291,23 @@ async fn what_strangers_watch_alone_is_in_files_of_their_own() {
     assert_eq!(why, [Why::Strangers, Why::Watched, Why::Strangers]);
 }
 
+/// A key frame had been asked for less than a second before: the next was not, and the new
+/// file waited for up to four seconds more.
+#[tokio::test]
+async fn who_comes_or_goes_has_a_key_frame_asked_for_at_once() {
+    let mut bench = Bench::new(RecordWhen::Watched, 0);
+    bench.pass(Duration::from_secs(2), true);
+    bench.run.asked = None;
+    bench.run.ask_for_key(bench.now);
+    for invited in [true, false] {
+        bench.pass(Duration::from_millis(200), true);
+        assert_ne!(bench.run.asked, Some(bench.now));
+        bench.run.wish.invited = invited;
+        bench.run.follow(bench.now);
+        assert_eq!(bench.run.asked, Some(bench.now));
+    }
+}
+
 #[tokio::test]
 async fn a_button_that_is_pressed_again_writes_no_second_twice() {
     let mut bench = Bench::new(RecordWhen::Off, 10);
