@@ -8,9 +8,11 @@ pub(crate) const SPEAKER_INPUT: &str = "in";
 pub(crate) const SPEAKER_DECODER: &str = "opusdec";
 pub(crate) const SPEAKER_DECODER_PACKAGE: &str = "gstreamer1.0-plugins-base";
 
-/// In the card, in µs: what GStreamer writes at a time, and three of these.
+/// In the card, in µs: what GStreamer writes at a time, and five of these: where others
+/// work, threads are late by more than 30 ms now and then, and each time the card is empty
+/// the echo canceller has to find its way again.
 const PERIOD_US: u32 = 10_000;
-const BUFFER_US: u32 = 30_000;
+const BUFFER_US: u32 = 50_000;
 /// What may be late on its way to the card, in ns: our thread, and GStreamer's (whose
 /// own value is 20 ms, for sinks that draw).
 const PROCESSING_NS: u32 = 10_000_000;

@@ -4,15 +4,22 @@
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{camera, is_told, speaks, watches};
+use super::{PICTURE, is_told, speaks, watches};
 use crate::support::browser::Browser;
+use crate::support::device::Device;
+use crate::support::shims::FakeMicrophone;
 use crate::support::speaker::{FakeSpeaker, RATE, speech, wave};
+use crate::support::strain::Strain;
 use crate::support::{Chat, SOON, until};
 
 /// The issue's bar.
 const MOST: Duration = Duration::from_millis(150);
+/// Who was woken up so late was not on a machine that can play sound in time.
+const LATE: Duration = Duration::from_millis(20);
+/// How often such a machine is tried.
+const ATTEMPTS: u32 = 3;
 /// What the talker's Chromium hears, with the time of its page at which its microphone
 /// gave it (`AudioData.timestamp`, in µs).
 const LISTEN: &str = r"
@@ -120,10 +127,32 @@ async fn said(browser: &Browser) -> (Duration, Vec<f64>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_said_is_heard_within_150_ms_and_from_the_first_word_on() {
+    for _ in 0..ATTEMPTS {
+        let strain = Strain::start();
+        let fault = fault().await;
+        let worst = strain.worst();
+        match fault {
+            None => return,
+            Some(fault) => assert!(worst > LATE, "{fault}; who waits was {worst:?} late"),
+        }
+    }
+    panic!(
+        "not in time {ATTEMPTS} times, and THE MACHINE WAS BUSY: run it where nothing else runs"
+    );
+}
+
+/// Somebody talks for nine seconds; what is wrong with what is heard of it.
+async fn fault() -> Option<String> {
     let folder = tempfile::tempdir().expect("a folder");
     wave(&speech(10), &folder.path().join("said.wav"));
     let chat = Chat::start().await;
-    let (_device, _microphone, speaker) = camera(&chat).await;
+    let microphone = FakeMicrophone::tone(440);
+    let speaker = FakeSpeaker::beside(&microphone);
+    // Nothing is held back: Chromium's own canceller makes some of it too soft for that.
+    let (sound, talk) = (FakeMicrophone::toml(), FakeSpeaker::toml());
+    let toml = format!("{PICTURE}{sound}{talk}echo = \"off\"\n");
+    let device = Device::start_with_env(chat.addr, &toml, &microphone.env()).await;
+    device.registered().await;
     let alice = Browser::start(speaks(&folder.path().join("said.wav"))).await;
     alice.before_each_page(LISTEN).await;
     watches(&alice, &chat, "alice").await;
@@ -134,19 +163,25 @@ async fn what_is_said_is_heard_within_150_ms_and_from_the_first_word_on() {
     })
     .await;
     let (began, said) = said(&alice).await;
+    // At the end of the turn it is empty.
+    let starts = speaker.starts().len();
+    alice.click("#talk").await;
+    device.logs("what became of a voice", 1, SOON).await;
+    let tally = |line: Value| Some(line["tally"].as_str()?.to_owned());
+    println!("{:?}", device.log().into_iter().find_map(tally));
     let said = lowered(&said);
     let took = delays(&speaker, began, &said);
-    let starts = speaker.starts().len();
-    println!("from mouth to ear: {took:?}; the card was started {starts} times");
-    // The last pieces were on their way still.
-    let pieces = said.len() / PIECE - 2;
-    assert!(
-        took.len() >= pieces - 1,
-        "{} of {pieces} are heard",
-        took.len()
-    );
-    assert!(took[took.len() / 2] < MOST, "{took:?}");
-    assert_eq!(starts, 1, "the card was never empty");
+    println!("from mouth to ear: {took:?}");
+    let pieces = said.len() / PIECE;
+    let middle = took.get(took.len() / 2);
+    // The first and the last may have fallen between the turn and the rest.
+    if took.len() + 3 < pieces {
+        Some(format!("{} of {pieces} half seconds are heard", took.len()))
+    } else if middle.is_none_or(|middle| *middle >= MOST) {
+        Some(format!("{took:?}"))
+    } else {
+        (starts > 1).then(|| format!("the card was empty {} times", starts - 1))
+    }
 }
 
 /// How late each piece that was said sounded, the shortest first.
