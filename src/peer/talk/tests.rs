@@ -110,6 +110,24 @@ async fn a_stranger_is_told_who_took_it_from_them() {
     assert_eq!(words.why.map(|why| why.code), Some(Code::FloorPassedOn));
 }
 
+/// They were told that they asked too often, who had asked once.
+#[tokio::test]
+async fn who_has_talked_for_three_minutes_is_told_that_it_is_the_turn_of_others() {
+    let bench = Bench::new();
+    let line = bench.stranger(1);
+    {
+        let mut state = bench.talk.lock();
+        let by = state.members.get(&SessionId::new(1)).map(|m| m.by.clone());
+        let (by, now) = (by.expect("a member"), Instant::now());
+        let began = now - crate::floor::STRANGERS_TURN;
+        state.floor.ask(by.clone(), true, began);
+        assert!(state.floor.speaks(&by, true, false, now));
+        bench.talk.poll(&mut state, now);
+    }
+    let refused = line.ask(true, true).expect_err("they rest");
+    assert_eq!(refused.code, Code::FloorPassedOn);
+}
+
 #[tokio::test]
 async fn who_talks_as_all_are_silenced_is_told_why_whoever_waits() {
     let bench = Bench::new();
