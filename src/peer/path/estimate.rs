@@ -375,6 +375,26 @@ impl Estimator {
             self.fell = None;
         }
     }
+
+    /// Lets all who have to know read what is estimated.
+    fn tell(&self, now: Instant, queueing: f64) {
+        let mut known = self.path.lock();
+        known.heard = Some(now);
+        let lately = |at: Instant| now.saturating_duration_since(at) < LIMITED;
+        known.narrow = self.limited.is_some_and(lately) && self.target < f64::from(self.bounds.max);
+        known.estimate = Estimate {
+            bits_per_second: self.target as u32,
+            arriving: self.arriving(now).unwrap_or_default() as u32,
+            loss: self.loss,
+            round_trip: self
+                .round_trip
+                .get()
+                .and_then(|s| Duration::try_from_secs_f64(s).ok()),
+            queueing: Duration::try_from_secs_f64(queueing).unwrap_or_default(),
+            open: self.starting,
+            can_probe: known.estimate.can_probe,
+        };
+    }
 }
 
 impl BandwidthEstimator for Estimator {
@@ -443,22 +463,7 @@ impl BandwidthEstimator for Estimator {
         }
         self.follow(probe, reports, &untold, queueing);
 
-        let mut known = self.path.lock();
-        known.heard = Some(now);
-        let lately = |at: Instant| now.saturating_duration_since(at) < LIMITED;
-        known.narrow = self.limited.is_some_and(lately) && self.target < f64::from(self.bounds.max);
-        known.estimate = Estimate {
-            bits_per_second: self.target as u32,
-            arriving: self.arriving(now).unwrap_or_default() as u32,
-            loss: self.loss,
-            round_trip: self
-                .round_trip
-                .get()
-                .and_then(|s| Duration::try_from_secs_f64(s).ok()),
-            queueing: Duration::try_from_secs_f64(queueing).unwrap_or_default(),
-            open: self.starting,
-            can_probe: known.estimate.can_probe,
-        };
+        self.tell(now, queueing);
     }
 
     fn target_bitrate(&self) -> f64 {
