@@ -125,6 +125,7 @@ async fn faults_are_found_out(board: Board, ignored: Option<&str>) {
         (CodecFault::LateMs(1500), None),
         (CodecFault::ResetsAt(1280, 720), None),
         (CodecFault::IgnoresBitrate, ignored),
+        (CodecFault::Contexts(1), Some("a second one cannot run")),
     ] {
         let warnings = kinds_of_warnings(board, Some(fault)).await;
         let new: Vec<_> = warnings.iter().filter(|w| !good.contains(w)).collect();
@@ -166,12 +167,20 @@ async fn faults_of_a_wave5_are_found_out() {
     faults_are_found_out(Board::Wave5, None).await;
 }
 
+/// GStreamer's plug-in has no element for a node that it could not open.
+const NOT_OPENED: &str =
+    "finds no device that it can open: its driver may be in use by another program";
+/// Where STREAMON fails at the first frame it says no more, nor does the agent.
+const NOT_STARTED: &str =
+    "Failed to process frame. (Maybe be due to not enough memory or failing driver)";
+
 /// Another program on the board, which records in two sizes.
 async fn records_twice(codec: &FakeCodec) -> Child {
     let before = codec.counts();
     let encode = "! queue ! v4l2h264enc ! video/x-h264,level=(string)4 ! fakesink async=false";
+    // NV12 is what all these drivers take.
     let line = format!(
-        "-q videotestsrc is-live=true ! video/x-raw,format=I420,width=320,height=240,framerate=30/1 \
+        "-q videotestsrc is-live=true ! video/x-raw,format=NV12,width=320,height=240,framerate=30/1 \
          ! tee name=t t. {encode} t. {encode}"
     );
     let other = codec
@@ -199,25 +208,38 @@ async fn a_third_encoder_where_two_run_is_refused_in_words() {
     other.kill().await.expect("it ran");
 }
 
-/// This driver counts who has its node open, and refuses one more there.
-#[tokio::test]
-async fn a_driver_that_may_be_opened_no_more_when_it_is_probed_is_skipped_in_words() {
-    let codec = FakeCodec::new(Board::Hantro).with(CodecFault::Contexts(2));
+/// What is said of the row where another program has the two that its driver lets run.
+async fn is_skipped_beside_two(board: Board, words: &str) {
+    let codec = FakeCodec::new(board).with(CodecFault::Contexts(2));
     let mut other = records_twice(&codec).await;
-    let device = codec.start(&alone(PICTURE), &[]).await;
-    assert_eq!(codec.chosen(&device).await, "x264");
-    let report = codec.report(Board::Hantro.row());
-    let why = report["unusable"].as_str().expect("it is not used");
-    assert!(why.contains("in use by another program"), "{why}");
+    of_board_is_skipped(board, &codec, words).await;
+    assert_eq!(codec.counts().contexts, 2, "{board:?}");
     other.kill().await.expect("it ran");
 }
 
+/// This driver counts who has its node open, and refuses one more there (EBUSY).
+#[tokio::test]
+async fn a_hantro_that_may_be_opened_no_more_when_it_is_probed_is_skipped_in_words() {
+    is_skipped_beside_two(Board::Hantro, NOT_OPENED).await;
+}
+
+/// So does this one (EAGAIN).
+#[tokio::test]
+async fn a_venus_that_may_be_opened_no_more_when_it_is_probed_is_skipped_in_words() {
+    is_skipped_beside_two(Board::Venus, NOT_OPENED).await;
+}
+
+/// This one lets everybody in, and refuses who starts (EBUSY).
+#[tokio::test]
+async fn a_wave5_that_starts_no_more_when_it_is_probed_is_skipped_in_words() {
+    is_skipped_beside_two(Board::Wave5, NOT_STARTED).await;
+}
+
 /// It was free when it was probed.
-#[tokio::test(flavor = "multi_thread")]
-async fn where_the_driver_may_be_opened_no_more_in_a_call_another_encoder_takes_over() {
-    let codec = FakeCodec::new(Board::Hantro).with(CodecFault::Contexts(2));
+async fn another_encoder_takes_over_beside_two(board: Board, words: &str) {
+    let codec = FakeCodec::new(board).with(CodecFault::Contexts(2));
     let mut call = super::Call::before(&codec, PICTURE, &[]).await;
-    assert_eq!(codec.chosen(&call.device).await, "nxp-v4l2");
+    assert_eq!(codec.chosen(&call.device).await, board.row());
     let mut other = records_twice(&codec).await;
     call.viewer.call().await;
     call.viewer.watch(30).await;
@@ -228,13 +250,28 @@ async fn where_the_driver_may_be_opened_no_more_in_a_call_another_encoder_takes_
         .unwrap_or_else(|| panic!("it was not logged: {log:#?}"));
     assert_eq!(
         (line["failed"].as_str(), line["next"].as_str()),
-        (Some("nxp-v4l2"), Some("x264"))
+        (Some(board.row()), Some("x264"))
     );
     let reason = |line: &Value| line["reason"].as_str().map(str::to_owned);
     let reasons: Vec<_> = log.iter().filter_map(reason).collect();
-    let named = |why: &String| why.contains("may be in use by another program");
+    let named = |why: &String| why.contains(words);
     assert!(reasons.iter().any(named), "{reasons:?}");
     other.kill().await.expect("it ran");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_hantro_may_be_opened_no_more_in_a_call_another_encoder_takes_over() {
+    another_encoder_takes_over_beside_two(Board::Hantro, NOT_OPENED).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_venus_may_be_opened_no_more_in_a_call_another_encoder_takes_over() {
+    another_encoder_takes_over_beside_two(Board::Venus, NOT_OPENED).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_wave5_starts_no_more_in_a_call_another_encoder_takes_over() {
+    another_encoder_takes_over_beside_two(Board::Wave5, NOT_STARTED).await;
 }
 
 /// What a viewer sees of an encoder that is pulled out: nothing but a pause.
