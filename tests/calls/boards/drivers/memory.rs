@@ -45,10 +45,11 @@ async fn where_the_encoder_cannot_read_the_cameras_memory_it_gets_copies() {
     assert_eq!(call.device.logged("another encoder takes over"), 0);
 }
 
-/// The Pi's webcam of every day. GStreamer's own log says of each converter
-/// whether it has anything to do.
+/// The Pi's webcam of every day. GStreamer's own log says of each converter whether it has
+/// anything to do; the agent's, what else is done: the range is limited where the decoded
+/// picture lies (src/media/gst/range.rs).
 #[tokio::test(flavor = "multi_thread")]
-async fn a_webcam_s_jpeg_is_decoded_and_nothing_else() {
+async fn a_webcam_s_jpeg_is_decoded_and_limited_in_range_and_nothing_else() {
     for format in [Format::Mjpg, Format::Mjpg422] {
         let camera = FakeCamera::new(format, 1280, 720, 30);
         let codec = FakeCodec::new(Board::RaspberryPi);
