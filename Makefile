@@ -37,7 +37,8 @@ help:
 	@echo "make demo     build, and show this machine's camera on http://localhost:6503/"
 	@echo "make test     every check and test that needs no virtual machine"
 	@echo "make test-pure, test-calls, test-browsers  parts of it, by what they need"
-	@echo "make test-boards  the rows of boards' encoders, through stand-ins for those"
+	@echo "make test-boards  the rows of boards' encoders, through stand-ins for those; apart from"
+	@echo "              it test-arm64 (64-bit ARM, emulated) and test-vm-boards (a virtual machine)"
 	@echo "make siege    strangers of every kind, 20 s each, beside an honest viewer"
 	@echo "make test-paths  what Chromium shows over bad networks; wants an idle machine"
 	@echo "make test-vm  the same agent on a real kernel camera, in a virtual machine"
@@ -117,10 +118,15 @@ test-browsers: test-packages
 	cargo nextest run --locked --no-fail-fast --test browsers; \
 	status=$$?; $(SECONDS_OF); exit $$status
 
-# Rows of encoders whose boards are not here, wherever they are tested.
+# Rows of encoders whose boards are not here, wherever they are tested, and what a board
+# reports. On 64-bit ARM: `make test-arm64`; on the kernel's own drivers, in a virtual
+# machine: `make test-vm-boards`.
+OF_BOARDS := boards:: doctor_report:: doctor::bundle:: media::encoder:: media::element::lines::
+
 .PHONY: test-boards
 test-boards: test-packages
-	cargo nextest run --locked --no-fail-fast --test pure --test calls --test browsers -E 'test(/^boards::/)'; \
+	cargo nextest run --locked --no-fail-fast --lib --test pure --test calls --test browsers \
+		-E '$(foreach part,$(OF_BOARDS),test(/^$(part)/) |) none()'; \
 	status=$$?; $(SECONDS_OF); exit $$status
 
 # A form of 3 s each is in `make test` too.
