@@ -1,3 +1,4 @@
-//! The rows of the table beside what is known of their elements.
+//! The rows of the table beside what is known of their elements and drivers.
 
+mod drivers;
 mod standins;
