@@ -21,12 +21,12 @@ use crate::support::codec::{Board, CodecCounts, FakeCodec};
 use crate::support::{SOON, until};
 
 /// Runs `inside` where the program runs on a board; else this test on a board of
-/// its own, and gives what its encoder did.
+/// its own, and gives what its encoder did and what was printed.
 async fn on_board(
     board: Board,
     test: &str,
     inside: impl AsyncFnOnce(&Path),
-) -> Option<CodecCounts> {
+) -> Option<(CodecCounts, String)> {
     if let Some(folder) = std::env::var_os("BOARD") {
         inside(Path::new(&folder)).await;
         return None;
@@ -46,11 +46,12 @@ async fn on_board(
     let problems = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}{problems}");
     assert!(said.contains("1 passed"), "{said}");
-    Some(codec.counts())
+    Some((codec.counts(), said))
 }
 
-/// A source of the test picture whose first encoder is the board's.
-fn hub(row: &str, pattern: &str) -> (Hub, HubThread) {
+/// A configuration with the test picture in three sizes, and the encoders for it, of which
+/// none was tried.
+fn encoders(pattern: &str) -> (Config, Encoders) {
     element::init().expect("GStreamer is installed");
     let mut config = Config::default();
     (config.video.width, config.video.height) = (640, 352);
@@ -64,14 +65,27 @@ fn hub(row: &str, pattern: &str) -> (Hub, HubThread) {
         bitrate_kbps: 300,
     };
     config.video.tiers = vec![tier(176), tier(88)];
+    let prober = Prober::Process {
+        program: env!("CARGO_BIN_EXE_camera-agent").into(),
+        limit: 2 * SOON,
+    };
+    let table = Encoders::new(&config, prober, Cache::none()).expect("the table");
+    (config, table)
+}
+
+fn start(config: &Config, table: Encoders, first: Arc<Encoder>) -> (Hub, HubThread) {
     let audio = AudioConfig {
         source: AudioSource::None,
         ..AudioConfig::default()
     };
-    let table = Encoders::new(&config, Prober::InProcess, Cache::none()).expect("the table");
-    let row = Encoder::row(row).expect("a row");
-    let source = GstSource::new(config.video.clone(), audio, row, Arc::new(table));
+    let source = GstSource::new(config.video.clone(), audio, first, Arc::new(table));
     Hub::start(Box::new(source), None)
+}
+
+/// A source of the test picture whose first encoder is the board's.
+fn hub(row: &str, pattern: &str) -> (Hub, HubThread) {
+    let (config, table) = encoders(pattern);
+    start(&config, table, Encoder::row(row).expect("a row"))
 }
 
 async fn gives_frames(watch: &Watch, frames: usize) {
@@ -158,7 +172,7 @@ async fn two_hundred_restarts_leave_no_descriptor_and_no_memory_behind() {
             .map(|(late, early)| late.saturating_sub(*early));
         assert!(grown.is_some_and(|grown| grown < MORE), "{held:?}");
     });
-    if let Some(counts) = counts.await {
+    if let Some((counts, _)) = counts.await {
         // One that is asked for while the source opens is hung again when it is
         // open; never a third time.
         let each = RESTARTS..=2 * RESTARTS;
@@ -171,8 +185,14 @@ async fn two_hundred_restarts_leave_no_descriptor_and_no_memory_behind() {
 async fn a_third_size_where_two_encoders_run_is_encoded_in_software() {
     let test =
         "boards::drivers::restarts::a_third_size_where_two_encoders_run_is_encoded_in_software";
-    let counts = on_board(Board::RaspberryPi, test, async |_| {
-        let (hub, thread) = hub("raspberry-pi", "smpte75");
+    let done = on_board(Board::RaspberryPi, test, async |folder| {
+        tracing_subscriber::fmt().with_ansi(false).init();
+        let (config, table) = encoders("smpte75");
+        // As the agent does when it starts: two ran beside each other.
+        let best = table.best(VideoCodec::H264).expect("one works");
+        assert_eq!(best.encoder.id, "raspberry-pi");
+        let before = CodecCounts::of(folder);
+        let (hub, thread) = start(&config, table, best.encoder);
         let watches: Vec<_> = (0..3)
             .map(|tier| {
                 let codec = VideoCodec::H264;
@@ -182,11 +202,20 @@ async fn a_third_size_where_two_encoders_run_is_encoded_in_software() {
         for watch in &watches {
             gives_frames(watch, 30).await;
         }
+        let then = CodecCounts::of(folder);
         thread.stop();
+        // Each is hung once, or again when the source is open.
+        let begun = then.contexts - before.contexts;
+        assert!((2..=4).contains(&begun), "{before:?} {then:?}");
+        assert!(then.frames_coded >= before.frames_coded + 60, "{then:?}");
     });
-    if let Some(counts) = counts.await {
-        assert!(counts.contexts >= 2, "{counts:?}");
-        assert!(counts.frames_coded >= 60, "{counts:?}");
+    if let Some((_, said)) = done.await {
+        let over = |line: &&str| line.contains("another encoder takes over");
+        let over: Vec<_> = said.lines().filter(over).collect();
+        let [third] = over.as_slice() else {
+            panic!("not one of three: {said}");
+        };
+        assert!(third.contains("next=x264"), "{third}");
     }
 }
 
