@@ -7,6 +7,7 @@ mod live;
 mod memory;
 mod probes;
 mod restarts;
+mod rows;
 
 use crate::support::Chat;
 use crate::support::codec::FakeCodec;
