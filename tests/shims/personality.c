@@ -10,12 +10,14 @@
  *                drivers/media/platform/chips-media/wave5/wave5-vpu-enc.c, -helper.c,
  *                -vpuconfig.h. It writes what controls are set to into the sequence at
  *                STREAMON, and never again; there is no control to force a key frame;
- *                KEYFRAME is set by HEVC's NAL types, never for H.264.
+ *                KEYFRAME is set by HEVC's NAL types, never for H.264. Of its controls
+ *                a selection: what the row sets, and some of H.264 beside it.
  * venus          Qualcomm SDM845 and its like. torvalds/linux 002c22bd360e,
  *                drivers/media/platform/qcom/venus/venc.c, venc_ctrls.c, helpers.c,
  *                and hfi_platform_v4.c at 3cfe5815ce0e. NV12 alone, 128 bytes by 32
  *                lines; sizes by 16; no ENCODER_CMD and no EOS event; GOP_SIZE is the
- *                distance of I pictures, of which only the first is an IDR.
+ *                distance of I pictures, of which only the first is an IDR. Of its
+ *                controls a selection, as of wave5's.
  * vsi_v4l2       NXP i.MX 8M Mini: a Hantro H1. nxp-imx/linux-imx 044b7c331fa1,
  *                18c346fa30ae, drivers/mxc/hantro_v4l2/vsi-v4l2-enc.c, -config.c, -priv.h,
  *                and vsi-v4l2.h at 27000b405000. A program beside the driver (vsidaemon)

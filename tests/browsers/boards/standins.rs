@@ -1,4 +1,5 @@
-//! Each vendor's encoder, in the place of which its stand-in is, in Chromium.
+//! The picture of each vendor's encoder, as Chromium shows it: in the encoder's place is
+//! its stand-in, which has x264 inside (tests/standins/).
 
 use crate::support::browser::{Browser, Person};
 use crate::support::device::Device;
@@ -6,8 +7,9 @@ use crate::support::picture::{assert_bars, row};
 use crate::support::vendors::{Board, Fault, ROWS};
 use crate::support::{Chat, options};
 
-/// The agent finds the encoder by the board's node, tries it and shows what it
-/// makes.
+/// The configuration names the row; the agent sees that its node is there, tries it and
+/// shows what it makes. That it finds the row by its node alone is a test of calls
+/// (tests/calls/boards/standins.rs).
 #[tokio::test(flavor = "multi_thread")]
 async fn every_row_is_a_picture() {
     let browser = Browser::start(Person::default()).await;
