@@ -10,14 +10,29 @@ use gstreamer_video::{VideoFrameFlags, VideoInfo, VideoMeta};
 
 /// Says it of all that comes through `pad`; what has it said passes untouched.
 pub(in crate::media) fn say(pad: &gst::Pad) {
-    pad.add_probe(gst::PadProbeType::BUFFER, |pad, probe| {
+    // One that is too small for it has no such layout; the encoder finds that.
+    say_as(pad, |info, buffer| {
+        let is_whole = buffer.size() >= info.size();
+        is_whole.then(|| (info.offset().to_vec(), info.stride().to_vec()))
+    });
+}
+
+/// Says it of all that comes through `pad` and has it not said, as `planes` finds it for
+/// each: where each plane begins, and how long its lines are, in bytes.
+pub(super) fn say_as(
+    pad: &gst::Pad,
+    planes: impl Fn(&VideoInfo, &gst::BufferRef) -> Option<(Vec<usize>, Vec<i32>)>
+    + Send
+    + Sync
+    + 'static,
+) {
+    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, probe| {
         if let Some(gst::PadProbeData::Buffer(buffer)) = &mut probe.data
             && buffer.meta::<VideoMeta>().is_none()
             && let Some(info) = pad
                 .current_caps()
                 .and_then(|c| VideoInfo::from_caps(&c).ok())
-            // One that is too small for it has no such layout; the encoder finds that.
-            && buffer.size() >= info.size()
+            && let Some((offsets, strides)) = planes(&info, buffer)
         {
             let _ = VideoMeta::add_full(
                 buffer.make_mut(),
@@ -25,8 +40,8 @@ pub(in crate::media) fn say(pad: &gst::Pad) {
                 info.format(),
                 info.width(),
                 info.height(),
-                info.offset(),
-                info.stride(),
+                &offsets,
+                &strides,
             );
         }
         gst::PadProbeReturn::Ok

@@ -8,8 +8,9 @@
 //! its lines.
 
 use gstreamer as gst;
-use gstreamer::prelude::*;
-use gstreamer_video::{VideoFrameFlags, VideoInfo, VideoMeta};
+use gstreamer_video::VideoInfo;
+
+use super::layout;
 
 /// Drivers pad a line by less than this, in bytes.
 const PADDING: usize = 256;
@@ -19,25 +20,8 @@ const ALIGNED: usize = 16;
 /// Has it said on all that comes through `pad`, where it differs from what GStreamer
 /// takes for granted.
 pub(super) fn say(pad: &gst::Pad) {
-    pad.add_probe(gst::PadProbeType::BUFFER, |pad, probe| {
-        if let Some(gst::PadProbeData::Buffer(buffer)) = &mut probe.data
-            && buffer.meta::<VideoMeta>().is_none()
-            && let Some(info) = pad
-                .current_caps()
-                .and_then(|c| VideoInfo::from_caps(&c).ok())
-            && let Some(planes) = planes(&info, &memories(buffer))
-        {
-            let _ = VideoMeta::add_full(
-                buffer.make_mut(),
-                VideoFrameFlags::empty(),
-                info.format(),
-                info.width(),
-                info.height(),
-                &planes.offsets,
-                &planes.strides,
-            );
-        }
-        gst::PadProbeReturn::Ok
+    layout::say_as(pad, |info, buffer| {
+        planes(info, &memories(buffer)).map(|planes| (planes.offsets, planes.strides))
     });
 }
 
@@ -118,6 +102,7 @@ fn extent(info: &VideoInfo, plane: u32) -> Option<(usize, usize)> {
 
 #[cfg(test)]
 mod tests {
+    use gstreamer::prelude::*;
     use gstreamer_app as gst_app;
     use gstreamer_video::{VideoFormat, VideoFrameRef};
 
