@@ -194,6 +194,19 @@ fn after_an_outage_and_a_pause_it_goes_on_at_once() {
     );
 }
 
+/// It was taken for the first one after a pause.
+#[test]
+fn a_straggler_in_a_pause_is_not_played_behind_what_came_after_it() {
+    let packets = sent(80, |n| Some(if n == 18 { 170.0 } else { 2.0 }));
+    let paused: Vec<_> = packets
+        .into_iter()
+        .filter(|(n, ..)| !(20..60).contains(n))
+        .collect();
+    let heard = deliver(&paused);
+    assert!(heard.played.is_sorted_by_key(|(n, ..)| *n));
+    assert_eq!(heard.played.len(), 39, "all but the straggler");
+}
+
 #[test]
 fn the_pace_of_who_talks_is_followed_without_end() {
     for ppm in [-300.0, 300.0] {

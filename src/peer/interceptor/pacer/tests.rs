@@ -198,7 +198,7 @@ fn over_such_a_path_a_timer_that_is_late_leaves_nothing_out() {
     }
 }
 
-/// A probe of one and a half times what it carries, beside a stream of all of it.
+/// A probe of 1.8 times what it carries, beside a stream of all of it.
 #[test]
 fn what_such_a_path_is_probed_with_leaves_the_picture_its_share() {
     let (mut pacer, pace) = pacer(200_000);
@@ -210,7 +210,7 @@ fn what_such_a_path_is_probed_with_leaves_the_picture_its_share() {
             assert!(!pace.is_behind(None, now), "{ms} ms");
             pacer.handle_write(packet(VIDEO, now)).expect("taken");
         }
-        if ms % 80 == 0 {
+        if ms % 50 == 0 {
             let mut probe = packet(RTX, now);
             probe.message = AttributedPacket::new(probe.message.packet);
             pacer.handle_write(probe).expect("taken");

@@ -37,6 +37,14 @@ const CLEAR: Link = Link {
     burst: 1,
 };
 
+const MEGABIT: Link = Link {
+    rate: 1e6,
+    queue: Duration::from_millis(300),
+    delay: Duration::from_millis(5),
+    loss: 0.0,
+    burst: 1,
+};
+
 #[test]
 fn a_clear_path_is_used_in_full_within_three_seconds_and_no_further() {
     for seed in 0..20 {
@@ -53,14 +61,7 @@ fn a_clear_path_is_used_in_full_within_three_seconds_and_no_further() {
 #[test]
 fn a_megabit_behind_a_deep_queue_is_used_without_filling_the_queue() {
     for seed in 0..20 {
-        let link = Link {
-            rate: 1e6,
-            queue: ms(300),
-            delay: ms(5),
-            loss: 0.0,
-            burst: 1,
-        };
-        let mut sim = Sim::new(link, seed);
+        let mut sim = Sim::new(MEGABIT, seed);
         sim.run(secs(40));
         let used = sim.through(3, 40);
         assert!(used >= 850_000.0, "seed {seed}: {used}");
@@ -73,14 +74,7 @@ fn a_megabit_behind_a_deep_queue_is_used_without_filling_the_queue() {
 #[test]
 fn a_cap_that_is_lifted_is_left_behind_within_fifteen_seconds() {
     for seed in 0..20 {
-        let link = Link {
-            rate: 1e6,
-            queue: ms(300),
-            delay: ms(5),
-            loss: 0.0,
-            burst: 1,
-        };
-        let mut sim = Sim::new(link, seed);
+        let mut sim = Sim::new(MEGABIT, seed);
         sim.run(secs(20));
         sim.link.rate = 50e6;
         sim.run(secs(15));

@@ -37,14 +37,7 @@ fn jitter_is_no_queue_that_takes_all_in_the_end() {
 #[test]
 fn a_probe_in_vain_costs_nothing() {
     for seed in 0..20 {
-        let link = Link {
-            rate: 1e6,
-            queue: ms(300),
-            delay: ms(5),
-            loss: 0.0,
-            burst: 1,
-        };
-        let mut sim = Sim::new(link, seed);
+        let mut sim = Sim::new(MEGABIT, seed);
         sim.run(secs(20));
         sim.wanted = 750_000.0;
         sim.run(secs(5));
